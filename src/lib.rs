@@ -1,0 +1,37 @@
+//! Group communication for clusters, in the place where Corosync stands.
+//!
+//! Data flows one way: socket → [`transport`] → [`totem`] → [`service`] router → desk ([`cpg`],
+//! [`admin`]) → [`ipc`] → client. ARCHITECTURE.md tells the way of a message through the rooms and
+//! who may import whom.
+//!
+//! Two ways to use the crate, with one API: [`node::Node`] runs a ring inside the caller's tokio
+//! runtime; [`client::Client`] talks to a running `annulusd` (or Corosync) on this host.
+
+pub mod error;
+pub mod ids;
+pub mod time;
+pub mod view;
+
+pub mod config;
+
+pub mod ipc;
+pub mod totem;
+pub mod transport;
+
+pub mod service;
+
+pub mod admin;
+pub mod cpg;
+
+pub mod client;
+pub mod stack;
+
+pub mod node;
+
+#[cfg(feature = "daemon")]
+pub mod daemon;
+
+/// The README's examples, so that they compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
