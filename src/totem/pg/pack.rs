@@ -1,0 +1,130 @@
+//! Sending: messages are staged until a frame is full or the token comes.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::ids::Guarantee;
+use crate::totem::srp::io::Feed;
+use crate::totem::srp::outbox::{Outbox, Outgoing, Queue};
+use crate::totem::wire::{mcast, pack};
+
+/// Longest message, group header included. A C peer aborts on what it cannot hold, and it holds 64 KiB
+/// more than the 1 MiB that its clients may send.
+pub const MAX_MESSAGE: usize = 1_048_576 + 4096;
+
+/// Bytes of every frame that are not for messages, as Corosync counts them for admission.
+const ADMISSION_OVERHEAD: usize = 24;
+
+/// The staging buffer.
+#[derive(Debug)]
+pub(crate) struct Packer {
+    /// Bytes for length words and data in one frame.
+    space: usize,
+    net_mtu: usize,
+    staged: BytesMut,
+    lengths: Vec<u16>,
+    guarantee: Guarantee,
+    /// Fragment id of the message that goes on in the next frame; 0: none does.
+    carry: u8,
+    next_id: u8,
+    queue: Queue,
+}
+
+impl Packer {
+    pub(crate) fn new(net_mtu: usize) -> Self {
+        Self {
+            space: net_mtu - pack::FIXED,
+            net_mtu,
+            staged: BytesMut::with_capacity(net_mtu),
+            lengths: Vec::new(),
+            guarantee: Guarantee::Agreed,
+            carry: 0,
+            next_id: 1,
+            queue: Queue::Sync,
+        }
+    }
+
+    /// The queue that messages go to.
+    pub(crate) const fn queue(&self) -> Queue {
+        self.queue
+    }
+
+    /// Whether a message of `bytes`, group header included, has room.
+    pub(crate) fn fits(&self, outbox: &Outbox, bytes: usize) -> bool {
+        let bytes = bytes + 2 * self.lengths.len();
+        outbox.available(self.queue) > bytes / (self.net_mtu - ADMISSION_OVERHEAD)
+    }
+
+    /// Stages a message; full frames go to the outbox. The caller has made sure that it fits.
+    pub(crate) fn submit(
+        &mut self,
+        outbox: &mut Outbox,
+        guarantee: Guarantee,
+        header: &[u8],
+        body: &[&[u8]],
+    ) {
+        let mut length = 0;
+        for piece in std::iter::once(&header).chain(body) {
+            let mut rest = *piece;
+            while !rest.is_empty() {
+                let used = self.staged.len() + 2 * (self.lengths.len() + 1);
+                let room = self.space.saturating_sub(used).min(rest.len());
+                if room == 0 {
+                    self.queue_full(outbox, length);
+                    length = 0;
+                    continue;
+                }
+                let (now, later) = rest.split_at(room);
+                self.staged.put_slice(now);
+                self.guarantee = self.guarantee.max(guarantee);
+                length += room;
+                rest = later;
+            }
+        }
+        if length > 0 {
+            self.lengths.push(length as u16); // at most `space`, which is below 64 Ki
+        }
+    }
+
+    /// Messages go to `queue` from now on. A message whose head is in the other queue is completed
+    /// there: its parts must not be separated. What is staged stays behind ordinary messages that were
+    /// submitted before it: in the synchronisation's queue it would overtake them.
+    pub(crate) fn switch(&mut self, outbox: &mut Outbox, queue: Queue) {
+        if queue != self.queue && !self.lengths.is_empty() && (self.carry != 0 || queue == Queue::Sync) {
+            self.emit(outbox, 0);
+        }
+        self.queue = queue;
+    }
+
+    /// The frame is full. `length` bytes of an unfinished message are at its end; 0: none.
+    fn queue_full(&mut self, outbox: &mut Outbox, length: usize) {
+        if length == 0 {
+            return self.emit(outbox, 0);
+        }
+        self.lengths.push(length as u16);
+        let id = self.next_id;
+        self.next_id = self.next_id.checked_add(1).unwrap_or(1);
+        self.emit(outbox, id);
+    }
+
+    /// Queues what is staged as one frame.
+    fn emit(&mut self, outbox: &mut Outbox, fragmented: u8) {
+        let size = mcast::FIXED + pack::FIXED + 2 * self.lengths.len() + self.staged.len();
+        let mut frame = BytesMut::with_capacity(size);
+        frame.put_bytes(0, mcast::FIXED);
+        pack::write_head(&mut frame, fragmented, self.carry, &self.lengths);
+        frame.put_slice(&self.staged);
+        self.staged.clear();
+        self.lengths.clear();
+        self.carry = fragmented;
+        let guarantee = std::mem::take(&mut self.guarantee);
+        outbox.push(self.queue, Outgoing { frame, guarantee });
+    }
+}
+
+impl Feed for Packer {
+    fn token_arrived(&mut self, outbox: &mut Outbox) {
+        if !self.lengths.is_empty() && outbox.available(self.queue) > 0 {
+            self.emit(outbox, 0);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Commit: the commit token goes round twice.
+//!
+//! Totem paper, membership. In the first round each member writes what it has of its last ring; the
+//! second shows everybody what all have.
+
+use super::members::MemberSet;
+use super::next::Next;
+use super::ring::Ring;
+use super::timers::Timer;
+use crate::ids::{NodeId, RingId, Seq};
+use crate::time::Instant;
+use crate::totem::wire::{CommitEntry, CommitToken, LittleEndian};
+
+/// Facts of the commit round.
+#[derive(Debug)]
+pub(super) struct Commit {
+    /// Who forms the ring.
+    pub(super) members: MemberSet,
+}
+
+impl Commit {
+    /// Fills in this node's entry and passes the token on. `token.members[token.filled]` is this node.
+    pub(super) fn enter(ring: &mut Ring, now: Instant, mut token: CommitToken) -> Self {
+        let mine = token.filled;
+        let entry = CommitEntry {
+            ring: ring.installed,
+            aru: ring.reception.aru,
+            high_delivered: ring.delivered,
+            received_all: ring.reception.has_all(),
+        };
+        token.members[mine].1 = Some(entry);
+        mark_behind(&mut token, mine, ring.installed);
+
+        token.filled += 1;
+        ring.successor = token.members[token.filled % token.members.len()].0;
+        ring.current = token.ring;
+        ring.max_ring_seq = ring.max_ring_seq.max(token.ring.seq);
+        ring.rotation.sent = 0;
+        ring.rotation.backlog = 0;
+        ring.stats.commit_entered += 1;
+        ring.stats.continuous_gather = 0;
+        for timer in [Timer::Join, Timer::SendJoin, Timer::Consensus] {
+            ring.timers.stop(timer);
+        }
+        let members = MemberSet::new(token.members.iter().map(|member| member.0));
+        tracing::debug!(ring = %token.ring, %members, "committing to a ring");
+        pass_on(ring, &mut token);
+        ring.await_token(now);
+        Self { members }
+    }
+
+    /// The token came back, filled in by all: its second round.
+    pub(super) fn commit_token(&self, ring: &Ring, token: CommitToken) -> Option<Next> {
+        let complete = token.ring == ring.current
+            && token.filled == token.members.len()
+            && token.members.iter().all(|member| member.1.is_some())
+            && token.members.iter().map(|member| member.0).eq(self.members.as_slice().iter().copied());
+        complete.then_some(Next::Recovery(token))
+    }
+}
+
+/// The token with which the representative `me` begins: `members` form ring number `seq`.
+pub(super) fn blank_token(me: NodeId, members: &MemberSet, seq: u64) -> CommitToken {
+    CommitToken {
+        from: me,
+        token_seq: 0,
+        ring: RingId { rep: me, seq },
+        filled: 0,
+        members: members.as_slice().iter().map(|node| (*node, None)).collect(),
+    }
+}
+
+/// Signs the token and sends it to the next node.
+pub(super) fn pass_on(ring: &mut Ring, token: &mut CommitToken) {
+    token.from = ring.me;
+    token.token_seq = token.token_seq.wrapping_add(1);
+    ring.stats.memb_commit_token_tx += 1;
+    ring.last_token = Some(token.encode::<LittleEndian>());
+    ring.send_token();
+}
+
+/// Marks members of the same old ring that lack what another one has.
+fn mark_behind(token: &mut CommitToken, last: usize, old_ring: RingId) {
+    let of_ring = |entry: &CommitEntry| entry.ring == old_ring;
+    let entries = &mut token.members[..=last];
+    let highest: Option<Seq> = entries
+        .iter()
+        .filter_map(|member| member.1)
+        .filter(of_ring)
+        .map(|entry| entry.aru)
+        .reduce(Seq::later);
+    let Some(highest) = highest else { return };
+    for entry in entries.iter_mut().filter_map(|member| member.1.as_mut()) {
+        if of_ring(entry) && entry.aru.is_before(highest) {
+            entry.received_all = false;
+        }
+    }
+}

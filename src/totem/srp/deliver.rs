@@ -1,0 +1,60 @@
+//! Handing messages up: agreed and safe delivery, and what may be handed up when the ring changes.
+//!
+//! Agreed: everything before it is here. Safe: besides, every member of the ring holds it, which shows
+//! when the token's aru was past it in two visits in a row: in the rotation between them each member
+//! could have lowered it. A safe message that is not known to be safe holds up what follows it.
+
+use super::io::Action;
+use super::members::MemberSet;
+use super::ring::Ring;
+use super::window::WINDOW;
+use crate::ids::{Guarantee, Seq};
+use crate::totem::wire::Encapsulated;
+
+impl Ring {
+    /// Hands up what is in order, and safe where it must be.
+    pub(super) fn deliver(&mut self) {
+        while self.delivered != self.reception.high_seen {
+            let seq = self.delivered.plus(1);
+            let Some(stored) = self.reception.window.frame(seq) else { return };
+            if stored.guarantee == Guarantee::Safe && self.safe_to.is_before(seq) {
+                return;
+            }
+            self.hand_up(seq);
+        }
+    }
+
+    /// Hands up the rest of an old ring, in its transitional configuration: whatever is in order, and
+    /// past the first gap what `members`, who came along, originated. What others sent after a gap may
+    /// depend on what is lost.
+    pub(super) fn deliver_transitional(&mut self, members: &MemberSet) {
+        let mut gap = false;
+        for _ in 0..WINDOW {
+            if self.delivered == self.reception.high_seen {
+                return;
+            }
+            let seq = self.delivered.plus(1);
+            match self.reception.window.frame(seq) {
+                None => gap = true,
+                Some(stored) if gap && !members.contains(stored.system_from) => {}
+                Some(_) => {
+                    self.hand_up(seq);
+                    continue;
+                }
+            }
+            self.delivered = seq;
+        }
+    }
+
+    fn hand_up(&mut self, seq: Seq) {
+        self.delivered = seq;
+        let Some(stored) = self.reception.window.frame(seq) else { return };
+        if stored.encapsulated == Encapsulated::Plain {
+            self.actions.push_back(Action::Packet {
+                from: stored.from,
+                payload: stored.payload(),
+                order: stored.order,
+            });
+        }
+    }
+}

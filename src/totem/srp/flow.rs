@@ -1,0 +1,45 @@
+//! Flow control: how many frames a node may multicast in one visit of the token.
+//!
+//! Totem paper, flow control; corosync `exec/totemsrp.c`, `fcc_calculate`.
+
+use crate::config::timeouts::Timeouts;
+use crate::totem::wire::Token;
+
+use super::hold::Rotation;
+use super::window::{Reception, WINDOW};
+
+/// Frames that may be multicast in this visit, retransmissions included. `backlog` is what this node
+/// has queued now.
+pub(super) fn allowance(limits: &Timeouts, token: &Token, last: &Rotation, backlog: u32) -> u32 {
+    // A member whose window is larger than ours may have filled the token past our window; one frame
+    // keeps us from starving.
+    let left = limits.window_size.checked_sub(token.fcc).unwrap_or(1);
+    let allowed = limits.max_messages.min(left);
+
+    let ring_backlog = token.backlog.wrapping_add(backlog).wrapping_sub(last.backlog);
+    if ring_backlog == 0 {
+        return allowed;
+    }
+    let share = u64::from(limits.window_size) * u64::from(last.backlog) / u64::from(ring_backlog);
+    match u32::try_from(share) {
+        Ok(share) if share > 0 => allowed.min(share),
+        _ => allowed,
+    }
+}
+
+/// Whether `allowed` more frames fit into everybody's window: the slowest member may still need all
+/// that was not released.
+pub(super) fn within_window(reception: &Reception, token: &Token, allowed: u32, window_size: u32) -> bool {
+    let Some(span) = WINDOW.checked_sub(allowed).and_then(|span| span.checked_sub(window_size)) else {
+        return false;
+    };
+    !reception.last_released.plus(span).is_before(token.seq)
+}
+
+/// Writes this visit into the token's counts.
+pub(super) fn settle(token: &mut Token, last: &mut Rotation, sent: u32, backlog: u32) {
+    token.fcc = token.fcc.wrapping_add(sent).wrapping_sub(last.sent);
+    token.backlog = token.backlog.wrapping_add(backlog).wrapping_sub(last.backlog);
+    last.sent = sent;
+    last.backlog = backlog;
+}

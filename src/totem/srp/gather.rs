@@ -1,0 +1,197 @@
+//! Gather: join messages and consensus.
+//!
+//! Totem paper, membership. Everybody tells whom it would form a ring with; when all that are left
+//! tell the same, the one with the lowest id sends the commit token round.
+
+use super::commit;
+use super::members::MemberSet;
+use super::next::{Cause, Next};
+use super::ring::Ring;
+use super::timers::Timer;
+use crate::time::Instant;
+use crate::totem::wire::{CommitToken, Join};
+
+/// Facts of the gathering.
+#[derive(Debug)]
+pub(super) struct Gather {
+    /// Who is known to want the same membership as this node.
+    consensus: MemberSet,
+}
+
+impl Gather {
+    /// Begins, or begins again: what was agreed so far is forgotten.
+    pub(super) fn enter(ring: &mut Ring, now: Instant, cause: Cause) -> Self {
+        ring.proc.insert(ring.me);
+        ring.stats.gather_entered += 1;
+        if cause == Cause::NoCommitToken {
+            ring.stats.continuous_gather = ring.stats.continuous_gather.saturating_add(1);
+        }
+        tracing::debug!(
+            %cause, ring = %ring.current, known = %ring.proc, failed = %ring.failed, "gathering"
+        );
+        for timer in [
+            Timer::Token,
+            Timer::TokenWarning,
+            Timer::TokenRetransmit,
+            Timer::Merge,
+            Timer::Hold,
+            Timer::Heartbeat,
+        ] {
+            ring.timers.stop(timer);
+        }
+        announce(ring, now);
+        ring.timers.start(Timer::Join, now, ring.timeouts.join);
+        ring.timers.start(Timer::Consensus, now, ring.timeouts.consensus);
+        Self { consensus: MemberSet::new([ring.me]) }
+    }
+
+    /// A join message came, maybe this node's own.
+    pub(super) fn join(&mut self, ring: &mut Ring, join: &Join) -> Option<Next> {
+        match weigh(ring, join) {
+            Weight::Same => {
+                if !join.leave {
+                    self.consensus.insert(join.from);
+                }
+                self.settle(ring)
+            }
+            Weight::NothingNew => None,
+            Weight::New => Some(Next::Gather(cause_of(join))),
+        }
+    }
+
+    /// Sends the commit token if all agree and it is this node's to send.
+    pub(super) fn settle(&self, ring: &mut Ring) -> Option<Next> {
+        if !self.agreed(ring) {
+            return None;
+        }
+        let mut active = ring.active();
+        if ring.failed_to_receive {
+            // The others agreed to go on without this node: it goes on alone.
+            active = MemberSet::new([ring.me]);
+        } else if active.lowest() != Some(ring.me) {
+            return None;
+        }
+        let seq = ring.max_ring_seq + 4;
+        if !ring.is_reserved(seq) {
+            return None; // `reserved` comes back to it
+        }
+        if ring.failed_to_receive {
+            ring.failed_to_receive = false;
+            ring.proc = active.clone();
+            ring.failed = MemberSet::default();
+        }
+        Some(Next::Commit(commit::blank_token(ring.me, &active, seq)))
+    }
+
+    /// A commit token came: taken if it is for exactly the membership that this node wants.
+    pub(super) fn commit_token(ring: &mut Ring, token: CommitToken) -> Option<Next> {
+        let members = MemberSet::new(token.members.iter().map(|member| member.0));
+        let mine = token.members.get(token.filled).is_some_and(|member| member.0 == ring.me);
+        if !mine || members != ring.active() || token.ring.seq <= ring.current.seq {
+            return None;
+        }
+        if Some(token.ring.rep) != members.lowest() || !ring.heard_ring_seq(token.ring.seq) {
+            return None;
+        }
+        Some(Next::Commit(token))
+    }
+
+    /// More ring ids are reserved: what waited for one can go on.
+    pub(super) fn reserved(&self, ring: &mut Ring) -> Option<Next> {
+        if std::mem::take(&mut ring.silent) {
+            return Some(Next::Gather(Cause::Reserved));
+        }
+        self.settle(ring)
+    }
+
+    /// Agreement took too long.
+    pub(super) fn consensus_expired(&mut self, ring: &mut Ring, now: Instant) -> Option<Next> {
+        ring.stats.consensus_timeouts += 1;
+        if self.agreed(ring) {
+            // All agree, so it is the representative that failed to send the commit token; it has one
+            // token time-out more.
+            if self.lacks_ring_id(ring) {
+                ring.silent = true;
+                tracing::warn!(
+                    wanted = ring.max_ring_seq + 4,
+                    "no ring id is reserved on disk yet; the others go on without this node until one is \
+                     (the disk under the state directory is slow or stuck)"
+                );
+            }
+            self.consensus = MemberSet::new([ring.me]);
+            ring.timers.start(Timer::Token, now, ring.timeouts.token);
+            return None;
+        }
+        let silent = ring.proc.minus(&self.consensus);
+        tracing::info!(silent = %silent, ring = %ring.current, "giving up nodes that did not agree in time");
+        ring.failed.merge(&silent);
+        Some(Next::Gather(Cause::ConsensusTimeout))
+    }
+
+    /// Whether the others wait for this node, and it for its disk.
+    fn lacks_ring_id(&self, ring: &Ring) -> bool {
+        ring.active().lowest() == Some(ring.me) && !ring.is_reserved(ring.max_ring_seq + 4)
+    }
+
+    fn agreed(&self, ring: &Ring) -> bool {
+        let active = ring.active();
+        // Empty only when this node gave itself up and knows nobody else.
+        active.is_subset(&self.consensus) && (!active.is_empty() || ring.failed_to_receive)
+    }
+}
+
+/// Sends the join message, after a random delay if one is configured.
+pub(super) fn announce(ring: &mut Ring, now: Instant) {
+    let limit = ring.timeouts.send_join;
+    if ring.silent {
+        return;
+    }
+    if limit.is_zero() {
+        ring.send_join();
+        return;
+    }
+    let micros = ring.draw(limit.as_micros() as u64);
+    ring.timers.start_unless_running(Timer::SendJoin, now, std::time::Duration::from_micros(micros));
+}
+
+/// What a join message changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// It says just what this node says.
+    Same,
+    /// Nothing that this node does not know, or from a node that was given up.
+    NothingNew,
+    /// It was taken over into what this node says.
+    New,
+}
+
+/// Compares a join message with what this node knows, and takes over what is new.
+pub(super) fn weigh(ring: &mut Ring, join: &Join) -> Weight {
+    if join.leave {
+        ring.leavers.insert(join.from);
+    }
+    let proc = MemberSet::new(join.proc.iter().copied());
+    let failed = MemberSet::new(join.failed.iter().copied());
+    if proc == ring.proc && failed == ring.failed {
+        return Weight::Same;
+    }
+    if (proc.is_subset(&ring.proc) && failed.is_subset(&ring.failed)) || ring.failed.contains(join.from) {
+        return Weight::NothingNew;
+    }
+    let known = (ring.proc.len(), ring.failed.len());
+    ring.proc.merge(&proc);
+    if failed.contains(ring.me) {
+        ring.failed.insert(join.from);
+    } else if ring.members.contains(join.from) {
+        // Only who is on the same ring can tell who is missing from it.
+        ring.failed.merge(&failed);
+    }
+    // A stranger's failed list that is not believed changes nothing. Gathering again for it would start
+    // the consensus timer again, with every join message: nodes that contradict each other would never
+    // give each other up.
+    if known == (ring.proc.len(), ring.failed.len()) { Weight::NothingNew } else { Weight::New }
+}
+
+pub(super) const fn cause_of(join: &Join) -> Cause {
+    if join.leave { Cause::Leave(join.from) } else { Cause::Join(join.from) }
+}

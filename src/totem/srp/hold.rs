@@ -1,0 +1,58 @@
+//! What a visit of the token leaves for the next: whether the ring is idle, and what was seen.
+//!
+//! An idle ring's token would spin; its representative keeps it for a while instead, until somebody
+//! has something to send (hold cancel). Source: corosync `totem.hold`, `seqno_unchanged_const`.
+
+use crate::ids::Seq;
+
+/// What the last visit of the token left.
+#[derive(Clone, Debug)]
+pub(super) struct Rotation {
+    /// `token_seq` of the last token taken; a later one is new.
+    pub(super) token_seq: Seq,
+    /// The token's aru as it came.
+    pub(super) aru: Seq,
+    /// The token's seq as it came.
+    seq: Seq,
+    /// Visits in a row that found it unchanged.
+    idle: u32,
+    /// The ring is idle; its representative keeps the token.
+    pub(super) held: bool,
+    /// Visits in a row at which this node kept the ring's aru from rising.
+    pub(super) aru_stuck: u32,
+    /// Frames that this node multicast in its last visit.
+    pub(super) sent: u32,
+    /// Frames that this node had queued at its last visit.
+    pub(super) backlog: u32,
+}
+
+impl Rotation {
+    /// No visit yet on a ring whose first message is `origin + 1`.
+    pub(super) const fn new(origin: Seq) -> Self {
+        Self {
+            token_seq: origin.minus(1),
+            aru: origin,
+            seq: origin,
+            idle: 0,
+            held: false,
+            aru_stuck: 0,
+            sent: 0,
+            backlog: 0,
+        }
+    }
+
+    /// Notes that a token came with `seq`. Returns whether the ring was idle since the last.
+    pub(super) fn visited(&mut self, seq: Seq, representative: bool, unchanged_const: u32) -> bool {
+        let idle = seq == self.seq;
+        self.idle = if idle { self.idle.saturating_add(1) } else { 0 };
+        self.seq = seq;
+        self.held = if representative { self.idle > unchanged_const } else { self.idle >= unchanged_const };
+        idle
+    }
+
+    /// Somebody has something to send.
+    pub(super) const fn cancel(&mut self) {
+        self.idle = 0;
+        self.held = false;
+    }
+}

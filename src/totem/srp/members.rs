@@ -1,0 +1,87 @@
+//! Sets of nodes, as join messages exchange them.
+
+use std::fmt;
+
+use crate::ids::NodeId;
+use crate::totem::wire::MAX_NODES;
+
+/// A set of nodes, ascending. Never more than [`MAX_NODES`]: what does not fit is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberSet(Vec<NodeId>);
+
+impl MemberSet {
+    /// The set of these nodes.
+    pub fn new(nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        let mut set = Self::default();
+        for node in nodes {
+            set.insert(node);
+        }
+        set
+    }
+
+    /// Adds a node. Returns whether it is new.
+    pub fn insert(&mut self, node: NodeId) -> bool {
+        match self.0.binary_search(&node) {
+            Err(at) if self.0.len() < MAX_NODES => {
+                self.0.insert(at, node);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Adds all of `nodes`.
+    pub fn merge(&mut self, nodes: &Self) {
+        for node in &nodes.0 {
+            self.insert(*node);
+        }
+    }
+
+    /// Whether `node` is in it.
+    pub fn contains(&self, node: NodeId) -> bool {
+        self.0.binary_search(&node).is_ok()
+    }
+
+    /// Whether all of it is in `other`.
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.0.iter().all(|node| other.contains(*node))
+    }
+
+    /// What of it is not in `other`.
+    pub fn minus(&self, other: &Self) -> Self {
+        Self(self.0.iter().copied().filter(|node| !other.contains(*node)).collect())
+    }
+
+    /// The node with the lowest id: the representative of a ring of these members.
+    pub fn lowest(&self) -> Option<NodeId> {
+        self.0.first().copied()
+    }
+
+    /// The nodes, ascending.
+    pub fn as_slice(&self) -> &[NodeId] {
+        &self.0
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for MemberSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        for (index, node) in self.0.iter().enumerate() {
+            let space = if index == 0 { "" } else { " " };
+            write!(f, "{space}{node}")?;
+        }
+        Ok(())
+    }
+}

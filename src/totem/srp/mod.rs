@@ -1,0 +1,513 @@
+//! The single-ring protocol: membership and total order.
+//!
+//! Corosync's counterpart: `exec/totemsrp.c`. Paper: Amir, Moser, Melliar-Smith, Agarwal, Ciarfella,
+//! "The Totem Single-Ring Ordering and Membership Protocol".
+//!
+//! | file | what |
+//! |---|---|
+//! | `io.rs` | what goes in and comes out |
+//! | `state.rs` | the four phases |
+//! | `next.rs` | where to go from a phase, and why |
+//! | `ring.rs` | what outlives a phase |
+//! | `visit.rs` | a visit of the token: take, order, send, pass on (paper: total ordering) |
+//! | `operational.rs` | on a ring: data, foreign messages, joins |
+//! | `gather.rs` | join messages and consensus (paper: membership) |
+//! | `commit.rs` | the commit token |
+//! | `recovery.rs` | old-ring messages, transitional then regular view (paper: recovery) |
+//! | `deliver.rs` | agreed and safe delivery |
+//! | `retransmit.rs` | asking for and answering gaps |
+//! | `flow.rs` | window, backlog, flow control count (paper: flow control) |
+//! | `hold.rs` | idle token |
+//! | `window.rs` | received frames by number |
+//! | `outbox.rs` | own frames, awaiting the token |
+//! | `members.rs` | set algebra, representative |
+//! | `timers.rs` | timers |
+//! | `stats.rs` | counters |
+
+mod commit;
+mod deliver;
+mod flow;
+mod gather;
+mod hold;
+pub(crate) mod io;
+pub mod members;
+mod next;
+mod operational;
+pub(crate) mod outbox;
+mod recovery;
+mod retransmit;
+mod ring;
+mod state;
+pub mod stats;
+pub mod timers;
+mod visit;
+pub mod window;
+
+use bytes::Bytes;
+
+use self::commit::Commit;
+use self::gather::Gather;
+use self::io::{Action, Feed, Input, Params, StateName};
+use self::members::MemberSet;
+use self::next::{Cause, Next};
+use self::recovery::Recovery;
+pub(crate) use self::ring::RESERVE;
+use self::ring::Ring;
+use self::state::State;
+use self::stats::Stats;
+use self::timers::Timer;
+use self::window::Stored;
+use super::wire::{
+    self, CommitToken, Encapsulated, Frame, HoldCancel, Join, LittleEndian, Mcast, MergeDetect, Token,
+};
+use crate::config::timeouts::Timeouts;
+use crate::ids::{Endian, NodeId, RingId};
+use crate::time::Instant;
+
+/// The single-ring protocol with no socket, clock, thread or randomness of its own.
+#[derive(Debug)]
+pub(crate) struct Srp {
+    ring: Ring,
+    state: State,
+    started: bool,
+    /// When this process is known to have run last.
+    ran_at: Instant,
+    /// This process did not run for so long that what waits in its sockets is stale.
+    paused: bool,
+}
+
+impl Srp {
+    pub(crate) fn new(params: &Params, net_mtu: usize, now: Instant) -> Self {
+        Self {
+            ring: Ring::new(params, net_mtu),
+            state: State::Operational,
+            started: false,
+            ran_at: now,
+            paused: false,
+        }
+    }
+
+    /// See [`Totem::admit_only`](super::Totem::admit_only).
+    pub(crate) fn admit_only(&mut self, nodes: &[NodeId]) {
+        let me = self.ring.me;
+        self.ring.listed = Some(MemberSet::new(nodes.iter().copied().chain([me])));
+    }
+
+    /// Takes one input at `now`. Never fails: a bad datagram is counted by reason and dropped.
+    pub(crate) fn handle_input(&mut self, now: Instant, input: Input<'_>, feed: &mut dyn Feed) {
+        self.notice_pause(now);
+        if !self.started {
+            self.started = true;
+            self.ring.timers.start(Timer::Alive, now, self.ring.timeouts.token / 5);
+            self.gather(now, Cause::Start);
+        }
+        // Own frames that were sent before this input come first, so that a flood of others cannot
+        // keep them back.
+        self.hear_own(now, feed);
+        match input {
+            Input::Datagram(datagram) => self.receive(now, datagram, None, feed),
+            Input::Timeout => {}
+            Input::Stored(up_to) => {
+                self.ring.stored(up_to);
+                if let State::Gather(gather) = &mut self.state {
+                    let next = gather.reserved(&mut self.ring);
+                    self.go(now, next);
+                }
+            }
+            Input::Interface => self.gather(now, Cause::Interface),
+        }
+        while let Some(timer) = self.ring.timers.take_due(now) {
+            self.expire(now, timer);
+        }
+        self.ring.check();
+    }
+
+    /// The next thing to do outside.
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.ring.actions.pop_front()
+    }
+
+    /// When the next input is due if nothing else happens.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        if self.ring.loopback.is_empty() { self.ring.timers.next() } else { Some(Instant::ZERO) }
+    }
+
+    /// Somebody above has something to send: an idle token is let go.
+    pub(crate) fn wake(&mut self) {
+        if self.ring.rotation.held && matches!(self.state, State::Operational | State::Recovery(_)) {
+            self.ring.rotation.held = false;
+            self.ring.stats.token_hold_cancel_tx += 1;
+            let cancel = HoldCancel { from: self.ring.me, ring: self.ring.current };
+            self.ring.multicast_and_hear(cancel.encode::<LittleEndian>());
+        }
+    }
+
+    /// Asks for [`Action::TokenSent`] at the next visit of the token.
+    pub(crate) fn want_token(&mut self) {
+        self.ring.token_wanted = true;
+        self.wake();
+    }
+
+    /// A transitional view was handed up: until [`Srp::synced`], the synchronisation's frames are sent.
+    ///
+    /// Not earlier, when the ring is installed: the end of the last synchronisation may still be on its
+    /// way up, in front of the view.
+    pub(crate) const fn sync_begins(&mut self) {
+        self.ring.waiting_for_sync = true;
+    }
+
+    /// The services' synchronisation is complete.
+    pub(crate) const fn synced(&mut self) {
+        self.ring.waiting_for_sync = false;
+    }
+
+    /// Tells the others that this node leaves.
+    pub(crate) fn leave(&mut self) {
+        self.ring.send_leave();
+    }
+
+    /// Gathers because somebody asked for it.
+    pub(crate) fn force_gather(&mut self, now: Instant) {
+        self.gather(now, Cause::Forced);
+    }
+
+    pub(crate) fn reconfigure(&mut self, timeouts: Timeouts) {
+        self.ring.timeouts = timeouts;
+    }
+
+    pub(crate) const fn outbox(&mut self) -> &mut outbox::Outbox {
+        &mut self.ring.outbox
+    }
+
+    pub(crate) const fn outbox_ref(&self) -> &outbox::Outbox {
+        &self.ring.outbox
+    }
+
+    pub(crate) const fn stats(&self) -> &Stats {
+        &self.ring.stats
+    }
+
+    pub(crate) const fn state(&self) -> StateName {
+        self.state.name()
+    }
+
+    pub(crate) const fn ring_id(&self) -> RingId {
+        self.ring.installed
+    }
+
+    pub(crate) fn members(&self) -> &[NodeId] {
+        self.ring.members.as_slice()
+    }
+
+    pub(crate) fn known(&self) -> &[NodeId] {
+        self.ring.proc.as_slice()
+    }
+
+    /// Goes where a phase decided to go.
+    fn go(&mut self, now: Instant, next: Option<Next>) {
+        let ring = &mut self.ring;
+        let state = match next {
+            None => return,
+            Some(Next::Gather(cause)) => State::Gather(Gather::enter(ring, now, cause)),
+            Some(Next::Commit(token)) => State::Commit(Commit::enter(ring, now, token)),
+            Some(Next::Recovery(token)) => State::Recovery(Box::new(Recovery::enter(ring, now, token))),
+        };
+        if let State::Recovery(given_up) = std::mem::replace(&mut self.state, state) {
+            given_up.give_up(&mut self.ring);
+        }
+    }
+
+    fn gather(&mut self, now: Instant, cause: Cause) {
+        self.go(now, Some(Next::Gather(cause)));
+    }
+
+    /// Tells a pause of this process from silence of the others.
+    ///
+    /// While it did not run, nobody can have been heard, so no timer went on. Join messages that waited
+    /// meanwhile are stale: the others have repeated them or have formed their ring.
+    /// Corosync's counterpart: its pause timer, which is only looked at when a join message comes.
+    fn notice_pause(&mut self, now: Instant) {
+        let pause = now.since(self.ran_at);
+        self.ran_at = now;
+        if self.started && pause > self.ring.timeouts.token / 2 {
+            tracing::warn!(
+                ms = pause.as_millis() as u64,
+                "this process did not run for longer than half the token time-out; its timers wait as long \
+                 (give it real-time priority, or the machine less to do)"
+            );
+            self.ring.stats.pauses += 1;
+            self.paused = true;
+            self.ring.timers.postpone(pause);
+        }
+    }
+
+    /// Handles the own frames that are on their way back now; what they cause comes the next time.
+    fn hear_own(&mut self, now: Instant, feed: &mut dyn Feed) {
+        for _ in 0..self.ring.loopback.len() {
+            let Some(frame) = self.ring.loopback.pop_front() else { return };
+            self.receive(now, &frame, Some(&frame), feed);
+        }
+    }
+
+    /// The kind of a frame that would make a node known that is not configured. Node ids spread from join to
+    /// join: one forged join message could fill every node's lists with nodes that never answer.
+    fn stranger(&self, frame: &Frame<'_>) -> Option<wire::Kind> {
+        let ring = &self.ring;
+        match frame {
+            Frame::Join(join) => {
+                let listed = ring.lists(join.from)
+                    && join.proc.iter().chain(&join.failed).all(|node| ring.lists(*node));
+                (!listed).then_some(wire::Kind::Join)
+            }
+            Frame::Mcast(mcast) => (!ring.lists(mcast.system_from)).then_some(wire::Kind::Mcast),
+            Frame::MergeDetect(probe) => (!ring.lists(probe.from)).then_some(wire::Kind::MergeDetect),
+            // These are taken only on a ring, or for one, whose members are known already.
+            Frame::Token(_) | Frame::Commit(_) | Frame::HoldCancel(_) => None,
+        }
+    }
+
+    /// Handles a datagram, which is `own` if it comes from this node.
+    fn receive(&mut self, now: Instant, datagram: &[u8], own: Option<&Bytes>, feed: &mut dyn Feed) {
+        let (frame, order) = match wire::parse(datagram) {
+            Ok(parsed) => parsed,
+            Err(error) => return self.ring.stats.refuse(error),
+        };
+        if let Some(kind) = self.stranger(&frame) {
+            return self.ring.stats.refuse(wire::WireError::Value(kind, "node id: it is not configured"));
+        }
+        self.ring.stats.received(match &frame {
+            Frame::Token(_) => wire::Kind::Token,
+            Frame::Mcast(_) => wire::Kind::Mcast,
+            Frame::MergeDetect(_) => wire::Kind::MergeDetect,
+            Frame::Join(_) => wire::Kind::Join,
+            Frame::Commit(_) => wire::Kind::Commit,
+            Frame::HoldCancel(_) => wire::Kind::HoldCancel,
+        });
+        match frame {
+            Frame::Mcast(mcast) => {
+                let bytes = || own.cloned().unwrap_or_else(|| Bytes::copy_from_slice(datagram));
+                self.mcast(now, &mcast, order, bytes);
+            }
+            Frame::Token(token) => self.token(now, token, feed),
+            Frame::Join(join) => self.join(now, &join),
+            Frame::Commit(token) => self.commit_token(now, token),
+            Frame::MergeDetect(probe) => self.merge_detect(now, &probe),
+            Frame::HoldCancel(cancel) => self.hold_cancel(now, cancel),
+        }
+    }
+
+    fn mcast(&mut self, now: Instant, mcast: &Mcast<'_>, order: Endian, bytes: impl FnOnce() -> Bytes) {
+        let stored = || Stored::new(mcast, bytes(), order);
+        let ring = &mut self.ring;
+        let next = match &mut self.state {
+            State::Operational => operational::mcast(ring, mcast, stored),
+            State::Gather(_) if mcast.ring == ring.current => {
+                // Still counts for what this node brings along; handed up when the next ring is installed.
+                let plain = mcast.encapsulated == Encapsulated::Plain;
+                if plain && ring.current == ring.installed && !ring.is_known(mcast) {
+                    ring.reception.take(mcast.seq, stored());
+                }
+                None
+            }
+            State::Gather(_) if !ring.proc.contains(mcast.system_from) => {
+                let late = ring.members.contains(mcast.system_from) && mcast.ring.seq < ring.installed.seq;
+                (!late && ring.proc.insert(mcast.system_from))
+                    .then_some(Next::Gather(Cause::ForeignMessage(mcast.system_from)))
+            }
+            State::Recovery(recovery)
+                if mcast.ring == ring.current && mcast.encapsulated == Encapsulated::Recovery =>
+            {
+                recovery.receive(ring, mcast.seq, stored());
+                None
+            }
+            State::Gather(_) | State::Commit(_) | State::Recovery(_) => {
+                if mcast.ring != ring.current {
+                    ring.stats.rx_msg_dropped += 1;
+                }
+                None
+            }
+        };
+        self.go(now, next);
+    }
+
+    fn token(&mut self, now: Instant, token: Token, feed: &mut dyn Feed) {
+        let ring = &mut self.ring;
+        match &mut self.state {
+            State::Operational => {
+                let Some(visit) = visit::take(ring, None, now, token, feed) else { return };
+                if visit.cannot_receive {
+                    return self.give_up_receiving(now);
+                }
+                visit::pass_on(ring, visit, now, true);
+            }
+            State::Recovery(recovery) => {
+                let Some(mut visit) = visit::take(ring, Some(recovery), now, token, feed) else { return };
+                if visit.cannot_receive {
+                    return self.give_up_receiving(now);
+                }
+                let complete = recovery.is_complete(visit.token_mut());
+                if complete
+                    && let State::Recovery(recovery) = std::mem::replace(&mut self.state, State::Operational)
+                {
+                    recovery.install(ring, now);
+                }
+                visit::pass_on(&mut self.ring, visit, now, complete);
+            }
+            State::Gather(_) | State::Commit(_) => {}
+        }
+    }
+
+    fn join(&mut self, now: Instant, join: &Join) {
+        let own = join.from == self.ring.me;
+        if self.paused && !own {
+            return;
+        }
+        if !self.ring.heard_ring_seq(join.ring_seq) {
+            return self.ring.stats.refuse(wire::WireError::Value(wire::Kind::Join, "ring sequence number"));
+        }
+        let ring = &mut self.ring;
+        let next = match &mut self.state {
+            State::Operational if own => None,
+            State::Operational => operational::join(ring, join),
+            State::Gather(gather) => gather.join(ring, join),
+            State::Commit(commit) => {
+                changes_its_mind(ring, &commit.members, join, Cause::JoinCommit(join.from))
+            }
+            State::Recovery(recovery) => {
+                changes_its_mind(ring, &recovery.members, join, Cause::JoinRecovery(join.from))
+            }
+        };
+        self.go(now, next);
+    }
+
+    fn commit_token(&mut self, now: Instant, token: CommitToken) {
+        let ring = &mut self.ring;
+        let next = match &mut self.state {
+            State::Operational => None,
+            State::Gather(_) => Gather::commit_token(ring, token),
+            State::Commit(commit) => commit.commit_token(ring, token),
+            State::Recovery(recovery) => {
+                if let Some(retransmitting) = recovery.commit_token(ring, &token) {
+                    visit::first_token(ring, retransmitting, now);
+                }
+                None
+            }
+        };
+        self.go(now, next);
+    }
+
+    fn merge_detect(&mut self, now: Instant, probe: &MergeDetect) {
+        let ring = &mut self.ring;
+        let next = match &self.state {
+            State::Operational => operational::merge_detect(ring, probe),
+            State::Gather(_) if probe.ring != ring.current => {
+                ring.proc.insert(probe.from).then_some(Next::Gather(Cause::MergeDetect(probe.from)))
+            }
+            State::Gather(_) | State::Commit(_) | State::Recovery(_) => None,
+        };
+        self.go(now, next);
+    }
+
+    fn hold_cancel(&mut self, now: Instant, cancel: HoldCancel) {
+        let ring = &mut self.ring;
+        if cancel.ring != ring.current {
+            return;
+        }
+        ring.rotation.cancel();
+        if ring.is_representative() && !matches!(self.state, State::Gather(_)) {
+            ring.timers.stop(Timer::Hold);
+            self.expire(now, Timer::TokenRetransmit);
+        }
+    }
+
+    fn give_up_receiving(&mut self, now: Instant) {
+        tracing::error!(
+            ring = %self.ring.installed, missing_after = %self.ring.reception.aru,
+            "this node does not receive what the others send, and leaves the ring; look for dropped \
+             multicast or full socket buffers on it"
+        );
+        self.ring.failed_to_receive = true;
+        self.ring.failed.insert(self.ring.me);
+        self.gather(now, Cause::CannotReceive);
+    }
+
+    fn expire(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::Alive => {
+                self.paused = false;
+                self.ring.timers.start(Timer::Alive, now, self.ring.timeouts.token / 5);
+            }
+            Timer::Token | Timer::Heartbeat => self.token_lost(now),
+            Timer::TokenWarning => tracing::warn!(
+                ring = %self.ring.current, percent = self.ring.timeouts.token_warning,
+                "no token for this share of the token time-out"
+            ),
+            Timer::TokenRetransmit => match self.state {
+                State::Gather(_) => {}
+                State::Operational | State::Commit(_) | State::Recovery(_) => {
+                    self.ring.send_token();
+                    let delay = self.ring.timeouts.token_retransmit;
+                    self.ring.timers.start(Timer::TokenRetransmit, now, delay);
+                }
+            },
+            Timer::Hold => self.ring.send_token(),
+            Timer::SendJoin => self.ring.send_join(),
+            Timer::Join => {
+                gather::announce(&mut self.ring, now);
+                self.ring.timers.start(Timer::Join, now, self.ring.timeouts.join);
+            }
+            Timer::Consensus => {
+                if let State::Gather(gather) = &mut self.state {
+                    let next = gather.consensus_expired(&mut self.ring, now);
+                    self.go(now, next);
+                }
+            }
+            Timer::Merge => {
+                if matches!(self.state, State::Operational) && self.ring.is_representative() {
+                    self.ring.stats.memb_merge_detect_tx += 1;
+                    let probe = MergeDetect { from: self.ring.me, ring: self.ring.current };
+                    self.ring.multicast(probe.encode::<LittleEndian>());
+                }
+            }
+        }
+    }
+
+    fn token_lost(&mut self, now: Instant) {
+        let stats = &mut self.ring.stats;
+        let cause = match &mut self.state {
+            State::Operational => {
+                stats.operational_token_lost += 1;
+                tracing::warn!(
+                    ring = %self.ring.installed, members = %self.ring.members, next = %self.ring.successor,
+                    "the token was lost; a new membership will be formed"
+                );
+                Cause::TokenLost
+            }
+            State::Gather(gather) => {
+                stats.gather_token_lost += 1;
+                let next = gather.consensus_expired(&mut self.ring, now);
+                self.go(now, next);
+                Cause::NoCommitToken
+            }
+            State::Commit(_) => {
+                stats.commit_token_lost += 1;
+                Cause::CommitTokenLost
+            }
+            State::Recovery(_) => {
+                stats.recovery_token_lost += 1;
+                Cause::RecoveryTokenLost
+            }
+        };
+        self.gather(now, cause);
+    }
+}
+
+/// A join message while a ring is being formed: if it comes from one of its members and is not older
+/// than the attempt, the attempt is over.
+fn changes_its_mind(ring: &mut Ring, members: &MemberSet, join: &Join, cause: Cause) -> Option<Next> {
+    if join.from == ring.me || !members.contains(join.from) || join.ring_seq < ring.current.seq {
+        return None;
+    }
+    gather::weigh(ring, join);
+    Some(Next::Gather(cause))
+}

@@ -1,0 +1,64 @@
+//! Operational: what a node on a ring does with frames that are not the token, and when it leaves for
+//! Gather.
+//!
+//! Totem paper, membership: foreign messages, join messages and token loss end the operational phase.
+
+use super::gather::{self, Weight};
+use super::next::{Cause, Next};
+use super::ring::Ring;
+use super::window::Stored;
+use crate::ids::NodeId;
+use crate::totem::wire::{Encapsulated, Join, Mcast, MergeDetect};
+
+/// A data frame came.
+pub(super) fn mcast(ring: &mut Ring, mcast: &Mcast<'_>, stored: impl FnOnce() -> Stored) -> Option<Next> {
+    if mcast.ring == ring.current {
+        if mcast.encapsulated == Encapsulated::Plain
+            && !ring.is_known(mcast)
+            && ring.reception.take(mcast.seq, stored())
+        {
+            ring.deliver();
+        }
+        return None;
+    }
+    // A member's late frame of a ring before this one says nothing new.
+    if ring.members.contains(mcast.system_from) && mcast.ring.seq < ring.current.seq {
+        return None;
+    }
+    Some(meet(ring, mcast.system_from, Cause::ForeignMessage(mcast.system_from)))
+}
+
+/// Another ring's representative looks for rings.
+pub(super) fn merge_detect(ring: &mut Ring, probe: &MergeDetect) -> Option<Next> {
+    if probe.ring == ring.current {
+        return None;
+    }
+    Some(meet(ring, probe.from, Cause::MergeDetect(probe.from)))
+}
+
+/// A join message came: always the end of this ring, unless it is an old one or gives this node up.
+pub(super) fn join(ring: &mut Ring, join: &Join) -> Option<Next> {
+    let stale = ring.members.contains(join.from) && join.ring_seq < ring.current.seq;
+    if stale || join.failed.contains(&ring.me) {
+        return None;
+    }
+    let cause = match gather::weigh(ring, join) {
+        Weight::New => gather::cause_of(join),
+        Weight::Same | Weight::NothingNew => Cause::JoinOperational(join.from),
+    };
+    Some(Next::Gather(cause))
+}
+
+/// A node of another ring was heard.
+fn meet(ring: &mut Ring, node: NodeId, cause: Cause) -> Next {
+    ring.proc.insert(node);
+    Next::Gather(cause)
+}
+
+impl Ring {
+    /// Whether the installed ring's window has this frame, or has no place for it.
+    pub(super) fn is_known(&self, mcast: &Mcast<'_>) -> bool {
+        let window = &self.reception.window;
+        !window.in_range(mcast.seq) || window.frame(mcast.seq).is_some()
+    }
+}

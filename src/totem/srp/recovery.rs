@@ -1,0 +1,257 @@
+//! Recovery: messages of the old rings are exchanged on the new one, then the new ring is installed.
+//!
+//! Totem paper, recovery. Members that come from the same old ring send again what not all of them
+//! have, wrapped in frames of the new ring. When the token has shown twice that all have all of it, the
+//! old ring's messages are handed up and the views are reported, in the order that extended virtual
+//! synchrony demands.
+
+use std::collections::{HashSet, VecDeque};
+
+use bytes::Bytes;
+
+use super::commit;
+use super::io::Action;
+use super::members::MemberSet;
+use super::ring::Ring;
+use super::timers::Timer;
+use super::window::{Reception, Stored, WINDOW};
+use crate::ids::{Endian, Guarantee, NodeId, RingId, Seq};
+use crate::time::Instant;
+use crate::totem::wire::{self, CommitToken, Encapsulated, Frame, LittleEndian, Mcast, Token};
+use crate::view::{View, ViewKind};
+
+/// Facts of the recovery. Giving it up leaves the installed ring as it was, with the frames that came.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    /// Members of the new ring.
+    pub(super) members: MemberSet,
+    /// Those of them that come along from this node's old ring.
+    transitional: MemberSet,
+    /// The highest number that any of those has handed up on the old ring: what is safe for one of them
+    /// is for all.
+    handed_up: Seq,
+    /// What was received on the new ring.
+    pub(super) reception: Reception,
+    /// Old frames that this node has to send again, ascending.
+    queue: VecDeque<(Seq, Bytes)>,
+    /// Old frames that somebody has sent again already.
+    heard: HashSet<u32>,
+    /// This node raised the token's "retransmitting" flag.
+    raised_flag: bool,
+    /// Token visits in a row with the flag down.
+    clear_visits: u32,
+    /// The highest number given when it was clear that nobody has more to send.
+    install_seq: Seq,
+    /// Token visits in a row that showed that all have all of it.
+    complete_visits: u32,
+    /// The representative has sent the first token.
+    originated: bool,
+}
+
+impl Recovery {
+    /// The commit token has come round filled in.
+    pub(super) fn enter(ring: &mut Ring, now: Instant, mut token: CommitToken) -> Self {
+        commit::pass_on(ring, &mut token);
+        ring.stats.recovery_entered += 1;
+        ring.rotation = super::hold::Rotation::new(ring.origin);
+
+        let old_ring = ring.installed;
+        let came_along = token.members.iter().filter_map(|(node, entry)| {
+            entry.filter(|entry| entry.ring == old_ring && ring.members.contains(*node)).map(|e| (*node, e))
+        });
+        let transitional = MemberSet::new(came_along.clone().map(|(node, _)| node));
+        let handed_up = came_along.clone().map(|(_, entry)| entry.high_delivered);
+        let handed_up = handed_up.fold(ring.delivered, Seq::later);
+        let queue = if came_along.clone().all(|(_, entry)| entry.received_all) {
+            VecDeque::new()
+        } else {
+            let high = ring.reception.high_seen;
+            let low = came_along.map(|(_, entry)| entry.aru).fold(high, Seq::earlier);
+            old_frames(&ring.reception, low, high)
+        };
+        tracing::debug!(
+            ring = %ring.current, old_ring = %old_ring, came_along = %transitional, frames = queue.len(),
+            "recovering messages of the old ring"
+        );
+        ring.await_token(now);
+        Self {
+            members: MemberSet::new(token.members.iter().map(|member| member.0)),
+            transitional,
+            handed_up,
+            reception: Reception::new(ring.origin),
+            queue,
+            heard: HashSet::new(),
+            raised_flag: false,
+            clear_visits: 0,
+            install_seq: ring.origin,
+            complete_visits: 0,
+            originated: false,
+        }
+    }
+
+    /// The commit token came back a third time: the representative replaces it by the first token, once.
+    /// Returns whether that raises the "retransmitting" flag.
+    pub(super) fn commit_token(&mut self, ring: &Ring, token: &CommitToken) -> Option<bool> {
+        let rounds = token.token_seq as usize / token.members.len();
+        if !ring.is_representative() || self.originated || token.ring != ring.current || rounds < 2 {
+            return None;
+        }
+        self.originated = true;
+        self.raised_flag = !self.queue.is_empty();
+        Some(self.raised_flag)
+    }
+
+    /// Takes in a recovery frame of the new ring.
+    pub(super) fn receive(&mut self, ring: &Ring, seq: Seq, stored: Stored) {
+        let old =
+            inner(&stored).filter(|(mcast, _)| mcast.ring == ring.installed).map(|(mcast, _)| mcast.seq);
+        if self.reception.take(seq, stored)
+            && let Some(old) = old
+        {
+            self.heard.insert(old.0);
+        }
+    }
+
+    /// Old frames that are still to be sent.
+    pub(super) fn backlog(&mut self) -> usize {
+        while self.queue.front().is_some_and(|(seq, _)| self.heard.contains(&seq.0)) {
+            self.queue.pop_front();
+        }
+        self.queue.len()
+    }
+
+    /// The next old frame, wrapped; what somebody else has sent meanwhile is left out.
+    pub(super) fn next_frame(&mut self, me: NodeId, ring: RingId, seq: Seq, counter: u32) -> Option<Stored> {
+        self.backlog();
+        let (_, old) = self.queue.pop_front()?;
+        Some(wrap(me, ring, seq, counter, &old))
+    }
+
+    /// Counts a visit of `token` towards the end of the recovery. Returns whether the ring is to be
+    /// installed: all members count alike, so that nobody sends messages of its own while another one
+    /// still recovers.
+    pub(super) fn is_complete(&mut self, token: &mut Token) -> bool {
+        if self.backlog() > 0 {
+            if !token.retransmitting {
+                token.retransmitting = true;
+                self.raised_flag = true;
+            }
+        } else if token.retransmitting && self.raised_flag {
+            token.retransmitting = false;
+            self.raised_flag = false;
+        }
+        self.clear_visits = if token.retransmitting { 0 } else { self.clear_visits.saturating_add(1) };
+        if self.clear_visits == 2 {
+            self.install_seq = token.seq;
+        }
+        let all_have_it = self.clear_visits >= 3 && !token.aru.is_before(self.install_seq);
+        self.complete_visits = if all_have_it { self.complete_visits + 1 } else { 0 };
+        self.complete_visits == 2
+    }
+
+    /// Installs the new ring: hands up the rest of the old one and reports the views.
+    pub(super) fn install(self, ring: &mut Ring, now: Instant) {
+        self.file_old_frames(ring);
+        // In the old regular configuration all who come along hand up the same.
+        ring.safe_to = ring.safe_to.later(self.handed_up);
+        ring.deliver();
+
+        let left = ring.members.minus(&self.transitional);
+        let joined = self.members.minus(&self.transitional);
+        log_views(ring, &self.members, &left, &joined);
+        let view = |kind, members: &MemberSet, joined: &MemberSet, left: &MemberSet| {
+            Action::View(View {
+                kind,
+                ring: ring.current,
+                members: members.as_slice().to_vec(),
+                joined: joined.as_slice().to_vec(),
+                left: left.as_slice().to_vec(),
+            })
+        };
+        let none = MemberSet::default();
+        let transitional = view(ViewKind::Transitional, &self.transitional, &none, &left);
+        let regular = view(ViewKind::Regular, &self.members, &joined, &none);
+        ring.actions.push_back(transitional);
+        ring.deliver_transitional(&self.transitional);
+        ring.actions.push_back(regular);
+
+        ring.installed = ring.current;
+        ring.reception = self.reception;
+        let high_seen = ring.reception.high_seen;
+        ring.delivered = ring.reception.window.highest_up_to(high_seen).unwrap_or(ring.origin);
+        ring.reception.release(ring.delivered);
+        ring.safe_to = ring.origin;
+        ring.rotation.aru = ring.origin;
+        ring.proc = self.members.clone();
+        ring.failed = MemberSet::default();
+        ring.leavers = MemberSet::default();
+        ring.members = self.members;
+        ring.stats.operational_entered += 1;
+        ring.timers.start(Timer::Alive, now, ring.timeouts.token / 5);
+    }
+
+    /// The new ring is not installed, here.
+    ///
+    /// What was received of the old ring is kept: this node may have said that it has it, whereupon others
+    /// installed the new ring and handed up, as safe, what they could count on this node to hand up too
+    /// (EVS, 7.1). Corosync forgets it.
+    pub(super) fn give_up(&self, ring: &mut Ring) {
+        self.file_old_frames(ring);
+    }
+
+    /// Puts the old ring's frames that others sent again where they belong.
+    fn file_old_frames(&self, ring: &mut Ring) {
+        let mut seq = ring.origin;
+        while seq != self.reception.aru {
+            seq = seq.plus(1);
+            let Some(stored) = self.reception.window.frame(seq) else { continue };
+            if let Some((mcast, old)) = inner(stored)
+                && mcast.ring == ring.installed
+            {
+                ring.reception.take(mcast.seq, old);
+            }
+        }
+    }
+}
+
+/// An old ring's frame, wrapped for the new one.
+fn wrap(me: NodeId, ring: RingId, seq: Seq, counter: u32, old: &Bytes) -> Stored {
+    let mcast = Mcast {
+        encapsulated: Encapsulated::Recovery,
+        from: me,
+        system_from: me,
+        seq,
+        counter,
+        ring,
+        guarantee: Guarantee::Agreed,
+        payload: old,
+    };
+    Stored::new(&mcast, mcast.encode::<LittleEndian>().freeze(), Endian::Little)
+}
+
+/// The old ring's plain frame in a recovery frame.
+fn inner(stored: &Stored) -> Option<(Mcast<'_>, Stored)> {
+    if stored.encapsulated != Encapsulated::Recovery {
+        return None;
+    }
+    let (frame, order) = wire::parse(&stored.frame[wire::mcast::FIXED..]).ok()?;
+    let Frame::Mcast(mcast) = frame else { return None };
+    let plain = mcast.encapsulated == Encapsulated::Plain;
+    plain.then(|| (mcast, Stored::new(&mcast, stored.payload(), order)))
+}
+
+/// What is held of `low + 1 ..= high`.
+fn old_frames(reception: &Reception, low: Seq, high: Seq) -> VecDeque<(Seq, Bytes)> {
+    (1..=high.since(low).min(WINDOW - 1))
+        .map(|distance| low.plus(distance))
+        .filter_map(|seq| reception.window.frame(seq).map(|stored| (seq, stored.frame.clone())))
+        .collect()
+}
+
+fn log_views(ring: &Ring, members: &MemberSet, left: &MemberSet, joined: &MemberSet) {
+    let leaving = MemberSet::new(left.as_slice().iter().copied().filter(|node| ring.leavers.contains(*node)));
+    tracing::info!(
+        ring = %ring.current, %members, %joined, left = %leaving, failed = %left.minus(&leaving),
+        "a new membership was formed"
+    );
+}

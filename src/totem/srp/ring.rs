@@ -1,0 +1,252 @@
+//! What outlives a phase of the protocol.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::hold::Rotation;
+use super::io::{Action, Params};
+use super::members::MemberSet;
+use super::outbox::{Outbox, Queue};
+use super::stats::Stats;
+use super::timers::{Timer, TimerTable};
+use super::window::Reception;
+use crate::config::timeouts::Timeouts;
+use crate::ids::{Destination, NodeId, RingId, Seq};
+use crate::time::Instant;
+use crate::totem::wire::{Join, LittleEndian};
+
+/// Ring sequence numbers that are reserved on stable storage at a time, ahead of their use. A ring uses
+/// about four, so the disk is asked once in a thousand membership changes.
+pub(crate) const RESERVE: u64 = 4096;
+
+/// Ring sequence numbers from here on are refused: no cluster lives that long, and a forged one must not
+/// use up the rest.
+const RING_SEQ_LIMIT: u64 = 1 << 62;
+
+/// The node and its ring, whatever phase it is in.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    pub(super) me: NodeId,
+    pub(super) timeouts: Timeouts,
+    pub(super) origin: Seq,
+
+    /// The ring that was installed last (at first: this node's own start-up id). `reception` is its.
+    pub(super) installed: RingId,
+    /// The ring of the last commit token: `installed`, or one that is being formed or was given up.
+    pub(super) current: RingId,
+    /// Members of the installed ring; none before the first.
+    pub(super) members: MemberSet,
+    /// The nodes that may be on a ring; none given: any.
+    pub(super) listed: Option<MemberSet>,
+    /// Highest ring sequence number heard of.
+    pub(super) max_ring_seq: u64,
+    /// Reserved on stable storage up to here.
+    stored: u64,
+    /// Asked to be reserved up to here.
+    store_asked: u64,
+
+    /// Nodes to form a ring with, as join messages tell.
+    pub(super) proc: MemberSet,
+    /// Those of them that were given up.
+    pub(super) failed: MemberSet,
+    /// Nodes that said they are leaving.
+    pub(super) leavers: MemberSet,
+    /// This node gave itself up: it cannot receive.
+    pub(super) failed_to_receive: bool,
+    /// This node should form a ring and cannot, for want of a reserved ring id: it sends no join messages, so
+    /// that the others form one without it.
+    pub(super) silent: bool,
+
+    /// Messages of the installed ring.
+    pub(super) reception: Reception,
+    /// Handed up to here.
+    pub(super) delivered: Seq,
+    /// Every member of the installed ring is known to hold everything up to here.
+    pub(super) safe_to: Seq,
+
+    /// Between the installation of a ring and the end of the services' synchronisation.
+    pub(super) waiting_for_sync: bool,
+    pub(super) outbox: Outbox,
+    /// Feeds the frames' running number.
+    pub(super) frame_counter: u32,
+
+    /// What the token's last visit left.
+    pub(super) rotation: Rotation,
+    /// The next node on the ring.
+    pub(super) successor: NodeId,
+    /// The last token sent or held, to be sent again.
+    pub(super) last_token: Option<Bytes>,
+    /// Whoever is above wants to hear of the next token.
+    pub(super) token_wanted: bool,
+
+    pub(super) timers: TimerTable,
+    pub(super) stats: Stats,
+    pub(super) actions: VecDeque<Action>,
+    /// Own frames on their way back to this node.
+    pub(super) loopback: VecDeque<Bytes>,
+    jitter: u64,
+}
+
+impl Ring {
+    pub(super) fn new(params: &Params, net_mtu: usize) -> Self {
+        let start = RingId { rep: params.me, seq: params.ring_seq };
+        Self {
+            me: params.me,
+            timeouts: params.timeouts.clone(),
+            origin: params.origin,
+            installed: start,
+            current: start,
+            members: MemberSet::default(),
+            listed: None,
+            max_ring_seq: params.ring_seq,
+            stored: params.stored,
+            store_asked: params.stored,
+            proc: MemberSet::default(),
+            failed: MemberSet::default(),
+            leavers: MemberSet::default(),
+            failed_to_receive: false,
+            silent: false,
+            reception: Reception::new(params.origin),
+            delivered: params.origin,
+            safe_to: params.origin,
+            waiting_for_sync: true,
+            outbox: Outbox::new(net_mtu),
+            frame_counter: 0,
+            rotation: Rotation::new(params.origin),
+            successor: params.me,
+            last_token: None,
+            token_wanted: false,
+            timers: TimerTable::default(),
+            stats: Stats::default(),
+            actions: VecDeque::new(),
+            loopback: VecDeque::new(),
+            jitter: u64::from(params.me.get()) ^ params.ring_seq.rotate_left(32),
+        }
+    }
+
+    /// What holds between any two inputs, for the installed ring. Stays on in release: Totem survives a
+    /// node that stops, not one that delivers out of order.
+    pub(super) fn check(&self) {
+        assert!(self.members.is_empty() || self.members.contains(self.me), "not a member of its own ring");
+        assert!(!self.reception.aru.is_before(self.delivered), "delivered past what was received");
+        assert!(!self.reception.high_seen.is_before(self.reception.aru), "received past the highest seen");
+        assert!(self.max_ring_seq >= self.current.seq, "on a ring that it has not heard of");
+    }
+
+    /// Nodes that a ring would be formed of.
+    pub(super) fn active(&self) -> MemberSet {
+        self.proc.minus(&self.failed)
+    }
+
+    pub(super) fn is_representative(&self) -> bool {
+        self.current.rep == self.me
+    }
+
+    /// The queue that frames are taken from.
+    pub(super) const fn queue(&self) -> Queue {
+        if self.waiting_for_sync { Queue::Sync } else { Queue::Normal }
+    }
+
+    /// Multicasts to everybody, this node included: its own copy comes back after the current event.
+    pub(super) fn multicast_and_hear(&mut self, frame: Bytes) {
+        self.loopback.push_back(frame.clone());
+        self.multicast(frame);
+    }
+
+    /// Multicasts to the other nodes.
+    pub(super) fn multicast(&mut self, frame: Bytes) {
+        self.actions.push_back(Action::Send(Destination::All, frame));
+    }
+
+    /// Sends the last token to the next node on the ring, which may be this one.
+    pub(super) fn send_token(&mut self) {
+        let Some(token) = self.last_token.clone() else { return };
+        if self.successor == self.me {
+            self.loopback.push_back(token);
+        } else {
+            self.actions.push_back(Action::Send(Destination::Node(self.successor), token));
+        }
+    }
+
+    /// Starts the timers that wait for the token: lost, nearly lost, send again.
+    pub(super) fn await_token(&mut self, now: Instant) {
+        let timeouts = &self.timeouts;
+        self.timers.start(Timer::Token, now, timeouts.token);
+        match timeouts.token_warning {
+            0 => self.timers.stop(Timer::TokenWarning),
+            percent => self.timers.start(Timer::TokenWarning, now, timeouts.token * percent / 100),
+        }
+        self.timers.start(Timer::TokenRetransmit, now, timeouts.token_retransmit);
+    }
+
+    /// A ring sequence number was heard. Returns whether it can be believed.
+    ///
+    /// The reservation on stable storage is kept ahead of what a new ring would use.
+    pub(super) fn heard_ring_seq(&mut self, seq: u64) -> bool {
+        if seq >= RING_SEQ_LIMIT {
+            return false;
+        }
+        self.max_ring_seq = self.max_ring_seq.max(seq);
+        if self.max_ring_seq + RESERVE / 2 > self.store_asked {
+            self.store_asked = self.max_ring_seq + RESERVE;
+            self.actions.push_back(Action::Store(self.store_asked));
+        }
+        true
+    }
+
+    /// Whether this node may form a ring number `seq`: a restart after a crash would begin above it.
+    pub(super) const fn is_reserved(&self, seq: u64) -> bool {
+        seq <= self.stored
+    }
+
+    pub(super) fn stored(&mut self, up_to: u64) {
+        self.stored = self.stored.max(up_to);
+    }
+
+    /// Whether `node` may be on a ring.
+    pub(super) fn lists(&self, node: NodeId) -> bool {
+        self.listed.as_ref().is_none_or(|listed| listed.contains(node))
+    }
+
+    /// The join message that tells whom this node would form a ring with.
+    pub(super) fn send_join(&mut self) {
+        let join = Join {
+            from: self.me,
+            leave: false,
+            ring_seq: self.current.seq,
+            proc: self.proc.as_slice().to_vec(),
+            failed: self.failed.as_slice().to_vec(),
+        };
+        self.stats.memb_join_tx += 1;
+        self.multicast_and_hear(join.encode::<LittleEndian>());
+    }
+
+    /// The message that takes this node off the ring at once.
+    pub(super) fn send_leave(&mut self) {
+        let me = MemberSet::new([self.me]);
+        let mut failed = self.failed.minus(&me).as_slice().to_vec();
+        failed.push(self.me); // the leaver is told by its place: last
+        let join = Join {
+            from: self.me,
+            leave: true,
+            ring_seq: self.current.seq,
+            proc: self.proc.minus(&me).as_slice().to_vec(),
+            failed,
+        };
+        self.stats.memb_join_tx += 1;
+        self.multicast(join.encode::<LittleEndian>());
+    }
+
+    /// A number below `limit` that differs from node to node and from call to call; the same in every
+    /// run with the same inputs.
+    pub(super) const fn draw(&mut self, limit: u64) -> u64 {
+        // One step of splitmix64.
+        self.jitter = self.jitter.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.jitter;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^= x >> 31;
+        if limit == 0 { 0 } else { x % limit }
+    }
+}

@@ -1,0 +1,155 @@
+//! Counters of the protocol, by the names under which Corosync's users know them (`stats.srp.*`).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::time::Instant;
+use crate::totem::wire::{Kind, WireError};
+
+/// Counters since the start. "rx" counts frames whose header is good, own ones that came back included;
+/// "tx" counts sends, repetitions of a token apart.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "the names are those of corosync's stats map")]
+pub struct Stats {
+    pub orf_token_tx: u64,
+    pub orf_token_rx: u64,
+    pub memb_merge_detect_tx: u64,
+    pub memb_merge_detect_rx: u64,
+    pub memb_join_tx: u64,
+    pub memb_join_rx: u64,
+    pub mcast_tx: u64,
+    pub mcast_retx: u64,
+    pub mcast_rx: u64,
+    pub memb_commit_token_tx: u64,
+    pub memb_commit_token_rx: u64,
+    pub token_hold_cancel_tx: u64,
+    pub token_hold_cancel_rx: u64,
+    pub operational_entered: u64,
+    pub operational_token_lost: u64,
+    pub gather_entered: u64,
+    pub gather_token_lost: u64,
+    pub commit_entered: u64,
+    pub commit_token_lost: u64,
+    pub recovery_entered: u64,
+    pub recovery_token_lost: u64,
+    pub consensus_timeouts: u64,
+    /// Gathers in a row that ended without a commit.
+    pub continuous_gather: u32,
+    /// Frames of a kind that does not exist, or of a foreign ring while a ring is being formed.
+    pub rx_msg_dropped: u64,
+    /// Datagrams refused, by reason.
+    pub refused: Refused,
+    /// Times that this process was found not to have run for longer than half the token time-out.
+    pub pauses: u64,
+    /// Token visits at which the ring may have been longer than the window allows for.
+    pub token_out_of_window: u64,
+    /// Tokens seen before.
+    pub token_duplicates: u64,
+    /// The last visits of the token.
+    pub visits: Visits,
+}
+
+/// Datagrams refused, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Not the protocol's magic: another program, or another protocol version 1 or 2.
+    pub magic: u64,
+    /// Another protocol version.
+    pub version: u64,
+    /// A frame type that does not exist.
+    pub kind: u64,
+    /// Shorter than its kind or its counts need.
+    pub short: u64,
+    /// Longer than its kind may be.
+    pub long: u64,
+    /// A count out of range.
+    pub count: u64,
+    /// Node id 0 where a node must be named.
+    pub node_zero: u64,
+    /// Another field that cannot be.
+    pub value: u64,
+}
+
+impl Refused {
+    /// All of them.
+    pub const fn total(&self) -> u64 {
+        self.magic
+            + self.version
+            + self.kind
+            + self.short
+            + self.long
+            + self.count
+            + self.node_zero
+            + self.value
+    }
+}
+
+impl Stats {
+    pub(super) fn refuse(&mut self, error: WireError) {
+        let refused = &mut self.refused;
+        *match error {
+            WireError::Magic(_) => &mut refused.magic,
+            WireError::Version(_) => &mut refused.version,
+            WireError::Unknown(_) => {
+                self.rx_msg_dropped += 1;
+                &mut refused.kind
+            }
+            WireError::Short { .. } => &mut refused.short,
+            WireError::Long { .. } => &mut refused.long,
+            WireError::Count { .. } => &mut refused.count,
+            WireError::NodeZero(_) => &mut refused.node_zero,
+            WireError::Value(..) => &mut refused.value,
+        } += 1;
+    }
+
+    pub(super) fn received(&mut self, kind: Kind) {
+        *match kind {
+            Kind::Token => &mut self.orf_token_rx,
+            Kind::Mcast => &mut self.mcast_rx,
+            Kind::MergeDetect => &mut self.memb_merge_detect_rx,
+            Kind::Join => &mut self.memb_join_rx,
+            Kind::Commit => &mut self.memb_commit_token_rx,
+            Kind::HoldCancel => &mut self.token_hold_cancel_rx,
+        } += 1;
+    }
+}
+
+/// The last visits of the token, for the averages that operators watch.
+#[derive(Clone, Debug, Default)]
+pub struct Visits {
+    last: Option<Instant>,
+    recent: VecDeque<(Duration, u32)>,
+}
+
+impl Visits {
+    /// Visits that the averages look back on.
+    const KEPT: usize = 99;
+
+    pub(super) fn note(&mut self, now: Instant, backlog: u32) {
+        if let Some(last) = self.last {
+            if self.recent.len() == Self::KEPT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back((now.since(last), backlog));
+        }
+        self.last = Some(now);
+    }
+
+    /// When the token was here last.
+    pub const fn last(&self) -> Option<Instant> {
+        self.last
+    }
+
+    /// Mean time between visits.
+    pub fn mean_rotation(&self) -> Option<Duration> {
+        let count = u32::try_from(self.recent.len()).ok().filter(|count| *count > 0)?;
+        Some(self.recent.iter().map(|visit| visit.0).sum::<Duration>() / count)
+    }
+
+    /// Mean of what the ring had queued, in frames.
+    pub fn mean_backlog(&self) -> Option<u32> {
+        let count = u64::try_from(self.recent.len()).ok().filter(|count| *count > 0)?;
+        let sum: u64 = self.recent.iter().map(|visit| u64::from(visit.1)).sum();
+        u32::try_from(sum / count).ok()
+    }
+}

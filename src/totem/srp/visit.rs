@@ -1,0 +1,184 @@
+//! A visit of the token: take it, order messages, send them, pass it on.
+//!
+//! Totem paper, total ordering; corosync `exec/totemsrp.c`, `message_handler_orf_token`.
+
+use super::flow;
+use super::io::{Action, Feed};
+use super::outbox::Queue;
+use super::recovery::Recovery;
+use super::retransmit;
+use super::ring::Ring;
+use super::timers::Timer;
+use super::window::{Stored, WINDOW};
+use crate::ids::{Endian, Seq};
+use crate::time::Instant;
+use crate::totem::wire::{Encapsulated, LittleEndian, Mcast, Token};
+
+/// A token that was taken and served, on its way to the next node.
+pub(super) struct Visit {
+    token: Token,
+    /// The representative keeps the token of an idle ring.
+    keep: bool,
+    /// This node has not received anything new for too long and must go.
+    pub(super) cannot_receive: bool,
+}
+
+impl Visit {
+    /// The token that is passed on.
+    pub(super) const fn token_mut(&mut self) -> &mut Token {
+        &mut self.token
+    }
+}
+
+/// Takes a token: answers requests, asks for what is missing, sends what may be sent. `None`: it is not
+/// this ring's, or was here before.
+pub(super) fn take(
+    ring: &mut Ring,
+    mut recovery: Option<&mut Recovery>,
+    now: Instant,
+    mut token: Token,
+    feed: &mut dyn Feed,
+) -> Option<Visit> {
+    if token.ring != ring.current {
+        return None;
+    }
+    if !ring.rotation.token_seq.is_before(token.token_seq) {
+        ring.stats.token_duplicates += 1;
+        return None;
+    }
+    let aru = recovery.as_ref().map_or(ring.reception.aru, |recovery| recovery.reception.aru);
+    if token.seq.since(aru) >= WINDOW {
+        ring.stats.token_out_of_window += 1;
+        return None;
+    }
+    let operational = recovery.is_none();
+    let representative = ring.is_representative();
+    ring.stats.visits.note(now, token.backlog);
+
+    if ring.rotation.visited(token.seq, representative, ring.timeouts.seqno_unchanged_const) {
+        ring.timers.start_unless_running(Timer::Merge, now, ring.timeouts.merge);
+    } else {
+        ring.timers.stop(Timer::Merge);
+        ring.timers.stop(Timer::Hold);
+    }
+
+    let before = std::mem::replace(&mut ring.rotation.aru, token.aru);
+    if operational {
+        let everybody = token.aru.earlier(before);
+        ring.safe_to = ring.safe_to.later(everybody);
+        ring.reception.release(everybody.earlier(ring.delivered));
+    }
+    feed.token_arrived(&mut ring.outbox);
+
+    let queue = ring.queue();
+    let backlog = recovery.as_mut().map_or_else(|| ring.outbox.len(queue), |recovery| recovery.backlog());
+    let backlog = backlog as u32; // a queue has a few thousand frames at most
+    let reception = recovery.as_deref_mut().map_or(&mut ring.reception, |recovery| &mut recovery.reception);
+    let mut allowed = flow::allowance(&ring.timeouts, &token, &ring.rotation, backlog);
+    let served = retransmit::serve(&mut token, reception, allowed, &mut ring.actions);
+    ring.stats.mcast_retx += u64::from(served);
+    allowed -= served;
+    retransmit::request(&mut token, reception, ring.current, ring.timeouts.miss_count_const);
+    if ring.timeouts.cancel_token_hold_on_retransmit && (served > 0 || !token.missing.is_empty()) {
+        ring.rotation.held = false;
+    }
+    if !flow::within_window(reception, &token, allowed, ring.timeouts.window_size) {
+        allowed = 0;
+    }
+
+    let mut sent = 0;
+    while sent < allowed {
+        let seq = token.seq.plus(1);
+        let counter = ring.frame_counter;
+        let next = match recovery.as_deref_mut() {
+            Some(recovery) => recovery.next_frame(ring.me, ring.current, seq, counter),
+            None => next_frame(ring, queue, seq, counter),
+        };
+        let Some(stored) = next else { break };
+        ring.frame_counter = counter.wrapping_add(1);
+        token.seq = seq;
+        sent += 1;
+        ring.multicast(stored.frame.clone());
+        let reception =
+            recovery.as_deref_mut().map_or(&mut ring.reception, |recovery| &mut recovery.reception);
+        reception.take(seq, stored);
+    }
+
+    flow::settle(&mut token, &mut ring.rotation, served + sent, backlog);
+    let aru = recovery.map_or(ring.reception.aru, |recovery| recovery.reception.aru);
+    if aru.is_before(token.aru) || token.aru_by.is_none_or(|by| by == ring.me) {
+        token.aru = aru;
+        token.aru_by = (aru != token.seq).then_some(ring.me);
+    }
+    let stuck = token.aru == before && token.aru_by.is_some();
+    ring.rotation.aru_stuck = if stuck { ring.rotation.aru_stuck.saturating_add(1) } else { 0 };
+    let cannot_receive =
+        ring.rotation.aru_stuck > ring.timeouts.fail_recv_const && token.aru_by == Some(ring.me);
+
+    ring.rotation.token_seq = token.token_seq;
+    token.token_seq = token.token_seq.plus(1);
+    Some(Visit { token, keep: representative && ring.rotation.held, cannot_receive })
+}
+
+/// Passes the token on, or keeps it for a while, and hands up what is in order now.
+pub(super) fn pass_on(ring: &mut Ring, visit: Visit, now: Instant, operational: bool) {
+    let Visit { mut token, keep, .. } = visit;
+    token.from = ring.me;
+    ring.last_token = Some(token.encode::<LittleEndian>());
+    if !keep {
+        ring.stats.orf_token_tx += 1;
+        ring.send_token();
+    }
+    if operational {
+        // After the token went on: delivery costs the ring no time.
+        ring.deliver();
+    }
+    ring.await_token(now);
+    if keep {
+        ring.timers.start(Timer::Hold, now, ring.timeouts.hold);
+    }
+    if std::mem::take(&mut ring.token_wanted) {
+        ring.actions.push_back(Action::TokenSent);
+    }
+    match ring.timeouts.heartbeat() {
+        Some(timeout) if !keep => ring.timers.start(Timer::Heartbeat, now, timeout),
+        _ => ring.timers.stop(Timer::Heartbeat),
+    }
+}
+
+/// The first token of a new ring, from its representative.
+pub(super) fn first_token(ring: &mut Ring, retransmitting: bool, now: Instant) {
+    let token = Token {
+        from: ring.me,
+        seq: ring.origin,
+        token_seq: ring.origin,
+        aru: ring.origin.minus(1),
+        aru_by: Some(ring.me),
+        ring: ring.current,
+        backlog: 0,
+        fcc: 0,
+        retransmitting,
+        missing: Vec::new(),
+    };
+    ring.stats.orf_token_tx += 1;
+    ring.last_token = Some(token.encode::<LittleEndian>());
+    ring.send_token();
+    ring.await_token(now);
+}
+
+/// The next own frame, with its place on the ring filled in.
+fn next_frame(ring: &mut Ring, queue: Queue, seq: Seq, counter: u32) -> Option<Stored> {
+    let mut outgoing = ring.outbox.pop(queue)?;
+    let fixed = Mcast {
+        encapsulated: Encapsulated::Plain,
+        from: ring.me,
+        system_from: ring.me,
+        seq,
+        counter,
+        ring: ring.current,
+        guarantee: outgoing.guarantee,
+        payload: &[],
+    };
+    fixed.write_fixed::<LittleEndian>(&mut outgoing.frame);
+    Some(Stored::new(&fixed, outgoing.frame.freeze(), Endian::Little))
+}
