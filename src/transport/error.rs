@@ -1,0 +1,94 @@
+//! Why a transport could not be opened or changed.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+/// Why a transport could not be opened or changed. Nothing stays bound after any of these.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// A setting, or two that do not fit together; the configuration must be changed.
+    #[error("{setting} refused: {why}")]
+    Setting {
+        /// The setting's name in `corosync.conf(5)`.
+        setting: &'static str,
+        /// What is wrong and what to give instead.
+        why: String,
+    },
+    /// No interface of this host has the address (now).
+    #[error(
+        "address {address} is not on this host ({present}); give it to an interface or correct ring0_addr \
+         or bindnetaddr"
+    )]
+    NotLocal {
+        /// The address looked for.
+        address: IpAddr,
+        /// Which addresses of that IP version the host has.
+        present: String,
+    },
+    /// The interface that has the address is down.
+    #[error("interface {interface} with address {address} is down; bring it up (ip link set {interface} up)")]
+    InterfaceDown {
+        /// Its name.
+        interface: String,
+        /// The address looked for.
+        address: IpAddr,
+    },
+    /// Another socket of this host has the port.
+    #[error(
+        "UDP port {} of {} is in use ({purpose} socket); is another annulusd or corosync running on this host? \
+         Stop it (ss -lunp shows it), or choose another mcastport for this cluster",
+        .address.port(), .address.ip()
+    )]
+    InUse {
+        /// Address and port that were to be bound.
+        address: SocketAddr,
+        /// Which of the sockets it was for.
+        purpose: &'static str,
+    },
+    /// The address and port could not be bound for another reason.
+    #[error("cannot bind {address} for the {purpose} socket: {source}")]
+    Bind {
+        /// Address and port that were to be bound.
+        address: SocketAddr,
+        /// Which of the sockets it was for.
+        purpose: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The multicast group could not be joined.
+    #[error("cannot join multicast group {group} on interface {interface}: {source}")]
+    Join {
+        /// The group.
+        group: IpAddr,
+        /// The interface.
+        interface: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel refused a socket or an option of it.
+    #[error("cannot {action}: {source}")]
+    Socket {
+        /// What was tried.
+        action: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl TransportError {
+    /// Whether waiting may cure it: an address or interface not there yet, a port not yet given back.
+    ///
+    /// [`Transport::open`](super::Transport::open) tries once. Corosync tries to bind up to 10 times, sleeping
+    /// 100 ms × attempt; the caller should do the same before it gives up (totem.md 4.2).
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::NotLocal { .. }
+            | Self::InterfaceDown { .. }
+            | Self::InUse { .. }
+            | Self::Bind { .. }
+            | Self::Join { .. } => true,
+            Self::Setting { .. } | Self::Socket { .. } => false,
+        }
+    }
+}

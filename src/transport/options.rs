@@ -1,0 +1,220 @@
+//! What a transport is opened with, and which combinations are refused.
+
+use std::net::IpAddr;
+
+use super::TransportError;
+use crate::ids::NodeId;
+
+/// Everything a [`Transport`](super::Transport) needs to know, as plain data.
+///
+/// [`Options::new`] gives the defaults. Reload: `peers` through
+/// [`Transport::set_peers`](super::Transport::set_peers) and `dscp` through
+/// [`Transport::set_dscp`](super::Transport::set_dscp); everything else needs a new transport.
+///
+/// Source: `corosync.conf(5)`, sections totem, interface and nodelist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How datagrams for everybody travel. Source: `totem.transport`, `totem.interface.mcastaddr`,
+    /// `totem.interface.broadcast`, `totem.interface.ttl`.
+    pub kind: Kind,
+    /// This node. Datagrams for it never touch the network.
+    pub me: NodeId,
+    /// The local address to bind, or the address of a local network (host part zero), in which case the
+    /// first address of this host in that network is bound. Its interface must be up.
+    ///
+    /// Source: `nodelist.node.ring0_addr` of this node, `totem.interface.bindnetaddr`.
+    pub address: IpAddr,
+    /// The UDP port of every node. Not 0; at least 2 with [`Kind::Udp`], which also binds the port below it.
+    ///
+    /// Default: [`Options::DEFAULT_PORT`]. Source: `totem.interface.mcastport`.
+    pub port: u16,
+    /// The nodes in node-list order; this node may be among them. One address family, ids and addresses
+    /// unique, at most [`Options::MAX_PEERS`]. Source: `nodelist.node.nodeid`, `nodelist.node.ring0_addr`.
+    pub peers: Vec<Peer>,
+    /// Drop datagrams whose source address belongs to no peer. Corosync filters on udpu only; here udp does
+    /// it too, because a node outside the list can never complete a ring anyway.
+    ///
+    /// Default: yes. Source: `totem.block_unlisted_ips`.
+    pub block_unlisted: bool,
+    /// Largest packet that the ring builds, in bytes; sizes the socket buffers only, datagrams of any size are
+    /// sent and received. Range: 576 to 65535. Default: 1500. Source: `totem.netmtu`.
+    pub netmtu: usize,
+    /// Frames that one sender may multicast in one rotation of the token; sizes the socket buffers.
+    ///
+    /// Range: 1 to 16384. Default: 50. Source: `totem.window_size`.
+    pub window: u32,
+    /// Differentiated services code point for everything sent, 0 to 63; `None` leaves the system's.
+    ///
+    /// Default: `None`. Source: `totem.ip_dscp`.
+    pub dscp: Option<u8>,
+}
+
+/// How datagrams for everybody travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One datagram to each peer. Source: transport `udpu`.
+    Udpu,
+    /// One datagram to a multicast group or to the local network's broadcast address. Source: transport `udp`.
+    Udp(Cast),
+}
+
+/// Where [`Kind::Udp`] sends datagrams for everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cast {
+    /// To a multicast group, joined on the interface of [`Options::address`].
+    Multicast {
+        /// The group, of the family of the local address. Source: `totem.interface.mcastaddr`.
+        group: IpAddr,
+        /// Routers it may pass plus one; not 0. Default: 1. Source: `totem.interface.ttl`.
+        ttl: u8,
+    },
+    /// To 255.255.255.255; IPv4 only. Source: `totem.interface.broadcast`.
+    Broadcast,
+}
+
+/// A node and where it listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The node.
+    pub id: NodeId,
+    /// Its address. The port is [`Options::port`] for all.
+    pub addr: IpAddr,
+}
+
+impl Options {
+    /// The port when none is configured.
+    pub const DEFAULT_PORT: u16 = 5405;
+    /// Peers that fit in a cluster. Source: totem.md 5, compile-time constants (`PROCESSOR_COUNT_MAX`).
+    pub const MAX_PEERS: usize = 384;
+
+    /// Defaults for all that is not named here.
+    pub fn new(kind: Kind, me: NodeId, address: IpAddr, peers: Vec<Peer>) -> Self {
+        Self {
+            kind,
+            me,
+            address,
+            port: Self::DEFAULT_PORT,
+            peers,
+            block_unlisted: true,
+            netmtu: 1500,
+            window: 50,
+            dscp: None,
+        }
+    }
+
+    /// Refuses what cannot work, naming the setting as `corosync.conf(5)` does.
+    pub fn check(&self) -> Result<(), TransportError> {
+        match self.kind {
+            Kind::Udpu if self.port == 0 => {
+                return refuse("mcastport", "it is 0; give a port from 1 to 65535");
+            }
+            Kind::Udp(_) if self.port < 2 => {
+                return refuse(
+                    "mcastport",
+                    format!(
+                        "it is {}; transport udp also binds the port below it, give 2 or more",
+                        self.port
+                    ),
+                );
+            }
+            Kind::Udpu | Kind::Udp(_) => {}
+        }
+        if self.address.is_unspecified() || self.address.is_multicast() {
+            return refuse(
+                "ring0_addr",
+                format!("{} is not the address of a host; give this node's own", self.address),
+            );
+        }
+        match self.kind {
+            Kind::Udp(Cast::Multicast { group, ttl }) => self.check_group(group, ttl)?,
+            Kind::Udp(Cast::Broadcast) if self.address.is_ipv6() => {
+                return refuse("broadcast", "IPv6 has no broadcast; give a mcastaddr instead");
+            }
+            Kind::Udp(Cast::Broadcast) | Kind::Udpu => {}
+        }
+        if !(576..=65535).contains(&self.netmtu) {
+            return refuse("netmtu", format!("it is {}; give 576 to 65535", self.netmtu));
+        }
+        if !(1..=16384).contains(&self.window) {
+            return refuse("window_size", format!("it is {}; give 1 to 16384", self.window));
+        }
+        check_dscp(self.dscp)?;
+        check_peers(&self.peers, self.address)
+    }
+
+    fn check_group(&self, group: IpAddr, ttl: u8) -> Result<(), TransportError> {
+        if !group.is_multicast() {
+            return refuse(
+                "mcastaddr",
+                format!("{group} is not a multicast address; give one of 224.0.0.0/4 or ff00::/8"),
+            );
+        }
+        if group.is_ipv4() != self.address.is_ipv4() {
+            return refuse(
+                "mcastaddr",
+                format!(
+                    "{group} is not of the same IP version as the local address {}; give both in one",
+                    self.address
+                ),
+            );
+        }
+        if ttl == 0 {
+            return refuse("ttl", "it is 0, nothing would leave this host; give 1 to 255");
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a code point that does not fit in its six bits.
+pub(super) fn check_dscp(dscp: Option<u8>) -> Result<(), TransportError> {
+    match dscp {
+        Some(dscp) if dscp > 63 => refuse("ip_dscp", format!("it is {dscp}; give 0 to 63")),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Refuses a node list in which a destination or a sender could not be told.
+pub(super) fn check_peers(peers: &[Peer], local: IpAddr) -> Result<(), TransportError> {
+    if peers.len() > Options::MAX_PEERS {
+        return refuse(
+            "nodelist",
+            format!("it has {} nodes; at most {} can form a ring", peers.len(), Options::MAX_PEERS),
+        );
+    }
+    for (index, peer) in peers.iter().enumerate() {
+        if peer.addr.is_unspecified() || peer.addr.is_multicast() {
+            return refuse(
+                "ring0_addr",
+                format!("{} of node {} is not the address of a host", peer.addr, peer.id),
+            );
+        }
+        if peer.addr.is_ipv4() != local.is_ipv4() {
+            return refuse(
+                "ring0_addr",
+                format!(
+                    "{} of node {} is not of the same IP version as the local address {local}; give all nodes one",
+                    peer.addr, peer.id
+                ),
+            );
+        }
+        for earlier in &peers[..index] {
+            if earlier.id == peer.id {
+                return refuse(
+                    "nodeid",
+                    format!("{} is given to both {} and {}", peer.id, earlier.addr, peer.addr),
+                );
+            }
+            if earlier.addr == peer.addr {
+                return refuse(
+                    "ring0_addr",
+                    format!("{} is given to both node {} and node {}", peer.addr, earlier.id, peer.id),
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn refuse(setting: &'static str, why: impl Into<String>) -> Result<(), TransportError> {
+    Err(TransportError::Setting { setting, why: why.into() })
+}

@@ -1,0 +1,104 @@
+//! The node list as a transport needs it: where a node is, and which node an address is.
+
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use socket2::SockAddr;
+
+use super::Peer;
+use super::addr::Local;
+use super::stats::{PeerStats, Quiet, Traffic};
+use crate::ids::NodeId;
+
+/// The nodes in node-list order, their socket addresses ready for the kernel.
+///
+/// The position of a node here is also its position in [`Stats::peers`](super::Stats::peers).
+#[derive(Debug)]
+pub(super) struct Peers {
+    me: NodeId,
+    list: Vec<Known>,
+    /// Sorted by address.
+    by_addr: Vec<(IpAddr, usize)>,
+    /// Where the last search ended; datagrams come in runs from one sender.
+    last: usize,
+}
+
+#[derive(Debug)]
+struct Known {
+    id: NodeId,
+    addr: SockAddr,
+    log: Quiet,
+}
+
+impl Peers {
+    pub(super) fn new(me: NodeId) -> Self {
+        Self { me, list: Vec::new(), by_addr: Vec::new(), last: 0 }
+    }
+
+    /// Takes over a checked node list. Statistics of nodes that stay, at the same address, are kept.
+    pub(super) fn replace(&mut self, peers: &[Peer], port: u16, local: &Local, stats: &mut Vec<PeerStats>) {
+        let mut old = std::mem::take(stats);
+        self.list.clear();
+        self.by_addr.clear();
+        for (index, peer) in peers.iter().enumerate() {
+            let addr = SockAddr::from(target(peer.addr, port, local));
+            self.list.push(Known { id: peer.id, addr, log: Quiet::default() });
+            self.by_addr.push((peer.addr, index));
+            let kept = old.iter().position(|kept| kept.id == peer.id && kept.addr == peer.addr);
+            stats.push(match kept {
+                Some(kept) => old.swap_remove(kept),
+                None => PeerStats {
+                    id: peer.id,
+                    addr: peer.addr,
+                    sent: Traffic::default(),
+                    received: Traffic::default(),
+                    errors: Default::default(),
+                },
+            });
+        }
+        self.by_addr.sort_unstable();
+        self.last = 0;
+    }
+
+    /// The positions of all nodes but this one, in node-list order.
+    pub(super) fn others(&self) -> impl Iterator<Item = usize> {
+        self.list.iter().enumerate().filter(|(_, known)| known.id != self.me).map(|(index, _)| index)
+    }
+
+    /// The position of a node.
+    pub(super) fn position(&self, id: NodeId) -> Option<usize> {
+        self.list.iter().position(|known| known.id == id)
+    }
+
+    /// Where the node at a position is.
+    pub(super) fn addr(&self, position: usize) -> &SockAddr {
+        &self.list[position].addr
+    }
+
+    /// The log limit of the node at a position.
+    pub(super) fn log(&mut self, position: usize) -> &mut Quiet {
+        &mut self.list[position].log
+    }
+
+    /// The position of the node with this address.
+    pub(super) fn from(&mut self, source: IpAddr) -> Option<usize> {
+        if let Some(&(addr, position)) = self.by_addr.get(self.last)
+            && addr == source
+        {
+            return Some(position);
+        }
+        let place = self.by_addr.binary_search_by_key(&source, |&(addr, _)| addr).ok()?;
+        self.last = place;
+        Some(self.by_addr[place].1)
+    }
+}
+
+/// The socket address for `addr`. Link-local IPv6 means something on one interface only: the local one.
+pub(super) fn target(addr: IpAddr, port: u16, local: &Local) -> SocketAddr {
+    match addr {
+        IpAddr::V4(addr) => SocketAddrV4::new(addr, port).into(),
+        IpAddr::V6(addr) => {
+            let scoped = addr.is_unicast_link_local() || addr.is_multicast();
+            SocketAddrV6::new(addr, port, 0, if scoped { local.index } else { 0 }).into()
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A batch of received datagrams, in buffers that are used again and again.
+
+use std::os::fd::AsFd;
+use std::{fmt, io};
+
+use super::gate::Gate;
+use super::sys::{self, Arrival, RECV_BATCH};
+
+/// Bytes that a datagram may have: more than UDP can carry in one.
+const ROOM: usize = 65_536;
+
+/// Distance between slots. Not [`ROOM`]: starts that are a power of two apart would share cache sets, and the
+/// start is all that most datagrams use of a slot.
+const STRIDE: usize = ROOM + 33 * 64;
+
+/// Slots that one call tries to fill while little comes; the kernel looks at each one offered.
+const FEW: usize = 8;
+
+/// Receive errors in a row after which a socket counts as empty, so that an error that stays cannot spin.
+const ERRORS_IN_A_ROW: u32 = 16;
+
+/// Datagrams received by one [`Transport::poll_recv`](super::Transport::poll_recv), in order of arrival.
+///
+/// Holds up to 64 datagrams of up to 65536 bytes. The memory (4 MiB of addresses) is reserved once and becomes
+/// resident only where datagrams were written.
+pub struct Received {
+    buffer: Box<[u8]>,
+    slots: usize,
+    /// Slots that hold a datagram or a refused one.
+    used: usize,
+    /// Slot and length of each datagram to hand up.
+    taken: Vec<(usize, usize)>,
+    /// Whether the last call filled more than a few slots.
+    busy: bool,
+}
+
+/// What is left in a socket after reading from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing.
+    Nothing,
+    /// Perhaps something: the slots ran out first.
+    Perhaps,
+}
+
+impl Received {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::with_slots(RECV_BATCH)
+    }
+
+    pub(super) fn with_slots(slots: usize) -> Self {
+        Self {
+            buffer: vec![0; slots * STRIDE].into_boxed_slice(),
+            slots,
+            used: 0,
+            taken: Vec::with_capacity(slots),
+            busy: false,
+        }
+    }
+
+    /// The datagrams, in order of arrival.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.taken.iter().map(|&(slot, len)| &self.buffer[slot * STRIDE..][..len])
+    }
+
+    /// How many datagrams there are.
+    pub fn len(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.used = 0;
+        self.taken.clear();
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.used == self.slots
+    }
+
+    /// Datagram number `index`, if there are that many.
+    pub(super) fn datagram(&self, index: usize) -> Option<&[u8]> {
+        self.taken.get(index).map(|&(slot, len)| &self.buffer[slot * STRIDE..][..len])
+    }
+
+    /// Appends a copy of `datagram`. The batch must not be full, nor the datagram longer than a slot.
+    pub(super) fn push(&mut self, datagram: &[u8]) {
+        assert!(!self.is_full() && datagram.len() <= ROOM, "no slot for a copied datagram");
+        let slot = self.used;
+        self.buffer[slot * STRIDE..][..datagram.len()].copy_from_slice(datagram);
+        self.used += 1;
+        self.taken.push((slot, datagram.len()));
+    }
+
+    /// Reads from `socket` until it is empty or all slots but the last `spare` are used. What `gate` refuses is
+    /// dropped; errors are counted there.
+    pub(super) fn receive(&mut self, socket: &impl AsFd, spare: usize, gate: &mut Gate<'_>) -> Left {
+        let slots = self.slots - spare;
+        let mut arrivals = [Arrival::NONE; RECV_BATCH];
+        let mut errors = 0;
+        while self.used < slots {
+            let free = slots - self.used;
+            let wanted = if self.busy { free } else { free.min(FEW) }.min(RECV_BATCH);
+            let buffer = &mut self.buffer[self.used * STRIDE..];
+            gate.stats.recv_calls += 1;
+            let came = match sys::recv_many(socket.as_fd(), buffer, STRIDE, ROOM, &mut arrivals[..wanted]) {
+                Ok(came) => came,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Left::Nothing,
+                Err(error) => {
+                    gate.failed(&error);
+                    errors += 1;
+                    if errors == ERRORS_IN_A_ROW {
+                        return Left::Nothing;
+                    }
+                    continue;
+                }
+            };
+            errors = 0;
+            for (offset, arrival) in arrivals[..came].iter().enumerate() {
+                if gate.admits(arrival) {
+                    self.taken.push((self.used + offset, arrival.len));
+                }
+            }
+            self.used += came;
+            self.busy = came >= FEW;
+            if came < wanted {
+                return Left::Nothing;
+            }
+        }
+        Left::Perhaps
+    }
+}
+
+impl Default for Received {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received")
+            .field("taken", &self.taken)
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}
