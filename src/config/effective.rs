@@ -1,0 +1,120 @@
+//! The listing of effective settings: every one, with its value and where that comes from.
+
+use std::fmt;
+
+use super::Config;
+use super::keys::KEYS;
+use super::map::Origin;
+
+/// One line of the listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name in the database.
+    pub name: String,
+    /// The value in effect; empty where there is none.
+    pub value: String,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {} ({})", self.name, self.value, self.origin)
+    }
+}
+
+impl Config {
+    /// Every setting in effect, ascending by name: what the file says, what was made from it, and the
+    /// defaults of the rest. Settings of links and nodes are listed for those that exist.
+    pub fn effective(&self) -> Vec<Setting> {
+        let mut all: Vec<Setting> = self
+            .map
+            .iter()
+            .map(|(name, entry)| {
+                let value = self.computed(name).unwrap_or_else(|| entry.value.to_string());
+                Setting { name: name.to_owned(), value: shown(name, value), origin: entry.origin.clone() }
+            })
+            .collect();
+        for key in KEYS {
+            for name in self.instances(key.name) {
+                if self.map.entry(&name).is_some() {
+                    continue;
+                }
+                match self.computed(&name) {
+                    // A computed value that is written down as a number in the table is a plain default.
+                    Some(value) => {
+                        let origin = if key.default == value { Origin::Default } else { Origin::Derived };
+                        all.push(Setting { name, value, origin });
+                    }
+                    None if !key.default.is_empty() => {
+                        all.push(Setting { name, value: key.default.to_owned(), origin: Origin::Default });
+                    }
+                    None => {}
+                }
+            }
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// The names that a pattern of the table has here.
+    fn instances(&self, pattern: &str) -> Vec<String> {
+        let fill = |part: &dyn fmt::Display| pattern.replacen('*', &part.to_string(), 1);
+        if pattern.starts_with("totem.interface.") {
+            self.totem.interfaces.iter().map(|interface| fill(&interface.link)).collect()
+        } else if pattern.starts_with("nodelist.node.") {
+            self.nodes.iter().map(|node| fill(&node.position)).collect()
+        } else if pattern.starts_with("logging.logger_subsys.") {
+            self.logging.subsystems.keys().map(|name| fill(name)).collect()
+        } else {
+            vec![pattern.to_owned()]
+        }
+    }
+
+    /// The value in effect where it is not simply the file's or the table's.
+    fn computed(&self, name: &str) -> Option<String> {
+        let t = &self.totem.timeouts;
+        if let Some(rest) = name.strip_prefix("totem.interface.") {
+            let (link, key) = rest.split_once('.')?;
+            let link = link.parse().ok()?;
+            let interface = self.totem.interfaces.iter().find(|interface| interface.link == link)?;
+            return Some(match key {
+                "mcastport" => interface.port.to_string(),
+                "mcastaddr" => interface.multicast?.to_string(),
+                "knet_ping_interval" => interface.knet_ping_interval.as_millis().to_string(),
+                "knet_ping_timeout" => interface.knet_ping_timeout.as_millis().to_string(),
+                _ => return None,
+            });
+        }
+        let ms = match name {
+            "totem.token" => t.token,
+            "totem.token_retransmit" => t.token_retransmit,
+            "totem.hold" => t.hold,
+            "totem.join" => t.join,
+            "totem.send_join" => t.send_join,
+            "totem.consensus" => t.consensus,
+            "totem.merge" => t.merge,
+            "totem.downcheck" => t.downcheck,
+            "totem.max_network_delay" => t.max_network_delay,
+            "totem.token_retransmits_before_loss_const" => {
+                return Some(t.token_retransmits_before_loss_const.to_string());
+            }
+            "totem.fail_recv_const" => return Some(t.fail_recv_const.to_string()),
+            "totem.seqno_unchanged_const" => return Some(t.seqno_unchanged_const.to_string()),
+            "totem.window_size" => return Some(t.window_size.to_string()),
+            "totem.max_messages" => return Some(t.max_messages.to_string()),
+            "totem.miss_count_const" => return Some(t.miss_count_const.to_string()),
+            "totem.netmtu" => return Some(self.totem.netmtu.to_string()),
+            "totem.ip_version" => return Some(self.totem.ip_version.name().to_owned()),
+            "totem.crypto_cipher" => return Some(self.totem.crypto.cipher.clone()),
+            "totem.crypto_hash" => return Some(self.totem.crypto.hash.clone()),
+            _ => return None,
+        };
+        Some(ms.as_millis().to_string())
+    }
+}
+
+/// A key must not end up on a screen or in a log.
+fn shown(name: &str, value: String) -> String {
+    if name == "totem.key" { "(hidden)".to_owned() } else { value }
+}

@@ -1,0 +1,201 @@
+//! What the configuration says, flat: one named, typed value each, with where it comes from. The
+//! configuration database is filled from this.
+//!
+//! Corosync's counterpart: the keys that `exec/coroparse.c` writes into icmap.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Bound;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::error::Refusal;
+
+/// Items that one configuration may have; a longer one is refused.
+///
+/// Corosync has no such bound; 384 nodes with eight links and every option need less than 5000.
+pub const ITEM_LIMIT: usize = 65_536;
+
+/// Longest name of an item, in bytes. Source: corosync `include/corosync/icmap.h`.
+pub const NAME_LIMIT: usize = 255;
+
+/// Longest text value, in bytes. Source: corosync `exec/icmap.c`.
+pub const TEXT_LIMIT: usize = 16_384;
+
+/// A value with its type in the configuration database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// `u8`.
+    U8(u8),
+    /// `u16`.
+    U16(u16),
+    /// `i32`.
+    I32(i32),
+    /// `u32`.
+    U32(u32),
+    /// `u64`.
+    U64(u64),
+    /// `str`, verbatim, without the closing NUL. A file need not be UTF-8.
+    Text(Vec<u8>),
+}
+
+impl Value {
+    /// A text value.
+    pub fn text(text: impl AsRef<[u8]>) -> Self {
+        Self::Text(text.as_ref().to_vec())
+    }
+
+    /// The number, if it is one.
+    pub const fn number(&self) -> Option<i128> {
+        Some(match self {
+            Self::U8(n) => *n as i128,
+            Self::U16(n) => *n as i128,
+            Self::I32(n) => *n as i128,
+            Self::U32(n) => *n as i128,
+            Self::U64(n) => *n as i128,
+            Self::Text(_) => return None,
+        })
+    }
+
+    /// The text, if it is one; bytes that are not UTF-8 are replaced.
+    pub fn as_text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Text(bytes) => Some(String::from_utf8_lossy(bytes)),
+            Self::U8(_) | Self::U16(_) | Self::I32(_) | Self::U32(_) | Self::U64(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::U8(n) => n.fmt(f),
+            Self::U16(n) => n.fmt(f),
+            Self::I32(n) => n.fmt(f),
+            Self::U32(n) => n.fmt(f),
+            Self::U64(n) => n.fmt(f),
+            Self::Text(bytes) => String::from_utf8_lossy(bytes).fmt(f),
+        }
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A line of a file.
+    File {
+        /// As it was named on the command line.
+        path: Arc<PathBuf>,
+        /// From 1.
+        line: u32,
+    },
+    /// Nobody said anything: the built-in value.
+    Default,
+    /// Computed from other settings or from this host.
+    Derived,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Default => f.write_str("default"),
+            Self::Derived => f.write_str("derived"),
+        }
+    }
+}
+
+/// One item of the map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What is set.
+    pub value: Value,
+    /// By whom.
+    pub origin: Origin,
+}
+
+/// Names to typed values, in byte order of the names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Map {
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Map {
+    /// All items, ascending by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
+    }
+
+    /// The items whose names begin with `prefix`, ascending.
+    pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Entry)> {
+        self.entries
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(move |(name, _)| name.starts_with(prefix))
+            .map(|(name, entry)| (name.as_str(), entry))
+    }
+
+    /// One item.
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    /// A number that fits `u32`; `None` if it is not there, not a number or too large.
+    pub fn u32(&self, name: &str) -> Option<u32> {
+        self.entry(name)?.value.number()?.try_into().ok()
+    }
+
+    /// A text, with bytes that are not UTF-8 replaced; `None` if it is not there or a number.
+    pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.entry(name)?.value.as_text()
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Sets an item, replacing what was there.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the name or the value cannot be stored, or the map is full.
+    pub fn set(&mut self, name: &[u8], value: Value, origin: Origin) -> Result<(), Refusal> {
+        let name = checked_name(name).ok_or(Refusal::NameTooLong)?;
+        if let Value::Text(text) = &value
+            && text.len() >= TEXT_LIMIT
+        {
+            return Err(Refusal::InvalidParam);
+        }
+        if self.entries.len() >= ITEM_LIMIT && !self.entries.contains_key(name) {
+            return Err(Refusal::NoMemory);
+        }
+        self.entries.insert(name.to_owned(), Entry { value, origin });
+        Ok(())
+    }
+
+    /// Sets an item whose name is known to be good and which the program computed.
+    pub(super) fn derive(&mut self, name: &str, value: Value) {
+        self.entries.insert(name.to_owned(), Entry { value, origin: Origin::Derived });
+    }
+
+    /// As [`Map::derive`], unless the item is there already.
+    pub(super) fn derive_missing(&mut self, name: &str, value: Value) {
+        if !self.entries.contains_key(name) {
+            self.derive(name, value);
+        }
+    }
+}
+
+/// The name, if the configuration database could hold it: 3 to 255 of `A-Z a-z 0-9 . _ - / :`.
+fn checked_name(name: &[u8]) -> Option<&str> {
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(byte);
+    if !(3..=NAME_LIMIT).contains(&name.len()) || !name.iter().all(good) {
+        return None;
+    }
+    str::from_utf8(name).ok()
+}

@@ -1,0 +1,249 @@
+//! Every setting, typed, with unit, default and source; both file formats; the rules across settings;
+//! what a reload may change.
+//!
+//! A file becomes a flat [`map::Map`] of typed items, each with its origin; the map and what the
+//! [`host::Host`] says become a [`Config`]. So the two formats cannot differ in what they mean, and
+//! the configuration database is filled from the same map.
+//!
+//! Corosync's counterpart: `exec/coroparse.c`, `exec/totemconfig.c`, `exec/mainconfig.c`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `keys.rs` | the table of all settings: type, default, words, reload, explanation |
+//! | `map.rs` | flat names to typed values with their origin |
+//! | `conf.rs`, `sections.rs` | `corosync.conf`: its grammar, and what its items mean |
+//! | `toml.rs` | `corosync.toml` |
+//! | `totem.rs`, `timeouts.rs` | section totem; the ring's timers and limits |
+//! | `nodelist.rs`, `quorum.rs`, `logging.rs`, `system.rs` | the other sections |
+//! | `host.rs`, `os.rs` | what must be known of this host; the real one |
+//! | `hint.rs` | where a setting stands and what it may be, under an error |
+//! | `check.rs` | from map to [`Config`]: the rules across settings |
+//! | `effective.rs`, `reload.rs` | the listing of effective settings; what may change at run time |
+//! | `error.rs` | [`ConfigError`] |
+
+pub mod effective;
+pub mod host;
+pub mod keys;
+pub mod logging;
+pub mod map;
+pub mod nodelist;
+pub mod os;
+pub mod quorum;
+pub mod reload;
+pub mod system;
+pub mod timeouts;
+pub mod totem;
+
+mod check;
+mod conf;
+mod error;
+mod hint;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod toml;
+
+use std::fs::File;
+use std::io::Read;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use self::error::{ConfigError, ErrorKind, Refusal};
+
+use self::host::{Host, LocalAddress};
+use self::logging::Logging;
+use self::map::Map;
+use self::nodelist::Node;
+use self::quorum::Quorum;
+use self::system::{Access, Resources, System};
+use self::totem::{Interface, Totem};
+use crate::ids::NodeId;
+
+/// Where the configuration is when nothing else is said. Source: corosync(8).
+pub const DEFAULT_PATH: &str = "/etc/corosync/corosync.conf";
+
+/// Bytes that a configuration file may have; a larger one is refused.
+///
+/// Corosync has no such bound; the largest cluster with every option fits many times over.
+pub const FILE_LIMIT: u64 = 1 << 20;
+
+/// Files of `uidgid.d` that are read; more are refused.
+pub const UIDGID_FILES_LIMIT: usize = 1024;
+
+/// Everything that is configured, checked, with defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The ring, its transport and its links.
+    pub totem: Totem,
+    /// Who is in the cluster, in the byte order of the list's numbers as text (10 before 2), as Corosync
+    /// walks it.
+    pub nodes: Vec<Node>,
+    /// Position of this node in the node list: the N of `nodelist.node.N`.
+    pub local_position: u32,
+    /// Raw settings of the quorum services.
+    pub quorum: Quorum,
+    /// Where messages go.
+    pub logging: Logging,
+    /// Who, besides root, may connect.
+    pub access: Access,
+    /// The daemon's place on its host.
+    pub system: System,
+    /// Thresholds and the watchdog.
+    pub resources: Resources,
+    /// What an operator should know, though nothing is refused; in Corosync's words.
+    pub warnings: Vec<String>,
+    /// All items of the file and those derived at the start, under their names in the database.
+    pub map: Map,
+    me: NodeId,
+}
+
+impl Config {
+    /// Reads and checks a file on this host: `corosync.toml` if its name ends in `.toml`, else
+    /// `corosync.conf` together with the files of `uidgid.d` beside it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with file and line where there is one.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_on(path, &os::OsHost)
+    }
+
+    /// As [`Config::load`], on a host of the caller's making.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_on(path: &Path, host: &dyn Host) -> Result<Self, ConfigError> {
+        let text = read_file(path)?;
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+            return Self::from_toml(&text, path, host);
+        }
+        let mut map = Map::default();
+        parse_conf(&text, path, host, &mut map, false)?;
+        for (file, text) in uidgid_files(path)? {
+            parse_conf(&text, &file, host, &mut map, true)?;
+        }
+        check::config(map, host)
+    }
+
+    /// Checks the text of a `corosync.conf`; `path` is for messages only.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_conf(text: &[u8], path: &Path, host: &dyn Host) -> Result<Self, ConfigError> {
+        let mut map = Map::default();
+        parse_conf(text, path, host, &mut map, false)?;
+        check::config(map, host)
+    }
+
+    /// Checks the text of a `corosync.toml`; `path` is for messages only.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_toml(text: &[u8], path: &Path, host: &dyn Host) -> Result<Self, ConfigError> {
+        check::config(toml::parse(text, path, host)?, host)
+    }
+
+    /// One node, id 1, on loopback, without any file; for trying things out.
+    ///
+    /// # Errors
+    /// None is expected; the built-in text is checked as a file would be.
+    pub fn dev() -> Result<Self, ConfigError> {
+        const TEXT: &str = "[totem]\ncluster_name = \"dev\"\ntransport = \"udpu\"\n\n\
+             [[nodelist.node]]\nnodeid = 1\nring0_addr = \"127.0.0.1\"\n\n\
+             [logging]\nto_syslog = false\n";
+        Self::from_toml(TEXT.as_bytes(), Path::new("built-in"), &os::OsHost)
+    }
+
+    /// Whether this version can run it.
+    ///
+    /// # Errors
+    /// The transport is knet, or link 0 has no address for this node.
+    pub fn check_runnable(&self) -> Result<(), ConfigError> {
+        check::runnable(self)
+    }
+
+    /// This node's id.
+    pub const fn me(&self) -> NodeId {
+        self.me
+    }
+
+    /// This node's entry of the node list.
+    pub fn local_node(&self) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.position == self.local_position)
+    }
+
+    /// Settings of link 0, the only link of udp and udpu.
+    pub fn link(&self) -> Option<&Interface> {
+        self.totem.interfaces.iter().find(|interface| interface.link == 0)
+    }
+
+    /// The configured address of this node on link 0. [`Config::select_local`] says which address of
+    /// this host it selects.
+    pub fn bind_address(&self) -> Option<IpAddr> {
+        self.link()?.bind_address
+    }
+
+    /// The address, with its interface, that [`Config::bind_address`] selects among those the host has
+    /// now; `None` while none of them is up and fits.
+    pub fn select_local(&self, host: &dyn Host) -> Option<LocalAddress> {
+        host::select(&host.addresses(), self.bind_address()?).cloned()
+    }
+
+    /// All nodes that have an id and an address on link 0, this one included, in the list's order.
+    pub fn members(&self) -> impl Iterator<Item = (NodeId, IpAddr)> {
+        self.nodes.iter().filter_map(|node| Some((node.id?, node.address(0)?)))
+    }
+
+    /// UDP port of link 0.
+    pub fn port(&self) -> u16 {
+        self.link().map_or(totem::DEFAULT_PORT, |link| link.port)
+    }
+}
+
+fn parse_conf(
+    text: &[u8],
+    path: &Path,
+    host: &dyn Host,
+    map: &mut Map,
+    uidgid_only: bool,
+) -> Result<(), ConfigError> {
+    let file = Arc::new(PathBuf::from(path));
+    let mut sections = sections::Sections::new(map, host, file, uidgid_only);
+    conf::read(text, &mut sections).map_err(|(complaint, line)| complaint.at(path, line))
+}
+
+/// The whole file, if it is not too large. A pipe or device is read as far as the limit.
+fn read_file(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let unreadable = |why: std::io::Error| ConfigError::unreadable(path, &why);
+    let mut text = Vec::new();
+    File::open(path).map_err(unreadable)?.take(FILE_LIMIT + 1).read_to_end(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > FILE_LIMIT {
+        return Err(ConfigError::unreadable(path, &std::io::Error::from_raw_os_error(libc::EFBIG))
+            .hint(format!("a configuration file may have {FILE_LIMIT} bytes")));
+    }
+    Ok(text)
+}
+
+/// The files of the directory `uidgid.d` beside `path`, in the directory's order. A missing directory
+/// is fine; a file that cannot be read is left out, as Corosync does.
+fn uidgid_files(path: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, ConfigError> {
+    let directory = path.parent().unwrap_or(Path::new("")).join("uidgid.d");
+    let Ok(listing) = std::fs::read_dir(&directory) else { return Ok(Vec::new()) };
+    let mut files = Vec::new();
+    for entry in listing.flatten() {
+        let file = entry.path();
+        // Follows links, and leaves pipes and devices alone, which could block.
+        if !std::fs::metadata(&file).is_ok_and(|about| about.is_file()) {
+            continue;
+        }
+        if files.len() >= UIDGID_FILES_LIMIT {
+            let message = format!("Can't read directory {}: too many files", directory.display());
+            return Err(ConfigError { kind: ErrorKind::Unreadable, message, hint: None }
+                .hint(format!("at most {UIDGID_FILES_LIMIT} files are read; put several users into one")));
+        }
+        if let Ok(text) = read_file(&file) {
+            files.push((file, text));
+        }
+    }
+    Ok(files)
+}

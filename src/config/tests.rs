@@ -1,0 +1,104 @@
+//! Tests of the room as a whole: both formats, the rules, and Corosync's own verdict as referee.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::host::{Host, LocalAddress};
+use super::totem::TransportKind;
+use super::{Config, ConfigError, os};
+
+mod corosync;
+mod formats;
+mod grammar;
+mod hostile;
+mod rules;
+
+/// A host that exists only here: `n1.example.org` with 10.0.0.1/24 and fd00::1/64.
+pub(super) struct MadeUp {
+    pub(super) name: &'static str,
+    pub(super) addresses: Vec<LocalAddress>,
+}
+
+impl Default for MadeUp {
+    fn default() -> Self {
+        Self {
+            name: "n1.example.org",
+            addresses: vec![
+                local("lo", 1, "127.0.0.1", 8),
+                local("eth0", 2, "10.0.0.1", 24),
+                local("eth0", 2, "fd00::1", 64),
+            ],
+        }
+    }
+}
+
+pub(super) fn local(interface: &str, index: u32, address: &str, prefix: u8) -> LocalAddress {
+    LocalAddress {
+        interface: interface.to_owned(),
+        index,
+        address: address.parse().unwrap(),
+        prefix,
+        up: true,
+    }
+}
+
+impl Host for MadeUp {
+    fn name(&self) -> String {
+        self.name.to_owned()
+    }
+
+    fn addresses(&self) -> Vec<LocalAddress> {
+        self.addresses.clone()
+    }
+
+    fn resolve(&self, name: &str) -> Vec<IpAddr> {
+        match name {
+            "n2.example.org" => vec!["fd00::2".parse().unwrap(), "10.0.0.2".parse().unwrap()],
+            "alias.example.org" => vec!["10.0.0.1".parse().unwrap()],
+            other => other.parse().ok().into_iter().collect(),
+        }
+    }
+
+    fn reverse(&self, address: IpAddr) -> Option<String> {
+        (address.to_string() == "10.0.0.1").then(|| "front.example.org".to_owned())
+    }
+
+    fn user(&self, name: &str) -> Option<u32> {
+        (name == "hacluster").then_some(189)
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        (name == "haclient").then_some(190)
+    }
+}
+
+pub(super) fn conf(text: impl AsRef<[u8]>) -> Result<Config, ConfigError> {
+    Config::from_conf(text.as_ref(), Path::new("test.conf"), &MadeUp::default())
+}
+
+pub(super) fn toml(text: impl AsRef<[u8]>) -> Result<Config, ConfigError> {
+    Config::from_toml(text.as_ref(), Path::new("test.toml"), &MadeUp::default())
+}
+
+/// A good configuration of two nodes, with `more` in section totem.
+pub(super) fn two_nodes(transport: &str, more: &str) -> String {
+    format!(
+        "totem {{\nversion: 2\ncluster_name: test\ntransport: {transport}\n{more}\n}}\n\
+         nodelist {{\nnode {{\nring0_addr: 10.0.0.1\nnodeid: 1\nname: n1\n}}\n\
+         node {{\nring0_addr: 10.0.0.2\nnodeid: 2\nname: n2\n}}\n}}\n"
+    )
+}
+
+/// This host, as the referee sees it too.
+pub(super) const REAL: os::OsHost = os::OsHost;
+
+#[test]
+fn dev_runs_on_this_host() {
+    let config = Config::dev().unwrap();
+    assert_eq!(config.me().get(), 1);
+    assert_eq!(config.totem.transport, TransportKind::Udpu);
+    assert_eq!(config.members().collect::<Vec<_>>(), [(config.me(), "127.0.0.1".parse().unwrap())]);
+    config.check_runnable().unwrap();
+    let local = config.select_local(&REAL).unwrap();
+    assert_eq!(local.address.to_string(), "127.0.0.1");
+}

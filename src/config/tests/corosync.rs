@@ -1,0 +1,441 @@
+//! Corosync itself as referee: over good and bad files its verdict and its words must be ours.
+
+use std::fs;
+use std::process::Command;
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg32;
+
+use super::*;
+
+/// What `corosync -t` or we say of a file: nothing, or the first complaint.
+type Verdict = Result<(), String>;
+
+struct Referee {
+    directory: tempfile::TempDir,
+}
+
+impl Referee {
+    /// `None`, with the reason on stdout, where there is no corosync; with `CI=true` that is a failure.
+    fn find() -> Option<Self> {
+        match Command::new("corosync").arg("-v").output() {
+            Ok(output) if output.status.success() => Some(Self { directory: tempfile::tempdir().unwrap() }),
+            other => {
+                assert!(
+                    std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+                    "no corosync to ask: {other:?}"
+                );
+                println!("skipped: no corosync to ask ({other:?})");
+                None
+            }
+        }
+    }
+
+    /// Compares the verdicts on one file. The very same text in the same place is given to both.
+    fn compare(&self, text: &[u8]) -> Result<(), String> {
+        let path = self.directory.path().join("c.conf");
+        fs::write(&path, text).unwrap();
+        let output = Command::new("corosync").arg("-t").arg("-c").arg(&path).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        let theirs: Verdict = match output.status.code() {
+            Some(0) => Ok(()),
+            // It aborts on a bad unsigned number; there is nothing to compare with.
+            None => return Ok(()),
+            Some(_) => Err(first_complaint(&said)),
+        };
+        let ours: Verdict = match Config::load_on(&path, &REAL) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.message),
+        };
+        // 3.1.7 aborts on these, or takes them modulo 2^64.
+        let unsigned = ours.as_ref().is_err_and(|ours| ours.contains("expected to be unsigned integer"));
+        if theirs == ours || unsigned {
+            return Ok(());
+        }
+        Err(format!("corosync: {theirs:?}\nannulus:  {ours:?}\n{}", String::from_utf8_lossy(text)))
+    }
+}
+
+/// The first line at level error without its head; without log lines the first line that says anything.
+fn first_complaint(said: &str) -> String {
+    let logged = said.lines().find_map(|line| {
+        let (head, text) = line.split_once("] ")?;
+        head.contains(" error ").then(|| text.to_owned())
+    });
+    logged.unwrap_or_else(|| said.lines().next().unwrap_or_default().to_owned())
+}
+
+const TOTEM_KEYS: &[&str] = &[
+    "version",
+    "cluster_name",
+    "config_version",
+    "transport",
+    "ip_version",
+    "link_mode",
+    "netmtu",
+    "nodeid",
+    "clear_node_high_bit",
+    "secauth",
+    "crypto_model",
+    "crypto_cipher",
+    "crypto_hash",
+    "token",
+    "token_coefficient",
+    "token_warning",
+    "token_retransmits_before_loss_const",
+    "token_retransmit",
+    "hold",
+    "join",
+    "send_join",
+    "consensus",
+    "merge",
+    "downcheck",
+    "max_network_delay",
+    "window_size",
+    "knet_compression_model",
+    "knet_compression_level",
+    "block_unlisted_ips",
+    "rrp_mode",
+    "foo",
+    "rrp_token_expired_timeout",
+    "knet_mtu",
+];
+const TOTEM_VALUES: &[&str] = &[
+    "0",
+    "1",
+    "2",
+    "29",
+    "30",
+    "31",
+    "50",
+    "100",
+    "101",
+    "150",
+    "-1",
+    "+7",
+    "4294967295",
+    "4294967296",
+    "9999999999999999999999",
+    "x",
+    "",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "none",
+    "aes256",
+    "sha256",
+    "sha1",
+    "md5",
+    "nss",
+    "openssl",
+    "udp",
+    "udpu",
+    "udpu",
+    "ipv4",
+    "ipv6",
+    "ipv4-6",
+    "ipv6-4",
+    "passive",
+    "active",
+    "rr",
+    "zlib",
+    "a b",
+    "1 2",
+    "a:b",
+    "0x10",
+    "1.5",
+];
+const LOGGING: &[&str] = &[
+    "to_stderr: yes",
+    "to_stderr: on",
+    "to_stderr: maybe",
+    "to_syslog: no",
+    "to_syslog: 1",
+    "to_file: off",
+    "to_logfile: off",
+    "to_logfile: x",
+    "logfile_priority: info",
+    "logfile_priority: error",
+    "logfile_priority: err",
+    "syslog_priority: debug",
+    "syslog_priority: trace",
+    "syslog_priority: warn",
+    "syslog_level: notice",
+    "syslog_level: x",
+    "syslog_facility: daemon",
+    "syslog_facility: local7",
+    "syslog_facility: ftp",
+    "syslog_facility: local8",
+    "debug: on",
+    "debug: trace",
+    "debug: yes",
+    "timestamp: on",
+    "timestamp: hires",
+    "timestamp: yes",
+    "fileline: off",
+    "fileline: yes",
+    "function_name: off",
+    "function_name: x",
+    "blackbox: on",
+    "blackbox: x",
+    "unknown: 1",
+    "logger_subsys {",
+    "logging_daemon {",
+    "subsys: TOTEM",
+    "subsys: XX",
+    "name: corosync",
+    "name: other",
+    "}",
+    "debug: off",
+    "to_stderr: on",
+];
+const SYSTEM: &[&str] = &[
+    "qb_ipc_type: native",
+    "qb_ipc_type: shm",
+    "qb_ipc_type: x",
+    "sched_rr: yes",
+    "sched_rr: x",
+    "priority: max",
+    "move_to_root_cgroup: auto",
+    "move_to_root_cgroup: x",
+    "allow_knet_handle_fallback: yes",
+    "allow_knet_handle_fallback: x",
+    "foo: bar",
+];
+const QUORUM: &[&str] = &[
+    "provider: corosync_votequorum",
+    "provider: x",
+    "expected_votes: 3",
+    "expected_votes: x",
+    "two_node: 1",
+    "two_node: 256",
+    "wait_for_all: yes",
+    "last_man_standing_window: 10",
+    "device {",
+    "model: net",
+    "timeout: x",
+    "votes: 1",
+    "net {",
+    "host: x",
+    "}",
+    "}",
+    "leaving_timeout: q",
+    "auto_tie_breaker: 1",
+];
+const INTERFACE: &[&str] = &[
+    "linknumber: 0",
+    "linknumber: 1",
+    "linknumber: 8",
+    "linknumber: x",
+    "ringnumber: 0",
+    "bindnetaddr: 127.0.0.1",
+    "bindnetaddr: 127.0.0.0",
+    "bindnetaddr: ::1",
+    "bindnetaddr: x y",
+    "mcastaddr: 239.1.1.1",
+    "mcastaddr: 10.1.1.1",
+    "mcastaddr: ff15::1",
+    "mcastaddr: ",
+    "broadcast: yes",
+    "broadcast: x",
+    "mcastport: 5405",
+    "mcastport: 0",
+    "mcastport: 65536",
+    "ttl: 1",
+    "ttl: 2",
+    "ttl: 256",
+    "ttl: 0",
+    "knet_link_priority: 1",
+    "knet_link_priority: 2",
+    "knet_link_priority: 0",
+    "knet_transport: udp",
+    "knet_transport: sctp",
+    "knet_transport: x",
+    "knet_pong_count: 0",
+    "knet_pong_count: 3",
+    "knet_ping_timeout: x",
+    "foo: bar",
+    "member {\nmemberaddr: 127.0.0.1\n}",
+    "member {\nfoo: 1\n}",
+    "sub {\na: b\n}",
+    "mcastport: 6000",
+];
+const NODE: &[&str] = &[
+    "ring0_addr: 127.0.0.1",
+    "ring0_addr: 127.0.0.1",
+    "ring0_addr: 127.0.0.1",
+    "ring0_addr: 10.77.0.1",
+    "ring0_addr: 10.77.0.2",
+    "ring0_addr: 10.77.0.3",
+    "ring0_addr: 0.0.0.0",
+    "ring0_addr: ::1",
+    "ring0_addr: fd77::1",
+    "ring0_addr: 300.1.1.1",
+    "ring0_addr: ",
+    "ring1_addr: 10.78.0.1",
+    "ring1_addr: 127.0.0.1",
+    "ring8_addr: 10.1.1.1",
+    "ringx_addr: 10.1.1.1",
+    "nodeid: 0",
+    "nodeid: 1",
+    "nodeid: 2",
+    "nodeid: 3",
+    "nodeid: 65536",
+    "nodeid: 172818433",
+    "nodeid: x",
+    "name: a",
+    "name: b",
+    "name: 127.0.0.1",
+    "quorum_votes: 1",
+    "quorum_votes: x",
+    "foo: bar",
+];
+const NOISE: &[&str] = &[
+    "{",
+    "}",
+    "a",
+    "ab:c",
+    "abc: d",
+    ":",
+    "::",
+    ": :",
+    "a {",
+    "abc {",
+    "abc{",
+    " abc : { ",
+    "abc { x",
+    "} x",
+    "x }",
+    "a}b",
+    "{}",
+    "a: {",
+    "# {",
+    " # x",
+    "abc: d # e",
+    "\t",
+    "",
+    "a b: c",
+    "a b {",
+    "abc:",
+    "abc: :d:",
+    "totem {",
+    "nodelist {",
+    "node {",
+    "interface {",
+    "uidgid {",
+    "uid: 0",
+    "uid: root",
+    "uid: nosuchuser",
+    "gid: 0",
+    "gid: -1",
+    "gid: nosuchgroup",
+    "logging {",
+    "logger_subsys {",
+    "subsys: x",
+    "quorum {",
+    "a.b.c: d",
+    ".x: y",
+    "abc..d: e",
+    "\u{e4}bc: d",
+    "abc: \u{e4}",
+    "x\u{b}:y",
+    "abc: d\r",
+    "\r",
+    "abc\r: d",
+    "resources {",
+    "system {",
+    "memory_used {",
+    "max: 3",
+    "poll_period: 5",
+    "watchdog_timeout: x",
+    "version: 2",
+    "transport: udpu",
+    "}{",
+    "}:",
+    ":}",
+    "abc: }",
+    "{:",
+    "k:v}",
+];
+
+struct Draw(Pcg32);
+
+impl Draw {
+    fn pick(&mut self, from: &[&'static str]) -> &'static str {
+        from[self.0.random_range(0..from.len())]
+    }
+
+    fn chance(&mut self, percent: u32) -> bool {
+        self.0.random_range(0..100) < percent
+    }
+
+    fn lines(&mut self, from: &[&'static str], most: usize) -> String {
+        let count = self.0.random_range(0..=most);
+        (0..count).map(|_| format!("{}\n", self.pick(from))).collect()
+    }
+
+    /// A file whose sections are right and whose settings are drawn.
+    fn settings(&mut self) -> String {
+        let mut text = String::from("totem {\nversion: 2\n");
+        text += [
+            "transport: udpu\n",
+            "transport: udp\n",
+            "transport: udpu\ncluster_name: x\n",
+            "transport: knet\n",
+        ][self.0.random_range(0..4)];
+        if self.chance(60) {
+            text += "cluster_name: test\n";
+        }
+        for _ in 0..self.0.random_range(0..4) {
+            text += &format!("{}: {}\n", self.pick(TOTEM_KEYS), self.pick(TOTEM_VALUES));
+        }
+        for _ in 0..[0, 0, 1, 2][self.0.random_range(0..4)] {
+            text += &format!("interface {{\n{}}}\n", self.lines(INTERFACE, 3));
+        }
+        text += "}\nnodelist {\n";
+        if self.chance(70) {
+            text += "node {\nring0_addr: 127.0.0.1\nnodeid: 1\nname: a\n}\n";
+        }
+        for _ in 0..[0, 0, 1, 2][self.0.random_range(0..4)] {
+            text += &format!("node {{\n{}}}\n", self.lines(NODE, 4));
+        }
+        text += "}\n";
+        for (section, lines) in [("logging", LOGGING), ("system", SYSTEM), ("quorum", QUORUM)] {
+            if self.chance(25) {
+                text += &format!("{section} {{\n{}}}\n", self.lines(lines, 3));
+            }
+        }
+        text
+    }
+
+    /// A file of lines in any order.
+    fn noise(&mut self) -> String {
+        let mut text = String::new();
+        for _ in 0..self.0.random_range(0..6) {
+            text += self.pick(NOISE);
+            if !self.chance(3) {
+                text.push('\n');
+            }
+        }
+        if self.chance(60) {
+            text += &two_nodes("udpu", "").replace("10.0.0.1", "127.0.0.1");
+        }
+        text
+    }
+}
+
+#[test]
+fn drawn_files_get_the_same_verdict() {
+    let Some(referee) = Referee::find() else { return };
+    let count: usize = std::env::var("ANNULUS_CONFIG_FILES").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
+    let seed: u64 = std::env::var("ANNULUS_CONFIG_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let mut draw = Draw(Pcg32::seed_from_u64(seed));
+    let mut differences = Vec::new();
+    for round in 0..count {
+        let text = if round % 3 == 0 { draw.noise() } else { draw.settings() };
+        differences.extend(referee.compare(text.as_bytes()).err());
+    }
+    assert!(differences.is_empty(), "{} of {count}:\n{}", differences.len(), differences.join("\n---\n"));
+}

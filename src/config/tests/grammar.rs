@@ -1,0 +1,215 @@
+//! The grammar of `corosync.conf`: every complaint with its exact text.
+
+use super::*;
+
+fn first_line(text: impl AsRef<[u8]>) -> String {
+    conf(text).unwrap_err().message
+}
+
+/// Source: corosync `exec/coroparse.c`; all but the unsigned number were seen from 3.1.7 itself.
+#[test]
+fn complaints_have_corosyncs_words() {
+    let long = format!("abc: {}\n", "x".repeat(506));
+    let cases: &[(&str, &str)] = &[
+        (&long, "parser error: test.conf:1: Line too long"),
+        ("{\n}\n", "parser error: test.conf:1: Missing section name before opening bracket '{'"),
+        ("  {\n", "parser error: test.conf:1: Missing section name before opening bracket '{'"),
+        ("totem { version: 2\n", "parser error: test.conf:1: Extra characters after opening bracket '{'"),
+        ("abc: {x}\n", "parser error: test.conf:1: Extra characters after opening bracket '{'"),
+        (
+            "totem {\n} # end\n",
+            "parser error: test.conf:2: Extra characters before or after closing bracket '}'",
+        ),
+        ("\n# comment\n}\n", "parser error: test.conf:3: Unexpected closing brace"),
+        ("totem {\nversion: 2\n", "parser error: test.conf:2: Missing closing brace"),
+        ("totem {\nversion: 2", "parser error: test.conf:2: Missing closing brace"),
+        ("totem\n{\n", "parser error: test.conf:1: Line is not opening or closing section or key value"),
+        (
+            "totem {\ntoken: 1s\n}\n",
+            "parser error: test.conf:2: Value of key \"totem.token\" is expected to be integer in range \
+             (0..4294967295), but \"1s\" was given",
+        ),
+        (
+            "totem {\ninterface {\nmcastport: 65536\n}\n}\n",
+            "parser error: test.conf:3: Value of key \"totem.interface.mcastport\" is expected to be integer \
+             in range (0..65535), but \"65536\" was given",
+        ),
+        (
+            "totem {\ninterface {\nlinknumber: -1\n}\n}\n",
+            "parser error: test.conf:3: Value of key \"totem.interface.linknumber\" is expected to be integer \
+             in range (0..255), but \"-1\" was given",
+        ),
+        (
+            "nodelist {\nnode {\n}\nnode {\nnodeid: x\n}\n}\n",
+            "parser error: test.conf:5: Value of key \"nodelist.node.1.nodeid\" is expected to be integer in \
+             range (0..4294967295), but \"x\" was given",
+        ),
+        (
+            "totem {\nknet_compression_level: 2147483648\n}\n",
+            "parser error: test.conf:2: Value of key \"totem.knet_compression_level\" is expected to be integer \
+             in range (-2147483648..2147483647), but \"2147483648\" was given",
+        ),
+        (
+            "totem {\nconfig_version: x\n}\n",
+            "parser error: test.conf:2: Value of key \"totem.config_version\" is expected to be unsigned \
+             integer, but \"x\" was given",
+        ),
+        (
+            "ab: c\n",
+            "parser error: test.conf:1: Can't store key \"ab\" into icmap, returned error is \
+             CS_ERR_NAME_TOO_LONG",
+        ),
+        (
+            "totem {\na b: c\n}\n",
+            "parser error: test.conf:2: Can't store key \"totem.a b\" into icmap, returned error is \
+             CS_ERR_NAME_TOO_LONG",
+        ),
+        ("totem {\nip_version: 4\n}\n", "parser error: test.conf:2: Invalid ip_version type"),
+        (
+            "totem {\ncrypto_hash: sha\n}\n",
+            "parser error: test.conf:2: Invalid hash type. Should be none, md5, sha1, sha256, sha384 or sha512",
+        ),
+        (
+            "totem {\ninterface {\nmember {\nfoo: bar\n}\n}\n}\n",
+            "parser error: test.conf:4: Only memberaddr is allowed in member section",
+        ),
+        (
+            "logging {\nlogger_subsys {\ndebug: on\n}\n}\n",
+            "parser error: test.conf:4: No subsys key in logger_subsys directive",
+        ),
+        (
+            "logging {\nlogging_daemon {\ndebug: on\n}\n}\n",
+            "parser error: test.conf:4: No name key in logging_daemon directive",
+        ),
+        (
+            "uidgid {\nuid: nobody-here\n}\n",
+            "parser error: test.conf:2: The 'nobody-here' user is not found in /etc/passwd, please read the \
+             documentation.",
+        ),
+        (
+            "uidgid {\ngid: nobody-here\n}\n",
+            "parser error: test.conf:2: The 'nobody-here' group is not found in /etc/group, please read the \
+             documentation.",
+        ),
+        ("uidgid {\npid: 1\n}\n", "parser error: test.conf:2: uidgid: Only uid and gid are allowed items"),
+        ("system {\nsched_rr: 1\n}\n", "parser error: test.conf:2: Invalid system.sched_rr value"),
+        ("logging {\ndebug: yes\n}\n", "parse error in config: unknown value for debug."),
+    ];
+    for (text, message) in cases {
+        assert_eq!(first_line(text), *message, "{text:?}");
+    }
+}
+
+#[test]
+fn names_may_grow_to_254_bytes() {
+    let section = "s".repeat(253);
+    let refused = first_line(format!("{section}s {{\n}}\n"));
+    assert!(refused.ends_with(":1: Start of section makes total cmap path too long"), "{refused}");
+    let refused = first_line(format!("{} {{\n{}: x\n}}\n", "s".repeat(200), "k".repeat(54)));
+    assert!(refused.ends_with(":2: New key makes total cmap path too long"), "{refused}");
+    // One byte less of each is taken, and the file then fails for what it lacks.
+    assert!(first_line(format!("{section} {{\n}}\n")).ends_with("No interfaces defined"));
+    let refused = first_line(format!("{} {{\n{}: x\n}}\n", "s".repeat(200), "k".repeat(53)));
+    assert!(refused.ends_with("No interfaces defined"), "{refused}");
+}
+
+#[test]
+fn the_longest_line_is_taken() {
+    let fits = format!("abc: {}\n", "x".repeat(505));
+    assert_eq!(fits.len(), 511);
+    let config = conf(fits + &two_nodes("udpu", "")).unwrap();
+    assert_eq!(config.map.text("abc").unwrap().len(), 505);
+}
+
+#[test]
+fn blanks_comments_and_line_ends_do_not_matter() {
+    let text = two_nodes("udpu", "# comment {").replace("totem {", "\ttotem : {  ").replace('\n', "\r\n");
+    let config = conf(text).unwrap();
+    assert_eq!(config.totem, conf(two_nodes("udpu", "")).unwrap().totem);
+}
+
+#[test]
+fn later_items_win_but_in_logger_subsys_the_first() {
+    let text = two_nodes("udpu", "token: 1000\ntoken: 2000")
+        + "logging {\nlogger_subsys {\nsubsys: A\nsubsys: CPG\ndebug: on\ndebug: off\n}\n}\n";
+    let config = conf(text).unwrap();
+    assert_eq!(config.totem.timeouts.token.as_millis(), 2000);
+    assert_eq!(config.map.text("logging.logger_subsys.CPG.debug").unwrap(), "on");
+    assert_eq!(config.logging.target("CPG").debug, super::super::logging::Debug::On);
+    assert_eq!(config.logging.target("TOTEM").debug, super::super::logging::Debug::Off);
+}
+
+#[test]
+fn logging_daemon_names_follow_the_daemon() {
+    let text = two_nodes("udpu", "")
+        + "logging {\nlogging_daemon {\nname: corosync\ndebug: on\n}\n\
+           logging_daemon {\nname: corosync\nsubsys: CPG\ndebug: trace\n}\n\
+           logging_daemon {\nname: qdevice\nsubsys: X\ndebug: off\n}\n}\n";
+    let map = conf(text).unwrap().map;
+    for (name, value) in [
+        ("logging.debug", "on"),
+        ("logging.logger_subsys.CPG.debug", "trace"),
+        ("logging.logger_subsys.CPG.subsys", "CPG"),
+        ("logging.logging_daemon.qdevice.X.debug", "off"),
+        ("logging.logging_daemon.qdevice.X.name", "qdevice"),
+        ("logging.logging_daemon.qdevice.X.subsys", "X"),
+    ] {
+        assert_eq!(map.text(name).as_deref(), Some(value), "{name}");
+    }
+}
+
+#[test]
+fn links_are_stored_under_their_number() {
+    let text = two_nodes(
+        "udpu",
+        "interface {\nmcastport: 6000\nlinknumber: 0\nfoo: bar\n\
+         member {\nmemberaddr: 10.0.0.1\n}\nmember {\nmemberaddr: 10.0.0.2\n}\n}",
+    );
+    let config = conf(text).unwrap();
+    assert_eq!(config.port(), 6000);
+    assert_eq!(config.map.u32("totem.interface.0.mcastport"), Some(6000));
+    assert_eq!(config.map.text("totem.interface.foo").unwrap(), "bar");
+    assert_eq!(config.map.text("totem.interface.0.member.0").unwrap(), "10.0.0.2");
+    assert_eq!(config.map.text("totem.interface.0.member.1").unwrap(), "10.0.0.1");
+    assert_eq!(config.map.entry("totem.interface.0.linknumber"), None);
+    assert_eq!(
+        config.warnings,
+        [
+            "member section is used together with nodelist. Members ignored.",
+            "Please migrate config file to nodelist."
+        ]
+    );
+}
+
+#[test]
+fn uidgid_directory_adds_users_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("corosync.conf");
+    std::fs::write(&path, two_nodes("udpu", "") + "uidgid {\nuid: hacluster\n}\n").unwrap();
+    let more = directory.path().join("uidgid.d");
+    std::fs::create_dir(&more).unwrap();
+    std::fs::create_dir(more.join("not-a-file")).unwrap();
+    std::fs::write(more.join("a"), "uidgid {\ngid: haclient\nuid: 7\n}\n").unwrap();
+    let config = Config::load_on(&path, &MadeUp::default()).unwrap();
+    assert_eq!(config.access.uids.iter().copied().collect::<Vec<_>>(), [7, 189]);
+    assert_eq!(config.access.gids.iter().copied().collect::<Vec<_>>(), [190]);
+
+    std::fs::write(more.join("a"), "totem {\ntoken: 1\n}\n").unwrap();
+    let error = Config::load_on(&path, &MadeUp::default()).unwrap_err();
+    let wanted = "uidgid: Can't add subsection different than uidgid";
+    assert_eq!(error.message, format!("parser error: {}:1: {wanted}", more.join("a").display()));
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Path::new("/nonexistent/corosync.conf")).unwrap_err();
+    assert_eq!(error.message, "Can't read file /nonexistent/corosync.conf: No such file or directory");
+    assert_eq!(error.exit_status(), 8);
+}
+
+#[test]
+fn a_hint_names_the_words_and_the_nearest() {
+    let error = conf("totem {\ncrypto_cipher: aes255\n}\n").unwrap_err().to_string();
+    assert!(error.contains("did you mean aes256?"), "{error}");
+    assert!(error.starts_with("parser error: test.conf:2: Invalid cipher type."), "{error}");
+}

@@ -1,0 +1,154 @@
+//! Timers and limits of the ring, derived from `totem.token` and the number of nodes.
+
+use std::time::Duration;
+
+/// Effective settings of the ring protocol.
+///
+/// [`Timeouts::derive`] computes them from what was configured; all nodes should have the same `token`
+/// and `consensus`, but need not to form a ring. Reload: yes, all of them; a timer takes the new value
+/// when it is next armed.
+///
+/// Source: `corosync.conf(5)`, section totem; corosync `exec/totemconfig.c`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Silence after which the token counts as lost and a new ring is gathered.
+    ///
+    /// Unit: ms in files. Default: 3000, plus `token_coefficient` (650) for each node past the second.
+    /// At least 30. Source: Totem paper, token loss.
+    pub token: Duration,
+    /// Warn when this share of `token` passed without one. Unit: percent, 0 to 100, 0 is off. Default: 75.
+    pub token_warning: u32,
+    /// Silence after which the last token sent is sent again.
+    ///
+    /// Default: `token / (token_retransmits_before_loss_const + 0.2)`, cut to ms. At least 30.
+    pub token_retransmit: Duration,
+    /// How long the representative keeps the token of an idle ring.
+    ///
+    /// Default: `token_retransmit * 0.8 - 10 ms`, cut to ms. At least 14.
+    pub hold: Duration,
+    /// Default 4.
+    pub token_retransmits_before_loss_const: u32,
+    /// How often a join message is repeated while gathering. Default: 50 ms. At least 30.
+    pub join: Duration,
+    /// Join messages wait a random time below this. Default: 0, off.
+    pub send_join: Duration,
+    /// How long agreement on the new membership may take. Default: 1.2 × `token`. At least 30 ms and `join`.
+    pub consensus: Duration,
+    /// Idle time after which the representative looks for other rings. Default: 200 ms. At least 30.
+    pub merge: Duration,
+    /// How often a lone node looks at its interface. Default: 1000 ms. At least 30.
+    pub downcheck: Duration,
+    /// Token visits without progress of this node's aru after which it excludes itself. Default: 2500.
+    pub fail_recv_const: u32,
+    /// Idle token visits before the token is held. Default: 30.
+    pub seqno_unchanged_const: u32,
+    /// Missing heartbeats that count as token loss. Default: 0, off.
+    pub heartbeat_failures_allowed: u32,
+    /// Used in the heartbeat time-out only. Default: 50 ms. At least 30.
+    pub max_network_delay: Duration,
+    /// Frames that may be multicast on the whole ring in one rotation of the token. Default: 50.
+    pub window_size: u32,
+    /// Frames that one node may multicast in one visit of the token. Default: 17.
+    pub max_messages: u32,
+    /// Token visits at which a frame must be missing before it is asked for. Default: 5.
+    pub miss_count_const: u32,
+    /// Whether a retransmission ends the idle hold of the token. Default: no.
+    pub cancel_token_hold_on_retransmit: bool,
+}
+
+/// What a file may say about [`Timeouts`]; `None` and, for most, 0 mean the default. Times in ms.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is explained at the field of the same name in Timeouts")]
+pub struct Given {
+    pub token: Option<u32>,
+    pub token_coefficient: Option<u32>,
+    pub token_warning: Option<u32>,
+    pub token_retransmits_before_loss_const: Option<u32>,
+    pub token_retransmit: Option<u32>,
+    pub hold: Option<u32>,
+    pub join: Option<u32>,
+    pub send_join: Option<u32>,
+    pub consensus: Option<u32>,
+    pub merge: Option<u32>,
+    pub downcheck: Option<u32>,
+    pub fail_recv_const: Option<u32>,
+    pub seqno_unchanged_const: Option<u32>,
+    pub heartbeat_failures_allowed: Option<u32>,
+    pub max_network_delay: Option<u32>,
+    pub window_size: Option<u32>,
+    pub max_messages: Option<u32>,
+    pub miss_count_const: Option<u32>,
+    pub cancel_token_hold_on_retransmit: Option<bool>,
+}
+
+impl Timeouts {
+    /// The effective settings for a node list of `nodes` entries. Nothing is refused here: the rules
+    /// across settings are in `config::check`.
+    pub fn derive(given: &Given, nodes: usize) -> Self {
+        let or = |value: Option<u32>, default: u32| value.filter(|v| *v != 0).unwrap_or(default);
+        let ms = |value: u32| Duration::from_millis(value.into());
+
+        let coefficient = given.token_coefficient.unwrap_or(650);
+        let beyond_two = u32::try_from(nodes.saturating_sub(2)).unwrap_or(u32::MAX);
+        let token = or(given.token, 3000).saturating_add(beyond_two.saturating_mul(coefficient));
+        let retransmits = or(given.token_retransmits_before_loss_const, 4);
+        let token_retransmit =
+            or(given.token_retransmit, (f64::from(token) / (f64::from(retransmits) + 0.2)) as u32);
+        let hold = or(given.hold, (f64::from(token_retransmit) * 0.8 - 10.0) as u32);
+        let consensus = u64::from(token) * 6 / 5;
+        Self {
+            token: ms(token),
+            token_warning: given.token_warning.unwrap_or(75),
+            token_retransmit: ms(token_retransmit),
+            hold: ms(hold),
+            token_retransmits_before_loss_const: retransmits,
+            join: ms(or(given.join, 50)),
+            send_join: ms(given.send_join.unwrap_or(0)),
+            consensus: ms(or(given.consensus, consensus.try_into().unwrap_or(u32::MAX))),
+            merge: ms(or(given.merge, 200)),
+            downcheck: ms(or(given.downcheck, 1000)),
+            fail_recv_const: or(given.fail_recv_const, 2500),
+            seqno_unchanged_const: or(given.seqno_unchanged_const, 30),
+            heartbeat_failures_allowed: given.heartbeat_failures_allowed.unwrap_or(0),
+            max_network_delay: ms(or(given.max_network_delay, 50)),
+            window_size: or(given.window_size, 50),
+            max_messages: or(given.max_messages, 17),
+            miss_count_const: or(given.miss_count_const, 5),
+            cancel_token_hold_on_retransmit: given.cancel_token_hold_on_retransmit.unwrap_or(false),
+        }
+    }
+
+    /// Silence of heartbeats that counts as token loss; `None` while the heartbeat is off.
+    pub fn heartbeat(&self) -> Option<Duration> {
+        let timeout = self.token_retransmit * self.heartbeat_failures_allowed + self.max_network_delay;
+        (self.heartbeat_failures_allowed > 0 && timeout < self.token).then_some(timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of corosync 3.1.7's own values for its default configuration.
+    #[test]
+    fn defaults_follow_the_node_count() {
+        for (nodes, token, retransmit, hold, consensus) in [
+            (1, 3000, 714, 561, 3600),
+            (2, 3000, 714, 561, 3600),
+            (3, 3650, 869, 685, 4380),
+            (4, 4300, 1023, 808, 5160),
+            (5, 4950, 1178, 932, 5940),
+        ] {
+            let t = Timeouts::derive(&Given::default(), nodes);
+            let ms = [t.token, t.token_retransmit, t.hold, t.consensus].map(|d| d.as_millis());
+            assert_eq!(ms, [token, retransmit, hold, consensus], "{nodes} nodes");
+        }
+    }
+
+    #[test]
+    fn quotient_is_cut_in_double_precision() {
+        let given =
+            Given { token: Some(33), token_retransmits_before_loss_const: Some(2), ..Given::default() };
+        assert_eq!(Timeouts::derive(&given, 1).token_retransmit.as_millis(), 14);
+    }
+}

@@ -1,0 +1,295 @@
+//! Section `totem`: the ring, its transport and its links.
+//!
+//! Source: `corosync.conf(5)`; corosync `exec/totemconfig.c`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::map::Map;
+use super::timeouts::{Given, Timeouts};
+
+/// UDP port of link 0 when the file says nothing.
+pub const DEFAULT_PORT: u16 = 5405;
+
+/// How datagrams travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TransportKind {
+    /// kronosnet: several links, encryption. Parsed and typed; this version cannot run it.
+    Knet,
+    /// UDP unicast to each node of the list.
+    Udpu,
+    /// IP multicast or broadcast, and UDP unicast for tokens.
+    Udp,
+}
+
+impl TransportKind {
+    /// The word in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Knet => "knet",
+            Self::Udpu => "udpu",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// Which addresses a name is resolved to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IpVersion {
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+    /// IPv4, and IPv6 if there is none.
+    V4ThenV6,
+    /// IPv6, and IPv4 if there is none.
+    V6ThenV4,
+}
+
+impl IpVersion {
+    /// The address of these that is to be used.
+    pub fn choose(self, found: &[IpAddr]) -> Option<IpAddr> {
+        let v4 = || found.iter().copied().find(IpAddr::is_ipv4);
+        let v6 = || found.iter().copied().find(IpAddr::is_ipv6);
+        match self {
+            Self::V4 => v4(),
+            Self::V6 => v6(),
+            Self::V4ThenV6 => v4().or_else(v6),
+            Self::V6ThenV4 => v6().or_else(v4),
+        }
+    }
+
+    /// The word in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "ipv4",
+            Self::V6 => "ipv6",
+            Self::V4ThenV6 => "ipv4-6",
+            Self::V6ThenV4 => "ipv6-4",
+        }
+    }
+}
+
+/// Encryption settings; only knet has any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crypto {
+    /// Library. Default: `nss`. Reload: yes.
+    pub model: String,
+    /// Cipher. Default: `none`, with `secauth: on` `aes256`. Reload: yes.
+    pub cipher: String,
+    /// Hash. Default: `none`, with `secauth: on` `sha256`. Reload: yes.
+    pub hash: String,
+    /// File with the key. Default: `/etc/corosync/authkey`. Reload: yes.
+    pub keyfile: Option<String>,
+    /// The key itself, used without `keyfile`. Reload: yes.
+    pub key: Option<String>,
+}
+
+/// Settings of knet that are not a link's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Knet {
+    /// `passive`, `active` or `rr`. Default: `passive`. Reload: no.
+    pub link_mode: String,
+    /// Time between searches for the path MTU. Unit: s in files. Default: 30. Reload: yes.
+    pub pmtud_interval: Duration,
+    /// MTU in bytes; `None` finds it out. Default: that. Reload: yes.
+    pub mtu: Option<u32>,
+    /// Compression; `None` is off. Default: that. Reload: yes.
+    pub compression_model: Option<String>,
+    /// Bytes from which on packets are compressed. Default: 0. Reload: yes.
+    pub compression_threshold: u32,
+    /// The compression's own level. Default: 0. Reload: yes.
+    pub compression_level: i32,
+}
+
+/// One link, as section `interface` and the node list describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its number, 0 to 7; udp and udpu use link 0 only.
+    pub link: u8,
+    /// Name, address or network that selects the local address: the local node's ring address, without
+    /// a node list the file's. Reload: no.
+    pub bind: Option<String>,
+    /// `bind`, resolved.
+    pub bind_address: Option<IpAddr>,
+    /// udp: the group. Default: [`multicast_address`]. Reload: no.
+    pub multicast: Option<IpAddr>,
+    /// udp: broadcast instead. Default: no. Reload: no.
+    pub broadcast: bool,
+    /// UDP port; 0 only for a link that has no settings at all. Default: 5405 plus the link number
+    /// (with `broadcast`: twice that number). Reload: no.
+    pub port: u16,
+    /// udp: hops that a multicast may take. Default: 1. Reload: no.
+    pub ttl: u8,
+    /// knet: priority. Default: 1. Reload: yes.
+    pub knet_priority: u8,
+    /// knet: time between pings. Unit: ms in files. Default: `token / (2 * pong_count)`. Reload: yes.
+    pub knet_ping_interval: Duration,
+    /// knet: silence after which the link is down. Unit: ms. Default: `token / pong_count`. Reload: yes.
+    pub knet_ping_timeout: Duration,
+    /// knet: how many values the latency is averaged over. Default: 2048. Reload: yes.
+    pub knet_ping_precision: u32,
+    /// knet: pongs after which the link is up. Default: 2. Reload: yes.
+    pub knet_pong_count: u32,
+    /// knet: `udp` or `sctp`. Default: `udp`. Reload: refused.
+    pub knet_transport: String,
+}
+
+/// Section `totem`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Totem {
+    /// Version of the file's format; must be 2. Default in `corosync.conf`: 0, which is refused; in
+    /// `corosync.toml`: 2. Reload: refused.
+    pub version: u32,
+    /// Name of the cluster. Default: none. Reload: refused.
+    pub cluster_name: Option<String>,
+    /// Version of the contents. Default: none, which counts as 0. Reload: yes.
+    pub config_version: Option<u64>,
+    /// Default: knet. Reload: refused.
+    pub transport: TransportKind,
+    /// Default: ipv6-4; udp: ipv4. Reload: refused.
+    pub ip_version: IpVersion,
+    /// Bytes of a network packet. Default: 1500; knet: 65536. Reload: refused.
+    pub netmtu: u32,
+    /// Whether bit 31 of a node id made from an IPv4 address is cleared. Default: no. Reload: no.
+    pub clear_node_high_bit: bool,
+    /// udpu: drop datagrams from addresses that are not in the node list. Default: yes. Reload: yes.
+    pub block_unlisted_ips: bool,
+    /// What the file says about timers and limits.
+    pub given: Given,
+    /// The timers and limits in effect.
+    pub timeouts: Timeouts,
+    /// Encryption.
+    pub crypto: Crypto,
+    /// Settings of knet.
+    pub knet: Knet,
+    /// The links that anything is said about, ascending.
+    pub interfaces: Vec<Interface>,
+}
+
+/// The transport that the map names.
+pub(super) fn transport(map: &Map) -> Result<TransportKind, ConfigError> {
+    match map.text("totem.transport").as_deref() {
+        None | Some("knet") => Ok(TransportKind::Knet),
+        Some("udpu") => Ok(TransportKind::Udpu),
+        Some("udp") => Ok(TransportKind::Udp),
+        Some(_) => Err(ConfigError::rule("Invalid transport type. Should be udpu, udp or knet")),
+    }
+}
+
+/// The IP version that the map names.
+pub(super) fn ip_version(map: &Map, transport: TransportKind) -> IpVersion {
+    match map.text("totem.ip_version").as_deref() {
+        Some("ipv4") => IpVersion::V4,
+        Some("ipv6") => IpVersion::V6,
+        Some("ipv4-6") => IpVersion::V4ThenV6,
+        Some("ipv6-4") => IpVersion::V6ThenV4,
+        // The parsers let no other word pass.
+        Some(_) | None => match transport {
+            TransportKind::Udp => IpVersion::V4,
+            TransportKind::Knet | TransportKind::Udpu => IpVersion::V6ThenV4,
+        },
+    }
+}
+
+/// Cipher and hash that the map asks for, checked against each other.
+pub(super) fn crypto(map: &Map) -> Result<Crypto, ConfigError> {
+    let text = |name: &str| map.text(name).map(|text| text.into_owned());
+    let secauth = map.text("totem.secauth").as_deref() == Some("on");
+    let default = |word: &str| if secauth { word.to_owned() } else { "none".to_owned() };
+    let crypto = Crypto {
+        model: text("totem.crypto_model").unwrap_or_else(|| "nss".to_owned()),
+        cipher: text("totem.crypto_cipher").unwrap_or_else(|| default("aes256")),
+        hash: text("totem.crypto_hash").unwrap_or_else(|| default("sha256")),
+        keyfile: text("totem.keyfile"),
+        key: text("totem.key"),
+    };
+    if crypto.cipher != "none" && crypto.hash == "none" {
+        return Err(ConfigError::rule("crypto_cipher requires crypto_hash with value other than none"));
+    }
+    Ok(crypto)
+}
+
+/// What the map says about timers and limits.
+pub(super) fn given(map: &Map) -> Given {
+    let u32 = |key: &str| map.u32(&format!("totem.{key}"));
+    Given {
+        token: u32("token"),
+        token_coefficient: u32("token_coefficient"),
+        token_warning: u32("token_warning"),
+        token_retransmits_before_loss_const: u32("token_retransmits_before_loss_const"),
+        token_retransmit: u32("token_retransmit"),
+        hold: u32("hold"),
+        join: u32("join"),
+        send_join: u32("send_join"),
+        consensus: u32("consensus"),
+        merge: u32("merge"),
+        downcheck: u32("downcheck"),
+        fail_recv_const: u32("fail_recv_const"),
+        seqno_unchanged_const: u32("seqno_unchanged_const"),
+        heartbeat_failures_allowed: u32("heartbeat_failures_allowed"),
+        max_network_delay: u32("max_network_delay"),
+        window_size: u32("window_size"),
+        max_messages: u32("max_messages"),
+        miss_count_const: u32("miss_count_const"),
+        cancel_token_hold_on_retransmit: switch(map, "totem.cancel_token_hold_on_retransmit"),
+    }
+}
+
+/// `yes` or `no`; any other word counts as nothing said.
+pub(super) fn switch(map: &Map, name: &str) -> Option<bool> {
+    match map.text(name).as_deref() {
+        Some("yes") => Some(true),
+        Some("no") => Some(false),
+        Some(_) | None => None,
+    }
+}
+
+/// Settings of knet that are not a link's.
+pub(super) fn knet(map: &Map) -> Knet {
+    let text = |name: &str| map.text(name).map(|text| text.into_owned());
+    let nonzero = |name: &str| map.u32(name).filter(|n| *n != 0);
+    let level = map.entry("totem.knet_compression_level").and_then(|entry| entry.value.number());
+    Knet {
+        link_mode: text("totem.link_mode").unwrap_or_else(|| "passive".to_owned()),
+        pmtud_interval: Duration::from_secs(nonzero("totem.knet_pmtud_interval").unwrap_or(30).into()),
+        mtu: nonzero("totem.knet_mtu"),
+        compression_model: text("totem.knet_compression_model"),
+        compression_threshold: map.u32("totem.knet_compression_threshold").unwrap_or(0),
+        compression_level: level.and_then(|n| n.try_into().ok()).unwrap_or(0),
+    }
+}
+
+/// The multicast group of a cluster that names none: made from the cluster's name and the link number,
+/// in the family of `bind`.
+///
+/// Source: corosync `exec/totemconfig.c`, `get_cluster_mcast_addr`; the last byte is modulo 255, not 256.
+pub fn multicast_address(cluster_name: &[u8], link: u8, bind: IpAddr) -> IpAddr {
+    let hash = cluster_name.iter().fold(0u32, |hash, byte| {
+        // The bytes count as signed.
+        hash.wrapping_mul(2).wrapping_add_signed(i32::from(*byte as i8))
+    });
+    let id = (hash as u16).wrapping_add(link.into()); // the low 16 bits are meant
+    match bind {
+        IpAddr::V4(_) => Ipv4Addr::new(239, 192, (id >> 8) as u8, (id % 255) as u8).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0, id).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Worked out by hand: for "ab" the hash is 97 * 2 + 98 = 292.
+    #[test]
+    fn multicast_address_follows_the_name() {
+        let v4 = Ipv4Addr::LOCALHOST.into();
+        assert_eq!(multicast_address(b"ab", 0, v4).to_string(), "239.192.1.37");
+        assert_eq!(multicast_address(b"ab", 1, v4).to_string(), "239.192.1.38");
+        assert_eq!(multicast_address(b"", 0, v4).to_string(), "239.192.0.0");
+        assert_eq!(multicast_address(b"ab", 0, Ipv6Addr::LOCALHOST.into()).to_string(), "ff15::124");
+        // A byte above 127 counts as negative: -1 is 0xffff, and 0xffff % 255 is 0.
+        assert_eq!(multicast_address(&[0xff], 0, v4).to_string(), "239.192.255.0");
+    }
+}
