@@ -1,0 +1,231 @@
+//! Zero-copy buffers: files in shared memory that a CPG client writes a multicast request into.
+//!
+//! The client makes the file and names it; the server answers with a token, which the client later sends
+//! instead of the message. Here the token is a number without further meaning and the file is read, not
+//! mapped, so that a client can neither point us elsewhere nor change what was checked. Source: corosync
+//! `lib/cpg.c`, `exec/cpg.c` (zero-copy alloc, execute, free; removed after 3.1.10).
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+
+use bytes::Bytes;
+use rustix::fs::{FileType, Mode, OFlags};
+
+use crate::error::Status;
+
+/// What libcpg names its files, before six random characters.
+const PREFIX: &[u8] = b"/dev/shm/corosync_zerocopy-";
+const RANDOM: usize = 6;
+/// Bytes of the path field in a request.
+const PATH: usize = 128;
+/// Bytes in front of the payload: length, token, and the request's own header.
+const OVERHEAD: u64 = 56;
+/// Where the server leaves the token.
+const TOKEN_AT: u64 = 8;
+/// Where the embedded multicast request begins.
+const REQUEST_AT: u64 = 16;
+/// Bytes of that request before its payload.
+const REQUEST: usize = 40;
+/// The embedded request's id: a CPG multicast.
+const MULTICAST: i32 = 2;
+/// Longest payload, as for any CPG message.
+const LONGEST: usize = 1 << 20;
+/// Largest buffer.
+const LARGEST: u64 = 64 << 20;
+/// Buffers a connection may have at once; each is an open file.
+const LIMIT: usize = 32;
+
+/// The zero-copy buffers of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    open: HashMap<u64, Buffer>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Buffer {
+    file: OwnedFd,
+    len: u64,
+}
+
+impl Buffers {
+    /// Takes over the file `path` of `len` bytes that a client of user `uid` made. Returns its token.
+    ///
+    /// The file's name is removed: it is read through its descriptor from now on.
+    ///
+    /// # Errors
+    /// [`Status::InvalidParam`]: not such a path or size. [`Status::Access`]: the file is not a plain file
+    /// of that user. [`Status::NotExist`]: no such file. [`Status::NoResources`]: too many buffers.
+    pub(super) fn open(&mut self, path: &[u8], len: u64, uid: u32) -> Result<u64, Status> {
+        let path = checked(path).ok_or(Status::InvalidParam)?;
+        if !(OVERHEAD..=LARGEST).contains(&len) {
+            return Err(Status::InvalidParam);
+        }
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&path, flags, Mode::empty()).map_err(|error| match error {
+            rustix::io::Errno::NOENT => Status::NotExist,
+            rustix::io::Errno::MFILE | rustix::io::Errno::NFILE => Status::NoResources,
+            _ => Status::Access,
+        })?;
+        let stat = rustix::fs::fstat(&file).map_err(|_| Status::Library)?;
+        let plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 1;
+        if !plain || stat.st_uid != uid {
+            return Err(Status::Access);
+        }
+        // Checked to be the client's own; refused or not, nobody but us would ever remove it.
+        let _ = rustix::fs::unlink(&path);
+        if u64::try_from(stat.st_size).unwrap_or(0) < len {
+            return Err(Status::InvalidParam);
+        }
+        if self.open.len() >= LIMIT {
+            return Err(Status::NoResources);
+        }
+        self.last += 1;
+        let token = self.last;
+        if rustix::io::pwrite(&file, &token.to_ne_bytes(), TOKEN_AT) != Ok(8) {
+            return Err(Status::Library);
+        }
+        self.open.insert(token, Buffer { file, len });
+        Ok(token)
+    }
+
+    /// The request in a buffer: 40-byte header and payload, a private copy in which the sizes agree.
+    ///
+    /// # Errors
+    /// [`Status::BadHandle`]: no such token. [`Status::InvalidParam`]: the request is none, longer than
+    /// the buffer, or the file was cut. [`Status::TooBig`]: longer than any message may be.
+    pub(super) fn read(&self, token: u64) -> Result<Bytes, Status> {
+        let buffer = self.open.get(&token).ok_or(Status::BadHandle)?;
+        let mut header = [0; REQUEST];
+        read_exact(&buffer.file, &mut header, REQUEST_AT)?;
+        let number = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
+        let payload = u32::from_ne_bytes(number(32)) as usize;
+        if i32::from_ne_bytes(number(0)) != MULTICAST || payload as u64 > buffer.len - OVERHEAD {
+            return Err(Status::InvalidParam);
+        }
+        if payload > LONGEST {
+            return Err(Status::TooBig);
+        }
+        let mut request = vec![0; REQUEST + payload];
+        read_exact(&buffer.file, &mut request[REQUEST..], OVERHEAD)?;
+        let size = i32::try_from(request.len()).map_err(|_| Status::TooBig)?;
+        header[8..12].copy_from_slice(&size.to_ne_bytes());
+        request[..REQUEST].copy_from_slice(&header);
+        Ok(request.into())
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Gives a buffer back; an unknown token does nothing.
+    pub(super) fn close(&mut self, token: u64) {
+        self.open.remove(&token);
+    }
+}
+
+fn read_exact(file: &OwnedFd, mut out: &mut [u8], mut at: u64) -> Result<(), Status> {
+    while !out.is_empty() {
+        match rustix::io::pread(file, &mut *out, at) {
+            Ok(0) => return Err(Status::InvalidParam),
+            Ok(got) => {
+                out = &mut out[got..];
+                at += got as u64;
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return Err(Status::Library),
+        }
+    }
+    Ok(())
+}
+
+/// The path in a request, if it is one that libcpg makes.
+fn checked(path: &[u8]) -> Option<CString> {
+    let path = &path[..path.len().min(PATH)];
+    // The bytes after the NUL are whatever was on the client's stack.
+    let path = &path[..path.iter().position(|&byte| byte == 0)?];
+    let random = path.strip_prefix(PREFIX)?;
+    if random.len() != RANDOM || !random.iter().all(u8::is_ascii_alphanumeric) {
+        return None;
+    }
+    CString::new(path).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    fn make(name: &str, len: u64) -> (Vec<u8>, fs::File) {
+        let path = [PREFIX, name.as_bytes()].concat();
+        let text = str::from_utf8(&path).unwrap();
+        let _ = fs::remove_file(text);
+        let file = fs::File::options().read(true).write(true).create_new(true).open(text).unwrap();
+        file.set_len(len).unwrap();
+        ([&path[..], b"\0garbage"].concat(), file)
+    }
+
+    fn request(msglen: u32) -> [u8; REQUEST] {
+        let mut request = [0; REQUEST];
+        request[..4].copy_from_slice(&2_i32.to_ne_bytes());
+        request[32..36].copy_from_slice(&msglen.to_ne_bytes());
+        request
+    }
+
+    #[test]
+    fn a_buffer_is_taken_over_read_and_given_back() {
+        let uid = rustix::process::getuid().as_raw();
+        let mut buffers = Buffers::default();
+        let (path, file) = make("annuls", 10_056);
+        let token = buffers.open(&path, 10_056, uid).unwrap();
+        let mut written = [0; 8];
+        file.read_exact_at(&mut written, 8).unwrap();
+        assert_eq!(u64::from_ne_bytes(written), token);
+        assert!(!fs::exists(str::from_utf8(&path[..PREFIX.len() + 6]).unwrap()).unwrap());
+
+        file.write_all_at(&request(5), 16).unwrap();
+        file.write_all_at(b"hello", 56).unwrap();
+        let read = buffers.read(token).unwrap();
+        assert_eq!(read[8..12], 45_i32.to_ne_bytes());
+        assert_eq!(read[40..], *b"hello");
+
+        file.write_all_at(&request(10_001), 16).unwrap();
+        assert_eq!(buffers.read(token), Err(Status::InvalidParam));
+        file.write_all_at(&request(10_000), 16).unwrap();
+        file.set_len(300).unwrap();
+        assert_eq!(buffers.read(token), Err(Status::InvalidParam));
+        assert_eq!(buffers.len(), 1);
+        buffers.close(token);
+        assert_eq!(buffers.len(), 0);
+        assert_eq!(buffers.read(token), Err(Status::BadHandle));
+    }
+
+    #[test]
+    fn other_files_are_left_alone() {
+        let uid = rustix::process::getuid().as_raw();
+        let mut buffers = Buffers::default();
+        for path in [
+            &b"/etc/passwd\0"[..],
+            b"/dev/shm/corosync_zerocopy-../../x\0",
+            b"/dev/shm/corosync_zerocopy-abc/ef\0",
+            b"/dev/shm/corosync_zerocopy-abcdef",
+            b"",
+        ] {
+            assert_eq!(buffers.open(path, 4096, uid), Err(Status::InvalidParam));
+        }
+        let (path, _file) = make("annul2", 4096);
+        let name = str::from_utf8(&path[..PREFIX.len() + 6]).unwrap().to_owned();
+        assert_eq!(buffers.open(&path, 4096, uid + 1), Err(Status::Access));
+        assert!(fs::exists(&name).unwrap());
+        assert_eq!(buffers.open(&path, 55, uid), Err(Status::InvalidParam));
+        assert_eq!(buffers.open(&path, 4097, uid), Err(Status::InvalidParam));
+        assert!(!fs::exists(&name).unwrap());
+        std::os::unix::fs::symlink("/etc/passwd", &name).unwrap();
+        assert_eq!(buffers.open(&path, 4096, uid), Err(Status::Access));
+        fs::remove_file(&name).unwrap();
+    }
+}

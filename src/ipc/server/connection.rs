@@ -1,0 +1,313 @@
+//! One client: its socket, its three rings, and what waits for room in them.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+
+use super::options::Flow;
+use crate::ids::{ConnId, ServiceId};
+use crate::ipc::backlog::Backlog;
+use crate::ipc::buffers::Buffers;
+use crate::ipc::credentials::{self, Credentials};
+use crate::ipc::files::RingFiles;
+use crate::ipc::ring::{Memory, Reader, RingError, Writer};
+use crate::ipc::wire::{self, RequestHeader};
+use crate::time::Instant;
+
+/// Doorbell bytes in one send. Fewer would cost more calls; with more, the client's reading is noticed
+/// later, since the kernel reports it a whole send at a time.
+const DOORBELLS: usize = 256;
+/// Requests after which the doorbells of the client are read, in bulk. A client's socket holds 278; then
+/// it spins.
+const DRAIN_EVERY: u32 = 64;
+/// Replies that wait for room, bytes. A client that has some is not read from, so there are few.
+const REPLY_BACKLOG: usize = 4 << 20;
+/// Waiting events, bytes, at half of which a client's multicasts are held back, where [`Options::event_backlog`]
+/// is not less. Its own messages need no more room than this to keep the ring busy.
+///
+/// [`Options::event_backlog`]: super::options::Options::event_backlog
+const THROTTLED: usize = 16 << 20;
+
+/// Why a client is disconnected.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Reason {
+    #[error("its request ring is corrupt: {0}")]
+    Requests(RingError),
+    #[error("its response ring cannot be used: {0}")]
+    Responses(RingError),
+    #[error("its event ring cannot be used: {0}")]
+    Events(RingError),
+    #[error("a request of {got} bytes says that it has {size}")]
+    Size { got: usize, size: i32 },
+    #[error("it does not read its events: {waiting} wait, the limit is {limit} bytes")]
+    EventBacklog { waiting: usize, limit: usize },
+    #[error("it does not read its responses: {0} wait")]
+    ReplyBacklog(usize),
+    #[error("its socket failed: {0}")]
+    Socket(Errno),
+}
+
+/// What [`Connection::take`] found.
+pub(super) enum Take {
+    Request,
+    Nothing,
+    /// The client asked to be disconnected.
+    Goodbye,
+}
+
+/// An accepted client.
+pub(super) struct Connection {
+    pub(super) id: ConnId,
+    pub(super) service: ServiceId,
+    pub(super) peer: Credentials,
+    pub(super) buffers: Buffers,
+    /// Requests that may still be taken before others have their turn.
+    pub(super) budget: u32,
+    /// In the queue of those that may have requests.
+    pub(super) ready: bool,
+    /// In the list of those with unannounced events.
+    pub(super) dirty: bool,
+    /// In the list of those that are looked at again after a while.
+    pub(super) slow: bool,
+    /// Registered for writability.
+    pub(super) watches_room: bool,
+    /// The client is gone; what it has queued is still processed.
+    pub(super) hung_up: bool,
+    /// Closed by us; only its last events are waited for, until then.
+    pub(super) lingers: Option<Instant>,
+    socket: OwnedFd,
+    requests: Reader,
+    responses: Writer,
+    events: Writer,
+    replies: Backlog,
+    backlog: Backlog,
+    event_backlog: usize,
+    most_waiting: usize,
+    flow: Flow,
+    /// Multicasts are held back until it reads its events.
+    throttled: bool,
+    /// Events in the ring that the client's semaphore does not count yet.
+    unposted: u32,
+    /// Doorbell bytes that the socket did not take yet.
+    owed: usize,
+    /// Requests taken since the doorbells were last read.
+    taken: u32,
+    _files: RingFiles,
+}
+
+impl Connection {
+    pub(super) fn new(
+        id: ConnId,
+        (service, peer): (ServiceId, Credentials),
+        socket: OwnedFd,
+        files: RingFiles,
+        memories: [Memory; 3],
+        max: usize,
+        event_backlog: usize,
+    ) -> Self {
+        let [requests, responses, events] = memories;
+        // What the client had sent before it was throttled may come back to it as events: a ring full.
+        let most_waiting = event_backlog.saturating_add(2 * max);
+        Self {
+            id,
+            service,
+            peer,
+            buffers: Buffers::default(),
+            budget: 0,
+            ready: false,
+            dirty: false,
+            slow: false,
+            watches_room: false,
+            hung_up: false,
+            lingers: None,
+            socket,
+            requests: Reader::new(requests, max),
+            responses: Writer::new(responses, max),
+            events: Writer::new(events, max),
+            replies: Backlog::new(REPLY_BACKLOG),
+            backlog: Backlog::new(most_waiting),
+            most_waiting,
+            event_backlog,
+            flow: Flow::Open,
+            throttled: false,
+            unposted: 0,
+            owed: 0,
+            taken: 0,
+            _files: files,
+        }
+    }
+
+    pub(super) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// Copies the next request into `buf`, cut to the size that its header says.
+    pub(super) fn take(&mut self, buf: &mut Vec<u8>) -> Result<Take, Reason> {
+        let mut found = self.requests.read(buf).map_err(Reason::Requests)?;
+        if !found && self.taken == 0 {
+            // Rung without a request: a stray byte, which would stay there. A request may come between the
+            // look and this, and its byte go with the others, so there has to be another look.
+            self.read_doorbells();
+            found = self.requests.read(buf).map_err(Reason::Requests)?;
+        }
+        if !found {
+            return Ok(Take::Nothing);
+        }
+        self.taken += 1;
+        if self.taken >= DRAIN_EVERY {
+            self.read_doorbells();
+        }
+        let got = buf.len();
+        let header = RequestHeader::read(buf).ok_or(Reason::Size { got, size: 0 })?;
+        if header.id == wire::DISCONNECT {
+            return Ok(Take::Goodbye);
+        }
+        match usize::try_from(header.size) {
+            Ok(size) if (RequestHeader::LEN..=got).contains(&size) => buf.truncate(size),
+            _ => return Err(Reason::Size { got, size: header.size }),
+        }
+        Ok(Take::Request)
+    }
+
+    /// Reads the doorbells away. How many there are means nothing: the ring's semaphore counts.
+    pub(super) fn read_doorbells(&mut self) {
+        self.taken = 0;
+        let mut bytes = [0_u8; 1024];
+        while let Ok((got, _)) = rustix::net::recv(&self.socket, &mut bytes, RecvFlags::DONTWAIT) {
+            if got == 0 {
+                self.hung_up = true;
+            }
+            if got < bytes.len() {
+                break;
+            }
+        }
+    }
+
+    /// Writes a reply, or queues it.
+    pub(super) fn reply(&mut self, bytes: &[u8]) -> Result<(), Reason> {
+        if self.replies.is_empty() && self.responses.write(&[bytes]).map_err(Reason::Responses)? {
+            self.responses.post(1);
+        } else if !self.replies.push(&[bytes]) {
+            return Err(Reason::ReplyBacklog(self.replies.len()));
+        }
+        Ok(())
+    }
+
+    /// Writes an event, or queues it behind those that wait already. [`Self::flush`] announces it.
+    pub(super) fn event(&mut self, pieces: &[&[u8]]) -> Result<(), Reason> {
+        if self.backlog.is_empty() && self.events.write(pieces).map_err(Reason::Events)? {
+            self.unposted += 1;
+        } else if !self.backlog.push(pieces) {
+            return Err(Reason::EventBacklog { waiting: self.backlog.len(), limit: self.most_waiting });
+        }
+        Ok(())
+    }
+
+    /// Whether there are enough unannounced events that the client should start on them.
+    pub(super) fn has_batch(&self) -> bool {
+        self.unposted as usize >= DOORBELLS
+    }
+
+    /// Moves what waits into the rings as far as there is room, and announces it.
+    ///
+    /// Bytes are sent only after their events were posted, so there are never more bytes than events.
+    pub(super) fn flush(&mut self) -> Result<(), Reason> {
+        while let Some(pieces) = self.replies.front() {
+            if !self.responses.write(&pieces).map_err(Reason::Responses)? {
+                break;
+            }
+            self.replies.pop();
+            self.responses.post(1);
+        }
+        while let Some(pieces) = self.backlog.front() {
+            if !self.events.write(&pieces).map_err(Reason::Events)? {
+                break;
+            }
+            self.backlog.pop();
+            self.unposted += 1;
+        }
+        if self.unposted > 0 {
+            self.events.post(self.unposted);
+            self.owed += self.unposted as usize;
+            self.unposted = 0;
+        }
+        while self.owed > 0 && !self.hung_up {
+            let batch = self.owed.min(DOORBELLS);
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            match rustix::net::send(&self.socket, &[0; DOORBELLS][..batch], flags) {
+                Ok(sent) => self.owed -= sent,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(Errno::PIPE | Errno::CONNRESET) => self.hang_up(),
+                Err(error) => return Err(Reason::Socket(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The client is gone: nothing more goes to it.
+    pub(super) fn hang_up(&mut self) {
+        self.hung_up = true;
+        self.replies.clear();
+        self.backlog.clear();
+        self.owed = 0;
+        self.unposted = 0;
+    }
+
+    /// Whether the client has to read before more can go to it.
+    pub(super) fn wants_room(&self) -> bool {
+        self.owed > 0 || !self.backlog.is_empty()
+    }
+
+    /// Whether replies wait; then no more requests are read.
+    pub(super) fn owes_replies(&self) -> bool {
+        !self.replies.is_empty()
+    }
+
+    /// Whether the client has been told everything and has read it.
+    pub(super) fn is_drained(&self) -> bool {
+        self.hung_up
+            || (!self.wants_room() && !self.owes_replies() && credentials::all_read(self.socket.as_fd()))
+    }
+
+    /// Tells the client whether it may send, as far as the service is concerned.
+    pub(super) fn set_flow(&mut self, flow: Flow) {
+        self.flow = flow;
+        self.publish_flow();
+    }
+
+    /// Holds back the multicasts of a client that does not keep up with its events, so that one that
+    /// floods itself is slowed down and not disconnected. Its other requests go on: it may be waiting for
+    /// an answer before it reads events again.
+    pub(super) fn throttle(&mut self) {
+        let waiting = self.backlog.size();
+        let most = self.event_backlog.min(THROTTLED);
+        let throttled = waiting > most / if self.throttled { 8 } else { 2 };
+        if throttled != self.throttled {
+            self.throttled = throttled;
+            self.publish_flow();
+        }
+    }
+
+    fn publish_flow(&self) {
+        let flow = if self.throttled && self.flow == Flow::Open { Flow::Multicast } else { self.flow };
+        self.requests.memory().user().store(flow.word(), Ordering::Release);
+    }
+
+    /// Keeps the client from sending requests: libqb looks at this before each.
+    pub(super) fn disable(&self) {
+        self.requests.memory().ref_count().store(0, Ordering::Release);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        for memory in [self.requests.memory(), self.responses.memory(), self.events.memory()] {
+            memory.ref_count().store(0, Ordering::Release);
+        }
+        // A client that forked may have left the descriptor open elsewhere; this reaches all of them.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+    }
+}

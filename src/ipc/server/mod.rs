@@ -1,0 +1,633 @@
+//! The server: listens for every service, accepts clients, hands their requests out one at a time.
+//!
+//! Nothing here blocks and nothing here knows what a message means. All descriptors are behind one epoll
+//! descriptor, readable when [`Server::next`] has something to do.
+//!
+//! | file | what |
+//! |---|---|
+//! | `accept.rs` | from a new socket to an accepted client |
+//! | `connection.rs` | one client: rings, what waits for room in them |
+//! | `options.rs` | limits, endpoints, who may connect |
+//! | `table.rs` | clients by id |
+
+mod accept;
+mod connection;
+mod options;
+mod table;
+
+use std::collections::VecDeque;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+
+use self::connection::{Connection, Reason, Take};
+pub use self::options::{Admission, Endpoint, Flow, Options, Refusal};
+use self::table::Table;
+use super::address::{self, Address};
+use super::credentials::Credentials;
+use super::error::IpcError;
+use super::files;
+use crate::error::Status;
+use crate::ids::{ConnId, ServiceId};
+use crate::time::Instant;
+
+/// Requests taken from one client before the others have their turn.
+const BUDGET: u32 = 50;
+/// Requests taken before it is looked whether others have rung.
+const POLL_EVERY: u32 = 64;
+/// How long until a client that has no room is looked at again, should the kernel not report it.
+const SLOW: Duration = Duration::from_millis(2);
+/// Descriptors that one look reports at most.
+const EVENTS: usize = 64;
+/// Zero-copy buffers of all clients; each is an open file.
+const MOST_BUFFERS: usize = 256;
+/// Tokens of listeners have this bit, which ids of clients never have.
+const LISTENER: u64 = 1 << 63;
+
+/// What [`Server::next`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// A client was accepted. It may be sent events at once.
+    Connected {
+        /// Its name from now on.
+        conn: ConnId,
+        /// What it connected to.
+        service: ServiceId,
+        /// Who it is.
+        peer: Credentials,
+    },
+    /// A client sent a request. It is in the caller's buffer: a private copy, at least a header long, and
+    /// as long as its header says. Its id is not checked.
+    Request {
+        /// Whose request.
+        conn: ConnId,
+    },
+    /// A client is gone: closed, died, thrown out, or closed by [`Server::close`]. Reported once for each
+    /// that was reported connected; nothing comes from it after this.
+    Closed {
+        /// Which.
+        conn: ConnId,
+    },
+}
+
+/// Counters of a server since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Clients accepted.
+    pub accepted: u64,
+    /// Clients turned away: refused, silent, not speaking the protocol, or over a limit.
+    pub turned_away: u64,
+    /// Clients disconnected because they broke the rules or did not read.
+    pub thrown_out: u64,
+    /// Requests handed out.
+    pub requests: u64,
+    /// Replies taken.
+    pub replies: u64,
+    /// Events taken.
+    pub events: u64,
+}
+
+/// One service's listener.
+struct Listening {
+    service: ServiceId,
+    name: String,
+    address: Address,
+    listener: Option<OwnedFd>,
+    flow: Flow,
+}
+
+/// The server's end of all connections.
+///
+/// After its descriptor was readable, or its deadline has passed, call [`Self::next`] until it is `None`
+/// and [`Self::flush`] once. Requests that a client had sent before it closed or died are still handed
+/// out before its [`Incoming::Closed`]: a multicast that was accepted is not lost silently. (libqb drops
+/// them.)
+pub struct Server {
+    options: Options,
+    epoll: OwnedFd,
+    endpoints: Vec<Listening>,
+    table: Table,
+    /// Clients that may have requests, in the order of their turns.
+    ready: VecDeque<ConnId>,
+    /// Clients with events that are not announced yet.
+    dirty: Vec<ConnId>,
+    /// Clients that have to read first, or linger.
+    slow: Vec<ConnId>,
+    slow_at: Option<Instant>,
+    handshakes: VecDeque<(Instant, ConnId)>,
+    resume_at: Option<Instant>,
+    notices: VecDeque<Incoming>,
+    /// When the log may next tell of a crowd of silent clients.
+    warn_after: Instant,
+    since_poll: u32,
+    now: Instant,
+    stats: Stats,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("options", &self.options)
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AsFd for Server {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+impl Server {
+    /// Listens for clients of the given services, after removing what a dead server left of them.
+    ///
+    /// # Errors
+    /// A name that cannot be used, an address that is taken, or no descriptors.
+    pub fn bind(options: Options, endpoints: Vec<Endpoint>) -> Result<Self, IpcError> {
+        let system = |what| move |source: rustix::io::Errno| IpcError::System { what, source: source.into() };
+        let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(system("cannot make an epoll descriptor"))?;
+        let mut server = Self {
+            options,
+            epoll,
+            endpoints: Vec::new(),
+            table: Table::default(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            slow: Vec::new(),
+            slow_at: None,
+            handshakes: VecDeque::new(),
+            resume_at: None,
+            notices: VecDeque::new(),
+            warn_after: Instant::ZERO,
+            since_poll: 0,
+            now: Instant::ZERO,
+            stats: Stats::default(),
+        };
+        for (index, Endpoint { service, name }) in endpoints.into_iter().enumerate() {
+            check_name(&name)?;
+            let address = server.options.rendezvous.address(&name);
+            let listener = address
+                .listen()
+                .map_err(|source| IpcError::Listen { address: address.to_string(), source })?;
+            epoll::add(&server.epoll, &listener, token(listener_id(index)), EventFlags::IN)
+                .map_err(system("cannot watch a listening socket"))?;
+            let listener = Some(listener);
+            server.endpoints.push(Listening { service, name, address, listener, flow: Flow::Open });
+        }
+        // Only now: having the addresses shows that no other server of these services runs here.
+        let names: Vec<&str> = server.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
+        let swept = files::sweep(&server.options.directory, &names);
+        if swept > 0 {
+            tracing::info!(swept, directory = ?server.options.directory, "removed the ring files of a dead server");
+        }
+        Ok(server)
+    }
+
+    /// Does what there is to do up to the next thing that concerns the caller. `None`: nothing more until
+    /// the descriptor is readable or [`Self::deadline`] passes.
+    ///
+    /// A request's bytes replace what is in `buf`, whose capacity is reused.
+    pub fn next(&mut self, now: Instant, admit: &dyn Admission, buf: &mut Vec<u8>) -> Option<Incoming> {
+        self.now = now;
+        self.pass_deadlines();
+        loop {
+            if let Some(notice) = self.notices.pop_front() {
+                return Some(notice);
+            }
+            if self.since_poll < POLL_EVERY
+                && let Some(conn) = self.take_request(buf)
+            {
+                self.since_poll += 1;
+                self.stats.requests += 1;
+                return Some(Incoming::Request { conn });
+            }
+            let more = !self.notices.is_empty() || !self.ready.is_empty();
+            self.since_poll = 0;
+            if !self.poll(admit) && !more {
+                return None;
+            }
+        }
+    }
+
+    /// Answers a request. It is queued if the client's ring has no room; the client's next requests are
+    /// not read until it has read this. A client that is gone is no error.
+    pub fn reply(&mut self, conn: ConnId, bytes: &[u8]) {
+        let Some(client) = self.active(conn) else { return };
+        let result = client.reply(bytes);
+        let waits = client.owes_replies();
+        self.stats.replies += 1;
+        match result {
+            Ok(()) if waits => self.look_again(conn),
+            Ok(()) => {}
+            Err(reason) => self.throw_out(conn, &reason),
+        }
+    }
+
+    /// Sends an event, `head` and then `payload`. It is announced by [`Self::flush`] at the latest. It is
+    /// queued if the client's ring has no room. A client that lets half of [`Options::event_backlog`] wait, or
+    /// 8 MiB, may not multicast until it has read most of it; one that lets more than all of it and twice its
+    /// longest message wait is disconnected. A client that is gone is no error.
+    pub fn event(&mut self, conn: ConnId, head: &[u8], payload: &[u8]) {
+        let Some(client) = self.active(conn) else { return };
+        let result = client.event(&[head, payload]);
+        client.throttle();
+        let batch = client.has_batch();
+        let first = !std::mem::replace(&mut client.dirty, true);
+        if first {
+            self.dirty.push(conn);
+        }
+        self.stats.events += 1;
+        match result {
+            Ok(()) if batch => self.flush_client(conn),
+            Ok(()) => {}
+            Err(reason) => self.throw_out(conn, &reason),
+        }
+    }
+
+    /// Announces the events since the last call: per client one semaphore operation and one send.
+    pub fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for conn in dirty.drain(..) {
+            if let Some(client) = self.table.open(conn) {
+                client.dirty = false;
+                self.flush_client(conn);
+            }
+        }
+        // Nothing was added meanwhile; keeps the capacity.
+        self.dirty = dirty;
+    }
+
+    /// Tells the clients of a service whether they may send, and stops or resumes reading from them. A
+    /// client that connects later is told before it can send.
+    pub fn set_flow(&mut self, service: ServiceId, flow: Flow) {
+        for endpoint in &mut self.endpoints {
+            if endpoint.service == service {
+                if endpoint.flow == flow {
+                    return;
+                }
+                endpoint.flow = flow;
+            }
+        }
+        let mut served = Vec::new();
+        for client in self.table.connections_mut().filter(|client| client.service == service) {
+            client.set_flow(flow);
+            served.push(client.id);
+        }
+        if flow == Flow::Open {
+            for conn in served {
+                self.make_ready(conn);
+            }
+        }
+    }
+
+    /// Closes a connection: nothing more is read from it, what was sent to it is still delivered (for up
+    /// to [`Options::linger`]). [`Incoming::Closed`] follows.
+    pub fn close(&mut self, conn: ConnId) {
+        let until = self.now + self.options.linger;
+        let Some(client) = self.table.open(conn).filter(|client| client.lingers.is_none()) else { return };
+        if client.hung_up {
+            self.remove(conn);
+            return;
+        }
+        client.lingers = Some(until);
+        client.disable();
+        client.buffers = Default::default();
+        self.notices.push_back(Incoming::Closed { conn });
+        self.look_again(conn);
+        self.flush_client(conn);
+        self.finish_lingering(conn);
+    }
+
+    /// Stops accepting and closes every connection as [`Self::close`] does. When
+    /// [`Self::connections`] is 0, or on dropping the server, all is gone.
+    pub fn shutdown(&mut self) {
+        self.resume_at = None;
+        for endpoint in &mut self.endpoints {
+            if endpoint.listener.take().is_some() {
+                endpoint.address.remove();
+            }
+        }
+        let newcomers: Vec<_> = self.table.newcomers().map(|newcomer| newcomer.id).collect();
+        for id in newcomers {
+            self.table.remove(id);
+        }
+        let open: Vec<_> = self.table.connections().map(|client| client.id).collect();
+        for conn in open {
+            self.close(conn);
+        }
+    }
+
+    /// When to call [`Self::next`] even if the descriptor is not readable: at once if there is work left,
+    /// at the end of a handshake's time, to look again at a client that had no room.
+    pub fn deadline(&self) -> Option<Instant> {
+        if !self.ready.is_empty() || !self.notices.is_empty() {
+            return Some(self.now);
+        }
+        let handshake = self.handshakes.front().map(|&(at, _)| at);
+        [self.slow_at, handshake, self.resume_at].into_iter().flatten().min()
+    }
+
+    /// Accepted connections, those included that are being closed.
+    pub fn connections(&self) -> usize {
+        self.table.connections().count()
+    }
+
+    /// Counters since the start.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Takes over a zero-copy buffer file that a client made; see `service::Effects::buffer_open`.
+    ///
+    /// # Errors
+    /// What to answer: [`Status::InvalidParam`], [`Status::Access`] or [`Status::NotExist`] for a path,
+    /// size or file that libcpg does not make; [`Status::NoResources`] if too many are open.
+    pub fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {
+        if self.table.connections().map(|client| client.buffers.len()).sum::<usize>() >= MOST_BUFFERS {
+            return Err(Status::NoResources);
+        }
+        let client = self.active(conn).ok_or(Status::BadHandle)?;
+        client.buffers.open(path, size, client.peer.uid)
+    }
+
+    /// The multicast request in a zero-copy buffer: 40-byte header and payload, a private copy in which
+    /// the lengths agree.
+    ///
+    /// # Errors
+    /// What to answer: [`Status::BadHandle`] for an unknown token, [`Status::InvalidParam`] or
+    /// [`Status::TooBig`] for lengths that do not fit.
+    pub fn buffer_read(&mut self, conn: ConnId, token: u64) -> Result<Bytes, Status> {
+        self.active(conn).ok_or(Status::BadHandle)?.buffers.read(token)
+    }
+
+    /// Gives a zero-copy buffer back; an unknown token does nothing.
+    pub fn buffer_close(&mut self, conn: ConnId, token: u64) {
+        if let Some(client) = self.active(conn) {
+            client.buffers.close(token);
+        }
+    }
+
+    /// A client that is neither closed by us nor gone.
+    fn active(&mut self, conn: ConnId) -> Option<&mut Connection> {
+        self.table.open(conn).filter(|client| client.lingers.is_none() && !client.hung_up)
+    }
+
+    /// The next request of whoever's turn it is.
+    fn take_request(&mut self, buf: &mut Vec<u8>) -> Option<ConnId> {
+        while let Some(&conn) = self.ready.front() {
+            if let Some(found) = self.serve(conn, buf) {
+                return found;
+            }
+        }
+        None
+    }
+
+    /// Takes a request of the client at the front. `Some(None)`: there is a notice first.
+    fn serve(&mut self, conn: ConnId, buf: &mut Vec<u8>) -> Option<Option<ConnId>> {
+        let Some(client) = self.table.open(conn) else {
+            self.ready.pop_front();
+            return None;
+        };
+        if client.budget == 0 {
+            client.budget = BUDGET;
+            self.ready.rotate_left(1);
+            return None;
+        }
+        let (service, owes) = (client.service, client.owes_replies());
+        let blocked = owes || client.lingers.is_some() || self.flow(service) != Flow::Open;
+        let client = self.table.open(conn)?;
+        let taken = if blocked { Ok(Take::Nothing) } else { client.take(buf) };
+        match taken {
+            Ok(Take::Request) => {
+                client.budget -= 1;
+                return Some(Some(conn));
+            }
+            Ok(Take::Nothing) => {
+                client.ready = false;
+                client.budget = BUDGET;
+                let gone = client.hung_up && !blocked;
+                self.ready.pop_front();
+                if !gone {
+                    return None;
+                }
+                self.remove(conn);
+            }
+            Ok(Take::Goodbye) => {
+                self.ready.pop_front();
+                self.remove(conn);
+            }
+            Err(reason) => {
+                self.ready.pop_front();
+                self.throw_out(conn, &reason);
+            }
+        }
+        Some(None)
+    }
+
+    fn flow(&self, service: ServiceId) -> Flow {
+        self.endpoints
+            .iter()
+            .find(|endpoint| endpoint.service == service)
+            .map_or(Flow::Open, |endpoint| endpoint.flow)
+    }
+
+    /// Looks which descriptors have something. Whether any had.
+    fn poll(&mut self, admit: &dyn Admission) -> bool {
+        let mut room = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
+        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let reported: &[epoll::Event] = match epoll::wait(&self.epoll, &mut room[..], Some(&now)) {
+            Ok((reported, _)) => reported,
+            Err(rustix::io::Errno::INTR) => return true,
+            Err(error) => {
+                tracing::warn!(%error, "cannot ask which clients have something");
+                return false;
+            }
+        };
+        for event in reported {
+            let (flags, token) = (event.flags, event.data.u64());
+            if token & LISTENER != 0 {
+                self.accept((token & !LISTENER) as usize);
+            } else {
+                self.rung(ConnId(token), flags, admit);
+            }
+        }
+        !reported.is_empty()
+    }
+
+    /// Something happened on a client's socket.
+    fn rung(&mut self, conn: ConnId, flags: EventFlags, admit: &dyn Admission) {
+        let Some(client) = self.table.open(conn) else {
+            self.greet(conn, admit);
+            return;
+        };
+        if flags.intersects(EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR) {
+            client.hang_up();
+        }
+        if client.lingers.is_some() {
+            self.flush_client(conn);
+            self.finish_lingering(conn);
+            return;
+        }
+        let service = client.service;
+        if self.flow(service) != Flow::Open
+            && let Some(client) = self.table.open(conn)
+        {
+            // The request waits, but its doorbell must not: a client spins when its socket is full.
+            client.read_doorbells();
+        }
+        if flags.contains(EventFlags::OUT) {
+            self.flush_client(conn);
+        }
+        self.make_ready(conn);
+    }
+
+    fn make_ready(&mut self, conn: ConnId) {
+        if let Some(client) = self.table.open(conn)
+            && !client.ready
+            && client.lingers.is_none()
+        {
+            client.ready = true;
+            client.budget = BUDGET;
+            self.ready.push_back(conn);
+        }
+    }
+
+    /// Moves what waits for a client as far as it has room.
+    fn flush_client(&mut self, conn: ConnId) {
+        let Some(client) = self.table.open(conn) else { return };
+        let owed = client.owes_replies();
+        if let Err(reason) = client.flush() {
+            self.throw_out(conn, &reason);
+            return;
+        }
+        client.throttle();
+        let (wants, owes) = (client.wants_room(), client.owes_replies());
+        if wants != client.watches_room {
+            client.watches_room = wants;
+            // Also reports at once if there is room again by now.
+            let _ = epoll::modify(&self.epoll, client.socket(), token(conn), interest(wants));
+        }
+        if wants || owes {
+            self.look_again(conn);
+        }
+        if owed && !owes {
+            self.make_ready(conn);
+        }
+    }
+
+    /// Looks at a client again in a while.
+    fn look_again(&mut self, conn: ConnId) {
+        if let Some(client) = self.table.open(conn)
+            && !std::mem::replace(&mut client.slow, true)
+        {
+            self.slow.push(conn);
+            self.slow_at.get_or_insert(self.now + SLOW);
+        }
+    }
+
+    fn pass_deadlines(&mut self) {
+        if self.slow_at.is_some_and(|at| at <= self.now) {
+            self.slow_at = None;
+            for conn in std::mem::take(&mut self.slow) {
+                let Some(client) = self.table.open(conn) else { continue };
+                client.slow = false;
+                let lingers = client.lingers.is_some();
+                self.flush_client(conn);
+                if lingers {
+                    self.finish_lingering(conn);
+                }
+            }
+        }
+        if self.handshakes.front().is_some_and(|&(at, _)| at <= self.now)
+            || self.handshakes.len() > table::PLACES
+        {
+            self.expire_handshakes();
+        }
+        if self.resume_at.is_some_and(|at| at <= self.now) {
+            self.resume();
+        }
+    }
+
+    /// Removes a client that we closed, once it has read everything or its time is up.
+    fn finish_lingering(&mut self, conn: ConnId) {
+        let now = self.now;
+        let Some(client) = self.table.open(conn) else { return };
+        let Some(until) = client.lingers else { return };
+        if client.is_drained() || until <= now {
+            self.table.remove(conn);
+        } else {
+            self.look_again(conn);
+        }
+    }
+
+    /// Disconnects a client that breaks the rules or does not read, at once.
+    fn throw_out(&mut self, conn: ConnId, reason: &Reason) {
+        let Some(client) = self.table.open(conn) else { return };
+        let Credentials { pid, uid, .. } = client.peer;
+        let service = client.service.0;
+        self.stats.thrown_out += 1;
+        let name = self
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.service.0 == service)
+            .map_or("?", |endpoint| endpoint.name.as_str());
+        tracing::warn!(pid, uid, service = name, %reason, "disconnected a client");
+        self.remove(conn);
+    }
+
+    /// Removes a client and reports it closed, if that was not done when it was closed by us.
+    fn remove(&mut self, conn: ConnId) {
+        let Some(client) = self.table.open(conn) else { return };
+        if client.lingers.is_none() {
+            self.notices.push_back(Incoming::Closed { conn });
+        }
+        self.table.remove(conn);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for endpoint in &self.endpoints {
+            if endpoint.listener.is_some() {
+                endpoint.address.remove();
+            }
+        }
+    }
+}
+
+/// What is reported about an accepted client: edges, so that a client whose requests must wait does not
+/// wake us for nothing. Every doorbell is an edge of its own (epoll(7)), read or not.
+fn interest(room: bool) -> EventFlags {
+    let base = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+    if room { base | EventFlags::OUT } else { base }
+}
+
+/// A server may be driven from any thread.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Server>();
+};
+
+fn token(id: ConnId) -> EventData {
+    EventData::new_u64(id.0)
+}
+
+fn listener_id(index: usize) -> ConnId {
+    ConnId(LISTENER | index as u64)
+}
+
+fn check_name(name: &str) -> Result<(), IpcError> {
+    let wrong = |reason| Err(IpcError::Name { name: name.to_owned(), reason });
+    match name {
+        "" => wrong("is empty"),
+        name if name.len() > address::NAME => wrong("is longer than 106 bytes"),
+        name if name.contains(['/', '\0']) => wrong("contains a '/' or NUL"),
+        name if name.contains("XXXXXX") => wrong("contains XXXXXX, which clients take for a template"),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,137 @@
+//! The clients of a server, found by id.
+
+use std::os::fd::OwnedFd;
+
+use super::connection::Connection;
+use crate::ids::ConnId;
+use crate::ipc::credentials::Credentials;
+use crate::ipc::wire::ConnectRequest;
+
+/// Low bits of an id: the place in the table.
+const PLACE_BITS: u32 = 16;
+/// Clients that fit, accepted or not.
+pub(super) const PLACES: usize = 1 << PLACE_BITS;
+
+/// A client that has not been accepted yet.
+pub(super) struct Newcomer {
+    pub(super) id: ConnId,
+    pub(super) endpoint: usize,
+    pub(super) socket: OwnedFd,
+    /// Who called `connect`; only to limit how many one user may have.
+    pub(super) caller: Credentials,
+    pub(super) request: [u8; ConnectRequest::LEN],
+    pub(super) got: usize,
+    pub(super) sender: Option<Credentials>,
+}
+
+/// Somebody on the other side.
+pub(super) enum Client {
+    New(Newcomer),
+    Open(Box<Connection>),
+}
+
+impl Client {
+    fn id(&self) -> ConnId {
+        match self {
+            Self::New(newcomer) => newcomer.id,
+            Self::Open(connection) => connection.id,
+        }
+    }
+}
+
+/// All clients. Ids hold a running number and the place, so they are never reused and found at once.
+#[derive(Default)]
+pub(super) struct Table {
+    places: Vec<Option<Client>>,
+    free: Vec<usize>,
+    issued: u64,
+}
+
+impl Table {
+    /// Adds a client that is told its id; `None` if the table is full.
+    pub(super) fn insert(&mut self, make: impl FnOnce(ConnId) -> Client) -> Option<ConnId> {
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None if self.places.len() < PLACES => {
+                self.places.push(None);
+                self.places.len() - 1
+            }
+            None => return None,
+        };
+        self.issued += 1;
+        let id = ConnId((self.issued << PLACE_BITS) | place as u64);
+        self.places[place] = Some(make(id));
+        Some(id)
+    }
+
+    fn place(id: ConnId) -> usize {
+        (id.0 & (PLACES as u64 - 1)) as usize
+    }
+
+    pub(super) fn client(&mut self, id: ConnId) -> Option<&mut Client> {
+        self.places.get_mut(Self::place(id))?.as_mut().filter(|client| client.id() == id)
+    }
+
+    /// An accepted client, lingering ones included.
+    pub(super) fn open(&mut self, id: ConnId) -> Option<&mut Connection> {
+        match self.client(id)? {
+            Client::Open(connection) => Some(connection),
+            Client::New(_) => None,
+        }
+    }
+
+    pub(super) fn newcomer(&mut self, id: ConnId) -> Option<&mut Newcomer> {
+        match self.client(id)? {
+            Client::New(newcomer) => Some(newcomer),
+            Client::Open(_) => None,
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: ConnId) -> Option<Client> {
+        self.client(id)?;
+        let place = Self::place(id);
+        self.free.push(place);
+        self.places[place].take()
+    }
+
+    /// Takes a newcomer out, keeping its place for [`Self::promote`] or [`Self::release`].
+    pub(super) fn take_newcomer(&mut self, id: ConnId) -> Option<Newcomer> {
+        self.newcomer(id)?;
+        match self.places[Self::place(id)].take() {
+            Some(Client::New(newcomer)) => Some(newcomer),
+            _ => None,
+        }
+    }
+
+    /// Gives up the place kept for a newcomer.
+    pub(super) fn release(&mut self, id: ConnId) {
+        self.free.push(Self::place(id));
+    }
+
+    /// Puts an accepted client in the place kept for it.
+    pub(super) fn promote(&mut self, connection: Connection) {
+        let place = Self::place(connection.id);
+        self.places[place] = Some(Client::Open(Box::new(connection)));
+    }
+
+    pub(super) fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.places.iter().filter_map(|client| match client {
+            Some(Client::Open(connection)) => Some(&**connection),
+            _ => None,
+        })
+    }
+
+    pub(super) fn connections_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.places.iter_mut().filter_map(|client| match client {
+            Some(Client::Open(connection)) => Some(&mut **connection),
+            _ => None,
+        })
+    }
+
+    pub(super) fn newcomers(&self) -> impl Iterator<Item = &Newcomer> {
+        self.places.iter().filter_map(|client| match client {
+            Some(Client::New(newcomer)) => Some(newcomer),
+            _ => None,
+        })
+    }
+}
