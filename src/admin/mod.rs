@@ -1,0 +1,15 @@
+//! Administration: what tools ask about the nodes themselves.
+//!
+//! Corosync's counterpart: `exec/cfg.c`. Of it, `corosync-cpgtool` needs the addresses of nodes and the
+//! local node's id; the rest of the service has its numbers reserved and answers that it is not
+//! supported.
+//!
+//! | file | what |
+//! |---|---|
+//! | `service.rs` | the desk, and the [`Facts`] it answers from |
+//! | `wire.rs` | its messages |
+
+mod service;
+pub(crate) mod wire;
+
+pub use service::{ADDRESSES_MAX, Desk, Facts};

@@ -1,0 +1,391 @@
+//! Process groups without an asynchronous runtime: for programs with a main loop of their own, such as
+//! resource managers, and for simple ones.
+//!
+//! A [`Group`] has a descriptor. Put it into `poll(2)` or the like with all others of the program, and call
+//! [`Group::dispatch`] when it is readable; or let [`Group::next`] wait.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use annulus::cpg::{Event, blocking};
+//!
+//! let group = blocking::Client::connect()?.join("example")?;
+//! group.multicast("hello")?;
+//! loop {
+//!     // … poll(2) with `group.as_fd()` among others …
+//!     group.dispatch(|event| match event {
+//!         Event::Message { from, payload } => println!("{from}: {payload:?}"),
+//!         other => println!("{other:?}"),
+//!     })?;
+//! }
+//! # }
+//! ```
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::book::{Book, Phase};
+use super::group::{BEGINNINGS, pieces};
+use super::inbox::{ending, enter};
+use super::wire::{self, UNFRAGMENTED_LIMIT};
+use super::{Error, Event, JoinOptions, Listing};
+use crate::cpg::name::{GroupName, Member};
+use crate::error::Status;
+use crate::ids::{Guarantee, NodeId, ServiceId};
+use crate::service::channel::{BackOff, Channel, ChannelError, Dial, IpcDial, Outgoing};
+
+/// The way to the groups of one daemon. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    dial: Arc<dyn Dial>,
+}
+
+impl Client {
+    /// The way to the daemon on this host, annulus' own or Corosync's.
+    ///
+    /// # Errors
+    /// [`Error::Channel`]: no daemon, or it refuses this user.
+    pub fn connect() -> Result<Self, Error> {
+        let client = Self::new(Arc::new(IpcDial::default()));
+        client.local_id()?;
+        Ok(client)
+    }
+
+    /// The same, to the instance of this name (`annulusd --instance NAME`).
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub fn connect_instance(name: &str) -> Result<Self, Error> {
+        let client = Self::new(Arc::new(IpcDial::instance(name)));
+        client.local_id()?;
+        Ok(client)
+    }
+
+    /// A client whose connections are opened by `dial`. Nothing is opened yet.
+    pub fn new(dial: Arc<dyn Dial>) -> Self {
+        Self { dial }
+    }
+
+    /// Joins a group, with the defaults of [`JoinOptions`].
+    ///
+    /// Returns when the daemon has taken the join; the view with this member is the first event. Blocks
+    /// while the ring changes.
+    ///
+    /// # Errors
+    /// As [`super::Client::join`].
+    pub fn join(&self, name: impl AsRef<[u8]>) -> Result<Group, Error> {
+        self.join_with(name, &JoinOptions::default())
+    }
+
+    /// Joins a group.
+    ///
+    /// # Errors
+    /// As [`super::Client::join`].
+    pub fn join_with(&self, name: impl AsRef<[u8]>, options: &JoinOptions) -> Result<Group, Error> {
+        let (name, options) = (GroupName::new(name)?, options.checked());
+        let channel = self.dial.dial_blocking(ServiceId::CPG)?;
+        channel.descriptor().map_err(|error| ChannelError::System(error.to_string()))?;
+        let node = wire::local_node(&ask(&*channel, wire::local_get(), "tell its node id")?)?;
+        let me = Member { node, pid: options.member_pid() };
+        retry(&*channel, &wire::join(&name, me.pid, options.initial_ring).into(), |status| match status {
+            Status::Ok => Ok(()),
+            Status::Exist => Err(Error::Exists { group: name.clone(), pid: me.pid }),
+            status => Err(Error::Refused { what: "join the group", status }),
+        })?;
+        let book = Mutex::new(Book::new(me, options.message_limit));
+        let message_limit = options.message_limit;
+        Ok(Group { name, me, message_limit, channel, book, sending: Mutex::default() })
+    }
+
+    /// The id of the node.
+    ///
+    /// # Errors
+    /// [`Error::Channel`]: no daemon, or it refuses this user.
+    pub fn local_id(&self) -> Result<NodeId, Error> {
+        let channel = self.dial.dial_blocking(ServiceId::CPG)?;
+        Ok(wire::local_node(&ask(&*channel, wire::local_get(), "tell its node id")?)?)
+    }
+
+    /// Who is in a group, by node and process; nobody if there is no such group.
+    ///
+    /// # Errors
+    /// The name is too long; [`Error::Channel`]: no daemon, or it refuses this user.
+    pub fn membership(&self, name: impl AsRef<[u8]>) -> Result<Vec<Member>, Error> {
+        let request = wire::membership(&GroupName::new(name)?);
+        let channel = self.dial.dial_blocking(ServiceId::CPG)?;
+        Ok(wire::members(&ask(&*channel, request, "tell the members")?)?)
+    }
+
+    /// All groups of the cluster and who is in them, as this node sees it.
+    ///
+    /// # Errors
+    /// [`Error::Channel`]: no daemon, or it refuses this user.
+    pub fn groups(&self) -> Result<BTreeMap<GroupName, Vec<Member>>, Error> {
+        let channel = self.dial.dial_blocking(ServiceId::CPG)?;
+        let reply = ask(&*channel, wire::iteration_begin(), "list the groups")?;
+        let handle = wire::iteration_handle(&reply)?;
+        let mut listing = Listing::default();
+        while listing.add(&channel.call_blocking(wire::iteration_next(handle).into())?)? {}
+        channel.call_blocking(wire::iteration_end(handle).into())?;
+        Ok(listing.groups)
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+/// Membership in one group. May be shared between threads: one may wait for events while others send.
+///
+/// Dropping it leaves (the others see [`Reason::ProcDown`](crate::cpg::Reason::ProcDown));
+/// [`Group::leave`] leaves politely.
+pub struct Group {
+    name: GroupName,
+    me: Member,
+    message_limit: usize,
+    channel: Arc<dyn Channel>,
+    book: Mutex<Book>,
+    sending: Mutex<()>,
+}
+
+impl Group {
+    /// The name of the group.
+    pub fn name(&self) -> &GroupName {
+        &self.name
+    }
+
+    /// This member: what others see as the sender of its messages.
+    pub fn me(&self) -> Member {
+        self.me
+    }
+
+    /// Multicasts to all members of the group; agreed delivery. Blocks while there is no room.
+    ///
+    /// # Errors
+    /// As [`super::Group::multicast`].
+    pub fn multicast(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
+        self.multicast_with(Guarantee::Agreed, payload)
+    }
+
+    /// [`Group::multicast`] with safe delivery, see [`super::Group::multicast_safe`].
+    ///
+    /// # Errors
+    /// As [`super::Group::multicast`].
+    pub fn multicast_safe(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
+        self.multicast_with(Guarantee::Safe, payload)
+    }
+
+    /// [`Group::multicast`] with this guarantee.
+    ///
+    /// # Errors
+    /// As [`super::Group::multicast`].
+    pub fn multicast_with(&self, guarantee: Guarantee, payload: impl Into<Bytes>) -> Result<(), Error> {
+        let payload = payload.into();
+        let limit = self.message_limit;
+        if payload.len() > limit {
+            return Err(Error::TooLong {
+                got: payload.len(),
+                limit,
+                hint: "; see JoinOptions::message_limit",
+            });
+        }
+        let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.may_send()?;
+        if payload.len() > UNFRAGMENTED_LIMIT {
+            return self.send_pieces(&payload, guarantee);
+        }
+        let head = wire::mcast_head(guarantee, payload.len());
+        Ok(self.channel.post_blocking(Outgoing { head, payload })?)
+    }
+
+    /// Multicasts if there is room at once. Messages longer than [`UNFRAGMENTED_LIMIT`] cannot be sent so.
+    ///
+    /// # Errors
+    /// [`Error::TryAgain`], also while another thread is in [`Group::multicast`]; and as
+    /// [`Group::multicast`].
+    pub fn try_multicast(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
+        let payload = payload.into();
+        if payload.len() > UNFRAGMENTED_LIMIT.min(self.message_limit) {
+            let hint = "; multicast() sends longer ones in pieces";
+            return Err(Error::TooLong { got: payload.len(), limit: UNFRAGMENTED_LIMIT, hint });
+        }
+        let _turn = self.sending.try_lock().map_err(|_| Error::TryAgain)?;
+        self.may_send()?;
+        let head = wire::mcast_head(Guarantee::Agreed, payload.len());
+        self.channel.try_post(&Outgoing { head, payload }).map_err(|error| match error {
+            ChannelError::TryAgain => Error::TryAgain,
+            other => other.into(),
+        })
+    }
+
+    /// The next event, if there is one now.
+    ///
+    /// # Errors
+    /// All events have been read: [`Error::NotMember`] after the view in which this member has left,
+    /// [`Error::Channel`] after [`Event::Disconnected`].
+    pub fn try_next(&self) -> Result<Option<Event>, Error> {
+        let mut book = self.book();
+        loop {
+            match book.phase() {
+                Phase::Joining | Phase::Member => {}
+                Phase::Left => return Err(Error::NotMember),
+                Phase::Ended(end) => return Err(end.clone().into()),
+            }
+            let event = match self.channel.try_event() {
+                Ok(None) => return Ok(None),
+                Ok(Some(incoming)) => enter(&mut book, wire::notice(incoming.head, incoming.payload)),
+                Err(error) => Some(book.end(ending(error))),
+            };
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// Waits for the next event, for at most `patience` (`None`: for as long as it takes). `Ok(None)`: there
+    /// was none.
+    ///
+    /// # Errors
+    /// As [`Group::try_next`].
+    pub fn next(&self, patience: Option<Duration>) -> Result<Option<Event>, Error> {
+        let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
+        loop {
+            if let Some(event) = self.try_next()? {
+                return Ok(Some(event));
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
+            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            let descriptor = self.descriptor()?;
+            match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(ChannelError::System(error.to_string()).into()),
+            }
+        }
+    }
+
+    /// Hands all events that are there now to `f`. Returns how many they were.
+    ///
+    /// # Errors
+    /// There were none, and there will be none any more, as [`Group::try_next`].
+    pub fn dispatch(&self, mut f: impl FnMut(Event)) -> Result<usize, Error> {
+        let mut count = 0;
+        loop {
+            match self.try_next() {
+                Ok(Some(event)) => f(event),
+                Err(_) if count > 0 => return Ok(count),
+                Ok(None) => return Ok(count),
+                Err(error) => return Err(error),
+            }
+            count += 1;
+        }
+    }
+
+    /// Who is in the group now, by node and process, as the daemon sees it; perhaps ahead of the events.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub fn membership(&self) -> Result<Vec<Member>, Error> {
+        Ok(wire::members(&ask(&*self.channel, wire::membership(&self.name), "tell the members")?)?)
+    }
+
+    /// Leaves the group; the events end with the view that has this member in its `left`.
+    ///
+    /// # Errors
+    /// The connection has ended, which is a way of having left.
+    pub fn leave(&self) -> Result<(), Error> {
+        retry(&*self.channel, &wire::leave(&self.name, self.me.pid).into(), |status| match status {
+            Status::Ok | Status::NotExist => Ok(()),
+            status => Err(Error::Refused { what: "leave the group", status }),
+        })
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Every change to the book is complete before anything in it can panic.
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn may_send(&self) -> Result<(), Error> {
+        self.book().may_send()
+    }
+
+    fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.channel.descriptor().map_err(|error: io::Error| ChannelError::System(error.to_string()).into())
+    }
+
+    fn send_pieces(&self, payload: &Bytes, guarantee: Guarantee) -> Result<(), Error> {
+        for tries in 0..BEGINNINGS {
+            if self.send_pieces_once(payload, guarantee)? {
+                return Ok(());
+            }
+            std::thread::sleep(BackOff::after(tries));
+        }
+        Err(Error::Interrupted { tries: BEGINNINGS })
+    }
+
+    fn send_pieces_once(&self, payload: &Bytes, guarantee: Guarantee) -> Result<bool, Error> {
+        for (place, piece) in pieces(payload) {
+            let request = Outgoing {
+                head: wire::partial_mcast(guarantee, payload.len(), place, piece.len()).into(),
+                payload: piece,
+            };
+            let interrupted = retry(&*self.channel, &request, |status| match status {
+                Status::Ok => Ok(false),
+                Status::Interrupt => Ok(true),
+                Status::NotExist => Err(Error::NotMember),
+                status => Err(Error::Refused { what: "send a piece of a message", status }),
+            })?;
+            if interrupted {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Readable while there are events, or after the end. Only to be polled.
+impl AsFd for Group {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // Made when the group was joined, so it exists.
+        self.channel.descriptor().expect("the descriptor was made before")
+    }
+}
+
+impl std::fmt::Debug for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Group").field("name", &self.name).field("me", &self.me).finish_non_exhaustive()
+    }
+}
+
+fn ask(channel: &dyn Channel, request: Vec<u8>, what: &'static str) -> Result<Bytes, Error> {
+    let reply = channel.call_blocking(request.into())?;
+    match wire::status(&reply)? {
+        Status::Ok => Ok(reply),
+        status => Err(Error::Refused { what, status }),
+    }
+}
+
+/// Asks again while the daemon is busy.
+fn retry<T>(
+    channel: &dyn Channel,
+    request: &Outgoing,
+    done: impl Fn(Status) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut tries = 0;
+    loop {
+        match wire::status(&channel.call_blocking(request.clone())?)? {
+            Status::TryAgain | Status::Busy => std::thread::sleep(BackOff::after(tries)),
+            status => return done(status),
+        }
+        tries += 1;
+    }
+}

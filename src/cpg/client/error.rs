@@ -1,0 +1,110 @@
+//! Why a call of the process group library failed.
+
+use crate::cpg::name::{GroupName, NameTooLong};
+use crate::error::Status;
+use crate::service::channel::{ChannelError, End};
+
+/// What happened, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The daemon cannot be reached, or the connection ended.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The name of a group is too long.
+    #[error(transparent)]
+    Name(#[from] NameTooLong),
+    /// This process is in the group already.
+    #[error(
+        "process {pid} of this node is in group {group} already; a process may be in a group once. \
+         Leave it first, or join with another JoinOptions::pid"
+    )]
+    Exists {
+        /// The group.
+        group: GroupName,
+        /// The process.
+        pid: u32,
+    },
+    /// The group has been left.
+    #[error("not a member of the group (any more); join it first")]
+    NotMember,
+    /// The message is longer than it may be.
+    #[error("a message of {got} bytes is too long; the limit is {limit}{hint}")]
+    TooLong {
+        /// Its length.
+        got: usize,
+        /// The longest.
+        limit: usize,
+        /// How it could be sent, if it could.
+        hint: &'static str,
+    },
+    /// No room now; nothing was sent.
+    #[error("no room for the message now; nothing was sent. Try again, or let multicast() wait for room")]
+    TryAgain,
+    /// The membership changed again and again while the pieces of a long message were sent.
+    #[error(
+        "the message was not sent: the membership changed {tries} times while its pieces were sent; send it again"
+    )]
+    Interrupted {
+        /// How often it was begun.
+        tries: u32,
+    },
+    /// Very many own messages are out whose delivery nobody has read.
+    #[error(
+        "nothing was sent: {limit} own messages were delivered or are on their way, and nobody reads the events"
+    )]
+    Unread {
+        /// The limit.
+        limit: usize,
+    },
+    /// The message was taken, but its delivery could not be awaited, because events were not read.
+    #[error(
+        "the message was taken, but its delivery cannot be awaited: {limit} events, or as many bytes as may \
+         wait, are unread. Read the events of the group while awaiting deliveries"
+    )]
+    Overrun {
+        /// The limit.
+        limit: usize,
+    },
+    /// The message was taken, but later ones of this member were delivered and it was not. Only a daemon
+    /// that throws messages away, as Corosync does when its queue is full, brings this about.
+    #[error("the daemon took the message but did not order it; send it again")]
+    Lost,
+    /// The daemon refused.
+    #[error("the daemon refused to {what}: {status}")]
+    Refused {
+        /// What was asked.
+        what: &'static str,
+        /// Its answer.
+        status: Status,
+    },
+}
+
+impl Error {
+    /// The number that a C program would have got.
+    ///
+    /// Source: corosync `corotypes.h`, and the manual pages of `cpg_join` and others.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Channel(ChannelError::TryAgain) | Self::TryAgain | Self::Unread { .. } => Status::TryAgain,
+            Self::Channel(ChannelError::Refused { status, .. }) | Self::Refused { status, .. } => *status,
+            Self::Channel(ChannelError::TooLong { .. }) | Self::TooLong { .. } => Status::TooBig,
+            Self::Channel(ChannelError::System(_)) => Status::NoResources,
+            Self::Channel(
+                ChannelError::NoDaemon { .. } | ChannelError::Ended(_) | ChannelError::NoRuntime,
+            ) => Status::Library,
+            Self::Name(_) => Status::NameTooLong,
+            Self::Exists { .. } => Status::Exist,
+            Self::NotMember => Status::NotExist,
+            Self::Interrupted { .. } => Status::Interrupt,
+            Self::Overrun { .. } => Status::NoResources,
+            Self::Lost => Status::MessageError,
+        }
+    }
+}
+
+impl From<End> for Error {
+    fn from(end: End) -> Self {
+        Self::Channel(ChannelError::Ended(end))
+    }
+}

@@ -1,0 +1,435 @@
+//! Membership in one group.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tokio::sync::{Mutex, oneshot};
+
+use super::assemble::Place;
+use super::book::Book;
+use super::error::Error;
+use super::event::Event;
+use super::inbox::Inbox;
+use super::wire::{self, UNFRAGMENTED_LIMIT};
+use super::{JoinOptions, ask, pause};
+use crate::cpg::name::{GroupName, Member};
+use crate::error::Status;
+use crate::ids::Guarantee;
+use crate::service::channel::{Channel, ChannelError, Outgoing};
+
+/// How often a long message is begun anew because the membership changed, before it is given up.
+pub(super) const BEGINNINGS: u32 = 64;
+
+/// Membership in one group: multicast to it, and hear what happens in it.
+///
+/// Made by [`Client::join`](super::Client::join). Clones are the same membership. When the last clone and
+/// the last [`Events`] are dropped, the member leaves (the others see
+/// [`Reason::ProcDown`](crate::cpg::Reason::ProcDown)); [`Group::leave`] leaves politely.
+///
+/// The events **must be read** by somebody: they are the messages, and a member that leaves too many unread
+/// is thrown out.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use annulus::cpg::{Client, Event};
+///
+/// let client = Client::connect().await?;
+/// let group = client.join("example").await?;
+/// group.multicast("hello").await?;
+/// let mut events = group.events();
+/// while let Some(event) = events.next().await {
+///     match event {
+///         Event::View(view) => println!("now here: {:?}", view.members),
+///         Event::Message { from, payload } => {
+///             println!("{from}: {payload:?}");
+///             group.leave().await?; // the events end after the view without us
+///         }
+///         other => println!("{other:?}"),
+///     }
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Group {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: GroupName,
+    me: Member,
+    message_limit: usize,
+    inbox: Arc<Inbox>,
+    /// Whose turn it is to send; first come, first served. Holds the head of the last message, which fits
+    /// the next one if that is as long.
+    turn: Mutex<LastHead>,
+    /// Whose turn it is to send a message in pieces; those of two must not mix.
+    pieces: Mutex<()>,
+}
+
+#[derive(Default)]
+struct LastHead {
+    guarantee: Guarantee,
+    len: usize,
+    head: Bytes,
+}
+
+impl Group {
+    /// Joins over a channel of its own, and waits for the view with us in it.
+    pub(super) async fn join(
+        channel: Arc<dyn Channel>,
+        name: GroupName,
+        options: &JoinOptions,
+    ) -> Result<Self, Error> {
+        let node = wire::local_node(&ask(&*channel, wire::local_get(), "tell its node id").await?)?;
+        let me = Member { node, pid: options.member_pid() };
+        let mut tries = 0;
+        loop {
+            let reply = channel.call(wire::join(&name, me.pid, options.initial_ring).into()).await?;
+            match wire::status(&reply)? {
+                Status::Ok => break,
+                // The ring is changing, or the leave of an earlier member of that name is on its way.
+                Status::TryAgain | Status::Busy => pause(tries).await?,
+                Status::Exist => return Err(Error::Exists { group: name, pid: me.pid }),
+                status => return Err(Error::Refused { what: "join the group", status }),
+            }
+            tries += 1;
+        }
+        let inbox = Inbox::new(channel, Book::new(me, options.message_limit));
+        inbox.joined().await?;
+        let inner = Inner {
+            name,
+            me,
+            message_limit: options.message_limit,
+            inbox: Arc::new(inbox),
+            turn: Mutex::default(),
+            pieces: Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The name of the group.
+    pub fn name(&self) -> &GroupName {
+        &self.inner.name
+    }
+
+    /// This member: what others see as the sender of its messages.
+    pub fn me(&self) -> Member {
+        self.inner.me
+    }
+
+    /// Multicasts to all members of the group, this one included; agreed delivery.
+    ///
+    /// Waits while there is no room: while the ring changes, or is busy with what was sent before. Returns
+    /// when the message has been taken for ordering. It is then delivered to whoever is in the group when
+    /// its turn comes, unless this node fails first.
+    ///
+    /// Messages of one member are delivered in the order in which they were taken, with one exception: one
+    /// longer than [`UNFRAGMENTED_LIMIT`] is sent in pieces, and shorter ones sent meanwhile may overtake
+    /// it. Concurrent calls are served in the order in which they were first polled.
+    ///
+    /// **Dropping the future** before it is done sends nothing. Of a message in pieces some may be out
+    /// then; the members drop them.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`], [`Error::NotMember`], [`Error::Channel`] when the connection has ended,
+    /// [`Error::Unread`], and [`Error::Interrupted`] for messages in pieces. In each case nothing was sent.
+    pub async fn multicast(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
+        self.send(payload.into(), Guarantee::Agreed, None).await
+    }
+
+    /// [`Group::multicast`] with safe delivery: nobody is given the message before all nodes of the ring
+    /// are known to hold it. It takes about one more rotation of the token, and holds back later messages of
+    /// everybody until then.
+    ///
+    /// Corosync's own daemon takes such a message and delivers it agreed.
+    ///
+    /// # Errors
+    /// As [`Group::multicast`].
+    pub async fn multicast_safe(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
+        self.send(payload.into(), Guarantee::Safe, None).await
+    }
+
+    /// [`Group::multicast`] with this guarantee.
+    ///
+    /// # Errors
+    /// As [`Group::multicast`].
+    pub async fn multicast_with(&self, guarantee: Guarantee, payload: impl Into<Bytes>) -> Result<(), Error> {
+        self.send(payload.into(), guarantee, None).await
+    }
+
+    /// Multicasts if there is room at once. Messages longer than [`UNFRAGMENTED_LIMIT`] cannot be sent so.
+    ///
+    /// # Errors
+    /// [`Error::TryAgain`], also while others wait for room in [`Group::multicast`]; and as
+    /// [`Group::multicast`]. In each case nothing was sent.
+    pub fn try_multicast(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
+        let payload = payload.into();
+        if payload.len() > UNFRAGMENTED_LIMIT.min(self.inner.message_limit) {
+            let hint = "; multicast() sends longer ones in pieces";
+            return Err(Error::TooLong { got: payload.len(), limit: UNFRAGMENTED_LIMIT, hint });
+        }
+        let mut turn = self.inner.turn.try_lock().map_err(|_| Error::TryAgain)?;
+        self.inner.post(&mut turn, &payload, Guarantee::Agreed, None).map_err(|refused| refused.error)
+    }
+
+    /// Multicasts, and waits until the message has been delivered to this member in its place in the order.
+    ///
+    /// When this returns `Ok`, the message is among the events of this member (read or not yet), all that
+    /// come before it in the order have been delivered here, and every other member delivers the same, if
+    /// its node lives and stays in the ring. With [`Guarantee::Safe`] every member of the ring that it was
+    /// delivered in holds it already, whatever fails now; should the ring have been cut just then, that is
+    /// every member but those that the next view takes away with
+    /// [`Reason::NodeDown`](crate::cpg::Reason::NodeDown).
+    ///
+    /// Somebody must read the events meanwhile; only so much is taken ahead of the reader.
+    ///
+    /// **Dropping the future** before the message was taken sends nothing; later, it is only no longer
+    /// awaited.
+    ///
+    /// # Errors
+    /// As [`Group::multicast`]. And, for a message that was taken: [`Error::NotMember`] or
+    /// [`Error::Channel`] if the membership ended before the delivery (others may have got it),
+    /// [`Error::Overrun`] if it cannot be awaited (others get it), [`Error::Lost`] if the daemon dropped it
+    /// (nobody gets it; never with annulus' own daemon).
+    pub async fn multicast_delivered(
+        &self,
+        payload: impl Into<Bytes>,
+        guarantee: Guarantee,
+    ) -> Result<(), Error> {
+        self.inner.inbox.ensure_pumped()?;
+        let (waiter, delivered) = oneshot::channel();
+        self.send(payload.into(), guarantee, Some(waiter)).await?;
+        delivered.await.unwrap_or(Err(Error::NotMember))
+    }
+
+    /// What happens in the group, beginning with the view that this member came in with.
+    ///
+    /// May be called again, and the streams used at once: each event goes to one of them. To give all
+    /// events to several, use a channel of your own.
+    pub fn events(&self) -> Events {
+        Events { group: Some(self.clone()) }
+    }
+
+    /// Who is in the group now, by node and process, as the daemon sees it.
+    ///
+    /// That may be ahead of the events read so far: to act on views, use the views.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub async fn membership(&self) -> Result<Vec<Member>, Error> {
+        let channel = self.inner.inbox.channel();
+        Ok(wire::members(&ask(&**channel, wire::membership(&self.inner.name), "tell the members").await?)?)
+    }
+
+    /// Leaves the group. The others see [`Reason::Leave`](crate::cpg::Reason::Leave).
+    ///
+    /// Returns when the daemon has taken the leave. What comes before it in the order is still delivered
+    /// here; the events end with the view that has this member in its `left`. Leaving twice does nothing.
+    ///
+    /// # Errors
+    /// The connection has ended, which is a way of having left.
+    pub async fn leave(&self) -> Result<(), Error> {
+        let channel = self.inner.inbox.channel();
+        for tries in 0.. {
+            let reply = channel.call(wire::leave(&self.inner.name, self.inner.me.pid).into()).await?;
+            match wire::status(&reply)? {
+                Status::Ok | Status::NotExist => break,
+                Status::TryAgain | Status::Busy => pause(tries).await?,
+                status => return Err(Error::Refused { what: "leave the group", status }),
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        payload: Bytes,
+        guarantee: Guarantee,
+        waiter: Option<super::book::Waiter>,
+    ) -> Result<(), Error> {
+        let limit = self.inner.message_limit;
+        if payload.len() > limit {
+            return Err(Error::TooLong {
+                got: payload.len(),
+                limit,
+                hint: "; see JoinOptions::message_limit",
+            });
+        }
+        if payload.len() > UNFRAGMENTED_LIMIT {
+            return self.inner.send_pieces(payload, guarantee, waiter).await;
+        }
+        let mut turn = self.inner.turn.lock().await;
+        match self.inner.post(&mut turn, &payload, guarantee, waiter) {
+            Err(Unsent { error: Error::TryAgain, waiter }) => {
+                self.inner.post_waiting(&turn, payload, waiter).await
+            }
+            done => done.map_err(|unsent| unsent.error),
+        }
+    }
+}
+
+/// A message that was not sent.
+struct Unsent {
+    error: Error,
+    waiter: Option<super::book::Waiter>,
+}
+
+impl Inner {
+    /// Sends at once or not at all.
+    fn post(
+        &self,
+        turn: &mut LastHead,
+        payload: &Bytes,
+        guarantee: Guarantee,
+        waiter: Option<super::book::Waiter>,
+    ) -> Result<(), Unsent> {
+        if turn.head.is_empty() || turn.len != payload.len() || turn.guarantee != guarantee {
+            let head = wire::mcast_head(guarantee, payload.len());
+            *turn = LastHead { guarantee, len: payload.len(), head };
+        }
+        let ticket = self.inbox.book(|book| match book.may_send() {
+            Ok(()) => Ok(book.sending(payload, false, waiter)),
+            Err(error) => Err(Unsent { error, waiter: None }),
+        })?;
+        let request = Outgoing { head: turn.head.clone(), payload: payload.clone() };
+        self.inbox.channel().try_post(&request).map_err(|error| Unsent {
+            error: match error {
+                ChannelError::TryAgain => Error::TryAgain,
+                other => other.into(),
+            },
+            waiter: self.inbox.book(|book| book.unsent(ticket)),
+        })
+    }
+
+    /// Sends as soon as there is room. Others wait behind us for their turn.
+    async fn post_waiting(
+        &self,
+        turn: &LastHead,
+        payload: Bytes,
+        waiter: Option<super::book::Waiter>,
+    ) -> Result<(), Error> {
+        let mut sending = Sending { inbox: &self.inbox, ticket: None };
+        sending.ticket = Some(self.inbox.book(|book| book.sending(&payload, false, waiter)));
+        self.inbox.channel().post(Outgoing { head: turn.head.clone(), payload }).await?;
+        sending.ticket = None;
+        Ok(())
+    }
+
+    /// Sends a long message, piece by piece. Each is answered, so each waits for the one before.
+    async fn send_pieces(
+        &self,
+        payload: Bytes,
+        guarantee: Guarantee,
+        waiter: Option<super::book::Waiter>,
+    ) -> Result<(), Error> {
+        let _turn = self.pieces.lock().await;
+        let mut sending = Sending { inbox: &self.inbox, ticket: None };
+        sending.ticket = Some(self.inbox.book(|book| {
+            book.may_send()?;
+            Ok::<_, Error>(book.sending(&payload, true, waiter))
+        })?);
+        for tries in 0..BEGINNINGS {
+            if self.send_pieces_once(&payload, guarantee).await? {
+                sending.ticket = None;
+                return Ok(());
+            }
+            pause(tries).await?;
+        }
+        Err(Error::Interrupted { tries: BEGINNINGS })
+    }
+
+    /// Whether all pieces were sent between two views.
+    async fn send_pieces_once(&self, payload: &Bytes, guarantee: Guarantee) -> Result<bool, Error> {
+        for (place, piece) in pieces(payload) {
+            let request = Outgoing {
+                head: wire::partial_mcast(guarantee, payload.len(), place, piece.len()).into(),
+                payload: piece,
+            };
+            for tries in 0.. {
+                let reply = self.inbox.channel().call(request.clone()).await?;
+                match wire::status(&reply)? {
+                    Status::Ok => break,
+                    Status::TryAgain => pause(tries).await?,
+                    Status::Interrupt => return Ok(false),
+                    Status::NotExist => return Err(Error::NotMember),
+                    status => return Err(Error::Refused { what: "send a piece of a message", status }),
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// A long message cut up: a first piece, perhaps some in between, a last.
+pub(super) fn pieces(payload: &Bytes) -> impl Iterator<Item = (Place, Bytes)> + '_ {
+    let total = payload.len();
+    (0..total).step_by(UNFRAGMENTED_LIMIT).map(move |at| {
+        let end = total.min(at + UNFRAGMENTED_LIMIT);
+        let place = match (at == 0, end == total) {
+            (true, _) => Place::First,
+            (false, false) => Place::Continued,
+            (false, true) => Place::Last,
+        };
+        (place, payload.slice(at..end))
+    })
+}
+
+/// Strikes a message out of the book if it is dropped before the message was sent.
+struct Sending<'a> {
+    inbox: &'a Inbox,
+    ticket: Option<super::book::Ticket>,
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.inbox.book(|book| book.unsent(ticket));
+        }
+    }
+}
+
+/// What happens in a group, in order; see [`Event`]. Ends after the view in which this member has left, or
+/// after [`Event::Disconnected`].
+///
+/// Dropping it loses no event: another one goes on where it was.
+pub struct Events {
+    group: Option<Group>,
+}
+
+impl Events {
+    /// The next event; `None` after the last one. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Event> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let Some(group) = &self.group else { return Poll::Ready(None) };
+        let next = group.inner.inbox.poll_next(cx);
+        if let Poll::Ready(None) = next {
+            self.group = None;
+        }
+        next
+    }
+}
+
+impl std::fmt::Debug for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Group")
+            .field("name", &self.inner.name)
+            .field("me", &self.inner.me)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").field("group", &self.group).finish()
+    }
+}

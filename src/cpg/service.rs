@@ -1,0 +1,412 @@
+//! The group desk: exec messages, and the events that follow from them.
+//!
+//! Source: corosync `exec/cpg.c`; services.md names its quirks. Where a client could tell the
+//! difference: a connection that left a group can join again (Corosync means to allow it), a leave
+//! names the connection's own process only, and a membership event never has more entries in one list
+//! than libcpg has room for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use zerocopy::{IntoBytes, U32};
+
+use super::exchange::Exchange;
+use super::groups::{Groups, Process};
+use super::iterate::Iterations;
+use super::name::{GroupName, Member, Reason};
+use super::requests;
+use super::wire::{self, Exec, exec, request, response};
+use crate::error::Status;
+use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
+use crate::service::wire::ReplyHeaderBytes;
+use crate::service::{Delivery, Effects, Full, Request, Service, Synchronised};
+use crate::view::View;
+
+/// Most entries in each list of a membership event, and in a membership reply: what applications have
+/// room for. Of a larger group the first ones are named; longer lists of who came or went are split
+/// over several events.
+///
+/// Source: corosync `cpg.h`, `CPG_MEMBERS_MAX`.
+pub const MEMBERS_MAX: usize = 128;
+
+/// What the desk counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Exec messages that are too short or have impossible lengths; dropped.
+    pub malformed: u64,
+    /// Messages to a group from a node that has no process in it; dropped.
+    pub unknown_sender: u64,
+    /// Joins from a node outside the ring, or past its limit of processes; ignored.
+    pub refused_joins: u64,
+    /// Leaves of processes that were not in the group; ignored.
+    pub unknown_leaves: u64,
+    /// Entries of join lists past a node's limit of processes; ignored.
+    pub long_join_lists: u64,
+    /// Multicast requests without an answer that were dropped: the connection is in no group, or the
+    /// request's lengths are impossible.
+    pub dropped_requests: u64,
+    /// Membership events that could not name all members.
+    pub capped_events: u64,
+    /// Messages handed to clients, each counted once per client.
+    pub delivered: u64,
+}
+
+/// The desk of service 2, closed process groups.
+#[derive(Debug)]
+pub struct Desk {
+    pub(super) me: NodeId,
+    pub(super) groups: Groups,
+    pub(super) connections: BTreeMap<ConnId, Connection>,
+    pub(super) exchange: Exchange,
+    /// Connections that are in a group, or on their way in or out.
+    pub(super) seats: HashMap<Seat, ConnId>,
+    /// Those that still get the totem configuration after the next membership change.
+    pub(super) owed_totem_conf: Vec<ConnId>,
+    /// Closed connections whose leave message has not come back yet, in the order of closing.
+    pub(super) leaving: Vec<Leaving>,
+    pub(super) stats: Stats,
+}
+
+/// What the desk knows of a client.
+#[derive(Debug, Default)]
+pub(super) struct Connection {
+    pub(super) state: State,
+    /// It said that it will close; it gets no more events.
+    pub(super) finalized: bool,
+    /// Membership events sent to it.
+    pub(super) transitions: u64,
+    /// What `transitions` was at the first fragment of the message it is sending.
+    pub(super) transitions_at_first: u64,
+    pub(super) iterations: Iterations,
+}
+
+/// A local process in a group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Seat {
+    pub(super) pid: u32,
+    pub(super) group: GroupName,
+}
+
+/// Where a connection stands with its one group.
+#[derive(Debug, Default)]
+pub(super) enum State {
+    /// In none.
+    #[default]
+    Out,
+    /// Its join is on its way around the ring.
+    Joining(Seat),
+    /// A member.
+    In(Seat),
+    /// Its leave is on its way; it still gets messages.
+    Leaving(Seat),
+}
+
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) seat: Seat,
+    pub(super) sent: bool,
+}
+
+impl Desk {
+    /// The desk of this node, with nobody at it.
+    pub fn new(me: NodeId) -> Self {
+        Self {
+            me,
+            groups: Groups::default(),
+            connections: BTreeMap::new(),
+            exchange: Exchange::default(),
+            seats: HashMap::new(),
+            owed_totem_conf: Vec::new(),
+            leaving: Vec::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Who is in which group, everywhere.
+    pub const fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// What was counted.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Tells the local members of a group who came and went. Whoever went may still be in the table.
+    pub(super) fn notify(
+        &mut self,
+        group: &GroupName,
+        joined: &[Member],
+        left: &[Member],
+        reason: Reason,
+        effects: &mut dyn Effects,
+    ) {
+        for member in joined {
+            if member.node == self.me {
+                self.admit(group, member.pid);
+            }
+        }
+        let (listeners, _) = self.groups.listeners(group.as_bytes(), self.me);
+        if !listeners.is_empty() {
+            let all = self.groups.members(group.as_bytes()).iter().filter(|member| !left.contains(member));
+            let mut members: Vec<Member> = all.copied().take(MEMBERS_MAX + 1).collect();
+            if members.len() > MEMBERS_MAX {
+                members.truncate(MEMBERS_MAX);
+                self.stats.capped_events += 1;
+            }
+            let events = joined.len().max(left.len()).div_ceil(MEMBERS_MAX);
+            for n in 0..events {
+                let part = |list: &[Member]| -> Vec<Member> {
+                    list.iter().skip(n * MEMBERS_MAX).take(MEMBERS_MAX).copied().collect()
+                };
+                let event = wire::confchg(group, &members, &part(left), &part(joined), reason);
+                for conn in listeners {
+                    effects.event(*conn, &event, &Bytes::new());
+                    if let Some(connection) = self.connections.get_mut(conn) {
+                        connection.transitions += 1;
+                    }
+                }
+            }
+        }
+        if !self.owed_totem_conf.is_empty()
+            && let Some((ring, members)) = self.exchange.settled()
+        {
+            let event = wire::totem_confchg(ring, members);
+            for conn in self.owed_totem_conf.drain(..) {
+                effects.event(conn, &event, &Bytes::new());
+            }
+        }
+    }
+
+    /// The join of a local process came back: its connection is a member now.
+    fn admit(&mut self, group: &GroupName, pid: u32) {
+        let seat = Seat { pid, group: group.clone() };
+        let Some(conn) = self.seats.get(&seat) else { return };
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if matches!(connection.state, State::Joining(_)) {
+            connection.state = State::In(seat);
+            if !connection.finalized {
+                self.groups.listen(group, *conn);
+            }
+        }
+    }
+
+    fn process_joined(&mut self, member: Member, group: &[u8], effects: &mut dyn Effects) {
+        let Ok(group) = GroupName::new(group) else { return };
+        if self.groups.contains(group.as_bytes(), member) {
+            return;
+        }
+        if !self.exchange.has(member.node) || !self.groups.insert(Process { member, group: group.clone() }) {
+            self.stats.refused_joins += 1;
+            return;
+        }
+        self.notify(&group, &[member], &[], Reason::Join, effects);
+    }
+
+    fn process_left(&mut self, member: Member, group: &[u8], reason: Reason, effects: &mut dyn Effects) {
+        let Ok(group) = GroupName::new(group) else { return };
+        let seat = Seat { pid: member.pid, group };
+        let mut leaver = None;
+        if member.node == self.me {
+            if let Some(at) = self.leaving.iter().position(|leaving| leaving.sent && leaving.seat == seat) {
+                self.leaving.remove(at);
+            }
+            leaver = self.seats.get(&seat).copied().filter(|conn| {
+                let state = self.connections.get(conn).map(|connection| &connection.state);
+                matches!(state, Some(State::Leaving(_)))
+            });
+        }
+        let process = Process { member, group: seat.group.clone() };
+        if !self.groups.contains(process.group.as_bytes(), member) && leaver.is_none() {
+            self.stats.unknown_leaves += 1;
+            return;
+        }
+        self.exchange.depart(&process);
+        self.notify(&process.group, &[], &[member], reason, effects);
+        self.groups.remove(process.group.as_bytes(), member);
+        if let Some(conn) = leaver {
+            // It has seen itself leave; now it is free to join again.
+            self.groups.unlisten(process.group.as_bytes(), conn);
+            self.seats.remove(&seat);
+            self.owed_totem_conf.retain(|other| *other != conn);
+            if let Some(connection) = self.connections.get_mut(&conn) {
+                connection.state = State::Out;
+            }
+        }
+    }
+
+    /// Hands a message to the local members of its group.
+    fn hand_out(
+        &mut self,
+        from: NodeId,
+        group: &[u8],
+        head: &[u8],
+        payload: &Bytes,
+        effects: &mut dyn Effects,
+    ) {
+        let (listeners, sender_is_member) = self.groups.listeners(group, from);
+        if listeners.is_empty() {
+            return;
+        }
+        if !sender_is_member {
+            self.stats.unknown_sender += 1;
+            tracing::warn!(%from, "message to a group from a node that has no process in it, not delivered");
+            return;
+        }
+        for conn in listeners {
+            effects.event(*conn, head, payload);
+        }
+        self.stats.delivered += listeners.len() as u64;
+    }
+
+    /// Multicasts the leaves of closed connections, as far as there is room; the rest in the next retry.
+    fn send_leaves(&mut self, effects: &mut dyn Effects) {
+        for leaving in self.leaving.iter_mut().filter(|leaving| !leaving.sent) {
+            let Seat { pid, group } = &leaving.seat;
+            let message = wire::ProcBytes::new(exec::PROC_LEAVE, group, *pid, Reason::ProcDown);
+            match effects.multicast(Guarantee::Agreed, &[message.as_bytes()]) {
+                Ok(()) => leaving.sent = true,
+                Err(Full) => break,
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// In whose name it may multicast.
+    pub(super) fn sender(&self) -> Option<&Seat> {
+        match &self.state {
+            State::Joining(seat) | State::In(seat) => Some(seat),
+            State::Out | State::Leaving(_) => None,
+        }
+    }
+}
+
+impl Service for Desk {
+    fn id(&self) -> ServiceId {
+        ServiceId::CPG
+    }
+
+    fn functions(&self) -> u16 {
+        exec::COUNT
+    }
+
+    fn requests(&self) -> u16 {
+        request::COUNT
+    }
+
+    fn needs_flow_control(&self, request: u16) -> bool {
+        !matches!(
+            request,
+            request::MEMBERSHIP
+                | request::LOCAL_GET
+                | request::ITERATION_INITIALIZE
+                | request::ITERATION_NEXT
+                | request::ITERATION_FINALIZE
+        )
+    }
+
+    fn answers(&self, request: u16) -> bool {
+        request != request::MCAST
+    }
+
+    fn settled(&self) -> bool {
+        self.leaving.is_empty()
+    }
+
+    fn deliver(&mut self, delivery: Delivery, effects: &mut dyn Effects) {
+        let Delivery { from, function, message, order } = delivery;
+        let Some(decoded) = Exec::decode(function, &message, order) else {
+            self.stats.malformed += 1;
+            tracing::warn!(%from, function, length = message.len(), "malformed group message dropped");
+            return;
+        };
+        match decoded {
+            Exec::Join { group, pid } => self.process_joined(Member { node: from, pid }, group, effects),
+            Exec::Leave { group, pid, reason } => {
+                self.process_left(Member { node: from, pid }, group, reason, effects);
+            }
+            Exec::JoinList(list) => {
+                self.stats.long_join_lists += self.exchange.join_list(from, &list) as u64;
+            }
+            Exec::DownList => self.exchange.down_list(from),
+            Exec::Mcast { group, pid, payload } => {
+                let size = size_of::<wire::DeliverBytes>() + payload.len();
+                let head = wire::DeliverBytes {
+                    header: ReplyHeaderBytes::new(response::DELIVER, size, Status::Ok),
+                    name: wire::NameBytes::new(group),
+                    msglen: U32::new(payload.len() as u32),
+                    pad_msglen: [0; 4],
+                    node: U32::new(from.get()),
+                    pad_node: [0; 4],
+                    pid: U32::new(pid),
+                    pad_pid: [0; 4],
+                };
+                self.hand_out(from, group, head.as_bytes(), &message.slice_ref(payload), effects);
+            }
+            Exec::PartialMcast { group, pid, msglen, kind, payload } => {
+                let size = size_of::<wire::PartialDeliverBytes>() + payload.len();
+                let head = wire::PartialDeliverBytes {
+                    header: ReplyHeaderBytes::new(response::PARTIAL_DELIVER, size, Status::Ok),
+                    name: wire::NameBytes::new(group),
+                    msglen: U32::new(msglen),
+                    pad_msglen: [0; 4],
+                    fraglen: U32::new(payload.len() as u32),
+                    pad_fraglen: [0; 4],
+                    node: U32::new(from.get()),
+                    pad_node: [0; 4],
+                    pid: U32::new(pid),
+                    pad_pid: [0; 4],
+                    kind: U32::new(kind),
+                    pad_kind: [0; 4],
+                };
+                self.hand_out(from, group, head.as_bytes(), &message.slice_ref(payload), effects);
+            }
+        }
+    }
+
+    fn connected(&mut self, conn: ConnId, _effects: &mut dyn Effects) {
+        self.connections.insert(conn, Connection::default());
+    }
+
+    fn request(&mut self, conn: ConnId, function: u16, request: Request<'_>, effects: &mut dyn Effects) {
+        if self.answer(conn, function, request, effects).is_none() {
+            tracing::debug!(?conn, function, length = request.bytes.len(), "request too short");
+            if function == request::MCAST {
+                self.stats.dropped_requests += 1;
+            } else {
+                effects.reply(conn, &requests::refusal(function, Status::InvalidParam));
+            }
+        }
+    }
+
+    fn disconnected(&mut self, conn: ConnId, effects: &mut dyn Effects) {
+        let Some(connection) = self.connections.remove(&conn) else { return };
+        self.owed_totem_conf.retain(|other| *other != conn);
+        match connection.state {
+            State::Out => {}
+            State::Leaving(seat) => {
+                self.groups.unlisten(seat.group.as_bytes(), conn);
+                self.seats.remove(&seat);
+                // Its leave is on its way already.
+                self.leaving.push(Leaving { seat, sent: true });
+            }
+            State::Joining(seat) | State::In(seat) => {
+                self.groups.unlisten(seat.group.as_bytes(), conn);
+                self.seats.remove(&seat);
+                self.leaving.push(Leaving { seat, sent: false });
+                self.send_leaves(effects);
+            }
+        }
+    }
+
+    fn retry(&mut self, effects: &mut dyn Effects) {
+        self.send_leaves(effects);
+    }
+
+    fn view(&mut self, _view: &View, _effects: &mut dyn Effects) {}
+
+    fn sync(&mut self) -> Option<&mut dyn Synchronised> {
+        Some(self)
+    }
+}

@@ -1,0 +1,254 @@
+//! A client's connection to one service, wherever the daemon is: on this host behind IPC, or in this
+//! very process. The libraries of the desks (`cpg::client`) are written against [`Channel`], so that
+//! both kinds of client have one API.
+//!
+//! Requests, answers and events are the bytes of the IPC protocol in both cases; only the payload of a
+//! request or event travels apart from its head in-process, so that it is not copied.
+
+mod ipc_client;
+
+use std::future::Future;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use ipc_client::{IpcChannel, IpcDial};
+
+use crate::error::Status;
+use crate::ids::ServiceId;
+
+/// What a [`Channel`] gives back when it may take a while. Dropping it gives up waiting; what had been
+/// sent by then stays sent.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ChannelError>> + Send + 'a>>;
+
+/// One connection to one service.
+///
+/// Dropping the last reference closes it, which the service sees as the client's end.
+pub trait Channel: Send + Sync + 'static {
+    /// Sends a request and waits for its one answer. Calls are sent in the order in which they are first
+    /// polled; one that is dropped while it waits for its turn is not sent.
+    fn call(&self, request: Outgoing) -> Answer<'_, Bytes>;
+
+    /// The same, blocking the calling thread. Not for use in asynchronous code.
+    ///
+    /// # Errors
+    /// As [`Channel::call`].
+    fn call_blocking(&self, request: Outgoing) -> Result<Bytes, ChannelError>;
+
+    /// Sends a request that has no answer, if it can be sent at once.
+    ///
+    /// # Errors
+    /// [`ChannelError::TryAgain`]: not sent; see [`Channel::post`]. Others: the connection is of no more use.
+    fn try_post(&self, request: &Outgoing) -> Result<(), ChannelError>;
+
+    /// Sends a request that has no answer; waits until it can be sent. Dropping the future before it is done
+    /// sends nothing.
+    fn post(&self, request: Outgoing) -> Answer<'_, ()>;
+
+    /// The same, blocking the calling thread. Not for use in asynchronous code.
+    ///
+    /// # Errors
+    /// The connection is of no more use, or the request too long.
+    fn post_blocking(&self, request: Outgoing) -> Result<(), ChannelError>;
+
+    /// Takes the next event. Only the waker of the latest call is kept.
+    fn poll_event(&self, cx: &mut Context<'_>) -> Poll<Result<Incoming, ChannelError>>;
+
+    /// Takes the next event if there is one.
+    ///
+    /// # Errors
+    /// There will be none any more.
+    fn try_event(&self) -> Result<Option<Incoming>, ChannelError>;
+
+    /// A descriptor that is readable while there are events (or the connection has ended). Only to be
+    /// polled, never to be read.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    fn descriptor(&self) -> io::Result<BorrowedFd<'_>>;
+}
+
+/// Opens channels to one daemon.
+pub trait Dial: Send + Sync + 'static {
+    /// Opens a connection to a service.
+    fn dial(&self, service: ServiceId) -> Answer<'_, Arc<dyn Channel>>;
+
+    /// The same, blocking the calling thread.
+    ///
+    /// # Errors
+    /// As [`Dial::dial`].
+    fn dial_blocking(&self, service: ServiceId) -> Result<Arc<dyn Channel>, ChannelError>;
+}
+
+/// A request to a service: `head`, from the 16-byte request header on, then `payload`.
+///
+/// `header.size == head.len() + payload.len()`.
+#[derive(Clone, Debug, Default)]
+pub struct Outgoing {
+    /// Request header and fixed fields.
+    pub head: Bytes,
+    /// The rest; never copied in-process.
+    pub payload: Bytes,
+}
+
+impl From<Vec<u8>> for Outgoing {
+    fn from(head: Vec<u8>) -> Self {
+        Self { head: head.into(), payload: Bytes::new() }
+    }
+}
+
+/// An event from a service: `head`, then `payload`.
+///
+/// Either `head` holds everything up to the payload (in-process), or it is empty and the whole event is
+/// in `payload` (IPC). Nothing in it has been checked.
+#[derive(Clone, Debug, Default)]
+pub struct Incoming {
+    /// Response header and fixed fields, or nothing.
+    pub head: Bytes,
+    /// The rest, or everything.
+    pub payload: Bytes,
+}
+
+/// Why something could not be asked of a daemon, or its connection ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// Nobody listens where the daemon should.
+    #[error(
+        "{daemon} is not running on this host (or in this network namespace): no listener at {socket} \
+         ({cause}). Start it, or check the instance name"
+    )]
+    NoDaemon {
+        /// Who should listen, for example `annulusd (or corosync)` or `annulusd instance "blue"`.
+        daemon: String,
+        /// Its socket, for example `@cpg`.
+        socket: String,
+        /// What the system said.
+        cause: String,
+    },
+    /// The daemon does not let this process in, or not yet.
+    #[error("{socket} refused the connection: {status}. {hint}")]
+    Refused {
+        /// The socket.
+        socket: String,
+        /// What it answered.
+        status: Status,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// No room now; nothing was sent.
+    #[error(
+        "the daemon takes no messages at the moment (its queue is full, or the ring is changing); try again"
+    )]
+    TryAgain,
+    /// The request is longer than the daemon takes.
+    #[error("a request of {got} bytes is too long: the daemon takes {limit}")]
+    TooLong {
+        /// Its length.
+        got: usize,
+        /// The longest.
+        limit: usize,
+    },
+    /// The connection has ended.
+    #[error("the connection to the daemon has ended: {0}")]
+    Ended(End),
+    /// There is no tokio runtime here to wait in.
+    #[error("called outside of a tokio runtime with IO and time enabled; use the blocking API there")]
+    NoRuntime,
+    /// The system refused a resource.
+    #[error("no resources for the connection: {0}. Check the limits on open files and the room in /dev/shm")]
+    System(String),
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum End {
+    /// The daemon closed it: it stopped or died, or it threw this client out. The daemon's log says which.
+    #[error("the daemon stopped or died, or closed the connection (its log says why)")]
+    Lost,
+    /// This client did not read its events, and its queue overflowed.
+    #[error("this client read its events too slowly: more than {events} events or {bytes} bytes were unread")]
+    Evicted {
+        /// The limit in events.
+        events: usize,
+        /// The limit in bytes.
+        bytes: usize,
+    },
+    /// The node in this process was stopped.
+    #[error("the node was stopped")]
+    Stopped,
+    /// Reading from it failed.
+    #[error("it cannot be read: {cause}")]
+    Failed {
+        /// Why.
+        cause: String,
+    },
+    /// The daemon sent what it should not.
+    #[error("the daemon sent a malformed {what}; client and daemon do not fit together")]
+    Protocol {
+        /// What was malformed.
+        what: &'static str,
+    },
+}
+
+/// Waits that grow: for what nobody tells of.
+#[derive(Clone, Copy, Debug)]
+pub struct BackOff;
+
+impl BackOff {
+    /// The longest wait.
+    pub const LONGEST: Duration = Duration::from_millis(16);
+
+    /// How long to wait after `tries` failures in a row: 1 ms, doubled with each, up to the longest.
+    pub fn after(tries: u32) -> Duration {
+        Duration::from_millis(1 << tries.min(4)).min(Self::LONGEST)
+    }
+}
+
+/// Runs a future on this thread, which sleeps while the future waits.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_limit() {
+        let waits: Vec<u128> = [0, 1, 4, 5, 1000].map(|tries| BackOff::after(tries).as_millis()).into();
+        assert_eq!(waits, [1, 2, 16, 16, 16]);
+    }
+
+    #[test]
+    fn a_blocked_thread_is_woken() {
+        let (tx, rx) = tokio::sync::oneshot::channel();
+        let sender = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(5));
+            tx.send(7)
+        });
+        assert_eq!(block_on(rx), Ok(7));
+        sender.join().unwrap().unwrap();
+    }
+}

@@ -1,0 +1,315 @@
+//! Channels over IPC, to annulus' own daemon or Corosync's.
+//!
+//! Answers are awaited on a semaphore in shared memory, which only a thread can do; so each asynchronous
+//! call borrows a thread of the runtime's blocking pool. Messages are posted and events taken without one.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::{Answer, BackOff, Channel, ChannelError, Dial, End, Incoming, Outgoing};
+use crate::error::Status;
+use crate::ids::ServiceId;
+use crate::ipc::{ConnectError, Connection, FlowLimit, IpcError, Rendezvous};
+
+/// Messages posted between two looks at how many doorbells the daemon has left unread. Beyond 278, the next
+/// one would block; the look says no from about 70 on.
+const LOOK_EVERY: u32 = 64;
+
+/// Events of at least this share of the buffer are handed out with it, others are copied out of it.
+const HAND_OUT_SHARE: usize = 2;
+
+/// A channel over IPC.
+pub struct IpcChannel {
+    connection: Arc<Connection>,
+    /// Calls take turns here and not on the connection's own lock, so that those that are dropped while they
+    /// wait are never sent.
+    turn: Arc<AsyncMutex<()>>,
+    posted: AtomicU32,
+    /// What the last event was read into.
+    buffer: Mutex<Vec<u8>>,
+    /// Made by the first asynchronous reader, in its runtime.
+    readiness: OnceLock<AsyncFd<Descriptor>>,
+}
+
+impl IpcChannel {
+    /// A channel over this connection.
+    pub fn new(connection: Connection) -> Self {
+        Self {
+            connection: Arc::new(connection),
+            turn: Arc::default(),
+            posted: AtomicU32::new(0),
+            buffer: Mutex::default(),
+            readiness: OnceLock::new(),
+        }
+    }
+
+    fn readiness(&self) -> Result<&AsyncFd<Descriptor>, ChannelError> {
+        if let Some(known) = self.readiness.get() {
+            return Ok(known);
+        }
+        // Without a runtime the registration would panic.
+        tokio::runtime::Handle::try_current().map_err(|_| ChannelError::NoRuntime)?;
+        let made = register(Arc::clone(&self.connection))
+            .map_err(|error| ChannelError::System(error.to_string()))?;
+        Ok(self.readiness.get_or_init(|| made))
+    }
+
+    /// Whether the daemon keeps up with the doorbells, looked at now and then.
+    fn keeps_up(&self) -> bool {
+        let posted = self.posted.fetch_add(1, Ordering::Relaxed);
+        if !posted.is_multiple_of(LOOK_EVERY) {
+            return true;
+        }
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let keeps_up = poll(&mut [PollFd::new(&*self.connection, PollFlags::OUT)], Some(&now)) == Ok(1);
+        if !keeps_up {
+            self.posted.store(0, Ordering::Relaxed); // look again next time
+        }
+        keeps_up
+    }
+}
+
+impl Channel for IpcChannel {
+    fn call(&self, request: Outgoing) -> Answer<'_, Bytes> {
+        Box::pin(async move {
+            let turn = Arc::clone(&self.turn).lock_owned().await;
+            let connection = Arc::clone(&self.connection);
+            let runtime = tokio::runtime::Handle::try_current().map_err(|_| ChannelError::NoRuntime)?;
+            let answer = runtime.spawn_blocking(move || {
+                let answer = connection.call(&[&request.head, &request.payload]);
+                // Kept until the answer is here, even if nobody waits for it any more.
+                drop(turn);
+                answer
+            });
+            match answer.await {
+                Ok(answer) => Ok(answer?.into()),
+                Err(_) => Err(ChannelError::Ended(End::Stopped)), // the runtime is going down
+            }
+        })
+    }
+
+    fn call_blocking(&self, request: Outgoing) -> Result<Bytes, ChannelError> {
+        Ok(self.connection.call(&[&request.head, &request.payload])?.into())
+    }
+
+    fn try_post(&self, request: &Outgoing) -> Result<(), ChannelError> {
+        if !self.keeps_up() {
+            return Err(ChannelError::TryAgain);
+        }
+        Ok(self.connection.post(&[&request.head, &request.payload], FlowLimit::Multicast)?)
+    }
+
+    fn post(&self, request: Outgoing) -> Answer<'_, ()> {
+        Box::pin(async move {
+            for tries in 0.. {
+                match self.try_post(&request) {
+                    Err(ChannelError::TryAgain) => {}
+                    done => return done,
+                }
+                tokio::runtime::Handle::try_current().map_err(|_| ChannelError::NoRuntime)?;
+                tokio::time::sleep(BackOff::after(tries)).await;
+            }
+            Err(ChannelError::TryAgain)
+        })
+    }
+
+    fn post_blocking(&self, request: Outgoing) -> Result<(), ChannelError> {
+        for tries in 0.. {
+            match self.try_post(&request) {
+                Err(ChannelError::TryAgain) => std::thread::sleep(BackOff::after(tries)),
+                done => return done,
+            }
+        }
+        Err(ChannelError::TryAgain)
+    }
+
+    fn poll_event(&self, cx: &mut Context<'_>) -> Poll<Result<Incoming, ChannelError>> {
+        let readiness = self.readiness()?;
+        loop {
+            // Looked at first: readiness is told on arrival only, and much may have arrived at once.
+            if let Some(event) = self.try_event()? {
+                return Poll::Ready(Ok(event));
+            }
+            let mut guard = ready!(readiness.poll_read_ready(cx))
+                .map_err(|error| ChannelError::Ended(End::Failed { cause: error.to_string() }))?;
+            if let Some(event) = self.try_event()? {
+                return Poll::Ready(Ok(event));
+            }
+            guard.clear_ready();
+        }
+    }
+
+    fn try_event(&self) -> Result<Option<Incoming>, ChannelError> {
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.connection.try_event(&mut buffer)? {
+            return Ok(None);
+        }
+        let payload = if buffer.len() >= buffer.capacity() / HAND_OUT_SHARE {
+            std::mem::take(&mut *buffer).into()
+        } else {
+            Bytes::copy_from_slice(&buffer)
+        };
+        Ok(Some(Incoming { head: Bytes::new(), payload }))
+    }
+
+    fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        Ok(self.connection.as_fd())
+    }
+}
+
+/// Has the runtime tell when there is something to read.
+#[allow(
+    deprecated,
+    reason = "newer tokio asks for an unsafe form because of types that do not own their descriptor; Descriptor owns it"
+)]
+fn register(connection: Arc<Connection>) -> io::Result<AsyncFd<Descriptor>> {
+    AsyncFd::with_interest(Descriptor(connection), Interest::READABLE)
+}
+
+/// The connection's descriptor, kept open for as long as the runtime watches it.
+struct Descriptor(Arc<Connection>);
+
+impl AsRawFd for Descriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+/// Opens channels to the daemon on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IpcDial {
+    instance: Option<String>,
+    rendezvous: Rendezvous,
+}
+
+impl Default for IpcDial {
+    fn default() -> Self {
+        Self { instance: None, rendezvous: Rendezvous::of_this_host() }
+    }
+}
+
+impl IpcDial {
+    /// To the instance of this name instead of the one without; its sockets are `annulus-NAME-cpg` and so on.
+    pub fn instance(name: impl Into<String>) -> Self {
+        Self { instance: Some(name.into()), ..Self::default() }
+    }
+
+    /// Found in this way, instead of the one that the host is set up for.
+    pub fn at(self, rendezvous: Rendezvous) -> Self {
+        Self { rendezvous, ..self }
+    }
+
+    fn socket(&self, service: ServiceId) -> Result<String, ChannelError> {
+        let short = match service {
+            ServiceId::CMAP => "cmap",
+            ServiceId::CFG => "cfg",
+            ServiceId::CPG => "cpg",
+            ServiceId::QUORUM => "quorum",
+            ServiceId::VOTEQUORUM => "votequorum",
+            ServiceId(id) => {
+                return Err(ChannelError::Refused {
+                    socket: format!("service {id}"),
+                    status: Status::NotExist,
+                    hint: "It has no socket",
+                });
+            }
+        };
+        Ok(match &self.instance {
+            None => short.to_owned(),
+            Some(instance) => format!("annulus-{instance}-{short}"),
+        })
+    }
+
+    fn open(&self, service: ServiceId) -> Result<IpcChannel, ChannelError> {
+        let socket = self.socket(service)?;
+        match Connection::connect_at(&self.rendezvous, &socket) {
+            Ok(connection) => Ok(IpcChannel::new(connection)),
+            Err(error) => Err(self.refusal(error)),
+        }
+    }
+
+    fn refusal(&self, error: ConnectError) -> ChannelError {
+        let status = error.status();
+        match error {
+            ConnectError::Unreachable { address, source } => ChannelError::NoDaemon {
+                daemon: match &self.instance {
+                    None => "annulusd (or corosync)".to_owned(),
+                    Some(instance) => format!("annulusd instance {instance:?}"),
+                },
+                socket: address,
+                cause: source.to_string(),
+            },
+            ConnectError::Refused { address, reason } => {
+                let hint = match status {
+                    Status::Access => {
+                        "This user or group may not use the daemon; allow it with uidgid.uid.<uid>=1 or \
+                         uidgid.gid.<gid>=1"
+                    }
+                    Status::TryAgain => "The daemon is not ready yet: it has not joined a ring. Try again",
+                    Status::NotSupported => "The daemon does not offer this service",
+                    _ => "The daemon's log says why",
+                };
+                ChannelError::Refused { socket: format!("{address} ({reason})"), status, hint }
+            }
+            other => ChannelError::System(other.to_string()),
+        }
+    }
+}
+
+impl Dial for IpcDial {
+    fn dial(&self, service: ServiceId) -> Answer<'_, Arc<dyn Channel>> {
+        let dial = self.clone();
+        Box::pin(async move {
+            let runtime = tokio::runtime::Handle::try_current().map_err(|_| ChannelError::NoRuntime)?;
+            match runtime.spawn_blocking(move || dial.open(service)).await {
+                Ok(opened) => opened.map(|channel| -> Arc<dyn Channel> { Arc::new(channel) }),
+                Err(_) => Err(ChannelError::Ended(End::Stopped)), // the runtime is going down
+            }
+        })
+    }
+
+    fn dial_blocking(&self, service: ServiceId) -> Result<Arc<dyn Channel>, ChannelError> {
+        Ok(Arc::new(self.open(service)?))
+    }
+}
+
+impl From<IpcError> for ChannelError {
+    fn from(error: IpcError) -> Self {
+        match error {
+            IpcError::TryAgain => Self::TryAgain,
+            IpcError::TooLong { bytes, limit } => Self::TooLong { got: bytes, limit },
+            IpcError::Disconnected => Self::Ended(End::Lost),
+            other => Self::Ended(End::Failed { cause: other.to_string() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_daemon_the_error_says_what_to_do() {
+        let dial = IpcDial::instance("no-such");
+        let error = dial.dial_blocking(ServiceId::CPG).err().unwrap().to_string();
+        assert!(error.contains("annulusd instance \"no-such\" is not running"), "{error}");
+        assert!(error.contains("annulus-no-such-cpg"), "{error}");
+    }
+
+    #[test]
+    fn services_without_a_socket_are_refused() {
+        assert!(matches!(
+            IpcDial::default().dial_blocking(ServiceId(4)).err().unwrap(),
+            ChannelError::Refused { status: Status::NotExist, .. }
+        ));
+    }
+}

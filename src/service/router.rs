@@ -1,0 +1,501 @@
+//! The router: brings exec messages and clients' requests to their desk, counts them, and leads all
+//! desks through the synchronisation after each new ring.
+//!
+//! Nothing is sent in a synchronisation but what belongs to it. Corosync lets a closing client's leave
+//! message into it, where the message can overtake the join it revokes, or stay in the queue until the
+//! next ring; here it waits for the end, so neither can happen.
+//!
+//! Source: corosync `exec/main.c` (`deliver_fn`, `corosync_sync_completed`), `exec/ipc_glue.c`
+//! (`cs_ipcs_msg_process`), `exec/sync.c`.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::sync::{Barrier, Outcome, Phase};
+use super::wire::{self, HEADER_LEN, MAX_MESSAGE, SyncMessage};
+use super::{Delivery, Effects, Full, Progress, Request, Service, SyncView};
+use crate::error::Status;
+use crate::ids::{ConnId, Endian, Guarantee, NodeId, RingId, ServiceId};
+use crate::view::{View, ViewKind};
+
+/// By how much the longest exec message that a request can cause exceeds the request itself; the
+/// room that must be free in the send queue for a request that needs flow control.
+pub const EXEC_OVERHEAD: usize = 256;
+
+/// What lies under the router: the ring and the edge.
+pub trait Ground: Effects {
+    /// Multicasts a message of the synchronisation (Totem group `sync`).
+    ///
+    /// # Errors
+    /// [`Full`]: nothing was queued.
+    fn multicast_sync(&mut self, message: &[u8]) -> Result<(), Full>;
+
+    /// Asks for one [`Router::token_sent`] after the next token that this node passes on.
+    fn want_token(&mut self);
+
+    /// The synchronisation of this ring is complete.
+    fn synced(&mut self, ring: RingId);
+
+    /// The old ring's synchronisation was completed by one of its last messages, between the transitional
+    /// and the regular view of the next ring: what else of the old ring arrives is ordinary traffic, but
+    /// this node's own messages still wait for the next synchronisation.
+    fn synced_in_transit(&mut self);
+
+    /// Whether the send queue would take an exec message of this length now.
+    fn fits(&self, bytes: usize) -> bool;
+}
+
+/// The desks, in the order in which [`Router::new`] saw them; ascending by service id.
+pub type Desks<'d, 'a> = &'d mut [&'a mut dyn Service];
+
+/// How often one exec function was sent and received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Received from the ring, own messages included.
+    pub rx: u64,
+    /// Handed to the ring.
+    pub tx: u64,
+}
+
+/// What the router counts.
+///
+/// Source: corosync cmap `runtime.services.*`, `stats.ipcs.*`.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Per service that this node has: traffic by function number.
+    pub services: Vec<(ServiceId, Vec<Traffic>)>,
+    /// Exec messages shorter than their header; dropped.
+    pub short: u64,
+    /// Exec messages for services that this node does not have; dropped, as Corosync does.
+    pub unknown_service: u64,
+    /// Exec messages for functions that the service does not have; dropped.
+    pub unknown_function: u64,
+    /// Messages of the synchronisation that could not be read; dropped.
+    pub bad_sync: u64,
+    /// Messages of the synchronisation about another ring, or out of turn; ignored.
+    pub foreign_sync: u64,
+    /// Requests with an impossible id or size; answered `CS_ERR_INVALID_PARAM`.
+    pub invalid_requests: u64,
+    /// Requests that came while a synchronisation ran or the send queue was full; answered
+    /// `CS_ERR_TRY_AGAIN`, or, for a multicast, dropped: zero if the edge heeds [`super::Flow`].
+    pub overload: u64,
+    /// Synchronisations begun.
+    pub syncs_begun: u64,
+    /// Synchronisations that the next ring cut short.
+    pub syncs_aborted: u64,
+    /// Synchronisations completed.
+    pub syncs_completed: u64,
+}
+
+/// What the router remembers of a desk.
+#[derive(Clone, Copy, Debug)]
+struct Counter {
+    functions: u16,
+    requests: u16,
+    /// It could not multicast something and waits for [`Service::retry`].
+    refused: bool,
+}
+
+/// Joins desks and ring. See the module.
+#[derive(Debug)]
+pub struct Router {
+    desks: Vec<Counter>,
+    /// Place of each service's desk.
+    places: [Option<u8>; ServiceId::LIMIT as usize],
+    connections: HashMap<ConnId, u8>,
+    barrier: Barrier,
+    /// Of the last transitional view.
+    transitional: Vec<NodeId>,
+    /// Between a transitional view and its regular one: what arrives still belongs to the old ring.
+    moving: bool,
+    /// From a transitional view to the end of the synchronisation.
+    syncing: bool,
+    /// Whether any synchronisation has ever completed.
+    ready: bool,
+    stats: Stats,
+}
+
+impl Router {
+    /// A router for these desks.
+    ///
+    /// # Panics
+    /// If they are not ascending by service id, or an id is [`ServiceId::LIMIT`] or more.
+    pub fn new(desks: Desks<'_, '_>) -> Self {
+        assert!(desks.is_sorted_by(|a, b| a.id() < b.id()), "desks ascend by service id");
+        let mut places = [None; ServiceId::LIMIT as usize];
+        let mut stats = Stats::default();
+        let mut counters = Vec::new();
+        for (place, desk) in desks.iter().enumerate() {
+            places[usize::from(desk.id().0)] = Some(place as u8);
+            stats.services.push((desk.id(), vec![Traffic::default(); usize::from(desk.functions())]));
+            counters.push(Counter { functions: desk.functions(), requests: desk.requests(), refused: false });
+        }
+        Self {
+            desks: counters,
+            places,
+            connections: HashMap::new(),
+            barrier: Barrier::new(),
+            transitional: Vec::new(),
+            moving: false,
+            syncing: true,
+            ready: false,
+            stats,
+        }
+    }
+
+    /// Whether a synchronisation runs, or none has been completed yet.
+    pub const fn syncing(&self) -> bool {
+        self.syncing
+    }
+
+    /// Whether a synchronisation has ever completed: from then on clients may connect.
+    pub const fn ready(&self) -> bool {
+        self.ready
+    }
+
+    /// The ring of the last regular view.
+    pub const fn ring(&self) -> Option<RingId> {
+        self.barrier.ring()
+    }
+
+    /// What was counted.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Whether this node has the service.
+    pub fn has(&self, service: ServiceId) -> bool {
+        self.place(service.0).is_some()
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> impl Iterator<Item = ConnId> {
+        self.connections.keys().copied()
+    }
+
+    /// An exec message (Totem group `a`) arrived.
+    pub fn deliver(
+        &mut self,
+        desks: Desks<'_, '_>,
+        from: NodeId,
+        message: Bytes,
+        order: Endian,
+        ground: &mut dyn Ground,
+    ) {
+        let Some((service, function)) = wire::exec_header(&message, order) else {
+            self.stats.short += 1;
+            return;
+        };
+        let Some(place) = self.place(service) else {
+            self.stats.unknown_service += 1;
+            return;
+        };
+        if function >= self.desks[place].functions {
+            self.stats.unknown_function += 1;
+            tracing::debug!(%from, service, function, "unknown exec function, message dropped");
+            return;
+        }
+        self.stats.services[place].1[usize::from(function)].rx += 1;
+        let delivery = Delivery { from, function, message, order };
+        self.at(place, desks, ground, |desk, effects| desk.deliver(delivery, effects));
+    }
+
+    /// A message of the synchronisation (Totem group `sync`) arrived.
+    pub fn deliver_sync(
+        &mut self,
+        desks: Desks<'_, '_>,
+        from: NodeId,
+        message: &Bytes,
+        order: Endian,
+        ground: &mut dyn Ground,
+    ) {
+        let outcome = match SyncMessage::decode(message, order) {
+            Ok(SyncMessage::Services { ring, services }) => self.barrier.list(from, ring, &services),
+            Ok(SyncMessage::Barrier { ring }) => self.barrier.barrier(from, ring),
+            Err(error) => {
+                self.stats.bad_sync += 1;
+                tracing::warn!(%from, %error, "unreadable synchronisation message dropped");
+                return;
+            }
+        };
+        match outcome {
+            Outcome::Foreign => self.stats.foreign_sync += 1,
+            Outcome::Noted => {}
+            Outcome::Begin => ground.want_token(),
+            Outcome::Nothing => self.complete(desks, ground),
+            Outcome::Passed(service) => {
+                if let Some(place) = self.place(service.0) {
+                    self.at(place, desks, ground, |desk, effects| {
+                        if let Some(part) = desk.sync() {
+                            part.activate(effects);
+                        }
+                    });
+                }
+                match self.barrier.phase() {
+                    Phase::Idle => self.complete(desks, ground),
+                    Phase::Lists { .. } | Phase::Speak { .. } | Phase::Listen { .. } => ground.want_token(),
+                }
+            }
+        }
+    }
+
+    /// The ring reported a configuration change.
+    pub fn view(&mut self, desks: Desks<'_, '_>, view: &View, ground: &mut dyn Ground) {
+        self.syncing = true;
+        for place in 0..desks.len() {
+            self.at(place, desks, ground, |desk, effects| desk.view(view, effects));
+        }
+        match view.kind {
+            ViewKind::Transitional => {
+                self.moving = true;
+                self.transitional.clone_from(&view.members);
+            }
+            ViewKind::Regular => {
+                self.moving = false;
+                self.abort(desks);
+                self.begin(desks, view, ground);
+            }
+        }
+    }
+
+    /// The token that was wanted has been passed on.
+    pub fn token_sent(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
+        if self.moving {
+            return;
+        }
+        match self.barrier.phase() {
+            Phase::Lists { sent: false } => self.send_list(desks, ground),
+            Phase::Speak { said, .. } => self.speak(desks, said, ground),
+            Phase::Idle | Phase::Lists { sent: true } | Phase::Listen { .. } => {}
+        }
+        if !self.syncing {
+            self.retry(desks, ground);
+        }
+    }
+
+    /// A client connected to a service.
+    ///
+    /// # Errors
+    /// [`Status::NotSupported`]: this node does not have the service; the connection is to be refused.
+    pub fn connected(
+        &mut self,
+        desks: Desks<'_, '_>,
+        service: ServiceId,
+        conn: ConnId,
+        ground: &mut dyn Ground,
+    ) -> Result<(), Status> {
+        let place = self.place(service.0).ok_or(Status::NotSupported)?;
+        let before = self.connections.insert(conn, place as u8);
+        assert!(before.is_none(), "a connection id is never used twice");
+        self.at(place, desks, ground, |desk, effects| desk.connected(conn, effects));
+        Ok(())
+    }
+
+    /// A client sent a request. Exactly one answer follows, unless the request has none.
+    ///
+    /// Hand over a request that needs flow control only while no synchronisation runs and the send queue
+    /// has room (see [`super::Flow`]): a multicast that comes in spite of that has no answer that could
+    /// tell its sender, and is lost (and counted).
+    pub fn request(
+        &mut self,
+        desks: Desks<'_, '_>,
+        conn: ConnId,
+        request: Request<'_>,
+        ground: &mut dyn Ground,
+    ) {
+        let Some(place) = self.connections.get(&conn).map(|place| usize::from(*place)) else {
+            return; // It was thrown out while the request was on its way.
+        };
+        let length = request.bytes.len() + request.tail.len();
+        let header = wire::request_header(request.bytes);
+        let function = header.and_then(|(id, size)| {
+            let function = u16::try_from(id).ok().filter(|id| *id < self.desks[place].requests)?;
+            (usize::try_from(size) == Ok(length) && length <= MAX_MESSAGE).then_some(function)
+        });
+        let Some(function) = function else {
+            self.stats.invalid_requests += 1;
+            tracing::debug!(?conn, ?header, length, "request with an impossible id or size");
+            ground.reply(conn, &wire::plain_reply(0, Status::InvalidParam));
+            return;
+        };
+        let desk = &*desks[place];
+        if desk.needs_flow_control(function) && (self.syncing || !ground.fits(length + EXEC_OVERHEAD)) {
+            self.stats.overload += 1;
+            if desk.answers(function) {
+                ground.reply(conn, &wire::plain_reply(0, Status::TryAgain));
+            } else {
+                tracing::warn!(?conn, "message dropped: it was sent while the ring could not take it");
+            }
+            return;
+        }
+        self.at(place, desks, ground, |desk, effects| desk.request(conn, function, request, effects));
+    }
+
+    /// A client is gone. A second call does nothing.
+    pub fn disconnected(&mut self, desks: Desks<'_, '_>, conn: ConnId, ground: &mut dyn Ground) {
+        if let Some(place) = self.connections.remove(&conn) {
+            self.at(usize::from(place), desks, ground, |desk, effects| desk.disconnected(conn, effects));
+        }
+    }
+
+    fn place(&self, service: u16) -> Option<usize> {
+        self.places.get(usize::from(service)).copied().flatten().map(usize::from)
+    }
+
+    /// Lets one desk act. What it multicasts is counted, and refused during a synchronisation; in which
+    /// case it will be asked again at the end.
+    fn at(
+        &mut self,
+        place: usize,
+        desks: Desks<'_, '_>,
+        ground: &mut dyn Ground,
+        act: impl FnOnce(&mut dyn Service, &mut dyn Effects),
+    ) {
+        let refused_before = self.desks[place].refused;
+        let mut counted = Counted {
+            ground,
+            traffic: &mut self.stats.services[place].1,
+            open: !self.syncing,
+            refused: &mut self.desks[place].refused,
+        };
+        act(desks[place], &mut counted);
+        if self.desks[place].refused && !refused_before && !self.syncing {
+            ground.want_token();
+        }
+    }
+
+    fn begin(&mut self, desks: Desks<'_, '_>, view: &View, ground: &mut dyn Ground) {
+        self.stats.syncs_begun += 1;
+        let local: Vec<ServiceId> =
+            desks.iter_mut().filter_map(|desk| desk.sync().is_some().then(|| desk.id())).collect();
+        self.barrier.start(view.ring, &view.members, &local);
+        self.send_list(desks, ground);
+        let mut transitional = std::mem::take(&mut self.transitional);
+        transitional.retain(|node| view.members.contains(node));
+        let view = SyncView { ring: view.ring, members: view.members.clone(), transitional };
+        for part in desks.iter_mut().filter_map(|desk| desk.sync()) {
+            part.begin(&view);
+        }
+    }
+
+    fn abort(&mut self, desks: Desks<'_, '_>) {
+        if self.barrier.phase() == Phase::Idle {
+            return;
+        }
+        self.stats.syncs_aborted += 1;
+        let current = self.barrier.current().and_then(|service| self.place(service.0));
+        if let Some(part) = current.and_then(|place| desks[place].sync()) {
+            part.abort();
+        }
+    }
+
+    fn send_list(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
+        let Some(ring) = self.barrier.ring() else { return };
+        let services = desks.iter_mut().filter_map(|desk| desk.sync().is_some().then(|| desk.id())).collect();
+        match ground.multicast_sync(&SyncMessage::Services { ring, services }.encode()) {
+            Ok(()) => self.barrier.list_sent(),
+            Err(Full) => ground.want_token(),
+        }
+    }
+
+    /// This node's turn in the current service: what its desk has to say, then the barrier.
+    fn speak(&mut self, desks: Desks<'_, '_>, said: bool, ground: &mut dyn Ground) {
+        let Some(ring) = self.barrier.ring() else { return };
+        let place = self.barrier.current().and_then(|service| self.place(service.0));
+        if let (false, Some(place)) = (said, place) {
+            let mut counted = Counted {
+                ground,
+                traffic: &mut self.stats.services[place].1,
+                open: true,
+                refused: &mut false,
+            };
+            let progress = desks[place].sync().map_or(Progress::Done, |part| part.process(&mut counted));
+            if progress == Progress::Again {
+                ground.want_token();
+                return;
+            }
+        }
+        self.barrier.said();
+        match ground.multicast_sync(&SyncMessage::Barrier { ring }.encode()) {
+            Ok(()) => self.barrier.barrier_sent(),
+            Err(Full) => ground.want_token(),
+        }
+    }
+
+    fn complete(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
+        self.stats.syncs_completed += 1;
+        if self.moving {
+            ground.synced_in_transit();
+            return;
+        }
+        let Some(ring) = self.barrier.ring() else { return };
+        self.syncing = false;
+        self.ready = true;
+        ground.synced(ring);
+        self.retry(desks, ground);
+    }
+
+    /// Lets the desks that were refused a multicast try again.
+    fn retry(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
+        for place in 0..self.desks.len() {
+            if std::mem::take(&mut self.desks[place].refused) {
+                self.at(place, desks, ground, |desk, effects| desk.retry(effects));
+            }
+        }
+    }
+}
+
+/// A desk's view of the ground.
+struct Counted<'a> {
+    ground: &'a mut dyn Ground,
+    traffic: &'a mut [Traffic],
+    open: bool,
+    refused: &'a mut bool,
+}
+
+impl Effects for Counted<'_> {
+    fn me(&self) -> NodeId {
+        self.ground.me()
+    }
+
+    fn multicast(&mut self, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
+        if !self.open {
+            *self.refused = true;
+            return Err(Full);
+        }
+        let sent = self.ground.multicast(guarantee, pieces);
+        match sent {
+            Ok(()) => {
+                let header = pieces.first().filter(|piece| piece.len() >= HEADER_LEN);
+                let function = header.and_then(|piece| wire::exec_header(piece, Endian::Little));
+                debug_assert!(function.is_some(), "the first piece holds the whole header");
+                if let Some(traffic) = function.and_then(|(_, f)| self.traffic.get_mut(usize::from(f))) {
+                    traffic.tx += 1;
+                }
+            }
+            Err(Full) => *self.refused = true,
+        }
+        sent
+    }
+
+    fn reply(&mut self, conn: ConnId, reply: &[u8]) {
+        self.ground.reply(conn, reply);
+    }
+
+    fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+        self.ground.event(conn, head, payload);
+    }
+
+    fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {
+        self.ground.buffer_open(conn, path, size)
+    }
+
+    fn buffer_read(&mut self, conn: ConnId, token: u64) -> Result<Bytes, Status> {
+        self.ground.buffer_read(conn, token)
+    }
+
+    fn buffer_close(&mut self, conn: ConnId, token: u64) {
+        self.ground.buffer_close(conn, token);
+    }
+}

@@ -1,0 +1,84 @@
+//! What the router and the desks stand on: the ring below them and the edge around them.
+
+use bytes::Bytes;
+
+use super::Edge;
+use crate::error::Status;
+use crate::ids::{ConnId, Guarantee, NodeId, RingId};
+use crate::service::router::Ground;
+use crate::service::{Effects, Full};
+use crate::totem::{Group, Refused, Totem};
+
+/// Ring and edge as one, while one thing is handled.
+pub(super) struct Below<'a> {
+    pub(super) me: NodeId,
+    pub(super) totem: &'a mut Totem,
+    pub(super) edge: &'a mut dyn Edge,
+}
+
+impl Below<'_> {
+    fn submit(&mut self, group: Group, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
+        self.totem.submit(group, guarantee, pieces).map_err(|refused| match refused {
+            Refused::Full => Full,
+            // Desks check lengths themselves, so this is a mistake of ours: say so, and keep the ring.
+            Refused::Length => {
+                let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+                tracing::error!(?group, length, "a service made a message of impossible length");
+                Full
+            }
+        })
+    }
+}
+
+impl Effects for Below<'_> {
+    fn me(&self) -> NodeId {
+        self.me
+    }
+
+    fn multicast(&mut self, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
+        self.submit(Group::App, guarantee, pieces)
+    }
+
+    fn reply(&mut self, conn: ConnId, reply: &[u8]) {
+        self.edge.reply(conn, reply);
+    }
+
+    fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+        self.edge.event(conn, head, payload);
+    }
+
+    fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {
+        self.edge.buffer_open(conn, path, size)
+    }
+
+    fn buffer_read(&mut self, conn: ConnId, token: u64) -> Result<Bytes, Status> {
+        self.edge.buffer_read(conn, token)
+    }
+
+    fn buffer_close(&mut self, conn: ConnId, token: u64) {
+        self.edge.buffer_close(conn, token);
+    }
+}
+
+impl Ground for Below<'_> {
+    fn multicast_sync(&mut self, message: &[u8]) -> Result<(), Full> {
+        self.submit(Group::Sync, Guarantee::Agreed, &[message])
+    }
+
+    fn want_token(&mut self) {
+        self.totem.want_token();
+    }
+
+    fn synced(&mut self, ring: RingId) {
+        self.totem.synced();
+        self.edge.synced(ring);
+    }
+
+    fn synced_in_transit(&mut self) {
+        self.totem.synced_in_transit();
+    }
+
+    fn fits(&self, bytes: usize) -> bool {
+        self.totem.fits(bytes)
+    }
+}

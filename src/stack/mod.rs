@@ -1,0 +1,259 @@
+//! Ring, router and desks, joined into one node that has no IO of its own.
+//!
+//! The driver (or a simulator) gives a [`Stack`] what happened, one thing at a time, and implements
+//! [`Edge`], on which the stack acts while it handles that.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | [`Stack`] and [`Edge`] |
+//! | `ground.rs` | what the router and the desks stand on: ring and edge as one |
+
+mod ground;
+
+use bytes::Bytes;
+
+use self::ground::Below;
+use crate::admin;
+use crate::config::timeouts::Timeouts;
+use crate::cpg;
+use crate::error::Status;
+use crate::ids::{ConnId, Destination, NodeId, RingId, ServiceId};
+use crate::service::router::{EXEC_OVERHEAD, Router};
+use crate::service::wire::MAX_MESSAGE;
+use crate::service::{Flow, Request, Service};
+use crate::time::Instant;
+use crate::totem::pg::level::Level;
+use crate::totem::{Group, Input, Output, Params, Totem};
+use crate::view::View;
+
+/// What the stack acts on. Carried out in the order of the calls.
+///
+/// Frames may be collected until [`Edge::flush`]. The stack calls it before anything is handed up that
+/// follows those frames, so that a client does not see a message before it is on the network as well.
+pub trait Edge {
+    /// Sends a datagram. One that cannot be sent is counted and lost, as on any network.
+    fn send(&mut self, to: Destination, frame: Bytes);
+
+    /// Really sends what was collected.
+    fn flush(&mut self);
+
+    /// Reserves ring sequence numbers up to this one on stable storage, without waiting; afterwards the
+    /// stack is given [`Input::Stored`].
+    fn store(&mut self, up_to: u64);
+
+    /// Answers the request of `conn`.
+    fn reply(&mut self, conn: ConnId, bytes: &[u8]);
+
+    /// Sends an event to a client; see [`crate::service::Effects::event`].
+    fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes);
+
+    /// Takes over a zero-copy buffer; see [`crate::service::Effects::buffer_open`].
+    ///
+    /// # Errors
+    /// What to answer.
+    fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status>;
+
+    /// Reads a zero-copy buffer; see [`crate::service::Effects::buffer_read`].
+    ///
+    /// # Errors
+    /// What to answer.
+    fn buffer_read(&mut self, conn: ConnId, token: u64) -> Result<Bytes, Status>;
+
+    /// Gives a zero-copy buffer back.
+    fn buffer_close(&mut self, conn: ConnId, token: u64);
+
+    /// The ring changed. Comes before what the services make of it.
+    fn view(&mut self, view: &View);
+
+    /// The services of this ring are synchronised: requests are served again.
+    fn synced(&mut self, ring: RingId);
+}
+
+/// One node without IO.
+#[derive(Debug)]
+pub struct Stack {
+    me: NodeId,
+    totem: Totem,
+    router: Router,
+    admin: admin::Desk,
+    cpg: cpg::Desk,
+    deadline: Option<Instant>,
+}
+
+/// Calls a method of the router with the desks as its first argument and the ground as its last.
+macro_rules! route {
+    ($stack:ident, $edge:ident, $method:ident $(, $argument:expr)*) => {
+        $stack.router.$method(
+            &mut [&mut $stack.admin, &mut $stack.cpg],
+            $($argument,)*
+            &mut Below { me: $stack.me, totem: &mut $stack.totem, edge: $edge },
+        )
+    };
+}
+
+impl Stack {
+    /// A node that knows nobody yet. Give it [`Input::Timeout`] to make it look for others.
+    pub fn new(params: Params, facts: admin::Facts, now: Instant) -> Self {
+        let me = params.me;
+        let mut admin = admin::Desk::new(me, facts);
+        let mut cpg = cpg::Desk::new(me);
+        let router = Router::new(&mut [&mut admin, &mut cpg]);
+        Self { me, totem: Totem::new(params, now), router, admin, cpg, deadline: Some(now) }
+    }
+
+    /// Something happened on the network, or time passed. `now` never goes back.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>, edge: &mut dyn Edge) {
+        self.totem.handle_input(now, input);
+        self.drain(edge);
+    }
+
+    /// A client connected to a service.
+    ///
+    /// # Errors
+    /// [`Status::TryAgain`] before the first synchronisation, [`Status::NotSupported`] for a service that
+    /// this node does not have: the connection is to be refused, and forgotten.
+    pub fn connected(&mut self, service: ServiceId, conn: ConnId, edge: &mut dyn Edge) -> Result<(), Status> {
+        if !self.accepts_clients() {
+            return Err(Status::TryAgain);
+        }
+        let connected = route!(self, edge, connected, service, conn);
+        self.drain(edge);
+        connected
+    }
+
+    /// A client sent a request. One answer follows through [`Edge::reply`], here and now; none for a CPG
+    /// multicast.
+    ///
+    /// A multicast that comes while its service's flow is held, or while [`Stack::fits_request`] says no,
+    /// is lost: nothing could tell its sender. Such requests stay with the edge until then.
+    pub fn request(&mut self, conn: ConnId, request: Request<'_>, edge: &mut dyn Edge) {
+        route!(self, edge, request, conn, request);
+        self.drain(edge);
+    }
+
+    /// A client is gone. A second call does nothing.
+    pub fn disconnected(&mut self, conn: ConnId, edge: &mut dyn Edge) {
+        route!(self, edge, disconnected, conn);
+        self.drain(edge);
+    }
+
+    /// When to give the next [`Input::Timeout`], if nothing happens before. It may be in the past: then as
+    /// soon as other inputs had their turn.
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether clients may connect: a first synchronisation has completed. Never false again after that.
+    pub const fn accepts_clients(&self) -> bool {
+        self.router.ready()
+    }
+
+    /// Whether a service's clients may send requests; see [`Flow`].
+    pub fn flow(&self, service: ServiceId) -> Flow {
+        // Votequorum has to be asked while a synchronisation waits for it.
+        let syncing = self.router.syncing() && service != ServiceId::VOTEQUORUM;
+        if syncing || self.totem.level() == Level::Critical { Flow::Held } else { Flow::Open }
+    }
+
+    /// Whether a request of any size would be taken now. While it would not be, the edge reads no requests
+    /// that need flow control, so that none is lost.
+    pub fn fits_request(&self) -> bool {
+        !self.router.syncing() && self.totem.fits(MAX_MESSAGE + EXEC_OVERHEAD)
+    }
+
+    /// Disconnects all clients, as if each had gone. The first step of a clean stop: their groups are told
+    /// in the ring's own order. Go on with inputs until [`Stack::settled`] (or patience ends), then
+    /// [`Stack::leave`].
+    pub fn disconnect_all(&mut self, edge: &mut dyn Edge) {
+        let mut all: Vec<ConnId> = self.router.connections().collect();
+        all.sort_unstable();
+        for conn in all {
+            route!(self, edge, disconnected, conn);
+        }
+        self.drain(edge);
+    }
+
+    /// Whether the end of every client that is gone has been told to the ring.
+    pub fn settled(&self) -> bool {
+        self.cpg.settled() && self.admin.settled()
+    }
+
+    /// Leaves the ring. Nothing is to be given to the stack after that.
+    pub fn leave(&mut self, edge: &mut dyn Edge) {
+        self.totem.leave();
+        self.drain(edge);
+    }
+
+    /// Only these nodes may be on a ring: [`Totem::admit_only`].
+    pub fn admit_only(&mut self, nodes: &[NodeId]) {
+        self.totem.admit_only(nodes);
+    }
+
+    /// Changes the ring's timers and limits.
+    pub fn reconfigure(&mut self, timeouts: Timeouts, edge: &mut dyn Edge) {
+        self.totem.reconfigure(timeouts);
+        self.drain(edge);
+    }
+
+    /// Changes what is answered about the cluster's nodes.
+    pub fn set_facts(&mut self, facts: admin::Facts) {
+        self.admin.set_facts(facts);
+    }
+
+    /// The ring, for its counters and state.
+    pub const fn totem(&self) -> &Totem {
+        &self.totem
+    }
+
+    /// The router, for its counters.
+    pub const fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// The group desk, for its table and counters.
+    pub const fn cpg(&self) -> &cpg::Desk {
+        &self.cpg
+    }
+
+    /// Carries out what the ring has decided, until it has nothing more.
+    fn drain(&mut self, edge: &mut dyn Edge) {
+        let mut unsent = false;
+        loop {
+            match self.totem.poll_output() {
+                Output::Send(to, frame) => {
+                    edge.send(to, frame);
+                    unsent = true;
+                }
+                Output::Store(up_to) => edge.store(up_to),
+                Output::Deliver(message) => {
+                    if std::mem::take(&mut unsent) {
+                        edge.flush();
+                    }
+                    match message.group {
+                        Group::App => {
+                            route!(self, edge, deliver, message.from, message.body, message.order);
+                        }
+                        Group::Sync => {
+                            route!(self, edge, deliver_sync, message.from, &message.body, message.order);
+                        }
+                    }
+                }
+                Output::View(view) => {
+                    if std::mem::take(&mut unsent) {
+                        edge.flush();
+                    }
+                    edge.view(&view);
+                    route!(self, edge, view, &view);
+                }
+                Output::TokenSent => route!(self, edge, token_sent),
+                Output::Wait(deadline) => {
+                    self.deadline = deadline;
+                    if unsent {
+                        edge.flush();
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
