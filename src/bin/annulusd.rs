@@ -1,0 +1,7 @@
+//! The daemon. All of it is in the library: [`annulus::daemon`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    annulus::daemon::main()
+}

@@ -1,0 +1,109 @@
+//! How the daemon ends: its exit statuses, and the error that carries one.
+
+use std::fmt;
+
+/// Exit status of the daemon. The numbers are Corosync's, so that units and scripts keep working.
+///
+/// Source: corosync `exec/util.h`, `enum e_corosync_done`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// A normal end; `--check` found nothing wrong.
+    Done = 0,
+    /// A bad option on the command line, or a socket that cannot be bound.
+    Options = 1,
+    /// The daemon could not be put into the background.
+    Fork = 4,
+    /// The section `logging` is wrong.
+    LoggingConfig = 7,
+    /// The configuration is wrong.
+    Config = 8,
+    /// A log file cannot be opened.
+    LogSetup = 9,
+    /// The ring cannot be started: no such address, no runtime.
+    Totem = 15,
+    /// The state directory is missing.
+    StateDir = 16,
+    /// The lock file cannot be made.
+    Lock = 17,
+    /// Another instance runs.
+    AlreadyRunning = 18,
+    /// Standard input and output cannot be redirected.
+    Stdio = 19,
+    /// The services or their sockets for clients cannot be started.
+    Services = 20,
+    /// The stored ring id cannot be written.
+    RingId = 21,
+}
+
+impl Exit {
+    /// The number.
+    pub const fn status(self) -> u8 {
+        self as u8
+    }
+
+    /// The start-up step that this status names.
+    pub(super) const fn from_status(status: u8) -> Option<Self> {
+        Some(match status {
+            0 => Self::Done,
+            1 => Self::Options,
+            4 => Self::Fork,
+            7 => Self::LoggingConfig,
+            8 => Self::Config,
+            9 => Self::LogSetup,
+            15 => Self::Totem,
+            16 => Self::StateDir,
+            17 => Self::Lock,
+            18 => Self::AlreadyRunning,
+            19 => Self::Stdio,
+            20 => Self::Services,
+            21 => Self::RingId,
+            _ => return None,
+        })
+    }
+}
+
+/// Why the daemon ends before its time.
+#[derive(Debug)]
+pub(super) struct Fatal {
+    /// The status to end with.
+    pub(super) exit: Exit,
+    /// What happened, where, and what to do.
+    pub(super) message: String,
+}
+
+impl Fatal {
+    /// Ends with `exit` because of `message`.
+    pub(super) fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        Self { exit, message: message.to_string() }
+    }
+
+    /// For `map_err`: adds the status to any error.
+    pub(super) fn with<E: fmt::Display>(exit: Exit) -> impl FnOnce(E) -> Self {
+        move |error| Self::new(exit, error)
+    }
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fatal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_come_back() {
+        for status in 0..=u8::MAX {
+            if let Some(exit) = Exit::from_status(status) {
+                assert_eq!(exit.status(), status);
+            }
+        }
+        assert_eq!(Exit::from_status(21), Some(Exit::RingId));
+        assert_eq!(Exit::from_status(22), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! The line formats. Source: corosync's log lines, as observed; `logging.*` in corosync.conf(5).
+
+use std::fmt::Write;
+
+use super::record::Record;
+use crate::config::logging::Timestamp;
+
+/// The name that lines and syslog know the program by.
+const PROGRAM: &str = "annulusd";
+
+/// What lines look like.
+#[derive(Clone, Debug)]
+pub(super) struct Format {
+    pub(super) timestamp: Timestamp,
+    pub(super) fileline: bool,
+    pub(super) function_name: bool,
+    pub(super) pid: u32,
+    pub(super) host: String,
+}
+
+impl Format {
+    /// `Nov 21 00:52:41.892 notice  [MAIN  ] text`.
+    pub(super) fn stderr(&self, record: &Record) -> String {
+        let mut line = self.stamp(record);
+        self.level(record, &mut line);
+        self.body(record, &mut line);
+        line.push('\n');
+        line
+    }
+
+    /// `Nov 21 00:52:41.892 [3337] n1 annulusd notice  [MAIN  ] text`.
+    pub(super) fn file(&self, record: &Record) -> String {
+        let mut line = self.stamp(record);
+        let _ = write!(line, "[{}] {} {PROGRAM} ", self.pid, self.host);
+        self.level(record, &mut line);
+        self.body(record, &mut line);
+        line.push('\n');
+        line
+    }
+
+    /// A datagram for the syslog socket: `<29>Nov 21 00:52:41 annulusd[3337]: [MAIN  ] text`.
+    pub(super) fn syslog(&self, record: &Record, facility: u8) -> String {
+        let priority = u16::from(facility) * 8 + record.priority() as u16;
+        let mut line = format!("<{priority}>{} {PROGRAM}[{}]: ", record.time.stamp(), self.pid);
+        self.body(record, &mut line);
+        line
+    }
+
+    fn stamp(&self, record: &Record) -> String {
+        let mut line = String::with_capacity(96 + record.text.len());
+        let stamp = record.time.stamp();
+        // Writing to a string cannot fail, here and below.
+        let _ = match self.timestamp {
+            Timestamp::Off => Ok(()),
+            Timestamp::Seconds => write!(line, "{stamp} "),
+            Timestamp::Millis => write!(line, "{stamp}.{:03} ", record.time.millis),
+        };
+        line
+    }
+
+    fn level(&self, record: &Record, line: &mut String) {
+        let _ = write!(line, "{:<7} ", record.word());
+    }
+
+    fn body(&self, record: &Record, line: &mut String) {
+        let _ = write!(line, "[{:<6}] ", record.subsystem.name());
+        if self.function_name {
+            let _ = write!(line, "{}: ", record.module);
+        }
+        if let (true, Some((file, number))) = (self.fileline, record.place) {
+            let _ = write!(line, "{file}:{number} ");
+        }
+        line.push_str(&record.text);
+    }
+}
+
+/// The number of a syslog facility. Source: syslog(3). Unknown names do not pass the configuration.
+pub(super) fn facility(name: &str) -> u8 {
+    match name {
+        "kern" => 0,
+        "user" => 1,
+        "mail" => 2,
+        "auth" => 4,
+        "syslog" => 5,
+        "lpr" => 6,
+        "news" => 7,
+        "uucp" => 8,
+        "cron" => 9,
+        "authpriv" => 10,
+        "ftp" => 11,
+        "local0" => 16,
+        "local1" => 17,
+        "local2" => 18,
+        "local3" => 19,
+        "local4" => 20,
+        "local5" => 21,
+        "local6" => 22,
+        "local7" => 23,
+        _ => 3, // daemon
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+    use crate::daemon::log::record::Subsystem;
+    use crate::daemon::os::WallTime;
+
+    fn record() -> Record {
+        Record {
+            time: WallTime { month: 10, day: 21, hour: 0, minute: 52, second: 41, millis: 892 },
+            level: Level::INFO,
+            subsystem: Subsystem::Serv,
+            text: "Service engine loaded".to_owned(),
+            place: Some(("src/a.rs", 7)),
+            module: "annulus::a",
+        }
+    }
+
+    fn format() -> Format {
+        Format {
+            timestamp: Timestamp::Millis,
+            fileline: false,
+            function_name: false,
+            pid: 3337,
+            host: "n1".to_owned(),
+        }
+    }
+
+    /// The example of corosync's own file, but for the program's name.
+    #[test]
+    fn lines_are_corosyncs() {
+        assert_eq!(
+            format().file(&record()),
+            "Nov 21 00:52:41.892 [3337] n1 annulusd notice  [SERV  ] Service engine loaded\n"
+        );
+        assert_eq!(
+            format().stderr(&record()),
+            "Nov 21 00:52:41.892 notice  [SERV  ] Service engine loaded\n"
+        );
+        assert_eq!(
+            format().syslog(&record(), facility("daemon")),
+            "<29>Nov 21 00:52:41 annulusd[3337]: [SERV  ] Service engine loaded"
+        );
+    }
+
+    #[test]
+    fn settings_change_them() {
+        let plain = Format { timestamp: Timestamp::Off, fileline: true, function_name: true, ..format() };
+        let warning = Record { level: Level::WARN, subsystem: Subsystem::Totem, ..record() };
+        assert_eq!(plain.stderr(&warning), "warning [TOTEM ] annulus::a: src/a.rs:7 Service engine loaded\n");
+        let seconds = Format { timestamp: Timestamp::Seconds, ..format() };
+        assert!(seconds.stderr(&warning).starts_with("Nov 21 00:52:41 warning [TOTEM ] "));
+        let error = Record { level: Level::ERROR, ..record() };
+        assert!(format().syslog(&error, facility("local6")).starts_with("<179>"));
+    }
+}

@@ -1,0 +1,226 @@
+//! Where lines go: standard error, log files, the syslog socket.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing::Level;
+
+use super::format::{Format, facility};
+use super::record::{Record, Subsystem};
+use crate::config::logging::{Debug, Logging, Priority, Target};
+
+/// Where the system's log listens. Source: syslog(3).
+const SYSLOG: &str = "/dev/log";
+/// Longest wait for a syslog daemon that does not read.
+const SYSLOG_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// All outputs, with the settings that choose between them.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    settings: Logging,
+    /// Whether somebody reads standard error.
+    stderr: bool,
+    format: Format,
+    files: BTreeMap<PathBuf, File>,
+    syslog: PathBuf,
+    socket: Option<UnixDatagram>,
+}
+
+impl Outputs {
+    /// Opens the log files.
+    ///
+    /// # Errors
+    /// Corosync's words for the first that cannot be opened.
+    pub(super) fn open(settings: &Logging, stderr: bool) -> Result<Self, String> {
+        let files = open_files(settings)?;
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let format = Format {
+            timestamp: settings.timestamp,
+            fileline: settings.fileline,
+            function_name: settings.function_name,
+            pid: std::process::id(),
+            host,
+        };
+        Ok(Self { settings: settings.clone(), stderr, format, files, syslog: SYSLOG.into(), socket: None })
+    }
+
+    pub(super) fn write(&mut self, record: &Record) {
+        let target = self.settings.target(record.subsystem.name()).clone();
+        let heard = |least: Priority| match record.level {
+            Level::TRACE => target.debug >= Debug::Trace,
+            Level::DEBUG => target.debug >= Debug::On,
+            _ => target.debug >= Debug::On || record.priority() <= least,
+        };
+        // Nobody is left to tell when an output fails, and the others may still work.
+        if target.to_stderr && self.stderr {
+            let _ = io::stderr().write_all(self.format.stderr(record).as_bytes());
+        }
+        if target.to_logfile
+            && heard(target.logfile_priority)
+            && let Some(mut file) = target.logfile.as_ref().and_then(|path| self.files.get(path))
+        {
+            let _ = file.write_all(self.format.file(record).as_bytes());
+        }
+        if target.to_syslog && heard(target.syslog_priority) {
+            let line = self.format.syslog(record, facility(&target.syslog_facility));
+            self.send_to_syslog(line.as_bytes());
+        }
+    }
+
+    /// Opens the log files again.
+    pub(super) fn reopen(&mut self) {
+        match open_files(&self.settings) {
+            Ok(files) => self.files = files,
+            Err(why) => self.write(&Record::own(Level::ERROR, format!("{why}; going on with the old one"))),
+        }
+    }
+
+    /// Takes over other settings.
+    pub(super) fn configure(&mut self, settings: &Logging) {
+        self.settings = settings.clone();
+        self.format.timestamp = settings.timestamp;
+        self.format.fileline = settings.fileline;
+        self.format.function_name = settings.function_name;
+        self.reopen();
+    }
+
+    fn send_to_syslog(&mut self, line: &[u8]) {
+        // The second try is for a syslog daemon that was restarted.
+        for _ in 0..2 {
+            if self.socket.is_none() {
+                self.socket = connect(&self.syslog).ok();
+            }
+            let Some(socket) = &self.socket else { return };
+            match socket.send(line) {
+                Ok(_) => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return, // it does not read
+                Err(_) => self.socket = None,
+            }
+        }
+    }
+}
+
+fn connect(path: &Path) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(path)?;
+    socket.set_write_timeout(Some(SYSLOG_TIMEOUT))?;
+    Ok(socket)
+}
+
+fn open_files(settings: &Logging) -> Result<BTreeMap<PathBuf, File>, String> {
+    let targets = Subsystem::ALL.map(|subsystem| settings.target(subsystem.name()));
+    let mut files = BTreeMap::new();
+    for path in targets.into_iter().filter_map(file_of) {
+        if files.contains_key(path) {
+            continue;
+        }
+        let opened =
+            OpenOptions::new().append(true).create(true).mode(0o640).open(path).map_err(|error| {
+                let number = error.raw_os_error().unwrap_or(0);
+                let words = error.to_string();
+                let words = words.split(" (os error").next().unwrap_or_default();
+                format!("Can't open logfile '{}' for reason: {words} ({number})", path.display())
+            })?;
+        files.insert(path.clone(), opened);
+    }
+    Ok(files)
+}
+
+fn file_of(target: &Target) -> Option<&PathBuf> {
+    target.logfile.as_ref().filter(|_| target.to_logfile)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn settings(path: &Path) -> Logging {
+        Logging {
+            main: Target {
+                to_stderr: false,
+                to_syslog: false,
+                to_logfile: true,
+                logfile: Some(path.to_owned()),
+                ..Target::default()
+            },
+            ..Logging::default()
+        }
+    }
+
+    fn line(level: Level, text: &str) -> Record {
+        Record::own(level, text.to_owned())
+    }
+
+    #[test]
+    fn priorities_and_debug_choose_what_goes_to_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut settings = settings(&path);
+        settings.main.logfile_priority = Priority::Warning;
+        let mut outputs = Outputs::open(&settings, false).unwrap();
+        for (level, text) in [(Level::WARN, "first"), (Level::INFO, "no"), (Level::DEBUG, "no")] {
+            outputs.write(&line(level, text));
+        }
+        settings.main.debug = Debug::On;
+        outputs.configure(&settings);
+        for (level, text) in [(Level::INFO, "second"), (Level::DEBUG, "third"), (Level::TRACE, "no")] {
+            outputs.write(&line(level, text));
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let last: Vec<_> = text.lines().filter_map(|line| line.split(' ').next_back()).collect();
+        assert_eq!(last, ["first", "second", "third"], "{text}");
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut outputs = Outputs::open(&settings(&path), false).unwrap();
+        outputs.write(&line(Level::INFO, "one"));
+        fs::rename(&path, dir.path().join("log.1")).unwrap();
+        outputs.reopen();
+        outputs.write(&line(Level::INFO, "two"));
+        assert!(fs::read_to_string(dir.path().join("log.1")).unwrap().ends_with("one\n"));
+        assert!(fs::read_to_string(&path).unwrap().ends_with("two\n"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named_in_corosyncs_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("no/log");
+        let error = Outputs::open(&settings(&path), false).unwrap_err();
+        assert_eq!(
+            error,
+            format!("Can't open logfile '{}' for reason: No such file or directory (2)", path.display())
+        );
+    }
+
+    /// The syslog daemon is restarted: the socket is connected anew.
+    #[test]
+    fn syslog_gets_datagrams() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut settings = settings(&dir.path().join("file"));
+        settings.main.to_syslog = true;
+        let mut outputs = Outputs::open(&settings, false).unwrap();
+        outputs.syslog = path.clone();
+        outputs.write(&line(Level::INFO, "nobody listens yet"));
+        for text in ["one", "two"] {
+            let listener = UnixDatagram::bind(&path).unwrap();
+            outputs.write(&line(Level::INFO, text));
+            let mut buf = [0; 200];
+            let got = listener.recv(&mut buf).unwrap();
+            let datagram = String::from_utf8_lossy(&buf[..got]);
+            assert!(datagram.starts_with("<29>"), "{datagram}");
+            assert!(datagram.ends_with(&format!("]: [MAIN  ] {text}")), "{datagram}");
+            fs::remove_file(&path).unwrap();
+        }
+    }
+}

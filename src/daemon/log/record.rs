@@ -1,0 +1,181 @@
+//! One event, taken out of `tracing`: when, how urgent, whose, and its text.
+
+use std::fmt::{self, Write};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level};
+
+use super::super::os::WallTime;
+use crate::config::logging::Priority;
+
+/// Bytes of a line's text; longer ones are cut.
+const TEXT_LIMIT: usize = 4096;
+
+/// Part of the daemon that a line comes from, under the name that Corosync has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subsystem {
+    Main,
+    Serv,
+    Totem,
+    Cfg,
+    Cpg,
+    Qb,
+}
+
+impl Subsystem {
+    pub(super) const ALL: [Self; 6] = [Self::Main, Self::Serv, Self::Totem, Self::Cfg, Self::Cpg, Self::Qb];
+
+    /// As in the sections `logger_subsys`.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Main => "MAIN",
+            Self::Serv => "SERV",
+            Self::Totem => "TOTEM",
+            Self::Cfg => "CFG",
+            Self::Cpg => "CPG",
+            Self::Qb => "QB",
+        }
+    }
+
+    /// The one that an event's target (its module) belongs to.
+    pub(super) fn of(target: &str) -> Self {
+        let room = target.strip_prefix("annulus::").unwrap_or("");
+        match room.split("::").next().unwrap_or("") {
+            "totem" | "transport" => Self::Totem,
+            "service" | "stack" => Self::Serv,
+            "cpg" => Self::Cpg,
+            "admin" => Self::Cfg,
+            "ipc" => Self::Qb,
+            _ => Self::Main,
+        }
+    }
+}
+
+/// One line to be.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) time: WallTime,
+    pub(super) level: Level,
+    pub(super) subsystem: Subsystem,
+    pub(super) text: String,
+    /// Source file and line.
+    pub(super) place: Option<(&'static str, u32)>,
+    pub(super) module: &'static str,
+}
+
+impl Record {
+    pub(super) fn of(event: &Event<'_>) -> Self {
+        let metadata = event.metadata();
+        let mut text = Text { message: String::new(), fields: String::new() };
+        event.record(&mut text);
+        text.message.push_str(&text.fields);
+        Self {
+            time: WallTime::now(),
+            level: *metadata.level(),
+            subsystem: Subsystem::of(metadata.target()),
+            text: clean(text.message),
+            place: metadata.file().zip(metadata.line()),
+            module: metadata.module_path().unwrap_or_default(),
+        }
+    }
+
+    /// A line of the log's own.
+    pub(super) fn own(level: Level, text: String) -> Self {
+        Self {
+            time: WallTime::now(),
+            level,
+            subsystem: Subsystem::Main,
+            text: clean(text),
+            place: None,
+            module: module_path!(),
+        }
+    }
+
+    /// The urgency in syslog's terms. What `tracing` calls info is what an operator should notice.
+    pub(super) const fn priority(&self) -> Priority {
+        match self.level {
+            Level::ERROR => Priority::Err,
+            Level::WARN => Priority::Warning,
+            Level::INFO => Priority::Notice,
+            Level::DEBUG | Level::TRACE => Priority::Debug,
+        }
+    }
+
+    /// The urgency as lines name it.
+    pub(super) const fn word(&self) -> &'static str {
+        match self.level {
+            Level::ERROR => "error",
+            Level::WARN => "warning",
+            Level::INFO => "notice",
+            Level::DEBUG => "debug",
+            Level::TRACE => "trace",
+        }
+    }
+}
+
+/// The message first, then the fields as `name=value`.
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        // Without the quotes that Debug would give it.
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string cannot fail.
+        let _ = if field.name() == "message" {
+            write!(self.message, "{value:?}")
+        } else {
+            write!(self.fields, " {}={value:?}", field.name())
+        };
+    }
+}
+
+/// One line, whatever a peer or client put into it: control characters are shown as numbers.
+fn clean(text: String) -> String {
+    if text.len() <= TEXT_LIMIT && !text.contains(char::is_control) {
+        return text;
+    }
+    let mut clean = String::with_capacity(text.len().min(TEXT_LIMIT) + 16);
+    for c in text.chars() {
+        if clean.len() >= TEXT_LIMIT {
+            clean.push_str("...");
+            break;
+        }
+        match c {
+            '\n' => clean.push_str(" | "),
+            c if c.is_control() => {
+                let _ = write!(clean, "\\x{:02x}", u32::from(c));
+            }
+            c => clean.push(c),
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_belong_to_subsystems() {
+        assert_eq!(Subsystem::of("annulus::totem::srp::gather"), Subsystem::Totem);
+        assert_eq!(Subsystem::of("annulus::ipc"), Subsystem::Qb);
+        assert_eq!(Subsystem::of("annulus::node::driver"), Subsystem::Main);
+        assert_eq!(Subsystem::of("mio::poll"), Subsystem::Main);
+        for (index, subsystem) in Subsystem::ALL.into_iter().enumerate() {
+            assert_eq!(subsystem as usize, index);
+        }
+    }
+
+    #[test]
+    fn a_line_stays_one_line() {
+        assert_eq!(clean("one\ntwo \x1b[31m".to_owned()), "one | two \\x1b[31m");
+        let long = clean("x".repeat(10_000));
+        assert!(long.len() <= TEXT_LIMIT + 3 && long.ends_with("..."));
+    }
+}

@@ -1,0 +1,144 @@
+//! The command line of `annulusd`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Parser;
+
+use crate::config::DEFAULT_PATH;
+
+/// Longest name of an instance: socket names made from it must fit a socket address.
+pub(super) const INSTANCE_LIMIT: usize = 32;
+
+/// The command line. `-c`, `-f`, `-t` and `-v` are Corosync's.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(
+    name = "annulusd",
+    about = "Ordered group communication for a cluster: the annulus daemon",
+    disable_version_flag = true,
+    after_help = "Without --dev, the configuration names the nodes of the cluster; one of them must be this host.\n\
+                  Signals: TERM, INT, QUIT leave the cluster and end; HUP reopens log files; USR2 logs the state."
+)]
+pub struct Options {
+    /// Configuration: corosync.conf, or TOML if the name ends in .toml [default: /etc/corosync/corosync.conf]
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Stay in the foreground and log to standard error
+    #[arg(short = 'f', long)]
+    pub foreground: bool,
+
+    /// Check the configuration, say what it amounts to, and end
+    #[arg(short = 't', long)]
+    pub check: bool,
+
+    /// Directory of the stored ring id; must exist [default: system.state_dir, or below the user's runtime
+    /// directory when not root]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Run beside other daemons on this host, with client sockets, lock file and state of its own
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<Instance>,
+
+    /// Run one node on the loopback interface without any configuration, in the foreground, to develop
+    /// against
+    #[arg(long, conflicts_with_all = ["config", "check"])]
+    pub dev: bool,
+
+    /// Print the version and end
+    #[arg(short = 'v', long)]
+    pub version: bool,
+}
+
+/// Name of one of several daemons on a host: letters, digits, `-` and `_`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance(String);
+
+impl Instance {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Instance {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || name.len() > INSTANCE_LIMIT || !name.chars().all(allowed) {
+            return Err(format!("an instance name has 1 to {INSTANCE_LIMIT} letters, digits, '-' or '_'"));
+        }
+        Ok(Self(name.to_owned()))
+    }
+}
+
+impl Options {
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| DEFAULT_PATH.into())
+    }
+}
+
+/// What `-v` prints.
+pub(super) fn version() -> String {
+    format!(
+        "annulusd, version '{}'\nSpeaks the ring protocol, the client IPC and reads the configuration of Corosync 3.1\n\n\
+         Built-in features: udp udpu toml\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Options, clap::Error> {
+        Options::try_parse_from(std::iter::once(&"annulusd").chain(args))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn corosyncs_options_are_understood() {
+        let options = parse(&["-f", "-c", "/tmp/corosync.conf"]).unwrap();
+        assert!(options.foreground && !options.check && !options.version);
+        assert_eq!(options.config(), PathBuf::from("/tmp/corosync.conf"));
+        let options = parse(&["-t"]).unwrap();
+        assert!(options.check);
+        assert_eq!(options.config(), PathBuf::from(DEFAULT_PATH));
+        assert!(parse(&["-v"]).unwrap().version);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let bad: [&[&str]; 6] =
+            [&["--dev", "-c", "x"], &["--dev", "-t"], &["-x"], &["stray"], &["-c"], &["--instance"]];
+        for args in bad {
+            assert!(parse(args).is_err(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn instance_names_cannot_leave_their_directory() {
+        for bad in ["", ".", "a/b", "a b", "ä", &"x".repeat(INSTANCE_LIMIT + 1)] {
+            assert!(bad.parse::<Instance>().is_err(), "{bad:?}");
+            assert!(parse(&["--instance", bad]).is_err(), "{bad:?}");
+        }
+        let options = parse(&["--dev", "--instance", "a-1_B"]).unwrap();
+        assert_eq!(options.instance.unwrap().as_str(), "a-1_B");
+    }
+}

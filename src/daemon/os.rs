@@ -1,0 +1,192 @@
+#![allow(unsafe_code, reason = "sched_setscheduler and localtime_r have no safe wrapper")]
+//! What the daemon asks of the system so that the token is not late: locked memory, real-time
+//! scheduling. Each may be refused, in containers often is; then the daemon runs without it and says so.
+//!
+//! Source: corosync `exec/main.c`, `corosync_tty_detach` and its neighbours; `sched(7)`, `mlockall(2)`.
+
+use std::fs;
+use std::io;
+
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{Resource, Rlimit, getpid, getrlimit, setpriority_process, setrlimit};
+use rustix::thread::{CapabilitySet, capabilities};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wishes {
+    /// Round-robin real-time scheduling, at the highest priority.
+    pub(super) real_time: bool,
+    /// Nice value to use without real-time scheduling; `None` leaves it.
+    pub(super) nice: Option<i32>,
+    /// Whether the process may leave its control group for the sake of real-time scheduling.
+    pub(super) leave_cgroup: LeaveCgroup,
+}
+
+/// When the process leaves its control group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeaveCgroup {
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+    /// If real-time scheduling is refused inside of it.
+    IfRefused,
+}
+
+/// Fulfils the wishes as far as the system allows. Returns what it did not allow and why, for the log.
+pub(super) fn prepare(wishes: Wishes) -> Vec<String> {
+    let mut refused = Vec::new();
+    if let Err(why) = lock_memory() {
+        refused.push(why);
+    }
+    if wishes.leave_cgroup == LeaveCgroup::Always
+        && let Err(why) = leave_cgroup()
+    {
+        refused.push(why);
+    }
+    if wishes.real_time {
+        let retry = || {
+            (wishes.leave_cgroup == LeaveCgroup::IfRefused && leave_cgroup().is_ok())
+                .then(real_time)
+                .is_some_and(|again| again.is_ok())
+        };
+        if let Err(error) = real_time()
+            && !retry()
+        {
+            refused.push(format!(
+                "Real-time scheduling was refused ({error}): it needs the capability SYS_NICE and a control group with \
+                 real-time time (in a container: --cap-add SYS_NICE). The token may be late when this host is busy"
+            ));
+            if let Err(error) = setpriority_process(None, -20) {
+                refused.push(format!("A higher priority (nice -20) was refused too ({error})"));
+            }
+        }
+    } else if let Some(nice) = wishes.nice
+        && let Err(error) = setpriority_process(None, nice)
+    {
+        refused
+            .push(format!("Priority (nice {nice}) was refused ({error}): it needs the capability SYS_NICE"));
+    }
+    refused
+}
+
+/// Keeps the process in memory: what it has now at once, later pages from their first use. So nothing of
+/// a stack or buffer that is never used counts as resident.
+fn lock_memory() -> Result<(), String> {
+    let before = getrlimit(Resource::Memlock);
+    let unlimited = Rlimit { current: None, maximum: None };
+    let raised = setrlimit(Resource::Memlock, unlimited);
+    let allowed = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
+    if let (Err(error), Some(limit), false) = (raised, before.current, allowed) {
+        // Locking in spite of the limit would let a later allocation fail, which ends the process.
+        return Err(format!(
+            "Memory is not locked: the limit is {limit} bytes (ulimit -l, LimitMEMLOCK=) and may not be raised ({error}). \
+             The token may be late when this host swaps"
+        ));
+    }
+    mlockall(MlockAllFlags::CURRENT)
+        .and_then(|()| mlockall(MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT))
+        .map_err(|error| {
+            format!("Memory could not be locked ({error}). The token may be late when this host swaps")
+        })
+}
+
+/// Gives this thread the highest round-robin priority; threads that it starts get the normal one.
+fn real_time() -> io::Result<()> {
+    // SAFETY: takes a number and returns one.
+    let priority = unsafe { libc::sched_get_priority_max(libc::SCHED_RR) };
+    if priority < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let param = libc::sched_param { sched_priority: priority };
+    // SAFETY: `param` outlives the call, which only reads it; 0 means the calling thread.
+    let done =
+        unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &raw const param) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Moves the process to the root control group, where no group's limits apply.
+fn leave_cgroup() -> Result<(), String> {
+    let pid = getpid().as_raw_nonzero().to_string();
+    // The cpu controller of version 1, where a group needs real-time time of its own; then version 2.
+    let groups = ["/sys/fs/cgroup/cpu/tasks", "/sys/fs/cgroup/cgroup.procs"];
+    let mut last = None;
+    for file in groups {
+        match fs::OpenOptions::new()
+            .write(true)
+            .open(file)
+            .and_then(|mut f| io::Write::write_all(&mut f, pid.as_bytes()))
+        {
+            Ok(()) => return Ok(()),
+            Err(error) => last = Some(format!("Can't move to the root control group ({file}: {error})")),
+        }
+    }
+    Err(last.unwrap_or_default())
+}
+
+/// A point in time as the clock on this host's wall shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WallTime {
+    /// 0 to 11.
+    pub(super) month: u8,
+    /// 1 to 31.
+    pub(super) day: u8,
+    /// 0 to 23.
+    pub(super) hour: u8,
+    /// 0 to 59.
+    pub(super) minute: u8,
+    /// 0 to 60.
+    pub(super) second: u8,
+    /// 0 to 999.
+    pub(super) millis: u16,
+}
+
+impl WallTime {
+    /// Now, in the host's time zone.
+    pub(super) fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let seconds = libc::time_t::try_from(since.as_secs()).unwrap_or(0);
+        // SAFETY: all-zero is a valid `tm`: numbers, and a zone pointer that may be null.
+        let mut tm: libc::tm = unsafe { std::mem::zeroed() };
+        // SAFETY: both pointers are to live values of the right types. The function may read the
+        // environment (TZ); this program changes none.
+        let converted = unsafe { libc::localtime_r(&raw const seconds, &raw mut tm) };
+        if converted.is_null() {
+            return Self { month: 0, day: 1, hour: 0, minute: 0, second: 0, millis: 0 };
+        }
+        let small = |n: libc::c_int| u8::try_from(n).unwrap_or(0);
+        Self {
+            month: small(tm.tm_mon).min(11),
+            day: small(tm.tm_mday),
+            hour: small(tm.tm_hour),
+            minute: small(tm.tm_min),
+            second: small(tm.tm_sec),
+            millis: u16::try_from(since.subsec_millis()).unwrap_or(0),
+        }
+    }
+
+    /// `Nov 21 00:52:41`, as logs begin.
+    pub(super) fn stamp(&self) -> String {
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let Self { month, day, hour, minute, second, .. } = self;
+        format!("{} {day:02} {hour:02}:{minute:02}:{second:02}", MONTHS[usize::from(*month)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_have_a_fixed_width() {
+        let time = WallTime { month: 10, day: 1, hour: 0, minute: 52, second: 4, millis: 7 };
+        assert_eq!(time.stamp(), "Nov 01 00:52:04");
+    }
+
+    #[test]
+    fn now_is_a_time() {
+        let now = WallTime::now();
+        assert!(now.month < 12 && (1..=31).contains(&now.day) && now.hour < 24);
+    }
+}

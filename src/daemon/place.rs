@@ -1,0 +1,245 @@
+//! Where a daemon keeps its things on this host: lock file, state directory, socket names. They differ
+//! with the user (root or not) and with the instance.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::exit::{Exit, Fatal};
+use super::options::Instance;
+use crate::config::totem::DEFAULT_PORT;
+
+/// Corosync's default state directory, and that of a daemon that runs as root without `--instance`.
+pub(super) const STATE_DIR: &str = "/var/lib/corosync";
+/// Where root's named instances keep their state.
+const INSTANCE_STATE: &str = "/var/lib/annulus";
+/// Where root's daemons keep their lock files.
+const RUN_DIR: &str = "/run";
+
+/// Who runs the daemon, and which of several it is.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    root: bool,
+    uid: u32,
+    /// `$XDG_RUNTIME_DIR`, if it is set.
+    runtime: Option<PathBuf>,
+    /// The system's directory for temporary files.
+    temporary: PathBuf,
+    instance: Option<Instance>,
+}
+
+impl Place {
+    /// This process's place.
+    pub(super) fn of_process(instance: Option<Instance>) -> Self {
+        let uid = rustix::process::geteuid();
+        Self {
+            root: uid.is_root(),
+            uid: uid.as_raw(),
+            runtime: std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from),
+            temporary: std::env::temp_dir(),
+            instance,
+        }
+    }
+
+    /// The effective user.
+    pub(super) const fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// The name of a service's socket: Corosync's, or one of the instance's own.
+    pub(super) fn socket(&self, service: &str) -> String {
+        match &self.instance {
+            None => service.to_owned(),
+            Some(instance) => format!("annulus-{instance}-{service}"),
+        }
+    }
+
+    /// The lock file, which holds the process id.
+    pub(super) fn lock_file(&self) -> PathBuf {
+        let name = match &self.instance {
+            None => "annulusd.pid".to_owned(),
+            Some(instance) => format!("annulusd-{instance}.pid"),
+        };
+        if self.root { Path::new(RUN_DIR).join(name) } else { self.own_dir().join(name) }
+    }
+
+    /// Makes the directory of [`Place::lock_file`], if it is the user's own.
+    ///
+    /// # Errors
+    /// It cannot be made, or is not safely this user's.
+    pub(super) fn prepare(&self) -> Result<(), Fatal> {
+        if self.root { Ok(()) } else { self.make(&self.own_dir()) }
+    }
+
+    /// The state directory to use, made if it is one of ours. `configured` is what the command line or,
+    /// unless it is the default, the configuration says; such a directory must exist.
+    ///
+    /// # Errors
+    /// It does not exist, cannot be made, or is not safely this user's.
+    pub(super) fn state_dir(&self, configured: Option<&Path>) -> Result<PathBuf, Fatal> {
+        if let Some(dir) = configured {
+            return existing(dir);
+        }
+        match (&self.instance, self.root) {
+            (None, true) => existing(Path::new(STATE_DIR)),
+            (Some(instance), true) => {
+                let dir = Path::new(INSTANCE_STATE).join(instance.as_str());
+                self.make(Path::new(INSTANCE_STATE))?;
+                self.make(&dir)?;
+                Ok(dir)
+            }
+            (instance, false) => {
+                let dir = self.own_dir().join(instance.as_ref().map_or("default", Instance::as_str));
+                self.make(&self.own_dir())?;
+                self.make(&dir)?;
+                Ok(dir)
+            }
+        }
+    }
+
+    /// UDP port of the node that `--dev` runs: the default one, or one of the instance's own, so that several
+    /// do not contend for it. Below the ports that systems give out on their own.
+    pub(super) fn dev_port(&self) -> u16 {
+        let Some(instance) = &self.instance else { return DEFAULT_PORT };
+        // FNV-1a: any even spread will do, and this one is the same in every build.
+        let hash = instance
+            .as_str()
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        10_000 + (hash % 20_000) as u16
+    }
+
+    /// The directory of a user who is not root.
+    fn own_dir(&self) -> PathBuf {
+        match &self.runtime {
+            Some(dir) => dir.join("annulus"),
+            None => self.temporary.join(format!("annulus-{}", self.uid)),
+        }
+    }
+
+    /// Makes a directory for this user alone. One that exists must be this user's: in a directory that
+    /// all may write to, somebody else could have made it.
+    fn make(&self, dir: &Path) -> Result<(), Fatal> {
+        let failed = |why: &dyn std::fmt::Display| {
+            Fatal::new(
+                Exit::StateDir,
+                format!(
+                    "Can't use directory {}: {why}. Name another with --state-dir or XDG_RUNTIME_DIR",
+                    dir.display()
+                ),
+            )
+        };
+        match DirBuilder::new().mode(0o700).create(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&error)),
+            _ => {}
+        }
+        let found = fs::symlink_metadata(dir).map_err(|error| failed(&error))?;
+        if !found.is_dir() {
+            return Err(failed(&"it is not a directory"));
+        }
+        if found.uid() != self.uid {
+            return Err(failed(&format_args!("it belongs to user {}, not {}", found.uid(), self.uid)));
+        }
+        if found.mode() & 0o022 != 0 {
+            return Err(failed(&"others may write to it"));
+        }
+        Ok(())
+    }
+}
+
+fn existing(dir: &Path) -> Result<PathBuf, Fatal> {
+    let missing = |why: &dyn std::fmt::Display| {
+        Fatal::new(
+            Exit::StateDir,
+            format!(
+                "Can't use state directory {}: {why}. Create it, or name another with --state-dir or system.state_dir",
+                dir.display()
+            ),
+        )
+    };
+    let dir = fs::canonicalize(dir).map_err(|error| missing(&error))?;
+    if dir.is_dir() { Ok(dir) } else { Err(missing(&"it is not a directory")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn place(root: bool, temporary: &Path, instance: Option<&str>) -> Place {
+        Place {
+            root,
+            uid: rustix::process::geteuid().as_raw(),
+            runtime: None,
+            temporary: temporary.to_owned(),
+            instance: instance.map(|name| name.parse().unwrap()),
+        }
+    }
+
+    #[test]
+    fn root_has_the_systems_places() {
+        let plain = place(true, Path::new("/nowhere"), None);
+        assert_eq!(plain.lock_file(), PathBuf::from("/run/annulusd.pid"));
+        assert_eq!(plain.socket("cpg"), "cpg");
+        let named = place(true, Path::new("/nowhere"), Some("b"));
+        assert_eq!(named.lock_file(), PathBuf::from("/run/annulusd-b.pid"));
+        assert_eq!(named.socket("cpg"), "annulus-b-cpg");
+    }
+
+    #[test]
+    fn others_have_a_directory_of_their_own() {
+        let temporary = tempfile::tempdir().unwrap();
+        let plain = place(false, temporary.path(), None);
+        let named = place(false, temporary.path(), Some("b"));
+        plain.prepare().unwrap();
+        let own = temporary.path().join(format!("annulus-{}", plain.uid()));
+        assert_eq!(plain.lock_file(), own.join("annulusd.pid"));
+        assert_eq!(plain.state_dir(None).unwrap(), own.join("default"));
+        assert_eq!(named.state_dir(None).unwrap(), own.join("b"));
+        assert_eq!(fs::metadata(&own).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn the_runtime_directory_is_preferred() {
+        let runtime = tempfile::tempdir().unwrap();
+        let place =
+            Place { runtime: Some(runtime.path().to_owned()), ..place(false, Path::new("/nowhere"), None) };
+        place.prepare().unwrap();
+        assert_eq!(place.lock_file(), runtime.path().join("annulus/annulusd.pid"));
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_to_is_refused() {
+        let temporary = tempfile::tempdir().unwrap();
+        let place = place(false, temporary.path(), None);
+        let own = temporary.path().join(format!("annulus-{}", place.uid()));
+        fs::create_dir(&own).unwrap();
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o777)).unwrap();
+        let error = place.prepare().unwrap_err();
+        assert_eq!(error.exit, Exit::StateDir);
+        assert!(error.message.contains("others may write"), "{error}");
+        fs::remove_dir(&own).unwrap();
+        std::os::unix::fs::symlink("/", &own).unwrap();
+        assert!(place.prepare().unwrap_err().message.contains("not a directory"));
+    }
+
+    #[test]
+    fn a_configured_directory_must_exist() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = place(true, dir.path(), None);
+        assert_eq!(place.state_dir(Some(dir.path())).unwrap(), fs::canonicalize(dir.path()).unwrap());
+        let error = place.state_dir(Some(&dir.path().join("gone"))).unwrap_err();
+        assert_eq!(error.exit, Exit::StateDir);
+        assert!(error.message.contains("gone") && error.message.contains("--state-dir"), "{error}");
+    }
+
+    #[test]
+    fn instances_have_ports_of_their_own() {
+        let port = |name| place(false, Path::new("/"), name).dev_port();
+        assert_eq!(port(None), DEFAULT_PORT);
+        assert_ne!(port(Some("a")), port(Some("b")));
+        assert!((10_000..30_000).contains(&port(Some("a"))));
+    }
+}

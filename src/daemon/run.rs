@@ -1,0 +1,335 @@
+//! The daemon's life: from options and configuration to a node with clients, and its end.
+//!
+//! Source: corosync `exec/main.c`.
+
+use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::exit::{Exit, Fatal};
+use super::fork::{Background, Side, fork};
+use super::lock::Lock;
+use super::log::Log;
+use super::options::Options;
+use super::os::{self, LeaveCgroup, Wishes};
+use super::place::{Place, STATE_DIR};
+use crate::config::os::OsHost;
+use crate::config::system::{SchedPriority, Ternary};
+use crate::config::{Config, ConfigError};
+use crate::ipc::{self, Endpoint};
+use crate::node::admission::Policy;
+use crate::node::clients::SERVICES;
+use crate::node::command::{Handle, Status};
+use crate::node::store::Store;
+use crate::node::{Builder, NodeError};
+
+/// Runs the daemon to its end. Returns its exit status; what went wrong has been said.
+pub fn run(options: &Options) -> u8 {
+    match start(options) {
+        Ok(status) => status,
+        Err(fatal) => {
+            // Before there is a log, or instead of it: whoever started us reads this.
+            eprintln!("annulusd: {fatal}");
+            fatal.exit.status()
+        }
+    }
+}
+
+fn start(options: &Options) -> Result<u8, Fatal> {
+    let place = Place::of_process(options.instance.clone());
+    let config = if options.dev { dev(&place) } else { Config::load(&options.config()) };
+    let config = config.and_then(|config| config.check_runnable().map(|()| config));
+    let config = config.map_err(|error| refuse(&error))?;
+    if options.check {
+        print!("{}", listing(&config));
+        return Ok(Exit::Done.status());
+    }
+    let state_dir = state_dir(options, &place, &config)?;
+    place.prepare()?;
+
+    let foreground = options.foreground || options.dev;
+    let background = if foreground {
+        None
+    } else {
+        match fork()? {
+            Side::Parent(status) => return Ok(status),
+            Side::Child(background) => Some(background),
+        }
+    };
+    let log = match Log::install(&config.logging, foreground) {
+        Ok(log) => log,
+        Err(fatal) => return Err(give_up(background, fatal)),
+    };
+    let mut daemon = Daemon { options, place, config, log: log.clone(), background };
+    let outcome = daemon.live(state_dir.as_deref());
+    let status = match outcome {
+        Ok(()) => {
+            tracing::info!(target: "annulus::daemon", "annulusd exiting normally");
+            Exit::Done.status()
+        }
+        Err(fatal) => {
+            tracing::error!(target: "annulus::daemon", "{fatal}");
+            let status = fatal.exit.status();
+            tracing::error!(target: "annulus::daemon", "annulusd exiting with status {status}");
+            // With a log on standard error it has been said there.
+            if foreground && daemon.config.logging.main.to_stderr {
+                log.flush();
+                return Ok(status);
+            }
+            log.flush();
+            return Err(give_up(daemon.background.take(), fatal));
+        }
+    };
+    log.flush();
+    Ok(status)
+}
+
+/// Tells the waiting parent, if there is one.
+fn give_up(background: Option<Background>, fatal: Fatal) -> Fatal {
+    if let Some(background) = background {
+        background.failed(fatal.exit);
+    }
+    fatal
+}
+
+struct Daemon<'a> {
+    options: &'a Options,
+    place: Place,
+    config: Config,
+    log: Log,
+    background: Option<Background>,
+}
+
+impl Daemon<'_> {
+    /// From the lock to the end.
+    fn live(&mut self, state_dir: Option<&Path>) -> Result<(), Fatal> {
+        tracing::info!(
+            target: "annulus::daemon",
+            "annulusd {} starting up, node {} in {}", env!("CARGO_PKG_VERSION"), self.config.me(),
+            self.config.totem.cluster_name.as_deref().unwrap_or("a cluster without a name")
+        );
+        for warning in &self.config.warnings {
+            tracing::warn!(target: "annulus::daemon", "{warning}");
+        }
+        let _lock = Lock::take(&self.place.lock_file())?;
+        let store = match state_dir {
+            Some(dir) => Store::open(dir, self.config.me()).map_err(Fatal::with(Exit::RingId))?,
+            None => Store::memory(),
+        };
+        self.log.start_writer()?;
+        if !self.options.dev {
+            for refused in os::prepare(self.wishes()?) {
+                tracing::warn!(target: "annulus::daemon", "{refused}");
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            // The ring's sockets are looked at after each turn of the driver, also when it is busy.
+            .event_interval(1)
+            .build()
+            .map_err(|error| Fatal::new(Exit::Totem, format!("Can't start the event loop: {error}")))?;
+        runtime.block_on(self.serve(store))
+    }
+
+    /// The node and its clients, until a signal.
+    async fn serve(&mut self, store: Store) -> Result<(), Fatal> {
+        let mut signals = Signals::install()?;
+        let policy = Policy { own_uid: self.place.uid(), access: self.config.access.clone() };
+        let endpoints =
+            SERVICES.map(|(service, name)| Endpoint { service, name: self.place.socket(name) }).into();
+        let server =
+            ipc::Server::bind(ipc::Options::default(), endpoints).map_err(Fatal::with(Exit::Services))?;
+        let fatal = |error: NodeError| Fatal::new(exit_of(&error), error);
+        let builder = Builder::from_config(&self.config).map_err(fatal)?;
+        let (handle, driver) = builder.assemble(store, Some((server, policy))).await.map_err(fatal)?;
+        let mut node = tokio::spawn(driver.run());
+        if let Some(background) = self.background.take() {
+            background.started()?;
+        }
+        let ready = handle.ready();
+        tokio::pin!(ready);
+        let mut told = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut node => return match ended {
+                    Ok(()) => Ok(()),
+                    Err(error) => Err(Fatal::new(Exit::Totem, format!("The node stopped: {error}"))),
+                },
+                _ = &mut ready, if !told => {
+                    told = true;
+                    // Not under a service manager: nobody to tell.
+                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+                }
+                signal = signals.next() => match signal {
+                    Call::End(name) => {
+                        tracing::info!(target: "annulus::daemon", "{name} received, leaving the cluster");
+                        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+                        // The node's end is seen above.
+                        let leaving = handle.clone();
+                        tokio::spawn(async move { leaving.leave().await });
+                    }
+                    Call::Reload => self.reload(&handle).await,
+                    Call::Dump => dump(&handle).await,
+                },
+            }
+        }
+    }
+
+    /// Reads the configuration again for what may change on one node alone: logging, and who may connect.
+    async fn reload(&mut self, handle: &Handle) {
+        self.log.reopen();
+        tracing::info!(target: "annulus::daemon", "Log files reopened");
+        if self.options.dev {
+            return;
+        }
+        let path = self.options.config();
+        // Small files on a local disk; but a slow one must not stop the ring.
+        let loaded = tokio::task::spawn_blocking(move || Config::load(&path)).await;
+        match loaded {
+            Ok(Ok(config)) => {
+                if config.logging != self.config.logging {
+                    self.log.configure(&config.logging);
+                }
+                if config.access != self.config.access {
+                    // A node that has stopped admits nobody.
+                    let _ = handle.set_access(config.access.clone()).await;
+                }
+                tracing::info!(
+                    target: "annulus::daemon",
+                    "Sections logging and uidgid are in effect as read now; other changes need a restart"
+                );
+                self.config.logging = config.logging;
+                self.config.access = config.access;
+            }
+            Ok(Err(error)) => tracing::error!(target: "annulus::daemon", "Not reloaded: {error}"),
+            Err(error) => tracing::error!(target: "annulus::daemon", "Not reloaded: {error}"),
+        }
+    }
+
+    fn wishes(&self) -> Result<Wishes, Fatal> {
+        let system = &self.config.system;
+        let nice = match system.priority().map_err(|error| refuse(&error))? {
+            None => None,
+            Some(SchedPriority::Max) => Some(-20),
+            Some(SchedPriority::Min) => Some(19),
+            Some(SchedPriority::Nice(nice)) => Some(nice),
+        };
+        Ok(Wishes {
+            real_time: system.sched_rr,
+            nice,
+            leave_cgroup: match system.move_to_root_cgroup {
+                Ternary::Yes => LeaveCgroup::Always,
+                Ternary::No => LeaveCgroup::Never,
+                Ternary::Auto => LeaveCgroup::IfRefused,
+            },
+        })
+    }
+}
+
+/// One node on loopback, for `--dev`.
+fn dev(place: &Place) -> Result<Config, ConfigError> {
+    let text = format!(
+        "[totem]\ncluster_name = \"dev\"\ntransport = \"udpu\"\n\n[[totem.interface]]\nmcastport = {}\n\n\
+         [[nodelist.node]]\nnodeid = 1\nring0_addr = \"127.0.0.1\"\n\n[logging]\nto_syslog = false\n",
+        place.dev_port()
+    );
+    Config::from_toml(text.as_bytes(), Path::new("--dev"), &OsHost)
+}
+
+/// Where the ring id is kept; `None` with `--dev`, which keeps nothing unless told to.
+fn state_dir(options: &Options, place: &Place, config: &Config) -> Result<Option<PathBuf>, Fatal> {
+    let configured = Some(&config.system.state_dir).filter(|dir| dir.as_path() != Path::new(STATE_DIR));
+    match (&options.state_dir, options.dev) {
+        (Some(dir), _) => place.state_dir(Some(dir)).map(Some),
+        (None, true) => Ok(None),
+        (None, false) => place.state_dir(configured.map(PathBuf::as_path)).map(Some),
+    }
+}
+
+/// What `--check` prints: every setting in effect and where it comes from.
+fn listing(config: &Config) -> String {
+    let mut text = String::new();
+    for warning in &config.warnings {
+        text.push_str(&format!("# warning: {warning}\n"));
+    }
+    for setting in config.effective() {
+        text.push_str(&format!("{setting}\n"));
+    }
+    text
+}
+
+fn refuse(error: &ConfigError) -> Fatal {
+    let exit = Exit::from_status(error.exit_status()).unwrap_or(Exit::Config);
+    Fatal::new(exit, error)
+}
+
+fn exit_of(error: &NodeError) -> Exit {
+    match error {
+        NodeError::Config(_) => Exit::Config,
+        NodeError::Store(_) => Exit::RingId,
+        NodeError::NoId
+        | NodeError::NoAddress
+        | NodeError::PeerZero(_)
+        | NodeError::Transport(_)
+        | NodeError::Runtime(_) => Exit::Totem,
+    }
+}
+
+/// Logs how the node is, in a few lines.
+async fn dump(handle: &Handle) {
+    let Ok(status) = handle.status().await else { return };
+    let Status { me, ring, members, state, synced, clients, totem, transport, ipc, .. } = status;
+    let members: Vec<String> = members.iter().map(ToString::to_string).collect();
+    tracing::info!(
+        target: "annulus::daemon",
+        "State of node {me}: ring {ring}, members {}, phase {state}, services {}, {clients} clients",
+        members.join(" "),
+        if synced { "synchronised" } else { "not synchronised" }
+    );
+    tracing::info!(target: "annulus::daemon", "Ring counters: {totem:?}");
+    tracing::info!(target: "annulus::daemon", "Network counters: {transport:?}");
+    tracing::info!(target: "annulus::daemon", "Client counters: {ipc:?}");
+}
+
+/// What a signal asks for.
+enum Call {
+    End(&'static str),
+    Reload,
+    Dump,
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    quit: Signal,
+    hup: Signal,
+    usr2: Signal,
+    /// Caught so that a broken pipe (standard error, syslog) is an error of its write and no more.
+    _pipe: Signal,
+}
+
+impl Signals {
+    fn install() -> Result<Self, Fatal> {
+        let catch =
+            |kind| signal(kind).map_err(|e| Fatal::new(Exit::Totem, format!("Can't catch signals: {e}")));
+        Ok(Self {
+            term: catch(SignalKind::terminate())?,
+            int: catch(SignalKind::interrupt())?,
+            quit: catch(SignalKind::quit())?,
+            hup: catch(SignalKind::hangup())?,
+            usr2: catch(SignalKind::user_defined2())?,
+            _pipe: catch(SignalKind::pipe())?,
+        })
+    }
+
+    async fn next(&mut self) -> Call {
+        tokio::select! {
+            _ = self.term.recv() => Call::End("SIGTERM"),
+            _ = self.int.recv() => Call::End("SIGINT"),
+            _ = self.quit.recv() => Call::End("SIGQUIT"),
+            _ = self.hup.recv() => Call::Reload,
+            _ = self.usr2.recv() => Call::Dump,
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! From settings to a running node.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Node;
+use super::admission::Policy;
+use super::command::{self, Handle};
+use super::driver::{Driver, Parts};
+use super::store::{Store, StoreError};
+use crate::admin;
+use crate::config::Config;
+use crate::config::timeouts::{Given, Timeouts};
+use crate::config::totem::TransportKind;
+use crate::ids::NodeId;
+use crate::ipc;
+use crate::transport::{Cast, Kind, Options, Peer, Transport, TransportError};
+
+/// How often the sockets are tried.
+const ATTEMPTS: u32 = 10;
+/// Pause after the first attempt; it grows by as much with each.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// [`Builder::id`] was not called, or with 0.
+    #[error("a node needs an id other than 0: Builder::id")]
+    NoId,
+    /// [`Builder::address`] was not called, and the peers do not name this node.
+    #[error("a node needs an address: Builder::address, or an entry of its own id in Builder::peers")]
+    NoAddress,
+    /// A peer's id is 0.
+    #[error("the peer at {0} has node id 0")]
+    PeerZero(IpAddr),
+    /// The configuration is for something that this version cannot run.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// The sockets of the ring.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The stored ring id.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no tokio runtime here, or one without IO or time.
+    #[error("a node needs a tokio runtime with IO and time: {0}")]
+    Runtime(String),
+}
+
+/// Settings of a node, with defaults for all but its id and its peers.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    id: u32,
+    address: Option<IpAddr>,
+    port: u16,
+    peers: Vec<(u32, IpAddr)>,
+    links: BTreeMap<NodeId, Vec<IpAddr>>,
+    kind: Kind,
+    timeouts: Option<Timeouts>,
+    given: Given,
+    netmtu: usize,
+    block_unlisted: bool,
+    state_dir: Option<PathBuf>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            id: 0,
+            address: None,
+            port: Options::DEFAULT_PORT,
+            peers: Vec::new(),
+            links: BTreeMap::new(),
+            kind: Kind::Udpu,
+            timeouts: None,
+            given: Given::default(),
+            netmtu: 1500,
+            block_unlisted: true,
+            state_dir: None,
+        }
+    }
+}
+
+impl Builder {
+    /// A node as a configuration describes this host's. Its state directory is not taken over, as an
+    /// application usually may not write there: see [`Builder::state_dir`].
+    ///
+    /// # Errors
+    /// The configuration is for something that this version cannot run (transport knet), or does not say
+    /// which address or multicast group to use.
+    pub fn from_config(config: &Config) -> Result<Self, NodeError> {
+        config.check_runnable()?;
+        let totem = &config.totem;
+        let link = config.link();
+        let kind = match totem.transport {
+            TransportKind::Udp => match link {
+                Some(link) if link.broadcast => Kind::Udp(Cast::Broadcast),
+                Some(link) => {
+                    let group = link.multicast.ok_or(NodeError::NoAddress)?;
+                    Kind::Udp(Cast::Multicast { group, ttl: link.ttl })
+                }
+                None => return Err(NodeError::NoAddress),
+            },
+            // knet was refused above.
+            TransportKind::Udpu | TransportKind::Knet => Kind::Udpu,
+        };
+        let links = config
+            .nodes
+            .iter()
+            .filter_map(|node| Some((node.id?, node.addresses.iter().map(|link| link.address).collect())))
+            .collect();
+        Ok(Self {
+            id: config.me().get(),
+            address: config.bind_address(),
+            port: config.port(),
+            peers: config.members().map(|(id, address)| (id.get(), address)).collect(),
+            links,
+            kind,
+            timeouts: Some(totem.timeouts.clone()),
+            given: totem.given.clone(),
+            netmtu: totem.netmtu as usize,
+            block_unlisted: totem.block_unlisted_ips,
+            state_dir: None,
+        })
+    }
+
+    /// This node's id, not 0, different on each node. The lowest of a ring is its representative.
+    #[must_use]
+    pub fn id(mut self, id: u32) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// The local address to bind to. Default: that of the peer with this node's id.
+    #[must_use]
+    pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
+        self.address = Some(address.into());
+        self
+    }
+
+    /// UDP port, the same on all nodes; udp uses the one below it too. Default: 5405.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The nodes that may be on the ring, by id and address. This node may be among them. They need not
+    /// be up: whoever is forms the ring.
+    #[must_use]
+    pub fn peers(mut self, peers: impl IntoIterator<Item = (u32, IpAddr)>) -> Self {
+        self.peers = peers.into_iter().collect();
+        self
+    }
+
+    /// A datagram to each node: works on any network. The default.
+    #[must_use]
+    pub fn udpu(mut self) -> Self {
+        self.kind = Kind::Udpu;
+        self
+    }
+
+    /// IP multicast or broadcast for data: sends each message once, however many nodes there are.
+    #[must_use]
+    pub fn udp(mut self, cast: Cast) -> Self {
+        self.kind = Kind::Udp(cast);
+        self
+    }
+
+    /// All timers and limits of the ring. Default: derived from the settings of [`Builder::timing`] and
+    /// the number of peers, as Corosync does: a token timeout of 3 s for two nodes.
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = Some(timeouts);
+        self
+    }
+
+    /// Single timers and limits; the rest is derived from them and the number of peers.
+    #[must_use]
+    pub fn timing(mut self, given: Given) -> Self {
+        self.given = given;
+        self.timeouts = None;
+        self
+    }
+
+    /// Bytes of a network packet that the ring's frames are made to fit. Default: 1500.
+    #[must_use]
+    pub fn netmtu(mut self, bytes: usize) -> Self {
+        self.netmtu = bytes;
+        self
+    }
+
+    /// Directory, which must exist, for the file `ringid_<id>`; see [`Store`]. Default: none, and ring ids
+    /// begin at the wall clock, see [`Store::memory`].
+    #[must_use]
+    pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.state_dir = Some(dir.into());
+        self
+    }
+
+    /// Starts the node in the tokio runtime that this is called in. The first ring forms in the
+    /// background; see [`Node::ready`].
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn start(self) -> Result<Node, NodeError> {
+        let me = NodeId::new(self.id).ok_or(NodeError::NoId)?;
+        let store = match self.state_dir.clone() {
+            Some(dir) => tokio::task::spawn_blocking(move || Store::open(&dir, me))
+                .await
+                .map_err(|error| NodeError::Runtime(error.to_string()))??,
+            None => Store::memory(),
+        };
+        let (handle, driver) = self.assemble(store, None).await?;
+        let task = tokio::spawn(driver.run());
+        Ok(Node::new(me, handle, task))
+    }
+
+    /// Opens the sockets, trying again for a while if they are taken or the interface is not up yet, and
+    /// puts everything together.
+    pub(crate) async fn assemble(
+        self,
+        store: Store,
+        server: Option<(ipc::Server, Policy)>,
+    ) -> Result<(Handle, Driver), NodeError> {
+        let me = NodeId::new(self.id).ok_or(NodeError::NoId)?;
+        let mut peers = Vec::with_capacity(self.peers.len());
+        for (id, addr) in self.peers {
+            peers.push(Peer { id: NodeId::new(id).ok_or(NodeError::PeerZero(addr))?, addr });
+        }
+        // With no list, or one of this node alone on a multicast ring, who else there is shows itself.
+        let listed_only = self.block_unlisted && peers.iter().any(|peer| peer.id != me);
+        let own = peers.iter().find(|peer| peer.id == me).map(|peer| peer.addr);
+        let address = self.address.or(own).ok_or(NodeError::NoAddress)?;
+        if own.is_none() {
+            peers.push(Peer { id: me, addr: address });
+        }
+        let timeouts = self.timeouts.unwrap_or_else(|| Timeouts::derive(&self.given, peers.len()));
+        let mut addresses: BTreeMap<NodeId, Vec<IpAddr>> =
+            peers.iter().map(|peer| (peer.id, vec![peer.addr])).collect();
+        addresses.extend(self.links);
+        let mut options = Options::new(self.kind, me, address, peers.clone());
+        options.port = self.port;
+        options.netmtu = self.netmtu;
+        options.block_unlisted = self.block_unlisted;
+        options.window = timeouts.window_size;
+        let transport = open(&options).await?;
+        let (handle, inbox) = command::channel();
+        let parts = Parts {
+            me,
+            timeouts,
+            netmtu: self.netmtu,
+            facts: admin::Facts { addresses },
+            kind: self.kind,
+            peers,
+            listed_only,
+            transport,
+            store,
+            server,
+        };
+        let driver = Driver::new(parts, inbox).map_err(|error| NodeError::Runtime(error.to_string()))?;
+        Ok((handle, driver))
+    }
+}
+
+/// Corosync tries as often, with the same pauses: something may have just ended that had the port, or the
+/// interface may be about to come up.
+async fn open(options: &Options) -> Result<Transport, TransportError> {
+    for attempt in 1..ATTEMPTS {
+        match Transport::open(options) {
+            Err(error) if error.may_pass() => {
+                if attempt == 1 {
+                    tracing::warn!(target: "annulus::node", "{error}; trying again");
+                }
+                tokio::time::sleep(PAUSE * attempt).await;
+            }
+            outcome => return outcome,
+        }
+    }
+    Transport::open(options)
+}

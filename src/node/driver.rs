@@ -1,0 +1,445 @@
+//! The loop of a node: one task that owns transport, stack and clients, and is the only place with a
+//! real clock.
+//!
+//! A turn takes what has arrived from the ring, then what is due, then requests of clients, a limited
+//! number of them: a token never waits behind a flood of clients. After a few turns the task yields, so
+//! that a busy node still hears its sockets and leaves the runtime to others.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
+
+use super::admission::Policy;
+use super::clients::Clients;
+use super::command::{Ask, Command, Inbox, Refused, Status};
+use super::doorbell::Doorbell;
+use super::edge::{Outside, weight};
+use super::locals::Waiting;
+use super::queue::{Closed, Sink};
+use super::store::Store;
+use super::watch::Watch;
+use crate::admin;
+use crate::config::timeouts::Timeouts;
+use crate::ids::{NodeId, ServiceId};
+use crate::ipc;
+use crate::service::{Flow, Request};
+use crate::stack::Stack;
+use crate::time::Instant;
+use crate::totem::{Input, Params, StateName};
+use crate::transport::{InterfaceChange, Kind, Peer, Received, Transport};
+use crate::view::{View, ViewKind};
+
+/// Turns before the task yields to the runtime.
+const TURNS: u32 = 4;
+/// Batches of datagrams taken in one turn.
+const BATCHES: u32 = 4;
+/// Control commands handled in one turn.
+const COMMANDS: u32 = 16;
+/// Requests from inside the process handled in one turn.
+const REQUESTS: u32 = 64;
+/// Longest wait for the last messages of disconnected clients before the node leaves.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// What a driver is made from.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) me: NodeId,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) netmtu: usize,
+    pub(crate) facts: admin::Facts,
+    pub(crate) kind: Kind,
+    pub(crate) peers: Vec<Peer>,
+    /// Whether only the peers may be on the ring.
+    pub(crate) listed_only: bool,
+    pub(crate) transport: Transport,
+    pub(crate) store: Store,
+    /// The server for clients over IPC, and who may use it.
+    pub(crate) server: Option<(ipc::Server, Policy)>,
+}
+
+/// See the module.
+pub(crate) struct Driver {
+    start: TokioInstant,
+    me: NodeId,
+    timeouts: Timeouts,
+    kind: Kind,
+    peers: Vec<Peer>,
+    stack: Stack,
+    outside: Outside,
+    clients: Option<Clients>,
+    doorbell: Option<AsyncFd<Doorbell>>,
+    inbox: Inbox,
+    received: Received,
+    sleep: Pin<Box<Sleep>>,
+    /// When `sleep` ends.
+    wake_at: Option<Instant>,
+    watch: Watch,
+    leaving: Option<Leaving>,
+}
+
+struct Leaving {
+    until: Instant,
+    replies: Vec<oneshot::Sender<()>>,
+}
+
+enum Turn {
+    /// Something was done; there may be more.
+    Busy,
+    /// Nothing to do; the task will be woken.
+    Idle,
+    /// The node has left.
+    Done,
+}
+
+impl Driver {
+    /// Makes a driver; the ring starts with [`Driver::run`]. Needs a tokio runtime with IO and time.
+    ///
+    /// # Errors
+    /// The runtime does not take the descriptor of the server for clients.
+    pub(crate) fn new(parts: Parts, inbox: Inbox) -> std::io::Result<Self> {
+        let start = TokioInstant::now();
+        let now = Instant::ZERO;
+        let params = Params {
+            me: parts.me,
+            timeouts: parts.timeouts.clone(),
+            netmtu: parts.netmtu,
+            ring_seq: parts.store.first(),
+            stored: parts.store.reserved(),
+            origin: crate::ids::Seq(0),
+        };
+        let (server, clients) = match parts.server {
+            Some((server, policy)) => (Some(server), Some(Clients::new(policy))),
+            None => (None, None),
+        };
+        let mut stack = Stack::new(params, parts.facts, now);
+        if parts.listed_only {
+            let ids: Vec<NodeId> = parts.peers.iter().map(|peer| peer.id).collect();
+            stack.admit_only(&ids);
+        }
+        let doorbell = server.as_ref().map(Doorbell::of).transpose()?;
+        Ok(Self {
+            start,
+            me: parts.me,
+            watch: Watch::new(&parts.timeouts, now),
+            timeouts: parts.timeouts,
+            kind: parts.kind,
+            peers: parts.peers,
+            stack,
+            outside: Outside::new(parts.transport, server, parts.store),
+            clients,
+            doorbell,
+            inbox,
+            received: Received::new(),
+            sleep: Box::pin(sleep_until(start)),
+            wake_at: None,
+            leaving: None,
+        })
+    }
+
+    /// Runs the node until it leaves. Dropping the future stops it at once, without a word to the others.
+    pub(crate) async fn run(mut self) {
+        loop {
+            match poll_fn(|cx| self.poll(cx)).await {
+                Turn::Done => return,
+                // The runtime looks at its sockets before it comes back.
+                Turn::Busy | Turn::Idle => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        for _ in 0..TURNS {
+            match self.turn(cx) {
+                Turn::Busy => {}
+                Turn::Idle => return Poll::Pending,
+                Turn::Done => return Poll::Ready(Turn::Done),
+            }
+        }
+        Poll::Ready(Turn::Busy)
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+        let now = Instant::ZERO + self.start.elapsed();
+        let mut busy = self.take_datagrams(cx, now);
+        busy |= self.take_stored(cx, now);
+        if self.stack.deadline().is_some_and(|at| at <= now) {
+            self.stack.handle_input(now, Input::Timeout, &mut self.outside);
+            busy = true;
+        }
+        if self.watch.is_due(now) {
+            self.look_after(now);
+        }
+        busy |= self.take_commands(cx, now);
+        busy |= self.take_clients(cx, now);
+        busy |= self.take_requests(cx);
+        self.connect_waiting();
+        self.drop_doomed();
+        if let Some(server) = &mut self.outside.server {
+            server.flush();
+        }
+        if self.has_left(now) {
+            return Turn::Done;
+        }
+        if busy || self.sleep_until_due(cx, now) { Turn::Busy } else { Turn::Idle }
+    }
+
+    /// What came from the ring.
+    fn take_datagrams(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        for batch in 0..BATCHES {
+            match self.outside.transport.poll_recv(cx, &mut self.received) {
+                Poll::Ready(Ok(())) => {
+                    for datagram in self.received.iter() {
+                        self.stack.handle_input(now, Input::Datagram(datagram), &mut self.outside);
+                    }
+                }
+                Poll::Ready(Err(error)) => {
+                    // The transport has counted it; the watch finds out whether the interface is gone.
+                    tracing::debug!(target: "annulus::node", %error, "receiving failed");
+                    return true;
+                }
+                Poll::Pending => return batch > 0,
+            }
+        }
+        true
+    }
+
+    /// Reservations of ring ids that are on disk.
+    fn take_stored(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let mut any = false;
+        while let Poll::Ready(up_to) = self.outside.store.poll_stored(cx) {
+            self.stack.handle_input(now, Input::Stored(up_to), &mut self.outside);
+            any = true;
+        }
+        any
+    }
+
+    /// What is done now and then: was this loop late, is the interface still there, was a connection from
+    /// inside the process forgotten.
+    fn look_after(&mut self, now: Instant) {
+        if self.watch.tick(now) {
+            let change = self.outside.transport.check_interface();
+            if change != InterfaceChange::None {
+                self.stack.handle_input(now, Input::Interface, &mut self.outside);
+            }
+        }
+        if self.inbox.requests.is_empty() {
+            for conn in self.outside.locals.deserted() {
+                self.outside.locals.close(conn, Closed::Evicted);
+                self.stack.disconnected(conn, &mut self.outside);
+            }
+        }
+    }
+
+    fn take_commands(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        for taken in 0..COMMANDS {
+            match self.inbox.control.poll_recv(cx) {
+                Poll::Ready(Some(command)) => self.obey(command, now),
+                Poll::Ready(None) => {
+                    // Every handle is gone: nobody can stop this node or talk to it any more.
+                    if self.outside.server.is_none() {
+                        self.begin_leaving(now, None);
+                    }
+                    return taken > 0;
+                }
+                Poll::Pending => return taken > 0,
+            }
+        }
+        true
+    }
+
+    fn obey(&mut self, command: Command, now: Instant) {
+        // Answers may come too late for those who asked.
+        match command {
+            Command::Connect { service, events, reply } => {
+                self.outside.locals.wait(Waiting { service, events, reply });
+            }
+            Command::Ready { reply } => {
+                if self.stack.accepts_clients() {
+                    let _ = reply.send(());
+                } else {
+                    self.outside.ready.push(reply);
+                }
+            }
+            Command::Views { sink } => {
+                let members = self.stack.totem().members().to_vec();
+                let view = View {
+                    kind: ViewKind::Regular,
+                    ring: self.stack.totem().ring(),
+                    joined: members.clone(),
+                    members,
+                    left: Vec::new(),
+                };
+                if view.members.is_empty() || sink.push(view.clone(), weight(&view)).is_ok() {
+                    self.outside.views.retain(Sink::has_listener);
+                    self.outside.views.push(sink);
+                }
+            }
+            Command::Status { reply } => {
+                let _ = reply.send(self.status());
+            }
+            Command::Leave { reply } => self.begin_leaving(now, Some(reply)),
+            Command::Reconfigure { timeouts } => {
+                self.watch = Watch::new(&timeouts, now);
+                self.timeouts = (*timeouts).clone();
+                self.stack.reconfigure(*timeouts, &mut self.outside);
+            }
+            Command::Access { access } => {
+                if let Some(clients) = &mut self.clients {
+                    clients.policy.access = *access;
+                }
+            }
+            Command::Cut { peers, reply } => {
+                let _ = reply.send(self.cut(&peers));
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        let totem = self.stack.totem();
+        Status {
+            me: self.me,
+            ring: totem.ring(),
+            members: totem.members().to_vec(),
+            state: totem.state(),
+            synced: self.outside.synced == Some(totem.ring()) && totem.state() == StateName::Operational,
+            clients: self.outside.server.as_ref().map_or(0, ipc::Server::connections),
+            local_clients: self.outside.locals.len(),
+            totem: totem.stats().clone(),
+            transport: self.outside.transport.stats().clone(),
+            ipc: self.outside.server.as_ref().map(ipc::Server::stats).copied().unwrap_or_default(),
+        }
+    }
+
+    fn cut(&mut self, cut: &[NodeId]) -> Result<(), Refused> {
+        if self.kind != Kind::Udpu {
+            return Err(Refused::NotUnicast);
+        }
+        let left: Vec<Peer> = self.peers.iter().copied().filter(|peer| !cut.contains(&peer.id)).collect();
+        tracing::info!(target: "annulus::node", ?cut, "fault injection: traffic to and from these nodes is dropped");
+        self.outside.transport.set_peers(&left).map_err(|_| Refused::NotUnicast)
+    }
+
+    /// Clients over IPC.
+    fn take_clients(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let (Some(clients), Some(doorbell)) = (&mut self.clients, &self.doorbell) else { return false };
+        clients.serve(cx, now, doorbell, &mut self.stack, &mut self.outside)
+    }
+
+    /// Requests from inside the process, while any of them would be taken.
+    fn take_requests(&mut self, cx: &mut Context<'_>) -> bool {
+        for taken in 0..REQUESTS {
+            if self.leaving.is_some()
+                || self.stack.flow(ServiceId::CPG) != Flow::Open
+                || !self.stack.fits_request()
+            {
+                // Whatever makes room comes through the ring, and that wakes this task.
+                return taken > 0;
+            }
+            match self.inbox.requests.poll_recv(cx) {
+                Poll::Ready(Some(Ask::Request { conn, head, payload, reply })) => {
+                    self.inbox.took(&head, &payload);
+                    // A connection that was closed gets no answer, which its caller understands.
+                    if self.outside.locals.has(conn) {
+                        self.outside.locals.begin(conn, reply);
+                        let request = Request { bytes: &head, tail: &payload };
+                        self.stack.request(conn, request, &mut self.outside);
+                        self.outside.locals.end();
+                    }
+                }
+                Poll::Ready(Some(Ask::Close { conn })) => {
+                    if self.outside.locals.has(conn) {
+                        self.outside.locals.close(conn, Closed::Evicted);
+                        self.stack.disconnected(conn, &mut self.outside);
+                    }
+                }
+                Poll::Ready(None) | Poll::Pending => return taken > 0,
+            }
+        }
+        true
+    }
+
+    fn connect_waiting(&mut self) {
+        if !self.stack.accepts_clients() || self.leaving.is_some() {
+            return;
+        }
+        for Waiting { service, events, reply } in self.outside.locals.take_waiting() {
+            let conn = self.outside.locals.open(events);
+            let answer = match self.stack.connected(service, conn, &mut self.outside) {
+                Ok(()) => Ok(conn),
+                Err(_) => {
+                    self.outside.locals.close(conn, Closed::Evicted);
+                    Err(Refused::NoService(service))
+                }
+            };
+            if reply.send(answer).is_err() && self.outside.locals.has(conn) {
+                self.outside.locals.close(conn, Closed::Evicted);
+                self.stack.disconnected(conn, &mut self.outside);
+            }
+        }
+    }
+
+    fn drop_doomed(&mut self) {
+        for conn in self.outside.locals.take_doomed() {
+            self.outside.locals.close(conn, Closed::Evicted);
+            self.stack.disconnected(conn, &mut self.outside);
+        }
+    }
+
+    fn begin_leaving(&mut self, now: Instant, reply: Option<oneshot::Sender<()>>) {
+        if self.leaving.is_none() {
+            tracing::info!(target: "annulus::node", "leaving the ring");
+            self.stack.disconnect_all(&mut self.outside);
+            if let Some(server) = &mut self.outside.server {
+                server.shutdown();
+            }
+        }
+        let leaving = self.leaving.get_or_insert(Leaving { until: now + SETTLE, replies: Vec::new() });
+        leaving.replies.extend(reply);
+    }
+
+    /// Ends the node once its clients' last messages are out.
+    fn has_left(&mut self, now: Instant) -> bool {
+        let Some(leaving) = &mut self.leaving else { return false };
+        if !self.stack.settled() && now < leaving.until {
+            return false;
+        }
+        self.stack.leave(&mut self.outside);
+        for reply in leaving.replies.drain(..) {
+            // Whoever asked may be gone.
+            let _ = reply.send(());
+        }
+        true
+    }
+
+    /// Sets the timer. Whether something is due already.
+    fn sleep_until_due(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let dues = [
+            self.stack.deadline(),
+            self.clients.as_ref().and_then(|clients| clients.deadline(self.outside.server.as_ref())),
+            Some(self.watch.due()),
+            self.leaving.as_ref().map(|leaving| leaving.until),
+        ];
+        let Some(due) = dues.into_iter().flatten().min() else { return false };
+        if due <= now {
+            return true;
+        }
+        // What is due moves with every token. The timer is only set anew for something earlier: setting
+        // it costs a look at the sockets, waking up for nothing now and then costs less.
+        if self.wake_at.is_none_or(|at| due < at) {
+            self.wake_at = Some(due);
+            self.sleep.as_mut().reset(self.start + Duration::from_micros(due.as_micros()));
+        }
+        match self.sleep.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                self.wake_at = None;
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+}

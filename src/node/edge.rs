@@ -1,0 +1,123 @@
+//! What the stack acts on in a real node: sockets, clients, the ring id store, listeners.
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::command::is_local;
+use super::locals::Locals;
+use super::queue::Sink;
+use super::store::Store;
+use crate::error::Status;
+use crate::ids::{ConnId, Destination, RingId};
+use crate::ipc;
+use crate::stack::Edge;
+use crate::transport::Transport;
+use crate::view::View;
+
+/// Frames that are collected before they are sent, at most.
+const BATCH: usize = 128;
+
+/// Everything around the stack.
+#[derive(Debug)]
+pub(super) struct Outside {
+    pub(super) transport: Transport,
+    /// Clients over IPC, in a daemon.
+    pub(super) server: Option<ipc::Server>,
+    pub(super) locals: Locals,
+    pub(super) store: Store,
+    pub(super) views: Vec<Sink<View>>,
+    /// Who waits for the first synchronisation.
+    pub(super) ready: Vec<oneshot::Sender<()>>,
+    /// The ring whose synchronisation completed last.
+    pub(super) synced: Option<RingId>,
+    batch: Vec<(Destination, Bytes)>,
+}
+
+impl Outside {
+    pub(super) fn new(transport: Transport, server: Option<ipc::Server>, store: Store) -> Self {
+        Self {
+            transport,
+            server,
+            locals: Locals::default(),
+            store,
+            views: Vec::new(),
+            ready: Vec::new(),
+            synced: None,
+            batch: Vec::with_capacity(BATCH),
+        }
+    }
+}
+
+impl Edge for Outside {
+    fn send(&mut self, to: Destination, frame: Bytes) {
+        self.batch.push((to, frame));
+        if self.batch.len() >= BATCH {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.batch.is_empty() {
+            self.transport.send(&mut self.batch);
+        }
+    }
+
+    fn store(&mut self, up_to: u64) {
+        self.store.reserve(up_to);
+    }
+
+    fn reply(&mut self, conn: ConnId, bytes: &[u8]) {
+        if is_local(conn) {
+            self.locals.reply(conn, bytes);
+        } else if let Some(server) = &mut self.server {
+            server.reply(conn, bytes);
+        }
+    }
+
+    fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+        if is_local(conn) {
+            self.locals.event(conn, head, payload);
+        } else if let Some(server) = &mut self.server {
+            server.event(conn, head, payload);
+        }
+    }
+
+    fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {
+        match &mut self.server {
+            Some(server) if !is_local(conn) => server.buffer_open(conn, path, size),
+            _ => Err(Status::NotSupported), // payloads are not copied in the process anyway
+        }
+    }
+
+    fn buffer_read(&mut self, conn: ConnId, token: u64) -> Result<Bytes, Status> {
+        match &mut self.server {
+            Some(server) if !is_local(conn) => server.buffer_read(conn, token),
+            _ => Err(Status::NotSupported),
+        }
+    }
+
+    fn buffer_close(&mut self, conn: ConnId, token: u64) {
+        if let Some(server) = &mut self.server {
+            server.buffer_close(conn, token);
+        }
+    }
+
+    fn view(&mut self, view: &View) {
+        // One that does not read is told so by its queue.
+        self.views.retain(|sink| sink.push(view.clone(), weight(view)).is_ok());
+    }
+
+    fn synced(&mut self, ring: RingId) {
+        tracing::info!(target: "annulus::node", %ring, "Completed service synchronization, ready to provide service");
+        self.synced = Some(ring);
+        for waiting in self.ready.drain(..) {
+            // Whoever waited may be gone.
+            let _ = waiting.send(());
+        }
+    }
+}
+
+/// What a view counts in a listener's queue.
+pub(super) fn weight(view: &View) -> usize {
+    size_of::<View>() + 4 * (view.members.len() + view.joined.len() + view.left.len())
+}

@@ -1,0 +1,208 @@
+//! Connections from inside the process, as the driver keeps them.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
+
+use super::command::{CONNECTION_LIMIT, Event, Refused, local_conn};
+use super::queue::{Closed, Sink};
+use crate::ids::{ConnId, ServiceId};
+
+/// Bytes of event heads that share one allocation.
+const HEADS: usize = 16 << 10;
+
+/// A connection that waits for the first synchronisation.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) service: ServiceId,
+    pub(super) events: Sink<Event>,
+    pub(super) reply: oneshot::Sender<Result<ConnId, Refused>>,
+}
+
+/// All connections from inside the process.
+#[derive(Debug, Default)]
+pub(super) struct Locals {
+    conns: HashMap<ConnId, Conn>,
+    waiting: Vec<Waiting>,
+    next: u64,
+    /// The connection whose posted request is being handled: nobody waits for an answer to it.
+    posting: Option<ConnId>,
+    /// Connections whose events overflowed; to be disconnected.
+    doomed: Vec<ConnId>,
+    heads: BytesMut,
+}
+
+#[derive(Debug)]
+struct Conn {
+    events: Sink<Event>,
+    /// Who waits for the answers, in the order of the requests.
+    calls: VecDeque<oneshot::Sender<Bytes>>,
+}
+
+impl Locals {
+    /// Takes in who wants to connect.
+    pub(super) fn wait(&mut self, waiting: Waiting) {
+        if self.conns.len() + self.waiting.len() >= CONNECTION_LIMIT {
+            // The asker may be gone.
+            let _ = waiting.reply.send(Err(Refused::TooManyConnections));
+        } else {
+            self.waiting.push(waiting);
+        }
+    }
+
+    /// Who waits to be connected.
+    pub(super) fn take_waiting(&mut self) -> Vec<Waiting> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// A new connection, which may be sent events from now on.
+    pub(super) fn open(&mut self, events: Sink<Event>) -> ConnId {
+        self.next += 1;
+        let conn = local_conn(self.next);
+        self.conns.insert(conn, Conn { events, calls: VecDeque::new() });
+        conn
+    }
+
+    /// Whether the connection exists.
+    pub(super) fn has(&self, conn: ConnId) -> bool {
+        self.conns.contains_key(&conn)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// A request of `conn` is about to be handled; `reply` is where its answer goes.
+    pub(super) fn begin(&mut self, conn: ConnId, reply: Option<oneshot::Sender<Bytes>>) {
+        match reply {
+            Some(reply) => {
+                if let Some(found) = self.conns.get_mut(&conn) {
+                    found.calls.push_back(reply);
+                }
+            }
+            None => self.posting = Some(conn),
+        }
+    }
+
+    /// It has been handled.
+    pub(super) fn end(&mut self) {
+        self.posting = None;
+    }
+
+    /// An answer of a service.
+    pub(super) fn reply(&mut self, conn: ConnId, bytes: &[u8]) {
+        if self.posting == Some(conn) {
+            return;
+        }
+        if let Some(call) = self.conns.get_mut(&conn).and_then(|found| found.calls.pop_front()) {
+            // The caller may have given up.
+            let _ = call.send(Bytes::copy_from_slice(bytes));
+        }
+    }
+
+    /// An event of a service. A connection that does not read its events is marked for its end.
+    pub(super) fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+        let Some(found) = self.conns.get_mut(&conn) else { return };
+        if self.heads.capacity() < head.len() {
+            self.heads.reserve(HEADS.max(head.len()));
+        }
+        self.heads.extend_from_slice(head);
+        let head = self.heads.split().freeze();
+        let bytes = head.len() + payload.len();
+        if let Err(Closed::Overflow { items, bytes }) =
+            found.events.push(Event { head, payload: payload.clone() }, bytes)
+            && !self.doomed.contains(&conn)
+        {
+            tracing::warn!(
+                conn = conn.0 & 0xffff_ffff,
+                items,
+                bytes,
+                "disconnecting a client in this process: it does not read its events"
+            );
+            self.doomed.push(conn);
+        }
+    }
+
+    /// Connections to disconnect because they do not read.
+    pub(super) fn take_doomed(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.doomed)
+    }
+
+    /// Connections whose other end is gone. With nothing waiting in the request queue, these are ones that
+    /// were never handed to their asker.
+    pub(super) fn deserted(&self) -> Vec<ConnId> {
+        self.conns.iter().filter(|(_, conn)| !conn.events.has_listener()).map(|(id, _)| *id).collect()
+    }
+
+    /// Forgets a connection; its events end with `reason`.
+    pub(super) fn close(&mut self, conn: ConnId, reason: Closed) {
+        if let Some(found) = self.conns.remove(&conn) {
+            found.events.close(reason);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::queue::{Limit, bounded};
+    use super::*;
+
+    #[test]
+    fn answers_go_to_the_calls_in_order_and_not_to_posts() {
+        let mut locals = Locals::default();
+        let (events, _source) = bounded(Limit { items: 1, bytes: 1000 });
+        let conn = locals.open(events);
+        let (first, mut first_answer) = oneshot::channel();
+        let (second, mut second_answer) = oneshot::channel();
+        locals.begin(conn, Some(first)); // answered later
+        locals.end();
+        locals.begin(conn, None);
+        locals.reply(conn, b"to a post");
+        locals.end();
+        locals.begin(conn, Some(second));
+        locals.reply(conn, b"one");
+        locals.reply(conn, b"two");
+        locals.reply(conn, b"nobody asked");
+        assert_eq!(first_answer.try_recv().unwrap(), "one");
+        assert_eq!(second_answer.try_recv().unwrap(), "two");
+    }
+
+    #[test]
+    fn a_full_queue_dooms_a_dropped_one_does_not() {
+        let mut locals = Locals::default();
+        let (events, source) = bounded(Limit { items: 1, bytes: 1000 });
+        let conn = locals.open(events);
+        let payload = Bytes::from_static(b"payload");
+        for _ in 0..3 {
+            locals.event(conn, b"head", &payload);
+        }
+        assert_eq!(locals.take_doomed(), [conn]);
+        let event = source.try_next().unwrap().unwrap();
+        assert_eq!((&event.head[..], &event.payload[..]), (&b"head"[..], &b"payload"[..]));
+
+        let (events, source) = bounded(Limit { items: 1, bytes: 1000 });
+        let other = locals.open(events);
+        drop(source);
+        locals.event(other, b"head", &payload);
+        assert!(locals.take_doomed().is_empty());
+        assert_eq!(locals.deserted(), [other]);
+        locals.close(other, Closed::Evicted);
+        assert!(!locals.has(other));
+    }
+
+    #[test]
+    fn too_many_are_refused() {
+        let mut locals = Locals::default();
+        let mut answers = Vec::new();
+        for _ in 0..=CONNECTION_LIMIT {
+            let (reply, answer) = oneshot::channel();
+            let (events, _) = bounded(Limit { items: 1, bytes: 1 });
+            locals.wait(Waiting { service: ServiceId::CPG, events, reply });
+            answers.push(answer);
+        }
+        assert_eq!(answers.pop().unwrap().try_recv().unwrap(), Err(Refused::TooManyConnections));
+        assert!(answers.pop().unwrap().try_recv().is_err(), "waits");
+    }
+}
