@@ -1,0 +1,145 @@
+//! Nodes of this process on 127.0.0.1 and up, with fast timers.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::time::Duration;
+
+use annulus::config::timeouts::Given;
+use annulus::cpg::{Event, Events, Group, GroupView};
+use annulus::node::Node;
+use bytes::Bytes;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Cluster {
+    nodes: BTreeMap<u32, Node>,
+}
+
+fn address(id: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, id as u8))
+}
+
+impl Cluster {
+    /// So many nodes, on one ring.
+    pub(crate) async fn start(count: u32) -> Self {
+        let mut tries = 0;
+        let nodes = loop {
+            match Self::open(count).await {
+                Ok(nodes) => break nodes,
+                // Somebody else took the port in between.
+                Err(error) if tries < 20 => eprintln!("trying again: {error}"),
+                Err(error) => panic!("{error}"),
+            }
+            tries += 1;
+        };
+        for node in nodes.values() {
+            let views = node.views().await.unwrap();
+            let ring = async { while views.next().await.unwrap().members.len() != count as usize {} };
+            tokio::time::timeout(PATIENCE, ring).await.expect("one ring");
+        }
+        Self { nodes }
+    }
+
+    async fn open(count: u32) -> Result<BTreeMap<u32, Node>, annulus::node::NodeError> {
+        let port = UdpSocket::bind((address(1), 0)).unwrap().local_addr().unwrap().port();
+        let mut nodes = BTreeMap::new();
+        for id in 1..=count {
+            // Long enough for a busy test machine, short enough not to be waited for.
+            let timing = Given { token: Some(400), token_coefficient: Some(0), ..Given::default() };
+            let peers = (1..=count).map(|id| (id, address(id)));
+            let node = Node::builder().id(id).peers(peers).port(port).timing(timing).start().await?;
+            nodes.insert(id, node);
+        }
+        Ok(nodes)
+    }
+
+    /// The names of the groups that a node knows, once it knows so many: joins of other nodes take their time.
+    pub(crate) async fn names_once_there_are(&self, id: u32, count: usize) -> Vec<String> {
+        let known = async {
+            loop {
+                let groups = self.node(id).cpg().groups().await.unwrap();
+                if groups.len() >= count {
+                    break groups.keys().map(ToString::to_string).collect();
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, known).await.expect("the groups are known")
+    }
+
+    pub(crate) fn node(&self, id: u32) -> &Node {
+        &self.nodes[&id]
+    }
+
+    /// All nodes, in the order of their ids.
+    pub(crate) async fn join(&self, name: &str) -> Vec<Group> {
+        let mut groups = Vec::new();
+        for node in self.nodes.values() {
+            groups.push(node.join(name).await.unwrap());
+        }
+        groups
+    }
+
+    pub(crate) async fn cut(&self, one: &[u32], other: &[u32]) {
+        for (here, there) in [(one, other), (other, one)] {
+            for id in here {
+                self.nodes[id].cut(there.iter().copied()).await.unwrap();
+            }
+        }
+    }
+
+    pub(crate) async fn heal(&self) {
+        for node in self.nodes.values() {
+            node.heal().await.unwrap();
+        }
+    }
+
+    /// The node leaves the ring.
+    pub(crate) async fn stop(&self, id: u32) {
+        self.nodes[&id].handle().leave().await.unwrap();
+    }
+}
+
+/// Reads a member's events.
+pub(crate) struct Listener {
+    events: Events,
+}
+
+impl Listener {
+    pub(crate) fn new(group: &Group) -> Self {
+        Self { events: group.events() }
+    }
+
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        tokio::time::timeout(PATIENCE, self.events.next()).await.expect("an event in time")
+    }
+
+    /// The next view; messages and rings before it do not matter.
+    pub(crate) async fn view(&mut self) -> GroupView {
+        loop {
+            match self.next().await {
+                Some(Event::View(view)) => return view,
+                Some(Event::Message { .. } | Event::Ring(_)) => {}
+                other => panic!("waited for a view, got {other:?}"),
+            }
+        }
+    }
+
+    pub(crate) async fn until_members(&mut self, count: usize) {
+        while self.view().await.members.len() != count {}
+    }
+
+    /// The next so many messages.
+    pub(crate) async fn messages(&mut self, count: usize) -> Vec<Bytes> {
+        let mut messages = Vec::new();
+        while messages.len() < count {
+            match self.next().await {
+                Some(Event::Message { payload, .. }) => messages.push(payload),
+                Some(Event::View(_) | Event::Ring(_)) => {}
+                other => panic!("waited for messages, got {other:?}"),
+            }
+        }
+        messages
+    }
+}

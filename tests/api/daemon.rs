@@ -1,0 +1,120 @@
+//! The same API through a daemon of its own: `annulusd --dev`, found by the name of its instance.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use annulus::client::Client;
+use annulus::cpg::{Error, Event, JoinOptions, UNFRAGMENTED_LIMIT, blocking};
+use annulus::ids::Guarantee;
+use annulus::service::channel::{ChannelError, End};
+use bytes::Bytes;
+
+use crate::cluster::Listener;
+
+/// Killed when the test ends, however it ends.
+struct Daemon {
+    instance: String,
+    process: Child,
+}
+
+impl Daemon {
+    fn start(test: &str) -> Self {
+        let instance = format!("api-{test}-{}", std::process::id());
+        let process = Command::new(env!("CARGO_BIN_EXE_annulusd"))
+            .args(["--dev", "--instance", &instance])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { instance, process }
+    }
+
+    async fn client(&self) -> Client {
+        let start = std::time::Instant::now();
+        loop {
+            match Client::instance(&self.instance).connect().await {
+                Ok(client) => return client,
+                Err(_) if start.elapsed() < Duration::from_secs(20) => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn pid(pid: u32) -> JoinOptions {
+    JoinOptions { pid: Some(pid), ..JoinOptions::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_of_a_daemon_have_the_same_api() {
+    const COUNT: usize = 2000;
+    let mut daemon = Daemon::start("same");
+    let client = daemon.client().await;
+    let one = client.join_with("grp", &pid(1)).await.unwrap();
+    let two = client.join_with("grp", &pid(2)).await.unwrap();
+    assert!(matches!(client.join_with("grp", &pid(2)).await.unwrap_err(), Error::Exists { pid: 2, .. }));
+    assert_eq!(client.membership("grp").await.unwrap(), [one.me(), two.me()]);
+    assert_eq!(client.groups().await.unwrap().len(), 1);
+
+    let senders = [one.clone(), two.clone()].map(|group| {
+        tokio::spawn(async move {
+            for n in 1..COUNT {
+                group.multicast(format!("{}.{n}", group.me().pid)).await.unwrap();
+            }
+            group.multicast_delivered("last", Guarantee::Safe).await.unwrap();
+        })
+    });
+    let (mut first, mut second) = (Listener::new(&one), Listener::new(&two));
+    let (a, b) = tokio::join!(first.messages(2 * COUNT), second.messages(2 * COUNT));
+    assert_eq!(a, b);
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    let long = Bytes::from(vec![3; 2 * UNFRAGMENTED_LIMIT + 5]);
+    one.multicast_delivered(long.clone(), Guarantee::Agreed).await.unwrap();
+    assert!(second.messages(1).await[0] == long);
+    assert!(first.messages(1).await[0] == long);
+
+    drop((one, first)); // a stream of events is a share of the membership
+    assert_eq!(second.view().await.left.len(), 1);
+    daemon.stop();
+    assert_eq!(second.next().await, Some(Event::Disconnected { reason: End::Lost }));
+    assert_eq!(second.next().await, None);
+    assert!(matches!(two.multicast("late").await, Err(Error::Channel(ChannelError::Ended(_)))));
+    assert!(matches!(client.join("grp").await, Err(Error::Channel(ChannelError::NoDaemon { .. }))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_program_can_be_a_member_of_a_daemon() {
+    let daemon = Daemon::start("plain");
+    let other = daemon.client().await.join_with("grp", &pid(9)).await.unwrap();
+    let instance = daemon.instance.clone();
+    let thread = std::thread::spawn(move || {
+        let group = blocking::Client::connect_instance(&instance).unwrap().join("grp").unwrap();
+        group.multicast("ping").unwrap();
+        let mut heard = Vec::new();
+        while heard.len() < 2 {
+            if let Some(Event::Message { payload, .. }) = group.next(Some(Duration::from_secs(20))).unwrap() {
+                heard.push(payload);
+            }
+        }
+        heard
+    });
+    let mut listener = Listener::new(&other);
+    assert_eq!(listener.messages(1).await, ["ping"]);
+    other.multicast("pong").await.unwrap();
+    let heard = tokio::task::spawn_blocking(|| thread.join().unwrap()).await.unwrap();
+    assert_eq!(heard, ["ping", "pong"]);
+}

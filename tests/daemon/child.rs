@@ -1,0 +1,154 @@
+//! A daemon as a child process, in a place of its own.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long anything may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A directory with everything of one daemon, and an instance name that nobody else has.
+pub(crate) struct Site {
+    dir: tempfile::TempDir,
+    pub(crate) instance: String,
+    port: u16,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let (pid, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("run")).unwrap();
+        fs::create_dir(dir.path().join("state")).unwrap();
+        // Free when asked, and below nobody's feet: loopback addresses of other tests differ.
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        Self { dir, instance: format!("t{pid}-{number}"), port }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The program, as this user, with the site's directories.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_annulusd"));
+        command
+            .args(["--instance", &self.instance])
+            .args(words)
+            .env("XDG_RUNTIME_DIR", self.path("run"))
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Where this user's daemon has its lock file.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        let name = format!("annulusd-{}.pid", self.instance);
+        if rustix::process::geteuid().is_root() {
+            Path::new("/run").join(name)
+        } else {
+            self.path("run/annulus").join(name)
+        }
+    }
+
+    /// A configuration of one node on loopback, with `more` sections.
+    pub(crate) fn configure(&self, more: &str) -> String {
+        let path = self.path("corosync.conf");
+        let text = format!(
+            "totem {{\n version: 2\n transport: udpu\n cluster_name: test\n interface {{\n  mcastport: {}\n }}\n}}\n\
+             nodelist {{\n node {{\n  nodeid: 5\n  ring0_addr: 127.0.0.1\n }}\n}}\nsystem {{\n sched_rr: no\n}}\n{more}",
+            self.port
+        );
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn run(&self, words: &[&str]) -> (i32, String, String) {
+        let Output { status, stdout, stderr } = self.command(words).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    }
+
+    /// Starts the program and waits until clients can connect.
+    pub(crate) fn start(&self, words: &[&str]) -> Daemon {
+        let file = fs::File::create(self.path("stderr")).unwrap();
+        let child = self.command(words).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let daemon = Daemon { child, stderr: self.path("stderr") };
+        daemon.wait_for("ready to provide service");
+        daemon
+    }
+}
+
+/// A running daemon; killed if a test forgets it.
+pub(crate) struct Daemon {
+    child: Child,
+    stderr: PathBuf,
+}
+
+impl Daemon {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap()
+    }
+
+    /// Waits until the log has `text`.
+    pub(crate) fn wait_for(&self, text: &str) {
+        wait_until(text, || self.log().contains(text), || self.log());
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Ends it; its exit status and log.
+    pub(crate) fn end(mut self, signal: Signal) -> (Option<i32>, String) {
+        self.signal(signal);
+        let mut status = None;
+        let (child, stderr) = (&mut self.child, &self.stderr);
+        let ended = || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        };
+        wait_until("the end", ended, || fs::read_to_string(stderr).unwrap());
+        (status.unwrap().code(), self.log())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool, log: impl Fn() -> String) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}\n{}", log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Makes a child run as another user than root. Only if the test itself runs as root.
+pub(crate) fn as_nobody(command: &mut Command) -> &mut Command {
+    command.uid(65_534).gid(65_534)
+}
+
+/// Reads what a pipe has until its end.
+pub(crate) fn read_all(mut from: impl Read) -> String {
+    let mut text = String::new();
+    from.read_to_string(&mut text).unwrap();
+    text
+}

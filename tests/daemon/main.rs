@@ -1,0 +1,8 @@
+//! `annulusd` as whoever starts it sees it: exit statuses, messages, signals, log lines. Without root and
+//! without a second host.
+
+#![cfg(all(target_os = "linux", feature = "daemon"))]
+
+mod child;
+mod life;
+mod refusals;

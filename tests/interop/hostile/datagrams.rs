@@ -1,0 +1,114 @@
+//! Mutated datagrams: recorded from the running ring, so that ring id and sequence numbers are near the true ones.
+
+use super::Random;
+use crate::lab::{Lab, Peer};
+use rustix::process::Signal;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::UdpSocket;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Records a run with a daemon restarted, a member's traffic and an idle ring; gives a file with one datagram a line, in
+/// hexadecimal.
+pub(super) fn record(lab: &mut Lab) -> PathBuf {
+    let file = lab.dir(1).join("corpus.pcapng");
+    let capture = lab.capture(&file);
+    let options =
+        ["--group", "corpus", "--members", "3", "--count", "150", "--pause-us", "2000", "--finish", "no"];
+    let mut peers: Vec<Peer> = (1..=2).map(|k| lab.peer(k, "corpus", "order", &options[..])).collect();
+    let mut third = lab.peer(3, "corpus", "order", &options);
+    third.wait_for("sent ", Duration::from_secs(60));
+    third.tell("stop");
+    third.succeed(Duration::from_secs(30));
+    let short = lab.peer(2, "short", "order", &["--group", "short", "--count", "5"]);
+    drop(short);
+    let status = lab.end(2, Signal::TERM);
+    let _ = peers[1].finish(Duration::from_secs(30));
+    println!("host 2 ended with {status} and comes back");
+    lab.start(2, crate::lab::Kind::Annulus);
+    let mut back = lab.peer(
+        2,
+        "back",
+        "order",
+        &["--group", "corpus", "--members", "2", "--count", "50", "--finish", "no"],
+    );
+    back.wait_for("sent ", Duration::from_secs(60));
+    for peer in [&mut back, &mut peers[0]] {
+        peer.tell("stop");
+        peer.succeed(Duration::from_secs(30));
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    capture.stop();
+    let output = Command::new("tshark")
+        .args(["-n", "-r"])
+        .arg(&file)
+        .args(["-T", "fields", "-e", "udp.payload"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("tshark starts");
+    assert!(output.status.success(), "tshark: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let distinct: BTreeSet<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+    assert!(distinct.len() > 100, "only {} different datagrams were recorded", distinct.len());
+    let corpus = lab.dir(1).join("corpus.hex");
+    std::fs::write(&corpus, distinct.into_iter().collect::<Vec<_>>().join("\n")).expect("write the corpus");
+    corpus
+}
+
+/// Datagrams that host `k`'s sockets had no room for.
+pub(super) fn dropped(lab: &Lab, k: usize) -> u64 {
+    let (_, text) = lab.run(k, &["cat", "/proc/net/udp"]);
+    text.lines().skip(1).filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok()).sum()
+}
+
+fn unhex(line: &str) -> Vec<u8> {
+    line.as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).expect("text"), 16).expect("hexadecimal"))
+        .collect()
+}
+
+/// Runs inside a host: sends the mutations, no faster than they are taken.
+#[test]
+#[ignore = "runs inside a host of the lab, started by mutated_datagrams"]
+fn worker() {
+    let (Ok(corpus), Ok(to)) = (std::env::var("HOSTILE_CORPUS"), std::env::var("HOSTILE_TO")) else {
+        println!("skipped: it is started by mutated_datagrams");
+        return;
+    };
+    let count: u64 = std::env::var("HOSTILE_COUNT").expect("a count").parse().expect("a number");
+    let corpus: Vec<Vec<u8>> =
+        std::fs::read_to_string(corpus).expect("the corpus").lines().map(unhex).collect();
+    // Most of a recording is tokens; each kind and length gets the same share.
+    let mut kinds: BTreeMap<(usize, u8), Vec<&Vec<u8>>> = BTreeMap::new();
+    for datagram in &corpus {
+        kinds.entry((datagram.len(), *datagram.get(3).unwrap_or(&0))).or_default().push(datagram);
+    }
+    let kinds: Vec<Vec<&Vec<u8>>> = kinds.into_values().collect();
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    socket.connect(&to).expect("an address");
+    let mut random = Random::new(count);
+    let mut datagram = Vec::new();
+    let mut refused = 0_u64;
+    for number in 0..count {
+        datagram.clear();
+        let kind = &kinds[random.below(kinds.len())];
+        datagram.extend(kind[random.below(kind.len())]);
+        for _ in 0..=random.below(3) {
+            random.mutate(&mut datagram);
+        }
+        datagram.truncate(9000);
+        if socket.send(&datagram).is_err() {
+            refused += 1;
+        }
+        if number % 32 == 31 {
+            std::thread::sleep(Duration::from_micros(300));
+        }
+    }
+    println!(
+        "worker: {count} mutated datagrams from {} recorded ones of {} lengths and kinds, {refused} refused by the kernel",
+        corpus.len(),
+        kinds.len()
+    );
+}

@@ -1,0 +1,78 @@
+//! What a daemon costs that has nothing to do.
+
+use crate::lab::{Kind, Lab, Transport};
+use crate::{number, ready};
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// Processor time of all threads so far.
+pub(crate) fn processor_time(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the daemon runs");
+    let nanoseconds = tasks
+        .flatten()
+        .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
+        .filter_map(|text| text.split(' ').next().and_then(|word| word.parse::<u64>().ok()))
+        .sum();
+    Duration::from_nanos(nanoseconds)
+}
+
+/// Resident memory now and at its highest, in KiB.
+pub(crate) fn resident(pid: u32) -> (u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the daemon runs");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells it");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    };
+    (field("VmRSS:"), field("VmHWM:"))
+}
+
+/// Processor share (of one core) and resident KiB of each daemon of an idle ring of three.
+fn measure(kind: Kind, transport: Transport, seconds: u64) -> Vec<(f64, u64)> {
+    let mut lab = Lab::new(3);
+    // The defaults of corosync.conf: what an operator gets.
+    lab.configure(transport, "");
+    lab.start_all(kind);
+    let options = ["--members", "3", "--count", "1", "--deadline", "60"];
+    let mut peers: Vec<_> = (1..=3).map(|k| lab.peer(k, "peer", "order", &options)).collect();
+    for peer in &mut peers {
+        peer.succeed(Duration::from_secs(60));
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    let before: Vec<_> = (1..=3).map(|k| processor_time(lab.daemon_pid(k))).collect();
+    let start = Instant::now();
+    std::thread::sleep(Duration::from_secs(seconds));
+    let elapsed = start.elapsed().as_secs_f64();
+    (1..=3)
+        .map(|k| {
+            lab.assert_alive(k);
+            let used = processor_time(lab.daemon_pid(k)) - before[k - 1];
+            (used.as_secs_f64() / elapsed, resident(lab.daemon_pid(k)).0)
+        })
+        .collect()
+}
+
+/// Under 1 % of a core and under 32 MB, each daemon. `ANNULUS_IDLE_SECONDS` (10) is the time measured.
+#[test]
+fn an_idle_daemon_costs_little() {
+    if !ready() {
+        return;
+    }
+    let seconds = number("ANNULUS_IDLE_SECONDS").unwrap_or(10);
+    for transport in [Transport::Udpu, Transport::Udp] {
+        for kind in [Kind::Annulus, Kind::Corosync] {
+            for (index, (share, kib)) in measure(kind, transport, seconds).into_iter().enumerate() {
+                println!(
+                    "idle {} {kind:?} host {}: {:.2} % of a core, {:.1} MB resident, over {seconds} s",
+                    transport.word(),
+                    index + 1,
+                    share * 100.0,
+                    kib as f64 * 1024.0 / 1e6
+                );
+                if kind == Kind::Annulus {
+                    assert!(share < 0.01, "{:.2} % of a core", share * 100.0);
+                    assert!(kib * 1024 < 32_000_000, "{kib} KiB resident");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,550 @@
+//! Hosts on one machine: each its own network, mount, host name and process namespace, all on one bridge.
+//!
+//! Host K is `10.77.0.K/24` named `nK` with its own `/etc/corosync`, `/var/lib`, `/run` and `/dev/shm`. Nothing here has
+//! a name in the system: the namespaces live as long as a holder process, the holder as long as the pipe from us, so
+//! even a test killed by SIGKILL leaves no namespace, daemon or client behind, only a folder that the next run sweeps.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Which daemon a host runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// This project's `annulusd`.
+    Annulus,
+    /// Debian's `corosync`.
+    Corosync,
+}
+
+/// How the hosts' daemons talk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// Multicast ring.
+    Udp,
+    /// Unicast ring.
+    Udpu,
+}
+
+impl Transport {
+    /// Its word in corosync.conf.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Udpu => "udpu",
+        }
+    }
+}
+
+/// A process that has the namespaces of one host open.
+struct Holder {
+    child: Child,
+    pipe: Option<ChildStdin>,
+    /// Process id of the first process inside, seen from outside.
+    inside: u32,
+}
+
+impl Holder {
+    /// Runs `script` in fresh namespaces and keeps them until dropped.
+    fn start(script: &str) -> Self {
+        let mut child = Command::new("unshare")
+            .args(["-n", "-m", "-u", "-p", "-f", "--kill-child", "--mount-proc", "--propagation", "private"])
+            .args(["bash", "-c", &format!("set -e; {script}; echo ready; read -r _ || true")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare (package util-linux) starts");
+        let mut ready = String::new();
+        let out = child.stdout.take().expect("piped");
+        BufReader::new(out).read_line(&mut ready).expect("read from the holder");
+        assert_eq!(ready, "ready\n", "a host could not be made: its namespaces' script failed");
+        let inside = only_child(child.id()).expect("the holder has its first process");
+        let pipe = child.stdin.take();
+        Self { child, pipe, inside }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.pipe.take());
+        if wait_until(Duration::from_secs(5), || self.child.try_wait().is_ok_and(|s| s.is_some())).is_err() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A daemon that runs in a host.
+struct Daemon {
+    kind: Kind,
+    nsenter: Child,
+    pid: u32,
+}
+
+struct Host {
+    holder: Holder,
+    dir: PathBuf,
+    daemon: Option<Daemon>,
+}
+
+/// A set of hosts on one bridge; dropping it ends everything in them.
+pub(crate) struct Lab {
+    dir: PathBuf,
+    hosts: Vec<Host>,
+    hub: Holder,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// One lab at a time: the figures of one must not be disturbed by another.
+static TURN: Mutex<()> = Mutex::new(());
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+impl Lab {
+    /// Makes hosts 1 to `count`.
+    pub(crate) fn new(count: usize) -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        sweep();
+        let dir = std::env::temp_dir().join(format!(
+            "{PREFIX}{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        ));
+        fs::create_dir_all(&dir).expect("make the lab's folder");
+        let hub = Holder::start(
+            "ip link add br0 type bridge mcast_snooping 0; ip link set br0 up; ip link set lo up",
+        );
+        let hosts = (1..=count).map(|k| Host::new(&dir, k, hub.inside)).collect();
+        Self { dir, hosts, hub, _turn: turn }
+    }
+
+    /// Number of hosts.
+    pub(crate) fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Writes the same corosync.conf on every host. `totem` are more lines of the section `totem`.
+    pub(crate) fn configure(&self, transport: Transport, totem: &str) {
+        for (index, host) in self.hosts.iter().enumerate() {
+            let text = self.conf(transport, totem, &host.dir.join("log/daemon.log"));
+            fs::write(host.dir.join("etc/corosync.conf"), text)
+                .unwrap_or_else(|error| panic!("write the configuration of host {}: {error}", index + 1));
+        }
+    }
+
+    fn conf(&self, transport: Transport, totem: &str, log: &Path) -> String {
+        let mut text = format!(
+            "totem {{\n  version: 2\n  cluster_name: lab\n  transport: {}\n  {totem}\n  interface {{\n    linknumber: 0\n",
+            transport.word()
+        );
+        if transport == Transport::Udp {
+            text.push_str("    bindnetaddr: 10.77.0.0\n    mcastaddr: 239.192.77.1\n");
+        }
+        let _ = write!(
+            text,
+            "    mcastport: 5405\n  }}\n}}\nlogging {{\n  to_stderr: no\n  to_syslog: no\n  to_logfile: yes\n  logfile: {}\n  \
+             timestamp: hires\n}}\nquorum {{\n  provider: corosync_votequorum\n}}\nnodelist {{\n",
+            log.display()
+        );
+        for k in 1..=self.len() {
+            let _ = writeln!(
+                text,
+                "  node {{\n    ring0_addr: 10.77.0.{k}\n    name: n{k}\n    nodeid: {k}\n  }}"
+            );
+        }
+        text.push_str("}\n");
+        text
+    }
+
+    fn host(&self, k: usize) -> &Host {
+        &self.hosts[k - 1]
+    }
+
+    /// A command that will run inside host `k`.
+    pub(crate) fn command(&self, k: usize, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["-t", &self.host(k).holder.inside.to_string(), "-m", "-n", "-u", "-p", "--"])
+            .arg(program);
+        command
+    }
+
+    /// Runs a command inside host `k`; gives exit status and standard output.
+    pub(crate) fn run(&self, k: usize, words: &[&str]) -> (ExitStatus, String) {
+        let output = self
+            .command(k, words[0])
+            .args(&words[1..])
+            .stdin(Stdio::null())
+            .output()
+            .expect("nsenter starts");
+        (output.status, String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Starts host `k`'s daemon.
+    pub(crate) fn start(&mut self, k: usize, kind: Kind) {
+        assert!(self.host(k).daemon.is_none(), "host {k} has a daemon already");
+        let out = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.host(k).dir.join("log/daemon.out"))
+            .expect("open the daemon's output");
+        let mut command = match kind {
+            Kind::Annulus => {
+                let mut command = self.command(k, annulusd());
+                command.args(["-f", "-c", "/etc/corosync/corosync.conf"]);
+                command
+            }
+            Kind::Corosync => {
+                let mut command = self.command(k, "corosync");
+                command.arg("-f");
+                command
+            }
+        };
+        let nsenter = command
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().expect("clone the file"))
+            .stderr(out)
+            .spawn()
+            .expect("nsenter starts");
+        let mut pid = None;
+        let _ = wait_until(Duration::from_secs(5), || {
+            pid = only_child(nsenter.id());
+            pid.is_some()
+        });
+        let pid = pid.unwrap_or_else(|| panic!("host {k}: {kind:?} did not start\n{}", self.log_tail(k)));
+        self.hosts[k - 1].daemon = Some(Daemon { kind, nsenter, pid });
+    }
+
+    /// Starts the same daemon on every host.
+    pub(crate) fn start_all(&mut self, kind: Kind) {
+        for k in 1..=self.len() {
+            self.start(k, kind);
+        }
+    }
+
+    /// Process id of host `k`'s daemon, outside.
+    pub(crate) fn daemon_pid(&self, k: usize) -> u32 {
+        self.host(k).daemon.as_ref().expect("the host runs a daemon").pid
+    }
+
+    /// Fails unless host `k`'s daemon still runs.
+    pub(crate) fn assert_alive(&mut self, k: usize) {
+        let daemon = self.hosts[k - 1].daemon.as_mut().expect("the host runs a daemon");
+        let ended = daemon.nsenter.try_wait().expect("wait works");
+        let kind = daemon.kind;
+        assert!(ended.is_none(), "host {k}: {kind:?} ended: {ended:?}\n{}", self.log_tail(k));
+    }
+
+    /// Sends a signal to host `k`'s daemon and waits for its end.
+    pub(crate) fn end(&mut self, k: usize, signal: Signal) -> ExitStatus {
+        let mut daemon = self.hosts[k - 1].daemon.take().expect("the host runs a daemon");
+        kill(daemon.pid, signal);
+        let mut status = None;
+        let outcome = wait_until(Duration::from_secs(20), || {
+            status = daemon.nsenter.try_wait().expect("wait works");
+            status.is_some()
+        });
+        if outcome.is_err() {
+            kill(daemon.pid, Signal::KILL);
+            let _ = daemon.nsenter.wait();
+            panic!("host {k}: {:?} did not end on {signal:?}\n{}", daemon.kind, self.log_tail(k));
+        }
+        status.expect("waited for")
+    }
+
+    /// Takes host `k` off the bridge.
+    pub(crate) fn cut(&self, k: usize) {
+        self.in_hub(&["ip", "link", "set", &format!("v{k}"), "down"]);
+    }
+
+    /// Puts host `k` on the bridge again.
+    pub(crate) fn heal(&self, k: usize) {
+        self.in_hub(&["ip", "link", "set", &format!("v{k}"), "up"]);
+    }
+
+    fn in_hub(&self, words: &[&str]) {
+        run_in_net(self.hub.inside, words);
+    }
+
+    /// Records what all hosts send and receive into `file` until the result is dropped.
+    pub(crate) fn capture(&self, file: &Path) -> Capture {
+        let mut command = Command::new("nsenter");
+        // Each packet once: as it comes out of its sender's link. One interface, so that dumpcap writes what it reads.
+        command.args(["-t", &self.hub.inside.to_string(), "-n", "--", "dumpcap", "-q", "-B", "256"]);
+        command.args(["-i", "any", "-f", "udp and inbound"]);
+        let mut child = command
+            .arg("-w")
+            .arg(file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("nsenter starts");
+        // It names the file once it listens.
+        let mut heard = BufReader::new(child.stderr.take().expect("piped"));
+        let mut line = String::new();
+        while heard.read_line(&mut line).expect("read dumpcap's output") > 0 {
+            if line.contains("File:") {
+                break;
+            }
+        }
+        assert!(line.contains("File:"), "dumpcap did not start: {line}");
+        Capture { child, heard }
+    }
+
+    /// The folder of host `k`: `etc`, `lib`, `run`, `log`; the same path inside and outside.
+    pub(crate) fn dir(&self, k: usize) -> &Path {
+        &self.host(k).dir
+    }
+
+    /// The last lines of the daemon's log and output, for a failure's text.
+    pub(crate) fn log_tail(&self, k: usize) -> String {
+        let mut text = String::new();
+        for name in ["log/daemon.log", "log/daemon.out"] {
+            if let Ok(bytes) = fs::read(self.host(k).dir.join(name)) {
+                let all = String::from_utf8_lossy(&bytes);
+                let lines: Vec<&str> = all.lines().collect();
+                let _ = writeln!(text, "--- host {k} {name}");
+                for line in &lines[lines.len().saturating_sub(40)..] {
+                    let _ = writeln!(text, "{line}");
+                }
+            }
+        }
+        text
+    }
+
+    /// Starts the libcpg client in host `k`, with its log in `NAME.log` of the host's folder.
+    pub(crate) fn peer(&self, k: usize, name: &str, mode: &str, options: &[&str]) -> Peer {
+        let log = self.host(k).dir.join(format!("{name}.log"));
+        let mut command = self.command(k, crate::peer_binary());
+        command.arg(mode).args(options);
+        if mode == "order" {
+            command.arg("--log").arg(&log);
+        }
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("nsenter starts");
+        let (sender, lines) = channel();
+        let out = child.stdout.take().expect("piped");
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let stdin = child.stdin.take();
+        Peer { name: format!("{name} on host {k}"), log, child, stdin, lines }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for k in 1..=self.len() {
+                eprint!("{}", self.log_tail(k));
+            }
+        }
+        for host in &mut self.hosts {
+            if let Some(daemon) = &mut host.daemon {
+                kill(daemon.pid, Signal::KILL);
+                let _ = daemon.nsenter.wait();
+            }
+        }
+        self.hosts.clear();
+        if std::env::var_os("ANNULUS_LAB_KEEP").is_some() {
+            eprintln!("the lab's files are kept in {}", self.dir.display());
+        } else {
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+impl Host {
+    fn new(lab: &Path, k: usize, hub: u32) -> Self {
+        let dir = lab.join(format!("n{k}"));
+        for part in ["etc", "lib/corosync", "lib/annulus", "run/lock", "log"] {
+            fs::create_dir_all(dir.join(part)).expect("make the host's folders");
+        }
+        fs::create_dir_all("/etc/corosync").expect("make /etc/corosync to mount on");
+        let d = dir.display();
+        let holder = Holder::start(&format!(
+            "hostname n{k}; ip link set lo up; mount --bind {d}/etc /etc/corosync; mount --bind {d}/lib /var/lib; \
+             mount --bind {d}/run /run; mount -t tmpfs -o size=2g tmpfs /dev/shm"
+        ));
+        let (v, inside) = (format!("v{k}"), holder.inside.to_string());
+        run_in_net(hub, &["ip", "link", "add", &v, "type", "veth", "peer", "name", "eth0", "netns", &inside]);
+        run_in_net(hub, &["ip", "link", "set", &v, "master", "br0", "up"]);
+        run_in_net(holder.inside, &["ip", "addr", "add", &format!("10.77.0.{k}/24"), "dev", "eth0"]);
+        run_in_net(holder.inside, &["ip", "link", "set", "eth0", "up"]);
+        run_in_net(holder.inside, &["ip", "route", "add", "224.0.0.0/4", "dev", "eth0"]);
+        Self { holder, dir, daemon: None }
+    }
+}
+
+/// A recording that runs; see [`Lab::capture`].
+pub(crate) struct Capture {
+    child: Child,
+    heard: BufReader<std::process::ChildStderr>,
+}
+
+impl Capture {
+    /// Ends the recording and gives what dumpcap said of dropped packets.
+    pub(crate) fn stop(mut self) -> String {
+        kill(self.child.id(), Signal::INT);
+        let mut rest = String::new();
+        let _ = self.heard.read_to_string(&mut rest);
+        let _ = self.child.wait();
+        rest
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A libcpg client that runs in a host; see `peer/` for what it does and says.
+pub(crate) struct Peer {
+    name: String,
+    /// Where it writes the delivered sequence.
+    pub(crate) log: PathBuf,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Peer {
+    /// Waits for a line of its output that starts with `word`.
+    pub(crate) fn wait_for(&self, word: &str, patience: Duration) -> String {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.starts_with(word) => return line,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => panic!("{}: no {word:?} within {patience:?}", self.name),
+                Err(RecvTimeoutError::Disconnected) => panic!("{}: ended before {word:?}", self.name),
+            }
+        }
+    }
+
+    /// Tells it something on its standard input.
+    pub(crate) fn tell(&mut self, word: &str) {
+        if let Some(stdin) = &mut self.stdin {
+            // It may have ended already; its exit status is looked at elsewhere.
+            let _ = writeln!(stdin, "{word}");
+        }
+    }
+
+    /// Waits for its good end and gives its last line.
+    pub(crate) fn result(&mut self, patience: Duration) -> String {
+        self.succeed(patience);
+        self.lines.iter().last().unwrap_or_else(|| panic!("{} said nothing", self.name))
+    }
+
+    /// How many messages it has been delivered.
+    pub(crate) fn delivered(&mut self) -> u64 {
+        self.tell("count");
+        let line = self.wait_for("count ", Duration::from_secs(30));
+        line["count ".len()..].parse().expect("a number")
+    }
+
+    /// Waits for its end; gives its exit code and what it wrote on standard error.
+    pub(crate) fn finish(&mut self, patience: Duration) -> (Option<i32>, String) {
+        let mut status = None;
+        let outcome = wait_until(patience, || {
+            status = self.child.try_wait().expect("wait works");
+            status.is_some()
+        });
+        if outcome.is_err() {
+            let delivered = self.delivered();
+            panic!("{}: did not end within {patience:?}; delivered so far: {delivered}", self.name);
+        }
+        let mut text = String::new();
+        let _ = self.child.stderr.take().expect("piped").read_to_string(&mut text);
+        (status.and_then(|s| s.code()), text)
+    }
+
+    /// Waits for its good end.
+    pub(crate) fn succeed(&mut self, patience: Duration) {
+        let (code, text) = self.finish(patience);
+        assert_eq!(code, Some(0), "{} failed: {text}", self.name);
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        if let Some(pid) = only_child(self.child.id()) {
+            kill(pid, Signal::KILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The daemon under test: the one built with the tests, or the one that `ANNULUSD` names.
+pub(crate) fn annulusd() -> PathBuf {
+    std::env::var_os("ANNULUSD").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_annulusd")), PathBuf::from)
+}
+
+/// Waits until `done`, looking every 2 ms.
+pub(crate) fn wait_until(patience: Duration, mut done: impl FnMut() -> bool) -> Result<(), Duration> {
+    let deadline = Instant::now() + patience;
+    while !done() {
+        if Instant::now() > deadline {
+            return Err(patience);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+fn kill(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    // Already gone is as good.
+    let _ = kill_process(pid, signal);
+}
+
+/// The one child of a process, once it has one.
+fn only_child(pid: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+fn run_in_net(inside: u32, words: &[&str]) {
+    let output = Command::new("nsenter")
+        .args(["-t", &inside.to_string(), "-n", "--"])
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .expect("nsenter starts");
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+const PREFIX: &str = "annulus-lab-";
+
+/// Removes the folders of runs whose process is gone. (Their namespaces and daemons went with the process.)
+fn sweep() {
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
+        let Some(Ok(pid)) = rest.split('-').next().map(str::parse::<u32>) else { continue };
+        if !Path::new(&format!("/proc/{pid}")).exists() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! annulusd against the real thing: Debian's Corosync, its libcpg and tools, and Wireshark's dissectors.
+//!
+//! The hosts are namespaces of this machine ([`lab`]); the clients are `peer/`, a program of its own that links
+//! Debian's libcpg. The tests need root and the packages that `scripts/install-peers.sh` installs; without them each
+//! says `skipped: why` and passes, except with `CI=true`, where a missing package is a failure.
+//!
+//! | variable | what |
+//! |---|---|
+//! | `ANNULUS_INTEROP_FULL=1` | 100,000 messages a sender instead of 10,000, and the full counts of `hostile` |
+//! | `ANNULUS_INTEROP_COUNT` | messages a sender |
+//! | `ANNULUSD`, `CPG_PEER` | other programs than the ones built with the tests |
+//! | `ANNULUS_LAB_KEEP=1` | keep the hosts' folders |
+
+#![cfg(all(target_os = "linux", feature = "daemon"))]
+
+mod hostile;
+mod idle;
+mod lab;
+mod order;
+mod sequence;
+mod side_by_side;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Messages that each sender sends.
+pub(crate) fn message_count() -> u64 {
+    number("ANNULUS_INTEROP_COUNT").unwrap_or(if full() { 100_000 } else { 10_000 })
+}
+
+/// Whether the full counts are asked for.
+pub(crate) fn full() -> bool {
+    std::env::var("ANNULUS_INTEROP_FULL").is_ok_and(|value| value == "1")
+}
+
+/// A number from the environment.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+/// Whether this machine can run the lab. Says why not, and fails where it must be able to.
+pub(crate) fn ready() -> bool {
+    static WHY: OnceLock<Option<String>> = OnceLock::new();
+    let why = WHY.get_or_init(|| {
+        if !rustix::process::geteuid().is_root() {
+            return Some("hosts as namespaces need root".to_owned());
+        }
+        let missing: Vec<&str> = [
+            ("/usr/sbin/corosync", "corosync"),
+            ("/usr/include/corosync/cpg.h", "libcpg-dev"),
+            ("/usr/bin/tshark", "tshark"),
+            ("/usr/bin/dumpcap", "wireshark-common"),
+            ("/usr/sbin/ip", "iproute2"),
+            ("/usr/bin/nsenter", "util-linux"),
+        ]
+        .into_iter()
+        .filter(|(file, _)| !Path::new(file).exists())
+        .map(|(_, package)| package)
+        .collect();
+        (!missing.is_empty()).then(|| {
+            format!("missing packages: {} (scripts/install-peers.sh installs them)", missing.join(" "))
+        })
+    });
+    if let Some(why) = why {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "the interop tests must run in CI, but: {why}");
+        println!("skipped: {why}");
+        return false;
+    }
+    true
+}
+
+/// The libcpg client, built once.
+pub(crate) fn peer_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("CPG_PEER") {
+            return PathBuf::from(path);
+        }
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/peer/Cargo.toml");
+        let target = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/peer/target");
+        let output = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--release",
+                "--locked",
+                "--manifest-path",
+                manifest,
+                "--target-dir",
+                target,
+            ])
+            .output()
+            .expect("cargo starts");
+        assert!(output.status.success(), "cpg-peer: {}", String::from_utf8_lossy(&output.stderr));
+        PathBuf::from(target).join("release/cpg-peer")
+    })
+}

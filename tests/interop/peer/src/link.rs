@@ -1,0 +1,127 @@
+//! The connection to the daemon: libcpg's calls, with TRY_AGAIN repeated.
+//!
+//! libcpg's callbacks carry no state of ours, so what they need lies in a static of the mode that set them.
+
+use rust_corosync::cpg::{self, Guarantee, Handle, Model1Data, Model1Flags, ModelData};
+use rust_corosync::{CsError, DispatchFlags};
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+pub use rust_corosync::NodeId;
+pub use rust_corosync::cpg::{Address, RingId};
+
+/// What a mode wants to be called with.
+pub struct Callbacks {
+    /// A message: node, pid, bytes.
+    pub message: fn(u32, u32, &[u8]),
+    /// The group's members, who left and who joined.
+    pub members: fn(&[Address], &[Address], &[Address]),
+    /// The ring.
+    pub ring: fn(RingId, &[NodeId]),
+}
+
+static CALLBACKS: std::sync::OnceLock<Callbacks> = std::sync::OnceLock::new();
+
+fn on_message(_: &Handle, _group: String, node: NodeId, pid: u32, bytes: &[u8], _: usize) {
+    (CALLBACKS.get().expect("set before the connection").message)(u32::from(node), pid, bytes);
+}
+
+fn on_members(_: &Handle, _: &str, members: Vec<Address>, left: Vec<Address>, joined: Vec<Address>) {
+    (CALLBACKS.get().expect("set before the connection").members)(&members, &left, &joined);
+}
+
+fn on_ring(_: &Handle, ring: RingId, members: Vec<NodeId>) {
+    (CALLBACKS.get().expect("set before the connection").ring)(ring, &members);
+}
+
+/// A connection that has joined the group.
+pub struct Link {
+    handle: Handle,
+    retry: Duration,
+    /// This host's node id.
+    pub node: u32,
+}
+
+impl Link {
+    /// Connects, waiting up to 60 s for the daemon to take clients, and joins `group`.
+    pub fn join(group: &str, retry: Duration, callbacks: Callbacks) -> Result<Self, String> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        CALLBACKS.set(callbacks).map_err(|_| "only one connection a process".to_owned())?;
+        let model = ModelData::ModelV1(Model1Data {
+            flags: Model1Flags::None,
+            deliver_fn: Some(on_message),
+            confchg_fn: Some(on_members),
+            totem_confchg_fn: Some(on_ring),
+        });
+        let handle = patiently("cpg_model_initialize", deadline, || cpg::initialize(&model, 0))?;
+        let node = patiently("cpg_local_get", deadline, || cpg::local_get(&handle))?;
+        patiently("cpg_join", deadline, || cpg::join(&handle, group))?;
+        Ok(Self { handle, retry, node: u32::from(node) })
+    }
+
+    /// Sends, however long the daemon says TRY_AGAIN before `deadline` and while `over` is not set. Gives the number
+    /// of refusals.
+    pub fn send(&self, bytes: &[u8], deadline: Instant, over: &AtomicBool) -> Result<u64, String> {
+        let mut refusals = 0;
+        loop {
+            match cpg::mcast_joined(&self.handle, Guarantee::TypeAgreed, bytes) {
+                Ok(()) => return Ok(refusals),
+                Err(CsError::CsErrTryAgain) if over.load(Ordering::Relaxed) => return Ok(refusals),
+                Err(CsError::CsErrTryAgain) if Instant::now() < deadline => {
+                    refusals += 1;
+                    if self.retry.is_zero() {
+                        std::thread::yield_now();
+                    } else {
+                        std::thread::sleep(self.retry);
+                    }
+                }
+                Err(error) => return Err(format!("cpg_mcast_joined: {error} (CS_ERR {})", error as u32)),
+            }
+        }
+    }
+
+    /// Waits up to `patience` for events and hands them to the callbacks.
+    pub fn dispatch(&self, patience: Duration) -> Result<(), String> {
+        let fd = cpg::fd_get(&self.handle).map_err(|error| format!("cpg_fd_get: {error}"))?;
+        // SAFETY: the descriptor is libcpg's and open as long as the handle, which `self` owns.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let mut wait = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
+        let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(patience.subsec_nanos()) };
+        match rustix::event::poll(&mut wait, Some(&timeout)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Ok(_) => match cpg::dispatch(&self.handle, DispatchFlags::All) {
+                Ok(()) | Err(CsError::CsErrTryAgain) => Ok(()),
+                Err(error) => Err(format!("cpg_dispatch: {error} (CS_ERR {})", error as u32)),
+            },
+            Err(error) => Err(format!("poll on libcpg's descriptor: {error}")),
+        }
+    }
+
+    /// Waits for one event, without a limit, and hands it to its callback.
+    pub fn dispatch_one(&self) -> Result<(), String> {
+        match cpg::dispatch(&self.handle, DispatchFlags::One) {
+            Ok(()) | Err(CsError::CsErrTryAgain) => Ok(()),
+            Err(error) => Err(format!("cpg_dispatch: {error} (CS_ERR {})", error as u32)),
+        }
+    }
+}
+
+/// Repeats a call while the daemon is not there yet or busy.
+fn patiently<T>(
+    what: &str,
+    deadline: Instant,
+    call: impl Fn() -> rust_corosync::Result<T>,
+) -> Result<T, String> {
+    loop {
+        match call() {
+            Ok(value) => return Ok(value),
+            Err(
+                CsError::CsErrTryAgain | CsError::CsErrLibrary | CsError::CsErrBusy | CsError::CsErrNotExist,
+            ) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(format!("{what}: {error} (CS_ERR {})", error as u32)),
+        }
+    }
+}

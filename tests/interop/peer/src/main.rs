@@ -1,0 +1,35 @@
+//! A client of Debian's unmodified libcpg, by way of the crate `rust-corosync`, for tests and side-by-side benches.
+//!
+//! The same program runs against annulusd and against Corosync's daemon, so what it writes down can be compared.
+//! Exit 0: all went as asked. 2: wrong command line. 3: the daemon or libcpg refused; the reason is on standard error.
+
+mod link;
+mod message;
+mod options;
+mod order;
+mod speed;
+
+use options::{Mode, Options};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(why) => {
+            eprintln!("cpg-peer: {why}");
+            return ExitCode::from(2);
+        }
+    };
+    let result = match options.mode {
+        Mode::Order => order::run(&options),
+        Mode::Throughput => speed::throughput(&options),
+        Mode::Latency => speed::latency(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("cpg-peer: {why}");
+            ExitCode::from(3)
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The command line: `cpg-peer MODE [--name value]...`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the program does; each mode's own file says more.
+pub enum Mode {
+    /// Sends numbered, checked messages and writes the delivered sequence to a file.
+    Order,
+    /// Sends at full speed for a fixed time and counts deliveries.
+    Throughput,
+    /// One message in flight at a time; percentiles of its way to the own delivery.
+    Latency,
+}
+
+/// All options of all modes.
+pub struct Options {
+    /// The mode.
+    pub mode: Mode,
+    /// The group to join. Default `interop`.
+    pub group: String,
+    /// Members the group must have before anything is sent. Default 1.
+    pub members: usize,
+    /// Messages to send (order, latency). Default 0.
+    pub count: u64,
+    /// Smallest and largest message, in bytes. Default 1 and 1,000,000.
+    pub min: usize,
+    /// See `min`.
+    pub max: usize,
+    /// Seed of sizes. Default 1.
+    pub seed: u64,
+    /// File for the delivered sequence (order).
+    pub log: Option<PathBuf>,
+    /// Whether this peer ends by itself (order): once every member of the group has sent its last message.
+    /// Otherwise only on the line `stop` from standard input.
+    pub finish: bool,
+    /// Whether it sends at all (throughput). Default yes.
+    pub send: bool,
+    /// Pause between two messages. Default none.
+    pub pause: Duration,
+    /// Length of the measurement, after `warmup`.
+    pub seconds: f64,
+    /// Time before the measurement counts.
+    pub warmup: f64,
+    /// After this the program gives up with exit 4.
+    pub deadline: Duration,
+    /// Pause before a request that was refused with TRY_AGAIN is made again. Default 100 us; 0: yield only.
+    pub retry: Duration,
+}
+
+impl Options {
+    /// Reads the command line.
+    pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mode = match words.next().as_deref() {
+            Some("order") => Mode::Order,
+            Some("throughput") => Mode::Throughput,
+            Some("latency") => Mode::Latency,
+            other => {
+                return Err(format!(
+                    "the first word must be order, throughput or latency, not {other:?}\n\
+                     usage: cpg-peer MODE [--group NAME] [--members N] [--count N] [--min BYTES] [--max BYTES] [--seed N]\n\
+                     \x20 [--log FILE] [--finish yes|no] [--send yes|no] [--pause-us N] [--seconds S] [--warmup S]\n\
+                     \x20 [--deadline S] [--retry-us N]"
+                ));
+            }
+        };
+        let mut given = BTreeMap::new();
+        while let Some(word) = words.next() {
+            let name = word.strip_prefix("--").ok_or_else(|| format!("{word:?} is no option"))?;
+            let value = words.next().ok_or_else(|| format!("--{name} needs a value"))?;
+            given.insert(name.to_owned(), value);
+        }
+        let options = Self {
+            mode,
+            group: take(&mut given, "group", "interop".to_owned())?,
+            members: take(&mut given, "members", 1)?,
+            count: take(&mut given, "count", 0)?,
+            min: take(&mut given, "min", 1)?,
+            max: take(&mut given, "max", 1_000_000)?,
+            seed: take(&mut given, "seed", 1)?,
+            log: given.remove("log").map(PathBuf::from),
+            finish: take_yes(&mut given, "finish", true)?,
+            send: take_yes(&mut given, "send", true)?,
+            pause: Duration::from_micros(take(&mut given, "pause-us", 0)?),
+            seconds: take(&mut given, "seconds", 5.0)?,
+            warmup: take(&mut given, "warmup", 1.0)?,
+            deadline: Duration::from_secs(take(&mut given, "deadline", 600)?),
+            retry: Duration::from_micros(take(&mut given, "retry-us", 100)?),
+        };
+        if let Some(name) = given.keys().next() {
+            return Err(format!("there is no option --{name}"));
+        }
+        if options.min == 0 || options.min > options.max {
+            return Err(format!("--min {} --max {}: 1 <= min <= max must hold", options.min, options.max));
+        }
+        Ok(options)
+    }
+}
+
+fn take<T: std::str::FromStr>(
+    given: &mut BTreeMap<String, String>,
+    name: &str,
+    default: T,
+) -> Result<T, String> {
+    match given.remove(name) {
+        None => Ok(default),
+        Some(value) => value.parse().map_err(|_| format!("--{name} {value:?} is not of the right kind")),
+    }
+}
+
+fn take_yes(given: &mut BTreeMap<String, String>, name: &str, default: bool) -> Result<bool, String> {
+    match given.remove(name).as_deref() {
+        None => Ok(default),
+        Some("yes") => Ok(true),
+        Some("no") => Ok(false),
+        Some(value) => Err(format!("--{name} must be yes or no, not {value:?}")),
+    }
+}

@@ -1,0 +1,213 @@
+//! Mode `order`: checked messages out, the delivered sequence into a file.
+//!
+//! A line of the file is one event, in the order of delivery:
+//! `m NODE PID NUMBER LEN CRC` a message (NUMBER is `-` in one too short to say it; CRC is of all its bytes),
+//! `v MEMBERS;LEFT;JOINED` a group view, `r NODE.SEQ MEMBERS` a ring, `x TEXT` something wrong with the last message.
+//! Standard output tells how far it is: `joined NODE PID`, `sending`, `sent N`, `done N`, `failed WHY`.
+
+use crate::link::{Address, Callbacks, Link, NodeId, RingId};
+use crate::message::{self, Maker};
+use crate::options::Options;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead, BufWriter, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+#[derive(Default)]
+struct Journal {
+    file: Option<BufWriter<File>>,
+    members: BTreeSet<(u32, u32)>,
+    finished: BTreeSet<(u32, u32)>,
+    wanted: usize,
+    ends: bool,
+    over: bool,
+}
+
+static JOURNAL: Mutex<Option<Journal>> = Mutex::new(None);
+static MEMBERS: AtomicUsize = AtomicUsize::new(0);
+static DELIVERED: AtomicU64 = AtomicU64::new(0);
+static OVER: AtomicBool = AtomicBool::new(false);
+
+impl Journal {
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        if self.over {
+            return;
+        }
+        if let Some(file) = &mut self.file {
+            // A full disk must fail the test, not shorten the log.
+            writeln!(file, "{line}").expect("write the log");
+        }
+    }
+
+    /// Ends the log at the event after which every member has said its last message: the same place of the total
+    /// order on every host.
+    fn check_end(&mut self) {
+        if self.ends && self.members.len() >= self.wanted.max(1) && self.members.is_subset(&self.finished) {
+            self.over = true;
+            OVER.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn with(act: impl FnOnce(&mut Journal)) {
+    if let Some(journal) = JOURNAL.lock().expect("no callback panics").as_mut() {
+        act(journal);
+    }
+}
+
+fn on_message(node: u32, pid: u32, bytes: &[u8]) {
+    let reading = message::read(node, bytes);
+    let crc = crc32fast::hash(bytes);
+    with(|journal| {
+        match reading {
+            Ok(reading) => {
+                match reading.number {
+                    Some(number) => {
+                        journal.line(format_args!("m {node} {pid} {number} {} {crc:08x}", bytes.len()))
+                    }
+                    None => journal.line(format_args!("m {node} {pid} - {} {crc:08x}", bytes.len())),
+                }
+                if reading.last {
+                    journal.finished.insert((node, pid));
+                    // From now on a view may be smaller than the one that sending waited for.
+                    journal.wanted = 0;
+                    journal.check_end();
+                }
+            }
+            Err(why) => {
+                journal.line(format_args!("m {node} {pid} ? {} {crc:08x}", bytes.len()));
+                journal.line(format_args!("x {why}"));
+            }
+        }
+    });
+    DELIVERED.fetch_add(1, Ordering::Relaxed);
+}
+
+fn on_members(members: &[Address], left: &[Address], joined: &[Address]) {
+    let list = |of: &[Address], reason: bool| {
+        let mut text = String::new();
+        for address in of {
+            let _ = write!(text, " {}/{}", u32::from(address.nodeid), address.pid);
+            if reason {
+                let _ = write!(text, "={}", address.reason);
+            }
+        }
+        text
+    };
+    with(|journal| {
+        journal.line(format_args!("v{};{};{}", list(members, false), list(left, true), list(joined, true)));
+        journal.members = members.iter().map(|a| (u32::from(a.nodeid), a.pid)).collect();
+        journal.check_end();
+    });
+    MEMBERS.store(members.len(), Ordering::Release);
+}
+
+fn on_ring(ring: RingId, members: &[NodeId]) {
+    with(|journal| {
+        let nodes: Vec<String> = members.iter().map(|n| u32::from(*n).to_string()).collect();
+        journal.line(format_args!("r {}.{} {}", u32::from(ring.nodeid), ring.seq, nodes.join(" ")));
+    });
+}
+
+/// Runs the mode.
+pub fn run(options: &Options) -> Result<(), String> {
+    let deadline = Instant::now() + options.deadline;
+    let file = match &options.log {
+        Some(path) => {
+            let file =
+                File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+            Some(BufWriter::with_capacity(1 << 20, file))
+        }
+        None => None,
+    };
+    *JOURNAL.lock().expect("unused yet") =
+        Some(Journal { file, wanted: options.members, ends: options.finish, ..Journal::default() });
+    let link = Arc::new(Link::join(
+        &options.group,
+        options.retry,
+        Callbacks { message: on_message, members: on_members, ring: on_ring },
+    )?);
+    say(&format!("joined {} {}", link.node, std::process::id()));
+    listen_for_stop();
+    let result = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let outcome = send(&link, options, deadline);
+            if outcome.is_err() {
+                OVER.store(true, Ordering::Relaxed);
+            }
+            outcome
+        });
+        let mut outcome = Ok(());
+        while !OVER.load(Ordering::Relaxed) {
+            outcome = link.dispatch(Duration::from_millis(50));
+            if outcome.is_ok() && Instant::now() > deadline {
+                outcome = Err("deadline reached while receiving".to_owned());
+            }
+            if outcome.is_err() {
+                break;
+            }
+        }
+        OVER.store(true, Ordering::Relaxed);
+        let sent = sender.join().map_err(|_| "the sending thread panicked".to_owned()).and_then(|sent| sent);
+        outcome.and(sent)
+    });
+    let journal = JOURNAL.lock().expect("no callback panics").take();
+    if let Some(mut file) = journal.and_then(|journal| journal.file) {
+        if let Err(why) = &result {
+            writeln!(file, "e {why}").map_err(|error| format!("cannot write the log: {error}"))?;
+        }
+        file.flush().map_err(|error| format!("cannot write the log: {error}"))?;
+    }
+    say(&format!("done {}", DELIVERED.load(Ordering::Relaxed)));
+    result
+}
+
+/// Sends the messages, once the group is complete. Stops early when receiving is over.
+fn send(link: &Link, options: &Options, deadline: Instant) -> Result<(), String> {
+    while MEMBERS.load(Ordering::Acquire) < options.members {
+        if OVER.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("the group did not reach {} members", options.members));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    say("sending");
+    let mut maker = Maker::new(options.seed, link.node, options.min, options.max);
+    let mut refusals = 0;
+    for number in 0..options.count {
+        if OVER.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        refusals += link.send(maker.message(number, number + 1 == options.count), deadline, &OVER)?;
+        if !options.pause.is_zero() {
+            std::thread::sleep(options.pause);
+        }
+    }
+    say(&format!("sent {} refusals {refusals}", options.count));
+    Ok(())
+}
+
+/// `stop` on standard input, or its end, ends the program in good order.
+fn listen_for_stop() {
+    std::thread::spawn(|| {
+        for line in std::io::stdin().lock().lines() {
+            match line.as_deref() {
+                Ok("stop") | Err(_) => break,
+                Ok("count") => say(&format!("count {}", DELIVERED.load(Ordering::Relaxed))),
+                Ok(_) => {}
+            }
+        }
+        OVER.store(true, Ordering::Relaxed);
+    });
+}
+
+fn say(line: &str) {
+    // Nobody reading is no reason to stop: the log is what counts.
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

@@ -1,0 +1,137 @@
+//! Nodes inside a program: three of them over real UDP on loopback, without root.
+
+#![cfg(target_os = "linux")]
+
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use annulus::config::timeouts::Given;
+use annulus::cpg::Event;
+use annulus::node::queue::Source;
+use annulus::node::{Node, NodeError};
+use annulus::view::{View, ViewKind};
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A port that nobody has on these addresses, and the addresses: 127.1.x.1 and so on.
+fn place(net: u8) -> (u16, Vec<(u32, IpAddr)>) {
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    (port, (1..=3).map(|id| (id, Ipv4Addr::new(127, 1, net, id as u8).into())).collect())
+}
+
+async fn start(id: u32, (port, peers): &(u16, Vec<(u32, IpAddr)>)) -> Node {
+    let given = Given { token: Some(500), ..Given::default() };
+    let builder = Node::builder().id(id).peers(peers.clone()).port(*port).timing(given);
+    builder.start().await.unwrap()
+}
+
+/// Waits for a ring of exactly these members; how long it took.
+async fn ring(views: &Source<View>, members: &[u32]) -> Duration {
+    let start = Instant::now();
+    loop {
+        let view = tokio::time::timeout(PATIENCE, views.next()).await.expect("in time").expect("a view");
+        let ids: Vec<u32> = view.members.iter().map(|node| node.get()).collect();
+        if view.kind == ViewKind::Regular && ids == members {
+            return start.elapsed();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_form_a_ring_and_lose_one_each_way() {
+    let place = place(1);
+    let (one, two, three) = (start(1, &place).await, start(2, &place).await, start(3, &place).await);
+    let views = one.views().await.unwrap();
+    ring(&views, &[1, 2, 3]).await;
+
+    let group = one.join("g").await.unwrap();
+    let mut events = group.events();
+    let other = two.join("g").await.unwrap();
+    for number in 0..500u32 {
+        other.multicast(number.to_le_bytes().to_vec()).await.unwrap();
+    }
+    let mut expected = 0u32;
+    while expected < 500 {
+        match tokio::time::timeout(PATIENCE, events.next()).await.expect("in time").expect("an event") {
+            Event::Message { payload, .. } => {
+                assert_eq!(payload, expected.to_le_bytes()[..]);
+                expected += 1;
+            }
+            Event::View(_) | Event::Ring(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    three.leave().await.unwrap();
+    let left = ring(&views, &[1, 2]).await;
+    drop(two);
+    let lost = ring(&views, &[1]).await;
+    assert!(left < lost, "a leave is told, a crash must be found out: {left:?} and {lost:?}");
+    let status = one.status().await.unwrap();
+    assert_eq!(status.members.len(), 1);
+    assert_eq!(status.local_clients, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_ring_heals() {
+    let place = place(2);
+    let (one, two, three) = (start(1, &place).await, start(2, &place).await, start(3, &place).await);
+    let (views, far) = (one.views().await.unwrap(), three.views().await.unwrap());
+    ring(&views, &[1, 2, 3]).await;
+    ring(&far, &[1, 2, 3]).await;
+    one.cut([3]).await.unwrap();
+    two.cut([3]).await.unwrap();
+    three.cut([1, 2]).await.unwrap();
+    ring(&views, &[1, 2]).await;
+    ring(&far, &[3]).await;
+    for node in [&one, &two, &three] {
+        node.heal().await.unwrap();
+    }
+    ring(&views, &[1, 2, 3]).await;
+    ring(&far, &[1, 2, 3]).await;
+}
+
+/// In the runtime of a single thread too, and under its own load: a busy lone node hears its clients.
+#[tokio::test]
+async fn a_busy_lone_node_does_not_starve_anybody() {
+    let (port, peers) = place(3);
+    let node = Node::builder().id(1).peers(peers[..1].to_vec()).port(port).start().await.unwrap();
+    node.ready().await.unwrap();
+    let group = node.join("g").await.unwrap();
+    let mut events = group.events();
+    let flood = node.join("other").await.unwrap();
+    let mut flooded = flood.events();
+    let drain = tokio::spawn(async move { while flooded.next().await.is_some() {} });
+    let flooding = tokio::spawn(async move {
+        for _ in 0..20_000 {
+            flood.multicast(vec![0; 100]).await.unwrap();
+        }
+    });
+    for number in 0..100u8 {
+        group.multicast(vec![number]).await.unwrap();
+        loop {
+            let event =
+                tokio::time::timeout(PATIENCE, events.next()).await.expect("in time").expect("an event");
+            if let Event::Message { payload, .. } = event {
+                assert_eq!(payload[..], [number]);
+                break;
+            }
+        }
+    }
+    flooding.abort();
+    drain.abort();
+    assert_eq!(node.status().await.unwrap().members.len(), 1);
+    node.leave().await.unwrap();
+}
+
+#[tokio::test]
+async fn settings_that_make_no_sense_are_refused() {
+    assert!(matches!(Node::builder().start().await, Err(NodeError::NoId)));
+    assert!(matches!(Node::builder().id(1).start().await, Err(NodeError::NoAddress)));
+    let zero = Node::builder().id(1).peers([(0, IpAddr::from([127, 0, 0, 1]))]);
+    assert!(matches!(zero.start().await, Err(NodeError::PeerZero(_))));
+    let gone = Node::builder().id(1).address([127, 0, 0, 1]).state_dir("/nonexistent");
+    let error = gone.start().await.unwrap_err().to_string();
+    assert!(error.contains("/nonexistent"), "{error}");
+}

@@ -1,0 +1,863 @@
+//! Nodes in one virtual time: the core's outputs become other nodes' inputs, disks are slow, processes
+//! pause, crash and come back with nothing but their reserved ring ids.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::ops::Range;
+use std::time::Duration;
+
+use annulus::config::timeouts::{Given, Timeouts};
+use annulus::ids::{Destination, Guarantee, NodeId, RingId, Seq};
+use annulus::time::Instant;
+use annulus::totem::{Group, Input, Message, Output, Params, Refused, StateName, Totem};
+use annulus::view::{View, ViewKind};
+use bytes::Bytes;
+
+use crate::application::{Application, Register, Round, Step, Wish};
+use crate::checkers::{self, End};
+use crate::network::{Network, Quality, id};
+use crate::random::Random;
+use crate::sniffer::Sniffer;
+use crate::trace::{Event, Msg, Phase, Process, Sent, Trace};
+
+/// Datagrams that wait for a paused process; more are lost, as in a socket buffer.
+const SOCKET_BUFFER: usize = 512;
+
+/// Inputs that one instant may take: more means that the core goes in circles.
+const SAME_INSTANT: u32 = 100_000;
+
+/// What a cluster is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) seed: u64,
+    pub(crate) nodes: Vec<u32>,
+    pub(crate) given: Given,
+    pub(crate) origin: Seq,
+    pub(crate) netmtu: usize,
+    pub(crate) quality: Quality,
+    /// How long a write of the ring id takes.
+    pub(crate) disk: Range<Duration>,
+    /// Bytes that a service tells during each synchronisation; empty is nothing.
+    pub(crate) told_in_sync: Range<u64>,
+}
+
+impl Setup {
+    /// A token time-out of one second for any number of nodes, a good network and a good disk.
+    pub(crate) fn new(seed: u64, nodes: impl IntoIterator<Item = u32>) -> Self {
+        Self {
+            seed,
+            nodes: nodes.into_iter().collect(),
+            given: Given { token: Some(1000), token_coefficient: Some(0), ..Given::default() },
+            origin: Seq(0),
+            netmtu: 1500,
+            quality: Quality::good(),
+            disk: Duration::from_micros(500)..Duration::from_millis(5),
+            told_in_sync: 0..0,
+        }
+    }
+
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        Timeouts::derive(&self.given, self.nodes.len())
+    }
+
+    pub(crate) fn build(self) -> Cluster {
+        Cluster::new(self)
+    }
+}
+
+/// Messages that every node submits by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    /// Between two messages of one node.
+    pub(crate) every: Range<Duration>,
+    /// One of these is drawn, then a size in it.
+    pub(crate) sizes: Vec<Range<u64>>,
+    /// Share of safe messages.
+    pub(crate) safe: f64,
+    /// Share of messages that are submitted as soon as another is delivered, in answer to it.
+    pub(crate) answers: f64,
+    /// Share of messages that are submitted during synchronisations too, as services do, until the node
+    /// has said that its part is done.
+    pub(crate) unruly: f64,
+}
+
+/// A file with one number.
+#[derive(Clone, Debug)]
+struct Disk {
+    /// What a restart reads.
+    durable: u64,
+    /// Writes end after this instant, whenever they began.
+    stuck_until: Instant,
+}
+
+/// A node: what survives a crash, and the process if there is one.
+pub(crate) struct Node {
+    pub(crate) life: u32,
+    disk: Disk,
+    pub(crate) process: Option<Running>,
+}
+
+/// A process.
+pub(crate) struct Running {
+    pub(crate) totem: Totem,
+    pub(crate) app: Application,
+    /// What came while it was paused.
+    paused: Option<VecDeque<Bytes>>,
+    /// When the core wants to be called.
+    wake: Option<Instant>,
+    /// The earliest pending call.
+    called_at: Option<Instant>,
+    pub(crate) tokens_sent: u64,
+    /// Whether a synchronisation went on when the core had its last input: which queue it sends from.
+    was_syncing: bool,
+}
+
+enum Happening {
+    Arrive { to: u32, bytes: Bytes },
+    Wake { who: Process },
+    Stored { who: Process, up_to: u64 },
+    Work { node: u32 },
+}
+
+struct Due {
+    at: Instant,
+    number: u64,
+    what: Happening,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    /// The earliest is the greatest, for the heap.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.number).cmp(&(self.at, self.number))
+    }
+}
+
+/// A cluster in virtual time.
+pub(crate) struct Cluster {
+    pub(crate) setup: Setup,
+    pub(crate) now: Instant,
+    pub(crate) nodes: BTreeMap<u32, Node>,
+    pub(crate) network: Network,
+    pub(crate) trace: Trace,
+    register: Register,
+    sniffer: Sniffer,
+    random: Random,
+    load: Option<Load>,
+    agenda: BinaryHeap<Due>,
+    happenings: u64,
+    in_this_instant: u32,
+    steps: u64,
+    /// Happenings that a run may take before it counts as a storm.
+    pub(crate) step_limit: u64,
+    /// Whether frames may arrive changed, so that contents prove nothing.
+    pub(crate) contents_may_change: bool,
+    show: bool,
+}
+
+impl Cluster {
+    /// Nodes `1..=n`-like with the usual setup, all started.
+    pub(crate) fn seeded(seed: u64, nodes: impl IntoIterator<Item = u32>) -> Self {
+        let mut cluster = Setup::new(seed, nodes).build();
+        cluster.start_all();
+        cluster
+    }
+
+    fn new(setup: Setup) -> Self {
+        let mut random = Random::seeded(setup.seed);
+        let network = Network::new(random.fork(), setup.quality.clone());
+        let disk = Disk { durable: 0, stuck_until: Instant::ZERO };
+        let nodes = setup
+            .nodes
+            .iter()
+            .map(|node| (*node, Node { life: 0, disk: disk.clone(), process: None }))
+            .collect();
+        Self {
+            setup,
+            now: Instant::from_micros(1_000_000),
+            nodes,
+            network,
+            trace: Trace::default(),
+            register: Register::default(),
+            sniffer: Sniffer::default(),
+            random,
+            load: None,
+            agenda: BinaryHeap::new(),
+            happenings: 0,
+            in_this_instant: 0,
+            steps: 0,
+            step_limit: 2_000_000,
+            contents_may_change: false,
+            show: std::env::var_os("ANNULUS_SIM_TRACE").is_some(),
+        }
+    }
+
+    // ---- what a story does -------------------------------------------------------------------------
+
+    pub(crate) fn start_all(&mut self) {
+        for node in self.setup.nodes.clone() {
+            self.start(node);
+        }
+    }
+
+    /// Starts a node that is not running, with what its disk says.
+    pub(crate) fn start(&mut self, id_of: u32) {
+        let timeouts = self.setup.timeouts();
+        let node = self.nodes.get_mut(&id_of).expect("a node of this cluster");
+        assert!(node.process.is_none(), "node {id_of} runs already");
+        node.life += 1;
+        let who = Process { node: id_of, life: node.life };
+        let params = Params {
+            me: id(id_of),
+            timeouts,
+            netmtu: self.setup.netmtu,
+            ring_seq: node.disk.durable + 1,
+            stored: node.disk.durable,
+            origin: self.setup.origin,
+        };
+        self.trace.lives.entry(who).or_default();
+        node.process = Some(Running {
+            totem: Totem::new(params, self.now),
+            app: Application::new(who),
+            paused: None,
+            wake: None,
+            called_at: None,
+            tokens_sent: 0,
+            was_syncing: true,
+        });
+        self.note(id_of, "starts");
+        self.input(id_of, Input::Timeout);
+    }
+
+    /// The process ends without a word. Writes under way are lost.
+    pub(crate) fn crash(&mut self, node: u32) {
+        self.note(node, "crashes");
+        self.end(node);
+    }
+
+    /// The process says that it leaves, and ends.
+    pub(crate) fn leave(&mut self, node: u32) {
+        self.note(node, "leaves");
+        self.running(node).totem.leave();
+        self.drain(node);
+        self.end(node);
+    }
+
+    fn end(&mut self, node: u32) {
+        let process = self.nodes.get_mut(&node).and_then(|n| n.process.take()).expect("a running node");
+        self.trace.add(self.now, process.app.who, Event::Stop);
+    }
+
+    /// No input reaches the process; its clock goes on.
+    pub(crate) fn pause(&mut self, node: u32) {
+        self.note(node, "pauses");
+        self.running(node).paused.get_or_insert_default();
+    }
+
+    /// What waited reaches the process, after or before its timers.
+    pub(crate) fn resume(&mut self, node: u32, timers_first: bool) {
+        self.note(node, "resumes");
+        let waiting = self.running(node).paused.take().unwrap_or_default();
+        if timers_first {
+            self.input(node, Input::Timeout);
+        }
+        for bytes in waiting {
+            if self.nodes[&node].process.is_some() {
+                self.input(node, Input::Datagram(&bytes));
+            }
+        }
+        self.input(node, Input::Timeout);
+    }
+
+    /// No write of this node's ends before then.
+    pub(crate) fn stick_disk(&mut self, node: u32, time: Duration) {
+        self.note(node, "disk is stuck");
+        self.nodes.get_mut(&node).expect("a node of this cluster").disk.stuck_until = self.now + time;
+    }
+
+    /// A datagram that no node sent reaches a node now.
+    pub(crate) fn inject(&mut self, to: u32, bytes: &[u8]) {
+        self.arrive(to, Bytes::copy_from_slice(bytes));
+    }
+
+    /// Every node submits by itself from now on, until [`Cluster::rest`].
+    pub(crate) fn work(&mut self, load: Load) {
+        self.load = Some(load);
+        for node in self.setup.nodes.clone() {
+            let at = self.next_work();
+            self.plan(at, Happening::Work { node });
+        }
+    }
+
+    /// Nobody submits by itself any more.
+    pub(crate) fn rest(&mut self) {
+        self.load = None;
+    }
+
+    /// Submits a message as soon as the services above the ring would.
+    pub(crate) fn wish(&mut self, node: u32, size: usize, guarantee: Guarantee) {
+        self.running(node).app.wishes.push_back(Wish { size, guarantee });
+        self.grant(node);
+        self.drain(node);
+    }
+
+    /// Submits a message at once, whatever the phase.
+    pub(crate) fn submit(&mut self, node: u32, size: usize, guarantee: Guarantee) -> Result<Msg, Refused> {
+        let result = self.submit_now(node, size, guarantee);
+        self.drain(node);
+        result
+    }
+
+    /// Runs for a time.
+    pub(crate) fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.agenda.peek().is_some_and(|due| due.at <= end) {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// Runs until `done`, looking after everything that happens.
+    ///
+    /// # Panics
+    /// If it is not so within `limit`.
+    pub(crate) fn run_until_within(&mut self, limit: Duration, what: &str, done: impl Fn(&Self) -> bool) {
+        let end = self.now + limit;
+        while !done(self) {
+            if self.agenda.peek().is_none_or(|due| due.at > end) {
+                panic!("seed {}: not {what} within {limit:?}\n{}", self.setup.seed, self.report());
+            }
+            self.step();
+        }
+    }
+
+    /// Runs until `done`, for at most as long as any change of membership may take.
+    pub(crate) fn run_until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        self.run_until_within(self.patience(), what, done);
+    }
+
+    /// Runs until all running nodes are on one synchronised ring.
+    pub(crate) fn settle(&mut self) {
+        self.run_until("one ring", Self::one_ring);
+    }
+
+    /// Settles, waits until nothing more is due, and checks every property.
+    pub(crate) fn finish(&mut self) {
+        self.rest();
+        self.settle();
+        // A small window on a slow network takes its time over a long queue.
+        let limit = self.patience() * 10;
+        self.run_until_within(limit, "everything delivered", |c| c.one_ring() && c.nothing_due());
+        let timeouts = self.setup.timeouts();
+        self.run(timeouts.hold * 4 + timeouts.token_retransmit * 4);
+        self.run_until("one ring", |c| c.one_ring() && c.nothing_due());
+        self.check(End::Quiet);
+    }
+
+    /// Checks every property that can be checked now.
+    pub(crate) fn check(&self, end: End) {
+        if let Err(violation) = checkers::check(&self.trace, end) {
+            panic!("seed {}: {violation}\n{}", self.setup.seed, self.report());
+        }
+        let window = self.setup.timeouts().window_size;
+        assert!(
+            self.contents_may_change || self.network.highest_fcc <= window,
+            "seed {}: flow control count {} above the window of {window}",
+            self.setup.seed,
+            self.network.highest_fcc
+        );
+        assert!(self.network.most_missing <= 30, "retransmission request list too long");
+    }
+
+    // ---- what a story asks -------------------------------------------------------------------------
+
+    /// How long a change of membership may take at worst, several attempts included.
+    pub(crate) fn patience(&self) -> Duration {
+        let timeouts = self.setup.timeouts();
+        (timeouts.token + timeouts.consensus) * 12 + Duration::from_secs(2)
+    }
+
+    pub(crate) fn alive(&self) -> impl Iterator<Item = (u32, &Running)> {
+        self.nodes.iter().filter_map(|(node, n)| n.process.as_ref().map(|process| (*node, process)))
+    }
+
+    /// All running nodes are on one ring of exactly them, and synchronised.
+    pub(crate) fn one_ring(&self) -> bool {
+        let nodes: Vec<u32> = self.alive().map(|(node, _)| node).collect();
+        self.on_one_ring(&nodes)
+    }
+
+    /// `nodes` are on one ring of exactly them, and synchronised.
+    pub(crate) fn on_one_ring(&self, nodes: &[u32]) -> bool {
+        let mut ring = None;
+        nodes.iter().all(|node| {
+            let Some(process) = &self.nodes[node].process else { return false };
+            let app = &process.app;
+            let Some(view) = app.view.as_ref().filter(|_| app.synced) else { return false };
+            view.members.len() == nodes.len()
+                && view.members.iter().all(|member| nodes.contains(&member.get()))
+                && process.totem.state() == StateName::Operational
+                && *ring.get_or_insert(view.ring) == view.ring
+        })
+    }
+
+    /// Members of the last regular view of `node`.
+    pub(crate) fn members(&self, node: u32) -> Vec<u32> {
+        let process = self.nodes[&node].process.as_ref().expect("a running node");
+        process.app.view.iter().flat_map(|view| view.members.iter().map(|member| member.get())).collect()
+    }
+
+    /// The ring of the last regular view of `node`.
+    pub(crate) fn ring(&self, node: u32) -> Option<RingId> {
+        self.nodes[&node].process.as_ref().and_then(|p| p.app.view.as_ref()).map(|view| view.ring)
+    }
+
+    /// Every message accepted from a node that still runs came back to it, but for late ones.
+    pub(crate) fn nothing_due(&self) -> bool {
+        self.alive().all(|(_, process)| process.app.due.is_empty() && process.app.wishes.is_empty())
+    }
+
+    /// Whether `node` has delivered `msg` in its present life.
+    pub(crate) fn has_delivered(&self, node: u32, msg: Msg) -> bool {
+        self.events(node).iter().any(|(_, event)| *event == Event::Deliver(msg))
+    }
+
+    /// What `node` saw in its present life.
+    pub(crate) fn events(&self, node: u32) -> &[(Instant, Event)] {
+        &self.trace.lives[&Process { node, life: self.nodes[&node].life }]
+    }
+
+    /// Regular views that `node` has seen in its present life.
+    pub(crate) fn views(&self, node: u32) -> Vec<&View> {
+        self.events(node)
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::View(view) if view.kind == ViewKind::Regular => Some(view),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn totem(&self, node: u32) -> &Totem {
+        &self.nodes[&node].process.as_ref().expect("a running node").totem
+    }
+
+    /// Where everybody is, and what happened last.
+    pub(crate) fn report(&self) -> String {
+        let mut out = String::new();
+        for (node, n) in &self.nodes {
+            out += &match &n.process {
+                None => format!("  {node}.{}: down, disk {}\n", n.life, n.disk.durable),
+                Some(p) => format!(
+                    "  {node}.{}: {} {} {:?} ring {}{}, due {:?}, {} wishes, round {:?}, disk {}\n",
+                    n.life,
+                    if p.paused.is_some() { "paused," } else { "" },
+                    p.totem.state(),
+                    p.app.view.as_ref().map(|view| view.members.iter().map(|m| m.get()).collect::<Vec<_>>()),
+                    p.totem.ring(),
+                    if p.app.synced { ", synced" } else { "" },
+                    p.app.due.iter().take(3).map(|msg| self.trace.name(*msg)).collect::<Vec<_>>(),
+                    p.app.wishes.len(),
+                    p.app.round.as_ref().map(|r| (
+                        r.ring,
+                        r.members.difference(&r.here).collect::<Vec<_>>(),
+                        r.done.len(),
+                        r.said_done
+                    )),
+                    n.disk.durable,
+                ),
+            };
+        }
+        format!(
+            "at {:.3} ms, frames {:?}:\n{out}{}",
+            self.now.as_micros() as f64 / 1e3,
+            self.network.sent,
+            self.trace.tail(60)
+        )
+    }
+
+    // ---- time --------------------------------------------------------------------------------------
+
+    fn plan(&mut self, at: Instant, what: Happening) {
+        self.happenings += 1;
+        self.agenda.push(Due { at, number: self.happenings, what });
+    }
+
+    fn step(&mut self) {
+        let Some(due) = self.agenda.pop() else { return };
+        self.in_this_instant = if due.at == self.now { self.in_this_instant + 1 } else { 0 };
+        assert!(
+            self.in_this_instant < SAME_INSTANT,
+            "seed {}: goes in circles\n{}",
+            self.setup.seed,
+            self.report()
+        );
+        self.steps += 1;
+        assert!(
+            self.steps < self.step_limit,
+            "seed {}: {} steps, a storm\n{}",
+            self.setup.seed,
+            self.steps,
+            self.report()
+        );
+        self.now = self.now.max(due.at);
+        match due.what {
+            Happening::Arrive { to, bytes } => self.arrive(to, bytes),
+            Happening::Wake { who } => self.called(who, due.at),
+            Happening::Stored { who, up_to } => self.written(who, up_to),
+            Happening::Work { node } => self.worked(node),
+        }
+    }
+
+    fn arrive(&mut self, to: u32, bytes: Bytes) {
+        let Some(process) = self.nodes.get_mut(&to).and_then(|node| node.process.as_mut()) else { return };
+        if let Some(waiting) = &mut process.paused {
+            if waiting.len() < SOCKET_BUFFER {
+                waiting.push_back(bytes);
+            }
+            return;
+        }
+        self.input(to, Input::Datagram(&bytes));
+    }
+
+    fn called(&mut self, who: Process, at: Instant) {
+        let Some(process) = self.nodes.get_mut(&who.node).and_then(|node| node.process.as_mut()) else {
+            return;
+        };
+        if process.app.who != who || process.called_at != Some(at) {
+            return;
+        }
+        process.called_at = None;
+        if process.paused.is_some() {
+            return;
+        }
+        match process.wake {
+            Some(wake) if wake <= self.now => self.input(who.node, Input::Timeout),
+            Some(_) => self.call_again(who.node),
+            None => {}
+        }
+    }
+
+    /// Makes sure that the core is called when it wants to be.
+    fn call_again(&mut self, node: u32) {
+        let now = self.now;
+        let process = self.running(node);
+        let Some(wake) = process.wake.map(|wake| wake.max(now)) else { return };
+        if process.called_at.is_some_and(|at| at <= wake) {
+            return;
+        }
+        process.called_at = Some(wake);
+        let who = process.app.who;
+        self.plan(wake, Happening::Wake { who });
+    }
+
+    fn written(&mut self, who: Process, up_to: u64) {
+        let Some(node) = self.nodes.get_mut(&who.node) else { return };
+        let Some(process) = node.process.as_ref().filter(|process| process.app.who == who) else { return };
+        if node.disk.stuck_until > self.now || process.paused.is_some() {
+            let again = node.disk.stuck_until.max(self.now + Duration::from_millis(10));
+            return self.plan(again, Happening::Stored { who, up_to });
+        }
+        node.disk.durable = node.disk.durable.max(up_to);
+        self.input(who.node, Input::Stored(up_to));
+    }
+
+    // ---- a process ---------------------------------------------------------------------------------
+
+    fn running(&mut self, node: u32) -> &mut Running {
+        self.nodes.get_mut(&node).and_then(|n| n.process.as_mut()).expect("a running node")
+    }
+
+    pub(crate) fn input(&mut self, node: u32, input: Input<'_>) {
+        let now = self.now;
+        let process = self.running(node);
+        process.was_syncing = !process.app.synced;
+        process.totem.handle_input(now, input);
+        self.drain(node);
+    }
+
+    fn drain(&mut self, node: u32) {
+        loop {
+            let now = self.now;
+            match self.running(node).totem.poll_output() {
+                Output::Send(to, bytes) => self.sent(node, to, &bytes),
+                Output::Store(up_to) => {
+                    let who = self.running(node).app.who;
+                    let at = now + self.random.duration(&self.setup.disk.clone());
+                    self.plan(at, Happening::Stored { who, up_to });
+                }
+                Output::Deliver(message) => self.delivered(node, &message),
+                Output::View(view) => self.viewed(node, view),
+                Output::TokenSent => self.token_sent(node),
+                Output::Wait(wake) => {
+                    self.running(node).wake = wake;
+                    self.call_again(node);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn sent(&mut self, from: u32, to: Destination, bytes: &Bytes) {
+        if self.show {
+            let frame = annulus::totem::wire::parse(bytes).map(|(frame, _)| frame);
+            eprintln!(
+                "{:>10.3} {from} -> {to:?}: {}",
+                self.now.as_micros() as f64 / 1e3,
+                brief(frame.as_ref().ok())
+            );
+        }
+        let who = self.running(from).app.who;
+        let syncing = self.running(from).was_syncing;
+        self.sniffer.look_at(who, syncing, bytes, &self.register, &mut self.trace);
+        let targets: Vec<u32> = match to {
+            Destination::All => self.nodes.keys().copied().filter(|node| *node != from).collect(),
+            Destination::Node(node) => self.nodes.keys().copied().filter(|n| *n == node.get()).collect(),
+        };
+        for target in targets {
+            let unicast = matches!(to, Destination::Node(_));
+            for (at, bytes) in self.network.send(self.now, from, target, bytes, unicast) {
+                self.plan(at, Happening::Arrive { to: target, bytes });
+            }
+        }
+    }
+
+    fn submit_now(&mut self, node: u32, size: usize, guarantee: Guarantee) -> Result<Msg, Refused> {
+        let now = self.now;
+        let process = self.nodes.get_mut(&node).and_then(|n| n.process.as_mut()).expect("a running node");
+        let app = &mut process.app;
+        let body = self.register.write(app.who, app.next_number, size);
+        // As the services do it: a head and the client's bytes apart.
+        let (head, rest) = body.split_at(body.len().min(16));
+        process.totem.submit(Group::App, guarantee, &[head, rest])?;
+        let msg = self.trace.sent.len();
+        let phase = if app.synced { Phase::Working } else { Phase::Syncing };
+        self.trace.sent.push(Sent {
+            by: app.who,
+            number: app.next_number,
+            guarantee,
+            size: body.len(),
+            phase,
+            at: now,
+            after: self.trace.seen(app.who),
+            on: None,
+            row_began_on: None,
+        });
+        app.next_number += 1;
+        app.due.insert(msg);
+        self.register.accept(app.who, &body, msg);
+        if self.show {
+            eprintln!("{:>10.3} {node} submits {}", now.as_micros() as f64 / 1e3, self.trace.name(msg));
+        }
+        Ok(msg)
+    }
+
+    /// Submits what the application wishes, as far as the ring takes it and no synchronisation runs.
+    fn grant(&mut self, node: u32) {
+        loop {
+            let process = self.running(node);
+            let app = &process.app;
+            let Some(wish) = app.wishes.front().copied().filter(|_| app.synced) else { return };
+            if !process.totem.fits(wish.size) || self.submit_now(node, wish.size, wish.guarantee).is_err() {
+                return;
+            }
+            self.running(node).app.wishes.pop_front();
+        }
+    }
+
+    fn delivered(&mut self, node: u32, message: &Message) {
+        match message.group {
+            Group::Sync => self.synchronise(node, message),
+            Group::App => {
+                let from = message.from.get();
+                let msg = match self.register.identify(from, &message.body) {
+                    Ok(msg) => msg,
+                    Err(_) if self.contents_may_change => return,
+                    Err(what) => panic!("seed {}: node {node}: {what}\n{}", self.setup.seed, self.report()),
+                };
+                let process = self.running(node);
+                process.app.due.remove(&msg);
+                process.app.delivered += 1;
+                let who = process.app.who;
+                self.trace.add(self.now, who, Event::Deliver(msg));
+                let answers = self.load.as_ref().map_or(0.0, |load| load.answers);
+                if self.random.chance(answers) {
+                    self.submit_drawn(node);
+                }
+            }
+        }
+        self.grant(node);
+    }
+
+    fn viewed(&mut self, node: u32, view: View) {
+        if self.show {
+            eprintln!("{:>10.3} {node} {view:?}", self.now.as_micros() as f64 / 1e3);
+        }
+        let now = self.now;
+        let process = self.running(node);
+        let who = process.app.who;
+        let app = &mut process.app;
+        app.synced = false;
+        app.in_transit = view.kind == ViewKind::Transitional;
+        let regular = (view.kind == ViewKind::Regular).then_some(view.ring);
+        if regular.is_some() {
+            app.round = Some(Round {
+                ring: view.ring,
+                members: view.members.iter().copied().collect(),
+                here: BTreeSet::new(),
+                done: BTreeSet::new(),
+                said_done: false,
+            });
+            app.view = Some(view.clone());
+        }
+        if let Some(ring) = regular {
+            let step = Step { done: false, ring }.encode();
+            let result = process.totem.submit(Group::Sync, Guarantee::Agreed, &[&step]);
+            assert!(result.is_ok(), "node {node}: no room for the synchronisation: {result:?}");
+        }
+        self.trace.add(now, who, Event::View(view));
+    }
+
+    fn synchronise(&mut self, node: u32, message: &Message) {
+        let Some(step) = Step::decode(&message.body) else {
+            assert!(self.contents_may_change, "a synchronisation message came changed");
+            return;
+        };
+        let from: NodeId = message.from;
+        let process = self.running(node);
+        let Some(round) = process.app.round.as_mut().filter(|round| round.ring == step.ring) else { return };
+        if step.done {
+            round.done.insert(from);
+        } else {
+            round.here.insert(from);
+        }
+        if round.here == round.members && !round.said_done && !process.app.in_transit {
+            // The part of this node begins once the token has gone on, as the services' does.
+            process.totem.want_token();
+        }
+        if process.app.round.as_ref().is_some_and(|round| round.done == round.members) {
+            process.app.round = None;
+            if process.app.in_transit {
+                process.totem.synced_in_transit();
+            } else {
+                process.app.synced = true;
+                process.totem.synced();
+            }
+        }
+    }
+
+    fn token_sent(&mut self, node: u32) {
+        self.running(node).tokens_sent += 1;
+        let told = self.setup.told_in_sync.clone();
+        let ready = |process: &Running| {
+            process
+                .app
+                .round
+                .as_ref()
+                .filter(|r| r.here == r.members && !r.said_done && !process.app.in_transit)
+                .map(|r| r.ring)
+        };
+        let Some(ring) = ready(self.running(node)) else { return };
+        if !told.is_empty() {
+            let size = self.random.number(told) as usize;
+            // A full queue is no failure: the services would try again; here nothing is told.
+            let _ = self.submit_now(node, size, Guarantee::Agreed);
+        }
+        let process = self.running(node);
+        let step = Step { done: true, ring }.encode();
+        let result = process.totem.submit(Group::Sync, Guarantee::Agreed, &[&step]);
+        if result.is_ok() {
+            process.app.round.as_mut().expect("still there").said_done = true;
+        } else {
+            process.totem.want_token();
+        }
+    }
+
+    // ---- load --------------------------------------------------------------------------------------
+
+    fn next_work(&mut self) -> Instant {
+        let every = self.load.as_ref().map_or(Duration::ZERO..Duration::ZERO, |load| load.every.clone());
+        self.now + self.random.duration(&every)
+    }
+
+    fn worked(&mut self, node: u32) {
+        if self.load.is_none() {
+            return;
+        }
+        if self.nodes[&node].process.as_ref().is_some_and(|process| process.paused.is_none()) {
+            self.submit_drawn(node);
+            self.drain(node);
+        }
+        let at = self.next_work();
+        self.plan(at, Happening::Work { node });
+    }
+
+    fn submit_drawn(&mut self, node: u32) {
+        let Some(load) = self.load.clone() else { return };
+        let sizes = load.sizes[self.random.index(load.sizes.len())].clone();
+        let size = self.random.number(sizes) as usize;
+        let guarantee = if self.random.chance(load.safe) { Guarantee::Safe } else { Guarantee::Agreed };
+        let in_between =
+            |app: &Application| app.in_transit || app.round.as_ref().is_none_or(|r| !r.said_done);
+        if self.random.chance(load.unruly) && in_between(&self.running(node).app) {
+            // Refused when the queue is full: such a message was never sent.
+            let _ = self.submit_now(node, size, guarantee);
+        } else {
+            let wishes = &mut self.running(node).app.wishes;
+            if wishes.len() < 64 {
+                wishes.push_back(Wish { size, guarantee });
+            }
+            self.grant(node);
+        }
+    }
+
+    fn note(&self, node: u32, what: &str) {
+        if self.show {
+            eprintln!("{:>10.3} {node} {what}", self.now.as_micros() as f64 / 1e3);
+        }
+    }
+}
+
+/// A frame in one line.
+fn brief(frame: Option<&annulus::totem::wire::Frame<'_>>) -> String {
+    use annulus::totem::wire::Frame;
+    match frame {
+        None => "no frame".to_owned(),
+        Some(Frame::Token(t)) => format!(
+            "token {} seq {} ts {} aru {} by {:?} fcc {} backlog {} retrans {} missing {:?}",
+            t.ring,
+            t.seq,
+            t.token_seq,
+            t.aru,
+            t.aru_by.map(NodeId::get),
+            t.fcc,
+            t.backlog,
+            t.retransmitting,
+            t.missing.iter().map(|m| m.seq.0).collect::<Vec<_>>()
+        ),
+        Some(Frame::Mcast(m)) => {
+            format!(
+                "data {} seq {} from {} {:?} {} B",
+                m.ring,
+                m.seq,
+                m.from,
+                m.encapsulated,
+                m.payload.len()
+            )
+        }
+        Some(other) => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,30 @@
+//! Stories about a whole cluster in one thread: virtual time, a network that misbehaves on request and
+//! checkers that know extended virtual synchrony. The same seed gives the same run, to the byte.
+//!
+//! | file | what |
+//! |---|---|
+//! | `cluster.rs` | nodes, disks, virtual time: the loop that turns the core's outputs into inputs |
+//! | `network.rs` | links: loss, duplication, reordering, delay, cuts, mutation |
+//! | `application.rs` | what stands above the ring on each node: messages and the synchronisation |
+//! | `sniffer.rs` | on which ring each message was multicast |
+//! | `trace.rs` | what happened, as the checkers read it |
+//! | `checkers/` | the properties, and broken traces that they must catch |
+//! | `membership.rs` `ordering.rs` `recovery.rs` `partition.rs` `paper.rs` `hostile.rs` `scale.rs` | stories |
+//! | `swarm.rs` | faults drawn from a seed, many seeds |
+
+mod application;
+mod checkers;
+mod cluster;
+mod network;
+mod random;
+mod sniffer;
+mod trace;
+
+mod hostile;
+mod membership;
+mod ordering;
+mod paper;
+mod partition;
+mod recovery;
+mod scale;
+mod swarm;

@@ -1,0 +1,220 @@
+//! Who is on the ring: forming, joining, leaving, crashing, coming back, pausing.
+
+use std::time::Duration;
+
+use annulus::ids::{Guarantee, NodeId};
+use annulus::totem::{Input, StateName};
+
+use crate::cluster::{Cluster, Setup};
+
+/// Totem, membership: nodes that start together become one ring.
+#[test]
+fn singletons_become_one_ring() {
+    let mut c = Cluster::seeded(1, 1..=3);
+    c.settle();
+    for node in 1..=3 {
+        assert_eq!(c.members(node), [1, 2, 3]);
+        c.wish(node, 100, Guarantee::Agreed);
+    }
+    c.finish();
+}
+
+/// totem.md B.1: a node alone forms a ring of its own, four above what its disk says plus one.
+#[test]
+fn a_node_alone_is_a_ring() {
+    let mut c = Cluster::seeded(2, [7]);
+    c.settle();
+    assert_eq!(c.members(7), [7]);
+    assert_eq!(c.ring(7).unwrap().seq, 5);
+    c.wish(7, 5000, Guarantee::Safe);
+    c.finish();
+}
+
+/// Totem, membership: a stranger breaks the ring, which forms again with it.
+#[test]
+fn a_stranger_joins() {
+    let mut c = Setup::new(3, 1..=4).build();
+    for node in 1..=3 {
+        c.start(node);
+    }
+    c.settle();
+    c.start(4);
+    c.run_until("four on the ring", |c| c.members(1) == [1, 2, 3, 4]);
+    assert_eq!(c.views(1).last().unwrap().joined, [NodeId::new(4).unwrap()]);
+    c.finish();
+}
+
+/// Totem, token loss: the others go on without a node that crashed.
+#[test]
+fn a_crashed_node_is_given_up() {
+    let mut c = Cluster::seeded(4, 1..=3);
+    c.settle();
+    let before = c.now;
+    c.crash(2);
+    c.run_until("two on the ring", |c| c.on_one_ring(&[1, 3]));
+    let t = c.setup.timeouts();
+    let took = c.now.since(before);
+    assert!(took >= t.token, "noticed after {took:?}, before the token could count as lost");
+    assert!(took < t.token + t.consensus + Duration::from_millis(200), "took {took:?}");
+    c.finish();
+}
+
+/// totem.md 11.3: who says that it leaves is off the ring at once, with no time-out.
+#[test]
+fn a_node_that_leaves_is_not_waited_for() {
+    let mut c = Cluster::seeded(5, 1..=3);
+    c.settle();
+    let before = c.now;
+    c.leave(3);
+    c.run_until("two on the ring", |c| c.on_one_ring(&[1, 2]));
+    let took = c.now.since(before);
+    assert!(took < Duration::from_millis(150), "took {took:?}");
+    c.finish();
+}
+
+/// totem.md 12: a node that comes back sooner than anybody missed it has a new ring id, and is in `left`
+/// and in `joined` of the same change.
+#[test]
+fn a_quick_restart_is_a_leave_and_a_join() {
+    let mut c = Cluster::seeded(6, 1..=3);
+    c.settle();
+    let before = c.ring(1).unwrap();
+    c.crash(1);
+    c.run(Duration::from_millis(5));
+    c.start(1);
+    c.run_until("one new ring", |c| c.one_ring() && c.ring(2) != Some(before));
+    assert!(c.ring(1).unwrap().seq > before.seq);
+    assert!(c.views(2).last().unwrap().joined.contains(&NodeId::new(1).unwrap()));
+    c.finish();
+}
+
+/// totem.md 12, R1: the representative restarts alone, many times: no ring id comes twice.
+#[test]
+fn ring_ids_survive_restarts() {
+    let mut c = Cluster::seeded(7, [1]);
+    for _ in 0..5 {
+        c.settle();
+        c.crash(1);
+        c.run(Duration::from_millis(1));
+        c.start(1);
+    }
+    c.finish();
+}
+
+/// demand 2, co#520: a disk that takes a minute stalls neither the ring nor changes of membership, for
+/// which enough ring ids are reserved ahead.
+#[test]
+fn a_slow_disk_does_not_stall_the_ring() {
+    let mut c = Cluster::seeded(8, 1..=3);
+    c.settle();
+    for node in 1..=3 {
+        c.stick_disk(node, Duration::from_secs(60));
+    }
+    let before = c.now;
+    for _ in 0..100 {
+        let rings = c.views(1).len();
+        c.input(2, Input::Interface);
+        c.run_until("a new ring", |c| c.views(1).len() > rings && c.one_ring());
+    }
+    c.leave(3);
+    c.run_until("two on the ring", |c| c.on_one_ring(&[1, 2]));
+    assert!(c.now.since(before) < Duration::from_secs(30), "the stuck disk was waited for");
+    c.finish();
+}
+
+/// demand 2: a node that restarts begins above all ids that it had reserved, past what the others have; a
+/// member whose disk is stuck then joins the new ring all the same.
+#[test]
+fn a_member_with_a_stuck_disk_joins_the_ring() {
+    let mut c = Cluster::seeded(18, 1..=3);
+    c.settle();
+    c.stick_disk(2, Duration::from_secs(60));
+    c.crash(3);
+    c.run_until("two on the ring", |c| c.on_one_ring(&[1, 2]));
+    let before = c.now;
+    c.start(3);
+    c.run_until("three on the ring", Cluster::one_ring);
+    assert!(c.now.since(before) < Duration::from_secs(5), "the stuck disk was waited for");
+    c.finish();
+}
+
+/// demand 2: a representative that cannot reserve a ring id stands aside; the others form their ring, and it
+/// joins when its disk is back.
+#[test]
+fn a_representative_with_a_stuck_disk_stands_aside() {
+    let mut c = Cluster::seeded(19, 1..=3);
+    c.settle();
+    c.stick_disk(1, Duration::from_secs(25));
+    c.crash(3);
+    c.run_until("two on the ring", |c| c.on_one_ring(&[1, 2]));
+    let before = c.now;
+    c.start(3);
+    c.run_until("a ring without 1", |c| c.on_one_ring(&[2, 3]));
+    assert!(c.now.since(before) < Duration::from_secs(15), "the stuck disk was waited for");
+    c.run_until("three on the ring", Cluster::one_ring);
+    c.finish();
+}
+
+/// The first reservation must be on disk before a ring may use its ids.
+#[test]
+fn no_ring_before_its_id_is_reserved() {
+    let mut c = Setup::new(9, 1..=2).build();
+    c.stick_disk(1, Duration::from_secs(5));
+    c.start_all();
+    c.run(Duration::from_secs(4));
+    assert!(c.views(1).is_empty(), "a ring id was used that a restart would use again");
+    c.settle();
+    c.finish();
+}
+
+/// A pause shorter than the token time-out changes nothing.
+#[test]
+fn a_short_pause_goes_unnoticed() {
+    let mut c = Cluster::seeded(10, 1..=3);
+    c.settle();
+    let ring = c.ring(1);
+    c.pause(2);
+    c.run(c.setup.timeouts().token * 8 / 10);
+    c.resume(2, true);
+    c.run(c.setup.timeouts().token * 2);
+    assert_eq!(c.ring(1), ring, "the ring was broken");
+    c.finish();
+}
+
+/// demand 1: a node that did not run for long does not take the others for dead when it wakes up: it is
+/// the one that was given up. Stale joins in its sockets are not acted upon.
+#[test]
+fn a_long_pause_accuses_nobody() {
+    for timers_first in [true, false] {
+        let mut c = Cluster::seeded(11, 1..=3);
+        c.settle();
+        c.pause(2);
+        c.run_until("two on the ring", |c| c.on_one_ring(&[1, 3]));
+        let others = c.ring(1);
+        c.resume(2, timers_first);
+        assert_ne!(c.totem(2).stats().pauses, 0, "the pause was not noticed");
+        let (accused, at) = (c.totem(2).stats().consensus_timeouts, c.now);
+        c.run_until("three on the ring", |c| c.on_one_ring(&[1, 2, 3]));
+        assert_eq!(c.totem(2).stats().consensus_timeouts, accused, "the paused node gave others up");
+        assert!(c.now.since(at) < c.setup.timeouts().token * 3);
+        assert_ne!(c.ring(1), others);
+        let last = c.views(1).last().unwrap().joined.clone();
+        assert_eq!(last, [NodeId::new(2).unwrap()]);
+        c.finish();
+    }
+}
+
+/// totem.md 11.6 and 4.3: gathering for no reason ends with the same members and nothing lost.
+#[test]
+fn an_interface_that_comes_back_only_costs_a_new_ring() {
+    let mut c = Cluster::seeded(12, 1..=3);
+    c.settle();
+    for _ in 0..20 {
+        c.wish(1, 3000, Guarantee::Safe);
+    }
+    c.input(2, Input::Interface);
+    assert_eq!(c.totem(2).state(), StateName::Gather);
+    c.finish();
+    assert_eq!(c.members(1), [1, 2, 3]);
+    assert!(c.views(1).last().unwrap().joined.is_empty());
+}

@@ -1,0 +1,215 @@
+//! The total order on a ring: flow control, packing, fragments, retransmission, roll-over.
+
+use std::time::Duration;
+
+use annulus::config::timeouts::Given;
+use annulus::ids::{Guarantee, Seq};
+use annulus::totem::wire::{Frame, Kind};
+use annulus::totem::{Group, MAX_MESSAGE, Refused};
+
+use crate::cluster::{Cluster, Load, Setup};
+use crate::network::Quality;
+
+/// Totem, total ordering: with losses, duplicates and reordering, everybody delivers the same.
+#[test]
+fn one_order_on_a_bad_network() {
+    for seed in 100..110 {
+        let mut setup = Setup::new(seed, 1..=4);
+        setup.quality = Quality { loss: 0.05, duplicate: 0.05, reorder: 0.2, ..Quality::good() };
+        let mut c = setup.build();
+        c.network.two_sockets = true;
+        c.start_all();
+        c.settle();
+        c.work(Load {
+            every: Duration::from_millis(1)..Duration::from_millis(20),
+            sizes: vec![1..2, 24..100, 24..3000],
+            safe: 0.3,
+            answers: 0.05,
+            unruly: 0.0,
+        });
+        c.run(Duration::from_millis(800));
+        c.network.quality.loss = 0.0;
+        c.finish();
+        assert_ne!((1..=4).map(|node| c.totem(node).stats().mcast_retx).sum::<u64>(), 0);
+    }
+}
+
+/// Totem, flow control: four nodes with long queues never send more than a window in a rotation, and
+/// each gets its share.
+#[test]
+fn the_window_is_never_exceeded() {
+    for (window, most) in [(50, 17), (10, 17), (200, 60), (4, 3)] {
+        let mut setup = Setup::new(u64::from(window), 1..=4);
+        setup.given = Given { window_size: Some(window), max_messages: Some(most), ..setup.given };
+        let mut c = setup.build();
+        c.start_all();
+        c.settle();
+        for node in 1..=4 {
+            for _ in 0..10 {
+                c.wish(node, 60_000, Guarantee::Agreed);
+            }
+        }
+        c.finish();
+        assert!(c.network.highest_fcc <= window, "{} frames in one rotation", c.network.highest_fcc);
+        assert!(c.network.highest_fcc > window / 2, "the window is not used");
+    }
+}
+
+/// totem.md 13.2: messages of every length around the frame's, and up to the longest, arrive whole.
+#[test]
+fn every_length_arrives_whole() {
+    for netmtu in [1500, 300, 9000] {
+        let mut setup = Setup::new(netmtu as u64, 1..=3);
+        setup.netmtu = netmtu;
+        let mut c = setup.build();
+        c.start_all();
+        c.settle();
+        let frame = netmtu - 90;
+        let around = (frame - 20..frame + 5).chain(2 * frame - 30..2 * frame);
+        for (index, size) in [1, 1, 24, 25].into_iter().chain(around).chain([100_000, 1, 1]).enumerate() {
+            c.wish(
+                1 + index as u32 % 3,
+                size,
+                if index % 4 == 0 { Guarantee::Safe } else { Guarantee::Agreed },
+            );
+        }
+        c.wish(2, MAX_MESSAGE - 16, Guarantee::Agreed);
+        c.finish();
+        assert_eq!(c.trace.sent.len(), c.nodes[&1].process.as_ref().unwrap().app.delivered as usize);
+    }
+}
+
+/// Small messages share frames: ten thousand take a small part of ten thousand frames.
+#[test]
+fn small_messages_are_packed() {
+    let mut c = Cluster::seeded(112, 1..=3);
+    c.settle();
+    let before = c.network.sent["data"];
+    for _ in 0..3000 {
+        c.submit(2, 24, Guarantee::Agreed).expect("room");
+    }
+    c.finish();
+    // Two destinations; 43 messages of 24 bytes, with length word and group header, fit a frame.
+    let frames = (c.network.sent["data"] - before) / 2;
+    assert!((3000 / 45..3000 / 40).contains(&frames), "{frames} frames");
+}
+
+/// An empty message, one too long, and one that finds the queue full are refused; nothing of them is sent.
+#[test]
+fn what_cannot_be_sent_is_refused() {
+    let mut c = Cluster::seeded(113, 1..=2);
+    c.settle();
+    let totem = &mut c.nodes.get_mut(&1).unwrap().process.as_mut().unwrap().totem;
+    let long = vec![0; MAX_MESSAGE];
+    assert_eq!(totem.submit(Group::App, Guarantee::Agreed, &[]), Err(Refused::Length));
+    assert_eq!(totem.submit(Group::App, Guarantee::Agreed, &[b"", b""]), Err(Refused::Length));
+    assert_eq!(totem.submit(Group::App, Guarantee::Agreed, &[&long]), Err(Refused::Length));
+    let mut accepted = 0;
+    while c.submit(1, 1_000_000, Guarantee::Agreed).is_ok() {
+        accepted += 1;
+        assert!(accepted < 8, "the queue has no end");
+    }
+    assert!(!c.totem(1).fits(1_000_000));
+    assert_eq!(c.submit(1, 1_000_000, Guarantee::Agreed), Err(Refused::Full));
+    c.finish();
+    assert!(c.totem(1).fits(1_000_000), "it has room again");
+}
+
+/// totem.md 6.1: message and token numbers cross the roll-over, in work, in recovery and with losses.
+#[test]
+fn numbers_roll_over() {
+    for (seed, before) in [(120, 0), (121, 1), (122, 3), (123, 20), (124, 40), (125, 400), (126, 20_000)] {
+        let mut setup = Setup::new(seed, 1..=4);
+        setup.origin = Seq(0).minus(before);
+        setup.quality = Quality::lossy(0.02);
+        let mut c = setup.build();
+        c.start_all();
+        c.settle();
+        for round in 0..3 {
+            for node in 1..=3 {
+                for _ in 0..20 {
+                    c.wish(node, 2000, if node == 2 { Guarantee::Safe } else { Guarantee::Agreed });
+                }
+            }
+            c.run(Duration::from_millis(10));
+            if round == 1 {
+                c.crash(4);
+            }
+        }
+        c.network.quality.loss = 0.0;
+        c.finish();
+    }
+}
+
+/// Totem, retransmission request list: it is full for a while, and everything comes in the end.
+#[test]
+fn a_full_request_list_is_worked_off() {
+    let mut setup = Setup::new(130, 1..=3);
+    setup.given = Given { window_size: Some(300), max_messages: Some(100), ..setup.given };
+    let mut c = setup.build();
+    c.start_all();
+    c.settle();
+    c.network.filter = Some(Box::new(|p| p.kind == Some(Kind::Mcast) && p.to == 3));
+    for _ in 0..4 {
+        c.wish(1, 100_000, Guarantee::Agreed);
+    }
+    c.run(Duration::from_millis(30));
+    c.network.filter = None;
+    c.finish();
+    assert_eq!(c.network.most_missing, 30);
+    assert_eq!(c.views(1).len(), c.views(3).len());
+}
+
+/// totem.md 9.10: who never receives what the others send excludes itself, and comes back when it can.
+#[test]
+fn a_node_that_fails_to_receive_leaves_by_itself() {
+    let mut setup = Setup::new(131, 1..=3);
+    setup.given = Given { fail_recv_const: Some(60), ..setup.given };
+    let mut c = setup.build();
+    c.start_all();
+    c.settle();
+    c.network.filter = Some(Box::new(|p| p.kind == Some(Kind::Mcast) && p.to == 3));
+    for _ in 0..100 {
+        c.wish(1, 1000, Guarantee::Agreed);
+    }
+    c.run_until("the others alone", |c| c.members(1) == [1, 2] && c.members(2) == [1, 2]);
+    c.network.filter = None;
+    c.finish();
+}
+
+/// A token that overtakes the data before it asks for nothing: it is late, not lost.
+#[test]
+fn late_data_is_not_asked_for() {
+    let mut c = Cluster::seeded(132, 1..=3);
+    c.network.two_sockets = true;
+    c.settle();
+    let at = c.now;
+    c.network.filter = Some(Box::new(|parcel| {
+        if let Some(Frame::Token(token)) = parcel.frame() {
+            assert!(token.missing.is_empty(), "{token:?}");
+        }
+        false
+    }));
+    for _ in 0..200 {
+        c.wish(1, 1400, Guarantee::Agreed);
+    }
+    c.finish();
+    assert!(c.now > at);
+}
+
+/// An idle ring's token is held, not spun; a message lets it go at once.
+#[test]
+fn an_idle_token_is_held_and_let_go() {
+    let mut c = Cluster::seeded(133, 1..=3);
+    c.settle();
+    c.run(Duration::from_secs(2));
+    let (tokens, second) = (c.network.sent["token"], Duration::from_secs(1));
+    c.run(second);
+    let idle = c.network.sent["token"] - tokens;
+    let rotations = second.as_micros() / c.setup.timeouts().hold.as_micros();
+    assert!(u128::from(idle) <= 3 * (rotations + 1), "{idle} tokens in an idle second");
+    let msg = c.submit(2, 100, Guarantee::Agreed).unwrap();
+    c.run(Duration::from_millis(2));
+    assert!((1..=3).all(|node| c.has_delivered(node, msg)), "it waited for the hold timer");
+    c.finish();
+}

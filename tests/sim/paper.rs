@@ -1,0 +1,109 @@
+//! The paper's own cases, one frame at a time: lost tokens, lost commit tokens, lost joins.
+
+use std::time::Duration;
+
+use annulus::ids::Guarantee;
+use annulus::totem::wire::{Frame, Kind};
+
+use crate::cluster::{Cluster, Setup};
+
+/// Totem, token retransmission: a lost token is sent again before it counts as lost.
+#[test]
+fn a_lost_token_is_sent_again() {
+    let mut c = Cluster::seeded(301, 1..=3);
+    c.settle();
+    let ring = c.ring(1);
+    for _ in 0..5 {
+        c.network.lose_first(1, |p| p.kind == Some(Kind::Token));
+        c.wish(2, 500, Guarantee::Agreed);
+        c.run(c.setup.timeouts().token / 2);
+        assert!(c.nothing_due(), "nothing came in half a token time-out");
+    }
+    assert_eq!(c.ring(1), ring, "one lost token broke the ring");
+    c.finish();
+}
+
+/// Totem, token loss: when no retransmission passes either, a new ring is formed.
+#[test]
+fn a_token_lost_for_good_makes_a_new_ring() {
+    let mut c = Cluster::seeded(302, 1..=3);
+    c.settle();
+    let before = c.ring(1);
+    c.network.filter = Some(Box::new(|p| p.kind == Some(Kind::Token) && p.to == 2));
+    c.run(c.setup.timeouts().token + Duration::from_millis(100));
+    assert_ne!(c.totem(3).stats().operational_token_lost, 0);
+    c.network.filter = None;
+    c.finish();
+    assert_ne!(c.ring(1), before);
+    assert_eq!(c.members(1), [1, 2, 3]);
+}
+
+/// Totem, membership: commit tokens are lost in either round; the attempt is repeated.
+#[test]
+fn lost_commit_tokens_are_sent_again() {
+    for count in 1..8 {
+        let mut c = Setup::new(310 + count, 1..=4).build();
+        c.network.lose_first(count as usize, |p| p.kind == Some(Kind::Commit));
+        c.start_all();
+        c.settle();
+        c.finish();
+    }
+}
+
+/// All commit tokens to one node are lost for a while: the others do not wait for ever.
+#[test]
+fn a_node_that_gets_no_commit_token() {
+    let mut c = Setup::new(320, 1..=3).build();
+    c.network.filter = Some(Box::new(|p| p.kind == Some(Kind::Commit) && p.to == 3));
+    c.start_all();
+    c.run(Duration::from_secs(5));
+    c.network.filter = None;
+    c.settle();
+    c.finish();
+}
+
+/// The first token of the new ring is lost: nothing was installed twice, nothing is lost.
+#[test]
+fn a_lost_first_token() {
+    let mut c = Cluster::seeded(321, 1..=3);
+    c.settle();
+    c.wish(2, 5000, Guarantee::Safe);
+    c.network.lose_first(1, |p| matches!(p.frame(), Some(Frame::Token(token)) if token.token_seq.0 == 0));
+    c.crash(3);
+    c.run_until("two on the ring", |c| c.on_one_ring(&[1, 2]));
+    c.finish();
+}
+
+/// Totem, membership: three of four join messages are lost, and all are on one ring in the end.
+#[test]
+fn lost_joins_only_delay() {
+    for seed in 330..340 {
+        let mut c = Setup::new(seed, 1..=5).build();
+        let mut state = seed as u32;
+        c.network.filter = Some(Box::new(move |p| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            p.kind == Some(Kind::Join) && state >> 30 != 0
+        }));
+        c.start_all();
+        c.settle();
+        c.network.filter = None;
+        c.finish();
+    }
+}
+
+/// Nodes that have given each other up in a circle let go of it: a join message that is not believed
+/// must not start the consensus timer again. Found by the swarm.
+#[test]
+fn contradicting_nodes_agree_in_the_end() {
+    for seed in 340..350 {
+        let mut c = Cluster::seeded(seed, 1..=4);
+        c.settle();
+        c.network.cut_one_way(&[1], &[4]);
+        c.network.cut_one_way(&[4], &[1]);
+        c.network.cut_one_way(&[2], &[3]);
+        c.network.cut_one_way(&[3], &[2]);
+        c.run(c.setup.timeouts().consensus * 4);
+        c.network.heal();
+        c.finish();
+    }
+}

@@ -1,0 +1,99 @@
+//! Rings cut apart and healed, evenly, unevenly, one way, and again while they recover.
+
+use std::time::Duration;
+
+use annulus::ids::Guarantee;
+use annulus::totem::wire::Kind;
+
+use crate::cluster::{Cluster, Load};
+
+fn steady() -> Load {
+    Load {
+        every: Duration::from_millis(1)..Duration::from_millis(30),
+        sizes: vec![24..400, 24..400, 1000..9000],
+        safe: 0.5,
+        answers: 0.02,
+        unruly: 0.0,
+    }
+}
+
+/// Totem, membership: a ring cut in two becomes two rings, and one again when the cut heals.
+#[test]
+fn a_cut_ring_heals_to_one() {
+    let mut c = Cluster::seeded(7, 1..=4);
+    c.settle();
+    c.network.cut(&[1, 2], &[3, 4]);
+    c.run_until("two rings", |c| c.on_one_ring(&[1, 2]) && c.on_one_ring(&[3, 4]));
+    c.wish(1, 1000, Guarantee::Safe);
+    c.wish(3, 1000, Guarantee::Agreed);
+    c.run(Duration::from_millis(50));
+    assert!(c.nothing_due(), "each side goes on by itself");
+    c.network.heal();
+    c.run_until("one ring", |c| c.on_one_ring(&[1, 2, 3, 4]));
+    c.finish();
+}
+
+/// The same with a lone node on one side, and under load.
+#[test]
+fn a_node_cut_off_under_load_comes_back() {
+    let mut c = Cluster::seeded(21, 1..=5);
+    c.settle();
+    c.work(steady());
+    c.run(Duration::from_millis(300));
+    c.network.cut(&[1], &[2, 3, 4, 5]);
+    c.run_until("two rings", |c| c.on_one_ring(&[1]) && c.on_one_ring(&[2, 3, 4, 5]));
+    c.run(Duration::from_millis(300));
+    c.network.heal();
+    c.run_until("one ring", |c| c.on_one_ring(&[1, 2, 3, 4, 5]));
+    c.finish();
+}
+
+/// EVS: the cut moves while the ring recovers, again and again.
+#[test]
+fn cuts_in_the_middle_of_recovery() {
+    for seed in 30..50 {
+        let mut c = Cluster::seeded(seed, 1..=5);
+        c.settle();
+        c.work(steady());
+        c.run(Duration::from_millis(200));
+        let sides: [&[u32]; 5] = [&[1, 2], &[1, 3, 5], &[5], &[2, 3], &[1]];
+        for side in sides {
+            let before = c.totem(3).stats().recovery_entered;
+            let rest: Vec<u32> = (1..=5).filter(|node| !side.contains(node)).collect();
+            c.network.heal();
+            c.network.cut(side, &rest);
+            c.run_until("a recovery", |c| c.totem(3).stats().recovery_entered > before);
+        }
+        c.network.heal();
+        c.finish();
+    }
+}
+
+/// totem.md 16.N: a node that is heard but cannot hear keeps breaking the ring, until it is healed; no
+/// property breaks meanwhile.
+#[test]
+fn one_way_loss() {
+    let mut c = Cluster::seeded(60, 1..=4);
+    c.settle();
+    c.work(steady());
+    c.run(Duration::from_millis(200));
+    c.network.cut_one_way(&[1, 2, 3], &[4]);
+    c.run(c.setup.timeouts().token * 8);
+    c.check(crate::checkers::End::Anywhere);
+    c.network.heal();
+    c.finish();
+}
+
+/// Only data is lost one way, so the token goes round: requests bring what is missing.
+#[test]
+fn a_node_that_hears_no_data_asks_for_it_until_it_does() {
+    let mut c = Cluster::seeded(61, 1..=3);
+    c.settle();
+    c.work(steady());
+    c.network.filter = Some(Box::new(|p| p.kind == Some(Kind::Mcast) && p.to == 3 && p.from == 1));
+    c.run(Duration::from_millis(500));
+    c.network.filter = None;
+    c.finish();
+    assert_ne!(c.totem(1).stats().mcast_retx + c.totem(2).stats().mcast_retx, 0);
+    assert_eq!(c.views(1).len(), c.views(2).len(), "nobody was given up");
+}

@@ -1,0 +1,46 @@
+//! One suite for every transport: what the ring relies on must hold on each of them alike.
+//!
+//! `suite.rs` has the stories, `site.rs` the places they are played in: addresses of the loopback interface, and,
+//! for root, network namespaces on one bridge. Without root those are skipped, saying so.
+
+mod interface;
+mod refusals;
+mod site;
+mod suite;
+
+/// Plays every story of the suite at one site.
+macro_rules! at_site {
+    ($($module:ident: $wire:expr, $place:expr;)*) => {$(
+        mod $module {
+            use crate::site::{Place, Site, Wire};
+            use crate::suite;
+
+            at_site!(@story $wire, $place;
+                arrives_bit_exact_and_in_order every_size_arrives bursts_arrive_whole
+                a_token_never_overtakes_its_senders_data all_excludes_the_sender_and_a_node_reaches_itself
+                an_unlisted_sender_is_refused_and_counted the_node_list_is_a_set what_cannot_be_sent_is_counted
+                stale_input_can_be_thrown_away overflow_is_counted everybody_at_once_keeps_each_senders_order
+            );
+        }
+    )*};
+    (@story $wire:expr, $place:expr; $($story:ident)*) => {$(
+        #[test]
+        fn $story() {
+            if let Some(site) = Site::build($wire, $place) {
+                site.play(suite::$story);
+            }
+        }
+    )*};
+}
+
+at_site! {
+    udpu_loopback: Wire::Udpu, Place::Loopback;
+    udp_loopback: Wire::Multicast, Place::Loopback;
+    udpu_bridge: Wire::Udpu, Place::Bridge;
+    udp_bridge: Wire::Multicast, Place::Bridge;
+    broadcast_bridge: Wire::Broadcast, Place::Bridge;
+    udpu_bridge_ipv6: Wire::Udpu, Place::BridgeIpv6;
+    udp_bridge_ipv6: Wire::Multicast, Place::BridgeIpv6;
+    udpu_bridge_link_local: Wire::Udpu, Place::BridgeLinkLocal;
+    udp_bridge_link_local: Wire::Multicast, Place::BridgeLinkLocal;
+}

@@ -1,0 +1,431 @@
+//! The stories. Each gets a fresh site and opens the nodes it needs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::time::Duration;
+
+use annulus::ids::Destination;
+use annulus::transport::{Options, Received, Stats, Transport};
+use bytes::Bytes;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::site::{NODES, Site, node};
+
+/// Longest wait for something that must come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long nothing must come for it to count as nothing.
+const SILENCE: Duration = Duration::from_millis(100);
+
+/// A node: its transport and what it has received so far.
+pub(crate) struct Node {
+    pub(crate) transport: Transport,
+    batch: Received,
+}
+
+/// Whether a waker was called.
+#[derive(Default)]
+pub(crate) struct Woken(AtomicBool);
+
+impl Woken {
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Node {
+    pub(crate) fn new(transport: Transport) -> Self {
+        Self { transport, batch: Received::new() }
+    }
+
+    pub(crate) fn send(&mut self, to: Destination, payload: impl Into<Bytes>) {
+        self.transport.send(&mut vec![(to, payload.into())]);
+    }
+
+    /// The next `count` datagrams.
+    pub(crate) async fn take(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut taken = Vec::new();
+        while taken.len() < count {
+            match timeout_at(deadline, self.transport.recv(&mut self.batch)).await {
+                Ok(received) => received.expect("the runtime is up"),
+                Err(_) => panic!("{} of {count} datagrams came; {:#?}", taken.len(), self.stats()),
+            }
+            assert!(!self.batch.is_empty(), "woken for nothing");
+            taken.extend(self.batch.iter().map(<[u8]>::to_vec));
+        }
+        assert_eq!(taken.len(), count, "more came than was sent");
+        taken
+    }
+
+    /// Waits for a datagram without holding on to the transport; none may be there yet.
+    pub(crate) fn wait_once(&mut self) -> Arc<Woken> {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let poll = self.transport.poll_recv(&mut Context::from_waker(&waker), &mut self.batch);
+        assert!(poll.is_pending(), "there is a datagram already");
+        woken
+    }
+
+    /// What comes until nothing comes for a while.
+    pub(crate) async fn take_rest(&mut self) -> Vec<Vec<u8>> {
+        self.take_until_silent(SILENCE).await
+    }
+
+    async fn take_until_silent(&mut self, silence: Duration) -> Vec<Vec<u8>> {
+        let mut taken = Vec::new();
+        while let Ok(received) = timeout(silence, self.transport.recv(&mut self.batch)).await {
+            received.expect("the runtime is up");
+            taken.extend(self.batch.iter().map(<[u8]>::to_vec));
+        }
+        taken
+    }
+
+    pub(crate) fn stats(&self) -> &Stats {
+        self.transport.stats()
+    }
+}
+
+/// Opens a node, trying again as a daemon does, and fails the test if that fails.
+///
+/// A port just given back may still be taken: a program that another test starts holds all our sockets between fork
+/// and exec.
+pub(crate) fn open(site: &Site, id: u32, options: &Options) -> Node {
+    for attempt in 1..10 {
+        match site.open(id, options) {
+            Ok(transport) => return Node::new(transport),
+            Err(error) if error.may_pass() => std::thread::sleep(Duration::from_millis(100) * attempt),
+            Err(error) => panic!("node {id}: {error}"),
+        }
+    }
+    Node::new(site.open(id, options).unwrap_or_else(|error| panic!("node {id}: {error}")))
+}
+
+/// All nodes of the site, each having heard each other: new links of a bridge take a moment.
+pub(crate) async fn ring(site: &Site) -> Vec<Node> {
+    let mut nodes: Vec<_> = (1..=NODES).map(|id| open(site, id, &site.options(id))).collect();
+    greet(&mut nodes).await;
+    nodes
+}
+
+/// Waits until everybody hears everybody, by both ways, then drops what is left of it.
+pub(crate) async fn greet(nodes: &mut [Node]) {
+    let deadline = Instant::now() + PATIENCE;
+    let count = nodes.len();
+    let mut heard = vec![vec![[false; 2]; count]; count];
+    loop {
+        for (from, sender) in nodes.iter_mut().enumerate() {
+            sender.send(Destination::All, vec![from as u8, 0]);
+            for to in (1..=count as u32).filter(|to| *to != from as u32 + 1) {
+                sender.send(Destination::Node(node(to)), vec![from as u8, 1]);
+            }
+        }
+        for (to, receiver) in nodes.iter_mut().enumerate() {
+            for greeting in receiver.take_until_silent(SILENCE / 2).await {
+                let [from, way] = greeting[..] else { panic!("not a greeting: {greeting:?}") };
+                assert_ne!(usize::from(from), to, "a node heard itself");
+                heard[to][usize::from(from)][usize::from(way)] = true;
+            }
+            heard[to][to] = [true; 2];
+        }
+        if heard.iter().flatten().flatten().all(|heard| *heard) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the nodes do not hear each other: {heard:?}");
+    }
+}
+
+/// A frame that tells who sent it and which it is, filled with noise.
+fn frame(from: u8, number: u32, len: usize, noise: &mut Pcg64Mcg) -> Bytes {
+    let mut bytes = vec![0; len.max(5)];
+    noise.fill_bytes(&mut bytes);
+    bytes[0] = from;
+    bytes[1..5].copy_from_slice(&number.to_be_bytes());
+    bytes.into()
+}
+
+fn number(frame: &[u8]) -> u32 {
+    u32::from_be_bytes(frame[1..5].try_into().expect("long enough"))
+}
+
+/// Frames of a ring's sizes, in batches as a token visit sends them, reach both others as they were sent.
+pub(crate) async fn arrives_bit_exact_and_in_order(site: &Site) {
+    let mut nodes = ring(site).await;
+    let mut noise = Pcg64Mcg::seed_from_u64(1);
+    for batch in 0..20 {
+        let sent: Vec<_> = (0..50)
+            .map(|n| {
+                let len = noise.random_range(5..1529);
+                frame(0, batch * 50 + n, len, &mut noise)
+            })
+            .collect();
+        nodes[0].transport.send(&mut sent.iter().map(|frame| (Destination::All, frame.clone())).collect());
+        for receiver in &mut nodes[1..] {
+            assert!(receiver.take(50).await == sent, "batch {batch} came changed or in another order");
+        }
+    }
+    let stats = nodes[1].stats();
+    assert_eq!(stats.dropped_in.kernel + stats.dropped_in.truncated + stats.dropped_in.unlisted, 0);
+    assert!(stats.peers[0].received.datagrams >= 1000, "{stats:?}");
+    assert!(stats.recv_calls < 900, "receiving is not batched: {stats:?}");
+    let sent_calls = nodes[0].stats().send_calls;
+    assert!(sent_calls < 200, "sending is not batched: {sent_calls} calls");
+}
+
+/// Nothing at all, one byte, the largest frame, one that IP must cut, the largest that UDP carries: all arrive. One
+/// more byte is refused and counted, and what follows it is sent.
+pub(crate) async fn every_size_arrives(site: &Site) {
+    let mut nodes = ring(site).await;
+    let mut noise = Pcg64Mcg::seed_from_u64(2);
+    for len in [0, 1, 1455, 1472, 1528, 9000, 40_000, site.largest() - 1, site.largest()] {
+        let mut payload = vec![0; len];
+        noise.fill_bytes(&mut payload);
+        nodes[1].send(Destination::All, payload.clone());
+        nodes[1].send(Destination::Node(node(3)), payload.clone());
+        assert!(nodes[0].take(1).await == [payload.clone()], "{len} bytes to all");
+        assert!(nodes[2].take(2).await == [payload.clone(), payload], "{len} bytes to one");
+    }
+    let too_long = vec![0; site.largest() + 1];
+    let mut batch =
+        vec![(Destination::All, too_long.into()), (Destination::All, Bytes::from_static(b"next"))];
+    nodes[1].transport.send(&mut batch);
+    assert!(batch.is_empty());
+    assert_eq!(nodes[0].take(1).await, [b"next"]);
+    let stats = nodes[1].stats();
+    let refused = stats.group_errors.count(libc::EMSGSIZE)
+        + stats.peers.iter().map(|peer| peer.errors.count(libc::EMSGSIZE)).sum::<u64>();
+    assert_eq!(refused, if site.is_udpu() { 2 } else { 1 });
+    assert_eq!(stats.dropped_out.failed, refused);
+}
+
+/// Nobody reads while as much comes as the sizing rule promises to hold; then all of it is there.
+pub(crate) async fn bursts_arrive_whole(site: &Site) {
+    let mut nodes = ring(site).await;
+    let mut noise = Pcg64Mcg::seed_from_u64(3);
+    // What the kernel accounts for one frame of 1455 bytes stays below this.
+    let burst = (nodes[1].stats().recv_buffer / 4608).min(900) as u32;
+    assert!(burst >= 40, "the receive buffer holds {burst} frames only");
+    let mut total = 0;
+    while total < 4000 {
+        let sent: Vec<_> = (0..burst).map(|n| frame(0, total + n, 1455, &mut noise)).collect();
+        nodes[0].transport.send(&mut sent.iter().map(|frame| (Destination::All, frame.clone())).collect());
+        for receiver in &mut nodes[1..] {
+            assert!(receiver.take(burst as usize).await == sent, "a burst of {burst} after {total}");
+        }
+        total += burst;
+    }
+    let stats = nodes[0].stats();
+    assert_eq!((stats.dropped_out.buffer_full, stats.dropped_out.failed), (0, 0));
+    let receiver = nodes[1].stats();
+    assert!(receiver.recv_calls * 8 < receiver.received.datagrams, "receiving is not batched: {receiver:?}");
+}
+
+/// A token visit: frames to all, then the token to one. Whenever the receiver looks, it sees the frames first.
+pub(crate) async fn a_token_never_overtakes_its_senders_data(site: &Site) {
+    let mut nodes = ring(site).await;
+    let mut noise = Pcg64Mcg::seed_from_u64(4);
+    let (sender, others) = nodes.split_at_mut(1);
+    let (sender, receiver) = (&mut sender[0], &mut others[0]);
+    let mut next = 0;
+    for visit in 0..300 {
+        // Both in one batch, and in two, so that a look can fall between frames and token.
+        let count = noise.random_range(0..70);
+        let mut batch: Vec<_> =
+            (0..count).map(|n| (Destination::All, frame(0, next + n, 200, &mut noise))).collect();
+        if visit % 2 == 0 {
+            sender.transport.send(&mut batch);
+        }
+        batch.push((Destination::Node(node(2)), frame(0, next + count, 60, &mut noise)));
+        sender.transport.send(&mut batch);
+        // Sometimes several visits wait in the sockets at once; each token must follow its own frames.
+        if visit % 3 == 0 {
+            next += count + 1;
+            let got = receiver.take_until(next).await;
+            assert!(got.is_sorted(), "visit {visit}: {got:?}");
+        } else {
+            let got = receiver.take_until(next + count + 1).await;
+            next += count + 1;
+            assert!(got.is_sorted(), "visit {visit}: {got:?}");
+        }
+    }
+}
+
+impl Node {
+    /// The numbers of the frames that come, until the one before `end` came.
+    async fn take_until(&mut self, end: u32) -> Vec<u32> {
+        let mut numbers = Vec::new();
+        while numbers.last() != Some(&(end - 1)) {
+            timeout(PATIENCE, self.transport.recv(&mut self.batch))
+                .await
+                .expect("frames come")
+                .expect("runtime");
+            numbers.extend(self.batch.iter().map(number));
+        }
+        numbers
+    }
+}
+
+/// `All` is everybody else; a datagram for the sender itself comes back to it, and to it alone.
+pub(crate) async fn all_excludes_the_sender_and_a_node_reaches_itself(site: &Site) {
+    let mut nodes = ring(site).await;
+    let mut batch = vec![
+        (Destination::All, Bytes::from_static(b"all")),
+        (Destination::Node(node(2)), Bytes::from_static(b"me")),
+        (Destination::Node(node(3)), Bytes::from_static(b"three")),
+    ];
+    nodes[1].transport.send(&mut batch);
+    assert_eq!(nodes[1].take_rest().await, [b"me"]);
+    assert_eq!(nodes[0].take_rest().await, [b"all"]);
+    assert_eq!(nodes[2].take_rest().await, [&b"all"[..], b"three"]);
+    let stats = nodes[1].stats();
+    assert_eq!(stats.looped.datagrams, 1);
+    // On loopback the network itself brings multicasts back.
+    assert_eq!(
+        stats.dropped_in.own > 0,
+        site.is_multicast() && site.is_loopback() || stats.dropped_in.own > 0
+    );
+    if site.is_multicast() && site.is_loopback() {
+        assert!(stats.dropped_in.own > 0, "{stats:?}");
+    }
+    // Whoever waits for datagrams wakes when the next one is for itself.
+    let woken = nodes[1].wait_once();
+    assert!(!woken.is_set());
+    nodes[1].send(Destination::Node(node(2)), &b"again"[..]);
+    assert!(woken.is_set());
+    assert_eq!(nodes[1].take(1).await, [b"again"]);
+}
+
+/// A sender outside the node list is refused and counted; without the filter it is heard.
+pub(crate) async fn an_unlisted_sender_is_refused_and_counted(site: &Site) {
+    let mut nodes = ring(site).await;
+    let without_three: Vec<_> = site.peers().into_iter().filter(|peer| peer.id != node(3)).collect();
+    nodes[0].transport.set_peers(&without_three).unwrap();
+    for n in 0..200u32 {
+        nodes[2].send(Destination::All, n.to_be_bytes().to_vec());
+    }
+    nodes[2].send(Destination::Node(node(1)), &b"token"[..]);
+    nodes[1].send(Destination::All, &b"listed"[..]);
+    assert_eq!(nodes[0].take_rest().await, [b"listed"]);
+    assert_eq!(nodes[0].stats().dropped_in.unlisted, 201);
+    assert_eq!(nodes[0].stats().peers.len(), 2);
+
+    drop(nodes.remove(0));
+    let open_door = Options { block_unlisted: false, peers: without_three, ..site.options(1) };
+    let mut heard = open(site, 1, &open_door);
+    nodes[1].send(Destination::Node(node(1)), &b"token"[..]);
+    assert_eq!(heard.take(1).await, [b"token"]);
+    assert_eq!(heard.stats().dropped_in.unlisted, 0);
+}
+
+/// Loading the node list again does not make anybody receive twice (totem.md 16.I, I10).
+pub(crate) async fn the_node_list_is_a_set(site: &Site) {
+    let mut nodes = ring(site).await;
+    let before = nodes[0].stats().peers[1].sent;
+    for _ in 0..3 {
+        nodes[0].transport.set_peers(&site.peers()).unwrap();
+    }
+    assert_eq!(nodes[0].stats().peers[1].sent, before, "statistics of a node that stays are kept");
+    nodes[0].send(Destination::All, &b"once"[..]);
+    assert_eq!(nodes[1].take_rest().await, [b"once"]);
+    assert_eq!(nodes[2].take_rest().await, [b"once"]);
+
+    let twice = [&site.peers()[..], &site.peers()[..1]].concat();
+    let refusal = nodes[0].transport.set_peers(&twice).unwrap_err().to_string();
+    assert!(refusal.contains("nodeid refused: 1 is given to both"), "{refusal}");
+    nodes[0].send(Destination::All, &b"still"[..]);
+    assert_eq!(nodes[1].take(1).await, [b"still"]);
+}
+
+/// A node that nobody knows, a network that is not there: counted, and the rest of the batch is sent.
+pub(crate) async fn what_cannot_be_sent_is_counted(site: &Site) {
+    let mut nodes = ring(site).await;
+    let mut peers = site.peers();
+    let nowhere = if site.addr(1).is_ipv4() { "203.0.113.9" } else { "2001:db8::9" };
+    peers.insert(1, annulus::transport::Peer { id: node(9), addr: nowhere.parse().unwrap() });
+    nodes[0].transport.set_peers(&peers).unwrap();
+    let mut batch = vec![
+        (Destination::Node(node(77)), Bytes::from_static(b"nobody")),
+        (Destination::Node(node(9)), Bytes::from_static(b"nowhere")),
+        (Destination::All, Bytes::from_static(b"somebody")),
+        (Destination::Node(node(2)), Bytes::from_static(b"token")),
+    ];
+    nodes[0].transport.send(&mut batch);
+    assert_eq!(nodes[1].take(2).await, [&b"somebody"[..], b"token"]);
+    assert_eq!(nodes[2].take(1).await, [b"somebody"]);
+    let stats = nodes[0].stats();
+    assert_eq!(stats.dropped_out.unknown_node, 1);
+    // 127.0.0.0/8 may not send elsewhere (EINVAL), the namespaces have no route elsewhere (ENETUNREACH).
+    let (errno, expected) = (
+        if site.is_loopback() { libc::EINVAL } else { libc::ENETUNREACH },
+        if site.is_udpu() { 2 } else { 1 },
+    );
+    assert_eq!((stats.peers[1].id, stats.peers[1].errors.count(errno)), (node(9), expected), "{stats:?}");
+    assert_eq!(stats.dropped_out.failed, expected);
+}
+
+/// After a long stop a node throws away what waits; what comes later is heard.
+pub(crate) async fn stale_input_can_be_thrown_away(site: &Site) {
+    let mut nodes = ring(site).await;
+    let mut batch = (0..150u32).map(|n| (Destination::All, n.to_be_bytes().to_vec().into())).collect();
+    nodes[0].transport.send(&mut batch);
+    // Another node having it means that it has been through the network.
+    nodes[2].take(150).await;
+    tokio::time::sleep(SILENCE).await;
+    assert_eq!(nodes[1].transport.discard(), 150);
+    assert_eq!(nodes[1].transport.discard(), 0);
+    assert_eq!(nodes[1].stats().dropped_in.discarded, 150);
+    nodes[0].send(Destination::All, &b"fresh"[..]);
+    assert_eq!(nodes[1].take(1).await, [b"fresh"]);
+}
+
+/// More than the receive buffer holds, unread: what the kernel threw away is counted, to the datagram.
+pub(crate) async fn overflow_is_counted(site: &Site) {
+    let mut nodes = ring(site).await;
+    let buffer = nodes[1].stats().recv_buffer;
+    let sent = buffer / 1400 + 100;
+    let frame = Bytes::from(vec![7; 1400]);
+    for _ in 0..sent.div_ceil(50) {
+        nodes[0].transport.send(&mut vec![(Destination::All, frame.clone()); 50]);
+    }
+    let sent = sent.div_ceil(50) * 50;
+    let came = nodes[1].take_rest().await.len();
+    assert!(came < sent, "{sent} frames of 1400 bytes fit in {buffer} bytes");
+    site.check_interface(2, &mut nodes[1].transport);
+    assert_eq!(nodes[1].stats().dropped_in.kernel, (sent - came) as u64);
+}
+
+/// All three send at full speed; each receiver sees each sender's frames in order and unchanged.
+pub(crate) async fn everybody_at_once_keeps_each_senders_order(site: &Site) {
+    let mut nodes = ring(site).await;
+    let mut noise = Pcg64Mcg::seed_from_u64(5);
+    let frames: Vec<Vec<Bytes>> = (0..3)
+        .map(|from| (0..2000).map(|n| frame(from, n, noise.random_range(5..1456), &mut noise)).collect())
+        .collect();
+    let mut seen = [[0usize; 3]; 3];
+    for visit in 0..2000 / 20 {
+        for (sender, frames) in nodes.iter_mut().zip(&frames) {
+            let frames = &frames[visit * 20..][..20];
+            sender
+                .transport
+                .send(&mut frames.iter().map(|frame| (Destination::All, frame.clone())).collect());
+        }
+        for (to, receiver) in nodes.iter_mut().enumerate() {
+            for got in receiver.take(40).await {
+                let from = usize::from(got[0]);
+                assert_ne!(from, to);
+                assert!(got == frames[from][seen[to][from]], "{to} missed a frame of {from}");
+                seen[to][from] += 1;
+            }
+        }
+    }
+    assert_eq!(seen, [[0, 2000, 2000], [2000, 0, 2000], [2000, 2000, 0]]);
+}
