@@ -1,0 +1,34 @@
+#!/bin/bash
+# Installs what the interop tests need of Debian: the real Corosync, its libraries, Wireshark's dissectors, iproute2.
+# Only what is missing, and only as root; otherwise it says what is missing and exits 1.
+set -euo pipefail
+
+packages=(corosync libcpg-dev libcfg-dev libcmap-dev libquorum-dev libvotequorum-dev tshark iproute2 util-linux)
+
+missing=()
+for package in "${packages[@]}"; do
+    state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)
+    [ "$state" = "install ok installed" ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "install-peers: no apt-get here; missing: ${missing[*]}" >&2
+    exit 1
+fi
+if [ "$(id -u)" -ne 0 ]; then
+    echo "install-peers: not root; missing: ${missing[*]} (as root: apt-get install ${missing[*]})" >&2
+    exit 1
+fi
+
+echo "install-peers: installing ${missing[*]}"
+# The packages must not start a daemon on this machine: the tests start their own, in namespaces.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    trap 'rm -f "$policy"' EXIT
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q >/dev/null
+apt-get install -y -q --no-install-recommends "${missing[@]}" </dev/null >/dev/null
