@@ -10,6 +10,7 @@
 pub mod error;
 pub mod ids;
 pub mod time;
+pub mod value;
 pub mod view;
 
 pub mod config;
@@ -21,6 +22,7 @@ pub mod transport;
 pub mod service;
 
 pub mod admin;
+pub mod confdb;
 pub mod cpg;
 
 pub mod client;

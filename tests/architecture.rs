@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 /// Rooms by rank; a room imports only rooms of lower ranks. Rooms of one rank never import each other.
 const RANKS: &[&[&str]] = &[
     &["ids"],
-    &["view", "time", "error"],
+    &["view", "time", "error", "value"],
     &["config"],
     &["transport", "totem", "ipc"],
     &["service"],
-    &["admin", "cpg"],
+    &["admin", "confdb", "cpg", "quorum"],
     &["client", "stack"],
     &["node"],
     &["daemon"],

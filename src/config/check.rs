@@ -209,7 +209,7 @@ fn interface(
         None => {
             map.entry("totem.cluster_name").zip(bind_address).and_then(|(entry, bind)| match &entry.value {
                 Value::Text(cluster) => Some(totem::multicast_address(cluster, link, bind)),
-                Value::U8(_) | Value::U16(_) | Value::I32(_) | Value::U32(_) | Value::U64(_) => None,
+                _ => None,
             })
         }
     };

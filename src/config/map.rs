@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::Refusal;
+pub use crate::value::Value;
 
 /// Items that one configuration may have; a longer one is refused.
 ///
@@ -20,65 +21,8 @@ pub const ITEM_LIMIT: usize = 65_536;
 /// Longest name of an item, in bytes. Source: corosync `include/corosync/icmap.h`.
 pub const NAME_LIMIT: usize = 255;
 
-/// Longest text value, in bytes. Source: corosync `exec/icmap.c`.
-pub const TEXT_LIMIT: usize = 16_384;
-
-/// A value with its type in the configuration database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// `u8`.
-    U8(u8),
-    /// `u16`.
-    U16(u16),
-    /// `i32`.
-    I32(i32),
-    /// `u32`.
-    U32(u32),
-    /// `u64`.
-    U64(u64),
-    /// `str`, verbatim, without the closing NUL. A file need not be UTF-8.
-    Text(Vec<u8>),
-}
-
-impl Value {
-    /// A text value.
-    pub fn text(text: impl AsRef<[u8]>) -> Self {
-        Self::Text(text.as_ref().to_vec())
-    }
-
-    /// The number, if it is one.
-    pub const fn number(&self) -> Option<i128> {
-        Some(match self {
-            Self::U8(n) => *n as i128,
-            Self::U16(n) => *n as i128,
-            Self::I32(n) => *n as i128,
-            Self::U32(n) => *n as i128,
-            Self::U64(n) => *n as i128,
-            Self::Text(_) => return None,
-        })
-    }
-
-    /// The text, if it is one; bytes that are not UTF-8 are replaced.
-    pub fn as_text(&self) -> Option<Cow<'_, str>> {
-        match self {
-            Self::Text(bytes) => Some(String::from_utf8_lossy(bytes)),
-            Self::U8(_) | Self::U16(_) | Self::I32(_) | Self::U32(_) | Self::U64(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::U8(n) => n.fmt(f),
-            Self::U16(n) => n.fmt(f),
-            Self::I32(n) => n.fmt(f),
-            Self::U32(n) => n.fmt(f),
-            Self::U64(n) => n.fmt(f),
-            Self::Text(bytes) => String::from_utf8_lossy(bytes).fmt(f),
-        }
-    }
-}
+/// Longest text value, in bytes, its closing NUL counted.
+pub const TEXT_LIMIT: usize = crate::value::VALUE_LIMIT;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]

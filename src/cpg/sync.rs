@@ -17,7 +17,7 @@ use crate::ids::{Guarantee, NodeId};
 use crate::service::{Effects, Full, Progress, SyncView, Synchronised};
 
 impl Synchronised for Desk {
-    fn begin(&mut self, view: &SyncView) {
+    fn begin(&mut self, view: &SyncView, _effects: &mut dyn Effects) {
         self.exchange.begin(view);
     }
 

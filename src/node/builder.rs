@@ -8,15 +8,18 @@ use std::time::Duration;
 use super::Node;
 use super::admission::Policy;
 use super::command::{self, Handle};
-use super::driver::{Driver, Parts};
+use super::driver::{Driver, DriverError, Parts};
 use super::store::{Store, StoreError};
 use crate::admin;
 use crate::config::Config;
+use crate::config::map::{Map, Origin};
 use crate::config::timeouts::{Given, Timeouts};
 use crate::config::totem::TransportKind;
 use crate::ids::NodeId;
 use crate::ipc;
+use crate::stack::{Setup, SetupError};
 use crate::transport::{Cast, Kind, Options, Peer, Transport, TransportError};
+use crate::value::Value;
 
 /// How often the sockets are tried.
 const ATTEMPTS: u32 = 10;
@@ -45,6 +48,9 @@ pub enum NodeError {
     /// The stored ring id.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The quorum settings.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     /// There is no tokio runtime here, or one without IO or time.
     #[error("a node needs a tokio runtime with IO and time: {0}")]
     Runtime(String),
@@ -64,6 +70,8 @@ pub struct Builder {
     netmtu: usize,
     block_unlisted: bool,
     state_dir: Option<PathBuf>,
+    /// What the configuration database begins with; without one, what the other settings say.
+    map: Option<Map>,
 }
 
 impl Default for Builder {
@@ -80,6 +88,7 @@ impl Default for Builder {
             netmtu: 1500,
             block_unlisted: true,
             state_dir: None,
+            map: None,
         }
     }
 }
@@ -124,6 +133,7 @@ impl Builder {
             netmtu: totem.netmtu as usize,
             block_unlisted: totem.block_unlisted_ips,
             state_dir: None,
+            map: Some(config.map.clone()),
         })
     }
 
@@ -247,13 +257,14 @@ impl Builder {
         options.netmtu = self.netmtu;
         options.block_unlisted = self.block_unlisted;
         options.window = timeouts.window_size;
+        let map = self.map.unwrap_or_else(|| described(self.kind, self.port, me, &peers));
         let transport = open(&options).await?;
         let (handle, inbox) = command::channel();
         let parts = Parts {
             me,
             timeouts,
             netmtu: self.netmtu,
-            facts: admin::Facts { addresses },
+            setup: Setup { map, facts: admin::Facts { addresses }, kept_votes: None },
             kind: self.kind,
             peers,
             listed_only,
@@ -261,9 +272,33 @@ impl Builder {
             store,
             server,
         };
-        let driver = Driver::new(parts, inbox).map_err(|error| NodeError::Runtime(error.to_string()))?;
+        let driver = Driver::new(parts, inbox).map_err(|error| match error {
+            DriverError::Runtime(error) => NodeError::Runtime(error.to_string()),
+            DriverError::Setup(error) => error.into(),
+        })?;
         Ok((handle, driver))
     }
+}
+
+/// A configuration of which nothing is known but the ring: every peer votes, more than half of them are needed.
+fn described(kind: Kind, port: u16, me: NodeId, peers: &[Peer]) -> Map {
+    let mut map = Map::default();
+    let mut set = |name: &str, value: Value| {
+        // These names and values fit, and are few.
+        let _ = map.set(name.as_bytes(), value, Origin::Derived);
+    };
+    set("totem.version", Value::U32(2));
+    set("totem.transport", Value::text(if kind == Kind::Udpu { "udpu" } else { "udp" }));
+    set("totem.interface.0.mcastport", Value::U16(port));
+    set("quorum.provider", Value::text("corosync_votequorum"));
+    for (position, peer) in peers.iter().enumerate() {
+        set(&format!("nodelist.node.{position}.nodeid"), Value::U32(peer.id.get()));
+        set(&format!("nodelist.node.{position}.ring0_addr"), Value::text(peer.addr.to_string()));
+        if peer.id == me {
+            set("nodelist.local_node_pos", Value::U32(position as u32));
+        }
+    }
+    map
 }
 
 /// Corosync tries as often, with the same pauses: something may have just ended that had the port, or the

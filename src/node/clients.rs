@@ -67,7 +67,7 @@ impl Clients {
             match server.next(now, &gate, &mut self.request) {
                 Some(Incoming::Request { conn }) => {
                     let request = Request { bytes: &self.request, tail: &[] };
-                    stack.request(conn, request, outside);
+                    stack.request(now, conn, request, outside);
                     spent += self.request.len();
                     if spent > BUDGET_BYTES {
                         return true;
@@ -75,13 +75,13 @@ impl Clients {
                 }
                 Some(Incoming::Connected { conn, service, peer }) => {
                     tracing::debug!(target: "annulus::node", pid = peer.pid, service = service.0, "a client connected");
-                    if stack.connected(service, conn, outside).is_err()
+                    if stack.connected(now, service, conn, outside).is_err()
                         && let Some(server) = &mut outside.server
                     {
                         server.close(conn); // cannot be: the gate looked at the same facts
                     }
                 }
-                Some(Incoming::Closed { conn }) => stack.disconnected(conn, outside),
+                Some(Incoming::Closed { conn }) => stack.disconnected(now, conn, outside),
                 None => match rung.take() {
                     Some(mut heard) => {
                         heard.clear_ready();

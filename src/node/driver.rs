@@ -23,12 +23,11 @@ use super::locals::Waiting;
 use super::queue::{Closed, Sink};
 use super::store::Store;
 use super::watch::Watch;
-use crate::admin;
 use crate::config::timeouts::Timeouts;
 use crate::ids::{NodeId, ServiceId};
 use crate::ipc;
-use crate::service::{Flow, Request};
-use crate::stack::Stack;
+use crate::service::{Flow, Order, Request};
+use crate::stack::{Setup, SetupError, Stack};
 use crate::time::Instant;
 use crate::totem::{Input, Params, StateName};
 use crate::transport::{InterfaceChange, Kind, Peer, Received, Transport};
@@ -51,7 +50,7 @@ pub(crate) struct Parts {
     pub(crate) me: NodeId,
     pub(crate) timeouts: Timeouts,
     pub(crate) netmtu: usize,
-    pub(crate) facts: admin::Facts,
+    pub(crate) setup: Setup,
     pub(crate) kind: Kind,
     pub(crate) peers: Vec<Peer>,
     /// Whether only the peers may be on the ring.
@@ -60,6 +59,17 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     /// The server for clients over IPC, and who may use it.
     pub(crate) server: Option<(ipc::Server, Policy)>,
+}
+
+/// Why there is no driver.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DriverError {
+    /// The runtime refuses a descriptor.
+    #[error(transparent)]
+    Runtime(#[from] std::io::Error),
+    /// The node cannot be set up like that.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
 }
 
 /// See the module.
@@ -100,8 +110,8 @@ impl Driver {
     /// Makes a driver; the ring starts with [`Driver::run`]. Needs a tokio runtime with IO and time.
     ///
     /// # Errors
-    /// The runtime does not take the descriptor of the server for clients.
-    pub(crate) fn new(parts: Parts, inbox: Inbox) -> std::io::Result<Self> {
+    /// The runtime does not take the descriptor of the server for clients, or the setup does not make sense.
+    pub(crate) fn new(parts: Parts, inbox: Inbox) -> Result<Self, DriverError> {
         let start = TokioInstant::now();
         let now = Instant::ZERO;
         let params = Params {
@@ -116,7 +126,7 @@ impl Driver {
             Some((server, policy)) => (Some(server), Some(Clients::new(policy))),
             None => (None, None),
         };
-        let mut stack = Stack::new(params, parts.facts, now);
+        let mut stack = Stack::new(params, parts.setup, now)?;
         if parts.listed_only {
             let ids: Vec<NodeId> = parts.peers.iter().map(|peer| peer.id).collect();
             stack.admit_only(&ids);
@@ -176,12 +186,13 @@ impl Driver {
         }
         busy |= self.take_commands(cx, now);
         busy |= self.take_clients(cx, now);
-        busy |= self.take_requests(cx);
-        self.connect_waiting();
-        self.drop_doomed();
+        busy |= self.take_requests(cx, now);
+        self.connect_waiting(now);
+        self.drop_doomed(now);
         if let Some(server) = &mut self.outside.server {
             server.flush();
         }
+        self.carry_out_orders(now);
         if self.has_left(now) {
             return Turn::Done;
         }
@@ -230,7 +241,7 @@ impl Driver {
         if self.inbox.requests.is_empty() {
             for conn in self.outside.locals.deserted() {
                 self.outside.locals.close(conn, Closed::Evicted);
-                self.stack.disconnected(conn, &mut self.outside);
+                self.stack.disconnected(now, conn, &mut self.outside);
             }
         }
     }
@@ -331,7 +342,7 @@ impl Driver {
     }
 
     /// Requests from inside the process, while any of them would be taken.
-    fn take_requests(&mut self, cx: &mut Context<'_>) -> bool {
+    fn take_requests(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         for taken in 0..REQUESTS {
             if self.leaving.is_some()
                 || self.stack.flow(ServiceId::CPG) != Flow::Open
@@ -347,14 +358,14 @@ impl Driver {
                     if self.outside.locals.has(conn) {
                         self.outside.locals.begin(conn, reply);
                         let request = Request { bytes: &head, tail: &payload };
-                        self.stack.request(conn, request, &mut self.outside);
+                        self.stack.request(now, conn, request, &mut self.outside);
                         self.outside.locals.end();
                     }
                 }
                 Poll::Ready(Some(Ask::Close { conn })) => {
                     if self.outside.locals.has(conn) {
                         self.outside.locals.close(conn, Closed::Evicted);
-                        self.stack.disconnected(conn, &mut self.outside);
+                        self.stack.disconnected(now, conn, &mut self.outside);
                     }
                 }
                 Poll::Ready(None) | Poll::Pending => return taken > 0,
@@ -363,13 +374,13 @@ impl Driver {
         true
     }
 
-    fn connect_waiting(&mut self) {
+    fn connect_waiting(&mut self, now: Instant) {
         if !self.stack.accepts_clients() || self.leaving.is_some() {
             return;
         }
         for Waiting { service, events, reply } in self.outside.locals.take_waiting() {
             let conn = self.outside.locals.open(events);
-            let answer = match self.stack.connected(service, conn, &mut self.outside) {
+            let answer = match self.stack.connected(now, service, conn, &mut self.outside) {
                 Ok(()) => Ok(conn),
                 Err(_) => {
                     self.outside.locals.close(conn, Closed::Evicted);
@@ -378,15 +389,25 @@ impl Driver {
             };
             if reply.send(answer).is_err() && self.outside.locals.has(conn) {
                 self.outside.locals.close(conn, Closed::Evicted);
-                self.stack.disconnected(conn, &mut self.outside);
+                self.stack.disconnected(now, conn, &mut self.outside);
             }
         }
     }
 
-    fn drop_doomed(&mut self) {
+    fn drop_doomed(&mut self, now: Instant) {
         for conn in self.outside.locals.take_doomed() {
             self.outside.locals.close(conn, Closed::Evicted);
-            self.stack.disconnected(conn, &mut self.outside);
+            self.stack.disconnected(now, conn, &mut self.outside);
+        }
+    }
+
+    /// What desks ordered in this turn.
+    fn carry_out_orders(&mut self, now: Instant) {
+        while let Some(order) = self.outside.orders.pop_front() {
+            match order {
+                Order::Shutdown => self.begin_leaving(now, None),
+                other => tracing::warn!(target: "annulus::node", ?other, "nobody carries this out"),
+            }
         }
     }
 

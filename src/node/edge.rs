@@ -1,5 +1,7 @@
 //! What the stack acts on in a real node: sockets, clients, the ring id store, listeners.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -10,8 +12,10 @@ use super::store::Store;
 use crate::error::Status;
 use crate::ids::{ConnId, Destination, RingId};
 use crate::ipc;
+use crate::service::{Order, Statistics};
 use crate::stack::Edge;
 use crate::transport::Transport;
+use crate::value::Value;
 use crate::view::View;
 
 /// Frames that are collected before they are sent, at most.
@@ -30,6 +34,8 @@ pub(super) struct Outside {
     pub(super) ready: Vec<oneshot::Sender<()>>,
     /// The ring whose synchronisation completed last.
     pub(super) synced: Option<RingId>,
+    /// What desks ordered, to be carried out by the driver at the end of its turn.
+    pub(super) orders: VecDeque<Order>,
     batch: Vec<(Destination, Bytes)>,
 }
 
@@ -43,6 +49,7 @@ impl Outside {
             views: Vec::new(),
             ready: Vec::new(),
             synced: None,
+            orders: VecDeque::new(),
             batch: Vec::with_capacity(BATCH),
         }
     }
@@ -100,6 +107,16 @@ impl Edge for Outside {
         if let Some(server) = &mut self.server {
             server.buffer_close(conn, token);
         }
+    }
+
+    fn statistics(&self, _prefix: &str) -> Vec<(String, Value)> {
+        Vec::new()
+    }
+
+    fn clear_statistics(&mut self, _which: Statistics) {}
+
+    fn order(&mut self, order: Order) {
+        self.orders.push_back(order);
     }
 
     fn view(&mut self, view: &View) {

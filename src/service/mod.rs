@@ -11,10 +11,14 @@
 //! | `wire.rs` | message headers and the messages of the synchronisation |
 //! | `channel.rs` | a client's connection to a service, wherever the daemon is |
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::error::Status;
 use crate::ids::{ConnId, Endian, Guarantee, NodeId, RingId, ServiceId};
+use crate::time::Instant;
+use crate::value::Value;
 use crate::view::View;
 
 pub mod channel;
@@ -53,6 +57,26 @@ pub trait Effects {
     /// This node.
     fn me(&self) -> NodeId;
 
+    /// The time of what is being handled.
+    fn now(&self) -> Instant;
+
+    /// The configuration database. A change is told to all desks ([`Notice::Changed`]) when the desk that made
+    /// it returns.
+    fn database(&mut self) -> &mut dyn Database;
+
+    /// Statistics whose names begin with `prefix`, ascending: the map that is computed when it is read.
+    fn statistics(&self, prefix: &str) -> Vec<(String, Value)>;
+
+    /// Sets statistics back to zero.
+    fn clear_statistics(&mut self, which: Statistics);
+
+    /// Tells all desks, the announcing one included, in ascending order of their service ids, when the desk
+    /// that announces returns.
+    fn announce(&mut self, notice: Notice);
+
+    /// Orders something from the program around the node.
+    fn order(&mut self, order: Order);
+
     /// Multicasts an exec message, given in pieces that begin with the 16-byte request header.
     ///
     /// # Errors
@@ -83,6 +107,91 @@ pub trait Effects {
 
     /// Gives a zero-copy buffer back; an unknown token does nothing.
     fn buffer_close(&mut self, conn: ConnId, token: u64);
+}
+
+/// The configuration database as desks see it.
+///
+/// Writes are the daemon's own: keys that clients may only read can be written too.
+pub trait Database {
+    /// The value of a key.
+    fn get(&self, name: &str) -> Option<&Value>;
+
+    /// The keys that begin with `prefix`, ascending, with their values.
+    fn range<'a>(&'a self, prefix: &'a str) -> Box<dyn Iterator<Item = (&'a str, &'a Value)> + 'a>;
+
+    /// Sets a key. Nothing happens if it has that type and value already.
+    fn set(&mut self, name: &str, value: Value);
+
+    /// Removes a key. Whether it was there.
+    fn remove(&mut self, name: &str) -> bool;
+}
+
+/// A change of one key in the configuration database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which key.
+    pub name: Arc<str>,
+    /// What it was; `None`: it was not there.
+    pub old: Option<Value>,
+    /// What it is; `None`: it was removed.
+    pub new: Option<Value>,
+}
+
+/// What one desk tells all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A key of the configuration database changed.
+    Changed(Change),
+    /// The quorum provider has decided anew; also when nothing changed.
+    Quorum(Quorate),
+}
+
+/// Whether this node's part of the cluster may act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quorate {
+    /// The ring that this is about.
+    pub ring: RingId,
+    /// Its members, ascending.
+    pub members: Vec<NodeId>,
+    /// Whether they may act.
+    pub quorate: bool,
+}
+
+/// What only the program around a node can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Order {
+    /// Read the configuration again.
+    Reload,
+    /// Close and open the log files.
+    ReopenLogs,
+    /// Leave the ring cleanly and end.
+    Shutdown,
+    /// End at once, without a word to the others: another node says so.
+    Die {
+        /// Which node.
+        by: NodeId,
+        /// Why, in its words.
+        reason: String,
+    },
+    /// Keep the highest number of expected votes over restarts.
+    KeepVotes(u32),
+}
+
+/// A group of statistics that can be set back to zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Statistics {
+    /// Links of knet.
+    Knet,
+    /// Connections of clients.
+    Ipc,
+    /// The ring.
+    Totem,
+    /// Times at which this process was late.
+    Schedmiss,
+    /// All of them.
+    All,
 }
 
 /// The send queue has no room for the message now. Try again in [`Service::retry`].
@@ -163,6 +272,21 @@ pub trait Service {
     /// A token visit has passed, so there may be room for what could not be multicast before.
     fn retry(&mut self, effects: &mut dyn Effects);
 
+    /// A desk (perhaps this one) has something to tell.
+    fn noticed(&mut self, notice: &Notice, effects: &mut dyn Effects) {
+        let _ = (notice, effects);
+    }
+
+    /// When to call [`Service::expired`], if at all. May be in the past.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The deadline has passed.
+    fn expired(&mut self, effects: &mut dyn Effects) {
+        let _ = effects;
+    }
+
     /// The ring reported a configuration change.
     fn view(&mut self, view: &View, effects: &mut dyn Effects);
 
@@ -174,8 +298,8 @@ pub trait Service {
 ///
 /// Source: corosync `exec/sync.c`.
 pub trait Synchronised {
-    /// A new ring was installed; the exchange begins.
-    fn begin(&mut self, view: &SyncView);
+    /// A new ring was installed; the exchange begins. Nothing can be multicast yet.
+    fn begin(&mut self, view: &SyncView, effects: &mut dyn Effects);
 
     /// Multicast what the others must know. Called after each token until it is [`Progress::Done`].
     fn process(&mut self, effects: &mut dyn Effects) -> Progress;

@@ -14,9 +14,13 @@ use bytes::Bytes;
 
 use super::sync::{Barrier, Outcome, Phase};
 use super::wire::{self, HEADER_LEN, MAX_MESSAGE, SyncMessage};
-use super::{Delivery, Effects, Full, Progress, Request, Service, SyncView};
+use super::{
+    Database, Delivery, Effects, Full, Notice, Order, Progress, Request, Service, Statistics, SyncView,
+};
 use crate::error::Status;
 use crate::ids::{ConnId, Endian, Guarantee, NodeId, RingId, ServiceId};
+use crate::time::Instant;
+use crate::value::Value;
 use crate::view::{View, ViewKind};
 
 /// By how much the longest exec message that a request can cause exceeds the request itself; the
@@ -41,6 +45,9 @@ pub trait Ground: Effects {
     /// and the regular view of the next ring: what else of the old ring arrives is ordinary traffic, but
     /// this node's own messages still wait for the next synchronisation.
     fn synced_in_transit(&mut self);
+
+    /// What desks were to be told and have not been yet: the earliest of it.
+    fn take_notice(&mut self) -> Option<Notice>;
 
     /// Whether the send queue would take an exec message of this length now.
     fn fits(&self, bytes: usize) -> bool;
@@ -113,6 +120,8 @@ pub struct Router {
     syncing: bool,
     /// Whether any synchronisation has ever completed.
     ready: bool,
+    /// Whether desks are being told what others announced.
+    telling: bool,
     stats: Stats,
 }
 
@@ -140,6 +149,7 @@ impl Router {
             moving: false,
             syncing: true,
             ready: false,
+            telling: false,
             stats,
         }
     }
@@ -339,6 +349,29 @@ impl Router {
         }
     }
 
+    /// Calls the desks whose deadline has passed.
+    pub fn expired(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
+        for place in 0..desks.len() {
+            if desks[place].deadline().is_some_and(|at| at <= ground.now()) {
+                self.at(place, desks, ground, |desk, effects| desk.expired(effects));
+            }
+        }
+    }
+
+    /// Tells the desks what was announced outside of any of them.
+    pub fn tell(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
+        if self.telling {
+            return;
+        }
+        self.telling = true;
+        while let Some(notice) = ground.take_notice() {
+            for place in 0..desks.len() {
+                self.at(place, desks, ground, |desk, effects| desk.noticed(&notice, effects));
+            }
+        }
+        self.telling = false;
+    }
+
     fn place(&self, service: u16) -> Option<usize> {
         self.places.get(usize::from(service)).copied().flatten().map(usize::from)
     }
@@ -363,6 +396,7 @@ impl Router {
         if self.desks[place].refused && !refused_before && !self.syncing {
             ground.want_token();
         }
+        self.tell(desks, ground);
     }
 
     fn begin(&mut self, desks: Desks<'_, '_>, view: &View, ground: &mut dyn Ground) {
@@ -374,8 +408,12 @@ impl Router {
         let mut transitional = std::mem::take(&mut self.transitional);
         transitional.retain(|node| view.members.contains(node));
         let view = SyncView { ring: view.ring, members: view.members.clone(), transitional };
-        for part in desks.iter_mut().filter_map(|desk| desk.sync()) {
-            part.begin(&view);
+        for place in 0..desks.len() {
+            self.at(place, desks, ground, |desk, effects| {
+                if let Some(part) = desk.sync() {
+                    part.begin(&view, effects);
+                }
+            });
         }
     }
 
@@ -411,6 +449,7 @@ impl Router {
                 refused: &mut false,
             };
             let progress = desks[place].sync().map_or(Progress::Done, |part| part.process(&mut counted));
+            self.tell(desks, ground);
             if progress == Progress::Again {
                 ground.want_token();
                 return;
@@ -457,6 +496,30 @@ struct Counted<'a> {
 impl Effects for Counted<'_> {
     fn me(&self) -> NodeId {
         self.ground.me()
+    }
+
+    fn now(&self) -> Instant {
+        self.ground.now()
+    }
+
+    fn database(&mut self) -> &mut dyn Database {
+        self.ground.database()
+    }
+
+    fn statistics(&self, prefix: &str) -> Vec<(String, Value)> {
+        self.ground.statistics(prefix)
+    }
+
+    fn clear_statistics(&mut self, which: Statistics) {
+        self.ground.clear_statistics(which);
+    }
+
+    fn announce(&mut self, notice: Notice) {
+        self.ground.announce(notice);
+    }
+
+    fn order(&mut self, order: Order) {
+        self.ground.order(order);
     }
 
     fn multicast(&mut self, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {

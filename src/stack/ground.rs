@@ -1,18 +1,26 @@
 //! What the router and the desks stand on: the ring below them and the edge around them.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use super::Edge;
+use crate::confdb::Store;
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, RingId};
 use crate::service::router::Ground;
-use crate::service::{Effects, Full};
+use crate::service::{Database, Effects, Full, Notice, Order, Statistics};
+use crate::time::Instant;
 use crate::totem::{Group, Refused, Totem};
+use crate::value::Value;
 
 /// Ring and edge as one, while one thing is handled.
 pub(super) struct Below<'a> {
     pub(super) me: NodeId,
+    pub(super) now: Instant,
     pub(super) totem: &'a mut Totem,
+    pub(super) database: &'a mut Store,
+    pub(super) announced: &'a mut VecDeque<Notice>,
     pub(super) edge: &'a mut dyn Edge,
 }
 
@@ -33,6 +41,30 @@ impl Below<'_> {
 impl Effects for Below<'_> {
     fn me(&self) -> NodeId {
         self.me
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn database(&mut self) -> &mut dyn Database {
+        self.database
+    }
+
+    fn statistics(&self, prefix: &str) -> Vec<(String, Value)> {
+        self.edge.statistics(prefix)
+    }
+
+    fn clear_statistics(&mut self, which: Statistics) {
+        self.edge.clear_statistics(which);
+    }
+
+    fn announce(&mut self, notice: Notice) {
+        self.announced.push_back(notice);
+    }
+
+    fn order(&mut self, order: Order) {
+        self.edge.order(order);
     }
 
     fn multicast(&mut self, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
@@ -76,6 +108,10 @@ impl Ground for Below<'_> {
 
     fn synced_in_transit(&mut self) {
         self.totem.synced_in_transit();
+    }
+
+    fn take_notice(&mut self) -> Option<Notice> {
+        self.database.take_change().map(Notice::Changed).or_else(|| self.announced.pop_front())
     }
 
     fn fits(&self, bytes: usize) -> bool {

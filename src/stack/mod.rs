@@ -10,20 +10,25 @@
 
 mod ground;
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use self::ground::Below;
 use crate::admin;
+use crate::confdb::Store;
+use crate::config::map::Map;
 use crate::config::timeouts::Timeouts;
 use crate::cpg;
 use crate::error::Status;
 use crate::ids::{ConnId, Destination, NodeId, RingId, ServiceId};
 use crate::service::router::{EXEC_OVERHEAD, Router};
 use crate::service::wire::MAX_MESSAGE;
-use crate::service::{Flow, Request, Service};
+use crate::service::{Database, Flow, Notice, Order, Request, Service, Statistics};
 use crate::time::Instant;
 use crate::totem::pg::level::Level;
 use crate::totem::{Group, Input, Output, Params, Totem};
+use crate::value::Value;
 use crate::view::View;
 
 /// What the stack acts on. Carried out in the order of the calls.
@@ -62,6 +67,15 @@ pub trait Edge {
     /// Gives a zero-copy buffer back.
     fn buffer_close(&mut self, conn: ConnId, token: u64);
 
+    /// Statistics of what lies outside of the stack, whose names begin with `prefix`, ascending.
+    fn statistics(&self, prefix: &str) -> Vec<(String, Value)>;
+
+    /// Sets statistics of what lies outside of the stack back to zero.
+    fn clear_statistics(&mut self, which: Statistics);
+
+    /// A desk orders something that only the program around the node can do.
+    fn order(&mut self, order: Order);
+
     /// The ring changed. Comes before what the services make of it.
     fn view(&mut self, view: &View);
 
@@ -77,7 +91,32 @@ pub struct Stack {
     router: Router,
     admin: admin::Desk,
     cpg: cpg::Desk,
+    database: Store,
+    /// What desks are to be told next.
+    announced: VecDeque<Notice>,
+    now: Instant,
+    /// Of the ring alone.
     deadline: Option<Instant>,
+}
+
+/// What a node is set up with, besides its ring.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// What the configuration database holds at the start: the configuration.
+    pub map: Map,
+    /// Where the nodes are.
+    pub facts: admin::Facts,
+    /// The highest number of expected votes that was kept (`expected_votes_tracking`).
+    pub kept_votes: Option<u32>,
+}
+
+/// Why a node cannot be set up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The quorum section does not make sense, or needs what is not there.
+    #[error("{0}")]
+    Quorum(String),
 }
 
 /// Calls a method of the router with the desks as its first argument and the ground as its last.
@@ -86,24 +125,51 @@ macro_rules! route {
         $stack.router.$method(
             &mut [&mut $stack.admin, &mut $stack.cpg],
             $($argument,)*
-            &mut Below { me: $stack.me, totem: &mut $stack.totem, edge: $edge },
+            &mut Below {
+                me: $stack.me,
+                now: $stack.now,
+                totem: &mut $stack.totem,
+                database: &mut $stack.database,
+                announced: &mut $stack.announced,
+                edge: $edge,
+            },
         )
     };
 }
 
 impl Stack {
     /// A node that knows nobody yet. Give it [`Input::Timeout`] to make it look for others.
-    pub fn new(params: Params, facts: admin::Facts, now: Instant) -> Self {
+    ///
+    /// # Errors
+    /// The configuration asks for what cannot be.
+    pub fn new(params: Params, setup: Setup, now: Instant) -> Result<Self, SetupError> {
         let me = params.me;
-        let mut admin = admin::Desk::new(me, facts);
+        let mut database = Store::default();
+        for (name, entry) in setup.map.iter() {
+            database.set(name, entry.value.clone());
+        }
+        let mut admin = admin::Desk::new(me, setup.facts);
         let mut cpg = cpg::Desk::new(me);
         let router = Router::new(&mut [&mut admin, &mut cpg]);
-        Self { me, totem: Totem::new(params, now), router, admin, cpg, deadline: Some(now) }
+        Ok(Self {
+            me,
+            totem: Totem::new(params, now),
+            router,
+            admin,
+            cpg,
+            database,
+            announced: VecDeque::new(),
+            now,
+            deadline: Some(now),
+        })
     }
 
     /// Something happened on the network, or time passed. `now` never goes back.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>, edge: &mut dyn Edge) {
+        self.now = now;
         self.totem.handle_input(now, input);
+        self.drain(edge);
+        route!(self, edge, expired);
         self.drain(edge);
     }
 
@@ -112,7 +178,14 @@ impl Stack {
     /// # Errors
     /// [`Status::TryAgain`] before the first synchronisation, [`Status::NotSupported`] for a service that
     /// this node does not have: the connection is to be refused, and forgotten.
-    pub fn connected(&mut self, service: ServiceId, conn: ConnId, edge: &mut dyn Edge) -> Result<(), Status> {
+    pub fn connected(
+        &mut self,
+        now: Instant,
+        service: ServiceId,
+        conn: ConnId,
+        edge: &mut dyn Edge,
+    ) -> Result<(), Status> {
+        self.now = now;
         if !self.accepts_clients() {
             return Err(Status::TryAgain);
         }
@@ -126,21 +199,24 @@ impl Stack {
     ///
     /// A multicast that comes while its service's flow is held, or while [`Stack::fits_request`] says no,
     /// is lost: nothing could tell its sender. Such requests stay with the edge until then.
-    pub fn request(&mut self, conn: ConnId, request: Request<'_>, edge: &mut dyn Edge) {
+    pub fn request(&mut self, now: Instant, conn: ConnId, request: Request<'_>, edge: &mut dyn Edge) {
+        self.now = now;
         route!(self, edge, request, conn, request);
         self.drain(edge);
     }
 
     /// A client is gone. A second call does nothing.
-    pub fn disconnected(&mut self, conn: ConnId, edge: &mut dyn Edge) {
+    pub fn disconnected(&mut self, now: Instant, conn: ConnId, edge: &mut dyn Edge) {
+        self.now = now;
         route!(self, edge, disconnected, conn);
         self.drain(edge);
     }
 
     /// When to give the next [`Input::Timeout`], if nothing happens before. It may be in the past: then as
     /// soon as other inputs had their turn.
-    pub const fn deadline(&self) -> Option<Instant> {
-        self.deadline
+    pub fn deadline(&self) -> Option<Instant> {
+        let desks: [&dyn Service; 2] = [&self.admin, &self.cpg];
+        desks.into_iter().filter_map(Service::deadline).chain(self.deadline).min()
     }
 
     /// Whether clients may connect: a first synchronisation has completed. Never false again after that.
@@ -198,6 +274,11 @@ impl Stack {
     /// Changes what is answered about the cluster's nodes.
     pub fn set_facts(&mut self, facts: admin::Facts) {
         self.admin.set_facts(facts);
+    }
+
+    /// The configuration database.
+    pub const fn database(&self) -> &Store {
+        &self.database
     }
 
     /// The ring, for its counters and state.

@@ -14,7 +14,12 @@ use crate::error::Status;
 use crate::ids::{ConnId, Endian, Guarantee, NodeId, RingId, ServiceId};
 use crate::service::router::{Ground, Router};
 use crate::service::wire::{HeaderBytes, ReplyHeaderBytes};
-use crate::service::{Delivery, Effects, Full, Progress, Request, Service, SyncView, Synchronised};
+use crate::service::{
+    Database, Delivery, Effects, Full, Notice, Order, Progress, Request, Service, Statistics, SyncView,
+    Synchronised,
+};
+use crate::time::Instant;
+use crate::value::Value;
 use crate::view::{View, ViewKind};
 
 pub(crate) fn node_id(id: u32) -> NodeId {
@@ -214,6 +219,28 @@ impl Effects for Below {
         self.me
     }
 
+    fn now(&self) -> Instant {
+        Instant::ZERO
+    }
+
+    fn database(&mut self) -> &mut dyn Database {
+        unreachable!("process groups keep nothing in the database")
+    }
+
+    fn statistics(&self, _prefix: &str) -> Vec<(String, Value)> {
+        Vec::new()
+    }
+
+    fn clear_statistics(&mut self, _which: Statistics) {}
+
+    fn announce(&mut self, notice: Notice) {
+        unreachable!("process groups have nothing to announce: {notice:?}")
+    }
+
+    fn order(&mut self, order: Order) {
+        unreachable!("process groups order nothing: {order:?}")
+    }
+
     fn multicast(&mut self, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
         self.push(false, guarantee, pieces)
     }
@@ -258,6 +285,10 @@ impl Ground for Below {
 
     fn synced_in_transit(&mut self) {}
 
+    fn take_notice(&mut self) -> Option<Notice> {
+        None
+    }
+
     fn fits(&self, _bytes: usize) -> bool {
         (if self.in_sync { &self.sync } else { &self.normal }).len() < self.room
     }
@@ -292,7 +323,7 @@ impl Service for Other {
 }
 
 impl Synchronised for Other {
-    fn begin(&mut self, _view: &SyncView) {}
+    fn begin(&mut self, _view: &SyncView, _effects: &mut dyn Effects) {}
     fn process(&mut self, _effects: &mut dyn Effects) -> Progress {
         Progress::Done
     }
