@@ -23,15 +23,14 @@ impl Desk {
         request: Request<'_>,
         effects: &mut dyn Effects,
     ) -> Option<()> {
-        let reply = |id, status| plain_reply(id, status);
         match function {
             request::JOIN => {
                 let status = self.join(conn, fixed(request)?.0, effects);
-                effects.reply(conn, &reply(response::JOIN, status));
+                effects.reply(conn, &plain_reply(response::JOIN, status));
             }
             request::LEAVE => {
                 let status = self.leave(conn, fixed(request)?.0, effects);
-                effects.reply(conn, &reply(response::LEAVE, status));
+                effects.reply(conn, &plain_reply(response::LEAVE, status));
             }
             request::MCAST => {
                 let (bytes, payload) = fixed(request)?;
@@ -69,11 +68,11 @@ impl Desk {
                 let connection = self.connections.get_mut(&conn);
                 let closed = connection.map(|connection| connection.iterations.close(bytes.handle.get()));
                 let status = closed.map_or(Status::BadHandle, |closed| closed.err().unwrap_or(Status::Ok));
-                effects.reply(conn, &reply(response::ITERATION_FINALIZE, status));
+                effects.reply(conn, &plain_reply(response::ITERATION_FINALIZE, status));
             }
             request::FINALIZE => {
                 self.finalize(conn);
-                effects.reply(conn, &reply(response::FINALIZE, Status::Ok));
+                effects.reply(conn, &plain_reply(response::FINALIZE, Status::Ok));
             }
             request::ZC_ALLOC => {
                 let bytes: &wire::ZcAllocRequestBytes = fixed(request)?.0;
@@ -81,22 +80,22 @@ impl Desk {
                 let opened = effects.buffer_open(conn, &bytes.path[..end], bytes.map_size.get());
                 // libcpg does not look at the error; the application meets it at its first send.
                 let status = opened.err().unwrap_or(Status::Ok);
-                effects.reply(conn, &reply(0, status));
+                effects.reply(conn, &plain_reply(0, status));
             }
             request::ZC_FREE => {
                 let bytes: &wire::ZcFreeRequestBytes = fixed(request)?.0;
                 effects.buffer_close(conn, bytes.token.get());
-                effects.reply(conn, &reply(0, Status::Ok));
+                effects.reply(conn, &plain_reply(0, Status::Ok));
             }
             request::ZC_EXECUTE => {
                 let bytes: &wire::HandleRequestBytes = fixed(request)?.0;
                 let status = self.zc_execute(conn, bytes.handle.get(), effects);
-                effects.reply(conn, &reply(response::MCAST, status));
+                effects.reply(conn, &plain_reply(response::MCAST, status));
             }
             request::PARTIAL_MCAST => {
                 let (bytes, payload) = fixed(request)?;
                 let status = self.partial_mcast(conn, bytes, [payload, request.tail], effects);
-                effects.reply(conn, &reply(response::PARTIAL_MCAST, status));
+                effects.reply(conn, &plain_reply(response::PARTIAL_MCAST, status));
             }
             _ => return None,
         }

@@ -172,17 +172,17 @@ impl Totem {
             return Err(Refused::Length);
         }
         self.srp.wake();
-        if !self.packer.fits(self.srp.outbox_ref(), header.len() + body) {
+        if !self.packer.fits(self.srp.outbox(), header.len() + body) {
             return Err(Refused::Full);
         }
-        self.packer.submit(self.srp.outbox(), guarantee, header, pieces);
+        self.packer.submit(self.srp.outbox_mut(), guarantee, header, pieces);
         self.weigh_queue();
         Ok(())
     }
 
     /// Whether a message of `bytes` (group header apart) would be taken now.
     pub fn fits(&self, bytes: usize) -> bool {
-        self.packer.fits(self.srp.outbox_ref(), bytes + Group::Sync.header().len())
+        self.packer.fits(self.srp.outbox(), bytes + Group::Sync.header().len())
     }
 
     /// How full the send queue is.
@@ -201,7 +201,7 @@ impl Totem {
     pub fn synced(&mut self) {
         self.srp.synced();
         self.table = Table::Normal;
-        self.packer.switch(self.srp.outbox(), Queue::Normal);
+        self.packer.switch(self.srp.outbox_mut(), Queue::Normal);
     }
 
     /// The services' synchronisation of the old ring was completed by one of its last messages, between
@@ -264,7 +264,7 @@ impl Totem {
             ViewKind::Transitional => {
                 self.leaving.clone_from(&view.left);
                 self.srp.sync_begins();
-                self.packer.switch(self.srp.outbox(), Queue::Sync);
+                self.packer.switch(self.srp.outbox_mut(), Queue::Sync);
             }
             ViewKind::Regular => {
                 // Only now: what they sent may have been completed since the transitional view.
@@ -276,7 +276,7 @@ impl Totem {
     }
 
     fn weigh_queue(&mut self) {
-        let outbox = self.srp.outbox_ref();
+        let outbox = self.srp.outbox();
         self.level = self.level.update(outbox.available(self.packer.queue()), outbox.capacity());
     }
 }

@@ -50,7 +50,6 @@ use crate::ids::Destination;
 use addr::Local;
 use gate::Gate;
 use peers::Peers;
-use received::Left;
 use send::{Leg, Outgoing, Target};
 use stats::Logs;
 use udp::Udp;
@@ -58,9 +57,6 @@ use udpu::Udpu;
 
 /// Datagrams for this node itself that may wait for [`Transport::poll_recv`]; one ring of one node has one token.
 const LOOP_LIMIT: usize = 1024;
-
-/// Batches that [`Transport::discard`] throws away at most.
-const DISCARD_LIMIT: usize = 256;
 
 /// Datagrams to and from the other nodes.
 ///
@@ -213,34 +209,6 @@ impl Transport {
     /// [`Transport::poll_recv`] as a future. Dropping it loses nothing.
     pub async fn recv(&mut self, batch: &mut Received) -> io::Result<()> {
         std::future::poll_fn(|cx| self.poll_recv(cx, batch)).await
-    }
-
-    /// Throws away what has arrived and not been handed up, for a node that was stopped so long that it is stale; on
-    /// udp all but the tokens, as Corosync does. Returns how many datagrams that were.
-    ///
-    /// Takes at most a socket buffer's worth, so that a flood cannot hold it. Source: totem.md 11.5.
-    pub fn discard(&mut self) -> usize {
-        let mut thrown = std::mem::take(&mut self.looped).len();
-        let mut scratch = Received::new();
-        if let Some(sockets) = &self.sockets {
-            let mut gate = Gate {
-                peers: &mut self.peers,
-                stats: &mut self.stats,
-                logs: &mut self.logs,
-                block_unlisted: self.options.block_unlisted,
-                own: sockets.own_source(),
-            };
-            for _ in 0..DISCARD_LIMIT {
-                scratch.clear();
-                let left = scratch.receive(sockets.data_receiver(), 0, &mut gate);
-                thrown += scratch.len();
-                if left == Left::Nothing {
-                    break;
-                }
-            }
-        }
-        self.stats.dropped_in.discarded += thrown as u64;
-        thrown
     }
 
     /// What was counted so far.
@@ -419,14 +387,6 @@ impl Sockets {
         match self {
             Self::Udpu(udpu) => udpu.sender(),
             Self::Udp(udp) => udp.sender(),
-        }
-    }
-
-    /// The socket that datagrams for everybody arrive on.
-    fn data_receiver(&self) -> &Socket {
-        match self {
-            Self::Udpu(udpu) => udpu.sender(),
-            Self::Udp(udp) => udp.data_receiver(),
         }
     }
 

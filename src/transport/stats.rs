@@ -10,7 +10,7 @@ use crate::ids::NodeId;
 pub struct Stats {
     /// Datagrams that the kernel took, one for each destination.
     pub sent: Traffic,
-    /// Datagrams accepted: handed up, or later thrown away by [`Transport::discard`](super::Transport::discard).
+    /// Datagrams accepted and handed up.
     pub received: Traffic,
     /// Datagrams to this node itself, which never reach a socket. Not in `sent`; in `received` once handed up.
     pub looped: Traffic,
@@ -76,8 +76,6 @@ pub struct DroppedIn {
     pub unlisted: u64,
     /// Longer than the receive buffer.
     pub truncated: u64,
-    /// Thrown away by [`Transport::discard`](super::Transport::discard).
-    pub discarded: u64,
     /// This node's own multicast or broadcast, brought back by the network.
     pub own: u64,
     /// Thrown away by the kernel, nearly always because the socket's receive buffer was full. Brought up to

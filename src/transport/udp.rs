@@ -97,10 +97,6 @@ impl Udp {
         &self.send
     }
 
-    pub(super) fn data_receiver(&self) -> &Socket {
-        self.cast.get_ref()
-    }
-
     /// Where datagrams for everybody go.
     pub(super) fn group(&self) -> &SockAddr {
         &self.group

@@ -19,7 +19,7 @@ macro_rules! at_site {
                 arrives_bit_exact_and_in_order every_size_arrives bursts_arrive_whole
                 a_token_never_overtakes_its_senders_data all_excludes_the_sender_and_a_node_reaches_itself
                 an_unlisted_sender_is_refused_and_counted the_node_list_is_a_set what_cannot_be_sent_is_counted
-                stale_input_can_be_thrown_away overflow_is_counted everybody_at_once_keeps_each_senders_order
+                overflow_is_counted everybody_at_once_keeps_each_senders_order
             );
         }
     )*};

@@ -372,21 +372,6 @@ pub(crate) async fn what_cannot_be_sent_is_counted(site: &Site) {
     assert_eq!(stats.dropped_out.failed, expected);
 }
 
-/// After a long stop a node throws away what waits; what comes later is heard.
-pub(crate) async fn stale_input_can_be_thrown_away(site: &Site) {
-    let mut nodes = ring(site).await;
-    let mut batch = (0..150u32).map(|n| (Destination::All, n.to_be_bytes().to_vec().into())).collect();
-    nodes[0].transport.send(&mut batch);
-    // Another node having it means that it has been through the network.
-    nodes[2].take(150).await;
-    tokio::time::sleep(SILENCE).await;
-    assert_eq!(nodes[1].transport.discard(), 150);
-    assert_eq!(nodes[1].transport.discard(), 0);
-    assert_eq!(nodes[1].stats().dropped_in.discarded, 150);
-    nodes[0].send(Destination::All, &b"fresh"[..]);
-    assert_eq!(nodes[1].take(1).await, [b"fresh"]);
-}
-
 /// More than the receive buffer holds, unread: what the kernel threw away is counted, to the datagram.
 pub(crate) async fn overflow_is_counted(site: &Site) {
     let mut nodes = ring(site).await;

@@ -175,11 +175,11 @@ impl Srp {
         self.ring.timeouts = timeouts;
     }
 
-    pub(crate) const fn outbox(&mut self) -> &mut outbox::Outbox {
+    pub(crate) const fn outbox_mut(&mut self) -> &mut outbox::Outbox {
         &mut self.ring.outbox
     }
 
-    pub(crate) const fn outbox_ref(&self) -> &outbox::Outbox {
+    pub(crate) const fn outbox(&self) -> &outbox::Outbox {
         &self.ring.outbox
     }
 
