@@ -1,7 +1,7 @@
 //! Nodes of this process on 127.0.0.1 and up, with fast timers.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use annulus::config::timeouts::Given;
@@ -9,23 +9,30 @@ use annulus::cpg::{Event, Events, Group, GroupView};
 use annulus::node::Node;
 use bytes::Bytes;
 
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::loopback;
+
+/// How long anything may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Cluster {
     nodes: BTreeMap<u32, Node>,
 }
 
 fn address(id: u32) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(127, 0, 0, id as u8))
+    loopback::address(false, id as u8).into()
 }
 
 impl Cluster {
-    /// So many nodes, on one ring.
+    /// So many nodes, on one ring that a busy machine does not break.
     pub(crate) async fn start(count: u32) -> Self {
+        Self::with_token(count, 5000).await
+    }
+
+    /// So many nodes, on one ring that takes the token for lost after `token` ms.
+    pub(crate) async fn with_token(count: u32, token: u32) -> Self {
         let mut tries = 0;
         let nodes = loop {
-            match Self::open(count).await {
+            match Self::open(count, token).await {
                 Ok(nodes) => break nodes,
                 // Somebody else took the port in between.
                 Err(error) if tries < 20 => eprintln!("trying again: {error}"),
@@ -41,12 +48,11 @@ impl Cluster {
         Self { nodes }
     }
 
-    async fn open(count: u32) -> Result<BTreeMap<u32, Node>, annulus::node::NodeError> {
-        let port = UdpSocket::bind((address(1), 0)).unwrap().local_addr().unwrap().port();
+    async fn open(count: u32, token: u32) -> Result<BTreeMap<u32, Node>, annulus::node::NodeError> {
+        let port = loopback::port();
         let mut nodes = BTreeMap::new();
         for id in 1..=count {
-            // Long enough for a busy test machine, short enough not to be waited for.
-            let timing = Given { token: Some(400), token_coefficient: Some(0), ..Given::default() };
+            let timing = Given { token: Some(token), token_coefficient: Some(0), ..Given::default() };
             let peers = (1..=count).map(|id| (id, address(id)));
             let node = Node::builder().id(id).peers(peers).port(port).timing(timing).start().await?;
             nodes.insert(id, node);

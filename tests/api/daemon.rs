@@ -1,15 +1,16 @@
 //! The same API through a daemon of its own: `annulusd --dev`, found by the name of its instance.
 
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use annulus::client::Client;
 use annulus::cpg::{Error, Event, JoinOptions, UNFRAGMENTED_LIMIT, blocking};
 use annulus::ids::Guarantee;
 use annulus::service::channel::{ChannelError, End};
 use bytes::Bytes;
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cluster::Listener;
+use crate::cluster::{Listener, PATIENCE};
 
 /// Killed when the test ends, however it ends.
 struct Daemon {
@@ -29,11 +30,11 @@ impl Daemon {
     }
 
     async fn client(&self) -> Client {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         loop {
             match Client::instance(&self.instance).connect().await {
                 Ok(client) => return client,
-                Err(_) if start.elapsed() < Duration::from_secs(20) => {
+                Err(_) if start.elapsed() < PATIENCE => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 Err(error) => panic!("{error}"),
@@ -41,9 +42,12 @@ impl Daemon {
         }
     }
 
+    /// Ends it; once it is waited for, its process id may be another's.
     fn stop(&mut self) {
-        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
-        let _ = self.process.wait();
+        if matches!(self.process.try_wait(), Ok(None)) {
+            kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
+            self.process.wait().unwrap();
+        }
     }
 }
 
@@ -106,7 +110,7 @@ async fn a_plain_program_can_be_a_member_of_a_daemon() {
         group.multicast("ping").unwrap();
         let mut heard = Vec::new();
         while heard.len() < 2 {
-            if let Some(Event::Message { payload, .. }) = group.next(Some(Duration::from_secs(20))).unwrap() {
+            if let Some(Event::Message { payload, .. }) = group.next(Some(PATIENCE)).unwrap() {
                 heard.push(payload);
             }
         }
