@@ -24,6 +24,7 @@ pub mod service;
 pub mod admin;
 pub mod confdb;
 pub mod cpg;
+pub mod quorum;
 
 pub mod client;
 pub mod stack;

@@ -1,0 +1,306 @@
+//! What the votequorum desks of the nodes tell each other.
+//!
+//! Source: corosync `exec/votequorum.c`.
+
+use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::{LE, NAME_LEN, name, name_bytes};
+use crate::ids::{Endian, NodeId, ServiceId};
+use crate::service::wire::HeaderBytes;
+
+/// Exec function numbers.
+pub(crate) mod function {
+    pub(crate) const NODE_INFO: u16 = 0;
+    pub(crate) const RECONFIGURE: u16 = 1;
+    pub(crate) const DEVICE_REGISTER: u16 = 2;
+    pub(crate) const DEVICE_RECONFIGURE: u16 = 3;
+    pub(crate) const COUNT: u16 = 4;
+}
+
+/// What a node says of itself, as bits.
+pub(crate) mod flag {
+    pub(crate) const QUORATE: u32 = 1;
+    pub(crate) const LEAVING: u32 = 2;
+    pub(crate) const WFA_STATUS: u32 = 4;
+    pub(crate) const FIRST: u32 = 8;
+    pub(crate) const QDEVICE_REGISTERED: u32 = 16;
+    pub(crate) const QDEVICE_ALIVE: u32 = 32;
+    pub(crate) const QDEVICE_CAST_VOTE: u32 = 64;
+    pub(crate) const QDEVICE_MASTER_WINS: u32 = 128;
+}
+
+const PARAM_EXPECTED_VOTES: u8 = 1;
+const PARAM_NODE_VOTES: u8 = 2;
+const PARAM_CANCEL_WFA: u8 = 3;
+
+const OPERATION_UNREGISTER: u32 = 0;
+const OPERATION_REGISTER: u32 = 1;
+
+/// NODEINFO: `struct req_exec_quorum_nodeinfo`.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct NodeInfoBytes<O: ByteOrder> {
+    header: HeaderBytes<O>,
+    node: U32<O>,
+    votes: U32<O>,
+    expected_votes: U32<O>,
+    flags: U32<O>,
+}
+const _: () = assert!(size_of::<NodeInfoBytes<LE>>() == 32);
+
+/// RECONFIGURE: `struct req_exec_quorum_reconfigure`.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct ReconfigureBytes<O: ByteOrder> {
+    header: HeaderBytes<O>,
+    node: U32<O>,
+    value: U32<O>,
+    param: u8,
+    pad: [u8; 7],
+}
+const _: () = assert!(size_of::<ReconfigureBytes<LE>>() == 32);
+
+/// QDEVICE_REG: `struct req_exec_quorum_qdevice_reg`.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct DeviceRegisterBytes<O: ByteOrder> {
+    header: HeaderBytes<O>,
+    operation: U32<O>,
+    name: [u8; NAME_LEN],
+    pad: [u8; 5],
+}
+const _: () = assert!(size_of::<DeviceRegisterBytes<LE>>() == 280);
+
+/// QDEVICE_RECONFIGURE: `struct req_exec_quorum_qdevice_reconfigure`.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct DeviceReconfigureBytes<O: ByteOrder> {
+    header: HeaderBytes<O>,
+    old_name: [u8; NAME_LEN],
+    new_name: [u8; NAME_LEN],
+    pad: [u8; 2],
+}
+const _: () = assert!(size_of::<DeviceReconfigureBytes<LE>>() == 528);
+
+/// Who a NODEINFO or RECONFIGURE is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// The quorum device; 0 on the wire.
+    Device,
+    /// A node.
+    Node(NodeId),
+}
+
+impl Subject {
+    pub(crate) const fn new(id: u32) -> Self {
+        match NodeId::new(id) {
+            Some(node) => Self::Node(node),
+            None => Self::Device,
+        }
+    }
+
+    const fn get(self) -> u32 {
+        match self {
+            Self::Device => 0,
+            Self::Node(node) => node.get(),
+        }
+    }
+}
+
+/// What a RECONFIGURE changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Param {
+    /// Expected votes of all members.
+    ExpectedVotes,
+    /// Votes of one node, or of the device.
+    NodeVotes,
+    /// Nobody waits for all nodes any longer.
+    CancelWaitForAll,
+}
+
+/// An exec message in host order, its lengths checked. Nothing is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exec<'a> {
+    NodeInfo { subject: Subject, votes: u32, expected_votes: u32, flags: u32 },
+    Reconfigure { subject: Subject, param: Param, value: u32 },
+    DeviceRegister { register: bool, name: &'a [u8] },
+    DeviceReconfigure { old_name: &'a [u8], new_name: &'a [u8] },
+}
+
+impl<'a> Exec<'a> {
+    /// Reads a message of this function number. `None` if it is too short or has an unknown number in it.
+    pub(crate) fn decode(function: u16, message: &'a [u8], order: Endian) -> Option<Self> {
+        match order {
+            Endian::Little => Self::decode_in::<LittleEndian>(function, message),
+            Endian::Big => Self::decode_in::<BigEndian>(function, message),
+        }
+    }
+
+    fn decode_in<O: ByteOrder + 'a>(function: u16, message: &'a [u8]) -> Option<Self> {
+        match function {
+            function::NODE_INFO => {
+                let (bytes, _) = NodeInfoBytes::<O>::ref_from_prefix(message).ok()?;
+                Some(Self::NodeInfo {
+                    subject: Subject::new(bytes.node.get()),
+                    votes: bytes.votes.get(),
+                    expected_votes: bytes.expected_votes.get(),
+                    flags: bytes.flags.get(),
+                })
+            }
+            function::RECONFIGURE => {
+                let (bytes, _) = ReconfigureBytes::<O>::ref_from_prefix(message).ok()?;
+                let param = match bytes.param {
+                    PARAM_EXPECTED_VOTES => Param::ExpectedVotes,
+                    PARAM_NODE_VOTES => Param::NodeVotes,
+                    PARAM_CANCEL_WFA => Param::CancelWaitForAll,
+                    _ => return None,
+                };
+                let subject = Subject::new(bytes.node.get());
+                Some(Self::Reconfigure { subject, param, value: bytes.value.get() })
+            }
+            function::DEVICE_REGISTER => {
+                let (bytes, _) = DeviceRegisterBytes::<O>::ref_from_prefix(message).ok()?;
+                let register = match bytes.operation.get() {
+                    OPERATION_UNREGISTER => false,
+                    OPERATION_REGISTER => true,
+                    _ => return None,
+                };
+                Some(Self::DeviceRegister { register, name: name(&bytes.name) })
+            }
+            function::DEVICE_RECONFIGURE => {
+                let (bytes, _) = DeviceReconfigureBytes::<O>::ref_from_prefix(message).ok()?;
+                Some(Self::DeviceReconfigure {
+                    old_name: name(&bytes.old_name),
+                    new_name: name(&bytes.new_name),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The bytes to multicast.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match *self {
+            Self::NodeInfo { subject, votes, expected_votes, flags } => NodeInfoBytes::<LE> {
+                header: header(function::NODE_INFO, size_of::<NodeInfoBytes<LE>>()),
+                node: U32::new(subject.get()),
+                votes: U32::new(votes),
+                expected_votes: U32::new(expected_votes),
+                flags: U32::new(flags),
+            }
+            .as_bytes()
+            .to_vec(),
+            Self::Reconfigure { subject, param, value } => ReconfigureBytes::<LE> {
+                header: header(function::RECONFIGURE, size_of::<ReconfigureBytes<LE>>()),
+                node: U32::new(subject.get()),
+                value: U32::new(value),
+                param: match param {
+                    Param::ExpectedVotes => PARAM_EXPECTED_VOTES,
+                    Param::NodeVotes => PARAM_NODE_VOTES,
+                    Param::CancelWaitForAll => PARAM_CANCEL_WFA,
+                },
+                pad: [0; 7],
+            }
+            .as_bytes()
+            .to_vec(),
+            Self::DeviceRegister { register, name } => DeviceRegisterBytes::<LE> {
+                header: header(function::DEVICE_REGISTER, size_of::<DeviceRegisterBytes<LE>>()),
+                operation: U32::new(if register { OPERATION_REGISTER } else { OPERATION_UNREGISTER }),
+                name: name_bytes(name),
+                pad: [0; 5],
+            }
+            .as_bytes()
+            .to_vec(),
+            Self::DeviceReconfigure { old_name, new_name } => DeviceReconfigureBytes::<LE> {
+                header: header(function::DEVICE_RECONFIGURE, size_of::<DeviceReconfigureBytes<LE>>()),
+                old_name: name_bytes(old_name),
+                new_name: name_bytes(new_name),
+                pad: [0; 2],
+            }
+            .as_bytes()
+            .to_vec(),
+        }
+    }
+}
+
+fn header(function: u16, size: usize) -> HeaderBytes<LE> {
+    HeaderBytes::exec(ServiceId::VOTEQUORUM, function, size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// services.md 8: "exec NODEINFO node 1, votes 1, expected 3, QUORATE (32)", as captured.
+    #[test]
+    fn node_info_is_byte_exact() {
+        #[rustfmt::skip]
+        let wire = [
+            0, 0, 5, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0,
+            1, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0,
+        ];
+        let info =
+            Exec::NodeInfo { subject: Subject::new(1), votes: 1, expected_votes: 3, flags: flag::QUORATE };
+        assert_eq!(info.encode(), wire);
+        assert_eq!(Exec::decode(function::NODE_INFO, &wire, Endian::Little), Some(info));
+    }
+
+    /// services.md 8: "exec RECONFIGURE expected=5 (32)", as captured.
+    #[test]
+    fn reconfigure_is_byte_exact() {
+        #[rustfmt::skip]
+        let wire = [
+            1, 0, 5, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0,
+            1, 0, 0, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        let reconfigure =
+            Exec::Reconfigure { subject: Subject::new(1), param: Param::ExpectedVotes, value: 5 };
+        assert_eq!(reconfigure.encode(), wire);
+        assert_eq!(Exec::decode(function::RECONFIGURE, &wire, Endian::Little), Some(reconfigure));
+    }
+
+    /// services.md 0.4: what a peer of the other byte order sends.
+    #[test]
+    fn a_big_endian_peer_is_understood() {
+        #[rustfmt::skip]
+        let wire = [
+            0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0,
+            0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0, 8,
+        ];
+        let info = Exec::NodeInfo { subject: Subject::new(2), votes: 3, expected_votes: 4, flags: 8 };
+        assert_eq!(Exec::decode(function::NODE_INFO, &wire, Endian::Big), Some(info));
+    }
+
+    #[test]
+    fn devices_round_trip() {
+        let messages = [
+            (function::DEVICE_REGISTER, Exec::DeviceRegister { register: true, name: b"Qdevice" }),
+            (function::DEVICE_REGISTER, Exec::DeviceRegister { register: false, name: b"" }),
+            (function::DEVICE_RECONFIGURE, Exec::DeviceReconfigure { old_name: b"a", new_name: b"bc" }),
+        ];
+        for (function, message) in messages {
+            assert_eq!(Exec::decode(function, &message.encode(), Endian::Little), Some(message));
+        }
+        assert_eq!(Exec::DeviceRegister { register: true, name: b"" }.encode().len(), 280);
+        assert_eq!(Exec::DeviceReconfigure { old_name: b"", new_name: b"" }.encode().len(), 528);
+    }
+
+    #[test]
+    fn hostile_messages_are_refused() {
+        for (function, size) in [(0, 32), (1, 32), (2, 280), (3, 528), (4, 600), (u16::MAX, 600)] {
+            for length in 0..size {
+                assert_eq!(Exec::decode(function, &vec![0xff; length], Endian::Little), None);
+            }
+        }
+        assert_eq!(Exec::decode(function::RECONFIGURE, &[0xff; 32], Endian::Little), None);
+        assert_eq!(Exec::decode(function::DEVICE_REGISTER, &[0xff; 280], Endian::Little), None);
+        // A name without its NUL ends with its field.
+        let Some(Exec::DeviceReconfigure { old_name, new_name }) =
+            Exec::decode(function::DEVICE_RECONFIGURE, &[0x41; 528], Endian::Big)
+        else {
+            panic!("long enough");
+        };
+        assert_eq!((old_name.len(), new_name.len()), (255, 255));
+    }
+}

@@ -1,0 +1,222 @@
+//! The quorum service's messages: requests, replies and events.
+//!
+//! Source: corosync `include/corosync/ipc_quorum.h`.
+
+use zerocopy::byteorder::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::{NE, RingBytes};
+use crate::error::Status;
+use crate::ids::{NodeId, RingId};
+use crate::service::wire::{HeaderBytes, ReplyHeaderBytes};
+
+/// Request numbers.
+pub(crate) mod request {
+    pub(crate) const GET_QUORATE: u16 = 0;
+    pub(crate) const TRACK_START: u16 = 1;
+    pub(crate) const TRACK_STOP: u16 = 2;
+    pub(crate) const GET_TYPE: u16 = 3;
+    pub(crate) const MODEL_GET_TYPE: u16 = 4;
+    pub(crate) const COUNT: u16 = 5;
+}
+
+/// Reply and event numbers.
+pub(crate) mod response {
+    pub(crate) const GET_QUORATE: i32 = 0;
+    pub(crate) const TRACK_START: i32 = 1;
+    pub(crate) const TRACK_STOP: i32 = 2;
+    /// Event, to connections of model 0.
+    pub(crate) const NOTIFICATION: i32 = 3;
+    pub(crate) const GET_TYPE: i32 = 4;
+    pub(crate) const MODEL_GET_TYPE: i32 = 5;
+    /// Event, to connections of model 1.
+    pub(crate) const V1_QUORUM: i32 = 6;
+    /// Event, to connections of model 1.
+    pub(crate) const V1_NODELIST: i32 = 7;
+}
+
+/// No provider: always quorate.
+pub(crate) const TYPE_FREE: u32 = 0;
+/// A provider decides.
+pub(crate) const TYPE_SET: u32 = 1;
+
+/// TRACKSTART request (`value`: flags) and MODEL_GETTYPE request (`value`: model, 0 or 1).
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct NumberRequestBytes {
+    pub(crate) header: HeaderBytes<NE>,
+    pub(crate) value: U32<NE>,
+    pub(crate) pad: [u8; 4],
+}
+const _: () = assert!(size_of::<NumberRequestBytes>() == 24);
+
+impl NumberRequestBytes {
+    /// A request with this number.
+    pub(crate) fn new(request: u16, value: u32) -> Self {
+        let header = HeaderBytes::new(request.into(), size_of::<Self>());
+        Self { header, value: U32::new(value), pad: [0; 4] }
+    }
+}
+
+/// Replies that carry one number: GETQUORATE (0 or 1), GETTYPE and MODEL_GETTYPE.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct NumberReplyBytes {
+    pub(crate) header: ReplyHeaderBytes,
+    pub(crate) value: U32<NE>,
+    pub(crate) pad: [u8; 4],
+}
+const _: () = assert!(size_of::<NumberReplyBytes>() == 32);
+
+impl NumberReplyBytes {
+    /// A reply with this number.
+    pub(crate) fn new(id: i32, status: Status, value: u32) -> Self {
+        let header = ReplyHeaderBytes::new(id, size_of::<Self>(), status);
+        Self { header, value: U32::new(value), pad: [0; 4] }
+    }
+}
+
+/// Model 0 event without its view. The view follows at once; after it come 4 more bytes.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct NotificationBytes {
+    pub(crate) header: ReplyHeaderBytes,
+    pub(crate) quorate: U32<NE>,
+    pub(crate) pad_quorate: [u8; 4],
+    pub(crate) ring_seq: U64<NE>,
+    pub(crate) count: U32<NE>,
+}
+const _: () = assert!(size_of::<NotificationBytes>() == 44);
+
+/// Model 1 quorum event without its view. The view follows at once; after it come 4 more bytes.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct V1QuorumBytes {
+    pub(crate) header: ReplyHeaderBytes,
+    pub(crate) quorate: U32<NE>,
+    pub(crate) pad_quorate: [u8; 4],
+    pub(crate) ring: RingBytes,
+    pub(crate) count: U32<NE>,
+}
+const _: () = assert!(size_of::<V1QuorumBytes>() == 52);
+
+/// Model 1 node list event without its lists, which follow at once in the order members, joined, left; after
+/// them come 4 more bytes.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct V1NodelistBytes {
+    pub(crate) header: ReplyHeaderBytes,
+    pub(crate) ring: RingBytes,
+    pub(crate) members: U32<NE>,
+    pub(crate) pad_members: [u8; 4],
+    pub(crate) joined: U32<NE>,
+    pub(crate) pad_joined: [u8; 4],
+    pub(crate) left: U32<NE>,
+}
+const _: () = assert!(size_of::<V1NodelistBytes>() == 60);
+
+/// Bytes after the lists of an event.
+const TRAILER: usize = 4;
+
+/// The model 0 event.
+pub(crate) fn notification(quorate: bool, ring: Option<RingId>, view: &[NodeId]) -> Vec<u8> {
+    let size = size_of::<NotificationBytes>() + 4 * view.len() + TRAILER;
+    let head = NotificationBytes {
+        header: ReplyHeaderBytes::new(response::NOTIFICATION, size, Status::Ok),
+        quorate: U32::new(quorate.into()),
+        pad_quorate: [0; 4],
+        ring_seq: U64::new(ring.map_or(0, |ring| ring.seq)),
+        count: U32::new(view.len() as u32),
+    };
+    with_lists(head.as_bytes(), size, &[view])
+}
+
+/// The model 1 quorum event.
+pub(crate) fn v1_quorum(quorate: bool, ring: Option<RingId>, view: &[NodeId]) -> Vec<u8> {
+    let size = size_of::<V1QuorumBytes>() + 4 * view.len() + TRAILER;
+    let head = V1QuorumBytes {
+        header: ReplyHeaderBytes::new(response::V1_QUORUM, size, Status::Ok),
+        quorate: U32::new(quorate.into()),
+        pad_quorate: [0; 4],
+        ring: RingBytes::new(ring),
+        count: U32::new(view.len() as u32),
+    };
+    with_lists(head.as_bytes(), size, &[view])
+}
+
+/// The model 1 node list event.
+pub(crate) fn v1_nodelist(
+    ring: Option<RingId>,
+    members: &[NodeId],
+    joined: &[NodeId],
+    left: &[NodeId],
+) -> Vec<u8> {
+    let size = size_of::<V1NodelistBytes>() + 4 * (members.len() + joined.len() + left.len()) + TRAILER;
+    let head = V1NodelistBytes {
+        header: ReplyHeaderBytes::new(response::V1_NODELIST, size, Status::Ok),
+        ring: RingBytes::new(ring),
+        members: U32::new(members.len() as u32),
+        pad_members: [0; 4],
+        joined: U32::new(joined.len() as u32),
+        pad_joined: [0; 4],
+        left: U32::new(left.len() as u32),
+    };
+    with_lists(head.as_bytes(), size, &[members, joined, left])
+}
+
+fn with_lists(head: &[u8], size: usize, lists: &[&[NodeId]]) -> Vec<u8> {
+    let mut event = Vec::with_capacity(size);
+    event.extend_from_slice(head);
+    for node in lists.iter().copied().flatten() {
+        event.extend_from_slice(&node.get().to_ne_bytes());
+    }
+    event.resize(size, 0);
+    event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nodes(ids: &[u32]) -> Vec<NodeId> {
+        ids.iter().map(|id| NodeId::new(*id).unwrap()).collect()
+    }
+
+    fn ring() -> RingId {
+        RingId { rep: nodes(&[1])[0], seq: 0x1f }
+    }
+
+    /// services.md 8: "QUORUM V0 notification quorate, seq 1f, view 1 2 3 (60)", as captured.
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn the_notification_is_byte_exact() {
+        #[rustfmt::skip]
+        let wire = [
+            3, 0, 0, 0, 0, 0, 0, 0, 0x3c, 0, 0, 0, 0, 0, 0, 0,
+            1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+            0x1f, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0,
+            2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        assert_eq!(notification(true, Some(ring()), &nodes(&[1, 2, 3])), wire);
+    }
+
+    /// services.md 3.1: the lists begin at 52 and 60, and the sizes are 56+4n and 64+4(m+j+l).
+    #[test]
+    fn model_1_events_have_their_lists_where_clients_look() {
+        let event = v1_quorum(true, Some(ring()), &nodes(&[7, 8]));
+        assert_eq!(event.len(), 64);
+        let (head, rest) = V1QuorumBytes::ref_from_prefix(&event).unwrap();
+        assert_eq!((head.header.id.get(), head.header.size.get()), (6, 64));
+        assert_eq!((head.count.get(), head.ring.ring()), (2, Some(ring())));
+        assert_eq!(rest[..4], 7u32.to_ne_bytes());
+
+        let event = v1_nodelist(None, &nodes(&[1, 2, 3]), &nodes(&[2]), &nodes(&[4, 5]));
+        assert_eq!(event.len(), 64 + 4 * 6);
+        let (head, rest) = V1NodelistBytes::ref_from_prefix(&event).unwrap();
+        assert_eq!((head.header.id.get(), head.ring.ring()), (7, None));
+        assert_eq!((head.members.get(), head.joined.get(), head.left.get()), (3, 1, 2));
+        let ids: Vec<u32> =
+            rest.chunks_exact(4).map(|id| u32::from_ne_bytes(id.try_into().unwrap())).collect();
+        assert_eq!(ids, [1, 2, 3, 2, 4, 5, 0]);
+    }
+}
