@@ -7,9 +7,12 @@
 //! | file | what |
 //! |---|---|
 //! | `service.rs` | the desk, and the [`Facts`] it answers from |
-//! | `wire.rs` | its messages |
+//! | `status.rs` | how links are |
+//! | `wire/` | its messages |
 
 mod service;
+mod status;
 pub(crate) mod wire;
 
-pub use service::{ADDRESSES_MAX, Desk, Facts};
+pub use service::{Desk, Facts};
+pub use status::{LINKS, LinkStatus, NodeStatus, OwnLink};

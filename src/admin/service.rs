@@ -7,20 +7,13 @@
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
-use zerocopy::{FromBytes, IntoBytes, U32};
-
-use super::wire::{self, REPLIES, request};
+use super::wire::reply::refusal;
+use super::wire::request::number;
+use super::wire::{self, Reply};
 use crate::error::Status;
 use crate::ids::{ConnId, NodeId, ServiceId};
-use crate::service::wire::ReplyHeaderBytes;
 use crate::service::{Delivery, Effects, Request, Service, Synchronised};
 use crate::view::View;
-
-/// Most addresses told of one node: the links that a Corosync cluster can have.
-pub const ADDRESSES_MAX: usize = 8;
-
-const AF_INET: u32 = 2;
-const AF_INET6: u32 = 10;
 
 /// What the configuration says of the cluster's nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,31 +42,12 @@ impl Desk {
 
     fn node_addrs(&self, node: u32) -> Vec<u8> {
         let node = if node == 0 { Some(self.me) } else { NodeId::new(node) };
-        let addresses = node.and_then(|node| self.facts.addresses.get(&node));
-        let addresses = addresses.map_or(&[][..], |all| &all[..all.len().min(ADDRESSES_MAX)]);
-        let (id, fixed) = REPLIES[usize::from(request::GET_NODE_ADDRS)];
-        let (status, family) = match addresses.first() {
-            None => (Status::NotExist, 0),
-            Some(IpAddr::V4(_)) => (Status::Ok, AF_INET),
-            Some(IpAddr::V6(_)) => (Status::Ok, AF_INET6),
-        };
-        let size = fixed + 16 * addresses.len();
-        let head = wire::NodeAddrsReplyBytes {
-            header: ReplyHeaderBytes::new(id, size, status),
-            family: U32::new(family),
-            count: U32::new(addresses.len() as u32),
-        };
-        let mut reply = Vec::with_capacity(size);
-        reply.extend_from_slice(head.as_bytes());
-        for address in addresses {
-            let mut bytes = [0; 16];
-            match address {
-                IpAddr::V4(address) => bytes[..4].copy_from_slice(&address.octets()),
-                IpAddr::V6(address) => bytes = address.octets(),
+        match node.and_then(|node| self.facts.addresses.get(&node)) {
+            Some(addresses) if !addresses.is_empty() => {
+                Reply::NodeAddrs(addresses.clone()).encode(number::NODE_ADDRS)
             }
-            reply.extend_from_slice(&bytes);
+            _ => refusal(number::NODE_ADDRS, Status::NotExist),
         }
-        reply
     }
 }
 
@@ -83,11 +57,11 @@ impl Service for Desk {
     }
 
     fn functions(&self) -> u16 {
-        wire::FUNCTIONS
+        wire::exec::COUNT
     }
 
     fn requests(&self) -> u16 {
-        REPLIES.len() as u16
+        number::COUNT
     }
 
     /// Nothing that is served here touches the ring.
@@ -103,19 +77,13 @@ impl Service for Desk {
     fn connected(&mut self, _conn: ConnId, _effects: &mut dyn Effects) {}
 
     fn request(&mut self, conn: ConnId, function: u16, request: Request<'_>, effects: &mut dyn Effects) {
-        match function {
-            request::GET_NODE_ADDRS => match wire::NodeAddrsRequestBytes::ref_from_prefix(request.bytes) {
-                Ok((bytes, _)) => effects.reply(conn, &self.node_addrs(bytes.node.get())),
-                Err(_) => effects.reply(conn, &refusal(function, Status::InvalidParam)),
-            },
-            request::LOCAL_GET => {
-                let (id, size) = REPLIES[usize::from(function)];
-                let header = ReplyHeaderBytes::new(id, size, Status::Ok);
-                let node = U32::new(self.me.get());
-                effects.reply(conn, wire::LocalGetReplyBytes { header, node, pad: [0; 4] }.as_bytes());
-            }
-            _ => effects.reply(conn, &refusal(function, Status::NotSupported)),
-        }
+        let reply = match wire::Request::decode(function, request.bytes) {
+            None => refusal(function, Status::InvalidParam),
+            Some(wire::Request::NodeAddrs { node }) => self.node_addrs(node),
+            Some(wire::Request::LocalGet) => Reply::LocalGet(self.me.get()).encode(function),
+            Some(_) => refusal(function, Status::NotSupported),
+        };
+        effects.reply(conn, &reply);
     }
 
     fn disconnected(&mut self, _conn: ConnId, _effects: &mut dyn Effects) {}
@@ -127,13 +95,4 @@ impl Service for Desk {
     fn sync(&mut self) -> Option<&mut dyn Synchronised> {
         None
     }
-}
-
-/// A reply of the kind and length that the request's sender waits for, with nothing but a status.
-fn refusal(function: u16, status: Status) -> Vec<u8> {
-    let (id, size) = REPLIES.get(usize::from(function)).copied().unwrap_or((0, 24));
-    let mut reply = vec![0; size];
-    let header: ReplyHeaderBytes = ReplyHeaderBytes::new(id, size, status);
-    reply[..24].copy_from_slice(header.as_bytes());
-    reply
 }

@@ -1,0 +1,225 @@
+//! What nodes tell each other. All of it is sent safe.
+
+use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::ReasonBytes;
+use crate::ids::{Endian, NodeId, ServiceId};
+use crate::service::wire::{HEADER_LEN, HeaderBytes};
+
+/// How many functions there are.
+pub(crate) const COUNT: u16 = 5;
+
+const RING_REENABLE: u16 = 0;
+const KILL_NODE: u16 = 1;
+const SHUTDOWN: u16 = 2;
+const RELOAD: u16 = 3;
+const CRYPTO: u16 = 4;
+
+type LE = LittleEndian;
+
+/// `mar_message_source_t`: the connection means something to the sending node only.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct SourceBytes<O: ByteOrder> {
+    node: U32<O>,
+    pad: [u8; 4],
+    conn: U64<O>,
+}
+
+/// RINGREENABLE and RELOAD_CONFIG.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct SourcedBytes<O: ByteOrder> {
+    header: HeaderBytes<O>,
+    source: SourceBytes<O>,
+}
+const _: () = assert!(size_of::<SourcedBytes<LE>>() == 32);
+
+/// KILLNODE.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct KillBytes<O: ByteOrder> {
+    header: HeaderBytes<O>,
+    node: U32<O>,
+    pad_node: [u8; 4],
+    reason: ReasonBytes<O>,
+}
+const _: () = assert!(size_of::<KillBytes<LE>>() == 288);
+
+/// CRYPTO_RECONFIG.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct CryptoBytes<O: ByteOrder> {
+    header: HeaderBytes<O>,
+    phase: U32<O>,
+    pad_phase: [u8; 4],
+}
+const _: () = assert!(size_of::<CryptoBytes<LE>>() == 24);
+
+/// What one node tells all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exec<'a> {
+    /// An idea of the past: nothing follows from it.
+    RingReenable,
+    /// This node is to end at once.
+    Kill {
+        /// Which. 0 is nobody.
+        node: u32,
+        /// Why: any bytes, at most 256.
+        reason: &'a [u8],
+    },
+    /// The sender shuts down.
+    Shutdown,
+    /// Every node is to read its configuration again.
+    Reload {
+        /// On whose behalf; means something to the sender only.
+        conn: u64,
+    },
+    /// The sender changes its keys.
+    Crypto {
+        /// 1: uses the new ones, 2: forgets the old ones.
+        phase: u32,
+    },
+}
+
+impl<'a> Exec<'a> {
+    /// The bytes to multicast.
+    pub(crate) fn encode(&self, me: NodeId) -> Vec<u8> {
+        let sourced = |function, conn| {
+            SourcedBytes::<LE> {
+                header: HeaderBytes::exec(ServiceId::CFG, function, size_of::<SourcedBytes<LE>>()),
+                source: SourceBytes { node: U32::new(me.get()), pad: [0; 4], conn: U64::new(conn) },
+            }
+            .as_bytes()
+            .to_vec()
+        };
+        match *self {
+            Self::RingReenable => sourced(RING_REENABLE, 0),
+            Self::Reload { conn } => sourced(RELOAD, conn),
+            Self::Kill { node, reason } => KillBytes::<LE> {
+                header: HeaderBytes::exec(ServiceId::CFG, KILL_NODE, size_of::<KillBytes<LE>>()),
+                node: U32::new(node),
+                pad_node: [0; 4],
+                reason: ReasonBytes::new(reason),
+            }
+            .as_bytes()
+            .to_vec(),
+            Self::Shutdown => {
+                HeaderBytes::<LE>::exec(ServiceId::CFG, SHUTDOWN, HEADER_LEN).as_bytes().to_vec()
+            }
+            Self::Crypto { phase } => CryptoBytes::<LE> {
+                header: HeaderBytes::exec(ServiceId::CFG, CRYPTO, size_of::<CryptoBytes<LE>>()),
+                phase: U32::new(phase),
+                pad_phase: [0; 4],
+            }
+            .as_bytes()
+            .to_vec(),
+        }
+    }
+
+    /// Reads a message in its sender's byte order. `None`: it is too short, has an impossible length in it,
+    /// or an unknown function.
+    pub(crate) fn decode(function: u16, message: &'a [u8], order: Endian) -> Option<Self> {
+        match order {
+            Endian::Little => Self::decode_in::<LittleEndian>(function, message),
+            Endian::Big => Self::decode_in::<BigEndian>(function, message),
+        }
+    }
+
+    fn decode_in<O: ByteOrder + 'a>(function: u16, message: &'a [u8]) -> Option<Self> {
+        Some(match function {
+            RING_REENABLE => Self::RingReenable,
+            KILL_NODE => {
+                let (bytes, _) = KillBytes::<O>::ref_from_prefix(message).ok()?;
+                Self::Kill { node: bytes.node.get(), reason: bytes.reason.reason()? }
+            }
+            SHUTDOWN => Self::Shutdown,
+            RELOAD => {
+                let (bytes, _) = SourcedBytes::<O>::ref_from_prefix(message).ok()?;
+                Self::Reload { conn: bytes.source.conn.get() }
+            }
+            CRYPTO => {
+                let (bytes, _) = CryptoBytes::<O>::ref_from_prefix(message).ok()?;
+                Self::Crypto { phase: bytes.phase.get() }
+            }
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn me() -> NodeId {
+        NodeId::new(3).unwrap()
+    }
+
+    /// The layouts of services.md 4.1.
+    #[test]
+    fn messages_are_byte_exact() {
+        let kill = Exec::Kill { node: 2, reason: b"bad" }.encode(me());
+        let mut expected = vec![0; 288];
+        (expected[0], expected[2], expected[8], expected[9]) = (1, 1, 0x20, 1);
+        (expected[16], expected[24]) = (2, 3);
+        expected[26..29].copy_from_slice(b"bad");
+        assert_eq!(kill, expected);
+
+        let reload = Exec::Reload { conn: 0x0102_0304_0506_0708 }.encode(me());
+        let mut expected = vec![0; 32];
+        (expected[0], expected[2], expected[8], expected[16]) = (3, 1, 32, 3);
+        expected[24..].copy_from_slice(&[8, 7, 6, 5, 4, 3, 2, 1]);
+        assert_eq!(reload, expected);
+
+        let mut expected = vec![0; 16];
+        (expected[0], expected[2], expected[8]) = (2, 1, 16);
+        assert_eq!(Exec::Shutdown.encode(me()), expected);
+
+        let mut expected = vec![0; 24];
+        (expected[0], expected[2], expected[8], expected[16]) = (4, 1, 24, 2);
+        assert_eq!(Exec::Crypto { phase: 2 }.encode(me()), expected);
+    }
+
+    #[test]
+    fn all_come_back_and_cut_ones_are_refused() {
+        let all = [
+            Exec::RingReenable,
+            Exec::Kill { node: 7, reason: &[0xff; 256] },
+            Exec::Shutdown,
+            Exec::Reload { conn: u64::MAX },
+            Exec::Crypto { phase: 1 },
+        ];
+        for (function, message) in all.into_iter().enumerate() {
+            let bytes = message.encode(me());
+            assert_eq!(Exec::decode(function as u16, &bytes, Endian::Little), Some(message));
+            for length in 16..bytes.len() {
+                let cut = Exec::decode(function as u16, &bytes[..length], Endian::Little);
+                assert!(cut.is_none() || message == Exec::RingReenable, "{function} of {length} bytes");
+            }
+        }
+        assert_eq!(Exec::decode(5, &[0; 300], Endian::Little), None);
+    }
+
+    #[test]
+    fn a_big_endian_peer_is_understood() {
+        let mut kill = vec![0; 288];
+        (kill[19], kill[25], kill[26]) = (9, 1, b'x');
+        assert_eq!(Exec::decode(1, &kill, Endian::Big), Some(Exec::Kill { node: 9, reason: b"x" }));
+        let mut reload = vec![0; 32];
+        reload[31] = 5;
+        assert_eq!(Exec::decode(3, &reload, Endian::Big), Some(Exec::Reload { conn: 5 }));
+    }
+
+    #[test]
+    fn a_reason_that_is_too_long_is_refused_not_read() {
+        let mut kill = Exec::Kill { node: 1, reason: b"" }.encode(me());
+        kill[24..26].copy_from_slice(&257_u16.to_le_bytes());
+        assert_eq!(Exec::decode(1, &kill, Endian::Little), None);
+        let long = Exec::Kill { node: 1, reason: &[b'a'; 300] }.encode(me());
+        assert_eq!(
+            Exec::decode(1, &long, Endian::Little),
+            Some(Exec::Kill { node: 1, reason: &[b'a'; 256] })
+        );
+    }
+}

@@ -1,0 +1,267 @@
+//! What clients ask.
+
+use zerocopy::byteorder::{NativeEndian, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::ReasonBytes;
+use crate::service::wire::{HEADER_LEN, HeaderBytes};
+
+/// Request numbers.
+pub(crate) mod number {
+    pub(crate) const RING_STATUS: u16 = 0;
+    pub(crate) const RING_REENABLE: u16 = 1;
+    pub(crate) const KILL_NODE: u16 = 2;
+    pub(crate) const TRY_SHUTDOWN: u16 = 3;
+    pub(crate) const REPLY_TO_SHUTDOWN: u16 = 4;
+    pub(crate) const NODE_ADDRS: u16 = 5;
+    pub(crate) const LOCAL_GET: u16 = 6;
+    pub(crate) const RELOAD: u16 = 7;
+    pub(crate) const REOPEN_LOG_FILES: u16 = 8;
+    pub(crate) const NODE_STATUS: u16 = 9;
+    pub(crate) const TRACK_START: u16 = 10;
+    pub(crate) const TRACK_STOP: u16 = 11;
+    pub(crate) const COUNT: u16 = 12;
+}
+
+type NE = NativeEndian;
+
+/// KILLNODE.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct KillBytes {
+    header: HeaderBytes<NE>,
+    node: U32<NE>,
+    pad_node: [u8; 4],
+    reason: ReasonBytes<NE>,
+}
+const _: () = assert!(size_of::<KillBytes>() == 288);
+
+/// TRYSHUTDOWN (flags), REPLYTOSHUTDOWN (1 for yes), GET_NODE_ADDRS (a node).
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct NumberBytes {
+    header: HeaderBytes<NE>,
+    value: U32<NE>,
+    pad_value: [u8; 4],
+}
+const _: () = assert!(size_of::<NumberBytes>() == 24);
+
+/// NODESTATUSGET.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct NodeStatusBytes {
+    header: HeaderBytes<NE>,
+    node: U32<NE>,
+    pad_node: [u8; 4],
+    version: U32<NE>,
+    pad_version: [u8; 4],
+}
+const _: () = assert!(size_of::<NodeStatusBytes>() == 32);
+
+/// TRACKSTART.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct TrackBytes {
+    header: HeaderBytes<NE>,
+    flags: u8,
+    pad_flags: [u8; 7],
+}
+const _: () = assert!(size_of::<TrackBytes>() == 24);
+
+/// What one client asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request<'a> {
+    /// Status of this node's links, in Corosync's older form.
+    RingStatus,
+    /// An idea of the past.
+    RingReenable,
+    /// End another node at once.
+    Kill {
+        /// Which.
+        node: u32,
+        /// Why: any bytes, at most [`super::REASON_LIMIT`].
+        reason: &'a [u8],
+    },
+    /// Shut this node down.
+    TryShutdown {
+        /// 0: if all agree, 1: ask and do it anyway, 2: at once.
+        flags: u32,
+    },
+    /// The answer to a [`super::Question`].
+    ReplyToShutdown {
+        /// 1: yes.
+        response: u32,
+    },
+    /// Addresses of a node.
+    NodeAddrs {
+        /// Which; 0: this one.
+        node: u32,
+    },
+    /// The id of this node.
+    LocalGet,
+    /// Let all nodes read their configuration again.
+    Reload,
+    /// Close and open the log files of this node.
+    ReopenLogFiles,
+    /// Status of the links to a node.
+    NodeStatus {
+        /// Which.
+        node: u32,
+        /// Form of the answer; only 1 is known.
+        version: u32,
+    },
+    /// Ask this client before a shutdown.
+    TrackStart {
+        /// Without meaning.
+        flags: u8,
+    },
+    /// Ask it no more.
+    TrackStop,
+}
+
+impl<'a> Request<'a> {
+    /// Its number.
+    pub(crate) const fn number(&self) -> u16 {
+        match self {
+            Self::RingStatus => number::RING_STATUS,
+            Self::RingReenable => number::RING_REENABLE,
+            Self::Kill { .. } => number::KILL_NODE,
+            Self::TryShutdown { .. } => number::TRY_SHUTDOWN,
+            Self::ReplyToShutdown { .. } => number::REPLY_TO_SHUTDOWN,
+            Self::NodeAddrs { .. } => number::NODE_ADDRS,
+            Self::LocalGet => number::LOCAL_GET,
+            Self::Reload => number::RELOAD,
+            Self::ReopenLogFiles => number::REOPEN_LOG_FILES,
+            Self::NodeStatus { .. } => number::NODE_STATUS,
+            Self::TrackStart { .. } => number::TRACK_START,
+            Self::TrackStop => number::TRACK_STOP,
+        }
+    }
+
+    /// The whole message.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let header = |size| HeaderBytes::new(self.number().into(), size);
+        let one = |value| {
+            let header = header(size_of::<NumberBytes>());
+            NumberBytes { header, value: U32::new(value), pad_value: [0; 4] }.as_bytes().to_vec()
+        };
+        match *self {
+            Self::RingStatus
+            | Self::RingReenable
+            | Self::LocalGet
+            | Self::Reload
+            | Self::ReopenLogFiles
+            | Self::TrackStop => header(HEADER_LEN).as_bytes().to_vec(),
+            Self::Kill { node, reason } => KillBytes {
+                header: header(size_of::<KillBytes>()),
+                node: U32::new(node),
+                pad_node: [0; 4],
+                reason: ReasonBytes::new(reason),
+            }
+            .as_bytes()
+            .to_vec(),
+            Self::TryShutdown { flags: value }
+            | Self::ReplyToShutdown { response: value }
+            | Self::NodeAddrs { node: value } => one(value),
+            Self::NodeStatus { node, version } => NodeStatusBytes {
+                header: header(size_of::<NodeStatusBytes>()),
+                node: U32::new(node),
+                pad_node: [0; 4],
+                version: U32::new(version),
+                pad_version: [0; 4],
+            }
+            .as_bytes()
+            .to_vec(),
+            Self::TrackStart { flags } => {
+                let header = header(size_of::<TrackBytes>());
+                TrackBytes { header, flags, pad_flags: [0; 7] }.as_bytes().to_vec()
+            }
+        }
+    }
+
+    /// Reads a request. `None`: it is too short, has an impossible length in it, or an unknown number.
+    pub(crate) fn decode(function: u16, bytes: &'a [u8]) -> Option<Self> {
+        let one = || Some(NumberBytes::ref_from_prefix(bytes).ok()?.0.value.get());
+        Some(match function {
+            number::RING_STATUS => Self::RingStatus,
+            number::RING_REENABLE => Self::RingReenable,
+            number::KILL_NODE => {
+                let (bytes, _) = KillBytes::ref_from_prefix(bytes).ok()?;
+                Self::Kill { node: bytes.node.get(), reason: bytes.reason.reason()? }
+            }
+            number::TRY_SHUTDOWN => Self::TryShutdown { flags: one()? },
+            number::REPLY_TO_SHUTDOWN => Self::ReplyToShutdown { response: one()? },
+            number::NODE_ADDRS => Self::NodeAddrs { node: one()? },
+            number::LOCAL_GET => Self::LocalGet,
+            number::RELOAD => Self::Reload,
+            number::REOPEN_LOG_FILES => Self::ReopenLogFiles,
+            number::NODE_STATUS => {
+                let (bytes, _) = NodeStatusBytes::ref_from_prefix(bytes).ok()?;
+                Self::NodeStatus { node: bytes.node.get(), version: bytes.version.get() }
+            }
+            number::TRACK_START => {
+                let (bytes, _) = TrackBytes::ref_from_prefix(bytes).ok()?;
+                Self::TrackStart { flags: bytes.flags }
+            }
+            number::TRACK_STOP => Self::TrackStop,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// services.md 4.2: size and places of the fields.
+    #[test]
+    fn requests_have_corosyncs_sizes_and_come_back() {
+        let all = [
+            (Request::RingStatus, 16),
+            (Request::RingReenable, 16),
+            (Request::Kill { node: 3, reason: b"because" }, 288),
+            (Request::TryShutdown { flags: 2 }, 24),
+            (Request::ReplyToShutdown { response: 1 }, 24),
+            (Request::NodeAddrs { node: 0 }, 24),
+            (Request::LocalGet, 16),
+            (Request::Reload, 16),
+            (Request::ReopenLogFiles, 16),
+            (Request::NodeStatus { node: 2, version: 1 }, 32),
+            (Request::TrackStart { flags: 1 }, 24),
+            (Request::TrackStop, 16),
+        ];
+        assert_eq!(all.len(), usize::from(number::COUNT));
+        for (number, (request, size)) in all.into_iter().enumerate() {
+            let bytes = request.encode();
+            assert_eq!(usize::from(request.number()), number);
+            assert_eq!(bytes.len(), size, "{request:?}");
+            assert_eq!(bytes[..4], (number as u32).to_ne_bytes());
+            assert_eq!(bytes[8..12], (size as u32).to_ne_bytes());
+            assert_eq!(Request::decode(number as u16, &bytes), Some(request));
+            if size > HEADER_LEN {
+                for length in HEADER_LEN..size {
+                    assert_eq!(Request::decode(number as u16, &bytes[..length]), None);
+                }
+            }
+        }
+        assert_eq!(Request::decode(number::COUNT, &[0; 300]), None);
+    }
+
+    #[test]
+    fn fields_are_where_c_has_them() {
+        let kill = Request::Kill { node: 3, reason: b"because" }.encode();
+        assert_eq!(kill[16..20], 3_u32.to_ne_bytes());
+        assert_eq!(kill[24..26], 7_u16.to_ne_bytes());
+        assert_eq!(&kill[26..33], b"because");
+        let status = Request::NodeStatus { node: 2, version: 1 }.encode();
+        assert_eq!(status[16..20], 2_u32.to_ne_bytes());
+        assert_eq!(status[24..28], 1_u32.to_ne_bytes());
+    }
+
+    #[test]
+    fn an_impossible_reason_is_refused() {
+        let mut kill = Request::Kill { node: 3, reason: b"" }.encode();
+        kill[24..26].copy_from_slice(&u16::MAX.to_ne_bytes());
+        assert_eq!(Request::decode(number::KILL_NODE, &kill), None);
+    }
+}
