@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::loopback;
+
 /// How long anything may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory with everything of one daemon, and an instance name that nobody else has.
 pub(crate) struct Site {
@@ -27,10 +29,7 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("run")).unwrap();
         fs::create_dir(dir.path().join("state")).unwrap();
-        // Free when asked, and below nobody's feet: loopback addresses of other tests differ.
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = socket.local_addr().unwrap().port();
-        Self { dir, instance: format!("t{pid}-{number}"), port }
+        Self { dir, instance: format!("t{pid}-{number}"), port: loopback::port() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -39,7 +38,25 @@ impl Site {
 
     /// The program, as this user, with the site's directories.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_annulusd"));
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_annulusd")), words)
+    }
+
+    /// The same with a copy of the program in the site's directory.
+    pub(crate) fn command_of_copy(&self, words: &[&str]) -> Command {
+        let copy = self.path("annulusd");
+        // By another process: a child that another test starts meanwhile would hold a file that we write open, and
+        // what is open for writing cannot be run.
+        let install = Command::new("install")
+            .args(["-m", "755", env!("CARGO_BIN_EXE_annulusd")])
+            .arg(&copy)
+            .status()
+            .unwrap();
+        assert!(install.success(), "{install}");
+        self.command_of(&copy, words)
+    }
+
+    fn command_of(&self, program: &Path, words: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(["--instance", &self.instance])
             .args(words)
@@ -144,6 +161,13 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool, log: impl F
 /// Makes a child run as another user than root. Only if the test itself runs as root.
 pub(crate) fn as_nobody(command: &mut Command) -> &mut Command {
     command.uid(65_534).gid(65_534)
+}
+
+/// Whether a process has ended. Whose child it is may leave it a zombie for ever, as a container's first process does.
+pub(crate) fn has_ended(pid: Pid) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // `PID (name) state ...`; the name may hold anything.
+    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['Z', 'X']))
 }
 
 /// Reads what a pipe has until its end.

@@ -5,4 +5,6 @@
 
 mod child;
 mod life;
+#[path = "../loopback/mod.rs"]
+mod loopback;
 mod refusals;
