@@ -9,6 +9,9 @@
 #include <qb/qbipcc.h>
 #include "protocol.h"
 
+/* How long an event may take on a busy machine, in ms. */
+#define PATIENCE 60000
+
 static unsigned char out[LARGEST], in[LARGEST];
 
 static void fail(const char *what, long result)
@@ -76,7 +79,7 @@ static void events(const char *name, uint32_t count, uint32_t size)
 	for (uint32_t i = 0; i < count; i++) {
 		struct response *event = (struct response *)in;
 		uint32_t number;
-		got = qb_ipcc_event_recv(c, in, sizeof(in), 10000);
+		got = qb_ipcc_event_recv(c, in, sizeof(in), PATIENCE);
 		if (got != (ssize_t)size || event->header.size != got) {
 			fail("event length", got);
 		}
@@ -126,7 +129,7 @@ static void flood(const char *name, int count, size_t size)
 			}
 		}
 		for (;;) {
-			ssize_t got = qb_ipcc_event_recv(c, in, sizeof(in), sent == count ? 10000 : 0);
+			ssize_t got = qb_ipcc_event_recv(c, in, sizeof(in), sent == count ? PATIENCE : 0);
 			if (got == -EAGAIN || got == -ETIMEDOUT) {
 				if (sent == count) {
 					fail("events missing", count - received);

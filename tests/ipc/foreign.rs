@@ -47,7 +47,7 @@ fn build(program: &str) -> Result<PathBuf, String> {
 
 fn run(args: &[&str]) -> Option<Output> {
     let (client, _) = programs()?;
-    let output = Command::new("timeout").arg("60").arg(client).args(args).output().unwrap();
+    let output = Command::new("timeout").arg("300").arg(client).args(args).output().unwrap();
     assert!(
         output.status.success(),
         "{args:?}: {}: {}",
@@ -110,8 +110,15 @@ fn a_libqb_client_of_another_user_gets_its_own_files() {
     std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let copy = place.path().join("client");
     std::fs::copy(client, &copy).unwrap();
-    let mut command = Command::new(&copy);
-    let output = command.args(["echo", &echo.name, "50", "5"]).uid(65_534).gid(65_533).output().unwrap();
+    let mut command = Command::new("timeout");
+    let output = command
+        .arg("300")
+        .arg(&copy)
+        .args(["echo", &echo.name, "50", "5"])
+        .uid(65_534)
+        .gid(65_533)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     echo.expect_empty();
 }
