@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use crate::site::{Place, Site, Wire, node};
-use crate::suite::{Node, greet, ring};
+use crate::suite::{Node, PATIENCE, greet, ring};
 
 /// Every kind of wire, on IPv4 and, where there is one, on IPv6.
 const WIRES: [(Wire, Place); 5] = [
@@ -53,13 +53,11 @@ async fn is_quiet(site: &Site, nodes: &mut [Node]) {
 
 /// Looks until the interface is back: the ports of the sockets given up may be taken for a moment (see `suite::open`).
 fn comes_back(site: &Site, node: &mut Node) {
-    for _ in 0..50 {
-        if site.check_interface(1, &mut node.transport) == InterfaceChange::Back {
-            return;
-        }
+    let start = Instant::now();
+    while site.check_interface(1, &mut node.transport) != InterfaceChange::Back {
+        assert!(start.elapsed() < PATIENCE, "the interface stays away");
         std::thread::sleep(Duration::from_millis(100));
     }
-    panic!("the interface stays away");
 }
 
 #[test]
@@ -77,7 +75,7 @@ fn an_interface_that_goes_down_comes_back() {
             // The kernel forgets IPv6 addresses of an interface that goes down.
             site.give_address(1);
         }
-        assert_eq!(site.check_interface(1, &mut nodes[0].transport), InterfaceChange::Back);
+        comes_back(site, &mut nodes[0]);
         assert_eq!(site.check_interface(1, &mut nodes[0].transport), InterfaceChange::None);
         greet(&mut nodes).await;
     });
@@ -91,7 +89,7 @@ fn an_address_that_vanishes_comes_back() {
         assert_eq!(site.check_interface(1, &mut nodes[0].transport), InterfaceChange::Gone);
         is_quiet(site, &mut nodes).await;
         site.give_address(1);
-        assert_eq!(site.check_interface(1, &mut nodes[0].transport), InterfaceChange::Back);
+        comes_back(site, &mut nodes[0]);
         greet(&mut nodes).await;
     });
 }
@@ -144,16 +142,18 @@ fn a_stuck_card_does_not_hold_the_ring() {
         site.tc(1, "qdisc add dev eth0 root tbf rate 1mbit burst 3kb limit 100mb");
         let before = nodes[0].stats().clone();
         let frame = Bytes::from(vec![7; 1455]);
-        let mut slowest = Duration::ZERO;
+        let mut times = Vec::new();
         for _ in 0..100 {
             let mut batch = vec![(Destination::All, frame.clone()); 50];
             batch.push((Destination::Node(node(2)), Bytes::from_static(b"token")));
             let started = Instant::now();
             nodes[0].transport.send(&mut batch);
-            slowest = slowest.max(started.elapsed());
+            times.push(started.elapsed());
         }
-        // 4 ms by itself; the rest is for a machine that does other things too.
-        assert!(slowest < Duration::from_millis(500), "one send took {slowest:?}");
+        // 4 ms by itself, and half a second if each waited for the card. The median, as a busy machine may stop the test
+        // in the midst of any one for as long as it likes.
+        times.sort();
+        assert!(times[50] < Duration::from_millis(250), "half of the sends took {:?} and more", times[50]);
         let stats = nodes[0].stats().clone();
         let legs = 100 * (50 * if site.is_udpu() { 2 } else { 1 } + 1);
         assert!(stats.send_waits > 0 && stats.dropped_out.buffer_full > 0, "{stats:?}");

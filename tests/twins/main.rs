@@ -4,6 +4,8 @@
 //! for root, network namespaces on one bridge. Without root those are skipped, saying so.
 
 mod interface;
+#[path = "../loopback/mod.rs"]
+mod loopback;
 mod refusals;
 mod site;
 mod suite;

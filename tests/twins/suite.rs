@@ -15,10 +15,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::site::{NODES, Site, node};
 
 /// Longest wait for something that must come.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long nothing must come for it to count as nothing.
 const SILENCE: Duration = Duration::from_millis(100);
+
+/// How long a greeting is waited for before everybody greets again.
+const ROUND: Duration = Duration::from_millis(300);
 
 /// A node: its transport and what it has received so far.
 pub(crate) struct Node {
@@ -67,6 +70,14 @@ impl Node {
         taken
     }
 
+    /// The next `count` datagrams, and nothing more after them.
+    pub(crate) async fn take_only(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let taken = self.take(count).await;
+        let more = self.take_rest().await;
+        assert!(more.is_empty(), "more came than was sent: {more:?} after {taken:?}");
+        taken
+    }
+
     /// Waits for a datagram without holding on to the transport; none may be there yet.
     pub(crate) fn wait_once(&mut self) -> Arc<Woken> {
         let woken = Arc::new(Woken::default());
@@ -78,12 +89,8 @@ impl Node {
 
     /// What comes until nothing comes for a while.
     pub(crate) async fn take_rest(&mut self) -> Vec<Vec<u8>> {
-        self.take_until_silent(SILENCE).await
-    }
-
-    async fn take_until_silent(&mut self, silence: Duration) -> Vec<Vec<u8>> {
         let mut taken = Vec::new();
-        while let Ok(received) = timeout(silence, self.transport.recv(&mut self.batch)).await {
+        while let Ok(received) = timeout(SILENCE, self.transport.recv(&mut self.batch)).await {
             received.expect("the runtime is up");
             taken.extend(self.batch.iter().map(<[u8]>::to_vec));
         }
@@ -117,30 +124,53 @@ pub(crate) async fn ring(site: &Site) -> Vec<Node> {
     nodes
 }
 
-/// Waits until everybody hears everybody, by both ways, then drops what is left of it.
+/// First byte of a greeting; what has another one is left over from before.
+const GREETING: u8 = b'g';
+
+/// Waits until everybody hears everybody, by both ways, and until nothing that was sent before is still under way.
 pub(crate) async fn greet(nodes: &mut [Node]) {
     let deadline = Instant::now() + PATIENCE;
     let count = nodes.len();
-    let mut heard = vec![vec![[false; 2]; count]; count];
-    loop {
+    let mut complete = false;
+    // What a sender sends by one way stays in order: once everybody has heard everybody's greeting of one round after the
+    // first complete one, nothing older can come.
+    for round in 0..=u8::MAX {
+        let last = complete;
         for (from, sender) in nodes.iter_mut().enumerate() {
-            sender.send(Destination::All, vec![from as u8, 0]);
+            sender.send(Destination::All, vec![GREETING, from as u8, 0, round]);
             for to in (1..=count as u32).filter(|to| *to != from as u32 + 1) {
-                sender.send(Destination::Node(node(to)), vec![from as u8, 1]);
+                sender.send(Destination::Node(node(to)), vec![GREETING, from as u8, 1, round]);
             }
         }
+        complete = true;
         for (to, receiver) in nodes.iter_mut().enumerate() {
-            for greeting in receiver.take_until_silent(SILENCE / 2).await {
-                let [from, way] = greeting[..] else { panic!("not a greeting: {greeting:?}") };
-                assert_ne!(usize::from(from), to, "a node heard itself");
-                heard[to][usize::from(from)][usize::from(way)] = true;
-            }
-            heard[to][to] = [true; 2];
+            complete &= receiver.hear(to, round, count).await;
         }
-        if heard.iter().flatten().flatten().all(|heard| *heard) {
+        if complete && last {
             return;
         }
-        assert!(Instant::now() < deadline, "the nodes do not hear each other: {heard:?}");
+        assert!(Instant::now() < deadline, "the nodes do not hear each other");
+    }
+    panic!("the nodes do not hear each other");
+}
+
+impl Node {
+    /// Takes datagrams until the greetings of this round are there, both ways from each other node; gives up after a
+    /// while without any.
+    async fn hear(&mut self, me: usize, round: u8, count: usize) -> bool {
+        let mut missing = 2 * (count - 1);
+        while missing > 0 {
+            let Ok(received) = timeout(ROUND, self.transport.recv(&mut self.batch)).await else {
+                return false;
+            };
+            received.expect("the runtime is up");
+            for greeting in self.batch.iter() {
+                let [GREETING, from, _, of] = *greeting else { continue };
+                assert_ne!(usize::from(from), me, "a node heard itself");
+                missing -= usize::from(of == round);
+            }
+        }
+        true
     }
 }
 
@@ -161,6 +191,8 @@ fn number(frame: &[u8]) -> u32 {
 pub(crate) async fn arrives_bit_exact_and_in_order(site: &Site) {
     let mut nodes = ring(site).await;
     let mut noise = Pcg64Mcg::seed_from_u64(1);
+    // Calls that the best batch took: a busy machine may hand up any other one by one.
+    let (mut sent_in, mut received_in) = (u64::MAX, u64::MAX);
     for batch in 0..20 {
         let sent: Vec<_> = (0..50)
             .map(|n| {
@@ -168,17 +200,19 @@ pub(crate) async fn arrives_bit_exact_and_in_order(site: &Site) {
                 frame(0, batch * 50 + n, len, &mut noise)
             })
             .collect();
+        let calls = (nodes[0].stats().send_calls, nodes[1].stats().recv_calls);
         nodes[0].transport.send(&mut sent.iter().map(|frame| (Destination::All, frame.clone())).collect());
         for receiver in &mut nodes[1..] {
             assert!(receiver.take(50).await == sent, "batch {batch} came changed or in another order");
         }
+        sent_in = sent_in.min(nodes[0].stats().send_calls - calls.0);
+        received_in = received_in.min(nodes[1].stats().recv_calls - calls.1);
     }
     let stats = nodes[1].stats();
     assert_eq!(stats.dropped_in.kernel + stats.dropped_in.truncated + stats.dropped_in.unlisted, 0);
     assert!(stats.peers[0].received.datagrams >= 1000, "{stats:?}");
-    assert!(stats.recv_calls < 900, "receiving is not batched: {stats:?}");
-    let sent_calls = nodes[0].stats().send_calls;
-    assert!(sent_calls < 200, "sending is not batched: {sent_calls} calls");
+    assert!(received_in <= 10, "receiving is not batched: {received_in} calls for 50 datagrams");
+    assert!(sent_in <= 10, "sending is not batched: {sent_in} calls for 50 frames");
 }
 
 /// Nothing at all, one byte, the largest frame, one that IP must cut, the largest that UDP carries: all arrive. One
@@ -215,18 +249,21 @@ pub(crate) async fn bursts_arrive_whole(site: &Site) {
     let burst = (nodes[1].stats().recv_buffer / 4608).min(900) as u32;
     assert!(burst >= 40, "the receive buffer holds {burst} frames only");
     let mut total = 0;
+    let mut received_in = u64::MAX;
     while total < 4000 {
+        let calls = nodes[1].stats().recv_calls;
         let sent: Vec<_> = (0..burst).map(|n| frame(0, total + n, 1455, &mut noise)).collect();
         nodes[0].transport.send(&mut sent.iter().map(|frame| (Destination::All, frame.clone())).collect());
         for receiver in &mut nodes[1..] {
             assert!(receiver.take(burst as usize).await == sent, "a burst of {burst} after {total}");
         }
         total += burst;
+        received_in = received_in.min(nodes[1].stats().recv_calls - calls);
     }
     let stats = nodes[0].stats();
     assert_eq!((stats.dropped_out.buffer_full, stats.dropped_out.failed), (0, 0));
-    let receiver = nodes[1].stats();
-    assert!(receiver.recv_calls * 8 < receiver.received.datagrams, "receiving is not batched: {receiver:?}");
+    // The best of the bursts: a busy machine may hand up any other one by one.
+    assert!(received_in * 8 < u64::from(burst), "receiving is not batched: {received_in} calls for {burst}");
 }
 
 /// A token visit: frames to all, then the token to one. Whenever the receiver looks, it sees the frames first.
@@ -283,9 +320,9 @@ pub(crate) async fn all_excludes_the_sender_and_a_node_reaches_itself(site: &Sit
         (Destination::Node(node(3)), Bytes::from_static(b"three")),
     ];
     nodes[1].transport.send(&mut batch);
-    assert_eq!(nodes[1].take_rest().await, [b"me"]);
-    assert_eq!(nodes[0].take_rest().await, [b"all"]);
-    assert_eq!(nodes[2].take_rest().await, [&b"all"[..], b"three"]);
+    assert_eq!(nodes[1].take_only(1).await, [b"me"]);
+    assert_eq!(nodes[0].take_only(1).await, [b"all"]);
+    assert_eq!(nodes[2].take_only(2).await, [&b"all"[..], b"three"]);
     let stats = nodes[1].stats();
     assert_eq!(stats.looped.datagrams, 1);
     // On loopback the network itself brings multicasts back.
@@ -314,7 +351,11 @@ pub(crate) async fn an_unlisted_sender_is_refused_and_counted(site: &Site) {
     }
     nodes[2].send(Destination::Node(node(1)), &b"token"[..]);
     nodes[1].send(Destination::All, &b"listed"[..]);
-    assert_eq!(nodes[0].take_rest().await, [b"listed"]);
+    assert_eq!(nodes[0].take_only(1).await, [b"listed"]);
+    let deadline = Instant::now() + PATIENCE;
+    while nodes[0].stats().dropped_in.unlisted < 201 && Instant::now() < deadline {
+        assert_eq!(nodes[0].take_rest().await, [b""; 0]);
+    }
     assert_eq!(nodes[0].stats().dropped_in.unlisted, 201);
     assert_eq!(nodes[0].stats().peers.len(), 2);
 
@@ -335,8 +376,8 @@ pub(crate) async fn the_node_list_is_a_set(site: &Site) {
     }
     assert_eq!(nodes[0].stats().peers[1].sent, before, "statistics of a node that stays are kept");
     nodes[0].send(Destination::All, &b"once"[..]);
-    assert_eq!(nodes[1].take_rest().await, [b"once"]);
-    assert_eq!(nodes[2].take_rest().await, [b"once"]);
+    assert_eq!(nodes[1].take_only(1).await, [b"once"]);
+    assert_eq!(nodes[2].take_only(1).await, [b"once"]);
 
     let twice = [&site.peers()[..], &site.peers()[..1]].concat();
     let refusal = nodes[0].transport.set_peers(&twice).unwrap_err().to_string();
@@ -382,10 +423,16 @@ pub(crate) async fn overflow_is_counted(site: &Site) {
         nodes[0].transport.send(&mut vec![(Destination::All, frame.clone()); 50]);
     }
     let sent = sent.div_ceil(50) * 50;
-    let came = nodes[1].take_rest().await.len();
+    let deadline = Instant::now() + PATIENCE;
+    let mut came = 0;
+    let mut dropped = 0;
+    while came + dropped < sent && Instant::now() < deadline {
+        came += nodes[1].take_rest().await.len();
+        site.check_interface(2, &mut nodes[1].transport);
+        dropped = nodes[1].stats().dropped_in.kernel as usize;
+    }
     assert!(came < sent, "{sent} frames of 1400 bytes fit in {buffer} bytes");
-    site.check_interface(2, &mut nodes[1].transport);
-    assert_eq!(nodes[1].stats().dropped_in.kernel, (sent - came) as u64);
+    assert_eq!(came + dropped, sent, "each frame came or was counted");
 }
 
 /// All three send at full speed; each receiver sees each sender's frames in order and unchanged.
