@@ -166,6 +166,21 @@ pub enum ChannelError {
     System(String),
 }
 
+impl ChannelError {
+    /// The number that a C program would have got.
+    ///
+    /// Source: corosync `corotypes.h`.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::TryAgain => Status::TryAgain,
+            Self::Refused { status, .. } => *status,
+            Self::TooLong { .. } => Status::TooBig,
+            Self::System(_) => Status::NoResources,
+            Self::NoDaemon { .. } | Self::Ended(_) | Self::NoRuntime => Status::Library,
+        }
+    }
+}
+
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

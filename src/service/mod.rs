@@ -10,6 +10,7 @@
 //! | `sync.rs` | the barrier that all nodes pass after each new ring, as a pure state machine |
 //! | `wire.rs` | message headers and the messages of the synchronisation |
 //! | `channel.rs` | a client's connection to a service, wherever the daemon is |
+//! | `client/` | what the client libraries of the desks are made of |
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::value::Value;
 use crate::view::View;
 
 pub mod channel;
+pub mod client;
 pub mod router;
 mod sync;
 pub mod wire;

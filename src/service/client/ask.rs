@@ -1,0 +1,88 @@
+//! A question to a service: its request, and what its answer means.
+
+use super::error::Error;
+use super::wire::{self, Malformed};
+use crate::error::Status;
+use crate::service::channel::{BackOff, Channel, ChannelError, Outgoing};
+
+/// See the module. The same one serves asynchronous and blocking clients.
+pub(crate) struct Ask<T> {
+    request: Outgoing,
+    what: &'static str,
+    read: fn(&[u8]) -> Result<T, Malformed>,
+    hint: fn(Status) -> &'static str,
+    repeatable: bool,
+}
+
+impl<T> Ask<T> {
+    /// A question that changes nothing: it is asked again if the connection ended meanwhile. `what` follows
+    /// "the daemon refused to"; `read` gets answers with status OK, header included.
+    pub(crate) fn query(
+        what: &'static str,
+        request: impl Into<Outgoing>,
+        read: fn(&[u8]) -> Result<T, Malformed>,
+    ) -> Self {
+        Self { request: request.into(), what, read, hint: |_| "", repeatable: true }
+    }
+
+    /// What to add to an error with this status, as `. Sentence`.
+    pub(crate) fn hint(self, hint: fn(Status) -> &'static str) -> Self {
+        Self { hint, ..self }
+    }
+
+    /// Whether asking twice does no harm.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.repeatable
+    }
+
+    /// Asks over this connection; waits, with growing pauses, for what passes.
+    pub(crate) async fn over(&self, channel: &dyn Channel) -> Result<T, Error> {
+        let mut tries = 0;
+        loop {
+            let reply = channel.call(self.request.clone()).await?;
+            if let Some(answer) = self.settle(&reply)? {
+                return Ok(answer);
+            }
+            pause(tries).await?;
+            tries += 1;
+        }
+    }
+
+    /// The same, blocking the calling thread.
+    pub(crate) fn over_blocking(&self, channel: &dyn Channel) -> Result<T, Error> {
+        let mut tries = 0;
+        loop {
+            let reply = channel.call_blocking(self.request.clone())?;
+            if let Some(answer) = self.settle(&reply)? {
+                return Ok(answer);
+            }
+            std::thread::sleep(BackOff::after(tries));
+            tries += 1;
+        }
+    }
+
+    /// What an answer means; `None`: ask again.
+    fn settle(&self, reply: &[u8]) -> Result<Option<T>, Error> {
+        match wire::status(reply)? {
+            Status::Ok => Ok(Some((self.read)(reply)?)),
+            Status::TryAgain => Ok(None),
+            status => Err(Error::Refused { what: self.what, status, hint: (self.hint)(status) }),
+        }
+    }
+}
+
+impl Ask<()> {
+    /// A request that changes something, and of whose answer only the status matters.
+    pub(crate) fn order(what: &'static str, request: impl Into<Outgoing>) -> Self {
+        Self { repeatable: false, ..Self::query(what, request, |_| Ok(())) }
+    }
+}
+
+/// Waits before another try of what the daemon does not tell the time of.
+async fn pause(tries: u32) -> Result<(), ChannelError> {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return Err(ChannelError::NoRuntime);
+    }
+    tokio::time::sleep(BackOff::after(tries)).await;
+    Ok(())
+}

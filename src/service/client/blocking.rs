@@ -1,0 +1,109 @@
+//! What a service tells, without an asynchronous runtime: for programs with a main loop of their own.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::error::Error;
+use super::events::Source;
+use crate::service::channel::ChannelError;
+
+/// What a service tells, in order.
+///
+/// Put it into `poll(2)` or the like with all other descriptors of the program, and call [`Events::dispatch`]
+/// when it is readable; or let [`Events::next`] wait. It must be read: a daemon disconnects a client that
+/// leaves too much unread. Dropping it ends the subscription.
+pub struct Events<T> {
+    source: Source<T>,
+}
+
+impl<T> Events<T> {
+    pub(crate) fn new(source: Source<T>) -> Self {
+        Self { source }
+    }
+
+    /// The next event, if there is one now.
+    ///
+    /// # Errors
+    /// The connection has ended; from then on with every call.
+    pub fn try_next(&mut self) -> Result<Option<T>, Error> {
+        if let Some(end) = self.source.end() {
+            return Err(end.clone());
+        }
+        loop {
+            let given = match self.source.channel.try_event() {
+                Ok(None) => return Ok(None),
+                Ok(Some(incoming)) => Ok(incoming),
+                Err(error) => Err(error),
+            };
+            if let Some(event) = self.source.take(given)? {
+                return Ok(Some(event));
+            }
+        }
+    }
+
+    /// Waits for the next event, for at most `patience` (`None`: for as long as it takes). `Ok(None)`: there
+    /// was none.
+    ///
+    /// # Errors
+    /// As [`Events::try_next`].
+    pub fn next(&mut self, patience: Option<Duration>) -> Result<Option<T>, Error> {
+        let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
+        loop {
+            if let Some(event) = self.try_next()? {
+                return Ok(Some(event));
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
+            let descriptor = self.source.channel.descriptor();
+            let descriptor = descriptor.map_err(|error| ChannelError::System(error.to_string()))?;
+            await_readable(descriptor, left)?;
+        }
+    }
+
+    /// Hands all events that are there now to `f`. Returns how many they were.
+    ///
+    /// # Errors
+    /// There were none, and there will be none any more, as [`Events::try_next`].
+    pub fn dispatch(&mut self, mut f: impl FnMut(T)) -> Result<usize, Error> {
+        let mut count = 0;
+        loop {
+            match self.try_next() {
+                Ok(Some(event)) => f(event),
+                Err(_) if count > 0 => return Ok(count),
+                Ok(None) => return Ok(count),
+                Err(error) => return Err(error),
+            }
+            count += 1;
+        }
+    }
+}
+
+/// Readable while there are events, or after the end. Only to be polled.
+impl<T> AsFd for Events<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // Made when the connection was opened, so it exists.
+        self.source.channel.descriptor().expect("the descriptor was made before")
+    }
+}
+
+impl<T> std::fmt::Debug for Events<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").field("end", &self.source.end()).finish_non_exhaustive()
+    }
+}
+
+/// Waits until there may be something to read, for at most `patience`; a signal may cut it short.
+pub(crate) fn await_readable(
+    descriptor: BorrowedFd<'_>,
+    patience: Option<Duration>,
+) -> Result<(), ChannelError> {
+    let timeout = patience.and_then(|patience| Timespec::try_from(patience).ok());
+    match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], timeout.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(ChannelError::System(error.to_string())),
+    }
+}

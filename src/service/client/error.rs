@@ -1,0 +1,57 @@
+//! Why a call to a service failed.
+
+use super::wire::Malformed;
+use crate::error::Status;
+use crate::service::channel::{ChannelError, End};
+
+/// What happened, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The daemon cannot be reached, or the connection ended.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The daemon refused.
+    #[error("the daemon refused to {what}: {status}{hint}")]
+    Refused {
+        /// What was asked.
+        what: &'static str,
+        /// Its answer.
+        status: Status,
+        /// Why that may be and what to do about it, as `. Sentence`, or nothing.
+        hint: &'static str,
+    },
+    /// Nothing was asked: an argument is not what it must be.
+    #[error("{0}")]
+    Invalid(&'static str),
+}
+
+impl Error {
+    /// The number that a C program would have got.
+    ///
+    /// Source: corosync `corotypes.h`.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Channel(error) => error.status(),
+            Self::Refused { status, .. } => *status,
+            Self::Invalid(_) => Status::InvalidParam,
+        }
+    }
+
+    /// Whether the daemon answered with this status.
+    pub fn is_refusal(&self, with: Status) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == with)
+    }
+}
+
+impl From<End> for Error {
+    fn from(end: End) -> Self {
+        Self::Channel(ChannelError::Ended(end))
+    }
+}
+
+impl From<Malformed> for Error {
+    fn from(malformed: Malformed) -> Self {
+        End::Protocol { what: malformed.0 }.into()
+    }
+}

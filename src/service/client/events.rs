@@ -1,0 +1,107 @@
+//! What a service tells unasked, as a stream.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use super::error::Error;
+use super::wire::Malformed;
+use crate::service::channel::{Channel, ChannelError, Incoming};
+
+/// Events of the daemon looked at in one go, if they say nothing to us, before others get their turn.
+const BATCH: usize = 128;
+
+/// Makes of the daemon's events those of the application; `None` for one that says nothing (yet).
+pub(crate) type Interpreter<T> = Box<dyn FnMut(&[u8]) -> Result<Option<T>, Malformed> + Send>;
+
+/// Where events come from: a connection, and what its events mean.
+pub(crate) struct Source<T> {
+    pub(super) channel: Arc<dyn Channel>,
+    interpreter: Interpreter<T>,
+    end: Option<Error>,
+}
+
+impl<T> Source<T> {
+    /// The events of this connection.
+    pub(crate) fn new(
+        channel: Arc<dyn Channel>,
+        interpreter: impl FnMut(&[u8]) -> Result<Option<T>, Malformed> + Send + 'static,
+    ) -> Self {
+        Self { channel, interpreter: Box::new(interpreter), end: None }
+    }
+
+    /// Why there will be no more events.
+    pub(super) fn end(&self) -> Option<&Error> {
+        self.end.as_ref()
+    }
+
+    /// Takes what the connection gave. One malformed event ends it all, for nothing after it can be trusted.
+    pub(super) fn take(&mut self, given: Result<Incoming, ChannelError>) -> Result<Option<T>, Error> {
+        let event = given.map_err(Error::from).and_then(|incoming| {
+            let Incoming { head, payload } = incoming;
+            let whole: Bytes = match (head.is_empty(), payload.is_empty()) {
+                (true, _) => payload,
+                (false, true) => head,
+                (false, false) => [head, payload].concat().into(),
+            };
+            Ok((self.interpreter)(&whole)?)
+        });
+        if let Err(error) = &event {
+            self.end = Some(error.clone());
+        }
+        event
+    }
+
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Error>>> {
+        if self.end.is_some() {
+            return Poll::Ready(None);
+        }
+        for _ in 0..BATCH {
+            let Poll::Ready(given) = self.channel.poll_event(cx) else { return Poll::Pending };
+            if let Some(event) = self.take(given).transpose() {
+                return Poll::Ready(Some(event));
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// What a service tells, in order: a stream.
+///
+/// It must be read: a daemon disconnects a client that leaves too much unread. An error is the last item: the
+/// connection has ended, and what one knew may be out of date from then on. Dropping it ends the subscription.
+pub struct Events<T> {
+    source: Source<T>,
+}
+
+impl<T> Events<T> {
+    pub(crate) fn new(source: Source<T>) -> Self {
+        Self { source }
+    }
+
+    /// The next event; `None` after an error. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Result<T, Error>> {
+        std::future::poll_fn(|cx| self.source.poll_next(cx)).await
+    }
+}
+
+impl<T> Stream for Events<T> {
+    type Item = Result<T, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.source.poll_next(cx)
+    }
+}
+
+// Nothing in it is ever pinned.
+impl<T> Unpin for Events<T> {}
+
+impl<T> std::fmt::Debug for Events<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").field("end", &self.source.end).finish_non_exhaustive()
+    }
+}
