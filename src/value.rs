@@ -65,6 +65,24 @@ impl Value {
         Self::Text(text.as_ref().to_vec())
     }
 
+    /// The name of its type: `u32`, `str` and so on. Source: `cmap_keys(7)`.
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Self::I8(_) => "i8",
+            Self::U8(_) => "u8",
+            Self::I16(_) => "i16",
+            Self::U16(_) => "u16",
+            Self::I32(_) => "i32",
+            Self::U32(_) => "u32",
+            Self::I64(_) => "i64",
+            Self::U64(_) => "u64",
+            Self::F32(_) => "flt",
+            Self::F64(_) => "dbl",
+            Self::Text(_) => "str",
+            Self::Bytes(_) => "bin",
+        }
+    }
+
     /// The whole number, if it is one.
     pub const fn number(&self) -> Option<i128> {
         Some(match self {
@@ -86,6 +104,38 @@ impl Value {
             Self::Text(bytes) => Some(String::from_utf8_lossy(bytes)),
             _ => None,
         }
+    }
+}
+
+macro_rules! from {
+    ($($variant:ident: $type:ty),* $(,)?) => { $(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Self::$variant(value)
+            }
+        }
+    )* };
+}
+from!(
+    I8: i8, U8: u8, I16: i16, U16: u16, I32: i32, U32: u32, I64: i64, U64: u64, F32: f32, F64: f64, Bytes: Vec<u8>,
+);
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text.into_bytes())
+    }
+}
+
+/// As Corosync has it: a `u8`, 0 or 1.
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::U8(value.into())
     }
 }
 

@@ -1,0 +1,197 @@
+//! The library that an application uses for the configuration database and the statistics, the same over IPC and
+//! inside the process of the node.
+//!
+//! A **key** is a dotted name such as `totem.token` (3 to 255 characters of `A-Z a-z 0-9 . _ - / :`); it holds
+//! one typed [`Value`]. The database of a node is its own: what is set at one node is not seen at others.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use annulus::client::Client;
+//!
+//! let confdb = Client::connect().await?.confdb().clone();
+//! println!("token: {:?} ms", confdb.get::<u32>("totem.token").await?);
+//! confdb.set("my.app.limit", 5u32).await?;
+//!
+//! let mut nodes = confdb.list("nodelist.node.").await?;
+//! while let Some(entry) = nodes.next().await {
+//!     let entry = entry?;
+//!     println!("{} = {}", entry.key, entry.value);
+//! }
+//!
+//! let mut changes = confdb.watch("my.app.").await?;
+//! while let Some(change) = changes.next().await {
+//!     let change = change?;
+//!     println!("{}: {:?} -> {:?}", change.key, change.old, change.new);
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! Corosync's counterpart: `lib/cmap.c`; `cmap_overview(3)`. Where the calls of libcmap went:
+//!
+//! | libcmap | here |
+//! |---|---|
+//! | `cmap_initialize`, `cmap_initialize_map` | [`Client::new`] with a [`Map`] |
+//! | `cmap_get` and its sixteen typed sisters | [`Client::get`], [`Client::get_value`] |
+//! | `cmap_set` and its sisters | [`Client::set`] |
+//! | `cmap_delete`, `cmap_inc`, `cmap_dec`, `cmap_adjust_int` | [`Client::remove`], [`Client::increment`], [`Client::decrement`], [`Client::adjust`] |
+//! | `cmap_iter_init`, `cmap_iter_next`, `cmap_iter_finalize` | [`Client::list`] |
+//! | `cmap_track_add`, `cmap_track_delete`, `cmap_dispatch` | [`Client::watch`], [`Client::watch_key`]; dropping the stream |
+//! | `cmap_fd_get` | [`blocking::Client::watch`] gives something that is [`AsFd`](std::os::fd::AsFd) |
+//!
+//! | file | what |
+//! |---|---|
+//! | `typed.rs` | [`FromValue`]: a value as a type of Rust |
+//! | `change.rs` | what happened to a key |
+//! | `entries.rs` | a walk through the keys |
+//! | `calls.rs` | the questions that both kinds of client ask |
+//! | `error.rs` | [`Error`] |
+//! | `blocking.rs` | the same without an asynchronous runtime |
+
+pub mod blocking;
+mod calls;
+mod change;
+mod entries;
+mod error;
+mod typed;
+
+use std::sync::Arc;
+
+pub use change::{Change, ChangeKind};
+pub use entries::{Entries, Entry};
+pub use error::Error;
+pub use typed::FromValue;
+
+use crate::ids::ServiceId;
+use crate::service::channel::Dial;
+use crate::service::client::{Events, Line, Source};
+use crate::value::Value;
+use calls::Key;
+
+/// Which of a node's two databases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Map {
+    /// Configuration and state: `totem.`, `nodelist.`, `quorum.`, `runtime.` and what clients put there.
+    #[default]
+    Configuration,
+    /// Counters, computed when they are read: `stats.`. Read-only, but for `stats.clear.`.
+    Statistics,
+}
+
+/// The way to one database of one daemon, or of one node in this process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    line: Line,
+}
+
+impl Client {
+    /// A client whose connections are opened by `dial`. Nothing is opened yet.
+    pub fn new(dial: Arc<dyn Dial>, map: Map) -> Self {
+        Self { line: line(dial, map) }
+    }
+
+    /// The value of a key as `T`; `None` if there is no such key. See [`FromValue`] for what fits.
+    ///
+    /// # Errors
+    /// [`Error::WrongType`]: it holds something else; and as [`Client::get_value`].
+    pub async fn get<T: FromValue>(&self, key: &str) -> Result<Option<T>, Error> {
+        self.get_value(key).await?.map(|value| typed::read(key, &value)).transpose()
+    }
+
+    /// The value of a key; `None` if there is no such key.
+    ///
+    /// # Errors
+    /// [`Error::BadKey`]; [`Error::Service`]: no daemon, or it refuses this user.
+    pub async fn get_value(&self, key: &str) -> Result<Option<Value>, Error> {
+        calls::or_none(self.line.ask(calls::get(&Key::new(key)?)).await)
+    }
+
+    /// Sets a key, whatever type it had before. `u32` makes a `u32` key and so on, text a `str`, `Vec<u8>` a
+    /// `bin`.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::BadKey`], [`Error::BadValue`]; [`Error::Service`]: no daemon, or it refuses
+    /// this user.
+    pub async fn set(&self, key: &str, value: impl Into<Value>) -> Result<(), Error> {
+        let set = calls::set(&Key::new(key)?, &value.into())?;
+        self.line.ask(set).await.map_err(calls::about(key))
+    }
+
+    /// Removes a key. Whether it was there.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::BadKey`]; [`Error::Service`]: no daemon, or it refuses this user.
+    pub async fn remove(&self, key: &str) -> Result<bool, Error> {
+        calls::was_there(self.line.ask(calls::remove(&Key::new(key)?)).await.map_err(calls::about(key)))
+    }
+
+    /// Adds 1 to a key that holds an integer; past the largest comes the smallest.
+    ///
+    /// # Errors
+    /// As [`Client::adjust`].
+    pub async fn increment(&self, key: &str) -> Result<(), Error> {
+        self.adjust(key, 1).await
+    }
+
+    /// Takes 1 from a key that holds an integer; before the smallest comes the largest.
+    ///
+    /// # Errors
+    /// As [`Client::adjust`].
+    pub async fn decrement(&self, key: &str) -> Result<(), Error> {
+        self.adjust(key, -1).await
+    }
+
+    /// Adds to a key that holds an integer, in one step: two clients that do so at once do not lose one of the
+    /// two. The type stays; the sum wraps around.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`], [`Error::NotInteger`], [`Error::ReadOnly`], [`Error::BadKey`]; [`Error::Service`]: no
+    /// daemon, or it refuses this user.
+    pub async fn adjust(&self, key: &str, by: i32) -> Result<(), Error> {
+        self.line.ask(calls::adjust(&Key::new(key)?, by)).await.map_err(calls::about(key))
+    }
+
+    /// Walks through the keys that begin with `prefix`, ascending (`""`: all). Keys that come or go meanwhile
+    /// may be in it or not.
+    ///
+    /// # Errors
+    /// [`Error::BadKey`]; [`Error::Service`]: no daemon, or it refuses this user.
+    pub async fn list(&self, prefix: &str) -> Result<Entries, Error> {
+        let begin = calls::list(&Key::prefix(prefix)?);
+        // A connection of its own: its end frees the iteration.
+        let channel = self.line.open().await?;
+        let handle = begin.over(&*channel).await?;
+        Ok(Entries::new(channel, handle))
+    }
+
+    /// Changes of the keys that begin with `prefix` from now on (`""`: all). Nothing happens that is not told,
+    /// but changes of statistics are counters that appear and disappear, see [`Map::Statistics`].
+    ///
+    /// # Errors
+    /// [`Error::BadKey`]; [`Error::Service`]: no daemon, or it refuses this user.
+    pub async fn watch(&self, prefix: &str) -> Result<Events<Change>, Error> {
+        self.track(&Key::prefix(prefix)?, true).await
+    }
+
+    /// Changes of this key from now on. It need not be there. One of [`Map::Statistics`] is looked at every
+    /// 1.5 s.
+    ///
+    /// # Errors
+    /// As [`Client::watch`].
+    pub async fn watch_key(&self, key: &str) -> Result<Events<Change>, Error> {
+        self.track(&Key::new(key)?, false).await
+    }
+
+    async fn track(&self, key: &Key<'_>, prefix: bool) -> Result<Events<Change>, Error> {
+        let channel = self.line.open().await?;
+        calls::track(key, prefix).over(&*channel).await?;
+        Ok(Events::new(Source::new(channel, change::read)))
+    }
+}
+
+fn line(dial: Arc<dyn Dial>, map: Map) -> Line {
+    let line = Line::new(dial, ServiceId::CMAP);
+    match map {
+        Map::Configuration => line,
+        Map::Statistics => line.greeting(calls::choose_statistics),
+    }
+}
