@@ -4,7 +4,15 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `client/` | the library that an application uses |
 //! | `wire/` | all messages of both services |
 
+pub mod client;
 #[allow(dead_code, reason = "desks and libraries follow")]
 pub(crate) mod wire;
+
+pub use client::{
+    Client, Device, DeviceInfo, NodeState, QuorumChange, QuorumInfo, VoteEvent, VoteInfo, blocking,
+};
+
+pub use crate::service::client::Error;
