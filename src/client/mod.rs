@@ -12,18 +12,27 @@
 //! # Ok(()) }
 //! ```
 
+pub mod blocking;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::confdb::{self, Map};
 use crate::cpg::{self, GroupName, JoinOptions, Member};
 use crate::ids::NodeId;
 use crate::ipc::Rendezvous;
-use crate::service::channel::IpcDial;
+use crate::quorum;
+use crate::service::channel::{Dial, IpcDial};
 
-/// The way to the daemon on this host. Cheap to clone.
+pub use crate::service::client::{Error, Events};
+
+/// The way to the daemon on this host, or to one node in this process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     cpg: cpg::Client,
+    quorum: quorum::Client,
+    confdb: confdb::Client,
+    statistics: confdb::Client,
 }
 
 /// Which daemon to connect to.
@@ -48,9 +57,34 @@ impl Client {
         Connect { dial: IpcDial::instance(name) }
     }
 
+    /// A client whose connections are opened by `dial`. Nothing is opened yet.
+    pub fn new(dial: Arc<dyn Dial>) -> Self {
+        Self {
+            cpg: cpg::Client::new(Arc::clone(&dial)),
+            quorum: quorum::Client::new(Arc::clone(&dial)),
+            confdb: confdb::Client::new(Arc::clone(&dial), Map::Configuration),
+            statistics: confdb::Client::new(dial, Map::Statistics),
+        }
+    }
+
     /// Closed process groups.
-    pub fn cpg(&self) -> &cpg::Client {
+    pub const fn cpg(&self) -> &cpg::Client {
         &self.cpg
+    }
+
+    /// Whether this node's part of the cluster may act, and who votes on that.
+    pub const fn quorum(&self) -> &quorum::Client {
+        &self.quorum
+    }
+
+    /// The configuration database.
+    pub const fn confdb(&self) -> &confdb::Client {
+        &self.confdb
+    }
+
+    /// The statistics of the node.
+    pub const fn statistics(&self) -> &confdb::Client {
+        &self.statistics
     }
 
     /// Joins a group, see [`cpg::Client::join`].
@@ -109,18 +143,18 @@ impl Connect {
     /// # Errors
     /// As [`Client::connect`].
     pub async fn connect(self) -> Result<Client, cpg::Error> {
-        let cpg = cpg::Client::new(Arc::new(self.dial));
-        cpg.local_id().await?;
-        Ok(Client { cpg })
+        let client = Client::new(Arc::new(self.dial));
+        client.local_id().await?;
+        Ok(client)
     }
 
     /// Connects, for use without an asynchronous runtime.
     ///
     /// # Errors
     /// As [`Client::connect`].
-    pub fn connect_blocking(self) -> Result<cpg::blocking::Client, cpg::Error> {
-        let cpg = cpg::blocking::Client::new(Arc::new(self.dial));
-        cpg.local_id()?;
-        Ok(cpg)
+    pub fn connect_blocking(self) -> Result<blocking::Client, cpg::Error> {
+        let client = blocking::Client::new(Arc::new(self.dial));
+        client.local_id()?;
+        Ok(client)
     }
 }

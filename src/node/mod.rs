@@ -37,9 +37,12 @@ use tokio::task::JoinHandle;
 pub use self::builder::{Builder, NodeError};
 use self::command::{Handle, Refused, Status};
 use self::queue::Source;
+use crate::client::{Client, blocking};
+use crate::confdb;
 use crate::config::timeouts::Timeouts;
 use crate::cpg::{self, JoinOptions};
 use crate::ids::NodeId;
+use crate::quorum;
 use crate::view::View;
 
 /// A node of the ring inside this process: no daemon, no IPC, the same process groups.
@@ -63,7 +66,7 @@ use crate::view::View;
 pub struct Node {
     me: NodeId,
     handle: Handle,
-    cpg: cpg::Client,
+    client: Client,
     task: JoinHandle<()>,
 }
 
@@ -74,8 +77,8 @@ impl Node {
     }
 
     fn new(me: NodeId, handle: Handle, task: JoinHandle<()>) -> Self {
-        let cpg = cpg::Client::new(Arc::new(handle.clone()));
-        Self { me, handle, cpg, task }
+        let client = Client::new(Arc::new(handle.clone()));
+        Self { me, handle, client, task }
     }
 
     /// Its id.
@@ -88,9 +91,34 @@ impl Node {
         &self.handle
     }
 
+    /// The same way to the node as a program has to a daemon.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The same for threads without an asynchronous runtime.
+    pub fn blocking(&self) -> blocking::Client {
+        blocking::Client::new(Arc::new(self.handle.clone()))
+    }
+
     /// Closed process groups.
     pub const fn cpg(&self) -> &cpg::Client {
-        &self.cpg
+        self.client.cpg()
+    }
+
+    /// Whether this node's part of the cluster may act, and who votes on that.
+    pub const fn quorum(&self) -> &quorum::Client {
+        self.client.quorum()
+    }
+
+    /// The configuration database of this node.
+    pub const fn confdb(&self) -> &confdb::Client {
+        self.client.confdb()
+    }
+
+    /// The statistics of this node.
+    pub const fn statistics(&self) -> &confdb::Client {
+        self.client.statistics()
     }
 
     /// Joins a process group, see [`cpg::Client::join`]. Waits for the first ring.
@@ -98,7 +126,7 @@ impl Node {
     /// # Errors
     /// As there.
     pub async fn join(&self, group: impl AsRef<[u8]>) -> Result<cpg::Group, cpg::Error> {
-        self.cpg.join(group).await
+        self.client.join(group).await
     }
 
     /// Joins a process group, see [`cpg::Client::join_with`]. Waits for the first ring.
@@ -110,7 +138,7 @@ impl Node {
         group: impl AsRef<[u8]>,
         options: &JoinOptions,
     ) -> Result<cpg::Group, cpg::Error> {
-        self.cpg.join_with(group, options).await
+        self.client.join_with(group, options).await
     }
 
     /// Waits until the first ring has formed and its services have synchronised. The ring may be of this
