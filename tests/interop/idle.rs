@@ -1,6 +1,6 @@
 //! What a daemon costs that has nothing to do.
 
-use crate::lab::{Kind, Lab, Transport};
+use crate::lab::{Kind, Lab, PATIENCE, Transport};
 use crate::{number, ready};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -32,10 +32,10 @@ fn measure(kind: Kind, transport: Transport, seconds: u64) -> Vec<(f64, u64)> {
     // The defaults of corosync.conf: what an operator gets.
     lab.configure(transport, "");
     lab.start_all(kind);
-    let options = ["--members", "3", "--count", "1", "--deadline", "60"];
+    let options = ["--members", "3", "--count", "1", "--deadline", "120"];
     let mut peers: Vec<_> = (1..=3).map(|k| lab.peer(k, "peer", "order", &options)).collect();
     for peer in &mut peers {
-        peer.succeed(Duration::from_secs(60));
+        peer.succeed(PATIENCE);
     }
     std::thread::sleep(Duration::from_secs(2));
     let before: Vec<_> = (1..=3).map(|k| processor_time(lab.daemon_pid(k))).collect();

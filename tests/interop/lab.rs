@@ -4,6 +4,7 @@
 //! a name in the system: the namespaces live as long as a holder process, the holder as long as the pipe from us, so
 //! even a test killed by SIGKILL leaves no namespace, daemon or client behind, only a folder that the next run sweeps.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,6 +16,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+/// How long anything may take on a busy machine that takes seconds otherwise.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Which daemon a host runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +79,7 @@ impl Holder {
 impl Drop for Holder {
     fn drop(&mut self) {
         drop(self.pipe.take());
-        if wait_until(Duration::from_secs(5), || self.child.try_wait().is_ok_and(|s| s.is_some())).is_err() {
+        if wait_until(Duration::from_secs(20), || self.child.try_wait().is_ok_and(|s| s.is_some())).is_err() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
@@ -117,6 +121,8 @@ impl Lab {
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         ));
+        // What another process with this id left behind.
+        let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).expect("make the lab's folder");
         let hub = Holder::start(
             "ip link add br0 type bridge mcast_snooping 0; ip link set br0 up; ip link set lo up",
@@ -176,11 +182,12 @@ impl Lab {
         command
     }
 
-    /// Runs a command inside host `k`; gives exit status and standard output.
+    /// Runs a command inside host `k`, for at most two minutes; gives exit status and standard output.
     pub(crate) fn run(&self, k: usize, words: &[&str]) -> (ExitStatus, String) {
         let output = self
-            .command(k, words[0])
-            .args(&words[1..])
+            .command(k, "timeout")
+            .args(["-k", "5", "120"])
+            .args(words)
             .stdin(Stdio::null())
             .output()
             .expect("nsenter starts");
@@ -214,7 +221,7 @@ impl Lab {
             .spawn()
             .expect("nsenter starts");
         let mut pid = None;
-        let _ = wait_until(Duration::from_secs(5), || {
+        let _ = wait_until(PATIENCE, || {
             pid = only_child(nsenter.id());
             pid.is_some()
         });
@@ -226,6 +233,17 @@ impl Lab {
     pub(crate) fn start_all(&mut self, kind: Kind) {
         for k in 1..=self.len() {
             self.start(k, kind);
+        }
+    }
+
+    /// Waits until the daemons of all hosts are in one ring.
+    pub(crate) fn wait_for_one_ring(&self) {
+        let members = self.len().to_string();
+        let options = ["--group", "first", "--members", &members, "--count", "1"];
+        let mut peers: Vec<Peer> =
+            (1..=self.len()).map(|k| self.peer(k, "first", "order", &options)).collect();
+        for peer in &mut peers {
+            peer.succeed(PATIENCE);
         }
     }
 
@@ -247,7 +265,7 @@ impl Lab {
         let mut daemon = self.hosts[k - 1].daemon.take().expect("the host runs a daemon");
         kill(daemon.pid, signal);
         let mut status = None;
-        let outcome = wait_until(Duration::from_secs(20), || {
+        let outcome = wait_until(PATIENCE, || {
             status = daemon.nsenter.try_wait().expect("wait works");
             status.is_some()
         });
@@ -344,7 +362,15 @@ impl Lab {
             }
         });
         let stdin = child.stdin.take();
-        Peer { name: format!("{name} on host {k}"), log, child, stdin, lines }
+        Peer {
+            name: format!("{name} on host {k}"),
+            log,
+            child,
+            stdin,
+            lines,
+            unread: VecDeque::new(),
+            members: 0,
+        }
     }
 }
 
@@ -424,18 +450,56 @@ pub(crate) struct Peer {
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
+    /// Lines that came while others were waited for.
+    unread: VecDeque<String>,
+    /// Members of its group in the last view it told of.
+    members: usize,
 }
 
 impl Peer {
-    /// Waits for a line of its output that starts with `word`.
-    pub(crate) fn wait_for(&self, word: &str, patience: Duration) -> String {
+    /// Waits for a line of its output that starts with `word`, and takes it; other lines stay.
+    pub(crate) fn wait_for(&mut self, word: &str, patience: Duration) -> String {
+        if let Some(at) = self.unread.iter().position(|line| line.starts_with(word)) {
+            return self.unread.remove(at).expect("just found");
+        }
         let deadline = Instant::now() + patience;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) if line.starts_with(word) => return line,
-                Ok(_) => {}
+                Ok(line) => self.keep(line),
                 Err(RecvTimeoutError::Timeout) => panic!("{}: no {word:?} within {patience:?}", self.name),
                 Err(RecvTimeoutError::Disconnected) => panic!("{}: ended before {word:?}", self.name),
+            }
+        }
+    }
+
+    fn keep(&mut self, line: String) {
+        match line.strip_prefix("members ") {
+            Some(count) => self.members = count.parse().expect("a number"),
+            None => self.unread.push_back(line),
+        }
+    }
+
+    /// Waits until its group has so many members.
+    pub(crate) fn wait_for_members(&mut self, count: usize, patience: Duration) {
+        let outcome = wait_until(patience, || {
+            while let Ok(line) = self.lines.try_recv() {
+                self.keep(line);
+            }
+            self.members == count
+        });
+        assert!(outcome.is_ok(), "{}: {} members, not {count}, after {patience:?}", self.name, self.members);
+    }
+
+    /// Waits until each of these members of one group in one ring has been delivered all that any of them has sent.
+    pub(crate) fn settle(peers: &mut [&mut Self]) {
+        for peer in peers.iter_mut() {
+            peer.tell("mark");
+        }
+        let count = peers.len();
+        for peer in peers.iter_mut() {
+            for _ in 0..count {
+                peer.wait_for("marked ", PATIENCE);
             }
         }
     }
@@ -451,13 +515,14 @@ impl Peer {
     /// Waits for its good end and gives its last line.
     pub(crate) fn result(&mut self, patience: Duration) -> String {
         self.succeed(patience);
-        self.lines.iter().last().unwrap_or_else(|| panic!("{} said nothing", self.name))
+        self.unread.extend(self.lines.iter());
+        self.unread.pop_back().unwrap_or_else(|| panic!("{} said nothing", self.name))
     }
 
     /// How many messages it has been delivered.
     pub(crate) fn delivered(&mut self) -> u64 {
         self.tell("count");
-        let line = self.wait_for("count ", Duration::from_secs(30));
+        let line = self.wait_for("count ", PATIENCE);
         line["count ".len()..].parse().expect("a number")
     }
 

@@ -3,7 +3,7 @@
 //! Each story runs over both transports. The same stories run against Debian's daemons too, so a check that is too
 //! strict or too weak shows itself.
 
-use crate::lab::{Kind, Lab, Peer, Transport};
+use crate::lab::{Kind, Lab, PATIENCE, Peer, Transport};
 use crate::sequence::{Event, Sequence, assert_same, by_ring};
 use crate::{message_count, ready};
 use rustix::process::Signal;
@@ -11,7 +11,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(900);
-const SOON: Duration = Duration::from_secs(60);
 
 fn three_hosts(kind: Kind, transport: Transport) -> Lab {
     hosts([kind; 3], transport)
@@ -19,7 +18,8 @@ fn three_hosts(kind: Kind, transport: Transport) -> Lab {
 
 fn hosts(kinds: [Kind; 3], transport: Transport) -> Lab {
     let mut lab = Lab::new(3);
-    lab.configure(transport, "token: 1000");
+    // Long enough for a busy machine: a ring may change for the causes given here only.
+    lab.configure(transport, "token: 3000");
     for (index, kind) in kinds.into_iter().enumerate() {
         lab.start(index + 1, kind);
     }
@@ -28,15 +28,15 @@ fn hosts(kinds: [Kind; 3], transport: Transport) -> Lab {
 
 /// One client a host, all waiting for each other.
 fn senders(lab: &Lab, count: u64, more: &[&str]) -> Vec<Peer> {
-    let count = count.to_string();
-    (1..=lab.len())
-        .map(|k| {
-            let members = lab.len().to_string();
-            let mut options = vec!["--members", &members, "--count", &count, "--deadline", "900"];
-            options.extend(more);
-            lab.peer(k, "peer", "order", &options)
-        })
-        .collect()
+    (1..=lab.len()).map(|k| sender(lab, k, count, more)).collect()
+}
+
+/// The client of host `k` among [`senders`].
+fn sender(lab: &Lab, k: usize, count: u64, more: &[&str]) -> Peer {
+    let (count, members) = (count.to_string(), lab.len().to_string());
+    let mut options = vec!["--members", &members, "--count", &count, "--deadline", "900"];
+    options.extend(more);
+    lab.peer(k, "peer", "order", &options)
 }
 
 /// The pause between two messages that spreads `count` of them over eight seconds or more, so that a failure and the
@@ -106,10 +106,13 @@ fn killed(kind: Kind, transport: Transport, count: u64) {
     let mut lab = three_hosts(kind, transport);
     // At full speed, unless there are so few messages that all would be sent before the kill.
     let pause = if count < 10_000 { "1000" } else { "0" };
-    let mut peers = senders(&lab, count, &["--pause-us", pause]);
+    // The one that is to be killed goes on until it is.
+    let mut peers: Vec<Peer> = (1..=3)
+        .map(|k| sender(&lab, k, if k == 3 { u64::MAX } else { count }, &["--pause-us", pause]))
+        .collect();
     assert!(wait_for_deliveries(&mut peers[0], count / 4), "nothing was delivered");
     lab.end(3, Signal::KILL);
-    let (code, text) = peers[2].finish(SOON);
+    let (code, text) = peers[2].finish(PATIENCE);
     assert_eq!(code, Some(3), "the client of the killed daemon must be told: {text}");
     for peer in &mut peers[..2] {
         peer.succeed(LONG);
@@ -193,9 +196,11 @@ fn cut_and_healed(kind: Kind, transport: Transport, count: u64) {
     let mut peers = senders(&lab, count, &["--min", "28", "--finish", "no", "--pause-us", &pause]);
     assert!(wait_for_deliveries(&mut peers[0], count / 3), "nothing was delivered");
     lab.cut(3);
-    std::thread::sleep(Duration::from_secs(3));
+    for (peer, members) in peers.iter_mut().zip([2, 2, 1]) {
+        peer.wait_for_members(members, PATIENCE);
+    }
     lab.heal(3);
-    for peer in &peers {
+    for peer in &mut peers {
         peer.wait_for("sent ", LONG);
     }
     // A second stream in the healed cluster, after which all are known to have everything.
@@ -203,12 +208,12 @@ fn cut_and_healed(kind: Kind, transport: Transport, count: u64) {
         .map(|k| lab.peer(k, "late", "order", &["--group", "late", "--members", "3", "--count", "200"]))
         .collect();
     for peer in &mut late {
-        peer.succeed(SOON);
+        peer.succeed(PATIENCE);
     }
+    Peer::settle(&mut peers.iter_mut().collect::<Vec<_>>());
     for peer in &mut peers {
-        settle(peer);
         peer.tell("stop");
-        peer.succeed(SOON);
+        peer.succeed(PATIENCE);
     }
     let late = read(&late);
     for log in &late {
@@ -216,19 +221,6 @@ fn cut_and_healed(kind: Kind, transport: Transport, count: u64) {
     }
     let logs = read(&peers);
     check_partition(&logs, count);
-}
-
-/// Waits until nothing more is delivered.
-fn settle(peer: &mut Peer) {
-    let mut last = peer.delivered();
-    loop {
-        std::thread::sleep(Duration::from_millis(500));
-        let now = peer.delivered();
-        if now == last {
-            return;
-        }
-        last = now;
-    }
 }
 
 fn check_partition(logs: &[Sequence], count: u64) {
@@ -314,7 +306,7 @@ fn restarted(kind: Kind, transport: Transport, count: u64) {
     let mut peers = senders(&lab, count, &["--finish", "no", "--pause-us", &pause]);
     assert!(wait_for_deliveries(&mut peers[0], count / 3), "nothing was delivered");
     lab.end(3, Signal::KILL);
-    let (code, text) = peers[2].finish(SOON);
+    let (code, text) = peers[2].finish(PATIENCE);
     assert_eq!(code, Some(3), "the client of the killed daemon must be told: {text}");
     lab.start(3, kind);
     let number = count.to_string();
@@ -324,15 +316,13 @@ fn restarted(kind: Kind, transport: Transport, count: u64) {
         "order",
         &["--members", "3", "--count", &number, "--finish", "no", "--pause-us", &pause],
     );
-    for peer in [&peers[0], &peers[1], &back] {
+    for peer in peers[..2].iter_mut().chain([&mut back]) {
         peer.wait_for("sent ", LONG);
     }
-    for peer in peers[..2].iter_mut().chain([&mut back]) {
-        settle(peer);
-    }
+    Peer::settle(&mut peers[..2].iter_mut().chain([&mut back]).collect::<Vec<_>>());
     for peer in std::iter::once(&mut back).chain(&mut peers[..2]) {
         peer.tell("stop");
-        peer.succeed(SOON);
+        peer.succeed(PATIENCE);
     }
     let (one, two, three) =
         (Sequence::read(&peers[0].log), Sequence::read(&peers[1].log), Sequence::read(&back.log));

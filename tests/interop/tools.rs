@@ -1,6 +1,6 @@
 //! Debian's own tools on our daemon: `corosync -t` on the configuration, corosync-cpgtool, Wireshark's dissectors.
 
-use crate::lab::{Kind, Lab, Peer, Transport};
+use crate::lab::{Kind, Lab, PATIENCE, Peer, Transport, wait_until};
 use crate::ready;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ fn corosync_accepts_the_configuration() {
     }
     let lab = Lab::new(1);
     for transport in [Transport::Udp, Transport::Udpu] {
-        lab.configure(transport, "token: 1000");
+        lab.configure(transport, "token: 3000");
         let (status, text) = lab.run(1, &["sh", "-c", "corosync -t 2>&1"]);
         assert!(status.success(), "{}: {text}", transport.word());
     }
@@ -26,8 +26,9 @@ fn corosync_accepts_the_configuration() {
 /// a host hands out depends on how many threads its daemon has.
 fn listing(kind: Kind) -> Vec<String> {
     let mut lab = Lab::new(3);
-    lab.configure(Transport::Udpu, "token: 1000");
+    lab.configure(Transport::Udpu, "token: 3000");
     lab.start_all(kind);
+    lab.wait_for_one_ring();
     // One after the other, so that the order of joining is the same for both daemons.
     let clients = [
         (1, "alpha"),
@@ -41,13 +42,20 @@ fn listing(kind: Kind) -> Vec<String> {
     let mut peers: Vec<Peer> = Vec::new();
     let mut ranks: BTreeMap<(usize, String), usize> = BTreeMap::new();
     for (index, (k, group)) in clients.iter().enumerate() {
-        let peer = lab.peer(*k, &format!("member{index}"), "order", &["--group", group, "--finish", "no"]);
-        let joined = peer.wait_for("joined ", Duration::from_secs(60));
+        let mut peer =
+            lab.peer(*k, &format!("member{index}"), "order", &["--group", group, "--finish", "no"]);
+        let joined = peer.wait_for("joined ", PATIENCE);
         let pid = joined.split(' ').nth(2).expect("joined NODE PID").to_owned();
         let rank = ranks.keys().filter(|(node, _)| node == k).count() + 1;
         ranks.insert((*k, pid), rank);
         peers.push(peer);
-        std::thread::sleep(Duration::from_millis(300));
+    }
+    // What the last one did, the other hosts know as soon as it was delivered there.
+    let lists =
+        |k: usize, count: usize| lab.run(k, &["corosync-cpgtool"]).1.matches("10.77.0.").count() == count;
+    for k in 1..=lab.len() {
+        let listed = wait_until(PATIENCE, || lists(k, clients.len()));
+        assert!(listed.is_ok(), "{kind:?}, host {k}: not all members are listed\n{}", lab.log_tail(k));
     }
     let calls: [&[&str]; 5] = [&[], &["-d", ";"], &["-n"], &["-e"], &["-n", "-d", ","]];
     let mut listings = Vec::new();
@@ -67,9 +75,10 @@ fn listing(kind: Kind) -> Vec<String> {
     }
     for peer in &mut peers {
         peer.tell("stop");
-        peer.succeed(Duration::from_secs(30));
+        peer.succeed(PATIENCE);
     }
-    // With nobody left nothing is listed.
+    // With nobody left nothing is listed; that they are gone goes through the ring too.
+    let _ = wait_until(PATIENCE, || lists(1, 0));
     let (status, text) = lab.run(1, &["corosync-cpgtool"]);
     assert!(status.success(), "{text}");
     listings.push(format!("empty: {text}"));
@@ -96,21 +105,21 @@ fn dissected(kind: Kind, transport: Transport) {
         return;
     }
     let mut lab = Lab::new(3);
-    lab.configure(transport, "token: 1000");
+    lab.configure(transport, "token: 3000");
     let file = lab.dir(1).join("run.pcapng");
     let capture = lab.capture(&file);
     lab.start_all(kind);
     let options = ["--members", "3", "--count", "400", "--finish", "no", "--pause-us", "4000"];
     let mut peers: Vec<Peer> = (1..=3).map(|k| lab.peer(k, "peer", "order", &options)).collect();
-    peers[0].wait_for("sending", Duration::from_secs(60));
+    peers[0].wait_for("sending", PATIENCE);
     std::thread::sleep(Duration::from_millis(300));
     lab.end(3, Signal::KILL);
-    let _ = peers[2].finish(Duration::from_secs(30));
+    let _ = peers[2].finish(PATIENCE);
     lab.start(3, kind);
     for peer in &mut peers[..2] {
-        peer.wait_for("sent ", Duration::from_secs(120));
+        peer.wait_for("sent ", PATIENCE);
         peer.tell("stop");
-        peer.succeed(Duration::from_secs(30));
+        peer.succeed(PATIENCE);
     }
     lab.end(2, Signal::TERM);
     std::thread::sleep(Duration::from_secs(2));

@@ -1,7 +1,7 @@
 //! Mutated datagrams: recorded from the running ring, so that ring id and sequence numbers are near the true ones.
 
 use super::Random;
-use crate::lab::{Lab, Peer};
+use crate::lab::{Lab, PATIENCE, Peer};
 use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
@@ -18,13 +18,13 @@ pub(super) fn record(lab: &mut Lab) -> PathBuf {
         ["--group", "corpus", "--members", "3", "--count", "150", "--pause-us", "2000", "--finish", "no"];
     let mut peers: Vec<Peer> = (1..=2).map(|k| lab.peer(k, "corpus", "order", &options[..])).collect();
     let mut third = lab.peer(3, "corpus", "order", &options);
-    third.wait_for("sent ", Duration::from_secs(60));
+    third.wait_for("sent ", PATIENCE);
     third.tell("stop");
-    third.succeed(Duration::from_secs(30));
+    third.succeed(PATIENCE);
     let short = lab.peer(2, "short", "order", &["--group", "short", "--count", "5"]);
     drop(short);
     let status = lab.end(2, Signal::TERM);
-    let _ = peers[1].finish(Duration::from_secs(30));
+    let _ = peers[1].finish(PATIENCE);
     println!("host 2 ended with {status} and comes back");
     lab.start(2, crate::lab::Kind::Annulus);
     let mut back = lab.peer(
@@ -33,10 +33,10 @@ pub(super) fn record(lab: &mut Lab) -> PathBuf {
         "order",
         &["--group", "corpus", "--members", "2", "--count", "50", "--finish", "no"],
     );
-    back.wait_for("sent ", Duration::from_secs(60));
+    back.wait_for("sent ", PATIENCE);
     for peer in [&mut back, &mut peers[0]] {
         peer.tell("stop");
-        peer.succeed(Duration::from_secs(30));
+        peer.succeed(PATIENCE);
     }
     std::thread::sleep(Duration::from_secs(1));
     capture.stop();

@@ -12,12 +12,11 @@ mod datagrams;
 mod requests;
 
 use crate::idle::resident;
-use crate::lab::{Kind, Lab, Peer, Transport};
+use crate::lab::{Kind, Lab, PATIENCE, Peer, Transport, wait_until};
 use crate::sequence::{Sequence, assert_same};
 use crate::{full, number, ready};
 use std::fs;
 use std::process::Stdio;
-use std::time::Duration;
 
 /// A small generator (xorshift64*), seeded, so that a failure can be repeated.
 struct Random(u64);
@@ -110,6 +109,17 @@ struct Holdings {
     resident_kib: u64,
 }
 
+/// What it holds once the one client that stays is the only one; what those that are gone left is cleaned up within
+/// moments, not at once.
+fn holdings_at_rest(lab: &Lab) -> Holdings {
+    let mut held = holdings(lab);
+    let _ = wait_until(PATIENCE, || {
+        held = holdings(lab);
+        held.files.iter().filter(|file| !file["/dev/shm/".len()..].contains('/')).count() == 1
+    });
+    held
+}
+
 fn holdings(lab: &Lab) -> Holdings {
     let pid = lab.daemon_pid(1);
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).expect("the daemon runs").count();
@@ -122,14 +132,14 @@ fn holdings(lab: &Lab) -> Holdings {
 
 fn ring() -> Lab {
     let mut lab = Lab::new(3);
-    lab.configure(Transport::Udpu, "token: 1000");
+    lab.configure(Transport::Udpu, "token: 3000");
     lab.start_all(Kind::Annulus);
     lab
 }
 
 /// A client on each host that stays through it all.
 fn staying(lab: &Lab) -> Vec<Peer> {
-    let stay: Vec<Peer> = (1..=3)
+    let mut stay: Vec<Peer> = (1..=3)
         .map(|k| {
             lab.peer(
                 k,
@@ -139,8 +149,8 @@ fn staying(lab: &Lab) -> Vec<Peer> {
             )
         })
         .collect();
-    for peer in &stay {
-        peer.wait_for("sent ", Duration::from_secs(60));
+    for peer in &mut stay {
+        peer.wait_for("sent ", PATIENCE);
     }
     stay
 }
@@ -168,7 +178,7 @@ fn check_stream(lab: &Lab) {
     let options = ["--group", "after", "--members", "3", "--count", "500", "--deadline", "120"];
     let mut peers: Vec<Peer> = (1..=3).map(|k| lab.peer(k, "after", "order", &options)).collect();
     for peer in &mut peers {
-        peer.succeed(Duration::from_secs(150));
+        peer.succeed(PATIENCE);
     }
     let logs: Vec<Sequence> = peers.iter().map(|peer| Sequence::read(&peer.log)).collect();
     for log in &logs {
@@ -182,15 +192,11 @@ fn check_holdings(lab: &mut Lab, before: &Holdings) {
     for k in 1..=3 {
         lab.assert_alive(k);
     }
-    let mut after = holdings(lab);
-    // What clients that are gone left is cleaned up within moments, not at once.
-    for _ in 0..50 {
-        if after.descriptors <= before.descriptors && after.files == before.files {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
+    let mut after = holdings_at_rest(lab);
+    let _ = wait_until(PATIENCE, || {
         after = holdings(lab);
-    }
+        after.descriptors <= before.descriptors && after.files == before.files
+    });
     assert!(
         after.descriptors <= before.descriptors,
         "descriptors: {} before, {}",
@@ -215,7 +221,7 @@ fn mutated_datagrams() {
     let mut stay = staying(&lab);
     // Grow what grows once: buffers reach their size with the first traffic.
     check_stream(&lab);
-    let before = holdings(&lab);
+    let before = holdings_at_rest(&lab);
     let said = work(
         &lab,
         2,
@@ -234,7 +240,7 @@ fn mutated_datagrams() {
     check_holdings(&mut lab, &before);
     for peer in &mut stay {
         peer.tell("stop");
-        peer.succeed(Duration::from_secs(30));
+        peer.succeed(PATIENCE);
     }
 }
 
@@ -247,7 +253,7 @@ fn mutated_requests() {
     let mut lab = ring();
     let mut stay = staying(&lab);
     check_stream(&lab);
-    let before = holdings(&lab);
+    let before = holdings_at_rest(&lab);
     // Other clients send all the while, on the same host too: they lose nothing.
     let options =
         ["--group", "others", "--members", "3", "--count", "2000", "--finish", "yes", "--pause-us", "1000"];
@@ -255,7 +261,7 @@ fn mutated_requests() {
     let said = work(&lab, 1, "hostile::requests::worker", &[("HOSTILE_COUNT", count.to_string())]);
     println!("{said}");
     for peer in &mut others {
-        peer.succeed(Duration::from_secs(120));
+        peer.succeed(PATIENCE);
     }
     let logs: Vec<Sequence> = others.iter().map(|peer| Sequence::read(&peer.log)).collect();
     for log in &logs {
@@ -266,6 +272,6 @@ fn mutated_requests() {
     check_holdings(&mut lab, &before);
     for peer in &mut stay {
         peer.tell("stop");
-        peer.succeed(Duration::from_secs(30));
+        peer.succeed(PATIENCE);
     }
 }

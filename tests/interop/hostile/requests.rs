@@ -33,8 +33,8 @@ fn dial(service: &str) -> std::io::Result<UnixStream> {
     let mut name = [0_u8; 107];
     name[..service.len()].copy_from_slice(service.as_bytes());
     let stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.set_write_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(60)))?;
     Ok(stream)
 }
 

@@ -9,6 +9,10 @@ const MAGIC: u32 = 0x41_4e_4e_55;
 /// Set in the sender field of a peer's last message.
 const FINAL: u32 = 1 << 31;
 
+/// A mark: not one of a sender's messages, and not written down. Who is delivered the marks of all has been delivered all
+/// that was sent before them.
+pub const MARK: &[u8] = b"mark, not a message";
+
 /// A small generator (splitmix64): the same seed gives the same messages on every machine.
 pub struct Random(u64);
 

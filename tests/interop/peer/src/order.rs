@@ -3,7 +3,9 @@
 //! A line of the file is one event, in the order of delivery:
 //! `m NODE PID NUMBER LEN CRC` a message (NUMBER is `-` in one too short to say it; CRC is of all its bytes),
 //! `v MEMBERS;LEFT;JOINED` a group view, `r NODE.SEQ MEMBERS` a ring, `x TEXT` something wrong with the last message.
-//! Standard output tells how far it is: `joined NODE PID`, `sending`, `sent N`, `done N`, `failed WHY`.
+//! Standard output tells how far it is: `joined NODE PID`, `sending`, `sent N`, `done N`, `failed WHY`, and `members N` with
+//! each view. On the line `count` it says `count N`, the messages delivered; on `mark` it multicasts a mark, and of
+//! each mark delivered it says `marked NODE`.
 
 use crate::link::{Address, Callbacks, Link, NodeId, RingId};
 use crate::message::{self, Maker};
@@ -59,6 +61,10 @@ fn with(act: impl FnOnce(&mut Journal)) {
 }
 
 fn on_message(node: u32, pid: u32, bytes: &[u8]) {
+    if bytes == message::MARK {
+        say(&format!("marked {node}"));
+        return;
+    }
     let reading = message::read(node, bytes);
     let crc = crc32fast::hash(bytes);
     with(|journal| {
@@ -103,6 +109,7 @@ fn on_members(members: &[Address], left: &[Address], joined: &[Address]) {
         journal.check_end();
     });
     MEMBERS.store(members.len(), Ordering::Release);
+    say(&format!("members {}", members.len()));
 }
 
 fn on_ring(ring: RingId, members: &[NodeId]) {
@@ -131,7 +138,7 @@ pub fn run(options: &Options) -> Result<(), String> {
         Callbacks { message: on_message, members: on_members, ring: on_ring },
     )?);
     say(&format!("joined {} {}", link.node, std::process::id()));
-    listen_for_stop();
+    listen(Arc::clone(&link), deadline);
     let result = std::thread::scope(|scope| {
         let sender = scope.spawn(|| {
             let outcome = send(&link, options, deadline);
@@ -193,11 +200,16 @@ fn send(link: &Link, options: &Options, deadline: Instant) -> Result<(), String>
 }
 
 /// `stop` on standard input, or its end, ends the program in good order.
-fn listen_for_stop() {
-    std::thread::spawn(|| {
+fn listen(link: Arc<Link>, deadline: Instant) {
+    std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             match line.as_deref() {
                 Ok("stop") | Err(_) => break,
+                Ok("mark") => {
+                    if let Err(why) = link.send(message::MARK, deadline, &OVER) {
+                        say(&format!("failed {why}"));
+                    }
+                }
                 Ok("count") => say(&format!("count {}", DELIVERED.load(Ordering::Relaxed))),
                 Ok(_) => {}
             }
