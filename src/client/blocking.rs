@@ -13,6 +13,7 @@
 
 use std::sync::Arc;
 
+use crate::admin;
 use crate::confdb::{self, Map};
 use crate::cpg;
 use crate::ids::NodeId;
@@ -27,6 +28,7 @@ pub struct Client {
     quorum: quorum::blocking::Client,
     confdb: confdb::blocking::Client,
     statistics: confdb::blocking::Client,
+    cfg: admin::blocking::Client,
 }
 
 impl Client {
@@ -44,7 +46,8 @@ impl Client {
             cpg: cpg::blocking::Client::new(Arc::clone(&dial)),
             quorum: quorum::blocking::Client::new(Arc::clone(&dial)),
             confdb: confdb::blocking::Client::new(Arc::clone(&dial), Map::Configuration),
-            statistics: confdb::blocking::Client::new(dial, Map::Statistics),
+            statistics: confdb::blocking::Client::new(Arc::clone(&dial), Map::Statistics),
+            cfg: admin::blocking::Client::new(dial),
         }
     }
 
@@ -74,5 +77,10 @@ impl Client {
     /// The statistics of the node.
     pub fn statistics(&self) -> &confdb::blocking::Client {
         &self.statistics
+    }
+
+    /// Administration of nodes: status, reload, shutdown.
+    pub fn cfg(&self) -> &admin::blocking::Client {
+        &self.cfg
     }
 }

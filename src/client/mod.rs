@@ -17,6 +17,7 @@ pub mod blocking;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::admin;
 use crate::confdb::{self, Map};
 use crate::cpg::{self, GroupName, JoinOptions, Member};
 use crate::ids::NodeId;
@@ -33,6 +34,7 @@ pub struct Client {
     quorum: quorum::Client,
     confdb: confdb::Client,
     statistics: confdb::Client,
+    cfg: admin::Client,
 }
 
 /// Which daemon to connect to.
@@ -63,7 +65,8 @@ impl Client {
             cpg: cpg::Client::new(Arc::clone(&dial)),
             quorum: quorum::Client::new(Arc::clone(&dial)),
             confdb: confdb::Client::new(Arc::clone(&dial), Map::Configuration),
-            statistics: confdb::Client::new(dial, Map::Statistics),
+            statistics: confdb::Client::new(Arc::clone(&dial), Map::Statistics),
+            cfg: admin::Client::new(dial),
         }
     }
 
@@ -85,6 +88,11 @@ impl Client {
     /// The statistics of the node.
     pub const fn statistics(&self) -> &confdb::Client {
         &self.statistics
+    }
+
+    /// Administration of nodes: status, reload, shutdown.
+    pub const fn cfg(&self) -> &admin::Client {
+        &self.cfg
     }
 
     /// Joins a group, see [`cpg::Client::join`].

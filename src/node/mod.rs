@@ -37,6 +37,7 @@ use tokio::task::JoinHandle;
 pub use self::builder::{Builder, NodeError};
 use self::command::{Handle, Refused, Status};
 use self::queue::Source;
+use crate::admin;
 use crate::client::{Client, blocking};
 use crate::confdb;
 use crate::config::timeouts::Timeouts;
@@ -119,6 +120,11 @@ impl Node {
     /// The statistics of this node.
     pub const fn statistics(&self) -> &confdb::Client {
         self.client.statistics()
+    }
+
+    /// Administration of nodes: status, reload, shutdown.
+    pub const fn cfg(&self) -> &admin::Client {
+        self.client.cfg()
     }
 
     /// Joins a process group, see [`cpg::Client::join`]. Waits for the first ring.

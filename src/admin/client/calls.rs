@@ -1,0 +1,120 @@
+//! The questions that both kinds of client ask.
+
+use std::net::IpAddr;
+
+use super::Shutdown;
+use crate::admin::status::{NodeStatus, OwnLink};
+use crate::admin::wire::request::number;
+use crate::admin::wire::{Question, REASON_LIMIT, Reply, Request};
+use crate::error::Status;
+use crate::ids::NodeId;
+use crate::service::client::wire::{Malformed, kind};
+use crate::service::client::{Ask, Error};
+
+/// The form of a node's status that this library reads.
+const STATUS_VERSION: u32 = 1;
+
+fn read(number: u16, reply: &[u8], what: &'static str) -> Result<Reply, Malformed> {
+    Reply::decode(number, reply).map_err(|_| Malformed(what))
+}
+
+pub(super) fn local_id() -> Ask<NodeId> {
+    Ask::query("tell its node id", Request::LocalGet.encode(), |reply| {
+        let what = "answer (local node id)";
+        match read(number::LOCAL_GET, reply, what)? {
+            Reply::LocalGet(id) => NodeId::new(id).ok_or(Malformed(what)),
+            _ => Err(Malformed(what)),
+        }
+    })
+}
+
+pub(super) fn addresses(node: NodeId) -> Ask<Vec<IpAddr>> {
+    let request = Request::NodeAddrs { node: node.get() };
+    let ask = Ask::query("tell the addresses of a node", request.encode(), |reply| {
+        let what = "answer (addresses of a node)";
+        match read(number::NODE_ADDRS, reply, what)? {
+            Reply::NodeAddrs(addresses) => Ok(addresses),
+            _ => Err(Malformed(what)),
+        }
+    });
+    ask.hint(|status| match status {
+        Status::NotExist => ". Its configuration has no such node",
+        _ => "",
+    })
+}
+
+pub(super) fn status(node: NodeId) -> Ask<NodeStatus> {
+    let request = Request::NodeStatus { node: node.get(), version: STATUS_VERSION };
+    let ask = Ask::query("tell the status of a node", request.encode(), |reply| {
+        let what = "answer (status of a node)";
+        match read(number::NODE_STATUS, reply, what)? {
+            Reply::NodeStatus(status) => Ok(*status),
+            _ => Err(Malformed(what)),
+        }
+    });
+    ask.hint(|status| match status {
+        Status::FailedOperation => ". Its configuration has no such node",
+        _ => "",
+    })
+}
+
+pub(super) fn own_links() -> Ask<Vec<OwnLink>> {
+    Ask::query("tell the status of its links", Request::RingStatus.encode(), |reply| {
+        let what = "answer (status of links)";
+        match read(number::RING_STATUS, reply, what)? {
+            Reply::RingStatus(links) => Ok(links),
+            _ => Err(Malformed(what)),
+        }
+    })
+}
+
+pub(super) fn kill(node: NodeId, reason: &str) -> Result<Ask<()>, Error> {
+    if reason.len() > REASON_LIMIT {
+        return Err(Error::Invalid("the reason to end a node has at most 256 bytes"));
+    }
+    let request = Request::Kill { node: node.get(), reason: reason.as_bytes() };
+    Ok(Ask::order("end a node", request.encode()).hint(|status| match status {
+        Status::NotExist => ". It is not on the ring",
+        _ => "",
+    }))
+}
+
+pub(super) fn shutdown(how: Shutdown) -> Ask<()> {
+    let request = Request::TryShutdown { flags: how.code() };
+    Ask::order("shut down", request.encode()).hint(|status| match status {
+        Status::Busy => ". A program on this node does not agree, or did not answer in time: stop it first",
+        Status::Exist => ". Programs on this node are being asked already: wait for their answers",
+        _ => "",
+    })
+}
+
+pub(super) fn track() -> Ask<()> {
+    Ask::order("ask before it shuts down", Request::TrackStart { flags: 0 }.encode())
+}
+
+/// How the node is to be shut down; `None`: an event about something else.
+pub(super) fn question(event: &[u8]) -> Result<Option<Shutdown>, Malformed> {
+    kind(event)?;
+    let bad = Malformed("event (question before a shutdown)");
+    let question = Question::decode(event).ok_or(bad)?;
+    Shutdown::from_code(question.flags).map(Some).ok_or(bad)
+}
+
+pub(super) fn answer(yes: bool) -> Ask<()> {
+    let request = Request::ReplyToShutdown { response: yes.into() };
+    Ask::order("take the answer", request.encode()).hint(|status| match status {
+        Status::Access => ". Nobody waits for it any more: it is decided",
+        _ => "",
+    })
+}
+
+pub(super) fn reload() -> Ask<()> {
+    Ask::order("reload its configuration", Request::Reload.encode()).hint(|status| match status {
+        Status::InvalidParam => ". The file is wrong, and the old configuration stays: the log says where",
+        _ => "",
+    })
+}
+
+pub(super) fn reopen_logs() -> Ask<()> {
+    Ask::order("open its log files again", Request::ReopenLogFiles.encode())
+}

@@ -1,0 +1,150 @@
+//! The library that an application uses to administer nodes, the same over IPC and inside the process of the
+//! node.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use annulus::client::Client;
+//!
+//! let cfg = Client::connect().await?.cfg().clone();
+//! let me = cfg.local_id().await?;
+//! println!("node {me} at {:?}, {:?}", cfg.addresses(me).await?, cfg.status(me).await?.links[0]);
+//! cfg.reload().await?;
+//!
+//! let mut requests = cfg.shutdown_requests().await?; // from now on this program is asked
+//! while let Some(request) = requests.next().await {
+//!     request?.agree().await?;
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! Corosync's counterpart: `lib/cfg.c`; `corosync_cfg.h`. Where its calls went:
+//!
+//! | libcfg | here |
+//! |---|---|
+//! | `corosync_cfg_initialize`, `_finalize` | [`Client::new`] |
+//! | `corosync_cfg_local_get`, `_get_node_addrs` | [`Client::local_id`], [`Client::addresses`] |
+//! | `corosync_cfg_node_status_get`, `_ring_status_get` | [`Client::status`], [`Client::own_links`] |
+//! | `corosync_cfg_kill_node` | [`Client::kill`] |
+//! | `corosync_cfg_try_shutdown` | [`Client::shutdown`] |
+//! | `corosync_cfg_trackstart`, `_dispatch`, `_replyto_shutdown`, `_trackstop` | [`Client::shutdown_requests`], [`ShutdownRequest`]; dropping the stream |
+//! | `corosync_cfg_fd_get` | what [`blocking::Client::shutdown_requests`] gives is [`AsFd`](std::os::fd::AsFd) |
+//! | `corosync_cfg_reload_config`, `_reopen_log_files` | [`Client::reload`], [`Client::reopen_logs`] |
+//!
+//! | file | what |
+//! |---|---|
+//! | `shutdown.rs` | [`Shutdown`]: ways to shut down; [`ShutdownRequest`]: to be asked before |
+//! | `calls.rs` | the questions that both kinds of client ask |
+//! | `blocking.rs` | the same without an asynchronous runtime |
+
+pub mod blocking;
+mod calls;
+mod shutdown;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub use shutdown::{Shutdown, ShutdownRequest};
+
+use super::status::{NodeStatus, OwnLink};
+use crate::ids::{NodeId, ServiceId};
+use crate::service::channel::Dial;
+use crate::service::client::{Error, Events, Line, Source};
+
+/// The way to the administration of one daemon, or of one node in this process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    line: Line,
+}
+
+impl Client {
+    /// A client whose connections are opened by `dial`. Nothing is opened yet.
+    pub fn new(dial: Arc<dyn Dial>) -> Self {
+        Self { line: Line::new(dial, ServiceId::CFG) }
+    }
+
+    /// The id of the node.
+    ///
+    /// # Errors
+    /// No daemon, or it refuses this user.
+    pub async fn local_id(&self) -> Result<NodeId, Error> {
+        self.line.ask(calls::local_id()).await
+    }
+
+    /// Where the configuration has a node: its addresses, by link.
+    ///
+    /// # Errors
+    /// [`Status::NotExist`](crate::error::Status::NotExist): the configuration does not have it; no daemon, or it
+    /// refuses this user.
+    pub async fn addresses(&self, node: NodeId) -> Result<Vec<IpAddr>, Error> {
+        self.line.ask(calls::addresses(node)).await
+    }
+
+    /// How the links from this node to that one are. One that is not known is not reachable, or is an error:
+    /// [`Status::FailedOperation`](crate::error::Status::FailedOperation).
+    ///
+    /// # Errors
+    /// No daemon, or it refuses this user.
+    pub async fn status(&self, node: NodeId) -> Result<NodeStatus, Error> {
+        self.line.ask(calls::status(node)).await
+    }
+
+    /// This node's own links, in words.
+    ///
+    /// # Errors
+    /// No daemon, or it refuses this user.
+    pub async fn own_links(&self) -> Result<Vec<OwnLink>, Error> {
+        self.line.ask(calls::own_links()).await
+    }
+
+    /// Ends the daemon of a node at once, without a word to its clients. `reason` (at most 256 bytes) goes to its
+    /// log.
+    ///
+    /// # Errors
+    /// [`Status::NotExist`](crate::error::Status::NotExist): it is not on the ring; no daemon, or it refuses this
+    /// user.
+    pub async fn kill(&self, node: NodeId, reason: &str) -> Result<(), Error> {
+        self.line.ask(calls::kill(node, reason)?).await
+    }
+
+    /// Shuts this node down. Returns when that is decided.
+    ///
+    /// # Errors
+    /// [`Status::Busy`](crate::error::Status::Busy): somebody who was asked does not agree;
+    /// [`Status::Exist`](crate::error::Status::Exist): they are being asked already; no daemon, or it refuses this
+    /// user.
+    pub async fn shutdown(&self, how: Shutdown) -> Result<(), Error> {
+        // The answer may take seconds; other questions need not wait for it.
+        self.line.apart().ask(calls::shutdown(how)).await
+    }
+
+    /// Asks this program before the node shuts down, until the stream is dropped. Each request must be answered.
+    ///
+    /// # Errors
+    /// No daemon, or it refuses this user.
+    pub async fn shutdown_requests(&self) -> Result<Events<ShutdownRequest>, Error> {
+        let channel = self.line.open().await?;
+        calls::track().over(&*channel).await?;
+        let answers = Arc::clone(&channel);
+        Ok(Events::new(Source::new(channel, move |event: &[u8]| {
+            let how = calls::question(event)?;
+            Ok(how.map(|how| ShutdownRequest { how, channel: Arc::clone(&answers) }))
+        })))
+    }
+
+    /// Lets all nodes of the ring read their configuration files again. Returns when this one has.
+    ///
+    /// # Errors
+    /// [`Status::InvalidParam`](crate::error::Status::InvalidParam): this node's file is wrong, the old
+    /// configuration stays; no daemon, or it refuses this user.
+    pub async fn reload(&self) -> Result<(), Error> {
+        self.line.apart().ask(calls::reload()).await
+    }
+
+    /// Closes and opens this node's log files, after they were rotated.
+    ///
+    /// # Errors
+    /// They cannot be opened; no daemon, or it refuses this user.
+    pub async fn reopen_logs(&self) -> Result<(), Error> {
+        self.line.ask(calls::reopen_logs()).await
+    }
+}
