@@ -108,10 +108,31 @@ impl ServiceId {
     pub const CPG: Self = Self(2);
     /// Quorum notifications.
     pub const QUORUM: Self = Self(3);
+    /// A load generator of Corosync's; named only.
+    pub const PLOAD: Self = Self(4);
     /// Votequorum.
     pub const VOTEQUORUM: Self = Self(5);
+    /// Resource monitor; named only.
+    pub const MON: Self = Self(6);
+    /// Watchdog; named only.
+    pub const WD: Self = Self(7);
     /// Ids from here on do not exist; a C peer indexes a table of this size unchecked.
     pub const LIMIT: u16 = 64;
+
+    /// Its short name, which is also that of its socket; `None` for a number that no service has.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::CMAP => "cmap",
+            Self::CFG => "cfg",
+            Self::CPG => "cpg",
+            Self::QUORUM => "quorum",
+            Self::PLOAD => "pload",
+            Self::VOTEQUORUM => "votequorum",
+            Self::MON => "mon",
+            Self::WD => "wd",
+            _ => return None,
+        })
+    }
 }
 
 /// A client's connection to one service: over IPC, or inside the process.

@@ -6,12 +6,35 @@
 //! |---|---|
 //! | `client/` | the library that an application uses |
 //! | `store.rs` | the keys and values; every change is noted |
+//! | `service.rs`, `requests.rs` | the desk: [`Desk`]; what clients may ask of it |
+//! | `names.rs` | which names keys may have, and which keys clients may only read |
+//! | `trackers.rs`, `iterate.rs` | who hears of which keys; iterations of clients |
+//! | `statistics.rs` | the map that is computed when it is read, and who tracks what in it |
+//! | `published.rs`, `members.rs` | keys that the daemon itself publishes; who is on the ring |
+//! | `react.rs` | changes of keys that set something in motion |
+//! | `sync.rs` | the comparison of configuration versions after each new ring |
 //! | `wire.rs` | requests, replies, notifications and the exec message as bytes |
 
 pub mod client;
+
+mod iterate;
+mod members;
+mod names;
+mod published;
+mod react;
+mod requests;
+mod service;
+mod statistics;
 mod store;
-#[allow(dead_code, reason = "the desk is being built")]
+mod sync;
+mod trackers;
 pub(crate) mod wire;
 
 pub use client::{Change, ChangeKind, Client, Entries, Entry, Error, FromValue, Map, blocking};
+pub use iterate::ITERATIONS_LIMIT;
+pub use names::{NAME_LEAST, NAME_LIMIT};
+pub use published::totem;
+pub use requests::CONNECTION_TRACKERS_LIMIT;
+pub use service::{Addresses, Desk, Stats};
 pub use store::{KEY_LIMIT, Store};
+pub use trackers::TRACKERS_LIMIT;

@@ -48,6 +48,15 @@ impl Database for Store {
         )
     }
 
+    fn following(&self, prefix: &str, last: Option<&str>) -> Option<(&str, &Value)> {
+        let from = match last {
+            Some(last) if last >= prefix => Bound::Excluded(last),
+            Some(_) | None => Bound::Included(prefix),
+        };
+        let (name, value) = self.entries.range::<str, _>((from, Bound::Unbounded)).next()?;
+        name.starts_with(prefix).then_some((&**name, value))
+    }
+
     fn set(&mut self, name: &str, value: Value) {
         if let Some((key, place)) =
             self.entries.range_mut::<str, _>((Bound::Included(name), Bound::Included(name))).next()

@@ -57,6 +57,7 @@ use self::map::Map;
 use self::nodelist::Node;
 use self::quorum::Quorum;
 use self::system::{Access, Resources, System};
+use self::timeouts::Timeouts;
 use self::totem::{Interface, Totem};
 use crate::ids::NodeId;
 
@@ -198,6 +199,29 @@ impl Config {
     pub fn port(&self) -> u16 {
         self.link().map_or(totem::DEFAULT_PORT, |link| link.port)
     }
+}
+
+/// The ring's timers and limits that a section `totem` and a node list mean.
+///
+/// # Errors
+/// A limit that one of them passes.
+pub fn timeouts_of(map: &Map) -> Result<Timeouts, ConfigError> {
+    let given = totem::given(map);
+    let on_link_0 = map
+        .with_prefix("nodelist.node.")
+        .filter(|(name, _)| name.strip_suffix(".ring0_addr").is_some_and(|start| !start.is_empty()))
+        .count();
+    let timeouts = Timeouts::derive(&given, on_link_0);
+    check::check_timers(map, &given, &timeouts)?;
+    Ok(timeouts)
+}
+
+/// What a section `logging` means.
+///
+/// # Errors
+/// A word that its key does not know.
+pub fn logging_of(map: &Map) -> Result<Logging, ConfigError> {
+    logging::read(map)
 }
 
 fn parse_conf(

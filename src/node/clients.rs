@@ -15,7 +15,8 @@ use crate::stack::Stack;
 use crate::time::Instant;
 
 /// The services that clients can reach, with the names of their sockets.
-pub const SERVICES: [(ServiceId, &str); 2] = [(ServiceId::CPG, "cpg"), (ServiceId::CFG, "cfg")];
+pub const SERVICES: [(ServiceId, &str); 3] =
+    [(ServiceId::CMAP, "cmap"), (ServiceId::CPG, "cpg"), (ServiceId::CFG, "cfg")];
 
 /// Requests taken in one turn of the loop.
 const BUDGET: u32 = 64;

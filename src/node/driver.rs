@@ -295,9 +295,7 @@ impl Driver {
             }
             Command::Leave { reply } => self.begin_leaving(now, Some(reply)),
             Command::Reconfigure { timeouts } => {
-                self.watch = Watch::new(&timeouts, now);
-                self.timeouts = (*timeouts).clone();
-                self.stack.reconfigure(*timeouts, &mut self.outside);
+                self.reconfigure(*timeouts, now);
             }
             Command::Access { access } => {
                 if let Some(clients) = &mut self.clients {
@@ -308,6 +306,12 @@ impl Driver {
                 let _ = reply.send(self.cut(&peers));
             }
         }
+    }
+
+    fn reconfigure(&mut self, timeouts: Timeouts, now: Instant) {
+        self.watch = Watch::new(&timeouts, now);
+        self.timeouts = timeouts.clone();
+        self.stack.reconfigure(timeouts, &mut self.outside);
     }
 
     fn status(&self) -> Status {
@@ -406,6 +410,8 @@ impl Driver {
         while let Some(order) = self.outside.orders.pop_front() {
             match order {
                 Order::Shutdown => self.begin_leaving(now, None),
+                Order::Gather => self.stack.gather(&mut self.outside),
+                Order::Reconfigure(timeouts) => self.reconfigure(*timeouts, now),
                 other => tracing::warn!(target: "annulus::node", ?other, "nobody carries this out"),
             }
         }

@@ -12,6 +12,7 @@ use super::store::Store;
 use crate::error::Status;
 use crate::ids::{ConnId, Destination, RingId};
 use crate::ipc;
+use crate::service::router::Turned;
 use crate::service::{Order, Statistics};
 use crate::stack::Edge;
 use crate::transport::Transport;
@@ -114,6 +115,8 @@ impl Edge for Outside {
     }
 
     fn clear_statistics(&mut self, _which: Statistics) {}
+
+    fn refused(&mut self, _conn: ConnId, _why: Turned) {}
 
     fn order(&mut self, order: Order) {
         self.orders.push_back(order);

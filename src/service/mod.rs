@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::config::logging::Logging;
+use crate::config::timeouts::Timeouts;
 use crate::error::Status;
 use crate::ids::{ConnId, Endian, Guarantee, NodeId, RingId, ServiceId};
 use crate::time::Instant;
@@ -121,6 +123,9 @@ pub trait Database {
     /// The keys that begin with `prefix`, ascending, with their values.
     fn range<'a>(&'a self, prefix: &'a str) -> Box<dyn Iterator<Item = (&'a str, &'a Value)> + 'a>;
 
+    /// The first key that begins with `prefix` and comes after `last`; without `last`, the first of all.
+    fn following(&self, prefix: &str, last: Option<&str>) -> Option<(&str, &Value)>;
+
     /// Sets a key. Nothing happens if it has that type and value already.
     fn set(&mut self, name: &str, value: Value);
 
@@ -179,6 +184,14 @@ pub enum Order {
     },
     /// Keep the highest number of expected votes over restarts.
     KeepVotes(u32),
+    /// Form the membership anew.
+    Gather,
+    /// Log how this node is.
+    DumpState,
+    /// Use these timers and limits of the ring from now on.
+    Reconfigure(Box<Timeouts>),
+    /// Log like this from now on.
+    Logging(Box<Logging>),
 }
 
 /// A group of statistics that can be set back to zero.

@@ -51,6 +51,20 @@ pub trait Ground: Effects {
 
     /// Whether the send queue would take an exec message of this length now.
     fn fits(&self, bytes: usize) -> bool;
+
+    /// A request of `conn` was refused before it reached its desk.
+    fn refused(&mut self, conn: ConnId, why: Turned) {
+        let _ = (conn, why);
+    }
+}
+
+/// Why a request was refused before it reached its desk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// Its id or size is impossible.
+    Invalid,
+    /// A synchronisation ran, or the send queue was full.
+    Overload,
 }
 
 /// The desks, in the order in which [`Router::new`] saw them; ascending by service id.
@@ -326,12 +340,14 @@ impl Router {
         let Some(function) = function else {
             self.stats.invalid_requests += 1;
             tracing::debug!(?conn, ?header, length, "request with an impossible id or size");
+            ground.refused(conn, Turned::Invalid);
             ground.reply(conn, &wire::plain_reply(0, Status::InvalidParam));
             return;
         };
         let desk = &*desks[place];
         if desk.needs_flow_control(function) && (self.syncing || !ground.fits(length + EXEC_OVERHEAD)) {
             self.stats.overload += 1;
+            ground.refused(conn, Turned::Overload);
             if desk.answers(function) {
                 ground.reply(conn, &wire::plain_reply(0, Status::TryAgain));
             } else {
@@ -388,7 +404,8 @@ impl Router {
         let refused_before = self.desks[place].refused;
         let mut counted = Counted {
             ground,
-            traffic: &mut self.stats.services[place].1,
+            services: &mut self.stats.services,
+            place,
             open: !self.syncing,
             refused: &mut self.desks[place].refused,
         };
@@ -444,7 +461,8 @@ impl Router {
         if let (false, Some(place)) = (said, place) {
             let mut counted = Counted {
                 ground,
-                traffic: &mut self.stats.services[place].1,
+                services: &mut self.stats.services,
+                place,
                 open: true,
                 refused: &mut false,
             };
@@ -488,7 +506,8 @@ impl Router {
 /// A desk's view of the ground.
 struct Counted<'a> {
     ground: &'a mut dyn Ground,
-    traffic: &'a mut [Traffic],
+    services: &'a mut [(ServiceId, Vec<Traffic>)],
+    place: usize,
     open: bool,
     refused: &'a mut bool,
 }
@@ -506,8 +525,24 @@ impl Effects for Counted<'_> {
         self.ground.database()
     }
 
+    /// Those of the services are the router's own.
     fn statistics(&self, prefix: &str) -> Vec<(String, Value)> {
-        self.ground.statistics(prefix)
+        const OWN: &str = "runtime.services.";
+        if !prefix.starts_with(OWN) {
+            return self.ground.statistics(prefix);
+        }
+        let mut all = Vec::new();
+        for (service, functions) in &*self.services {
+            let Some(name) = service.name() else { continue };
+            for (function, Traffic { rx, tx }) in functions.iter().enumerate() {
+                for (direction, count) in [("rx", rx), ("tx", tx)] {
+                    all.push((format!("{OWN}{name}.{function}.{direction}"), Value::U64(*count)));
+                }
+            }
+        }
+        all.retain(|(name, _)| name.starts_with(prefix));
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        all
     }
 
     fn clear_statistics(&mut self, which: Statistics) {
@@ -533,7 +568,8 @@ impl Effects for Counted<'_> {
                 let header = pieces.first().filter(|piece| piece.len() >= HEADER_LEN);
                 let function = header.and_then(|piece| wire::exec_header(piece, Endian::Little));
                 debug_assert!(function.is_some(), "the first piece holds the whole header");
-                if let Some(traffic) = function.and_then(|(_, f)| self.traffic.get_mut(usize::from(f))) {
+                let traffic = &mut self.services[self.place].1;
+                if let Some(traffic) = function.and_then(|(_, f)| traffic.get_mut(usize::from(f))) {
                     traffic.tx += 1;
                 }
             }

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::Edge;
+use super::{Edge, statistics};
 use crate::confdb::Store;
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, RingId};
-use crate::service::router::Ground;
+use crate::service::router::{Ground, Turned};
 use crate::service::{Database, Effects, Full, Notice, Order, Statistics};
 use crate::time::Instant;
 use crate::totem::{Group, Refused, Totem};
@@ -52,10 +52,17 @@ impl Effects for Below<'_> {
     }
 
     fn statistics(&self, prefix: &str) -> Vec<(String, Value)> {
-        self.edge.statistics(prefix)
+        let mut all = self.edge.statistics(prefix);
+        let ring = statistics::of_ring(self.totem, self.now);
+        all.extend(ring.into_iter().filter(|(name, _)| name.starts_with(prefix)));
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        all
     }
 
     fn clear_statistics(&mut self, which: Statistics) {
+        if matches!(which, Statistics::Totem | Statistics::All) {
+            self.totem.clear_stats();
+        }
         self.edge.clear_statistics(which);
     }
 
@@ -116,5 +123,9 @@ impl Ground for Below<'_> {
 
     fn fits(&self, bytes: usize) -> bool {
         self.totem.fits(bytes)
+    }
+
+    fn refused(&mut self, conn: ConnId, why: Turned) {
+        self.edge.refused(conn, why);
     }
 }

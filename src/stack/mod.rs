@@ -7,8 +7,10 @@
 //! |---|---|
 //! | `mod.rs` | [`Stack`] and [`Edge`] |
 //! | `ground.rs` | what the router and the desks stand on: ring and edge as one |
+//! | `statistics.rs` | the ring's counters under their names in the database |
 
 mod ground;
+mod statistics;
 
 use std::collections::VecDeque;
 
@@ -16,13 +18,13 @@ use bytes::Bytes;
 
 use self::ground::Below;
 use crate::admin;
-use crate::confdb::Store;
+use crate::confdb::{self, Store};
 use crate::config::map::Map;
 use crate::config::timeouts::Timeouts;
 use crate::cpg;
 use crate::error::Status;
 use crate::ids::{ConnId, Destination, NodeId, RingId, ServiceId};
-use crate::service::router::{EXEC_OVERHEAD, Router};
+use crate::service::router::{EXEC_OVERHEAD, Router, Turned};
 use crate::service::wire::MAX_MESSAGE;
 use crate::service::{Database, Flow, Notice, Order, Request, Service, Statistics};
 use crate::time::Instant;
@@ -76,6 +78,9 @@ pub trait Edge {
     /// A desk orders something that only the program around the node can do.
     fn order(&mut self, order: Order);
 
+    /// A request of `conn` was refused before it reached its service.
+    fn refused(&mut self, conn: ConnId, why: Turned);
+
     /// The ring changed. Comes before what the services make of it.
     fn view(&mut self, view: &View);
 
@@ -89,6 +94,7 @@ pub struct Stack {
     me: NodeId,
     totem: Totem,
     router: Router,
+    confdb: confdb::Desk,
     admin: admin::Desk,
     cpg: cpg::Desk,
     database: Store,
@@ -123,7 +129,7 @@ pub enum SetupError {
 macro_rules! route {
     ($stack:ident, $edge:ident, $method:ident $(, $argument:expr)*) => {
         $stack.router.$method(
-            &mut [&mut $stack.admin, &mut $stack.cpg],
+            &mut [&mut $stack.confdb, &mut $stack.admin, &mut $stack.cpg],
             $($argument,)*
             &mut Below {
                 me: $stack.me,
@@ -148,13 +154,20 @@ impl Stack {
         for (name, entry) in setup.map.iter() {
             database.set(name, entry.value.clone());
         }
+        let mut confdb = confdb::Desk::new(me, setup.facts.addresses.clone());
         let mut admin = admin::Desk::new(me, setup.facts);
         let mut cpg = cpg::Desk::new(me);
-        let router = Router::new(&mut [&mut admin, &mut cpg]);
+        let router = Router::new(&mut [&mut confdb, &mut admin, &mut cpg]);
+        let services = router.stats().services.iter();
+        let services = services.map(|(service, functions)| (*service, functions.len() as u16));
+        confdb.begin(&mut database, &params.timeouts, services);
+        // This is how things are, not what has changed.
+        while database.take_change().is_some() {}
         Ok(Self {
             me,
             totem: Totem::new(params, now),
             router,
+            confdb,
             admin,
             cpg,
             database,
@@ -190,6 +203,7 @@ impl Stack {
             return Err(Status::TryAgain);
         }
         let connected = route!(self, edge, connected, service, conn);
+        self.confdb.statistics_moved(now);
         self.drain(edge);
         connected
     }
@@ -209,13 +223,14 @@ impl Stack {
     pub fn disconnected(&mut self, now: Instant, conn: ConnId, edge: &mut dyn Edge) {
         self.now = now;
         route!(self, edge, disconnected, conn);
+        self.confdb.statistics_moved(now);
         self.drain(edge);
     }
 
     /// When to give the next [`Input::Timeout`], if nothing happens before. It may be in the past: then as
     /// soon as other inputs had their turn.
     pub fn deadline(&self) -> Option<Instant> {
-        let desks: [&dyn Service; 2] = [&self.admin, &self.cpg];
+        let desks: [&dyn Service; 3] = [&self.confdb, &self.admin, &self.cpg];
         desks.into_iter().filter_map(Service::deadline).chain(self.deadline).min()
     }
 
@@ -267,12 +282,27 @@ impl Stack {
 
     /// Changes the ring's timers and limits.
     pub fn reconfigure(&mut self, timeouts: Timeouts, edge: &mut dyn Edge) {
+        self.write(edge, |database| confdb::totem(database, &timeouts));
         self.totem.reconfigure(timeouts);
+        self.drain(edge);
+    }
+
+    /// Forms the membership anew.
+    pub fn gather(&mut self, edge: &mut dyn Edge) {
+        self.totem.force_gather(self.now);
+        self.drain(edge);
+    }
+
+    /// Changes the configuration database, then tells the desks and those clients who track what changed.
+    pub fn write(&mut self, edge: &mut dyn Edge, write: impl FnOnce(&mut dyn Database)) {
+        write(&mut self.database);
+        route!(self, edge, tell);
         self.drain(edge);
     }
 
     /// Changes what is answered about the cluster's nodes.
     pub fn set_facts(&mut self, facts: admin::Facts) {
+        self.confdb.set_addresses(facts.addresses.clone());
         self.admin.set_facts(facts);
     }
 
@@ -289,6 +319,11 @@ impl Stack {
     /// The router, for its counters.
     pub const fn router(&self) -> &Router {
         &self.router
+    }
+
+    /// The database's desk, for its counters.
+    pub const fn confdb(&self) -> &confdb::Desk {
+        &self.confdb
     }
 
     /// The group desk, for its table and counters.

@@ -231,6 +231,17 @@ impl Totem {
         self.srp.stats()
     }
 
+    /// Sets the counters back to zero.
+    pub fn clear_stats(&mut self) {
+        self.srp.clear_stats();
+    }
+
+    /// Frames that the send queue would still take, and frames kept free for a request that is being
+    /// handled: none, as requests are handled at once.
+    pub fn queue_room(&self) -> (usize, usize) {
+        (self.srp.outbox().available(self.packer.queue()), 0)
+    }
+
     /// Packets and messages that were dropped on their way up, by reason.
     pub const fn dropped(&self) -> &Dropped {
         &self.dropped

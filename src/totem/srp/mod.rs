@@ -183,6 +183,12 @@ impl Srp {
         &self.ring.outbox
     }
 
+    pub(crate) fn clear_stats(&mut self) {
+        let visits = std::mem::take(&mut self.ring.stats.visits);
+        self.ring.stats = Stats { visits, ..Stats::default() };
+    }
+
+    /// Counters.
     pub(crate) const fn stats(&self) -> &Stats {
         &self.ring.stats
     }

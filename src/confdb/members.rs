@@ -1,0 +1,41 @@
+//! `runtime.members.*`: who is and who was on the ring.
+//!
+//! Source: corosync `exec/main.c`, `member_object_joined`, `member_object_left`; `cmap_keys(7)`.
+
+use super::service::Addresses;
+use crate::ids::NodeId;
+use crate::service::Effects;
+use crate::value::Value;
+use crate::view::View;
+
+fn key(node: NodeId, what: &str) -> String {
+    format!("runtime.members.{node}.{what}")
+}
+
+/// Notes who went and who came.
+pub(super) fn follow(view: &View, addresses: &Addresses, effects: &mut dyn Effects) {
+    let database = effects.database();
+    for node in &view.left {
+        database.set(&key(*node, "status"), Value::text("left"));
+    }
+    for node in &view.joined {
+        let before = match database.get(&key(*node, "join_count")) {
+            Some(Value::U32(count)) => *count,
+            _ => 0,
+        };
+        database.set(&key(*node, "ip"), Value::text(shown(*node, addresses)));
+        database.set(&key(*node, "join_count"), Value::U32(before.wrapping_add(1)));
+        database.set(&key(*node, "status"), Value::text("joined"));
+    }
+}
+
+/// A node has told the version of its configuration.
+pub(super) fn set_version(node: NodeId, version: u64, effects: &mut dyn Effects) {
+    effects.database().set(&key(node, "config_version"), Value::U64(version));
+}
+
+/// A node's addresses in the form that others take apart.
+fn shown(node: NodeId, addresses: &Addresses) -> String {
+    let all = addresses.get(&node).map_or(&[][..], Vec::as_slice);
+    all.iter().enumerate().map(|(n, address)| format!("r({n}) ip({address}) ")).collect()
+}

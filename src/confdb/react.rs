@@ -1,0 +1,148 @@
+//! Changes of keys that set something in motion.
+//!
+//! Source: `cmap_keys(7)`; corosync `exec/totemconfig.c` (`totem_change_notify`), `exec/logconfig.c`,
+//! `exec/main.c`.
+
+use super::published::{self, DUMP_FLIGHT_DATA, DUMP_STATE, FORCE_GATHER};
+use super::service::Desk;
+use super::wire::CONFIG_VERSION;
+use crate::config;
+use crate::config::logging::Logging;
+use crate::config::map::{Map, Origin};
+use crate::config::timeouts::Timeouts;
+use crate::service::{Change, Database, Effects, Order};
+use crate::value::Value;
+
+/// A reload is changing keys: what they say together counts at its end.
+const RELOADING: &str = "config.reload_in_progress";
+const RELOADING_TOTEM: &str = "config.totemconfig_reload_in_progress";
+
+/// What was last taken from the database.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    timeouts: Option<Timeouts>,
+    logging: Option<Logging>,
+}
+
+impl Desk {
+    /// Acts on a change, after those who track the key were told.
+    pub(super) fn react(&mut self, change: &Change, effects: &mut dyn Effects) {
+        let set_to = change.new.as_ref();
+        match &*change.name {
+            CONFIG_VERSION => self.version_changed(effects),
+            FORCE_GATHER if set_to.and_then(|value| value.as_text()).as_deref() != Some("no") => {
+                effects.database().set(FORCE_GATHER, Value::text("no"));
+                tracing::info!("a new ring is formed, as {FORCE_GATHER} asks for");
+                effects.order(Order::Gather);
+            }
+            DUMP_STATE if set_to.is_some() => effects.order(Order::DumpState),
+            DUMP_FLIGHT_DATA if set_to.is_some() => {
+                tracing::info!(
+                    "there is no flight recorder here; the log has the state of this node instead"
+                );
+                effects.order(Order::DumpState);
+            }
+            RELOADING if set_to != Some(&Value::U8(1)) => {
+                self.take_logging(effects);
+            }
+            RELOADING_TOTEM if set_to != Some(&Value::U8(1)) => self.take_timeouts(effects),
+            name if name.starts_with("totem.") && has_twin(name) => self.take_timeouts(effects),
+            name if name.starts_with("logging.") => self.take_logging(effects),
+            _ => {}
+        }
+    }
+
+    /// The configuration's timers and limits are in use already.
+    pub(super) fn know_timeouts(&mut self, timeouts: Timeouts) {
+        self.settings.timeouts = Some(timeouts);
+    }
+
+    fn take_timeouts(&mut self, effects: &mut dyn Effects) {
+        if effects.database().get(RELOADING_TOTEM) == Some(&Value::U8(1)) {
+            return;
+        }
+        let mut map = copy(effects.database(), "totem.");
+        for (name, entry) in copy(effects.database(), "nodelist.").iter() {
+            // It was taken from the database, so it fits.
+            let _ = map.set(name.as_bytes(), entry.value.clone(), Origin::Derived);
+        }
+        match config::timeouts_of(&map) {
+            Ok(timeouts) => {
+                published::totem(effects.database(), &timeouts);
+                if self.settings.timeouts.as_ref() != Some(&timeouts) {
+                    self.settings.timeouts = Some(timeouts.clone());
+                    effects.order(Order::Reconfigure(Box::new(timeouts)));
+                }
+            }
+            Err(error) => tracing::error!("{error}; the ring's timers stay as they are"),
+        }
+    }
+
+    fn take_logging(&mut self, effects: &mut dyn Effects) {
+        if effects.database().get(RELOADING) == Some(&Value::U8(1)) {
+            return;
+        }
+        match config::logging_of(&copy(effects.database(), "logging.")) {
+            Ok(logging) => {
+                if self.settings.logging.as_ref() != Some(&logging) {
+                    self.settings.logging = Some(logging.clone());
+                    effects.order(Order::Logging(Box::new(logging)));
+                }
+            }
+            Err(error) => tracing::error!("{error}; logging stays as it is"),
+        }
+    }
+}
+
+/// Whether a key of section totem has an effective value in `runtime.config.totem`.
+fn has_twin(name: &str) -> bool {
+    let Some(setting) = name.strip_prefix("totem.") else { return false };
+    setting == "token_coefficient"
+        || setting == "block_unlisted_ips"
+        || setting == "cancel_token_hold_on_retransmit"
+        || setting.starts_with("knet_")
+        || setting.starts_with("interface.")
+        || TWINS.binary_search(&setting).is_ok()
+}
+
+const TWINS: [&str; 17] = [
+    "consensus",
+    "downcheck",
+    "fail_recv_const",
+    "heartbeat_failures_allowed",
+    "hold",
+    "join",
+    "max_messages",
+    "max_network_delay",
+    "merge",
+    "miss_count_const",
+    "send_join",
+    "seqno_unchanged_const",
+    "token",
+    "token_retransmit",
+    "token_retransmits_before_loss_const",
+    "token_warning",
+    "window_size",
+];
+
+/// A section of the database in the form that the configuration is read from.
+fn copy(database: &dyn Database, section: &str) -> Map {
+    let mut map = Map::default();
+    for (name, value) in database.range(section) {
+        // What does not fit there, no setting has.
+        let _ = map.set(name.as_bytes(), value.clone(), Origin::Derived);
+    }
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twins_are_sorted() {
+        assert!(TWINS.is_sorted());
+        assert!(has_twin("totem.token") && has_twin("totem.token_coefficient"));
+        assert!(!has_twin("totem.cluster_name") && !has_twin("quorum.token"));
+    }
+}

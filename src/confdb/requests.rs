@@ -1,0 +1,392 @@
+//! What clients may ask of the desk.
+//!
+//! Source: corosync `exec/cmap.c`, `message_handler_req_lib_cmap_*`; `cmap_overview(3)`.
+
+use std::borrow::Cow;
+
+use zerocopy::{FromBytes, FromZeros, I32, Immutable, IntoBytes, KnownLayout, U64, Unaligned};
+
+use super::iterate::Entry;
+use super::names;
+use super::service::{Connection, Desk, Owed, Shelf};
+use super::statistics;
+use super::trackers::{TRACKERS_LIMIT, Tracker};
+use super::wire::{self, request, response, track};
+use crate::error::Status;
+use crate::ids::ConnId;
+use crate::service::wire::{ReplyHeaderBytes, plain_reply};
+use crate::service::{Effects, Request};
+use crate::value::{VALUE_LIMIT, Value};
+
+/// Trackers that one connection may have; further ones are refused with NO_RESOURCES.
+///
+/// Corosync has no such bound.
+pub const CONNECTION_TRACKERS_LIMIT: usize = 8192;
+
+/// The fixed part of a request; `None` if it is too short for one.
+fn fixed<T: FromBytes + KnownLayout + Immutable + Unaligned>(bytes: &[u8]) -> Option<(&T, &[u8])> {
+    T::ref_from_prefix(bytes).ok()
+}
+
+impl Desk {
+    /// Answers a request. `None`: it is shorter than its kind; nothing was done.
+    pub(super) fn answer(
+        &mut self,
+        conn: ConnId,
+        function: u16,
+        request: Request<'_>,
+        effects: &mut dyn Effects,
+    ) -> Option<()> {
+        let bytes: Cow<'_, [u8]> = match request.tail {
+            [] => request.bytes.into(),
+            tail => [request.bytes, tail].concat().into(),
+        };
+        let Some(shelf) = self.connections.get(&conn).map(|connection| connection.shelf) else {
+            effects.reply(conn, &refusal(function, Status::BadHandle));
+            return Some(());
+        };
+        match function {
+            request::SET => {
+                let (head, value) = fixed::<wire::SetRequestBytes>(&bytes)?;
+                let outcome = match shelf {
+                    Shelf::Config => self.set(conn, head, value, effects),
+                    Shelf::Statistics => statistics::set(&head.key.name(), effects).map(|()| true),
+                };
+                finish(conn, response::SET, outcome, effects);
+            }
+            request::DELETE => {
+                let (head, _) = fixed::<wire::KeyRequestBytes>(&bytes)?;
+                let outcome = match shelf {
+                    Shelf::Config => self.delete(conn, &head.key.name(), effects),
+                    Shelf::Statistics => Err(statistics::refuse_write(&head.key.name())),
+                };
+                finish(conn, response::DELETE, outcome, effects);
+            }
+            request::ADJUST_INT => {
+                let (head, _) = fixed::<wire::AdjustRequestBytes>(&bytes)?;
+                let outcome = match shelf {
+                    Shelf::Config => self.adjust(conn, &head.key.name(), head.step.get(), effects),
+                    Shelf::Statistics => Err(statistics::refuse_write(&head.key.name())),
+                };
+                finish(conn, response::ADJUST_INT, outcome, effects);
+            }
+            request::GET => {
+                let (head, _) = fixed::<wire::GetRequestBytes>(&bytes)?;
+                let reply = self.get(shelf, &head.key.name(), head.len.get(), effects);
+                effects.reply(conn, &reply);
+            }
+            request::ITER_INIT => {
+                let (head, _) = fixed::<wire::KeyRequestBytes>(&bytes)?;
+                let handle = self.iterate(conn, &head.key.prefix(), effects);
+                effects.reply(conn, &handle_reply(response::ITER_INIT, handle));
+            }
+            request::ITER_NEXT => {
+                let (head, _) = fixed::<wire::HandleRequestBytes>(&bytes)?;
+                let entry =
+                    self.connections.get_mut(&conn).ok_or(Status::BadHandle).and_then(
+                        |connection| match shelf {
+                            Shelf::Config => {
+                                connection.iterations.next(head.handle.get(), effects.database())
+                            }
+                            Shelf::Statistics => {
+                                connection.iterations.next_statistic(head.handle.get(), effects)
+                            }
+                        },
+                    );
+                effects.reply(conn, next_reply(entry).as_bytes());
+            }
+            request::ITER_FINALIZE => {
+                let (head, _) = fixed::<wire::HandleRequestBytes>(&bytes)?;
+                let connection = self.connections.get_mut(&conn);
+                let closed =
+                    connection.map_or(Err(Status::BadHandle), |all| all.iterations.close(head.handle.get()));
+                let status = closed.err().unwrap_or(Status::Ok);
+                effects.reply(conn, &plain_reply(response::ITER_FINALIZE, status));
+            }
+            request::TRACK_ADD => {
+                let (head, _) = fixed::<wire::TrackRequestBytes>(&bytes)?;
+                let handle = self.track(conn, &head.key.prefix(), head.kind.get(), head.inst.get(), effects);
+                effects.reply(conn, &handle_reply(response::TRACK_ADD, handle));
+            }
+            request::TRACK_DELETE => {
+                let (head, _) = fixed::<wire::HandleRequestBytes>(&bytes)?;
+                let inst = self.untrack(conn, head.handle.get()).ok_or(Status::BadHandle);
+                effects.reply(conn, &handle_reply(response::TRACK_DELETE, inst));
+            }
+            request::SET_CURRENT_MAP => {
+                let (head, _) = fixed::<wire::MapRequestBytes>(&bytes)?;
+                let status = self.choose_map(conn, head.map.get()).err().unwrap_or(Status::Ok);
+                effects.reply(conn, &plain_reply(response::SET_CURRENT_MAP, status));
+            }
+            // The router lets no other number through.
+            _ => effects.reply(conn, &refusal(function, Status::InvalidParam)),
+        }
+        Some(())
+    }
+
+    fn set(
+        &mut self,
+        conn: ConnId,
+        head: &wire::SetRequestBytes,
+        bytes: &[u8],
+        effects: &mut dyn Effects,
+    ) -> Result<bool, Status> {
+        let name = head.key.name();
+        if names::is_read_only(&name, effects.database()) {
+            return Err(Status::Access);
+        }
+        let length = usize::try_from(head.len.get()).ok().filter(|length| *length <= VALUE_LIMIT);
+        let bytes = length.and_then(|length| bytes.get(..length)).ok_or(Status::InvalidParam)?;
+        let value = wire::value_from(head.kind, bytes).ok_or(Status::InvalidParam)?;
+        if wire::value_len(&value) > VALUE_LIMIT {
+            return Err(Status::InvalidParam);
+        }
+        if effects.database().get(&name).is_none() && !names::is_valid(&name) {
+            return Err(Status::NameTooLong);
+        }
+        self.change(conn, response::SET, &name, value, effects)
+    }
+
+    /// Sets a key for a client, who is answered after those who track it were told. Whether nothing changed,
+    /// so that the answer is due now.
+    fn change(
+        &mut self,
+        conn: ConnId,
+        response: i32,
+        name: &str,
+        value: Value,
+        effects: &mut dyn Effects,
+    ) -> Result<bool, Status> {
+        let database = effects.database();
+        if database.get(name) == Some(&value) {
+            return Ok(true);
+        }
+        database.set(name, value.clone());
+        if database.get(name) != Some(&value) {
+            return Err(Status::NoMemory);
+        }
+        self.owed = Some(Owed { conn, response });
+        Ok(false)
+    }
+
+    fn delete(&mut self, conn: ConnId, name: &str, effects: &mut dyn Effects) -> Result<bool, Status> {
+        let database = effects.database();
+        if names::is_read_only(name, database) {
+            return Err(Status::Access);
+        }
+        if !database.remove(name) {
+            return Err(Status::NotExist);
+        }
+        self.owed = Some(Owed { conn, response: response::DELETE });
+        Ok(false)
+    }
+
+    fn adjust(
+        &mut self,
+        conn: ConnId,
+        name: &str,
+        step: i32,
+        effects: &mut dyn Effects,
+    ) -> Result<bool, Status> {
+        let database = effects.database();
+        if names::is_read_only(name, database) {
+            return Err(Status::Access);
+        }
+        let value = database.get(name).ok_or(Status::NotExist)?;
+        // Modulo the width of the type.
+        let value = match value {
+            Value::I8(n) => Value::I8(n.wrapping_add(step as i8)),
+            Value::U8(n) => Value::U8(n.wrapping_add(step as u8)),
+            Value::I16(n) => Value::I16(n.wrapping_add(step as i16)),
+            Value::U16(n) => Value::U16(n.wrapping_add(step as u16)),
+            Value::I32(n) => Value::I32(n.wrapping_add(step)),
+            Value::U32(n) => Value::U32(n.wrapping_add_signed(step)),
+            Value::I64(n) => Value::I64(n.wrapping_add(step.into())),
+            Value::U64(n) => Value::U64(n.wrapping_add_signed(step.into())),
+            Value::F32(_) | Value::F64(_) | Value::Text(_) | Value::Bytes(_) => {
+                return Err(Status::InvalidParam);
+            }
+        };
+        self.change(conn, response::ADJUST_INT, name, value, effects)
+    }
+
+    fn get(&mut self, shelf: Shelf, name: &str, room: u64, effects: &mut dyn Effects) -> Vec<u8> {
+        match shelf {
+            Shelf::Config => {
+                self.refresh_if_under(name, effects);
+                get_reply(effects.database().get(name), room)
+            }
+            Shelf::Statistics => {
+                let found = effects.statistics(name);
+                get_reply(found.iter().find(|(found, _)| found == name).map(|(_, value)| value), room)
+            }
+        }
+    }
+
+    fn iterate(&mut self, conn: ConnId, prefix: &str, effects: &mut dyn Effects) -> Result<u64, Status> {
+        self.refresh_if_under(prefix, effects);
+        let handle = self.new_handle();
+        let connection = self.connections.get_mut(&conn).ok_or(Status::BadHandle)?;
+        connection.iterations.open(handle, prefix)?;
+        Ok(handle)
+    }
+
+    fn track(
+        &mut self,
+        conn: ConnId,
+        key: &str,
+        kind: i32,
+        inst: u64,
+        effects: &mut dyn Effects,
+    ) -> Result<u64, Status> {
+        if kind & !(track::ADD | track::DELETE | track::MODIFY | track::PREFIX) != 0 {
+            return Err(Status::InvalidParam);
+        }
+        let handle = self.new_handle();
+        let connection = self.connections.get_mut(&conn).ok_or(Status::BadHandle)?;
+        if connection.trackers.len() >= CONNECTION_TRACKERS_LIMIT
+            || self.trackers.len() + self.lookouts.len() >= TRACKERS_LIMIT
+        {
+            return Err(Status::NoResources);
+        }
+        let tracker = Tracker { conn, inst, kind, key: key.into() };
+        match connection.shelf {
+            Shelf::Config => {
+                connection.trackers.insert(handle);
+                if tracker.touches(super::published::COUNTERS) {
+                    self.counters_tracked += 1;
+                }
+                self.trackers.add(handle, tracker);
+            }
+            Shelf::Statistics => {
+                if !statistics::can_track(kind) {
+                    return Err(Status::NotSupported);
+                }
+                connection.trackers.insert(handle);
+                self.look(effects);
+                self.lookouts.add(handle, tracker, effects);
+            }
+        }
+        self.set_look(effects.now());
+        Ok(handle)
+    }
+
+    fn untrack(&mut self, conn: ConnId, handle: u64) -> Option<u64> {
+        let connection = self.connections.get_mut(&conn)?;
+        if !connection.trackers.remove(&handle) {
+            return None;
+        }
+        self.drop_tracker(conn, handle)
+    }
+
+    fn choose_map(&mut self, conn: ConnId, map: i32) -> Result<(), Status> {
+        let connection: &mut Connection = self.connections.get_mut(&conn).ok_or(Status::BadHandle)?;
+        if !connection.iterations.is_empty() || !connection.trackers.is_empty() {
+            return Err(Status::Busy);
+        }
+        connection.shelf = match map {
+            wire::MAP_ICMAP => Shelf::Config,
+            wire::MAP_STATS => Shelf::Statistics,
+            _ => return Err(Status::NotExist),
+        };
+        Ok(())
+    }
+}
+
+/// Answers a write, unless the answer comes after its notifications.
+fn finish(conn: ConnId, response: i32, outcome: Result<bool, Status>, effects: &mut dyn Effects) {
+    match outcome {
+        Ok(true) => effects.reply(conn, &plain_reply(response, Status::Ok)),
+        Ok(false) => {}
+        Err(status) => effects.reply(conn, &plain_reply(response, status)),
+    }
+}
+
+fn get_reply(value: Option<&Value>, room: u64) -> Vec<u8> {
+    let mut head = wire::GetReplyBytes::new_zeroed();
+    let mut bytes = Cow::Borrowed(&[][..]);
+    let status = match value {
+        None => Status::NotExist,
+        Some(value) => {
+            let len = wire::value_len(value) as u64;
+            head.len = U64::new(len);
+            head.kind = wire::type_code(value);
+            match room {
+                0 => Status::Ok,
+                room if room < len => Status::InvalidParam,
+                _ => {
+                    bytes = wire::value_bytes(value);
+                    Status::Ok
+                }
+            }
+        }
+    };
+    let size = size_of::<wire::GetReplyBytes>() + bytes.len();
+    head.header = ReplyHeaderBytes::new(response::GET, size, status);
+    [head.as_bytes(), &bytes].concat()
+}
+
+fn handle_reply(id: i32, handle: Result<u64, Status>) -> [u8; 32] {
+    let status = handle.err().unwrap_or(Status::Ok);
+    let header = ReplyHeaderBytes::new(id, size_of::<wire::HandleReplyBytes>(), status);
+    zerocopy::transmute!(wire::HandleReplyBytes { header, handle: U64::new(handle.unwrap_or(0)) })
+}
+
+fn next_reply(entry: Result<Entry, Status>) -> wire::NextReplyBytes {
+    let mut reply = wire::NextReplyBytes::new_zeroed();
+    let size = size_of_val(&reply);
+    let status = match entry {
+        Ok(entry) => {
+            reply.key = wire::NameBytes::new(&entry.name);
+            reply.len = U64::new(entry.len as u64);
+            reply.kind = entry.kind;
+            Status::Ok
+        }
+        Err(status) => status,
+    };
+    reply.header = ReplyHeaderBytes::new(response::ITER_NEXT, size, status);
+    reply
+}
+
+/// A notification without its payload, the new value and then the old one.
+pub(super) fn notification(
+    inst: u64,
+    key: &str,
+    event: i32,
+    new: Option<&Value>,
+    old: Option<&Value>,
+) -> wire::NotifyBytes {
+    let mut head = wire::NotifyBytes::new_zeroed();
+    let (new_len, old_len) = (new.map_or(0, wire::value_len), old.map_or(0, wire::value_len));
+    let size = size_of_val(&head) + new_len + old_len;
+    head.header = ReplyHeaderBytes::new(response::NOTIFY, size, Status::Ok);
+    head.inst = U64::new(inst);
+    head.key = wire::NameBytes::new(key);
+    head.event = I32::new(event);
+    head.new_kind = new.map_or(0, wire::type_code);
+    head.old_kind = old.map_or(0, wire::type_code);
+    head.new_len = U64::new(new_len as u64);
+    head.old_len = U64::new(old_len as u64);
+    head
+}
+
+/// A reply of the kind and length that the request's sender waits for, with nothing but a status.
+pub(super) fn refusal(function: u16, status: Status) -> Vec<u8> {
+    let (id, size) = match function {
+        request::DELETE => (response::DELETE, 24),
+        request::GET => (response::GET, size_of::<wire::GetReplyBytes>()),
+        request::ADJUST_INT => (response::ADJUST_INT, 24),
+        request::ITER_INIT => (response::ITER_INIT, size_of::<wire::HandleReplyBytes>()),
+        request::ITER_NEXT => (response::ITER_NEXT, size_of::<wire::NextReplyBytes>()),
+        request::ITER_FINALIZE => (response::ITER_FINALIZE, 24),
+        request::TRACK_ADD => (response::TRACK_ADD, size_of::<wire::HandleReplyBytes>()),
+        request::TRACK_DELETE => (response::TRACK_DELETE, size_of::<wire::HandleReplyBytes>()),
+        request::SET_CURRENT_MAP => (response::SET_CURRENT_MAP, 24),
+        _ => (response::SET, 24),
+    };
+    let mut reply = vec![0; size];
+    reply[..24].copy_from_slice(&plain_reply(id, status));
+    // The header's own size, where the reply is longer than a header.
+    reply[8..12].copy_from_slice(&(size as i32).to_ne_bytes());
+    reply
+}

@@ -1,0 +1,275 @@
+//! The desk: clients' connections, notifications, and what the ring says.
+//!
+//! Source: corosync `exec/cmap.c`, `exec/icmap.c`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use zerocopy::IntoBytes;
+
+use super::iterate::Iterations;
+use super::react::Settings;
+use super::requests::{notification, refusal};
+use super::statistics::{self, Lookouts};
+use super::sync::VersionCheck;
+use super::trackers::Trackers;
+use super::wire::{self, exec, request, track};
+use super::{members, published};
+use crate::error::Status;
+use crate::ids::{ConnId, NodeId, ServiceId};
+use crate::service::wire::plain_reply;
+use crate::service::{Change, Delivery, Effects, Notice, Request, Service, Synchronised};
+use crate::time::Instant;
+use crate::value::Value;
+use crate::view::View;
+
+/// Addresses of the cluster's nodes, in the order of their links.
+pub type Addresses = BTreeMap<NodeId, Vec<IpAddr>>;
+
+/// What the desk counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Exec messages that are too short or have impossible lengths; dropped.
+    pub malformed: u64,
+    /// Requests shorter than their kind; answered `CS_ERR_INVALID_PARAM`.
+    pub short_requests: u64,
+    /// Notifications sent.
+    pub notifications: u64,
+}
+
+/// The desk of service 0, the configuration and statistics database.
+#[derive(Debug)]
+pub struct Desk {
+    pub(super) me: NodeId,
+    pub(super) addresses: Addresses,
+    pub(super) connections: BTreeMap<ConnId, Connection>,
+    pub(super) trackers: Trackers,
+    /// Trackers of statistics.
+    pub(super) lookouts: Lookouts,
+    /// How many of the trackers hear of the counters of services.
+    pub(super) counters_tracked: usize,
+    /// When to look at statistics and counters, while somebody tracks any.
+    pub(super) look_at: Option<Instant>,
+    pub(super) looked_at: Instant,
+    /// When the counters of services were last brought into the database.
+    pub(super) refreshed_at: Option<Instant>,
+    /// The client that waits until its change has been told.
+    pub(super) owed: Option<Owed>,
+    pub(super) version: VersionCheck,
+    pub(super) settings: Settings,
+    pub(super) stats: Stats,
+    handles: u64,
+}
+
+/// Which map a connection is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Shelf {
+    /// Configuration and state, stored.
+    #[default]
+    Config,
+    /// Statistics, computed when they are read.
+    Statistics,
+}
+
+/// What the desk knows of a client.
+#[derive(Debug, Default)]
+pub(super) struct Connection {
+    pub(super) shelf: Shelf,
+    pub(super) iterations: Iterations,
+    pub(super) trackers: BTreeSet<u64>,
+}
+
+/// An answer that comes after the notifications of the change that it is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owed {
+    pub(super) conn: ConnId,
+    pub(super) response: i32,
+}
+
+impl Desk {
+    /// The desk of this node, with nobody at it.
+    pub fn new(me: NodeId, addresses: Addresses) -> Self {
+        Self {
+            me,
+            addresses,
+            connections: BTreeMap::new(),
+            trackers: Trackers::default(),
+            lookouts: Lookouts::default(),
+            counters_tracked: 0,
+            look_at: None,
+            looked_at: Instant::ZERO,
+            refreshed_at: None,
+            owed: None,
+            version: VersionCheck::default(),
+            settings: Settings::default(),
+            stats: Stats::default(),
+            handles: 0,
+        }
+    }
+
+    /// What was counted.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The configuration changed: nodes have these addresses from now on.
+    pub fn set_addresses(&mut self, addresses: Addresses) {
+        self.addresses = addresses;
+    }
+
+    /// Statistics came or went: those who wait for that are told soon, and not only at the next look.
+    pub fn statistics_moved(&mut self, now: Instant) {
+        if self.lookouts.any_prefix() {
+            let soon = now.max(self.looked_at + statistics::PAUSE);
+            self.look_at = Some(self.look_at.map_or(soon, |at| at.min(soon)));
+        }
+    }
+
+    /// A number that no iteration or tracker has had.
+    pub(super) fn new_handle(&mut self) -> u64 {
+        self.handles += 1;
+        self.handles
+    }
+
+    /// Tells those who track a key.
+    fn notify(&mut self, change: &Change, effects: &mut dyn Effects) {
+        let event = match (&change.old, &change.new) {
+            (None, _) => track::ADD,
+            (Some(_), None) => track::DELETE,
+            (Some(_), Some(_)) => track::MODIFY,
+        };
+        // Corosync's fast counters do not say what they were.
+        let old = change.old.as_ref().filter(|_| !published::is_counter(&change.name));
+        let payload = payload(change.new.as_ref(), old);
+        for tracker in self.trackers.concerned(&change.name, event) {
+            let head = notification(tracker.inst, &change.name, event, change.new.as_ref(), old);
+            effects.event(tracker.conn, head.as_bytes(), &payload);
+            self.stats.notifications += 1;
+        }
+    }
+
+    /// Forgets a tracker that its connection has let go. What the client calls it.
+    pub(super) fn drop_tracker(&mut self, conn: ConnId, handle: u64) -> Option<u64> {
+        let inst = match self.trackers.remove(conn, handle) {
+            Some(tracker) => {
+                if tracker.touches(published::COUNTERS) {
+                    self.counters_tracked -= 1;
+                }
+                tracker.inst
+            }
+            None => self.lookouts.remove(handle)?,
+        };
+        if self.lookouts.len() == 0 && self.counters_tracked == 0 {
+            self.look_at = None;
+        }
+        Some(inst)
+    }
+
+    /// Sees to it that statistics and counters are looked at while somebody tracks any.
+    pub(super) fn set_look(&mut self, now: Instant) {
+        if self.look_at.is_none() && (self.lookouts.len() > 0 || self.counters_tracked > 0) {
+            self.look_at = Some(now + statistics::EVERY);
+        }
+    }
+
+    /// Tells those who track statistics what has changed since the last look.
+    pub(super) fn look(&mut self, effects: &mut dyn Effects) {
+        self.stats.notifications += self.lookouts.look(effects);
+        self.looked_at = effects.now();
+    }
+}
+
+/// What follows the head of a notification, in all of its copies.
+pub(super) fn payload(new: Option<&Value>, old: Option<&Value>) -> Bytes {
+    let bytes = |value: Option<&Value>| value.map(wire::value_bytes).unwrap_or_default().into_owned();
+    match (new, old) {
+        (None, None) => Bytes::new(),
+        _ => [bytes(new), bytes(old)].concat().into(),
+    }
+}
+
+impl Service for Desk {
+    fn id(&self) -> ServiceId {
+        ServiceId::CMAP
+    }
+
+    fn functions(&self) -> u16 {
+        exec::COUNT
+    }
+
+    fn requests(&self) -> u16 {
+        request::COUNT
+    }
+
+    /// Nothing that clients ask for touches the ring.
+    fn needs_flow_control(&self, _request: u16) -> bool {
+        false
+    }
+
+    fn deliver(&mut self, delivery: Delivery, effects: &mut dyn Effects) {
+        let Delivery { from, message, order, .. } = delivery;
+        let Some(version) = wire::decode_version(&message, order) else {
+            self.stats.malformed += 1;
+            tracing::warn!(%from, length = message.len(), "malformed message of the database dropped");
+            return;
+        };
+        self.version.heard(from != self.me, version);
+        members::set_version(from, version, effects);
+    }
+
+    fn connected(&mut self, conn: ConnId, _effects: &mut dyn Effects) {
+        self.connections.insert(conn, Connection::default());
+    }
+
+    fn request(&mut self, conn: ConnId, function: u16, request: Request<'_>, effects: &mut dyn Effects) {
+        if self.answer(conn, function, request, effects).is_none() {
+            tracing::debug!(?conn, function, length = request.bytes.len(), "request too short");
+            self.stats.short_requests += 1;
+            effects.reply(conn, &refusal(function, Status::InvalidParam));
+        }
+    }
+
+    fn disconnected(&mut self, conn: ConnId, _effects: &mut dyn Effects) {
+        let Some(connection) = self.connections.remove(&conn) else { return };
+        for handle in connection.trackers {
+            self.drop_tracker(conn, handle);
+        }
+    }
+
+    fn retry(&mut self, effects: &mut dyn Effects) {
+        self.tell_version(effects);
+    }
+
+    fn noticed(&mut self, notice: &Notice, effects: &mut dyn Effects) {
+        let Notice::Changed(change) = notice else { return };
+        self.notify(change, effects);
+        if let Some(Owed { conn, response }) = self.owed.take() {
+            effects.reply(conn, &plain_reply(response, Status::Ok));
+        }
+        self.react(change, effects);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.look_at
+    }
+
+    fn expired(&mut self, effects: &mut dyn Effects) {
+        self.look_at = None;
+        if self.lookouts.len() > 0 {
+            self.look(effects);
+        }
+        if self.counters_tracked > 0 {
+            self.refresh(effects);
+        }
+        self.set_look(effects.now());
+    }
+
+    fn view(&mut self, view: &View, effects: &mut dyn Effects) {
+        members::follow(view, &self.addresses, effects);
+    }
+
+    fn sync(&mut self) -> Option<&mut dyn Synchronised> {
+        Some(self)
+    }
+}

@@ -1,0 +1,92 @@
+//! The desk's part in the synchronisation: nodes tell each other the versions of their configurations, and
+//! one whose version is not the highest leaves when it meets others.
+//!
+//! Source: corosync `exec/cmap.c`, `cmap_sync_*`.
+
+use super::service::Desk;
+use super::wire::{self, CONFIG_VERSION, McastReason};
+use crate::ids::Guarantee;
+use crate::service::{Database, Effects, Full, Order, Progress, SyncView, Synchronised};
+use crate::value::Value;
+
+/// Where a synchronisation's comparison of versions stands.
+#[derive(Debug, Default)]
+pub(super) struct VersionCheck {
+    own: u64,
+    highest: u64,
+    /// Nobody came along from the last ring: this is a node's first one.
+    alone: bool,
+    /// The comparison is made once in a process.
+    made: bool,
+    /// The version changed, and the others have not been told.
+    untold: bool,
+}
+
+impl VersionCheck {
+    /// What a node has told.
+    pub(super) fn heard(&mut self, other: bool, version: u64) {
+        if other {
+            self.highest = self.highest.max(version);
+        }
+    }
+}
+
+/// This node's version; `None`: the configuration has none.
+fn own_version(database: &dyn Database) -> Option<u64> {
+    match database.get(CONFIG_VERSION)? {
+        Value::U64(version) => Some(*version),
+        other => other.number().and_then(|number| number.try_into().ok()),
+    }
+}
+
+impl Desk {
+    /// The version changed.
+    pub(super) fn version_changed(&mut self, effects: &mut dyn Effects) {
+        self.version.untold = true;
+        self.tell_version(effects);
+    }
+
+    /// Tells the others of a changed version, as soon as there is room.
+    pub(super) fn tell_version(&mut self, effects: &mut dyn Effects) {
+        if self.version.untold {
+            let message = wire::encode_version(McastReason::NewVersion, own_version(effects.database()));
+            self.version.untold = effects.multicast(Guarantee::Agreed, &[&message]).is_err();
+        }
+    }
+}
+
+impl Synchronised for Desk {
+    fn begin(&mut self, view: &SyncView, effects: &mut dyn Effects) {
+        let own = own_version(effects.database()).unwrap_or(0);
+        let check = &mut self.version;
+        (check.own, check.highest) = (own, own);
+        check.alone = view.transitional.is_empty();
+    }
+
+    fn process(&mut self, effects: &mut dyn Effects) -> Progress {
+        let message = wire::encode_version(McastReason::Sync, own_version(effects.database()));
+        match effects.multicast(Guarantee::Agreed, &[&message]) {
+            Ok(()) => Progress::Done,
+            Err(Full) => Progress::Again,
+        }
+    }
+
+    fn activate(&mut self, effects: &mut dyn Effects) {
+        let check = &mut self.version;
+        if check.alone {
+            tracing::debug!("Single node sync -> no action");
+            return;
+        }
+        if std::mem::replace(&mut check.made, true) || check.own == 0 || check.highest == check.own {
+            return;
+        }
+        tracing::error!(
+            "Received config version ({}) is different than my config version ({})! Exiting",
+            check.highest,
+            check.own
+        );
+        effects.order(Order::Shutdown);
+    }
+
+    fn abort(&mut self) {}
+}
