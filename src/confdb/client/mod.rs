@@ -52,6 +52,8 @@ mod calls;
 mod change;
 mod entries;
 mod error;
+#[cfg(test)]
+mod tests;
 mod typed;
 
 use std::sync::Arc;

@@ -207,3 +207,153 @@ impl VoteEvent {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quorum::wire::quorum::{v1_nodelist, v1_quorum};
+    use crate::quorum::wire::votequorum::{self, STATE_DEAD, STATE_MEMBER};
+
+    fn node(id: u32) -> NodeId {
+        NodeId::new(id).unwrap()
+    }
+
+    fn ids(ids: &[u32]) -> Vec<NodeId> {
+        ids.iter().copied().map(node).collect()
+    }
+
+    fn ring(seq: u64) -> Option<RingId> {
+        Some(RingId { rep: node(1), seq })
+    }
+
+    fn nodelist(seq: u64, members: &[u32], joined: &[u32], left: &[u32]) -> Vec<u8> {
+        v1_nodelist(ring(seq), &ids(members), &ids(joined), &ids(left))
+    }
+
+    fn quorum(quorate: bool, seq: u64, members: &[u32]) -> Vec<u8> {
+        v1_quorum(quorate, ring(seq), &ids(members))
+    }
+
+    fn change(
+        quorate: bool,
+        seq: u64,
+        members: &[u32],
+        joined: &[u32],
+        left: &[u32],
+    ) -> Option<QuorumChange> {
+        let [members, joined, left] = [members, joined, left].map(ids);
+        Some(QuorumChange { quorate, ring: ring(seq).unwrap(), members, joined, left })
+    }
+
+    /// What comes of these events.
+    fn told(provider: bool, events: &[Vec<u8>]) -> Vec<Option<QuorumChange>> {
+        let mut changes = Changes::new(provider);
+        events.iter().map(|event| changes.read(event).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_cut_and_its_healing() {
+        let told = told(
+            true,
+            &[
+                nodelist(8, &[1, 2, 3], &[], &[]),
+                quorum(true, 8, &[1, 2, 3]),
+                nodelist(12, &[1], &[], &[2, 3]),
+                quorum(false, 12, &[1]),
+                quorum(false, 12, &[1]),
+                nodelist(16, &[1, 2, 3], &[2, 3], &[]),
+                quorum(true, 16, &[1, 2, 3]),
+                quorum(false, 16, &[1, 2, 3]),
+            ],
+        );
+        assert_eq!(
+            told,
+            [
+                None,
+                change(true, 8, &[1, 2, 3], &[1, 2, 3], &[]),
+                None,
+                change(false, 12, &[1], &[], &[2, 3]),
+                None,
+                None,
+                change(true, 16, &[1, 2, 3], &[2, 3], &[]),
+                change(false, 16, &[1, 2, 3], &[], &[]),
+            ]
+        );
+    }
+
+    /// A ring that was given up before quorum was decided on: who left it and came back is told of once.
+    #[test]
+    fn nobody_who_was_away_is_forgotten() {
+        let told = told(
+            true,
+            &[
+                quorum(true, 8, &[1, 2, 3]),
+                nodelist(12, &[1, 2], &[], &[3]),
+                nodelist(16, &[1, 2, 3, 4], &[3, 4], &[]),
+                nodelist(20, &[1, 2, 3], &[], &[4]),
+                quorum(true, 20, &[1, 2, 3]),
+                quorum(true, 24, &[1, 2, 3]),
+            ],
+        );
+        assert_eq!(told[4], change(true, 20, &[1, 2, 3], &[3], &[3]));
+        assert_eq!(told[5], change(true, 24, &[1, 2, 3], &[], &[]));
+    }
+
+    #[test]
+    fn without_a_provider_each_ring_is_a_change() {
+        let told = told(
+            false,
+            &[nodelist(8, &[1, 2], &[], &[]), v1_quorum(true, None, &[]), nodelist(12, &[1], &[], &[2])],
+        );
+        assert_eq!(told, [change(true, 8, &[1, 2], &[1, 2], &[]), None, change(true, 12, &[1], &[], &[2])]);
+        let parts = [nodelist(8, &[2, 1], &[], &[]), v1_quorum(true, None, &[])];
+        let parts = parts.map(|event| Snapshot::read(&event).unwrap().unwrap());
+        let [nodelist, quorum] = parts;
+        assert!(!nodelist.is_complete());
+        let info = nodelist.and(quorum).info(false, None).unwrap();
+        assert_eq!((info.quorate, info.ring.seq, info.members), (true, 8, ids(&[1, 2])));
+    }
+
+    #[test]
+    fn events_of_votequorum() {
+        let entry = |node: u32, state: u32| NodeStateBytes { node: node.into(), state: state.into() };
+        let event = votequorum::quorum(true, 5, &[entry(2, STATE_MEMBER), entry(1, STATE_DEAD), entry(0, 0)]);
+        let nodes = vec![(node(1), NodeState::Dead), (node(2), NodeState::Member)];
+        assert_eq!(
+            VoteEvent::read(&event),
+            Ok(Some(VoteEvent::Quorum { quorate: true, nodes, device: true }))
+        );
+        let event = votequorum::nodelist(5, ring(9), &ids(&[2, 3, 1]));
+        let members = ids(&[1, 2, 3]);
+        assert_eq!(VoteEvent::read(&event), Ok(Some(VoteEvent::Ring { ring: ring(9).unwrap(), members })));
+        assert!(VoteEvent::read(&votequorum::nodelist(5, None, &[])).is_err());
+    }
+
+    /// Counts that do not fit, at every place where one may be.
+    #[test]
+    fn impossible_counts_are_refused() {
+        let mut changes = Changes::new(true);
+        for good in [
+            nodelist(8, &[1, 2], &[3], &[4]),
+            quorum(true, 8, &[1, 2]),
+            votequorum::nodelist(5, ring(9), &ids(&[1])),
+        ] {
+            for at in (24..good.len() - 3).step_by(4) {
+                for value in [0u32, 5, 0x4000_0001, u32::MAX] {
+                    let mut event = good.clone();
+                    event[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+                    let _ = (changes.read(&event), VoteEvent::read(&event), Snapshot::read(&event));
+                }
+            }
+            for length in 0..good.len() {
+                assert!(changes.read(&good[..length]).is_err());
+                assert!(VoteEvent::read(&good[..length]).is_err());
+            }
+        }
+        let mut event = quorum(true, 8, &[1, 2]);
+        event[48..52].copy_from_slice(&4u32.to_ne_bytes());
+        assert!(changes.read(&event).is_err(), "four nodes in twelve bytes");
+        event[48..52].copy_from_slice(&3u32.to_ne_bytes());
+        assert!(changes.read(&event).is_err(), "nobody has the id 0");
+    }
+}

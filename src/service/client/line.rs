@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::ask::Ask;
 use super::error::Error;
 use crate::ids::ServiceId;
-use crate::service::channel::{Channel, ChannelError, Dial};
+use crate::service::channel::{Channel, ChannelError, Dial, End};
 
 /// Events for nobody that are thrown away before a question; more are left for the next one.
 const DISCARD: usize = 4096;
@@ -112,14 +112,13 @@ impl Line {
         asked: &Arc<dyn Channel>,
         answer: &Result<T, Error>,
     ) -> bool {
-        if !matches!(answer, Err(Error::Channel(ChannelError::Ended(_)))) {
-            return false;
-        }
+        let Err(Error::Channel(ChannelError::Ended(end))) = answer else { return false };
         let mut standing = self.lock();
         if standing.as_ref().is_some_and(|channel| Arc::ptr_eq(channel, asked)) {
             *standing = None;
         }
-        ask.is_repeatable()
+        // Who answered nonsense would do so again.
+        ask.is_repeatable() && !matches!(end, End::Protocol { .. })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<dyn Channel>>> {

@@ -14,6 +14,8 @@ pub mod blocking;
 mod error;
 mod events;
 mod line;
+#[cfg(test)]
+pub(crate) mod tests;
 pub(crate) mod wire;
 
 pub(crate) use ask::Ask;
