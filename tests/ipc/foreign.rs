@@ -110,6 +110,7 @@ fn a_libqb_client_of_another_user_gets_its_own_files() {
     std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let copy = place.path().join("client");
     std::fs::copy(client, &copy).unwrap();
+    std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
     let mut command = Command::new("timeout");
     let output = command
         .arg("300")

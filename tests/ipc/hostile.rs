@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use annulus::ipc::Connection;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::echo::{
     BURST, COUNT, ECHO, Echo, PATIENCE, alone, burst, entries, open_descriptors, request, wait_until,
@@ -286,6 +287,10 @@ fn who_says_nothing_is_disconnected_after_its_time() {
     wait_until("it is gone", || open_descriptors() == before);
     assert_eq!(echo.stats().turned_away, turned_away + 1);
 
+    if !may_open(before + 400) {
+        println!("skipped in part: too few descriptors for a crowd");
+        return;
+    }
     // More than may be on the way in: the rest is turned away, and those who speak get in afterwards.
     let crowd: Vec<_> = (0..200).map(|_| dial(&echo)).collect();
     wait_until("the crowd is gone", || echo.stats().turned_away == turned_away + 201);
@@ -309,6 +314,15 @@ fn stray_doorbells_and_goodbyes_are_understood() {
     }
     assert_eq!(echo.stats().thrown_out, 0, "asking to be disconnected is no offence");
     echo.expect_empty();
+}
+
+/// Raises the limit of descriptors if it must. Whether so many can be open.
+fn may_open(descriptors: usize) -> bool {
+    let limit = getrlimit(Resource::Nofile);
+    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= descriptors as u64);
+    enough(limit.current)
+        || enough(limit.maximum)
+            && setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).is_ok()
 }
 
 struct Anybody;
