@@ -4,6 +4,7 @@
 #
 #   scripts/test.sh              all tests, with the counts for every day
 #   ANNULUS_INTEROP_FULL=1 …     the full counts: 100,000 messages a sender, 1,000,000 datagrams, 100,000 requests
+#   ANNULUS_TEST_LIMIT=900 …     seconds after which the tests, once built, are ended unless run from a terminal
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +20,13 @@ if [ -z "$left_out" ]; then
     # Built here, so that a failure to build is not a failed test.
     cargo build --release --locked --manifest-path tests/interop/peer/Cargo.toml
 fi
-cargo test "$@"
+# What hangs must end with a failure that names it: the last tests said to be running "for over 60 seconds".
+cargo test --no-run --quiet "$@"
+seconds=900
+[ "${ANNULUS_INTEROP_FULL:-}" != 1 ] || seconds=7200
+limit=(timeout --kill-after=30 "${ANNULUS_TEST_LIMIT:-$seconds}")
+[ ! -t 0 ] || limit=()
+"${limit[@]}" cargo test "$@"
 
 if [ -n "$left_out" ]; then
     echo "left out: $left_out"
