@@ -27,6 +27,8 @@ mod service;
 mod statistics;
 mod store;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod trackers;
 pub(crate) mod wire;
 

@@ -134,7 +134,7 @@ impl Daemon<'_> {
     /// The node and its clients, until a signal.
     async fn serve(&mut self, store: Store) -> Result<(), Fatal> {
         let mut signals = Signals::install()?;
-        let policy = Policy { own_uid: self.place.uid(), access: self.config.access.clone() };
+        let policy = Policy { own_uid: self.place.uid() };
         let endpoints =
             SERVICES.map(|(service, name)| Endpoint { service, name: self.place.socket(name) }).into();
         let server =

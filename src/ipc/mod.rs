@@ -49,4 +49,4 @@ pub use client::{Connection, FlowLimit};
 pub use credentials::Credentials;
 pub use error::{ConnectError, IpcError};
 pub use ring::RingError;
-pub use server::{Admission, Endpoint, Flow, Incoming, Options, Refusal, Server, Stats};
+pub use server::{About, Admission, Counters, Endpoint, Flow, Incoming, Options, Refusal, Server, Stats};

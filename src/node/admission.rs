@@ -2,23 +2,45 @@
 //!
 //! Source: corosync `exec/ipc_glue.c`, `cs_ipcs_connection_accept`.
 
+use std::collections::BTreeSet;
+
 use crate::config::system::Access;
 use crate::ids::ServiceId;
 use crate::ipc::{Admission, Credentials, Refusal};
+use crate::service::Database;
+use crate::value::Value;
 
 /// The policy of a daemon.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// The daemon's own user, who may connect to a daemon of his.
     pub own_uid: u32,
-    /// Users and groups, besides root, that may connect.
-    pub access: Access,
+}
+
+/// Keys that let users and groups in, besides root, while they are 1; and those of the configuration's.
+const KEYS: [(&str, &str); 2] = [("uidgid.uid.", "uidgid.gid."), (CONFIG_UIDS, CONFIG_GIDS)];
+const CONFIG_UIDS: &str = "uidgid.config.uid.";
+const CONFIG_GIDS: &str = "uidgid.config.gid.";
+
+/// Lets exactly these in of those that the configuration names.
+pub(super) fn write(access: &Access, database: &mut dyn Database) {
+    for (prefix, ids) in [(CONFIG_UIDS, &access.uids), (CONFIG_GIDS, &access.gids)] {
+        let keys: BTreeSet<String> = ids.iter().map(|id| format!("{prefix}{id}")).collect();
+        let old = database.range(prefix).map(|(name, _)| name).filter(|name| !keys.contains(*name));
+        let old: Vec<String> = old.map(str::to_owned).collect();
+        for name in old {
+            database.remove(&name);
+        }
+        for name in keys {
+            database.set(&name, Value::U8(1));
+        }
+    }
 }
 
 /// The policy, at a certain time.
-#[derive(Debug)]
 pub(super) struct Gate<'a> {
     pub(super) policy: &'a Policy,
+    pub(super) database: &'a dyn Database,
     /// Whether the first synchronisation has completed.
     pub(super) ready: bool,
     /// Whether the service exists.
@@ -34,8 +56,12 @@ impl Admission for Gate<'_> {
             return Err(Refusal::NoService);
         }
         let Credentials { pid, uid, gid } = *peer;
-        let Policy { own_uid, access } = self.policy;
-        if uid == 0 || gid == 0 || uid == *own_uid || access.uids.contains(&uid) || access.gids.contains(&gid)
+        let is_one =
+            |prefix: &str, id: u32| self.database.get(&format!("{prefix}{id}")) == Some(&Value::U8(1));
+        if uid == 0
+            || gid == 0
+            || uid == self.policy.own_uid
+            || KEYS.iter().any(|(uids, gids)| is_one(uids, uid) || is_one(gids, gid))
         {
             return Ok(());
         }
@@ -51,11 +77,38 @@ impl Admission for Gate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::confdb::Store;
+
+    fn verdict_of(database: &Store, ready: bool, uid: u32, gid: u32) -> Result<(), Refusal> {
+        let policy = Policy { own_uid: 1000 };
+        let known = |service| service == ServiceId::CPG;
+        let peer = Credentials { pid: 1, uid, gid };
+        Gate { policy: &policy, database, ready, known }.admit(ServiceId::CPG, &peer)
+    }
 
     fn verdict(ready: bool, uid: u32, gid: u32) -> Result<(), Refusal> {
-        let policy = Policy { own_uid: 1000, access: Access { uids: [17].into(), gids: [190].into() } };
-        let known = |service| service == ServiceId::CPG;
-        Gate { policy: &policy, ready, known }.admit(ServiceId::CPG, &Credentials { pid: 1, uid, gid })
+        let mut database = Store::default();
+        write(&Access { uids: [17].into(), gids: [190].into() }, &mut database);
+        verdict_of(&database, ready, uid, gid)
+    }
+
+    #[test]
+    fn keys_let_in_and_shut_out() {
+        let mut database = Store::default();
+        write(&Access { uids: [17, 18].into(), gids: [190].into() }, &mut database);
+        write(&Access { uids: [18].into(), gids: [].into() }, &mut database);
+        for (uid, gid, verdict) in
+            [(17, 5, Err(Refusal::Denied)), (18, 5, Ok(())), (5, 190, Err(Refusal::Denied))]
+        {
+            assert_eq!(verdict_of(&database, true, uid, gid), verdict, "{uid}:{gid}");
+        }
+        // As pacemaker does for its own group.
+        database.set("uidgid.gid.190", Value::U8(1));
+        assert_eq!(verdict_of(&database, true, 5, 190), Ok(()));
+        database.set("uidgid.gid.190", Value::U8(0));
+        assert_eq!(verdict_of(&database, true, 5, 190), Err(Refusal::Denied));
+        database.set("uidgid.uid.5", Value::U32(1));
+        assert_eq!(verdict_of(&database, true, 5, 6), Err(Refusal::Denied), "only a u8 counts");
     }
 
     #[test]
@@ -74,8 +127,8 @@ mod tests {
 
     #[test]
     fn an_unknown_service_is_told_apart() {
-        let policy = Policy { own_uid: 0, access: Access::default() };
-        let gate = Gate { policy: &policy, ready: true, known: |_| false };
+        let policy = Policy { own_uid: 0 };
+        let gate = Gate { policy: &policy, database: &Store::default(), ready: true, known: |_| false };
         let peer = Credentials { pid: 1, uid: 0, gid: 0 };
         assert_eq!(gate.admit(ServiceId::QUORUM, &peer), Err(Refusal::NoService));
     }

@@ -64,7 +64,12 @@ impl Clients {
             if rung.is_none() && server.deadline().is_none_or(|at| at > now) {
                 return taken > 0;
             }
-            let gate = Gate { policy: &self.policy, ready: stack.accepts_clients(), known: is_known };
+            let gate = Gate {
+                policy: &self.policy,
+                database: stack.database(),
+                ready: stack.accepts_clients(),
+                known: is_known,
+            };
             match server.next(now, &gate, &mut self.request) {
                 Some(Incoming::Request { conn }) => {
                     let request = Request { bytes: &self.request, tail: &[] };
@@ -76,13 +81,17 @@ impl Clients {
                 }
                 Some(Incoming::Connected { conn, service, peer }) => {
                     tracing::debug!(target: "annulus::node", pid = peer.pid, service = service.0, "a client connected");
+                    outside.log.came(conn, peer.pid);
                     if stack.connected(now, service, conn, outside).is_err()
                         && let Some(server) = &mut outside.server
                     {
                         server.close(conn); // cannot be: the gate looked at the same facts
                     }
                 }
-                Some(Incoming::Closed { conn }) => stack.disconnected(now, conn, outside),
+                Some(Incoming::Closed { conn }) => {
+                    outside.log.went(conn);
+                    stack.disconnected(now, conn, outside);
+                }
                 None => match rung.take() {
                     Some(mut heard) => {
                         heard.clear_ready();

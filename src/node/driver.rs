@@ -14,7 +14,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
 
-use super::admission::Policy;
+use super::admission::{self, Policy};
 use super::clients::Clients;
 use super::command::{Ask, Command, Inbox, Refused, Status};
 use super::doorbell::Doorbell;
@@ -232,7 +232,11 @@ impl Driver {
     /// What is done now and then: was this loop late, is the interface still there, was a connection from
     /// inside the process forgotten.
     fn look_after(&mut self, now: Instant) {
-        if self.watch.tick(now) {
+        let found = self.watch.tick(now);
+        if let Some(late) = found.late {
+            self.outside.log.was_late(late);
+        }
+        if found.look {
             let change = self.outside.transport.check_interface();
             if change != InterfaceChange::None {
                 self.stack.handle_input(now, Input::Interface, &mut self.outside);
@@ -298,9 +302,7 @@ impl Driver {
                 self.reconfigure(*timeouts, now);
             }
             Command::Access { access } => {
-                if let Some(clients) = &mut self.clients {
-                    clients.policy.access = *access;
-                }
+                self.stack.write(&mut self.outside, |database| admission::write(&access, database));
             }
             Command::Cut { peers, reply } => {
                 let _ = reply.send(self.cut(&peers));
@@ -383,7 +385,7 @@ impl Driver {
             return;
         }
         for Waiting { service, events, reply } in self.outside.locals.take_waiting() {
-            let conn = self.outside.locals.open(events);
+            let conn = self.outside.locals.open(events, service);
             let answer = match self.stack.connected(now, service, conn, &mut self.outside) {
                 Ok(()) => Ok(conn),
                 Err(_) => {

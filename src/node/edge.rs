@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::command::is_local;
 use super::locals::Locals;
 use super::queue::Sink;
+use super::statistics::Log;
 use super::store::Store;
 use crate::error::Status;
 use crate::ids::{ConnId, Destination, RingId};
@@ -30,6 +31,7 @@ pub(super) struct Outside {
     pub(super) server: Option<ipc::Server>,
     pub(super) locals: Locals,
     pub(super) store: Store,
+    pub(super) log: Log,
     pub(super) views: Vec<Sink<View>>,
     /// Who waits for the first synchronisation.
     pub(super) ready: Vec<oneshot::Sender<()>>,
@@ -47,6 +49,7 @@ impl Outside {
             server,
             locals: Locals::default(),
             store,
+            log: Log::default(),
             views: Vec::new(),
             ready: Vec::new(),
             synced: None,
@@ -110,13 +113,24 @@ impl Edge for Outside {
         }
     }
 
-    fn statistics(&self, _prefix: &str) -> Vec<(String, Value)> {
-        Vec::new()
+    fn statistics(&self, prefix: &str) -> Vec<(String, Value)> {
+        self.log.statistics(prefix, self.server.as_ref(), self.locals.all())
     }
 
-    fn clear_statistics(&mut self, _which: Statistics) {}
+    fn clear_statistics(&mut self, which: Statistics) {
+        if let (Statistics::Ipc | Statistics::All, Some(server)) = (which, &mut self.server) {
+            server.clear_counters();
+        }
+        if matches!(which, Statistics::Schedmiss | Statistics::All) {
+            self.log.clear_late();
+        }
+    }
 
-    fn refused(&mut self, _conn: ConnId, _why: Turned) {}
+    fn refused(&mut self, conn: ConnId, why: Turned) {
+        if let Some(server) = &mut self.server {
+            server.count_refused(conn, why == Turned::Overload);
+        }
+    }
 
     fn order(&mut self, order: Order) {
         self.orders.push_back(order);

@@ -36,6 +36,7 @@ pub(super) struct Locals {
 #[derive(Debug)]
 struct Conn {
     events: Sink<Event>,
+    service: ServiceId,
     /// Who waits for the answers, in the order of the requests.
     calls: VecDeque<oneshot::Sender<Bytes>>,
 }
@@ -57,16 +58,21 @@ impl Locals {
     }
 
     /// A new connection, which may be sent events from now on.
-    pub(super) fn open(&mut self, events: Sink<Event>) -> ConnId {
+    pub(super) fn open(&mut self, events: Sink<Event>, service: ServiceId) -> ConnId {
         self.next += 1;
         let conn = local_conn(self.next);
-        self.conns.insert(conn, Conn { events, calls: VecDeque::new() });
+        self.conns.insert(conn, Conn { events, service, calls: VecDeque::new() });
         conn
     }
 
     /// Whether the connection exists.
     pub(super) fn has(&self, conn: ConnId) -> bool {
         self.conns.contains_key(&conn)
+    }
+
+    /// All of them, each with what it is connected to.
+    pub(super) fn all(&self) -> impl Iterator<Item = (ConnId, ServiceId)> {
+        self.conns.iter().map(|(id, conn)| (*id, conn.service))
     }
 
     /// How many there are.
@@ -153,7 +159,7 @@ mod tests {
     fn answers_go_to_the_calls_in_order_and_not_to_posts() {
         let mut locals = Locals::default();
         let (events, _source) = bounded(Limit { items: 1, bytes: 1000 });
-        let conn = locals.open(events);
+        let conn = locals.open(events, ServiceId::CPG);
         let (first, mut first_answer) = oneshot::channel();
         let (second, mut second_answer) = oneshot::channel();
         locals.begin(conn, Some(first)); // answered later
@@ -173,7 +179,7 @@ mod tests {
     fn a_full_queue_dooms_a_dropped_one_does_not() {
         let mut locals = Locals::default();
         let (events, source) = bounded(Limit { items: 1, bytes: 1000 });
-        let conn = locals.open(events);
+        let conn = locals.open(events, ServiceId::CPG);
         let payload = Bytes::from_static(b"payload");
         for _ in 0..3 {
             locals.event(conn, b"head", &payload);
@@ -183,7 +189,7 @@ mod tests {
         assert_eq!((&event.head[..], &event.payload[..]), (&b"head"[..], &b"payload"[..]));
 
         let (events, source) = bounded(Limit { items: 1, bytes: 1000 });
-        let other = locals.open(events);
+        let other = locals.open(events, ServiceId::CPG);
         drop(source);
         locals.event(other, b"head", &payload);
         assert!(locals.take_doomed().is_empty());

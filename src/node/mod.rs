@@ -14,6 +14,7 @@
 //! | `locals.rs` | those connections, at the driver's end |
 //! | `local.rs` | those connections as [`Channel`](crate::service::channel::Channel)s, for the client libraries |
 //! | `queue.rs` | bounded queue from the driver to a listener: async, or by descriptor |
+//! | `statistics.rs` | what is counted of clients, and times at which the loop was late, for the database |
 //! | `store.rs` | the ring ids used, kept over restarts |
 //! | `watch.rs` | was the loop late, is the interface still there |
 
@@ -27,6 +28,7 @@ mod edge;
 pub mod local;
 mod locals;
 pub mod queue;
+mod statistics;
 pub mod store;
 mod watch;
 

@@ -40,10 +40,11 @@ impl Watch {
         self.due <= now
     }
 
-    /// Looks. Whether it is time to look at the interface too.
-    pub(super) fn tick(&mut self, now: Instant) -> bool {
+    /// Looks.
+    pub(super) fn tick(&mut self, now: Instant) -> Found {
         let late = now.since(self.due);
-        if late > self.threshold {
+        let too_late = late > self.threshold;
+        if too_late {
             tracing::warn!(
                 target: "annulus::node",
                 "This process was not scheduled for {:.1} ms (threshold is {:.1} ms); the others may have given this node \
@@ -57,8 +58,17 @@ impl Watch {
         if look {
             self.interface_due = now + self.interface_every;
         }
-        look
+        Found { look, late: too_late.then_some(late) }
     }
+}
+
+/// What a look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Whether it is time to look at the interface too.
+    pub(super) look: bool,
+    /// By how much the loop was late, if that is worth a word.
+    pub(super) late: Option<Duration>,
 }
 
 #[cfg(test)]
@@ -74,9 +84,13 @@ mod tests {
         for _ in 0..20 {
             let now = watch.due();
             assert!(watch.is_due(now));
-            looks += u32::from(watch.tick(now));
+            let found = watch.tick(now);
+            assert_eq!(found.late, None);
+            looks += u32::from(found.look);
         }
         assert_eq!(watch.due(), Instant::from_micros(21 * 300_000));
         assert_eq!(looks, 5, "every fourth, as 1000 ms come between the third and the fourth");
+        let late = Duration::from_millis(721);
+        assert_eq!(watch.tick(watch.due() + late).late, Some(late), "later than 0.8 of the token time-out");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
+use super::counters::{About, Counters};
 use super::options::Flow;
 use crate::ids::{ConnId, ServiceId};
 use crate::ipc::backlog::Backlog;
@@ -63,6 +64,7 @@ pub(super) struct Connection {
     pub(super) service: ServiceId,
     pub(super) peer: Credentials,
     pub(super) buffers: Buffers,
+    pub(super) counters: Counters,
     /// Requests that may still be taken before others have their turn.
     pub(super) budget: u32,
     /// In the queue of those that may have requests.
@@ -115,6 +117,7 @@ impl Connection {
             service,
             peer,
             buffers: Buffers::default(),
+            counters: Counters::default(),
             budget: 0,
             ready: false,
             dirty: false,
@@ -168,6 +171,7 @@ impl Connection {
             Ok(size) if (RequestHeader::LEN..=got).contains(&size) => buf.truncate(size),
             _ => return Err(Reason::Size { got, size: header.size }),
         }
+        self.counters.requests += 1;
         Ok(Take::Request)
     }
 
@@ -187,6 +191,7 @@ impl Connection {
 
     /// Writes a reply, or queues it.
     pub(super) fn reply(&mut self, bytes: &[u8]) -> Result<(), Reason> {
+        self.counters.responses += 1;
         if self.replies.is_empty() && self.responses.write(&[bytes]).map_err(Reason::Responses)? {
             self.responses.post(1);
         } else if !self.replies.push(&[bytes]) {
@@ -197,10 +202,13 @@ impl Connection {
 
     /// Writes an event, or queues it behind those that wait already. [`Self::flush`] announces it.
     pub(super) fn event(&mut self, pieces: &[&[u8]]) -> Result<(), Reason> {
+        self.counters.dispatched += 1;
         if self.backlog.is_empty() && self.events.write(pieces).map_err(Reason::Events)? {
             self.unposted += 1;
         } else if !self.backlog.push(pieces) {
             return Err(Reason::EventBacklog { waiting: self.backlog.len(), limit: self.most_waiting });
+        } else {
+            self.counters.send_retries += 1;
         }
         Ok(())
     }
@@ -227,6 +235,7 @@ impl Connection {
             }
             self.backlog.pop();
             self.unposted += 1;
+            self.counters.sent = self.counters.sent.wrapping_add(1);
         }
         if self.unposted > 0 {
             self.events.post(self.unposted);
@@ -291,9 +300,29 @@ impl Connection {
         }
     }
 
-    fn publish_flow(&self) {
+    fn publish_flow(&mut self) {
+        let word = self.flow_word();
+        if word != 0 && self.requests.memory().user().load(Ordering::Acquire) == 0 {
+            self.counters.flow_control += 1;
+        }
+        self.requests.memory().user().store(word, Ordering::Release);
+    }
+
+    fn flow_word(&self) -> u32 {
         let flow = if self.throttled && self.flow == Flow::Open { Flow::Multicast } else { self.flow };
-        self.requests.memory().user().store(flow.word(), Ordering::Release);
+        flow.word()
+    }
+
+    /// What statistics say of it.
+    pub(super) fn about(&self) -> About {
+        About {
+            conn: self.id,
+            service: self.service,
+            peer: self.peer,
+            counters: self.counters,
+            queued: self.backlog.len(),
+            flow: self.flow_word(),
+        }
     }
 
     /// Keeps the client from sending requests: libqb looks at this before each.

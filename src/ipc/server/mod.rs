@@ -7,11 +7,13 @@
 //! |---|---|
 //! | `accept.rs` | from a new socket to an accepted client |
 //! | `connection.rs` | one client: rings, what waits for room in them |
+//! | `counters.rs` | what is counted of each client |
 //! | `options.rs` | limits, endpoints, who may connect |
 //! | `table.rs` | clients by id |
 
 mod accept;
 mod connection;
+mod counters;
 mod options;
 mod table;
 
@@ -24,6 +26,7 @@ use bytes::Bytes;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use self::connection::{Connection, Reason, Take};
+pub use self::counters::{About, Counters};
 pub use self::options::{Admission, Endpoint, Flow, Options, Refusal};
 use self::table::Table;
 use super::address::{self, Address};
@@ -81,6 +84,8 @@ pub struct Stats {
     pub accepted: u64,
     /// Clients turned away: refused, silent, not speaking the protocol, or over a limit.
     pub turned_away: u64,
+    /// Clients that are gone, whatever the reason.
+    pub closed: u64,
     /// Clients disconnected because they broke the rules or did not read.
     pub thrown_out: u64,
     /// Requests handed out.
@@ -217,6 +222,10 @@ impl Server {
     /// Answers a request. It is queued if the client's ring has no room; the client's next requests are
     /// not read until it has read this. A client that is gone is no error.
     pub fn reply(&mut self, conn: ConnId, bytes: &[u8]) {
+        // What a request caused is there when its answer comes.
+        if self.table.open(conn).is_some_and(|client| client.dirty) {
+            self.flush_client(conn);
+        }
         let Some(client) = self.active(conn) else { return };
         let result = client.reply(bytes);
         let waits = client.owes_replies();
@@ -297,6 +306,7 @@ impl Server {
         client.lingers = Some(until);
         client.disable();
         client.buffers = Default::default();
+        self.stats.closed += 1;
         self.notices.push_back(Incoming::Closed { conn });
         self.look_again(conn);
         self.flush_client(conn);
@@ -340,6 +350,31 @@ impl Server {
     /// Counters since the start.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// The clients, those apart that are being closed.
+    pub fn clients(&self) -> impl Iterator<Item = About> {
+        let open = |client: &&Connection| client.lingers.is_none() && !client.hung_up;
+        self.table.connections().filter(open).map(Connection::about)
+    }
+
+    /// The caller refused a request of a client: its id or size is impossible, or, with `overload`, the
+    /// service could not take it now.
+    pub fn count_refused(&mut self, conn: ConnId, overload: bool) {
+        let Some(client) = self.table.open(conn) else { return };
+        if overload {
+            client.counters.overload += 1;
+        } else {
+            client.counters.invalid_request += 1;
+        }
+    }
+
+    /// Sets all clients' counters back to zero, and that of clients that are gone.
+    pub fn clear_counters(&mut self) {
+        self.stats.closed = 0;
+        for client in self.table.connections_mut() {
+            client.counters = Counters::default();
+        }
     }
 
     /// Takes over a zero-copy buffer file that a client made; see `service::Effects::buffer_open`.
@@ -585,6 +620,7 @@ impl Server {
         let Some(client) = self.table.open(conn) else { return };
         if client.lingers.is_none() {
             self.notices.push_back(Incoming::Closed { conn });
+            self.stats.closed += 1;
         }
         self.table.remove(conn);
     }

@@ -1,0 +1,79 @@
+//! Changes of keys that set something in motion.
+
+use super::bench::Bench;
+use crate::error::Status;
+use crate::service::{Database, Order};
+use crate::value::Value;
+
+fn three_nodes() -> Bench {
+    Bench::with(&[
+        ("nodelist.node.0.ring0_addr", Value::text("10.0.0.1")),
+        ("nodelist.node.1.ring0_addr", Value::text("10.0.0.2")),
+        ("nodelist.node.2.ring0_addr", Value::text("10.0.0.3")),
+        ("logging.debug", Value::text("off")),
+    ])
+}
+
+#[test]
+fn a_token_timeout_set_by_a_client_takes_effect() {
+    let mut bench = three_nodes();
+    let conn = bench.connect(1);
+    assert_eq!(bench.set(conn, "totem.token", Value::U32(5000)), Status::Ok);
+    let [Order::Reconfigure(timeouts)] = &bench.below.orders[..] else { panic!("{:?}", bench.below.orders) };
+    assert_eq!(timeouts.token.as_millis(), 5650, "with the share of the third node");
+    assert_eq!(bench.get(conn, "runtime.config.totem.token"), Ok(Value::U32(5650)));
+    assert_eq!(bench.get(conn, "runtime.config.totem.consensus"), Ok(Value::U32(6780)));
+    bench.set(conn, "totem.token_coefficient", Value::U32(0));
+    assert_eq!(bench.below.orders.len(), 2);
+    assert_eq!(bench.set(conn, "totem.token", Value::U32(10)), Status::Ok);
+    assert_eq!(bench.below.orders.len(), 2, "what is out of range is not taken");
+    assert_eq!(bench.get(conn, "runtime.config.totem.token"), Ok(Value::U32(5000)));
+}
+
+#[test]
+fn during_a_reload_only_its_end_counts() {
+    let mut bench = three_nodes();
+    bench.write(|database| {
+        database.set("config.totemconfig_reload_in_progress", Value::U8(1));
+        database.set("config.reload_in_progress", Value::U8(1));
+    });
+    bench.write(|database| {
+        database.set("totem.token", Value::U32(4000));
+        database.set("totem.hold", Value::U32(100));
+        database.set("logging.debug", Value::text("on"));
+    });
+    assert!(bench.below.orders.is_empty());
+    bench.write(|database| {
+        database.set("config.totemconfig_reload_in_progress", Value::U8(0));
+        database.set("config.reload_in_progress", Value::U8(0));
+    });
+    let [Order::Reconfigure(timeouts), Order::Logging(_)] = &bench.below.orders[..] else {
+        panic!("{:?}", bench.below.orders)
+    };
+    assert_eq!((timeouts.token.as_millis(), timeouts.hold.as_millis()), (4650, 100));
+}
+
+#[test]
+fn logging_follows_its_keys_and_keeps_to_what_can_be_read() {
+    let mut bench = three_nodes();
+    let conn = bench.connect(1);
+    bench.set(conn, "logging.debug", Value::text("on"));
+    let [Order::Logging(logging)] = &bench.below.orders[..] else { panic!("{:?}", bench.below.orders) };
+    assert_eq!(logging.main.debug, crate::config::logging::Debug::On);
+    bench.below.orders.clear();
+    bench.set(conn, "logging.timestamp", Value::text("sometimes"));
+    assert!(bench.below.orders.is_empty());
+}
+
+#[test]
+fn triggers_are_pulled_and_reset() {
+    let mut bench = Bench::new();
+    let conn = bench.connect(1);
+    bench.set(conn, "runtime.force_gather", Value::text("yes"));
+    assert_eq!(bench.below.orders, [Order::Gather]);
+    assert_eq!(bench.get(conn, "runtime.force_gather"), Ok(Value::text("no")));
+    bench.below.orders.clear();
+    bench.set(conn, "runtime.blackbox.dump_state", Value::text("1700000000"));
+    bench.set(conn, "runtime.blackbox.dump_flight_data", Value::text("1700000000"));
+    assert_eq!(bench.below.orders, [Order::DumpState, Order::DumpState]);
+}

@@ -1,0 +1,177 @@
+//! Statistics of what lies around the stack: clients, and times at which this process was late; under the
+//! names of Corosync's statistics map.
+//!
+//! Source: corosync `exec/stats.c`, `exec/ipc_glue.c`; `cmap_keys(7)`.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, SystemTime};
+
+use crate::ids::{ConnId, ServiceId};
+use crate::ipc::{About, Counters, Server};
+use crate::value::Value;
+
+/// Times of being late that are kept, the newest first. Source: corosync `stats.h`.
+const LATE_LIMIT: usize = 10;
+
+const CLIENTS: &str = "stats.ipcs.";
+const LATE: &str = "stats.schedmiss.";
+
+/// What is known of clients and of being late, besides what the server counts.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// The names of the clients' programs.
+    programs: HashMap<ConnId, Box<str>>,
+    /// Since the epoch, and how late.
+    late: VecDeque<(Duration, Duration)>,
+}
+
+impl Log {
+    /// A client connected.
+    pub(super) fn came(&mut self, conn: ConnId, pid: u32) {
+        self.programs.insert(conn, program(pid).into());
+    }
+
+    /// It is gone.
+    pub(super) fn went(&mut self, conn: ConnId) {
+        self.programs.remove(&conn);
+    }
+
+    /// This process was not scheduled for a long time.
+    pub(super) fn was_late(&mut self, by: Duration) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.late.truncate(LATE_LIMIT - 1);
+        self.late.push_front((now, by));
+    }
+
+    /// Forgets when it was.
+    pub(super) fn clear_late(&mut self) {
+        self.late.clear();
+    }
+
+    /// The statistics whose names begin with `prefix`, ascending. `local` are connections from inside the
+    /// process.
+    pub(super) fn statistics(
+        &self,
+        prefix: &str,
+        server: Option<&Server>,
+        local: impl Iterator<Item = (ConnId, ServiceId)>,
+    ) -> Vec<(String, Value)> {
+        let mut all = Vec::new();
+        if overlap(CLIENTS, prefix) {
+            self.clients(prefix, server, local, &mut all);
+        }
+        if overlap(LATE, prefix) {
+            for (n, (at, by)) in self.late.iter().enumerate() {
+                all.push((format!("{LATE}{n}.delay"), Value::F32(by.as_secs_f32() * 1e3)));
+                let ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+                all.push((format!("{LATE}{n}.timestamp"), Value::U64(ms)));
+            }
+        }
+        all.retain(|(name, _)| name.starts_with(prefix));
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
+    fn clients(
+        &self,
+        prefix: &str,
+        server: Option<&Server>,
+        local: impl Iterator<Item = (ConnId, ServiceId)>,
+        all: &mut Vec<(String, Value)>,
+    ) {
+        let mut active = 0;
+        let mut client = |about: Option<About>, conn: ConnId, service: ServiceId, pid: u32| {
+            active += 1;
+            let start = format!("{CLIENTS}service{}.{pid}.{:#x}.", service.0, conn.0);
+            if !overlap(&start, prefix) {
+                return;
+            }
+            let program = match about {
+                Some(_) => self.programs.get(&conn).map_or("", |name| name),
+                None => own_program(),
+            };
+            let Counters { requests, responses, dispatched, send_retries, sent, flow_control, .. } =
+                about.map(|about| about.counters).unwrap_or_default();
+            let Counters { invalid_request, overload, .. } =
+                about.map(|about| about.counters).unwrap_or_default();
+            let queued = about.map_or(0, |about| u32::try_from(about.queued).unwrap_or(u32::MAX));
+            let values = [
+                ("dispatched", Value::U64(dispatched)),
+                ("flow_control", Value::U32(about.map_or(0, |about| about.flow))),
+                ("flow_control_count", Value::U64(flow_control)),
+                ("invalid_request", Value::U64(invalid_request)),
+                ("overload", Value::U64(overload)),
+                ("procname", Value::text(program)),
+                ("queued", Value::U32(queued)),
+                ("queueing", Value::I32(i32::from(queued > 0))),
+                ("recv_retries", Value::U64(0)),
+                ("requests", Value::U64(requests)),
+                ("responses", Value::U64(responses)),
+                ("send_retries", Value::U64(send_retries)),
+                ("sent", Value::U32(sent)),
+            ];
+            all.extend(values.into_iter().map(|(name, value)| (format!("{start}{name}"), value)));
+        };
+        for about in server.into_iter().flat_map(Server::clients) {
+            client(Some(about), about.conn, about.service, about.peer.pid);
+        }
+        for (conn, service) in local {
+            client(None, conn, service, std::process::id());
+        }
+        let closed = server.map_or(0, |server| server.stats().closed);
+        all.push((format!("{CLIENTS}global.active"), Value::U64(active)));
+        all.push((format!("{CLIENTS}global.closed"), Value::U64(closed)));
+    }
+}
+
+/// Whether names that begin with `start` can begin with `prefix`.
+fn overlap(start: &str, prefix: &str) -> bool {
+    start.starts_with(prefix) || prefix.starts_with(start)
+}
+
+/// The name of a process's program, at most 15 bytes, as `/proc/PID/stat` has it; empty if it is gone.
+fn program(pid: u32) -> String {
+    // A file that the kernel makes up: it never waits for a disk.
+    let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else { return String::new() };
+    let name = stat.iter().position(|byte| *byte == b'(').zip(stat.iter().rposition(|byte| *byte == b')'));
+    let name = name.and_then(|(from, to)| stat.get(from + 1..to)).unwrap_or_default();
+    String::from_utf8_lossy(name).replace('\0', "")
+}
+
+fn own_program() -> &'static str {
+    static NAME: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    NAME.get_or_init(|| program(std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_ten_times_of_being_late_are_kept_newest_first() {
+        let mut log = Log::default();
+        for ms in 0..15 {
+            log.was_late(Duration::from_millis(ms));
+        }
+        let found = log.statistics("stats.schedmiss.", None, std::iter::empty());
+        assert_eq!(found.len(), 20);
+        assert_eq!(found[0], ("stats.schedmiss.0.delay".to_owned(), Value::F32(14.0)));
+        assert_eq!(found[18], ("stats.schedmiss.9.delay".to_owned(), Value::F32(5.0)));
+        log.clear_late();
+        assert!(log.statistics("stats.schedmiss.", None, std::iter::empty()).is_empty());
+    }
+
+    #[test]
+    fn connections_from_inside_are_listed_with_this_process() {
+        let log = Log::default();
+        let local = || [(ConnId(7), ServiceId::CPG)].into_iter();
+        let all = log.statistics("", None, local());
+        assert!(all.is_sorted_by(|(a, _), (b, _)| a < b));
+        let pid = std::process::id();
+        let name = format!("stats.ipcs.service2.{pid}.0x7.procname");
+        let found = log.statistics(&name, None, local());
+        assert_eq!(found, [(name, Value::text(own_program()))]);
+        assert!(!own_program().is_empty());
+        assert_eq!(all.iter().find(|(name, _)| name == "stats.ipcs.global.active").unwrap().1, Value::U64(1));
+    }
+}
