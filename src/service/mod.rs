@@ -272,6 +272,12 @@ pub trait Service {
         true
     }
 
+    /// This node is about to leave the ring in order: tell the others what they must know. [`Service::settled`]
+    /// is false until that has come back.
+    fn leaving(&mut self, effects: &mut dyn Effects) {
+        let _ = effects;
+    }
+
     /// An exec message arrived, in order. Unusable ones are dropped and counted.
     fn deliver(&mut self, delivery: Delivery, effects: &mut dyn Effects);
 

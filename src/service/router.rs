@@ -365,6 +365,13 @@ impl Router {
         }
     }
 
+    /// This node is about to leave: the desks tell the others.
+    pub fn leaving(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
+        for place in 0..desks.len() {
+            self.at(place, desks, ground, |desk, effects| desk.leaving(effects));
+        }
+    }
+
     /// Calls the desks whose deadline has passed.
     pub fn expired(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
         for place in 0..desks.len() {

@@ -1,0 +1,159 @@
+//! The table of nodes: who is on the ring, and how many votes each has.
+
+use std::collections::BTreeMap;
+
+use super::wire::exec::flag;
+use super::wire::votequorum::{STATE_DEAD, STATE_LEAVING, STATE_MEMBER};
+use crate::ids::NodeId;
+
+/// Nodes in the table; as many as a ring can have. Nodes that are gone make room for new ones.
+///
+/// Source: corosync `PROCESSOR_COUNT_MAX`.
+pub const NODES_MAX: usize = 384;
+
+/// Where a node stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// On the ring; its votes count.
+    Member,
+    /// Gone.
+    Dead,
+    /// On the ring for the last time, and said so.
+    Leaving,
+}
+
+impl State {
+    /// The number that clients see.
+    pub(super) const fn code(self) -> u32 {
+        match self {
+            Self::Member => STATE_MEMBER,
+            Self::Dead => STATE_DEAD,
+            Self::Leaving => STATE_LEAVING,
+        }
+    }
+}
+
+/// What is known of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    /// Where it stands.
+    pub state: State,
+    /// Its votes.
+    pub votes: u32,
+    /// How many votes it takes the whole cluster to have.
+    pub expected: u32,
+    /// What it says of itself; unknown bits are kept.
+    pub flags: u32,
+}
+
+impl Node {
+    /// Whether all of these flags are set.
+    pub(super) const fn has(&self, flags: u32) -> bool {
+        self.flags & flags == flags
+    }
+
+    pub(super) const fn set(&mut self, flags: u32, on: bool) {
+        if on {
+            self.flags |= flags;
+        } else {
+            self.flags &= !flags;
+        }
+    }
+}
+
+/// All nodes ever heard of, within [`NODES_MAX`]. This node is always among them.
+#[derive(Clone, Debug)]
+pub(super) struct Nodes {
+    me: NodeId,
+    table: BTreeMap<NodeId, Node>,
+}
+
+impl Nodes {
+    /// This node alone.
+    pub(super) fn new(me: NodeId) -> Self {
+        let us = Node { state: State::Member, votes: 1, expected: 0, flags: flag::FIRST };
+        Self { me, table: BTreeMap::from([(me, us)]) }
+    }
+
+    /// This node.
+    pub(super) fn us(&self) -> &Node {
+        &self.table[&self.me]
+    }
+
+    /// This node.
+    pub(super) fn us_mut(&mut self) -> &mut Node {
+        self.table.get_mut(&self.me).expect("this node is never removed")
+    }
+
+    /// A node.
+    pub(super) fn get(&self, id: NodeId) -> Option<&Node> {
+        self.table.get(&id)
+    }
+
+    /// A node.
+    pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        self.table.get_mut(&id)
+    }
+
+    /// Adds a node, or replaces what is known of it. False: the table is full of nodes on the ring.
+    pub(super) fn insert(&mut self, id: NodeId, node: Node) -> bool {
+        if self.table.len() >= NODES_MAX && !self.table.contains_key(&id) {
+            let gone = self.iter().find(|(_, node)| node.state == State::Dead).map(|(id, _)| id);
+            let Some(gone) = gone else { return false };
+            self.table.remove(&gone);
+        }
+        self.table.insert(id, node);
+        true
+    }
+
+    /// All, ascending.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.table.iter().map(|(id, node)| (*id, node))
+    }
+
+    /// Those whose votes count, ascending.
+    pub(super) fn members(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.iter().filter(|(_, node)| node.state == State::Member)
+    }
+
+    /// Those who are not on this ring are gone.
+    pub(super) fn bury(&mut self, ring: &[NodeId]) {
+        for (id, node) in &mut self.table {
+            if *id != self.me && ring.binary_search(id).is_err() {
+                node.state = State::Dead;
+            }
+        }
+    }
+
+    /// Sets what all members expect.
+    pub(super) fn expect(&mut self, expected: u32) {
+        for node in self.table.values_mut().filter(|node| node.state == State::Member) {
+            node.expected = expected;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(id: u32) -> NodeId {
+        NodeId::new(id).unwrap()
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_the_dead_make_room() {
+        let mut nodes = Nodes::new(id(1000));
+        let node = Node { state: State::Member, votes: 1, expected: 1, flags: 0 };
+        for n in 1..NODES_MAX as u32 {
+            assert!(nodes.insert(id(n), node));
+        }
+        assert!(!nodes.insert(id(2000), node));
+        assert!(nodes.insert(id(5), node), "known nodes are always taken");
+        nodes.bury(&(2..=NODES_MAX as u32).map(id).collect::<Vec<_>>());
+        assert!(nodes.insert(id(2000), node));
+        assert!(nodes.get(id(1)).is_none());
+        assert_eq!(nodes.iter().count(), NODES_MAX);
+        assert_eq!(nodes.us().state, State::Member);
+    }
+}

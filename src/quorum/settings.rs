@@ -1,0 +1,332 @@
+//! What the configuration says about the vote: read from the database at the start and again when it changes.
+//!
+//! Source: `votequorum(5)`, `corosync.conf(5)`. Two readings are safer than Corosync's: what is kept of
+//! `expected_votes_tracking` is a minimum, as `votequorum(5)` has it, and does not lower what is configured.
+
+use std::time::Duration;
+
+use super::tie_breaker::TieBreaker;
+use super::votes::Rules;
+use crate::service::Database;
+use crate::value::Value;
+
+/// The provider that this program has.
+pub const PROVIDER: &str = "corosync_votequorum";
+
+const LAST_MAN_STANDING_WINDOW_MS: u32 = 10_000;
+const DEVICE_TIMEOUT_MS: u32 = 10_000;
+const DEVICE_SYNC_TIMEOUT_MS: u32 = 30_000;
+
+/// Whether votes are counted at all.
+///
+/// # Errors
+/// A provider that this program does not have: text for the operator.
+pub fn provider(database: &dyn Database) -> Result<bool, String> {
+    match text(database, "quorum.provider").as_deref() {
+        None | Some("") => Ok(false),
+        Some(PROVIDER) => Ok(true),
+        Some(other) => {
+            tracing::error!("Quorum provider: {other} failed to initialize.");
+            Err("Invalid quorum provider".to_owned())
+        }
+    }
+}
+
+/// What is read once and then stays, whatever becomes of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixed {
+    /// `quorum.allow_downscale`.
+    pub allow_downscale: bool,
+    /// `quorum.wait_for_all`; `None`: as `two_node`.
+    pub wait_for_all: Option<bool>,
+    /// `quorum.last_man_standing`.
+    pub last_man_standing: bool,
+    /// `quorum.last_man_standing_window`.
+    pub last_man_standing_window: Duration,
+    /// `quorum.expected_votes_tracking`, or `allow_downscale`.
+    pub expected_votes_tracking: bool,
+    /// `quorum.auto_tie_breaker` and `quorum.auto_tie_breaker_node`.
+    pub tie_breaker: Option<TieBreaker>,
+}
+
+impl Fixed {
+    /// Reads it.
+    pub fn read(database: &dyn Database) -> Self {
+        let flag = |key: &str| number(database, key).is_some_and(|n| n != 0);
+        let allow_downscale = flag("quorum.allow_downscale");
+        let window =
+            number(database, "quorum.last_man_standing_window").unwrap_or(LAST_MAN_STANDING_WINDOW_MS);
+        Self {
+            allow_downscale,
+            wait_for_all: number(database, "quorum.wait_for_all").map(|n| n != 0),
+            last_man_standing: flag("quorum.last_man_standing"),
+            last_man_standing_window: Duration::from_millis(window.into()),
+            expected_votes_tracking: flag("quorum.expected_votes_tracking") || allow_downscale,
+            tie_breaker: flag("quorum.auto_tie_breaker")
+                .then(|| match text(database, "quorum.auto_tie_breaker_node") {
+                    None => Some(TieBreaker::Lowest),
+                    Some(node) => {
+                        let breaker = TieBreaker::parse(&node);
+                        if breaker.is_none() {
+                            tracing::warn!(
+                                "auto_tie_breaker_node: {node:?} is not valid. It must be 'lowest', 'highest' \
+                                 or a space-separated list of node IDs. auto_tie_breaker is disabled"
+                            );
+                        }
+                        breaker
+                    }
+                })
+                .flatten(),
+        }
+    }
+}
+
+/// The quorum device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Silence that it may keep.
+    pub timeout: Duration,
+    /// The same during a membership change.
+    pub sync_timeout: Duration,
+    /// Whether it may be used: nothing in the configuration stands against it.
+    pub can_operate: bool,
+}
+
+/// The node list, as far as votes go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Nodelist {
+    count: u32,
+    local: u32,
+    sum: u32,
+}
+
+/// What is found in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// `quorum.expected_votes`; 0 is none.
+    expected: Option<u32>,
+    /// `quorum.votes`.
+    votes: Option<u32>,
+    two_node: bool,
+    nodelist: Option<Nodelist>,
+    device: Option<(Option<u32>, Device)>,
+}
+
+impl Found {
+    /// Reads it.
+    pub fn read(database: &dyn Database) -> Self {
+        let ms =
+            |key: &str, default: u32| Duration::from_millis(number(database, key).unwrap_or(default).into());
+        let device = text(database, "quorum.device.model").filter(|model| !model.is_empty()).map(|_| {
+            let device = Device {
+                timeout: ms("quorum.device.timeout", DEVICE_TIMEOUT_MS),
+                sync_timeout: ms("quorum.device.sync_timeout", DEVICE_SYNC_TIMEOUT_MS),
+                can_operate: true,
+            };
+            (number(database, "quorum.device.votes"), device)
+        });
+        Self {
+            expected: number(database, "quorum.expected_votes").filter(|votes| *votes != 0),
+            votes: number(database, "quorum.votes"),
+            two_node: number(database, "quorum.two_node").is_some_and(|n| n != 0),
+            nodelist: nodelist(database),
+            device,
+        }
+    }
+
+    /// Nodes in the node list.
+    pub fn nodes(&self) -> Option<u32> {
+        self.nodelist.map(|list| list.count)
+    }
+
+    /// Votes of the node list.
+    pub fn votes_of_nodes(&self) -> Option<u32> {
+        self.nodelist.map(|list| list.sum)
+    }
+
+    /// Votes that are expected of the cluster, as configured.
+    pub const fn expected(&self) -> Option<u32> {
+        self.expected
+    }
+}
+
+fn nodelist(database: &dyn Database) -> Option<Nodelist> {
+    let local = number(database, "nodelist.local_node_pos")?;
+    let mut list = Nodelist { count: 0, local: 1, sum: 0 };
+    let mut last: Option<u32> = None;
+    for (key, _) in database.range("nodelist.node.") {
+        let Some(place) = key["nodelist.node.".len()..].split('.').next().and_then(|n| n.parse().ok()) else {
+            continue;
+        };
+        if last.replace(place) == Some(place) {
+            continue; // Keys of one node stand together.
+        }
+        let votes: u32 = number(database, &format!("nodelist.node.{place}.quorum_votes")).unwrap_or(1);
+        list.count = list.count.saturating_add(1);
+        list.sum = list.sum.saturating_add(votes);
+        if place == local {
+            list.local = votes;
+        }
+    }
+    Some(list)
+}
+
+/// What a reading comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The rules of the vote; without the votes of the device.
+    pub rules: Rules,
+    /// Votes of the device; `None`: as they are.
+    pub device_votes: Option<u32>,
+    /// This node's votes.
+    pub votes: u32,
+    /// What this node expects of the cluster; `None`: nothing new.
+    pub expected: Option<u32>,
+    /// The quorum device, if one is configured.
+    pub device: Option<Device>,
+}
+
+/// Why a reading comes to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Wrong {
+    /// Nothing says how many votes there are.
+    #[error("configuration error: nodelist or quorum.expected_votes must be configured!")]
+    NoVotes,
+    /// The device would have to break ties that `two_node` lets both sides win.
+    #[error("configuration error: two_node and quorum device cannot be configured at the same time!")]
+    TwoNodeDevice,
+    /// Half of an odd number is not half.
+    #[error("configuration error: auto_tie_breaker & last_man_standing not available in odd sized cluster")]
+    OddLastMan,
+    /// Two rules about the same thing.
+    #[error("configuration error: quorum.device is not compatible with {0}")]
+    Device(&'static str),
+    /// Its votes cannot be derived.
+    #[error("configuration error: quorum.device.votes must be specified when quorum.expected_votes is set")]
+    DeviceVotesExpected,
+    /// Its votes cannot be derived.
+    #[error("configuration error: quorum.device.votes must be specified when not all nodes votes 1")]
+    DeviceVotesNodes,
+    /// The nodes without the device would have less than two votes.
+    #[error("configuration error: quorum.device.votes is too high or expected_votes is too low")]
+    DeviceVotesHigh,
+}
+
+/// Which reading it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The first one: what is wrong stops the start.
+    Start,
+    /// A later one: what is wrong turns off what it is about. Whether a quorum device is registered.
+    Running {
+        /// Whether one is registered here.
+        device_registered: bool,
+    },
+}
+
+/// Makes rules of what was found. `kept`: the highest number of expected votes ever seen.
+///
+/// # Errors
+/// What is wrong. At run time only what leaves everything as it was.
+pub fn plan(found: &Found, fixed: &Fixed, kept: u32, moment: Moment) -> Result<Plan, Wrong> {
+    if found.nodelist.is_none() && found.expected.is_none() {
+        return Err(Wrong::NoVotes);
+    }
+    let mut two_node = found.two_node;
+    let mut device = found.device.map(|(_, device)| device);
+    let mut device_votes = found.device.and_then(|(votes, _)| votes);
+    // At the start an error; later the device (or `two_node`) is not to be used, and the rest goes on.
+    let refuse = |wrong: Wrong, device: &mut Option<Device>| -> Result<(), Wrong> {
+        if moment == Moment::Start {
+            return Err(wrong);
+        }
+        if let Some(device) = device.as_mut().filter(|device| device.can_operate) {
+            tracing::error!("{wrong}; disabling quorum device operations");
+            device.can_operate = false;
+        }
+        Ok(())
+    };
+    if two_node && device.is_some() {
+        if moment == (Moment::Running { device_registered: true }) {
+            tracing::error!("{}; two_node is disabled", Wrong::TwoNodeDevice);
+            two_node = false;
+        } else {
+            refuse(Wrong::TwoNodeDevice, &mut device)?;
+        }
+    }
+    let wait_for_all = fixed.wait_for_all.unwrap_or(two_node);
+    let mut tie_breaker = fixed.tie_breaker.clone();
+    if two_node && tie_breaker.is_some() {
+        tracing::error!(
+            "two_node and auto_tie_breaker are both set, but not compatible; two_node is disabled"
+        );
+        two_node = false;
+    }
+    let nodelist = found.nodelist.unwrap_or_default();
+    if tie_breaker.is_some() && nodelist.sum % 2 == 1 && !wait_for_all {
+        if fixed.last_man_standing {
+            return Err(Wrong::OddLastMan);
+        }
+        tracing::error!(
+            "auto_tie_breaker needs wait_for_all where the number of votes is odd; auto_tie_breaker is disabled"
+        );
+        tie_breaker = None;
+    }
+    if device.is_some() {
+        if fixed.last_man_standing {
+            refuse(Wrong::Device("last_man_standing"), &mut device)?;
+        }
+        if tie_breaker.is_some() {
+            refuse(Wrong::Device("auto_tie_breaker"), &mut device)?;
+        }
+        if fixed.allow_downscale {
+            refuse(Wrong::Device("allow_downscale"), &mut device)?;
+        }
+        if device_votes.is_none() && found.expected.is_some() {
+            refuse(Wrong::DeviceVotesExpected, &mut device)?;
+        }
+        if device_votes.is_none() && found.nodelist.is_some() && nodelist.count != nodelist.sum {
+            refuse(Wrong::DeviceVotesNodes, &mut device)?;
+        }
+        if let (Some(votes), Some(expected)) = (device_votes, found.expected)
+            && votes > 0
+            && expected.saturating_sub(votes) < 2
+        {
+            refuse(Wrong::DeviceVotesHigh, &mut device)?;
+        }
+    }
+    let mut sum = nodelist.sum;
+    if device.is_some() && device_votes.is_none() && found.expected.is_none() && nodelist.count == sum {
+        let votes = sum.saturating_sub(1);
+        device_votes = Some(votes);
+        sum = sum.saturating_add(votes);
+    }
+    let mut expected = found.expected.or(found.nodelist.map(|_| sum));
+    if fixed.expected_votes_tracking {
+        expected = expected.max(Some(kept));
+    }
+    Ok(Plan {
+        rules: Rules {
+            two_node,
+            wait_for_all,
+            tie_breaker,
+            last_man_standing: fixed.last_man_standing,
+            allow_downscale: fixed.allow_downscale,
+            expected_votes_tracking: fixed.expected_votes_tracking,
+            master_wins: false,
+            device_votes: 0,
+        },
+        device_votes: if device.is_some() { device_votes } else { Some(0) },
+        votes: found.nodelist.map_or_else(|| found.votes.unwrap_or(1), |list| list.local),
+        expected,
+        device,
+    })
+}
+
+fn number(database: &dyn Database, key: &str) -> Option<u32> {
+    database.get(key).and_then(Value::number).and_then(|n| n.try_into().ok())
+}
+
+fn text(database: &dyn Database, key: &str) -> Option<String> {
+    database.get(key).and_then(Value::as_text).map(std::borrow::Cow::into_owned)
+}

@@ -1,0 +1,262 @@
+//! The rules of the vote, by tables: what `votequorum(5)` promises for clusters of all sizes.
+
+use crate::ids::NodeId;
+use crate::quorum::tie_breaker::TieBreaker;
+use crate::quorum::votes::{Info, Rules, Votes};
+use crate::quorum::wire::exec::flag;
+
+pub(super) fn id(id: u32) -> NodeId {
+    NodeId::new(id).unwrap()
+}
+
+fn ids(all: &[u32]) -> Vec<NodeId> {
+    all.iter().map(|n| id(*n)).collect()
+}
+
+/// The vote of node `me`, of a cluster of so many nodes with one vote each.
+fn votes(me: u32, nodes: u32, rules: Rules) -> Votes {
+    let mut votes = Votes::new(id(me), rules, 0);
+    votes.configure(1, nodes);
+    votes.recalculate(false, false);
+    votes
+}
+
+/// A new ring, on which everybody tells of itself as a node that was in no quorate part.
+fn ring(votes: &mut Votes, members: &[u32]) {
+    votes.ring(&ids(members));
+    for member in members {
+        if votes.nodes.us().flags & flag::LEAVING == 0 {
+            let us = *votes.nodes.us();
+            tell(votes, *member, Info { votes: 1, expected: us.expected, flags: 0 });
+        }
+    }
+    votes.recalculate(false, false);
+}
+
+fn tell(votes: &mut Votes, node: u32, info: Info) {
+    let heard = votes.node_info(id(node), info).unwrap();
+    if heard.count {
+        votes.recalculate(heard.allow_decrease, heard.by_nodes);
+    }
+    votes.heard_quorate(info);
+}
+
+/// votequorum(5), overview: more than half of the expected votes.
+#[test]
+fn more_than_half_is_needed() {
+    for (nodes, needed) in [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (6, 4), (7, 4), (8, 5), (32, 17)] {
+        let mut vote = votes(1, nodes, Rules::default());
+        for there in 1..=nodes {
+            ring(&mut vote, &(1..=there).collect::<Vec<_>>());
+            assert_eq!(vote.quorum(), needed, "{there} of {nodes}");
+            assert_eq!(vote.quorate(), there >= needed, "{there} of {nodes}");
+        }
+        for there in (1..nodes).rev() {
+            ring(&mut vote, &(1..=there).collect::<Vec<_>>());
+            assert_eq!(vote.quorate(), there >= needed, "back to {there} of {nodes}");
+        }
+    }
+}
+
+/// votequorum(5), two_node: one of two is enough, after both have been seen.
+#[test]
+fn two_nodes_need_one_after_both_were_there() {
+    let rules = Rules { two_node: true, wait_for_all: true, ..Rules::default() };
+    let mut vote = votes(1, 2, rules.clone());
+    ring(&mut vote, &[1]);
+    assert!(!vote.quorate() && vote.waiting());
+    ring(&mut vote, &[1, 2]);
+    assert!(vote.quorate() && !vote.waiting());
+    assert_eq!(vote.quorum(), 1);
+    ring(&mut vote, &[1]);
+    assert!(vote.quorate(), "the other has gone");
+    let careless = Rules { wait_for_all: false, ..rules };
+    assert!(votes(1, 2, careless).quorate(), "two_node without wait_for_all: at once");
+}
+
+/// votequorum(5), two_node: with a third node it is off.
+#[test]
+fn two_node_ends_with_a_third() {
+    let mut vote = votes(1, 2, Rules { two_node: true, wait_for_all: true, ..Rules::default() });
+    ring(&mut vote, &[1, 2, 3]);
+    assert_eq!((vote.quorum(), vote.quorate()), (2, true));
+}
+
+/// votequorum(5), wait_for_all: the first time all must be there, later more than half.
+#[test]
+fn all_are_waited_for_once() {
+    let mut vote = votes(1, 5, Rules { wait_for_all: true, ..Rules::default() });
+    ring(&mut vote, &[1, 2, 3, 4]);
+    assert!(!vote.quorate() && vote.waiting());
+    ring(&mut vote, &[1, 2, 3, 4, 5]);
+    assert!(vote.quorate());
+    ring(&mut vote, &[1, 2, 3]);
+    assert!(vote.quorate());
+    ring(&mut vote, &[1, 2]);
+    assert!(!vote.quorate() && vote.waiting(), "and again after the quorum was lost");
+    ring(&mut vote, &[1, 2, 3]);
+    assert!(!vote.quorate());
+    ring(&mut vote, &[1, 2, 3, 4, 5]);
+    assert!(vote.quorate());
+}
+
+/// A node that waits for all may act at once where others do.
+#[test]
+fn waiting_ends_in_a_quorate_cluster() {
+    let mut vote = votes(3, 5, Rules { wait_for_all: true, ..Rules::default() });
+    vote.ring(&ids(&[1, 2, 3]));
+    for node in [1, 2, 3] {
+        let flags = if node == 3 { flag::WFA_STATUS } else { flag::QUORATE };
+        tell(&mut vote, node, Info { votes: 1, expected: 5, flags });
+    }
+    vote.recalculate(false, false);
+    assert!(vote.quorate() && !vote.waiting());
+}
+
+/// votequorum(5), last_man_standing: the example of eight nodes, step by step.
+#[test]
+fn expected_votes_follow_those_that_are_left() {
+    let mut vote = votes(1, 8, Rules { last_man_standing: true, wait_for_all: true, ..Rules::default() });
+    ring(&mut vote, &[1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!((vote.nodes.us().expected, vote.quorum()), (8, 5));
+    for (there, expected, needed) in [(5, 5, 3), (3, 3, 2), (2, 2, 2)] {
+        let members = ids(&(1..=there).collect::<Vec<_>>());
+        assert!(vote.ring(&members), "the window begins");
+        vote.recalculate(false, false);
+        assert!(vote.quorate());
+        vote.recalculate(true, true); // the window has passed
+        assert_eq!((vote.nodes.us().expected, vote.quorum()), (expected, needed));
+        assert!(vote.quorate());
+    }
+    vote.ring(&ids(&[1]));
+    vote.recalculate(false, false);
+    assert!(!vote.quorate(), "two to one needs auto_tie_breaker");
+}
+
+/// votequorum(5), notes: last_man_standing is off where a node has more than one vote.
+#[test]
+fn last_man_standing_is_for_equal_votes() {
+    let mut vote = votes(1, 3, Rules { last_man_standing: true, ..Rules::default() });
+    vote.ring(&ids(&[1, 2]));
+    let heard = vote.node_info(id(2), Info { votes: 2, expected: 3, flags: 0 }).unwrap();
+    assert!(heard.no_last_man && !vote.rules.last_man_standing);
+}
+
+/// votequorum(5), auto_tie_breaker: one half goes on, the other does not.
+#[test]
+fn one_of_two_halves_goes_on() {
+    let cases: [(TieBreaker, &[u32], &[u32]); 4] = [
+        (TieBreaker::Lowest, &[1, 2, 3, 4], &[5, 6, 7, 8]),
+        (TieBreaker::Highest, &[5, 6, 7, 8], &[1, 2, 3, 4]),
+        (TieBreaker::List(ids(&[6, 1])), &[2, 4, 6, 8], &[1, 3, 5, 7]),
+        (TieBreaker::List(ids(&[20, 1])), &[1, 6, 7, 8], &[2, 3, 4, 5]),
+    ];
+    for (breaker, winner, loser) in cases {
+        for (half, expected) in [(winner, true), (loser, false)] {
+            let rules = Rules { tie_breaker: Some(breaker.clone()), ..Rules::default() };
+            let mut vote = votes(half[0], 8, rules);
+            ring(&mut vote, &[1, 2, 3, 4, 5, 6, 7, 8]);
+            assert!(vote.quorate());
+            vote.ring(&ids(half));
+            vote.recalculate(false, false);
+            assert_eq!(vote.quorate(), expected, "{breaker:?} {half:?}");
+        }
+    }
+}
+
+/// Less than half is never enough, whoever is in it.
+#[test]
+fn a_tie_is_exactly_half() {
+    let rules = Rules { tie_breaker: Some(TieBreaker::Lowest), ..Rules::default() };
+    let mut vote = votes(1, 4, rules);
+    ring(&mut vote, &[1, 2, 3, 4]);
+    ring(&mut vote, &[1]);
+    assert!(!vote.quorate());
+}
+
+/// votequorum(5), allow_downscale: the example of three nodes and ten more.
+#[test]
+fn expected_votes_fall_with_nodes_that_leave_in_order() {
+    let rules = Rules { allow_downscale: true, expected_votes_tracking: true, ..Rules::default() };
+    let mut vote = votes(1, 3, rules);
+    let all: Vec<u32> = (1..=13).collect();
+    ring(&mut vote, &all);
+    assert_eq!((vote.nodes.us().expected, vote.quorum()), (13, 7));
+    assert_eq!(vote.ev_tracking_barrier(), 13, "the highest is kept");
+    for leaver in (2..=13).rev() {
+        tell(&mut vote, leaver, Info { votes: 1, expected: 13, flags: flag::QUORATE | flag::LEAVING });
+        ring(&mut vote, &all[..leaver as usize - 1]);
+        let left = leaver - 1;
+        assert_eq!(vote.quorum(), left.max(3) / 2 + 1, "{left} are left");
+    }
+    assert_eq!(vote.ev_tracking_barrier(), 13);
+}
+
+/// More votes than expected raise what is expected, and what is needed never falls by itself.
+#[test]
+fn expected_votes_rise_and_stay() {
+    let mut vote = votes(1, 3, Rules::default());
+    ring(&mut vote, &[1, 2, 3, 4, 5]);
+    assert_eq!((vote.nodes.us().expected, vote.quorum()), (5, 3));
+    ring(&mut vote, &[1, 2]);
+    assert_eq!(vote.quorum(), 3);
+    assert!(!vote.quorate());
+}
+
+/// A node that joins a quorate cluster learns from it how many votes are expected.
+#[test]
+fn what_a_quorate_cluster_expects_counts() {
+    let mut vote = votes(3, 9, Rules::default());
+    vote.ring(&ids(&[1, 2, 3]));
+    for node in [1, 2] {
+        tell(&mut vote, node, Info { votes: 1, expected: 3, flags: flag::QUORATE });
+    }
+    assert_eq!((vote.nodes.us().expected, vote.quorum()), (3, 2));
+    assert!(vote.quorate());
+}
+
+/// A device with one vote less than the nodes: any one node and the device are enough.
+#[test]
+fn a_device_votes_through_the_node_it_is_with() {
+    let rules = Rules { device_votes: 2, ..Rules::default() };
+    let mut vote = Votes::new(id(1), rules, 0);
+    vote.configure(1, 5);
+    vote.recalculate(false, false);
+    ring(&mut vote, &[1, 2, 3]);
+    assert_eq!((vote.quorum(), vote.quorate()), (3, true));
+    ring(&mut vote, &[1]);
+    assert!(!vote.quorate());
+    vote.nodes.us_mut().set(flag::QDEVICE_CAST_VOTE, true);
+    vote.recalculate(false, false);
+    assert!(vote.quorate(), "one vote and the device's two");
+    assert_eq!(vote.quorum(), 3);
+}
+
+/// Master wins: the part that the device votes in is quorate, whatever the numbers.
+#[test]
+fn the_device_can_decide_alone() {
+    let flags = flag::QDEVICE_CAST_VOTE | flag::QDEVICE_MASTER_WINS;
+    for (master_wins, flags, expected) in
+        [(true, flags, true), (false, flags, false), (true, flag::QDEVICE_CAST_VOTE, false)]
+    {
+        let mut vote = votes(1, 4, Rules { master_wins, ..Rules::default() });
+        ring(&mut vote, &[1, 2]);
+        tell(&mut vote, 2, Info { votes: 1, expected: 4, flags });
+        assert_eq!(vote.quorate(), expected);
+    }
+}
+
+/// Numbers that a hostile node makes up neither overflow nor make this part quorate.
+#[test]
+fn huge_numbers_do_no_harm() {
+    let mut vote = votes(1, 3, Rules { device_votes: u32::MAX, ..Rules::default() });
+    vote.ring(&ids(&[1, 2, 3]));
+    for node in [2, 3] {
+        tell(&mut vote, node, Info { votes: u32::MAX, expected: u32::MAX, flags: u32::MAX });
+        tell(&mut vote, node, Info { votes: u32::MAX, expected: 0, flags: flag::QUORATE });
+    }
+    assert!(vote.quorum() > u32::MAX / 2);
+    vote.recalculate(true, true);
+    ring(&mut vote, &[1]);
+    assert!(!vote.quorate());
+}

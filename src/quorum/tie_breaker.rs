@@ -1,0 +1,128 @@
+//! Which of two equal halves stays quorate.
+//!
+//! Source: `votequorum(5)`, `auto_tie_breaker`, `auto_tie_breaker_node`.
+
+use super::nodes::NODES_MAX;
+use crate::ids::NodeId;
+
+/// Who decides between two equal halves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TieBreaker {
+    /// The half that has the lowest node of the last time the cluster was quorate.
+    Lowest,
+    /// The half that has the highest.
+    Highest,
+    /// The half that has the first of these that was there before the split.
+    List(Vec<NodeId>),
+}
+
+/// What the tie breaker looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Halves<'a> {
+    /// Members now, ascending.
+    pub members: &'a [NodeId],
+    /// Members of the ring before, ascending.
+    pub previous: &'a [NodeId],
+    /// Lowest member when the cluster was last quorate.
+    pub lowest: Option<NodeId>,
+    /// Highest member then.
+    pub highest: Option<NodeId>,
+}
+
+impl TieBreaker {
+    /// Reads `quorum.auto_tie_breaker_node`: `lowest`, `highest`, or node ids separated by spaces. A list ends
+    /// at what is no id; ids past the 384th are ignored. `None`: none of that.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "lowest" => Some(Self::Lowest),
+            "highest" => Some(Self::Highest),
+            _ => {
+                let id = |word: &str| NodeId::new(word.parse().ok()?);
+                let ids: Vec<NodeId> = text.split_ascii_whitespace().map_while(id).take(NODES_MAX).collect();
+                (!ids.is_empty()).then_some(Self::List(ids))
+            }
+        }
+    }
+
+    /// The number that stands for it in the configuration database; 0 is none.
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Lowest => 1,
+            Self::Highest => 2,
+            Self::List(_) => 3,
+        }
+    }
+
+    /// Whether this half is the one.
+    pub fn favours(&self, halves: Halves<'_>) -> bool {
+        let here = |node: &NodeId| halves.members.contains(node);
+        match self {
+            Self::Lowest => halves.lowest.as_ref().is_some_and(here),
+            Self::Highest => halves.highest.as_ref().is_some_and(here),
+            // Whoever stands before the first one that is here, and was there before, is in the other half.
+            Self::List(ids) => match ids.iter().position(here) {
+                Some(first) => !ids[..first].iter().any(|node| halves.previous.contains(node)),
+                None => false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(ids: &[u32]) -> Vec<NodeId> {
+        ids.iter().map(|id| NodeId::new(*id).unwrap()).collect()
+    }
+
+    #[test]
+    fn names_and_lists_are_read() {
+        let list = |nodes: &[u32]| Some(TieBreaker::List(ids(nodes)));
+        let cases = [
+            ("lowest", Some(TieBreaker::Lowest)),
+            ("highest", Some(TieBreaker::Highest)),
+            ("3", list(&[3])),
+            ("1 3 5", list(&[1, 3, 5])),
+            (" 1  3 ", list(&[1, 3])),
+            ("1 x 5", list(&[1])),
+            ("2 0 5", list(&[2])),
+            ("0", None),
+            ("", None),
+            ("Lowest", None),
+            ("4294967296", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(TieBreaker::parse(text), expected, "{text:?}");
+        }
+        let long = "7 ".repeat(10_000);
+        assert_eq!(TieBreaker::parse(&long), list(&[7; NODES_MAX]));
+    }
+
+    /// votequorum(5): who stays quorate of 1 2 3 4 cut into halves.
+    #[test]
+    fn one_half_and_never_both_is_favoured() {
+        let all = ids(&[1, 2, 3, 4]);
+        let cases: [(TieBreaker, &[u32], &[u32]); 5] = [
+            (TieBreaker::Lowest, &[1, 4], &[2, 3]),
+            (TieBreaker::Highest, &[1, 4], &[2, 3]),
+            (TieBreaker::List(ids(&[3, 1])), &[2, 3], &[1, 4]),
+            (TieBreaker::List(ids(&[9, 4])), &[3, 4], &[1, 2]),
+            (TieBreaker::List(ids(&[2])), &[2, 3], &[1, 4]),
+        ];
+        for (breaker, winner, loser) in cases {
+            for (half, expected) in [(winner, true), (loser, false)] {
+                let members = ids(half);
+                let halves = Halves {
+                    members: &members,
+                    previous: &all,
+                    lowest: all.first().copied(),
+                    highest: all.last().copied(),
+                };
+                assert_eq!(breaker.favours(halves), expected, "{breaker:?} {half:?}");
+            }
+        }
+        let halves = Halves { members: &all, previous: &[], lowest: None, highest: None };
+        assert!(!TieBreaker::Lowest.favours(halves), "never quorate: nothing to go by");
+    }
+}

@@ -1,0 +1,452 @@
+//! The desk of service 5: counts votes, and decides whether this part of the cluster may act.
+//!
+//! Source: corosync `exec/votequorum.c`; `votequorum(5)`. Where another node or a client could tell the
+//! difference: a node may speak of itself only; a client that vanishes while it registers a device takes the
+//! registration with it; no first NODEINFO is queued before the first ring, since the one in its
+//! synchronisation says the same.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | the desk |
+//! | `exec.rs` | what the other nodes say |
+//! | `sync.rs` | its part in the synchronisation after a new ring |
+//! | `requests.rs` | what clients ask, and the answers |
+//! | `device.rs` | the quorum device: its registration, its polls and their time-out |
+//! | `outbox.rs` | what waits to be multicast |
+
+mod device;
+mod exec;
+mod outbox;
+mod requests;
+mod sync;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use zerocopy::{IntoBytes, U32};
+
+use self::device::Device;
+use self::outbox::{Outbox, Words};
+use super::advice;
+use super::settings::{self, Fixed, Found, Moment};
+use super::tie_breaker::TieBreaker;
+use super::votes::{Outcome, Rules, Votes};
+use super::wire::exec::{Exec, Param, Subject, flag, function};
+use super::wire::votequorum::{self as wire, request};
+use crate::ids::{ConnId, NodeId, RingId, ServiceId};
+use crate::service::{
+    Database, Delivery, Effects, Full, Notice, Order, Quorate, Request, Service, Synchronised,
+};
+use crate::time::Instant;
+use crate::value::Value;
+use crate::view::View;
+
+const RELOADING: &str = "config.totemconfig_reload_in_progress";
+const RELOAD_STATUS: &str = "config.reload_status";
+const CANCEL_WAITING: &str = "quorum.cancel_wait_for_all";
+
+/// What the desk counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Exec messages that are too short or have an unknown number in them; dropped.
+    pub malformed: u64,
+    /// Messages in which a node speaks of another; dropped.
+    pub impostors: u64,
+    /// Messages of nodes for which the table has no room, or that are not on the ring; dropped.
+    pub refused: u64,
+}
+
+/// The desk of service 5, votequorum.
+#[derive(Debug)]
+pub struct Desk {
+    me: NodeId,
+    votes: Votes,
+    fixed: Fixed,
+    device: Device,
+    outbox: Outbox,
+    /// Clients that are told of changes, the newest first.
+    trackers: Vec<Tracker>,
+    ring: Option<RingId>,
+    /// From a new ring to the end of this desk's part in its synchronisation.
+    syncing: bool,
+    /// Where that part stands.
+    step: sync::Step,
+    /// When expected votes are to shrink to who is left.
+    last_man_at: Option<Instant>,
+    /// The configuration is being read again: it may be half of each.
+    reloading: bool,
+    /// Wait for all has been on at some time.
+    has_waited: bool,
+    /// The configuration has been read again, or has a tie breaker.
+    shows_tie_breaker: bool,
+    leaving: Leaving,
+    /// What was last logged of waiting for all nodes.
+    logged_waiting: Option<(u32, u32)>,
+    stats: Stats,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Tracker {
+    conn: ConnId,
+    context: u64,
+}
+
+/// Whether this node is about to leave in order, and has told the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    No,
+    Telling,
+    Told,
+}
+
+impl Desk {
+    /// The desk of this node, as the configuration in `database` has it. `kept`: the highest number of expected
+    /// votes that was kept over restarts; `None` if there is nowhere to keep it.
+    ///
+    /// # Errors
+    /// The configuration makes no sense: text for the operator.
+    pub fn new(me: NodeId, database: &mut dyn Database, kept: Option<u32>) -> Result<Self, String> {
+        let fixed = Fixed::read(database);
+        let found = Found::read(database);
+        if fixed.expected_votes_tracking && kept.is_none() {
+            return Err("Unable to load ev_tracking file!".to_owned());
+        }
+        let kept = kept.unwrap_or(0);
+        let plan = settings::plan(&found, &fixed, kept, Moment::Start).map_err(|wrong| wrong.to_string())?;
+        for warning in advice::warnings(&found, &fixed, &plan) {
+            tracing::warn!("{warning}");
+        }
+        let rules = Rules { device_votes: plan.device_votes.unwrap_or(0), ..plan.rules };
+        let mut desk = Self {
+            me,
+            has_waited: rules.wait_for_all,
+            shows_tie_breaker: fixed.tie_breaker.is_some(),
+            votes: Votes::new(me, rules, kept),
+            fixed,
+            device: Device::new(plan.device),
+            outbox: Outbox::default(),
+            trackers: Vec::new(),
+            ring: None,
+            syncing: true,
+            step: sync::Step::Done,
+            last_man_at: None,
+            reloading: false,
+            leaving: Leaving::No,
+            logged_waiting: None,
+            stats: Stats::default(),
+        };
+        desk.votes.configure(plan.votes, plan.expected.unwrap_or(0));
+        // Nothing can come of it that anybody is to be told before the first ring.
+        desk.votes.recalculate(false, false);
+        database.set("runtime.votequorum.this_node_id", Value::U32(me.get()));
+        desk.publish(database);
+        Ok(desk)
+    }
+
+    /// The vote.
+    pub const fn votes(&self) -> &Votes {
+        &self.votes
+    }
+
+    /// What was counted.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Tests show with it that a wrong rule is found out.
+    #[cfg(test)]
+    #[allow(dead_code)]
+    pub(super) fn break_the_rule(&mut self) {
+        self.votes.half_is_enough = true;
+    }
+
+    /// Counts again and acts on it.
+    fn recalculate(&mut self, allow_decrease: bool, by_nodes: bool, effects: &mut dyn Effects) {
+        let outcome = self.votes.recalculate(allow_decrease, by_nodes);
+        self.act(outcome, effects);
+    }
+
+    fn act(&mut self, outcome: Outcome, effects: &mut dyn Effects) {
+        if outcome.raised {
+            self.tell_expected(effects);
+        }
+        if let Some(votes) = outcome.keep {
+            effects.order(Order::KeepVotes(votes));
+        }
+        if let Some((votes, expected)) = outcome.waiting
+            && self.logged_waiting.replace((votes, expected)) != Some((votes, expected))
+        {
+            tracing::info!(
+                "Waiting for all cluster members. Current votes: {votes} expected_votes: {expected}"
+            );
+        }
+        if outcome.changed {
+            let now = self.votes.threshold(true, 0, false);
+            tracing::info!(
+                votes = now.votes,
+                needed = self.votes.quorum(),
+                expected = self.votes.nodes.us().expected,
+                "{}",
+                if self.votes.quorate() {
+                    "quorum regained, resuming activity"
+                } else {
+                    "quorum lost, blocking activity"
+                }
+            );
+            if !self.syncing {
+                self.announce(effects);
+            }
+        }
+        self.publish(effects.database());
+    }
+
+    /// Tells all desks how it stands.
+    fn announce(&self, effects: &mut dyn Effects) {
+        let Some(ring) = self.ring else { return };
+        let members = self.votes.members().to_vec();
+        effects.announce(Notice::Quorum(Quorate { ring, members, quorate: self.votes.quorate() }));
+    }
+
+    fn publish(&mut self, database: &mut dyn Database) {
+        let mut set = |key: &str, value: Value| database.set(&format!("runtime.votequorum.{key}"), value);
+        let rules = &self.votes.rules;
+        set("ev_barrier", Value::U32(self.votes.ev_barrier()));
+        set("two_node", Value::U8(rules.two_node.into()));
+        if let Some((lowest, highest)) = self.votes.extremes() {
+            set("lowest_node_id", Value::U32(lowest.get()));
+            set("highest_node_id", Value::U32(highest.get()));
+        }
+        if self.has_waited {
+            set("wait_for_all_status", Value::U8(self.votes.waiting().into()));
+        }
+        if self.shows_tie_breaker {
+            set("atb_type", Value::U32(rules.tie_breaker.as_ref().map_or(0, TieBreaker::code)));
+        }
+        if let Some(can_operate) = self.device.shown_can_operate() {
+            set("qdevice_can_operate", Value::U8(can_operate.into()));
+        }
+        if self.device.shows_master_wins {
+            set("qdevice_master_wins", Value::U8(rules.master_wins.into()));
+        }
+        if rules.expected_votes_tracking {
+            set("ev_tracking_barrier", Value::U32(self.votes.ev_tracking_barrier()));
+        }
+    }
+
+    fn tell_expected(&self, effects: &mut dyn Effects) {
+        let expected = self.votes.nodes.us().expected;
+        for Tracker { conn, context } in &self.trackers {
+            let event = wire::ExpectedVotesBytes::new(*context, expected);
+            effects.event(*conn, event.as_bytes(), &Bytes::new());
+        }
+    }
+
+    fn tell_quorum(&self, trackers: &[Tracker], quorate: bool, effects: &mut dyn Effects) {
+        if trackers.is_empty() {
+            return;
+        }
+        let state = |id, state| wire::NodeStateBytes { node: U32::new(id), state: U32::new(state) };
+        let mut nodes: Vec<_> =
+            self.votes.nodes.iter().map(|(id, node)| state(id.get(), node.state.code())).collect();
+        if self.votes.nodes.us().has(flag::QDEVICE_REGISTERED) {
+            nodes.push(state(0, wire::STATE_NONE));
+        }
+        for Tracker { conn, context } in trackers {
+            effects.event(*conn, &wire::quorum(quorate, *context, &nodes), &Bytes::new());
+        }
+    }
+
+    fn tell_nodelist(&self, trackers: &[Tracker], effects: &mut dyn Effects) {
+        for Tracker { conn, context } in trackers {
+            let event = wire::nodelist(*context, self.ring, self.votes.members());
+            effects.event(*conn, &event, &Bytes::new());
+        }
+    }
+
+    /// Multicasts what is due. What cannot go now goes later.
+    fn flush(&mut self, effects: &mut dyn Effects) -> Result<(), Full> {
+        let us = self.votes.nodes.us();
+        let me = Subject::Node(self.me);
+        let flags = us.flags | if self.leaving == Leaving::No { 0 } else { flag::LEAVING };
+        let info = Exec::NodeInfo { subject: me, votes: us.votes, expected_votes: us.expected, flags };
+        let device_votes = self.votes.rules.device_votes;
+        let words = Words {
+            info,
+            device_info: Exec::NodeInfo {
+                subject: Subject::Device,
+                votes: device_votes,
+                expected_votes: 0,
+                flags: 0,
+            },
+            register: Exec::DeviceRegister { register: true, name: &self.device.name },
+            cancel_waiting: Exec::Reconfigure { subject: me, param: Param::CancelWaitForAll, value: 0 },
+            votes: Exec::Reconfigure { subject: me, param: Param::NodeVotes, value: us.votes },
+            expected: Exec::Reconfigure { subject: me, param: Param::ExpectedVotes, value: us.expected },
+        };
+        self.outbox.flush(&words, effects)
+    }
+
+    /// Multicasts what is due, as far as it can go now; [`Service::retry`] comes for the rest.
+    fn send(&mut self, effects: &mut dyn Effects) {
+        let _later = self.flush(effects);
+    }
+
+    /// The configuration changed.
+    fn read_again(&mut self, effects: &mut dyn Effects) {
+        let found = Found::read(effects.database());
+        let us = *self.votes.nodes.us();
+        let moment = Moment::Running { device_registered: us.has(flag::QDEVICE_REGISTERED) };
+        let plan = match settings::plan(&found, &self.fixed, self.votes.ev_tracking_barrier(), moment) {
+            Ok(plan) => plan,
+            Err(wrong) => {
+                tracing::error!("{wrong}; the quorum settings stay as they were");
+                return;
+            }
+        };
+        self.shows_tie_breaker = true;
+        self.device.configure(plan.device);
+        let now = &mut self.votes.rules;
+        *now = Rules {
+            device_votes: plan.device_votes.unwrap_or(now.device_votes),
+            master_wins: now.master_wins,
+            last_man_standing: now.last_man_standing,
+            ..plan.rules
+        };
+        if !now.wait_for_all && self.votes.waiting() {
+            self.votes.set_waiting(false);
+        }
+        self.has_waited |= self.votes.rules.wait_for_all;
+        self.votes.configure(plan.votes, plan.expected.unwrap_or(us.expected));
+        let us_now = self.votes.nodes.us();
+        self.outbox.info = true;
+        self.outbox.device_info = true;
+        self.outbox.votes |= us_now.votes != us.votes;
+        self.outbox.expected |= us_now.expected != us.expected;
+        self.publish(effects.database());
+        self.send(effects);
+    }
+
+    fn changed(&mut self, name: &str, new: Option<&Value>, effects: &mut dyn Effects) {
+        let number = new.and_then(Value::number).unwrap_or(0);
+        if name == RELOADING {
+            self.reloading = number != 0;
+            let failed = effects
+                .database()
+                .get(RELOAD_STATUS)
+                .and_then(Value::number)
+                .is_some_and(|status| status != 1);
+            if new.is_some() && !self.reloading && !failed {
+                self.read_again(effects);
+            }
+            return;
+        }
+        let ours = name.starts_with("quorum.") || name.starts_with("nodelist.");
+        if !ours || self.reloading {
+            return;
+        }
+        if name == CANCEL_WAITING {
+            if number >= 1 {
+                effects.database().set(CANCEL_WAITING, Value::U8(0));
+                self.outbox.cancel_waiting = true;
+                self.send(effects);
+            }
+            return;
+        }
+        self.read_again(effects);
+    }
+
+    fn last_man_window(&self) -> Duration {
+        self.fixed.last_man_standing_window
+    }
+}
+
+impl Service for Desk {
+    fn id(&self) -> ServiceId {
+        ServiceId::VOTEQUORUM
+    }
+
+    fn functions(&self) -> u16 {
+        function::COUNT
+    }
+
+    fn requests(&self) -> u16 {
+        request::COUNT
+    }
+
+    fn needs_flow_control(&self, _request: u16) -> bool {
+        false
+    }
+
+    fn settled(&self) -> bool {
+        self.leaving != Leaving::Telling
+    }
+
+    fn leaving(&mut self, effects: &mut dyn Effects) {
+        if self.votes.rules.allow_downscale && self.leaving == Leaving::No {
+            self.leaving = Leaving::Telling;
+            self.outbox.info = true;
+            self.send(effects);
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery, effects: &mut dyn Effects) {
+        let Delivery { from, function, message, order } = delivery;
+        match Exec::decode(function, &message, order) {
+            Some(exec) => self.heard(from, exec, effects),
+            None => {
+                self.stats.malformed += 1;
+                tracing::warn!(%from, function, length = message.len(), "malformed quorum message dropped");
+            }
+        }
+    }
+
+    fn connected(&mut self, _conn: ConnId, _effects: &mut dyn Effects) {}
+
+    fn request(&mut self, conn: ConnId, function: u16, request: Request<'_>, effects: &mut dyn Effects) {
+        self.asked(conn, function, request, effects);
+    }
+
+    fn disconnected(&mut self, conn: ConnId, _effects: &mut dyn Effects) {
+        self.trackers.retain(|tracker| tracker.conn != conn);
+        self.device.forget(conn);
+    }
+
+    fn retry(&mut self, effects: &mut dyn Effects) {
+        self.send(effects);
+    }
+
+    fn noticed(&mut self, notice: &Notice, effects: &mut dyn Effects) {
+        match notice {
+            Notice::Changed(change) => self.changed(&change.name, change.new.as_ref(), effects),
+            Notice::Quorum(quorate) => self.tell_quorum(&self.trackers, quorate.quorate, effects),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        [self.last_man_at, self.device.silent_at].into_iter().flatten().min()
+    }
+
+    fn expired(&mut self, effects: &mut dyn Effects) {
+        let now = effects.now();
+        if self.device.silent_at.is_some_and(|at| at <= now) {
+            self.device_is_silent(effects);
+        }
+        if self.last_man_at.is_some_and(|at| at <= now) {
+            self.last_man_at = None;
+            if self.votes.quorate() {
+                self.recalculate(true, true, effects);
+                tracing::info!(
+                    expected = self.votes.nodes.us().expected,
+                    needed = self.votes.quorum(),
+                    "last_man_standing: expected votes follow the nodes that are left"
+                );
+            }
+        }
+    }
+
+    fn view(&mut self, _view: &View, _effects: &mut dyn Effects) {}
+
+    fn sync(&mut self) -> Option<&mut dyn Synchronised> {
+        Some(self)
+    }
+}

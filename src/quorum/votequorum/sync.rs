@@ -1,0 +1,65 @@
+//! The desk's part in the synchronisation after a new ring: every node tells its votes; a node with a quorum
+//! device keeps all others waiting until the device has spoken about the new ring, or was silent too long.
+
+use super::Desk;
+use crate::quorum::wire::exec::flag;
+use crate::service::{Effects, Full, Progress, SyncView, Synchronised};
+
+/// Where the desk's part in the synchronisation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing has been said.
+    Begun,
+    /// What there is to say has been put together.
+    Speaking,
+    /// It has been said; the device may still have to be heard.
+    Spoken,
+    /// There is nothing to do.
+    Done,
+}
+
+impl Synchronised for Desk {
+    fn begin(&mut self, view: &SyncView, effects: &mut dyn Effects) {
+        self.syncing = true;
+        self.step = Step::Begun;
+        self.ring = Some(view.ring);
+        self.device.awaited = false;
+        if self.votes.ring(&view.members) {
+            self.last_man_at = Some(effects.now() + self.last_man_window());
+        }
+        if self.votes.nodes.us().has(flag::QDEVICE_REGISTERED | flag::QDEVICE_ALIVE) {
+            self.device.silent_at = Some(effects.now() + self.device.sync_timeout());
+            self.device.awaited = true;
+        }
+    }
+
+    fn process(&mut self, effects: &mut dyn Effects) -> Progress {
+        if self.step == Step::Begun {
+            self.outbox.info = true;
+            self.outbox.device_info = true;
+            self.outbox.register = !self.device.name.is_empty();
+            self.step = Step::Speaking;
+        }
+        // Also what came while the device was awaited: its vote must be known before all count.
+        if let Err(Full) = self.flush(effects) {
+            return Progress::Again;
+        }
+        if self.step == Step::Speaking {
+            self.tell_nodelist(&self.trackers, effects);
+            self.step = Step::Spoken;
+        }
+        if self.device.awaited && self.votes.nodes.us().has(flag::QDEVICE_REGISTERED) {
+            return Progress::Again;
+        }
+        Progress::Done
+    }
+
+    fn activate(&mut self, effects: &mut dyn Effects) {
+        self.recalculate(false, false, effects);
+        self.announce(effects);
+        self.syncing = false;
+        self.step = Step::Done;
+    }
+
+    fn abort(&mut self) {}
+}
