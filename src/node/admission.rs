@@ -44,7 +44,7 @@ pub(super) struct Gate<'a> {
     /// Whether the first synchronisation has completed.
     pub(super) ready: bool,
     /// Whether the service exists.
-    pub(super) known: fn(ServiceId) -> bool,
+    pub(super) known: &'a dyn Fn(ServiceId) -> bool,
 }
 
 impl Admission for Gate<'_> {
@@ -83,7 +83,7 @@ mod tests {
         let policy = Policy { own_uid: 1000 };
         let known = |service| service == ServiceId::CPG;
         let peer = Credentials { pid: 1, uid, gid };
-        Gate { policy: &policy, database, ready, known }.admit(ServiceId::CPG, &peer)
+        Gate { policy: &policy, database, ready, known: &known }.admit(ServiceId::CPG, &peer)
     }
 
     fn verdict(ready: bool, uid: u32, gid: u32) -> Result<(), Refusal> {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn an_unknown_service_is_told_apart() {
         let policy = Policy { own_uid: 0 };
-        let gate = Gate { policy: &policy, database: &Store::default(), ready: true, known: |_| false };
+        let gate = Gate { policy: &policy, database: &Store::default(), ready: true, known: &|_| false };
         let peer = Credentials { pid: 1, uid: 0, gid: 0 };
         assert_eq!(gate.admit(ServiceId::QUORUM, &peer), Err(Refusal::NoService));
     }

@@ -15,8 +15,13 @@ use crate::stack::Stack;
 use crate::time::Instant;
 
 /// The services that clients can reach, with the names of their sockets.
-pub const SERVICES: [(ServiceId, &str); 3] =
-    [(ServiceId::CMAP, "cmap"), (ServiceId::CPG, "cpg"), (ServiceId::CFG, "cfg")];
+pub const SERVICES: [(ServiceId, &str); 5] = [
+    (ServiceId::CMAP, "cmap"),
+    (ServiceId::CPG, "cpg"),
+    (ServiceId::CFG, "cfg"),
+    (ServiceId::QUORUM, "quorum"),
+    (ServiceId::VOTEQUORUM, "votequorum"),
+];
 
 /// Requests taken in one turn of the loop.
 const BUDGET: u32 = 64;
@@ -64,11 +69,12 @@ impl Clients {
             if rung.is_none() && server.deadline().is_none_or(|at| at > now) {
                 return taken > 0;
             }
+            let known = |service| stack.router().has(service);
             let gate = Gate {
                 policy: &self.policy,
                 database: stack.database(),
                 ready: stack.accepts_clients(),
-                known: is_known,
+                known: &known,
             };
             match server.next(now, &gate, &mut self.request) {
                 Some(Incoming::Request { conn }) => {
@@ -122,7 +128,7 @@ impl Clients {
         }
         let long_short = self.short_since.is_some_and(|since| now.since(since) >= PATIENCE);
         for ((service, _), known) in SERVICES.into_iter().zip(&mut self.flows) {
-            let held = long_short || stack.flow(service) == service::Flow::Held;
+            let held = long_short && needs_room(service) || stack.flow(service) == service::Flow::Held;
             let flow = if held { Flow::Multicast } else { Flow::Open };
             if *known != flow {
                 *known = flow;
@@ -130,7 +136,8 @@ impl Clients {
             }
         }
         // While requests are held, new clients and those that left are still dealt with.
-        short && self.flows.contains(&Flow::Open)
+        let open = SERVICES.into_iter().zip(&self.flows).filter(|(_, flow)| **flow == Flow::Open);
+        short && open.into_iter().any(|((service, _), _)| needs_room(service))
     }
 }
 
@@ -146,6 +153,8 @@ fn ring<'a>(doorbell: &'a AsyncFd<Doorbell>, cx: &mut Context<'_>) -> Option<Run
     }
 }
 
-fn is_known(service: ServiceId) -> bool {
-    SERVICES.iter().any(|(known, _)| *known == service)
+/// Whether a service has requests that the ring must have room for. Others are read at any time; a
+/// synchronisation may even wait for one of votequorum's.
+fn needs_room(service: ServiceId) -> bool {
+    matches!(service, ServiceId::CPG | ServiceId::CFG)
 }

@@ -24,6 +24,7 @@ use crate::config::timeouts::Timeouts;
 use crate::cpg;
 use crate::error::Status;
 use crate::ids::{ConnId, Destination, NodeId, RingId, ServiceId};
+use crate::quorum::{self, votequorum};
 use crate::service::router::{EXEC_OVERHEAD, Router, Turned};
 use crate::service::wire::MAX_MESSAGE;
 use crate::service::{Database, Flow, Notice, Order, Request, Service, Statistics};
@@ -97,6 +98,9 @@ pub struct Stack {
     confdb: confdb::Desk,
     admin: admin::Desk,
     cpg: cpg::Desk,
+    quorum: quorum::Desk,
+    /// Without it nobody counts votes, and everybody may always act.
+    votequorum: Option<votequorum::Desk>,
     database: Store,
     /// What desks are to be told next.
     announced: VecDeque<Notice>,
@@ -128,8 +132,18 @@ pub enum SetupError {
 /// Calls a method of the router with the desks as its first argument and the ground as its last.
 macro_rules! route {
     ($stack:ident, $edge:ident, $method:ident $(, $argument:expr)*) => {
+        match &mut $stack.votequorum {
+            Some(votequorum) => route!(@to [
+                &mut $stack.confdb, &mut $stack.admin, &mut $stack.cpg, &mut $stack.quorum, votequorum
+            ], $stack, $edge, $method $(, $argument)*),
+            None => route!(@to [
+                &mut $stack.confdb, &mut $stack.admin, &mut $stack.cpg, &mut $stack.quorum
+            ], $stack, $edge, $method $(, $argument)*),
+        }
+    };
+    (@to $desks:expr, $stack:ident, $edge:ident, $method:ident $(, $argument:expr)*) => {
         $stack.router.$method(
-            &mut [&mut $stack.confdb, &mut $stack.admin, &mut $stack.cpg],
+            &mut $desks,
             $($argument,)*
             &mut Below {
                 me: $stack.me,
@@ -157,7 +171,20 @@ impl Stack {
         let mut confdb = confdb::Desk::new(me, setup.facts.addresses.clone());
         let mut admin = admin::Desk::new(me, setup.facts);
         let mut cpg = cpg::Desk::new(me);
-        let router = Router::new(&mut [&mut confdb, &mut admin, &mut cpg]);
+        let provided = quorum::settings::provider(&database).map_err(SetupError::Quorum)?;
+        let mut quorum = quorum::Desk::new(provided);
+        let mut votequorum = if provided {
+            let desk = votequorum::Desk::new(me, &mut database, setup.kept_votes);
+            Some(desk.map_err(SetupError::Quorum)?)
+        } else {
+            None
+        };
+        let router = match &mut votequorum {
+            Some(votequorum) => {
+                Router::new(&mut [&mut confdb, &mut admin, &mut cpg, &mut quorum, votequorum])
+            }
+            None => Router::new(&mut [&mut confdb, &mut admin, &mut cpg, &mut quorum]),
+        };
         let services = router.stats().services.iter();
         let services = services.map(|(service, functions)| (*service, functions.len() as u16));
         confdb.begin(&mut database, &params.timeouts, services);
@@ -170,6 +197,8 @@ impl Stack {
             confdb,
             admin,
             cpg,
+            quorum,
+            votequorum,
             database,
             announced: VecDeque::new(),
             now,
@@ -230,8 +259,7 @@ impl Stack {
     /// When to give the next [`Input::Timeout`], if nothing happens before. It may be in the past: then as
     /// soon as other inputs had their turn.
     pub fn deadline(&self) -> Option<Instant> {
-        let desks: [&dyn Service; 3] = [&self.confdb, &self.admin, &self.cpg];
-        desks.into_iter().filter_map(Service::deadline).chain(self.deadline).min()
+        self.desks().filter_map(Service::deadline).chain(self.deadline).min()
     }
 
     /// Whether clients may connect: a first synchronisation has completed. Never false again after that.
@@ -253,7 +281,7 @@ impl Stack {
     }
 
     /// Disconnects all clients, as if each had gone. The first step of a clean stop: their groups are told
-    /// in the ring's own order. Go on with inputs until [`Stack::settled`] (or patience ends), then
+    /// in the ring's own order, and so are the votes of this node. Go on with inputs until [`Stack::settled`] (or patience ends), then
     /// [`Stack::leave`].
     pub fn disconnect_all(&mut self, edge: &mut dyn Edge) {
         let mut all: Vec<ConnId> = self.router.connections().collect();
@@ -261,12 +289,14 @@ impl Stack {
         for conn in all {
             route!(self, edge, disconnected, conn);
         }
+        route!(self, edge, leaving);
         self.drain(edge);
     }
 
-    /// Whether the end of every client that is gone has been told to the ring.
+    /// Whether the end of every client that is gone has been told to the ring, and what else the others must
+    /// know.
     pub fn settled(&self) -> bool {
-        self.cpg.settled() && self.admin.settled()
+        self.desks().all(Service::settled)
     }
 
     /// Leaves the ring. Nothing is to be given to the stack after that.
@@ -329,6 +359,16 @@ impl Stack {
     /// The group desk, for its table and counters.
     pub const fn cpg(&self) -> &cpg::Desk {
         &self.cpg
+    }
+
+    /// The vote; `None` without a provider.
+    pub fn votes(&self) -> Option<&quorum::Votes> {
+        self.votequorum.as_ref().map(votequorum::Desk::votes)
+    }
+
+    fn desks(&self) -> impl Iterator<Item = &dyn Service> {
+        let desks: [&dyn Service; 4] = [&self.confdb, &self.admin, &self.cpg, &self.quorum];
+        desks.into_iter().chain(self.votequorum.iter().map(|desk| desk as &dyn Service))
     }
 
     /// Carries out what the ring has decided, until it has nothing more.
