@@ -19,11 +19,24 @@ pub(super) enum Subsystem {
     Totem,
     Cfg,
     Cpg,
+    Quorum,
+    Votequorum,
+    Cmap,
     Qb,
 }
 
 impl Subsystem {
-    pub(super) const ALL: [Self; 6] = [Self::Main, Self::Serv, Self::Totem, Self::Cfg, Self::Cpg, Self::Qb];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Main,
+        Self::Serv,
+        Self::Totem,
+        Self::Cfg,
+        Self::Cpg,
+        Self::Quorum,
+        Self::Votequorum,
+        Self::Cmap,
+        Self::Qb,
+    ];
 
     /// As in the sections `logger_subsys`.
     pub(super) const fn name(self) -> &'static str {
@@ -33,6 +46,9 @@ impl Subsystem {
             Self::Totem => "TOTEM",
             Self::Cfg => "CFG",
             Self::Cpg => "CPG",
+            Self::Quorum => "QUORUM",
+            Self::Votequorum => "VOTEQ",
+            Self::Cmap => "CMAP",
             Self::Qb => "QB",
         }
     }
@@ -40,11 +56,15 @@ impl Subsystem {
     /// The one that an event's target (its module) belongs to.
     pub(super) fn of(target: &str) -> Self {
         let room = target.strip_prefix("annulus::").unwrap_or("");
-        match room.split("::").next().unwrap_or("") {
+        let mut rooms = room.split("::");
+        match rooms.next().unwrap_or("") {
             "totem" | "transport" => Self::Totem,
             "service" | "stack" => Self::Serv,
             "cpg" => Self::Cpg,
             "admin" => Self::Cfg,
+            "confdb" => Self::Cmap,
+            "quorum" if rooms.next() == Some("votequorum") => Self::Votequorum,
+            "quorum" => Self::Quorum,
             "ipc" => Self::Qb,
             _ => Self::Main,
         }
@@ -166,6 +186,8 @@ mod tests {
         assert_eq!(Subsystem::of("annulus::totem::srp::gather"), Subsystem::Totem);
         assert_eq!(Subsystem::of("annulus::ipc"), Subsystem::Qb);
         assert_eq!(Subsystem::of("annulus::node::driver"), Subsystem::Main);
+        assert_eq!(Subsystem::of("annulus::quorum::desk"), Subsystem::Quorum);
+        assert_eq!(Subsystem::of("annulus::quorum::votequorum::exec"), Subsystem::Votequorum);
         assert_eq!(Subsystem::of("mio::poll"), Subsystem::Main);
         for (index, subsystem) in Subsystem::ALL.into_iter().enumerate() {
             assert_eq!(subsystem as usize, index);
