@@ -27,22 +27,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::book::{Book, Phase};
 use super::group::{BEGINNINGS, pieces};
 use super::inbox::{ending, enter};
 use super::wire::{self, UNFRAGMENTED_LIMIT};
-use super::{Error, Event, JoinOptions, Listing};
+use super::{Error, Event, JoinOptions, Listing, calls};
 use crate::cpg::name::{GroupName, Member};
-use crate::error::Status;
 use crate::ids::{Guarantee, NodeId, ServiceId};
 use crate::service::channel::{BackOff, Channel, ChannelError, Dial, IpcDial, Outgoing};
+use crate::service::client::Line;
+use crate::service::client::blocking::await_readable;
 
 /// The way to the groups of one daemon. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Client {
-    dial: Arc<dyn Dial>,
+    line: Line,
 }
 
 impl Client {
@@ -68,7 +68,7 @@ impl Client {
 
     /// A client whose connections are opened by `dial`. Nothing is opened yet.
     pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self { dial }
+        Self { line: Line::new(dial, ServiceId::CPG) }
     }
 
     /// Joins a group, with the defaults of [`JoinOptions`].
@@ -88,15 +88,11 @@ impl Client {
     /// As [`super::Client::join`].
     pub fn join_with(&self, name: impl AsRef<[u8]>, options: &JoinOptions) -> Result<Group, Error> {
         let (name, options) = (GroupName::new(name)?, options.checked());
-        let channel = self.dial.dial_blocking(ServiceId::CPG)?;
-        channel.descriptor().map_err(|error| ChannelError::System(error.to_string()))?;
-        let node = wire::local_node(&ask(&*channel, wire::local_get(), "tell its node id")?)?;
+        let channel = self.line.open_blocking()?;
+        let node = calls::local_id().over_blocking(&*channel)?;
         let me = Member { node, pid: options.member_pid() };
-        retry(&*channel, &wire::join(&name, me.pid, options.initial_ring).into(), |status| match status {
-            Status::Ok => Ok(()),
-            Status::Exist => Err(Error::Exists { group: name.clone(), pid: me.pid }),
-            status => Err(Error::Refused { what: "join the group", status }),
-        })?;
+        let join = calls::join(&name, me.pid, options.initial_ring);
+        join.over_blocking(&*channel).map_err(calls::not_joined(&name, me.pid))?;
         let book = Mutex::new(Book::new(me, options.message_limit));
         let message_limit = options.message_limit;
         Ok(Group { name, me, message_limit, channel, book, sending: Mutex::default() })
@@ -107,8 +103,7 @@ impl Client {
     /// # Errors
     /// [`Error::Channel`]: no daemon, or it refuses this user.
     pub fn local_id(&self) -> Result<NodeId, Error> {
-        let channel = self.dial.dial_blocking(ServiceId::CPG)?;
-        Ok(wire::local_node(&ask(&*channel, wire::local_get(), "tell its node id")?)?)
+        Ok(self.line.ask_blocking(&calls::local_id())?)
     }
 
     /// Who is in a group, by node and process; nobody if there is no such group.
@@ -116,9 +111,7 @@ impl Client {
     /// # Errors
     /// The name is too long; [`Error::Channel`]: no daemon, or it refuses this user.
     pub fn membership(&self, name: impl AsRef<[u8]>) -> Result<Vec<Member>, Error> {
-        let request = wire::membership(&GroupName::new(name)?);
-        let channel = self.dial.dial_blocking(ServiceId::CPG)?;
-        Ok(wire::members(&ask(&*channel, request, "tell the members")?)?)
+        Ok(self.line.ask_blocking(&calls::membership(&GroupName::new(name)?))?)
     }
 
     /// All groups of the cluster and who is in them, as this node sees it.
@@ -126,19 +119,11 @@ impl Client {
     /// # Errors
     /// [`Error::Channel`]: no daemon, or it refuses this user.
     pub fn groups(&self) -> Result<BTreeMap<GroupName, Vec<Member>>, Error> {
-        let channel = self.dial.dial_blocking(ServiceId::CPG)?;
-        let reply = ask(&*channel, wire::iteration_begin(), "list the groups")?;
-        let handle = wire::iteration_handle(&reply)?;
+        let channel = self.line.open_blocking()?;
+        let handle = calls::groups().over_blocking(&*channel)?;
         let mut listing = Listing::default();
-        while listing.add(&channel.call_blocking(wire::iteration_next(handle).into())?)? {}
-        channel.call_blocking(wire::iteration_end(handle).into())?;
+        while listing.add(calls::next(handle).over_blocking(&*channel))? {}
         Ok(listing.groups)
-    }
-}
-
-impl std::fmt::Debug for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").finish_non_exhaustive()
     }
 }
 
@@ -264,12 +249,7 @@ impl Group {
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(None);
             }
-            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-            let descriptor = self.descriptor()?;
-            match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], timeout.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(ChannelError::System(error.to_string()).into()),
-            }
+            await_readable(self.descriptor()?, left)?;
         }
     }
 
@@ -295,7 +275,7 @@ impl Group {
     /// # Errors
     /// The connection has ended.
     pub fn membership(&self) -> Result<Vec<Member>, Error> {
-        Ok(wire::members(&ask(&*self.channel, wire::membership(&self.name), "tell the members")?)?)
+        Ok(calls::membership(&self.name).over_blocking(&*self.channel)?)
     }
 
     /// Leaves the group; the events end with the view that has this member in its `left`.
@@ -303,10 +283,7 @@ impl Group {
     /// # Errors
     /// The connection has ended, which is a way of having left.
     pub fn leave(&self) -> Result<(), Error> {
-        retry(&*self.channel, &wire::leave(&self.name, self.me.pid).into(), |status| match status {
-            Status::Ok | Status::NotExist => Ok(()),
-            status => Err(Error::Refused { what: "leave the group", status }),
-        })
+        calls::left(calls::leave(&self.name, self.me.pid).over_blocking(&*self.channel))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -334,17 +311,8 @@ impl Group {
 
     fn send_pieces_once(&self, payload: &Bytes, guarantee: Guarantee) -> Result<bool, Error> {
         for (place, piece) in pieces(payload) {
-            let request = Outgoing {
-                head: wire::partial_mcast(guarantee, payload.len(), place, piece.len()).into(),
-                payload: piece,
-            };
-            let interrupted = retry(&*self.channel, &request, |status| match status {
-                Status::Ok => Ok(false),
-                Status::Interrupt => Ok(true),
-                Status::NotExist => Err(Error::NotMember),
-                status => Err(Error::Refused { what: "send a piece of a message", status }),
-            })?;
-            if interrupted {
+            let piece = calls::piece(guarantee, payload.len(), place, piece);
+            if !calls::was_sent(piece.over_blocking(&*self.channel))? {
                 return Ok(false);
             }
         }
@@ -363,29 +331,5 @@ impl AsFd for Group {
 impl std::fmt::Debug for Group {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Group").field("name", &self.name).field("me", &self.me).finish_non_exhaustive()
-    }
-}
-
-fn ask(channel: &dyn Channel, request: Vec<u8>, what: &'static str) -> Result<Bytes, Error> {
-    let reply = channel.call_blocking(request.into())?;
-    match wire::status(&reply)? {
-        Status::Ok => Ok(reply),
-        status => Err(Error::Refused { what, status }),
-    }
-}
-
-/// Asks again while the daemon is busy.
-fn retry<T>(
-    channel: &dyn Channel,
-    request: &Outgoing,
-    done: impl Fn(Status) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let mut tries = 0;
-    loop {
-        match wire::status(&channel.call_blocking(request.clone())?)? {
-            Status::TryAgain | Status::Busy => std::thread::sleep(BackOff::after(tries)),
-            status => return done(status),
-        }
-        tries += 1;
     }
 }

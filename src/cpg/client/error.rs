@@ -3,6 +3,7 @@
 use crate::cpg::name::{GroupName, NameTooLong};
 use crate::error::Status;
 use crate::service::channel::{ChannelError, End};
+use crate::service::client;
 
 /// What happened, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,13 +87,10 @@ impl Error {
     /// Source: corosync `corotypes.h`, and the manual pages of `cpg_join` and others.
     pub fn status(&self) -> Status {
         match self {
-            Self::Channel(ChannelError::TryAgain) | Self::TryAgain | Self::Unread { .. } => Status::TryAgain,
-            Self::Channel(ChannelError::Refused { status, .. }) | Self::Refused { status, .. } => *status,
-            Self::Channel(ChannelError::TooLong { .. }) | Self::TooLong { .. } => Status::TooBig,
-            Self::Channel(ChannelError::System(_)) => Status::NoResources,
-            Self::Channel(
-                ChannelError::NoDaemon { .. } | ChannelError::Ended(_) | ChannelError::NoRuntime,
-            ) => Status::Library,
+            Self::Channel(error) => error.status(),
+            Self::TryAgain | Self::Unread { .. } => Status::TryAgain,
+            Self::Refused { status, .. } => *status,
+            Self::TooLong { .. } => Status::TooBig,
             Self::Name(_) => Status::NameTooLong,
             Self::Exists { .. } => Status::Exist,
             Self::NotMember => Status::NotExist,
@@ -106,5 +104,16 @@ impl Error {
 impl From<End> for Error {
     fn from(end: End) -> Self {
         Self::Channel(ChannelError::Ended(end))
+    }
+}
+
+impl From<client::Error> for Error {
+    fn from(error: client::Error) -> Self {
+        match error {
+            client::Error::Channel(error) => Self::Channel(error),
+            client::Error::Refused { what, status, .. } => Self::Refused { what, status },
+            // Not from here: what can be wrong with a group's name, its type knows.
+            client::Error::Invalid(what) => Self::Refused { what, status: Status::InvalidParam },
+        }
     }
 }

@@ -14,11 +14,11 @@ use super::error::Error;
 use super::event::Event;
 use super::inbox::Inbox;
 use super::wire::{self, UNFRAGMENTED_LIMIT};
-use super::{JoinOptions, ask, pause};
+use super::{JoinOptions, calls};
 use crate::cpg::name::{GroupName, Member};
-use crate::error::Status;
 use crate::ids::Guarantee;
 use crate::service::channel::{Channel, ChannelError, Outgoing};
+use crate::service::client::pause;
 
 /// How often a long message is begun anew because the membership changed, before it is given up.
 pub(super) const BEGINNINGS: u32 = 64;
@@ -83,20 +83,10 @@ impl Group {
         name: GroupName,
         options: &JoinOptions,
     ) -> Result<Self, Error> {
-        let node = wire::local_node(&ask(&*channel, wire::local_get(), "tell its node id").await?)?;
+        let node = calls::local_id().over(&*channel).await?;
         let me = Member { node, pid: options.member_pid() };
-        let mut tries = 0;
-        loop {
-            let reply = channel.call(wire::join(&name, me.pid, options.initial_ring).into()).await?;
-            match wire::status(&reply)? {
-                Status::Ok => break,
-                // The ring is changing, or the leave of an earlier member of that name is on its way.
-                Status::TryAgain | Status::Busy => pause(tries).await?,
-                Status::Exist => return Err(Error::Exists { group: name, pid: me.pid }),
-                status => return Err(Error::Refused { what: "join the group", status }),
-            }
-            tries += 1;
-        }
+        let join = calls::join(&name, me.pid, options.initial_ring);
+        join.over(&*channel).await.map_err(calls::not_joined(&name, me.pid))?;
         let inbox = Inbox::new(channel, Book::new(me, options.message_limit));
         inbox.joined().await?;
         let inner = Inner {
@@ -221,7 +211,7 @@ impl Group {
     /// The connection has ended.
     pub async fn membership(&self) -> Result<Vec<Member>, Error> {
         let channel = self.inner.inbox.channel();
-        Ok(wire::members(&ask(&**channel, wire::membership(&self.inner.name), "tell the members").await?)?)
+        Ok(calls::membership(&self.inner.name).over(&**channel).await?)
     }
 
     /// Leaves the group. The others see [`Reason::Leave`](crate::cpg::Reason::Leave).
@@ -233,15 +223,7 @@ impl Group {
     /// The connection has ended, which is a way of having left.
     pub async fn leave(&self) -> Result<(), Error> {
         let channel = self.inner.inbox.channel();
-        for tries in 0.. {
-            let reply = channel.call(wire::leave(&self.inner.name, self.inner.me.pid).into()).await?;
-            match wire::status(&reply)? {
-                Status::Ok | Status::NotExist => break,
-                Status::TryAgain | Status::Busy => pause(tries).await?,
-                status => return Err(Error::Refused { what: "leave the group", status }),
-            }
-        }
-        Ok(())
+        calls::left(calls::leave(&self.inner.name, self.inner.me.pid).over(&**channel).await)
     }
 
     async fn send(
@@ -344,19 +326,9 @@ impl Inner {
     /// Whether all pieces were sent between two views.
     async fn send_pieces_once(&self, payload: &Bytes, guarantee: Guarantee) -> Result<bool, Error> {
         for (place, piece) in pieces(payload) {
-            let request = Outgoing {
-                head: wire::partial_mcast(guarantee, payload.len(), place, piece.len()).into(),
-                payload: piece,
-            };
-            for tries in 0.. {
-                let reply = self.inbox.channel().call(request.clone()).await?;
-                match wire::status(&reply)? {
-                    Status::Ok => break,
-                    Status::TryAgain => pause(tries).await?,
-                    Status::Interrupt => return Ok(false),
-                    Status::NotExist => return Err(Error::NotMember),
-                    status => return Err(Error::Refused { what: "send a piece of a message", status }),
-                }
+            let piece = calls::piece(guarantee, payload.len(), place, piece);
+            if !calls::was_sent(piece.over(&**self.inbox.channel()).await)? {
+                return Ok(false);
             }
         }
         Ok(true)

@@ -12,8 +12,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::book::{Book, Phase};
 use super::error::Error;
 use super::event::Event;
-use super::wire::{self, Malformed};
+use super::wire;
 use crate::service::channel::{Channel, ChannelError, End};
+use crate::service::client::wire::Malformed;
 
 /// Events, and bytes in them, that are taken ahead of their reader.
 #[derive(Clone, Copy)]

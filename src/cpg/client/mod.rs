@@ -27,11 +27,13 @@
 //! | `inbox.rs` | from the channel to whoever waits |
 //! | `book.rs` | what a member knows: its phase, its messages that are out (pure) |
 //! | `assemble.rs` | long messages from pieces, bounded (pure) |
+//! | `calls.rs` | the questions that both kinds of client ask |
 //! | `wire.rs` | the bytes, both ways |
 
 mod assemble;
 pub mod blocking;
 mod book;
+mod calls;
 mod error;
 mod event;
 mod group;
@@ -44,9 +46,6 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use tokio::sync::Mutex;
-
 pub use error::Error;
 pub use event::{Change, Event, GroupView, RingView, Undelivered};
 pub use group::{Events, Group};
@@ -55,17 +54,16 @@ pub use wire::UNFRAGMENTED_LIMIT;
 use crate::cpg::name::{GroupName, Member};
 use crate::error::Status;
 use crate::ids::{NodeId, ServiceId};
-use crate::service::channel::{BackOff, Channel, ChannelError, Dial, End, IpcDial};
+use crate::service::channel::{Dial, End, IpcDial};
+use crate::service::client::{self, Line};
 
 /// Members that an iteration may give before it is taken for a broken one.
 const ITERATION_LIMIT: usize = 1 << 20;
 
 /// The way to the groups of one daemon, or of one node in this process. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Client {
-    dial: Arc<dyn Dial>,
-    /// For questions outside of any group; opened when first needed.
-    control: Arc<Mutex<Option<Arc<dyn Channel>>>>,
+    line: Line,
 }
 
 /// How to join a group.
@@ -125,7 +123,7 @@ impl Client {
 
     /// A client whose connections are opened by `dial`. Nothing is opened yet.
     pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self { dial, control: Arc::default() }
+        Self { line: Line::new(dial, ServiceId::CPG) }
     }
 
     /// Joins a group, with the defaults of [`JoinOptions`].
@@ -146,7 +144,7 @@ impl Client {
     /// As [`Client::join`].
     pub async fn join_with(&self, name: impl AsRef<[u8]>, options: &JoinOptions) -> Result<Group, Error> {
         let name = GroupName::new(name)?;
-        let channel = self.dial.dial(ServiceId::CPG).await?;
+        let channel = self.line.open().await?;
         Group::join(channel, name, &options.checked()).await
     }
 
@@ -155,8 +153,7 @@ impl Client {
     /// # Errors
     /// [`Error::Channel`]: no daemon, or it refuses this user.
     pub async fn local_id(&self) -> Result<NodeId, Error> {
-        let reply = self.ask(wire::local_get(), "tell its node id").await?;
-        Ok(wire::local_node(&reply)?)
+        Ok(self.line.ask(calls::local_id()).await?)
     }
 
     /// Who is in a group, by node and process; nobody if there is no such group.
@@ -164,8 +161,7 @@ impl Client {
     /// # Errors
     /// The name is too long; [`Error::Channel`]: no daemon, or it refuses this user.
     pub async fn membership(&self, name: impl AsRef<[u8]>) -> Result<Vec<Member>, Error> {
-        let reply = self.ask(wire::membership(&GroupName::new(name)?), "tell the members").await?;
-        Ok(wire::members(&reply)?)
+        Ok(self.line.ask(calls::membership(&GroupName::new(name)?)).await?)
     }
 
     /// All groups of the cluster and who is in them, as this node sees it.
@@ -174,36 +170,11 @@ impl Client {
     /// [`Error::Channel`]: no daemon, or it refuses this user.
     pub async fn groups(&self) -> Result<BTreeMap<GroupName, Vec<Member>>, Error> {
         // A connection of its own: its end frees the iteration, also when this future is dropped.
-        let channel = self.dial.dial(ServiceId::CPG).await?;
-        let reply = ask(&*channel, wire::iteration_begin(), "list the groups").await?;
-        let handle = wire::iteration_handle(&reply)?;
+        let channel = self.line.open().await?;
+        let handle = calls::groups().over(&*channel).await?;
         let mut listing = Listing::default();
-        while listing.add(&channel.call(wire::iteration_next(handle).into()).await?)? {}
-        channel.call(wire::iteration_end(handle).into()).await?;
+        while listing.add(calls::next(handle).over(&*channel).await)? {}
         Ok(listing.groups)
-    }
-
-    /// Asks over the connection for such questions; opens it if there is none, or if it has ended since.
-    async fn ask(&self, request: Vec<u8>, what: &'static str) -> Result<Bytes, Error> {
-        let mut control = self.control.lock().await;
-        if let Some(channel) = &*control {
-            // Each change of the ring is told to each connection; here nobody wants to know.
-            while let Ok(Some(_)) = channel.try_event() {}
-            match ask(&**channel, request.clone(), what).await {
-                Err(Error::Channel(ChannelError::Ended(_))) => *control = None,
-                done => return done,
-            }
-        }
-        let channel = self.dial.dial(ServiceId::CPG).await?;
-        let reply = ask(&*channel, request, what).await;
-        *control = Some(channel);
-        reply
-    }
-}
-
-impl std::fmt::Debug for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").finish_non_exhaustive()
     }
 }
 
@@ -216,45 +187,19 @@ struct Listing {
 
 impl Listing {
     /// Adds what an answer holds; whether there is more.
-    fn add(&mut self, reply: &[u8]) -> Result<bool, Error> {
-        match wire::status(reply)? {
-            Status::Ok => {}
-            Status::NoSections => {
+    fn add(&mut self, answer: Result<(GroupName, Member), client::Error>) -> Result<bool, Error> {
+        let (name, member) = match answer {
+            Err(error) if error.is_refusal(Status::NoSections) => {
                 self.groups.values_mut().for_each(|members| members.sort_unstable());
                 return Ok(false);
             }
-            status => return Err(Error::Refused { what: "list the groups", status }),
-        }
-        let (name, member) = wire::iteration_entry(reply)?;
+            answer => answer?,
+        };
         self.groups.entry(name).or_default().push(member);
         self.count += 1;
         if self.count > ITERATION_LIMIT {
             return Err(End::Protocol { what: "answer (iteration without end)" }.into());
         }
         Ok(true)
-    }
-}
-
-/// Asks, and checks that the daemon did it.
-async fn ask(channel: &dyn Channel, request: Vec<u8>, what: &'static str) -> Result<Bytes, Error> {
-    let reply = channel.call(request.into()).await?;
-    match wire::status(&reply)? {
-        Status::Ok => Ok(reply),
-        status => Err(Error::Refused { what, status }),
-    }
-}
-
-/// Waits before another try of what the daemon does not tell the time of.
-async fn pause(tries: u32) -> Result<(), Error> {
-    if tokio::runtime::Handle::try_current().is_err() {
-        return Err(ChannelError::NoRuntime.into());
-    }
-    tokio::time::sleep(BackOff::after(tries)).await;
-    Ok(())
-}
-
-impl From<wire::Malformed> for Error {
-    fn from(malformed: wire::Malformed) -> Self {
-        End::Protocol { what: malformed.0 }.into()
     }
 }

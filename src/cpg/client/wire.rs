@@ -1,109 +1,113 @@
-//! Requests to the daemon as bytes, and its answers and events from bytes. Whatever the daemon sends is
-//! checked here; nothing behind this file sees a count or a length that does not fit.
+//! Messages in one piece to the daemon, and its events from bytes. Whatever the daemon sends is checked here;
+//! nothing behind this file sees a count or a length that does not fit.
 
 use bytes::Bytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::assemble::Place;
 use super::event::{Change, GroupView, RingView};
 use crate::cpg::name::{GroupName, Member, Reason};
-use crate::cpg::wire::{ITERATE_ALL, TYPE_SAFE, request, response};
-use crate::error::Status;
+use crate::cpg::wire::{
+    AddressBytes, ConfchgBytes, DeliverBytes, HandleRequestBytes, ITERATE_ALL, IterateNextReplyBytes,
+    IterateReplyBytes, IterateRequestBytes, JOIN_FLAG_TOTEM_CONF, JoinRequestBytes, LeaveRequestBytes,
+    LocalGetReplyBytes, McastRequestBytes, MembershipReplyBytes, MembershipRequestBytes, NE, NameBytes,
+    PartialDeliverBytes, PartialMcastRequestBytes, TYPE_SAFE, TotemConfchgBytes, request, response,
+};
 use crate::ids::{Guarantee, NodeId, RingId};
+use crate::service::client::wire::{Malformed, list, nodes, split};
+use crate::service::wire::{HeaderBytes, ReplyHeaderBytes};
 
 /// Longest message that travels in one piece.
 ///
 /// Source: corosync `lib/cpg.c`; `cpg_max_atomic_msgsize_get(3)`.
 pub const UNFRAGMENTED_LIMIT: usize = (1 << 20) - 1024;
 
-const REQUEST: usize = 16;
-const RESPONSE: usize = 24;
-const NAME: usize = 8 + GroupName::LIMIT;
-const ADDRESS: usize = 24;
-const DELIVER: usize = 184;
-const PARTIAL_DELIVER: usize = 200;
-const CONFCHG: usize = 184;
-const TOTEM_CONFCHG: usize = 44;
+/// The header of a request `T` that so many bytes follow.
+fn header<T>(id: u16, payload: usize) -> HeaderBytes<NE> {
+    HeaderBytes::new(id.into(), size_of::<T>() + payload)
+}
 
-/// A request under construction, with its size field right from the start.
-struct Request(Vec<u8>);
-
-impl Request {
-    fn new(id: u16, len: usize, payload: usize) -> Self {
-        let mut bytes = vec![0; len];
-        bytes[..4].copy_from_slice(&u32::from(id).to_ne_bytes());
-        Self(bytes).u32(8, u32::try_from(len + payload).unwrap_or(u32::MAX))
-    }
-
-    fn u32(mut self, at: usize, value: u32) -> Self {
-        self.0[at..at + 4].copy_from_slice(&value.to_ne_bytes());
-        self
-    }
-
-    fn u64(mut self, at: usize, value: u64) -> Self {
-        self.0[at..at + 8].copy_from_slice(&value.to_ne_bytes());
-        self
-    }
-
-    fn name(mut self, at: usize, name: &GroupName) -> Self {
-        let bytes = name.as_bytes();
-        self.0[at + 8..at + 8 + bytes.len()].copy_from_slice(bytes);
-        self.u32(at, bytes.len() as u32)
-    }
+fn name(group: &GroupName) -> NameBytes<NE> {
+    NameBytes::new(group.as_bytes())
 }
 
 /// Joins; `initial_ring`: send the ring once the join is done.
 pub(super) fn join(group: &GroupName, pid: u32, initial_ring: bool) -> Vec<u8> {
-    Request::new(request::JOIN, 168, 0).name(16, group).u32(152, pid).u32(160, initial_ring.into()).0
+    JoinRequestBytes {
+        header: header::<JoinRequestBytes>(request::JOIN, 0),
+        name: name(group),
+        pid: pid.into(),
+        pad_pid: [0; 4],
+        flags: if initial_ring { JOIN_FLAG_TOTEM_CONF.into() } else { 0.into() },
+        pad_flags: [0; 4],
+    }
+    .as_bytes()
+    .to_vec()
 }
 
 /// Leaves.
 pub(super) fn leave(group: &GroupName, pid: u32) -> Vec<u8> {
-    Request::new(request::LEAVE, 160, 0).name(16, group).u32(152, pid).0
+    let header = header::<LeaveRequestBytes>(request::LEAVE, 0);
+    LeaveRequestBytes { header, name: name(group), pid: pid.into(), pad_pid: [0; 4] }.as_bytes().to_vec()
 }
 
 /// The head of a message of `len` bytes. It is the same for each message of that length.
 pub(super) fn mcast_head(guarantee: Guarantee, len: usize) -> Bytes {
-    Request::new(request::MCAST, 40, len).u32(24, guarantee_code(guarantee)).u32(32, len as u32).0.into()
+    let head = McastRequestBytes {
+        header: header::<McastRequestBytes>(request::MCAST, len),
+        unused: [0; 8],
+        guarantee: guarantee_code(guarantee).into(),
+        pad_guarantee: [0; 4],
+        msglen: (len as u32).into(),
+        pad_msglen: [0; 4],
+    };
+    Bytes::copy_from_slice(head.as_bytes())
 }
 
 /// The head of one piece, of `len` bytes, of a message of `total` bytes.
 pub(super) fn partial_mcast(guarantee: Guarantee, total: usize, place: Place, len: usize) -> Vec<u8> {
-    let place = match place {
-        Place::First => 1,
-        Place::Continued => 2,
-        Place::Last => 3,
-    };
-    Request::new(request::PARTIAL_MCAST, 56, len)
-        .u32(24, guarantee_code(guarantee))
-        .u32(32, total as u32)
-        .u32(40, len as u32)
-        .u32(48, place)
-        .0
+    PartialMcastRequestBytes {
+        header: header::<PartialMcastRequestBytes>(request::PARTIAL_MCAST, len),
+        unused: [0; 8],
+        guarantee: guarantee_code(guarantee).into(),
+        pad_guarantee: [0; 4],
+        msglen: (total as u32).into(),
+        pad_msglen: [0; 4],
+        fraglen: (len as u32).into(),
+        pad_fraglen: [0; 4],
+        kind: match place {
+            Place::First => 1.into(),
+            Place::Continued => 2.into(),
+            Place::Last => 3.into(),
+        },
+        pad_kind: [0; 4],
+    }
+    .as_bytes()
+    .to_vec()
 }
 
 /// Asks who is in a group.
 pub(super) fn membership(group: &GroupName) -> Vec<u8> {
-    Request::new(request::MEMBERSHIP, REQUEST + NAME, 0).name(16, group).0
+    let header = header::<MembershipRequestBytes>(request::MEMBERSHIP, 0);
+    MembershipRequestBytes { header, name: name(group) }.as_bytes().to_vec()
 }
 
 /// Asks for the node's id.
 pub(super) fn local_get() -> Vec<u8> {
-    Request::new(request::LOCAL_GET, REQUEST, 0).0
+    header::<HeaderBytes<NE>>(request::LOCAL_GET, 0).as_bytes().to_vec()
 }
 
 /// Begins an iteration over all members of all groups.
 pub(super) fn iteration_begin() -> Vec<u8> {
-    Request::new(request::ITERATION_INITIALIZE, 160, 0).u32(152, ITERATE_ALL).0
+    let header = header::<IterateRequestBytes>(request::ITERATION_INITIALIZE, 0);
+    let kind = ITERATE_ALL.into();
+    IterateRequestBytes { header, name: NameBytes::new(b""), kind, pad_kind: [0; 4] }.as_bytes().to_vec()
 }
 
 /// Asks for the next member.
 pub(super) fn iteration_next(handle: u64) -> Vec<u8> {
-    Request::new(request::ITERATION_NEXT, 24, 0).u64(16, handle).0
-}
-
-/// Ends an iteration.
-pub(super) fn iteration_end(handle: u64) -> Vec<u8> {
-    Request::new(request::ITERATION_FINALIZE, 24, 0).u64(16, handle).0
+    let header = header::<HandleRequestBytes>(request::ITERATION_NEXT, 0);
+    HandleRequestBytes { header, handle: handle.into() }.as_bytes().to_vec()
 }
 
 /// Source: corosync `cpg.h`, `cpg_guarantee_t`.
@@ -114,43 +118,33 @@ const fn guarantee_code(guarantee: Guarantee) -> u32 {
     }
 }
 
-/// What was malformed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed(pub(super) &'static str);
-
-/// The status in an answer.
-pub(super) fn status(reply: &[u8]) -> Result<Status, Malformed> {
-    let code = u32_at(reply, 16).filter(|_| reply.len() >= RESPONSE).ok_or(Malformed("answer"))?;
-    Ok(Status::from_code(code as i32))
-}
-
 /// The answer to [`local_get`].
 pub(super) fn local_node(reply: &[u8]) -> Result<NodeId, Malformed> {
-    u32_at(reply, 24).and_then(NodeId::new).ok_or(Malformed("answer (local node id)"))
+    let what = "answer (local node id)";
+    NodeId::new(split::<LocalGetReplyBytes>(reply, what)?.0.node.get()).ok_or(Malformed(what))
 }
 
 /// The answer to [`membership`].
 pub(super) fn members(reply: &[u8]) -> Result<Vec<Member>, Malformed> {
     let bad = Malformed("answer (membership)");
-    let count = u32_at(reply, 24).ok_or(bad)? as usize;
-    let list = reply.get(32..).ok_or(bad)?;
-    let list = count.checked_mul(ADDRESS).and_then(|len| list.get(..len)).ok_or(bad)?;
-    list.chunks_exact(ADDRESS).map(|a| address(a).map(|change| change.member).ok_or(bad)).collect()
+    let (reply, _) = split::<MembershipReplyBytes>(reply, bad.0)?;
+    let count = usize::try_from(reply.count.get()).map_err(|_| bad)?;
+    let members = reply.members.get(..count).ok_or(bad)?;
+    members.iter().map(|address| member(address).ok_or(bad)).collect()
 }
 
 /// The answer to [`iteration_begin`]: its handle.
 pub(super) fn iteration_handle(reply: &[u8]) -> Result<u64, Malformed> {
-    u64_at(reply, 24).ok_or(Malformed("answer (iteration handle)"))
+    Ok(split::<IterateReplyBytes>(reply, "answer (iteration handle)")?.0.handle.get())
 }
 
 /// The answer to [`iteration_next`].
 pub(super) fn iteration_entry(reply: &[u8]) -> Result<(GroupName, Member), Malformed> {
-    let entry = || {
-        let name = name(reply.get(24..)?)?;
-        let node = NodeId::new(u32_at(reply, 160)?)?;
-        Some((name, Member { node, pid: u32_at(reply, 164)? }))
-    };
-    entry().ok_or(Malformed("answer (iteration)"))
+    let bad = Malformed("answer (iteration)");
+    let (reply, _) = split::<IterateNextReplyBytes>(reply, bad.0)?;
+    let name = reply.name.name().and_then(|name| GroupName::new(name).ok()).ok_or(bad)?;
+    let node = NodeId::new(reply.node.get()).ok_or(bad)?;
+    Ok((name, Member { node, pid: reply.pid.get() }))
 }
 
 /// An event of the daemon, checked.
@@ -168,19 +162,22 @@ pub(super) enum Notice {
 
 /// Reads an event that came as `head` and then `payload`; one without a head is all in `payload`.
 pub(super) fn notice(head: Bytes, payload: Bytes) -> Result<Notice, Malformed> {
-    let event = Parts { head, payload };
-    let bad = Malformed("event");
+    let mut event = Parts { head, payload };
+    if event.head.len() < size_of::<ReplyHeaderBytes>() {
+        let (head, payload) = divide(event, 0);
+        debug_assert!(head.is_empty());
+        event = Parts { head, payload };
+    }
     let first = if event.head.is_empty() { &event.payload } else { &event.head };
-    let id = u32_at(first, 0).ok_or(bad)? as i32;
-    let size = u32_at(first, 8).ok_or(bad)? as usize;
-    if size != event.head.len() + event.payload.len() {
+    let (header, _) = split::<ReplyHeaderBytes>(first, "event")?;
+    if usize::try_from(header.size.get()) != Ok(event.head.len() + event.payload.len()) {
         return Err(Malformed("event (size)"));
     }
-    match id {
+    match header.id.get() {
         response::DELIVER => deliver(event).ok_or(Malformed("event (message)")),
         response::PARTIAL_DELIVER => partial_deliver(event).ok_or(Malformed("event (piece of a message)")),
-        response::CONFCHG => confchg(&split(event, 0).1).ok_or(Malformed("event (group membership)")),
-        response::TOTEM_CONFCHG => totem_confchg(&split(event, 0).1).ok_or(Malformed("event (ring)")),
+        response::CONFCHG => confchg(&divide(event, 0).1),
+        response::TOTEM_CONFCHG => totem_confchg(&divide(event, 0).1),
         _ => Err(Malformed("event (unknown kind)")),
     }
 }
@@ -192,8 +189,8 @@ struct Parts {
 }
 
 /// The event as a head of `at` bytes, or fewer if it is shorter, and the rest. Copies only if it came
-/// split elsewhere.
-fn split(event: Parts, at: usize) -> (Bytes, Bytes) {
+/// divided elsewhere.
+fn divide(event: Parts, at: usize) -> (Bytes, Bytes) {
     let Parts { head, payload } = event;
     if head.len() == at {
         return (head, payload);
@@ -208,71 +205,56 @@ fn split(event: Parts, at: usize) -> (Bytes, Bytes) {
 }
 
 fn deliver(event: Parts) -> Option<Notice> {
-    let (head, payload) = split(event, DELIVER);
-    let len = u32_at(&head, 160)? as usize;
-    let from = Member { node: NodeId::new(u32_at(&head, 168)?)?, pid: u32_at(&head, 176)? };
-    (head.len() == DELIVER && len == payload.len()).then_some(Notice::Message { from, payload })
+    let (head, payload) = divide(event, size_of::<DeliverBytes>());
+    let head = DeliverBytes::ref_from_bytes(&head).ok()?;
+    let from = Member { node: NodeId::new(head.node.get())?, pid: head.pid.get() };
+    (usize::try_from(head.msglen.get()) == Ok(payload.len())).then_some(Notice::Message { from, payload })
 }
 
 fn partial_deliver(event: Parts) -> Option<Notice> {
-    let (head, piece) = split(event, PARTIAL_DELIVER);
-    let total = u32_at(&head, 160)?;
-    let len = u32_at(&head, 168)? as usize;
-    let from = Member { node: NodeId::new(u32_at(&head, 176)?)?, pid: u32_at(&head, 184)? };
-    let place = match u32_at(&head, 192)? {
+    let (head, piece) = divide(event, size_of::<PartialDeliverBytes>());
+    let head = PartialDeliverBytes::ref_from_bytes(&head).ok()?;
+    let total = head.msglen.get();
+    let from = Member { node: NodeId::new(head.node.get())?, pid: head.pid.get() };
+    let place = match head.kind.get() {
         1 => Place::First,
         2 => Place::Continued,
         3 => Place::Last,
         _ => return None,
     };
-    (head.len() == PARTIAL_DELIVER && len == piece.len()).then_some(Notice::Piece {
-        from,
-        place,
-        total,
-        piece,
-    })
+    let fits = usize::try_from(head.fraglen.get()) == Ok(piece.len());
+    fits.then_some(Notice::Piece { from, place, total, piece })
 }
 
-fn confchg(bytes: &[u8]) -> Option<Notice> {
-    let [members, joined, left] = [160, 168, 176].map(|at| u32_at(bytes, at));
-    let (members, joined, left) = (members? as usize, joined? as usize, left? as usize);
-    let lists = bytes.get(CONFCHG..)?;
-    let count = members.checked_add(left)?.checked_add(joined)?;
-    if lists.len() != count.checked_mul(ADDRESS)? {
-        return None;
+fn confchg(event: &[u8]) -> Result<Notice, Malformed> {
+    let bad = Malformed("event (group membership)");
+    let (head, lists) = split::<ConfchgBytes>(event, bad.0)?;
+    let (members, lists) = list::<AddressBytes>(lists, head.members.get(), bad.0)?;
+    let (left, lists) = list::<AddressBytes>(lists, head.left.get(), bad.0)?;
+    let (joined, rest) = list::<AddressBytes>(lists, head.joined.get(), bad.0)?;
+    if !rest.is_empty() {
+        return Err(bad);
     }
-    let mut entries = lists.chunks_exact(ADDRESS).map(address);
-    let mut take = |n| entries.by_ref().take(n).collect::<Option<Vec<Change>>>();
-    let members = take(members)?.into_iter().map(|change| change.member).collect();
-    let left = take(left)?;
-    let joined = take(joined)?;
-    Some(Notice::View(GroupView { members, joined, left }))
+    let members = members.iter().map(|address| member(address).ok_or(bad)).collect::<Result<_, _>>()?;
+    let [joined, left] = [joined, left]
+        .map(|list| list.iter().map(|address| change(address).ok_or(bad)).collect::<Result<_, _>>());
+    Ok(Notice::View(GroupView { members, joined: joined?, left: left? }))
 }
 
-fn totem_confchg(bytes: &[u8]) -> Option<Notice> {
-    let ring = RingId { rep: NodeId::new(u32_at(bytes, 24)?)?, seq: u64_at(bytes, 32)? };
-    let count = u32_at(bytes, 40)? as usize;
-    let list = bytes.get(TOTEM_CONFCHG..)?.get(..count.checked_mul(4)?)?;
-    let members = list.chunks_exact(4).map(|id| NodeId::new(u32_at(id, 0)?)).collect::<Option<_>>()?;
-    Some(Notice::Ring(RingView { ring, members }))
+fn totem_confchg(event: &[u8]) -> Result<Notice, Malformed> {
+    let bad = Malformed("event (ring)");
+    let (head, ids) = split::<TotemConfchgBytes>(event, bad.0)?;
+    let ring = RingId { rep: NodeId::new(head.rep.get()).ok_or(bad)?, seq: head.seq.get() };
+    let (members, _) = nodes(ids, head.count.get(), bad.0)?;
+    Ok(Notice::Ring(RingView { ring, members }))
 }
 
-fn address(bytes: &[u8]) -> Option<Change> {
-    let member = Member { node: NodeId::new(u32_at(bytes, 0)?)?, pid: u32_at(bytes, 8)? };
-    Some(Change { member, reason: Reason::from_code(u32_at(bytes, 16)?) })
+fn member(address: &AddressBytes) -> Option<Member> {
+    Some(Member { node: NodeId::new(address.node.get())?, pid: address.pid.get() })
 }
 
-fn name(bytes: &[u8]) -> Option<GroupName> {
-    let len = u32_at(bytes, 0)? as usize;
-    GroupName::new(bytes.get(8..NAME)?.get(..len)?).ok()
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..)?.first_chunk().copied()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_ne_bytes(bytes.get(at..)?.first_chunk().copied()?))
+fn change(address: &AddressBytes) -> Option<Change> {
+    Some(Change { member: member(address)?, reason: Reason::from_code(address.reason.get()) })
 }
 
 #[cfg(test)]
@@ -389,7 +371,7 @@ mod tests {
                 bytes[8..12].copy_from_slice(&size.to_ne_bytes());
             }
             let cut = cut.min(bytes.len());
-            let _ = (status(&bytes), local_node(&bytes), members(&bytes));
+            let _ = (local_node(&bytes), members(&bytes));
             let _ = (iteration_handle(&bytes), iteration_entry(&bytes));
             let whole = event(&bytes);
             if cut >= 12 {
@@ -409,7 +391,7 @@ mod tests {
             for (at, count) in [160, 168, 176].into_iter().zip(counts) {
                 bytes[at..at + 4].copy_from_slice(&count.to_ne_bytes());
             }
-            let fits = extra == counts.iter().sum::<u32>() as usize * ADDRESS;
+            let fits = extra == counts.iter().sum::<u32>() as usize * size_of::<AddressBytes>();
             prop_assert_eq!(event(&bytes).is_ok(), fits);
         }
     }

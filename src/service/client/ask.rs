@@ -11,6 +11,7 @@ pub(crate) struct Ask<T> {
     what: &'static str,
     read: fn(&[u8]) -> Result<T, Malformed>,
     hint: fn(Status) -> &'static str,
+    passing: &'static [Status],
     repeatable: bool,
 }
 
@@ -22,12 +23,18 @@ impl<T> Ask<T> {
         request: impl Into<Outgoing>,
         read: fn(&[u8]) -> Result<T, Malformed>,
     ) -> Self {
-        Self { request: request.into(), what, read, hint: |_| "", repeatable: true }
+        let passing = &[Status::TryAgain];
+        Self { request: request.into(), what, read, hint: |_| "", passing, repeatable: true }
     }
 
     /// What to add to an error with this status, as `. Sentence`.
     pub(crate) fn hint(self, hint: fn(Status) -> &'static str) -> Self {
         Self { hint, ..self }
+    }
+
+    /// Answers that pass: the same is asked again a little later. Otherwise [`Status::TryAgain`] alone.
+    pub(crate) fn while_answered(self, passing: &'static [Status]) -> Self {
+        Self { passing, ..self }
     }
 
     /// Whether asking twice does no harm.
@@ -65,7 +72,7 @@ impl<T> Ask<T> {
     fn settle(&self, reply: &[u8]) -> Result<Option<T>, Error> {
         match wire::status(reply)? {
             Status::Ok => Ok(Some((self.read)(reply)?)),
-            Status::TryAgain => Ok(None),
+            status if self.passing.contains(&status) => Ok(None),
             status => Err(Error::Refused { what: self.what, status, hint: (self.hint)(status) }),
         }
     }
@@ -79,7 +86,7 @@ impl Ask<()> {
 }
 
 /// Waits before another try of what the daemon does not tell the time of.
-async fn pause(tries: u32) -> Result<(), ChannelError> {
+pub(crate) async fn pause(tries: u32) -> Result<(), ChannelError> {
     if tokio::runtime::Handle::try_current().is_err() {
         return Err(ChannelError::NoRuntime);
     }

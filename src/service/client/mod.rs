@@ -18,7 +18,7 @@ mod line;
 pub(crate) mod tests;
 pub(crate) mod wire;
 
-pub(crate) use ask::Ask;
+pub(crate) use ask::{Ask, pause};
 pub use error::Error;
 pub use events::Events;
 pub(crate) use events::Source;
