@@ -1,34 +1,30 @@
 //! The questions that both kinds of client ask.
 
 use super::Error;
+use crate::confdb::names::{self, NAME_LEAST};
 use crate::confdb::wire::{MAP_STATS, lib, track, value_from, value_len};
 use crate::error::Status;
 use crate::service::client::wire::Malformed;
 use crate::service::client::{self, Ask};
 use crate::value::{VALUE_LIMIT, Value};
 
-/// Longest name. Source: corosync `cmap.h`, `CMAP_KEYNAME_MAXLEN`.
-const LONGEST: usize = 255;
-/// Shortest name. Source: corosync `cmap.h`, `CMAP_KEYNAME_MINLEN`.
-const SHORTEST: usize = 3;
-
 /// The name of a key, or a beginning of one, that the protocol can carry.
 pub(super) struct Key<'a>(&'a str);
 
 impl<'a> Key<'a> {
     pub(super) fn new(name: &'a str) -> Result<Self, Error> {
-        if name.len() < SHORTEST {
-            return Err(Error::BadKey { key: name.to_owned() });
+        match names::is_valid(name) {
+            true => Ok(Self(name)),
+            false => Err(Error::BadKey { key: name.to_owned() }),
         }
-        Self::prefix(name)
     }
 
     pub(super) fn prefix(name: &'a str) -> Result<Self, Error> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
-        if name.len() > LONGEST || !name.bytes().all(fits) {
-            return Err(Error::BadKey { key: name.to_owned() });
+        // A name begins with it; one or two characters are too few for a name, but not for that.
+        match name.is_empty() || names::is_valid(&format!("{name:.<NAME_LEAST$}")) {
+            true => Ok(Self(name)),
+            false => Err(Error::BadKey { key: name.to_owned() }),
         }
-        Ok(Self(name))
     }
 }
 
