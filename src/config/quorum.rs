@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::map::Map;
+use crate::value::Value;
 
 /// Section `quorum`. `None` means that nothing is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,39 @@ pub struct Device {
     pub master_wins: Option<bool>,
 }
 
+impl Quorum {
+    /// What is said, as keys with the types that Corosync gives them.
+    pub(crate) fn keys(&self) -> Vec<(&'static str, Value)> {
+        let number = |key, value: Option<u32>| Some((key, Value::U32(value?)));
+        let flag = |key, value: Option<bool>| Some((key, Value::U8(value?.into())));
+        let text = |key, value: &Option<String>| Some((key, Value::text(value.as_ref()?)));
+        let ms = |key, value: Option<Duration>| {
+            Some((key, Value::U32(value?.as_millis().try_into().unwrap_or(u32::MAX))))
+        };
+        let none = Device::default();
+        let device = self.device.as_ref().unwrap_or(&none);
+        let keys = [
+            text("quorum.provider", &self.provider),
+            number("quorum.expected_votes", self.expected_votes),
+            number("quorum.votes", self.votes),
+            flag("quorum.two_node", self.two_node),
+            flag("quorum.wait_for_all", self.wait_for_all),
+            flag("quorum.auto_tie_breaker", self.auto_tie_breaker),
+            text("quorum.auto_tie_breaker_node", &self.auto_tie_breaker_node),
+            flag("quorum.last_man_standing", self.last_man_standing),
+            ms("quorum.last_man_standing_window", self.last_man_standing_window),
+            flag("quorum.allow_downscale", self.allow_downscale),
+            flag("quorum.expected_votes_tracking", self.expected_votes_tracking),
+            text("quorum.device.model", &device.model),
+            number("quorum.device.votes", device.votes),
+            ms("quorum.device.timeout", device.timeout),
+            ms("quorum.device.sync_timeout", device.sync_timeout),
+            flag("quorum.device.master_wins", device.master_wins),
+        ];
+        keys.into_iter().flatten().collect()
+    }
+}
+
 /// The section as the map has it.
 pub(super) fn read(map: &Map) -> Quorum {
     let text = |key: &str| map.text(&format!("quorum.{key}")).map(|text| text.into_owned());
@@ -77,5 +111,42 @@ pub(super) fn read(map: &Map) -> Quorum {
         allow_downscale: flag("allow_downscale"),
         expected_votes_tracking: flag("expected_votes_tracking"),
         device,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::map::Origin;
+
+    #[test]
+    fn what_is_said_as_keys_is_read_as_said() {
+        let said = Quorum {
+            provider: Some("corosync_votequorum".to_owned()),
+            expected_votes: Some(5),
+            votes: Some(2),
+            two_node: Some(false),
+            wait_for_all: Some(true),
+            auto_tie_breaker: Some(true),
+            auto_tie_breaker_node: Some("highest".to_owned()),
+            last_man_standing: Some(true),
+            last_man_standing_window: Some(Duration::from_millis(20_000)),
+            allow_downscale: Some(false),
+            expected_votes_tracking: Some(true),
+            device: Some(Device {
+                model: Some("net".to_owned()),
+                votes: Some(1),
+                timeout: Some(Duration::from_secs(1)),
+                sync_timeout: Some(Duration::from_secs(2)),
+                master_wins: Some(true),
+            }),
+        };
+        let mut map = Map::default();
+        assert_eq!(said.keys().len(), 16, "all of them");
+        for (key, value) in said.keys() {
+            map.set(key.as_bytes(), value, Origin::Derived).unwrap();
+        }
+        assert_eq!(read(&map), said);
+        assert!(Quorum::default().keys().is_empty());
     }
 }

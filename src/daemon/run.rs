@@ -267,7 +267,7 @@ fn refuse(error: &ConfigError) -> Fatal {
 fn exit_of(error: &NodeError) -> Exit {
     match error {
         NodeError::Config(_) => Exit::Config,
-        NodeError::Setup(_) => Exit::Services,
+        NodeError::Setup(_) | NodeError::Quorum(_) => Exit::Services,
         NodeError::Store(_) => Exit::RingId,
         NodeError::NoId
         | NodeError::NoAddress

@@ -13,6 +13,7 @@ use super::store::{Store, StoreError};
 use crate::admin;
 use crate::config::Config;
 use crate::config::map::{Map, Origin};
+use crate::config::quorum::Quorum;
 use crate::config::timeouts::{Given, Timeouts};
 use crate::config::totem::TransportKind;
 use crate::ids::NodeId;
@@ -48,6 +49,9 @@ pub enum NodeError {
     /// The stored ring id.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A text in [`Builder::quorum`] is too long for a key.
+    #[error("the text for {0} is too long")]
+    Quorum(&'static str),
     /// The quorum settings.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -70,6 +74,8 @@ pub struct Builder {
     netmtu: usize,
     block_unlisted: bool,
     state_dir: Option<PathBuf>,
+    quorum: Quorum,
+    votes: BTreeMap<u32, u32>,
     /// What the configuration database begins with; without one, what the other settings say.
     map: Option<Map>,
 }
@@ -88,6 +94,8 @@ impl Default for Builder {
             netmtu: 1500,
             block_unlisted: true,
             state_dir: None,
+            quorum: Quorum::default(),
+            votes: BTreeMap::new(),
             map: None,
         }
     }
@@ -133,6 +141,8 @@ impl Builder {
             netmtu: totem.netmtu as usize,
             block_unlisted: totem.block_unlisted_ips,
             state_dir: None,
+            quorum: Quorum::default(),
+            votes: BTreeMap::new(),
             map: Some(config.map.clone()),
         })
     }
@@ -211,6 +221,31 @@ impl Builder {
         self
     }
 
+    /// Who may act when the ring is cut: settings of the quorum service; what is not said stays as it was.
+    /// Default: every peer has one vote, and more than half of them are needed. A provider of `""` switches
+    /// quorum off: every part may act.
+    ///
+    /// ```
+    /// use annulus::config::quorum::Quorum;
+    /// use annulus::node::Node;
+    ///
+    /// let pair = Quorum { two_node: Some(true), wait_for_all: Some(false), ..Quorum::default() };
+    /// let builder = Node::builder().quorum(pair);
+    /// ```
+    #[must_use]
+    pub fn quorum(mut self, quorum: Quorum) -> Self {
+        self.quorum = quorum;
+        self
+    }
+
+    /// Votes of nodes, by id. Default: 1 each. The same on all nodes; only for nodes that are set up with
+    /// [`Builder::peers`].
+    #[must_use]
+    pub fn votes(mut self, votes: impl IntoIterator<Item = (u32, u32)>) -> Self {
+        self.votes = votes.into_iter().collect();
+        self
+    }
+
     /// Starts the node in the tokio runtime that this is called in. The first ring forms in the
     /// background; see [`Node::ready`].
     ///
@@ -257,7 +292,10 @@ impl Builder {
         options.netmtu = self.netmtu;
         options.block_unlisted = self.block_unlisted;
         options.window = timeouts.window_size;
-        let map = self.map.unwrap_or_else(|| described(self.kind, self.port, me, &peers));
+        let mut map = self.map.unwrap_or_else(|| described(self.kind, self.port, me, &peers, &self.votes));
+        for (key, value) in self.quorum.keys() {
+            map.set(key.as_bytes(), value, Origin::Derived).map_err(|_| NodeError::Quorum(key))?;
+        }
         let transport = open(&options).await?;
         let (handle, inbox) = command::channel();
         let parts = Parts {
@@ -281,7 +319,7 @@ impl Builder {
 }
 
 /// A configuration of which nothing is known but the ring: every peer votes, more than half of them are needed.
-fn described(kind: Kind, port: u16, me: NodeId, peers: &[Peer]) -> Map {
+fn described(kind: Kind, port: u16, me: NodeId, peers: &[Peer], votes: &BTreeMap<u32, u32>) -> Map {
     let mut map = Map::default();
     let mut set = |name: &str, value: Value| {
         // These names and values fit, and are few.
@@ -294,6 +332,9 @@ fn described(kind: Kind, port: u16, me: NodeId, peers: &[Peer]) -> Map {
     for (position, peer) in peers.iter().enumerate() {
         set(&format!("nodelist.node.{position}.nodeid"), Value::U32(peer.id.get()));
         set(&format!("nodelist.node.{position}.ring0_addr"), Value::text(peer.addr.to_string()));
+        if let Some(votes) = votes.get(&peer.id.get()) {
+            set(&format!("nodelist.node.{position}.quorum_votes"), Value::U32(*votes));
+        }
         if peer.id == me {
             set("nodelist.local_node_pos", Value::U32(position as u32));
         }
