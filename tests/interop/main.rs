@@ -13,6 +13,7 @@
 
 #![cfg(all(target_os = "linux", feature = "daemon"))]
 
+mod api;
 mod hostile;
 mod idle;
 mod lab;
