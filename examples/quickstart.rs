@@ -8,23 +8,21 @@
 //!
 //! Exits with 1, and says what differs, if the orders differ.
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use annulus::config::timeouts::Given;
 use annulus::cpg::{Event, Group, Reason};
 use annulus::ids::Guarantee;
-use annulus::node::Node;
+use common::Failure;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 const NODES: [u32; 3] = [1, 2, 3];
 const MESSAGES: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(14);
-
-type Failure = Box<dyn std::error::Error>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -46,14 +44,7 @@ async fn main() -> ExitCode {
 }
 
 async fn demonstrate() -> Result<(), Failure> {
-    let port = free_port()?;
-    println!("Starting nodes 1, 2 and 3 on 127.0.0.1-3, UDP port {port}.");
-    let mut nodes = BTreeMap::new();
-    for id in NODES {
-        let timing = Given { token: Some(300), token_coefficient: Some(0), ..Given::default() };
-        let peers = NODES.map(|id| (id, address(id)));
-        nodes.insert(id, Node::builder().id(id).peers(peers).port(port).timing(timing).start().await?);
-    }
+    let nodes = common::start(&NODES).await?;
 
     let mut seats = BTreeMap::new();
     for (id, node) in &nodes {
@@ -70,9 +61,7 @@ async fn demonstrate() -> Result<(), Failure> {
     }
 
     println!("\nThe network is cut: node 3 on one side, 1 and 2 on the other.");
-    nodes[&1].cut([3]).await?;
-    nodes[&2].cut([3]).await?;
-    nodes[&3].cut([1, 2]).await?;
+    common::cut(&nodes, &[3]).await?;
     for (id, rest) in [(1, &NODES[..2]), (2, &NODES[..2]), (3, &NODES[2..])] {
         seats[&id].until("the view of its part", |log| log.last_view() == rest).await?;
     }
@@ -82,9 +71,7 @@ async fn demonstrate() -> Result<(), Failure> {
     }
 
     println!("\nThe network heals.");
-    for node in nodes.values() {
-        node.heal().await?;
-    }
+    common::heal(&nodes).await?;
     for seat in seats.values() {
         seat.until("all three again", |log| log.last_view() == NODES).await?;
     }
@@ -254,20 +241,4 @@ fn same(one: &[&String], other: &[&String]) -> Result<(), String> {
         None if one.len() != other.len() => Err(format!("in length: {} and {}", one.len(), other.len())),
         None => Ok(()),
     }
-}
-
-fn address(id: u32) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(127, 0, 0, id as u8))
-}
-
-/// A port that is free on all three addresses now, so that two runs do not meet.
-fn free_port() -> Result<u16, Failure> {
-    for _ in 0..100 {
-        let first = UdpSocket::bind((address(1), 0))?;
-        let port = first.local_addr()?.port();
-        if NODES[1..].iter().all(|id| UdpSocket::bind((address(*id), port)).is_ok()) {
-            return Ok(port);
-        }
-    }
-    Err("no UDP port is free on 127.0.0.1-3".into())
 }
