@@ -15,6 +15,7 @@ use super::host::Host;
 use super::map::{Map, Value};
 use super::nodelist::{self, Node, NodeAddress};
 use super::sections::LINK_LIMIT;
+use super::system::IpcType;
 use super::timeouts::{Given, Timeouts};
 use super::totem::{self, Crypto, DEFAULT_PORT, Interface, IpVersion, Totem, TransportKind};
 use super::{Config, logging, quorum, system};
@@ -560,6 +561,13 @@ pub(super) fn runnable(config: &Config) -> Result<(), ConfigError> {
     if config.local_node().and_then(|node| node.address(0)).is_none() {
         let hint = format!("give nodelist.node.{} a ring0_addr", config.local_position);
         return unsupported("udp and udpu need an address of link 0 for the local node", hint);
+    }
+    if config.system.ipc_type == IpcType::Socket {
+        let place = explain(&config.map, "system.qb_ipc_type");
+        return unsupported(
+            "qb_ipc_type socket is not available in this version",
+            format!("{place}\nset system.qb_ipc_type to native or shm, or leave it out"),
+        );
     }
     let limit = config.totem.netmtu;
     if !(MTU_LEAST..=MTU_MOST).contains(&limit) {

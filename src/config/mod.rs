@@ -144,21 +144,10 @@ impl Config {
         check::config(toml::parse(text, path, host)?, host)
     }
 
-    /// One node, id 1, on loopback, without any file; for trying things out.
-    ///
-    /// # Errors
-    /// None is expected; the built-in text is checked as a file would be.
-    pub fn dev() -> Result<Self, ConfigError> {
-        const TEXT: &str = "[totem]\ncluster_name = \"dev\"\ntransport = \"udpu\"\n\n\
-             [[nodelist.node]]\nnodeid = 1\nring0_addr = \"127.0.0.1\"\n\n\
-             [logging]\nto_syslog = false\n";
-        Self::from_toml(TEXT.as_bytes(), Path::new("built-in"), &os::OsHost)
-    }
-
     /// Whether this version can run it.
     ///
     /// # Errors
-    /// The transport is knet, or link 0 has no address for this node.
+    /// The transport is knet, link 0 has no address for this node, or clients are to come over sockets.
     pub fn check_runnable(&self) -> Result<(), ConfigError> {
         check::runnable(self)
     }

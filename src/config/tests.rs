@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::host::{Host, LocalAddress};
-use super::totem::TransportKind;
 use super::{Config, ConfigError, os};
 
 mod corosync;
@@ -92,13 +91,12 @@ pub(super) fn two_nodes(transport: &str, more: &str) -> String {
 /// This host, as the referee sees it too.
 pub(super) const REAL: os::OsHost = os::OsHost;
 
+/// What cannot be served is refused, not ignored.
 #[test]
-fn dev_runs_on_this_host() {
-    let config = Config::dev().unwrap();
-    assert_eq!(config.me().get(), 1);
-    assert_eq!(config.totem.transport, TransportKind::Udpu);
-    assert_eq!(config.members().collect::<Vec<_>>(), [(config.me(), "127.0.0.1".parse().unwrap())]);
-    config.check_runnable().unwrap();
-    let local = config.select_local(&REAL).unwrap();
-    assert_eq!(local.address.to_string(), "127.0.0.1");
+fn clients_over_sockets_are_refused() {
+    let text = "[totem]\ntransport = \"udpu\"\n[system]\nqb_ipc_type = \"socket\"\n\
+                [[nodelist.node]]\nnodeid = 1\nring0_addr = \"127.0.0.1\"\n";
+    let config = Config::from_toml(text.as_bytes(), Path::new("test.toml"), &REAL).unwrap();
+    let error = config.check_runnable().unwrap_err().to_string();
+    assert!(error.contains("qb_ipc_type socket") && error.contains("test.toml:4"), "{error}");
 }
