@@ -124,6 +124,11 @@ impl Totem {
         self.srp.admit_only(nodes);
     }
 
+    /// Any node may be on a ring, as at first.
+    pub fn admit_any(&mut self) {
+        self.srp.admit_any();
+    }
+
     /// Takes one input at `now`, which never goes back. Never fails: a bad datagram is counted by reason
     /// and dropped, an early or repeated [`Input::Timeout`] is harmless.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {

@@ -236,6 +236,11 @@ impl Transport {
         Ok(())
     }
 
+    /// Whether datagrams from addresses outside of the node list are dropped from now on.
+    pub fn set_block_unlisted(&mut self, block: bool) {
+        self.options.block_unlisted = block;
+    }
+
     /// Sends with another code point from now on; `None` means the system's default, 0.
     pub fn set_dscp(&mut self, dscp: Option<u8>) -> Result<(), TransportError> {
         options::check_dscp(dscp)?;

@@ -103,6 +103,8 @@ struct Listening {
     address: Address,
     listener: Option<OwnedFd>,
     flow: Flow,
+    /// Nothing is read from its clients, though they may send.
+    paused: bool,
 }
 
 /// The server's end of all connections.
@@ -182,7 +184,8 @@ impl Server {
             epoll::add(&server.epoll, &listener, token(listener_id(index)), EventFlags::IN)
                 .map_err(system("cannot watch a listening socket"))?;
             let listener = Some(listener);
-            server.endpoints.push(Listening { service, name, address, listener, flow: Flow::Open });
+            let flow = Flow::Open;
+            server.endpoints.push(Listening { service, name, address, listener, flow, paused: false });
         }
         // Only now: having the addresses shows that no other server of these services runs here.
         let names: Vec<&str> = server.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
@@ -288,6 +291,21 @@ impl Server {
             served.push(client.id);
         }
         if flow == Flow::Open {
+            for conn in served {
+                self.make_ready(conn);
+            }
+        }
+    }
+
+    /// Stops or resumes reading from the clients of a service for a moment, without telling them.
+    pub fn set_paused(&mut self, service: ServiceId, paused: bool) {
+        let mut changed = false;
+        for endpoint in self.endpoints.iter_mut().filter(|endpoint| endpoint.service == service) {
+            changed |= std::mem::replace(&mut endpoint.paused, paused) != paused;
+        }
+        if changed && !paused {
+            let served: Vec<ConnId> =
+                self.table.connections().filter(|client| client.service == service).map(|c| c.id).collect();
             for conn in served {
                 self.make_ready(conn);
             }
@@ -434,7 +452,7 @@ impl Server {
             return None;
         }
         let (service, owes) = (client.service, client.owes_replies());
-        let blocked = owes || client.lingers.is_some() || self.flow(service) != Flow::Open;
+        let blocked = owes || client.lingers.is_some() || !self.reads_from(service);
         let client = self.table.open(conn)?;
         let taken = if blocked { Ok(Take::Nothing) } else { client.take(buf) };
         match taken {
@@ -464,11 +482,10 @@ impl Server {
         Some(None)
     }
 
-    fn flow(&self, service: ServiceId) -> Flow {
-        self.endpoints
-            .iter()
-            .find(|endpoint| endpoint.service == service)
-            .map_or(Flow::Open, |endpoint| endpoint.flow)
+    /// Whether requests of this service's clients are read now.
+    fn reads_from(&self, service: ServiceId) -> bool {
+        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.service == service);
+        endpoint.is_none_or(|endpoint| endpoint.flow == Flow::Open && !endpoint.paused)
     }
 
     /// Looks which descriptors have something. Whether any had.
@@ -509,7 +526,7 @@ impl Server {
             return;
         }
         let service = client.service;
-        if self.flow(service) != Flow::Open
+        if !self.reads_from(service)
             && let Some(client) = self.table.open(conn)
         {
             // The request waits, but its doorbell must not: a client spins when its socket is full.

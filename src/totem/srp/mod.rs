@@ -93,6 +93,11 @@ impl Srp {
         self.ring.listed = Some(MemberSet::new(nodes.iter().copied().chain([me])));
     }
 
+    /// See [`Totem::admit_any`](super::Totem::admit_any).
+    pub(crate) fn admit_any(&mut self) {
+        self.ring.listed = None;
+    }
+
     /// Takes one input at `now`. Never fails: a bad datagram is counted by reason and dropped.
     pub(crate) fn handle_input(&mut self, now: Instant, input: Input<'_>, feed: &mut dyn Feed) {
         self.notice_pause(now);

@@ -204,9 +204,12 @@ impl Ring {
         self.stored = self.stored.max(up_to);
     }
 
-    /// Whether `node` may be on a ring.
+    /// Whether `node` may be on a ring. One that was taken off the list may be until the next ring: the
+    /// members have to name it to one another to agree on that.
     pub(super) fn lists(&self, node: NodeId) -> bool {
-        self.listed.as_ref().is_none_or(|listed| listed.contains(node))
+        self.listed.as_ref().is_none_or(|listed| {
+            listed.contains(node) || self.members.contains(node) || self.proc.contains(node)
+        })
     }
 
     /// The join message that tells whom this node would form a ring with.
