@@ -1,19 +1,23 @@
-//! Administration: what tools ask about the nodes themselves.
+//! Administration: what tools ask about the nodes, and what operators order.
 //!
-//! Corosync's counterpart: `exec/cfg.c`. Of it, `corosync-cpgtool` needs the addresses of nodes and the
-//! local node's id; the rest of the service has its numbers reserved and answers that it is not
-//! supported.
+//! Corosync's counterpart: `exec/cfg.c`.
 //!
 //! | file | what |
 //! |---|---|
 //! | `client/` | the library that an application uses |
 //! | `service.rs` | the desk, and the [`Facts`] it answers from |
+//! | `shutdown.rs` | the vote on a shutdown, pure |
+//! | `reload.rs` | what a reload does to the database, and who waits for it |
 //! | `status.rs` | how links are |
 //! | `wire/` | its messages |
 
 pub mod client;
+mod reload;
 mod service;
+mod shutdown;
 mod status;
+#[cfg(test)]
+mod tests;
 pub(crate) mod wire;
 
 pub use client::{Client, Shutdown, ShutdownRequest, blocking};

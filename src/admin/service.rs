@@ -1,25 +1,51 @@
-//! The administration desk: answers who and where the nodes are. Every other request of Corosync's CFG
-//! service is answered `CS_ERR_NOT_SUPPORTED`, in the length that its sender waits for; exec messages of
-//! Corosync nodes are noted in the log and change nothing here.
+//! The administration desk: who and where the nodes are, how their links are, and what an operator orders:
+//! to reload, to shut down, to end another node.
 //!
-//! Source: corosync `exec/cfg.c`, `cfg_get_node_addrs(3)`, `cfg_local_get(3)`.
+//! No request is held back while the ring is busy: what cannot be multicast now waits here, to a limit, and
+//! is sent with the next token.
+//!
+//! Source: corosync `exec/cfg.c`; the manual pages of `corosync_cfg_*(3)`.
 
 use core::net::IpAddr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::reload::{self, Reloads};
+use super::shutdown::{Manner, Verdict, Vote};
+use super::status::{LinkStatus, NodeStatus, OwnLink};
 use super::wire::reply::refusal;
 use super::wire::request::number;
-use super::wire::{self, Reply};
+use super::wire::{self, Exec, Question, Reply};
+use crate::config::Config;
 use crate::error::Status;
-use crate::ids::{ConnId, NodeId, ServiceId};
-use crate::service::{Delivery, Effects, Request, Service, Synchronised};
-use crate::view::View;
+use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
+use crate::service::{Delivery, Effects, Full, Order, Request, Service, Synchronised};
+use crate::time::Instant;
+use crate::view::{View, ViewKind};
 
-/// What the configuration says of the cluster's nodes.
+/// Messages to the other nodes that may wait for the ring; then clients are told to try again.
+const UNSENT_LIMIT: usize = 64;
+
+/// How long those that are asked before a shutdown may think about it.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// The key of another such time, in ms.
+const SHUTDOWN_TIMEOUT_KEY: &str = "cfg.shutdown_timeout";
+
+/// The only form in which the status of a node is told.
+const STATUS_VERSION: u32 = 1;
+
+/// What the desk knows of the cluster from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Each node's addresses in the order of its links; `nodelist.node.X.ringN_addr`.
     pub addresses: BTreeMap<NodeId, Vec<IpAddr>>,
+    /// Bytes of a message that one packet of the ring holds.
+    pub mtu: u32,
+    /// Whether somebody carries out orders to reload and to open log files again: a daemon does, an
+    /// application that is a node itself does not.
+    pub managed: bool,
 }
 
 /// The desk of service 1.
@@ -27,26 +53,254 @@ pub struct Facts {
 pub struct Desk {
     me: NodeId,
     facts: Facts,
+    /// Of the ring.
+    members: Vec<NodeId>,
+    /// Whoever is to be asked before a shutdown.
+    trackers: BTreeSet<ConnId>,
+    vote: Option<Vote>,
+    /// Clients whose reload has not come back from the ring yet.
+    reloading: Vec<ConnId>,
+    reloads: Reloads,
+    /// What could not be multicast yet.
+    unsent: VecDeque<Vec<u8>>,
+    malformed: u64,
 }
 
 impl Desk {
     /// The desk of this node.
-    pub const fn new(me: NodeId, facts: Facts) -> Self {
-        Self { me, facts }
+    pub fn new(me: NodeId, facts: Facts) -> Self {
+        Self {
+            me,
+            facts,
+            members: Vec::new(),
+            trackers: BTreeSet::new(),
+            vote: None,
+            reloading: Vec::new(),
+            reloads: Reloads::default(),
+            unsent: VecDeque::new(),
+            malformed: 0,
+        }
     }
 
-    /// The configuration changed.
-    pub fn set_facts(&mut self, facts: Facts) {
-        self.facts = facts;
+    /// What it answers from.
+    pub const fn facts(&self) -> &Facts {
+        &self.facts
     }
 
-    fn node_addrs(&self, node: u32) -> Vec<u8> {
-        let node = if node == 0 { Some(self.me) } else { NodeId::new(node) };
-        match node.and_then(|node| self.facts.addresses.get(&node)) {
-            Some(addresses) if !addresses.is_empty() => {
-                Reply::NodeAddrs(addresses.clone()).encode(number::NODE_ADDRS)
+    /// Exec messages that are too short or have impossible lengths; dropped.
+    pub const fn malformed(&self) -> u64 {
+        self.malformed
+    }
+
+    /// The configuration was read again, as [`Order::Reload`] wanted: puts it into the database, or, if it
+    /// cannot be used, notes why; then answers whoever waits for it.
+    pub fn reloaded(&mut self, outcome: Result<&Config, &str>, effects: &mut dyn Effects) {
+        let status = match outcome {
+            Ok(config) => {
+                for key in reload::take_over(&config.map, effects.database()) {
+                    tracing::info!(
+                        "Modified entry '{key}' in corosync.conf cannot be changed at run-time; the old value stays until a restart"
+                    );
+                }
+                let addresses = config.nodes.iter().filter_map(|node| {
+                    Some((node.id?, node.addresses.iter().map(|link| link.address).collect()))
+                });
+                self.facts.addresses = addresses.collect();
+                Status::Ok
             }
-            _ => refusal(number::NODE_ADDRS, Status::NotExist),
+            Err(why) => {
+                tracing::error!("Unable to reload config file: {why}");
+                reload::refuse(why, effects.database());
+                Status::InvalidParam
+            }
+        };
+        for conn in self.reloads.done() {
+            effects.reply(conn, &refusal(number::RELOAD, status));
+        }
+        if self.reloads.more() {
+            effects.order(Order::Reload);
+        }
+    }
+
+    fn answer(
+        &mut self,
+        conn: ConnId,
+        function: u16,
+        request: wire::Request<'_>,
+        effects: &mut dyn Effects,
+    ) -> Option<Result<Reply, Status>> {
+        use wire::Request as Ask;
+        Some(match request {
+            Ask::RingStatus => Ok(Reply::RingStatus(self.own_links())),
+            Ask::NodeStatus { node, version: STATUS_VERSION } => {
+                Ok(Reply::NodeStatus(Box::new(self.node_status(node))))
+            }
+            Ask::RingReenable | Ask::NodeStatus { .. } => Err(Status::NotSupported),
+            Ask::NodeAddrs { node } => self.addresses(node).map(Reply::NodeAddrs).ok_or(Status::NotExist),
+            Ask::LocalGet => Ok(Reply::LocalGet(self.me.get())),
+            Ask::Kill { node, reason } => self.kill(node, reason, effects),
+            Ask::Reload => {
+                return match self.request_reload(conn, effects) {
+                    Ok(()) => None, // answered when it is done
+                    Err(status) => Some(Err(status)),
+                };
+            }
+            Ask::ReopenLogFiles if self.facts.managed => {
+                effects.order(Order::ReopenLogs);
+                Ok(Reply::Done)
+            }
+            Ask::ReopenLogFiles => Err(Status::NotSupported),
+            Ask::TrackStart { flags: _ } => {
+                self.trackers.insert(conn);
+                if let Some(vote) = &mut self.vote
+                    && vote.ask(conn)
+                {
+                    let question = Question { flags: vote.manner().flags() };
+                    effects.event(conn, &question.encode(), &Bytes::new());
+                }
+                Ok(Reply::Done)
+            }
+            Ask::TrackStop => {
+                // Answered first: a verdict that follows may be the answer to another request of this client.
+                effects.reply(conn, &Reply::Done.encode(function));
+                self.stop_asking(conn, effects);
+                return None;
+            }
+            Ask::TryShutdown { flags } => return self.try_shutdown(conn, Manner::from_flags(flags), effects),
+            Ask::ReplyToShutdown { response } => {
+                let Some(vote) = &mut self.vote else { return Some(Err(Status::Access)) };
+                let verdict = vote.answer(conn, response == 1);
+                effects.reply(conn, &Reply::Done.encode(function));
+                self.conclude(verdict, effects);
+                return None;
+            }
+        })
+    }
+
+    fn addresses(&self, node: u32) -> Option<Vec<IpAddr>> {
+        let node = if node == 0 { self.me } else { NodeId::new(node)? };
+        self.facts.addresses.get(&node).filter(|addresses| !addresses.is_empty()).cloned()
+    }
+
+    /// What udp and udpu know of a node: one link, up as long as the node is on the ring. Of a node that
+    /// they do not know, nothing.
+    fn node_status(&self, node: u32) -> NodeStatus {
+        let mut status = NodeStatus { node, ..NodeStatus::default() };
+        let Some(id) = NodeId::new(node) else { return status };
+        if let Some(address) = self.facts.addresses.get(&id).and_then(|addresses| addresses.first()) {
+            status.reachable = self.members.contains(&id);
+            status.links[0] = LinkStatus {
+                enabled: true,
+                connected: status.reachable,
+                dynconnected: false,
+                mtu: self.facts.mtu,
+                from: address.to_string(),
+                to: String::new(),
+            };
+        }
+        status
+    }
+
+    fn own_links(&self) -> Vec<OwnLink> {
+        let addresses = self.facts.addresses.get(&self.me).map_or(&[][..], Vec::as_slice);
+        let link = |(n, address)| OwnLink { name: format!("{n} {address}"), status: "OK".to_owned() };
+        addresses.iter().enumerate().map(link).collect()
+    }
+
+    fn kill(&mut self, node: u32, reason: &[u8], effects: &mut dyn Effects) -> Result<Reply, Status> {
+        let status = effects.database().get(&format!("runtime.members.{node}.status"));
+        if status.and_then(|status| status.as_text()).as_deref() != Some("joined") {
+            return Err(Status::NotExist);
+        }
+        self.tell_all(&Exec::Kill { node, reason }, effects).map(|()| Reply::Done)
+    }
+
+    fn request_reload(&mut self, conn: ConnId, effects: &mut dyn Effects) -> Result<(), Status> {
+        if !self.facts.managed {
+            return Err(Status::NotSupported);
+        }
+        if self.reloads.is_full() {
+            return Err(Status::TryAgain);
+        }
+        self.tell_all(&Exec::Reload { conn: conn.0 }, effects)?;
+        self.reloading.push(conn);
+        Ok(())
+    }
+
+    fn try_shutdown(
+        &mut self,
+        conn: ConnId,
+        manner: Manner,
+        effects: &mut dyn Effects,
+    ) -> Option<Result<Reply, Status>> {
+        if manner == Manner::Immediate {
+            return Some(self.tell_all(&Exec::Shutdown, effects).map(|()| Reply::Done));
+        }
+        if self.vote.is_some() {
+            return Some(Err(Status::Exist));
+        }
+        let timeout = effects.database().get(SHUTDOWN_TIMEOUT_KEY).and_then(|value| value.number());
+        let timeout =
+            timeout.and_then(|ms| ms.try_into().ok()).map_or(SHUTDOWN_TIMEOUT, Duration::from_millis);
+        let until = effects.now() + timeout;
+        match Vote::begin(conn, manner, &self.trackers, until) {
+            None => Some(self.tell_all(&Exec::Shutdown, effects).map(|()| Reply::Done)),
+            Some(vote) => {
+                let question = Question { flags: manner.flags() }.encode();
+                for tracker in vote.asked() {
+                    effects.event(tracker, &question, &Bytes::new());
+                }
+                self.vote = Some(vote);
+                None // answered when all have
+            }
+        }
+    }
+
+    /// A client is not to be asked any more.
+    fn stop_asking(&mut self, conn: ConnId, effects: &mut dyn Effects) {
+        let tracked = self.trackers.remove(&conn);
+        if let Some(vote) = &mut self.vote
+            && tracked
+        {
+            let verdict = vote.forget(conn);
+            self.conclude(verdict, effects);
+        }
+    }
+
+    fn conclude(&mut self, verdict: Option<Verdict>, effects: &mut dyn Effects) {
+        let Some(Verdict { initiator, agreed }) = verdict else { return };
+        self.vote = None;
+        let status = if agreed { Status::Ok } else { Status::Busy };
+        effects.reply(initiator, &refusal(number::TRY_SHUTDOWN, status));
+        if agreed {
+            self.queue(&Exec::Shutdown);
+            self.send(effects);
+        }
+    }
+
+    /// Multicasts a message, now or as soon as there is room.
+    ///
+    /// # Errors
+    /// Too many wait already.
+    fn tell_all(&mut self, message: &Exec<'_>, effects: &mut dyn Effects) -> Result<(), Status> {
+        if self.unsent.len() >= UNSENT_LIMIT {
+            return Err(Status::TryAgain);
+        }
+        self.queue(message);
+        self.send(effects);
+        Ok(())
+    }
+
+    fn queue(&mut self, message: &Exec<'_>) {
+        self.unsent.push_back(message.encode(self.me));
+    }
+
+    fn send(&mut self, effects: &mut dyn Effects) {
+        while let Some(message) = self.unsent.front() {
+            match effects.multicast(Guarantee::Safe, &[message]) {
+                Ok(()) => drop(self.unsent.pop_front()),
+                Err(Full) => break,
+            }
         }
     }
 }
@@ -64,33 +318,105 @@ impl Service for Desk {
         number::COUNT
     }
 
-    /// Nothing that is served here touches the ring.
+    /// What does not find room waits at the desk.
     fn needs_flow_control(&self, _request: u16) -> bool {
         false
     }
 
-    fn deliver(&mut self, delivery: Delivery, _effects: &mut dyn Effects) {
-        let Delivery { from, function, .. } = delivery;
-        tracing::info!(%from, function, "administrative message of another node, not acted on here");
+    fn settled(&self) -> bool {
+        self.unsent.is_empty()
+    }
+
+    fn deliver(&mut self, delivery: Delivery, effects: &mut dyn Effects) {
+        let Delivery { from, function, message, order } = delivery;
+        let Some(message) = Exec::decode(function, &message, order) else {
+            self.malformed += 1;
+            tracing::warn!(%from, function, length = message.len(), "malformed administrative message dropped");
+            return;
+        };
+        match message {
+            // Keys are changed by knet alone, and each node goes by its own messages.
+            Exec::RingReenable | Exec::Crypto { .. } => {
+                tracing::debug!(%from, function, "administrative message that means nothing here");
+            }
+            Exec::Kill { node, reason } => {
+                if node == self.me.get() {
+                    let reason = String::from_utf8_lossy(reason).into_owned();
+                    tracing::info!("Killed by node {from} : {reason}");
+                    effects.order(Order::Die { by: from, reason });
+                }
+            }
+            Exec::Shutdown => {
+                tracing::info!("Node {from} was shut down by sysadmin");
+                if from == self.me {
+                    effects.order(Order::Shutdown);
+                }
+            }
+            Exec::Reload { conn } => {
+                tracing::info!("Config reload requested by node {from}");
+                if !self.facts.managed {
+                    tracing::info!("Not reloaded: this node has no configuration file");
+                    return;
+                }
+                let own = if from == self.me { Some(ConnId(conn)) } else { None };
+                let place = own.and_then(|conn| self.reloading.iter().position(|other| *other == conn));
+                let conn = place.map(|place| self.reloading.remove(place));
+                if self.reloads.ask(conn) {
+                    effects.order(Order::Reload);
+                }
+            }
+        }
     }
 
     fn connected(&mut self, _conn: ConnId, _effects: &mut dyn Effects) {}
 
     fn request(&mut self, conn: ConnId, function: u16, request: Request<'_>, effects: &mut dyn Effects) {
-        let reply = match wire::Request::decode(function, request.bytes) {
-            None => refusal(function, Status::InvalidParam),
-            Some(wire::Request::NodeAddrs { node }) => self.node_addrs(node),
-            Some(wire::Request::LocalGet) => Reply::LocalGet(self.me.get()).encode(function),
-            Some(_) => refusal(function, Status::NotSupported),
+        let joined;
+        let bytes = if request.tail.is_empty() {
+            request.bytes
+        } else {
+            joined = [request.bytes, request.tail].concat();
+            &joined
         };
-        effects.reply(conn, &reply);
+        let answer = match wire::Request::decode(function, bytes) {
+            None => Some(Err(Status::InvalidParam)),
+            Some(request) => self.answer(conn, function, request, effects),
+        };
+        match answer {
+            Some(Ok(reply)) => effects.reply(conn, &reply.encode(function)),
+            Some(Err(status)) => effects.reply(conn, &refusal(function, status)),
+            None => {}
+        }
     }
 
-    fn disconnected(&mut self, _conn: ConnId, _effects: &mut dyn Effects) {}
+    fn disconnected(&mut self, conn: ConnId, effects: &mut dyn Effects) {
+        self.reloading.retain(|other| *other != conn);
+        self.reloads.forget(conn);
+        if self.vote.as_ref().is_some_and(|vote| vote.initiator() == conn) {
+            tracing::info!("Shutdown cancelled: whoever asked for it is gone");
+            self.vote = None;
+        }
+        self.stop_asking(conn, effects);
+    }
 
-    fn retry(&mut self, _effects: &mut dyn Effects) {}
+    fn retry(&mut self, effects: &mut dyn Effects) {
+        self.send(effects);
+    }
 
-    fn view(&mut self, _view: &View, _effects: &mut dyn Effects) {}
+    fn deadline(&self) -> Option<Instant> {
+        self.vote.as_ref().map(Vote::until)
+    }
+
+    fn expired(&mut self, effects: &mut dyn Effects) {
+        let verdict = self.vote.as_ref().map(Vote::expired);
+        self.conclude(verdict, effects);
+    }
+
+    fn view(&mut self, view: &View, _effects: &mut dyn Effects) {
+        if view.kind == ViewKind::Regular {
+            self.members.clone_from(&view.members);
+        }
+    }
 
     fn sync(&mut self) -> Option<&mut dyn Synchronised> {
         None

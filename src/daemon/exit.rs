@@ -34,6 +34,8 @@ pub enum Exit {
     Services = 20,
     /// The stored ring id cannot be written.
     RingId = 21,
+    /// Another node ended this one.
+    Killed = 255,
 }
 
 impl Exit {
@@ -58,6 +60,7 @@ impl Exit {
             19 => Self::Stdio,
             20 => Self::Services,
             21 => Self::RingId,
+            255 => Self::Killed,
             _ => return None,
         })
     }

@@ -20,7 +20,9 @@ mod log;
 mod options;
 mod os;
 mod place;
+mod reload;
 mod run;
+mod votes;
 
 use std::process::ExitCode;
 

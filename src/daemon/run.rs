@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::{Exit, Fatal};
@@ -13,13 +14,16 @@ use super::log::Log;
 use super::options::Options;
 use super::os::{self, LeaveCgroup, Wishes};
 use super::place::{Place, STATE_DIR};
+use super::reload::{Loader, Scope, check};
+use super::votes::KeptVotes;
 use crate::config::os::OsHost;
 use crate::config::system::{SchedPriority, Ternary};
 use crate::config::{Config, ConfigError};
 use crate::ipc::{self, Endpoint};
 use crate::node::admission::Policy;
 use crate::node::clients::SERVICES;
-use crate::node::command::{Handle, Status};
+use crate::node::command::{End, Handle, Status};
+use crate::node::errands;
 use crate::node::store::Store;
 use crate::node::{Builder, NodeError};
 
@@ -112,6 +116,7 @@ impl Daemon<'_> {
             tracing::warn!(target: "annulus::daemon", "{warning}");
         }
         let _lock = Lock::take(&self.place.lock_file())?;
+        let kept = state_dir.map(KeptVotes::in_dir);
         let store = match state_dir {
             Some(dir) => Store::open(dir, self.config.me()).map_err(Fatal::with(Exit::RingId))?,
             None => Store::memory(),
@@ -128,11 +133,11 @@ impl Daemon<'_> {
             .event_interval(1)
             .build()
             .map_err(|error| Fatal::new(Exit::Totem, format!("Can't start the event loop: {error}")))?;
-        runtime.block_on(self.serve(store))
+        runtime.block_on(self.serve(store, kept))
     }
 
-    /// The node and its clients, until a signal.
-    async fn serve(&mut self, store: Store) -> Result<(), Fatal> {
+    /// The node and its clients, until a signal or an order.
+    async fn serve(&mut self, store: Store, kept: Option<KeptVotes>) -> Result<(), Fatal> {
         let mut signals = Signals::install()?;
         let policy = Policy { own_uid: self.place.uid() };
         let endpoints =
@@ -141,7 +146,12 @@ impl Daemon<'_> {
             ipc::Server::bind(ipc::Options::default(), endpoints).map_err(Fatal::with(Exit::Services))?;
         let fatal = |error: NodeError| Fatal::new(exit_of(&error), error);
         let builder = Builder::from_config(&self.config).map_err(fatal)?;
-        let (handle, driver) = builder.assemble(store, Some((server, policy))).await.map_err(fatal)?;
+        let builder = builder.kept_votes(kept.as_ref().and_then(KeptVotes::load));
+        let (errand, mut errands) = errands::channel();
+        // Without a file there is nothing to read again.
+        let errand = Some(errand).filter(|_| !self.options.dev);
+        let (handle, driver) =
+            builder.assemble(store, Some((server, policy)), errand).await.map_err(fatal)?;
         let mut node = tokio::spawn(driver.run());
         if let Some(background) = self.background.take() {
             background.started()?;
@@ -149,61 +159,109 @@ impl Daemon<'_> {
         let ready = handle.ready();
         tokio::pin!(ready);
         let mut told = false;
+        let mut loader = Loader::new(self.options.config());
         loop {
             tokio::select! {
                 biased;
-                ended = &mut node => return match ended {
-                    Ok(()) => Ok(()),
-                    Err(error) => Err(Fatal::new(Exit::Totem, format!("The node stopped: {error}"))),
+                ended = &mut node => return match (ended, handle.end()) {
+                    (Ok(()), Some(End::Killed { by, reason })) => {
+                        Err(Fatal::new(Exit::Killed, format!("Killed by node {by} : {reason}")))
+                    }
+                    (Ok(()), Some(End::Left) | None) => Ok(()),
+                    (Err(error), _) => Err(Fatal::new(Exit::Totem, format!("The node stopped: {error}"))),
                 },
                 _ = &mut ready, if !told => {
                     told = true;
-                    // Not under a service manager: nobody to tell.
-                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+                    notify(&[NotifyState::Ready]);
                 }
                 signal = signals.next() => match signal {
                     Call::End(name) => {
-                        tracing::info!(target: "annulus::daemon", "{name} received, leaving the cluster");
-                        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+                        tracing::info!(target: "annulus::daemon", "Node was shut down by a signal ({name})");
+                        notify(&[NotifyState::Stopping]);
                         // The node's end is seen above.
                         let leaving = handle.clone();
                         tokio::spawn(async move { leaving.leave().await });
                     }
-                    Call::Reload => self.reload(&handle).await,
+                    Call::Reload => {
+                        self.log.reopen();
+                        tracing::info!(target: "annulus::daemon", "Log files reopened");
+                        if !self.options.dev {
+                            announce_reload(told);
+                            loader.want(Scope::Host);
+                        }
+                    }
                     Call::Dump => dump(&handle).await,
                 },
+                wanted = errands.next() => {
+                    if wanted.reopen_logs {
+                        self.log.reopen();
+                        tracing::info!(target: "annulus::daemon", "Log files reopened");
+                    }
+                    if let Some(logging) = wanted.logging {
+                        self.log.configure(&logging);
+                        self.config.logging = *logging;
+                    }
+                    if wanted.dump_state {
+                        dump(&handle).await;
+                    }
+                    if wanted.reload {
+                        announce_reload(told);
+                        loader.want(Scope::Cluster);
+                    }
+                    if let (Some(votes), Some(kept)) = (wanted.keep_votes, &kept) {
+                        keep(kept.clone(), votes).await;
+                    }
+                }
+                (scope, outcome) = loader.next() => {
+                    self.reloaded(scope, outcome, &handle).await;
+                    if told {
+                        notify(&[NotifyState::Ready]);
+                    }
+                }
             }
         }
     }
 
-    /// Reads the configuration again for what may change on one node alone: logging, and who may connect.
-    async fn reload(&mut self, handle: &Handle) {
-        self.log.reopen();
-        tracing::info!(target: "annulus::daemon", "Log files reopened");
-        if self.options.dev {
-            return;
-        }
-        let path = self.options.config();
-        // Small files on a local disk; but a slow one must not stop the ring.
-        let loaded = tokio::task::spawn_blocking(move || Config::load(&path)).await;
-        match loaded {
-            Ok(Ok(config)) => {
-                if config.logging != self.config.logging {
-                    self.log.configure(&config.logging);
+    /// The configuration was read again.
+    async fn reloaded(&mut self, scope: Scope, outcome: Result<Config, String>, handle: &Handle) {
+        // A node that has stopped takes nothing over, admits nobody, and is seen to have stopped.
+        match scope {
+            Scope::Cluster => {
+                let outcome = outcome.and_then(|config| check(&self.config, &config).map(|()| config));
+                match handle.reloaded(outcome.clone().map(Box::new)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) | Err(_) => return, // it has said why
                 }
-                if config.access != self.config.access {
-                    // A node that has stopped admits nobody.
-                    let _ = handle.set_access(config.access.clone()).await;
+                let Ok(config) = outcome else { return };
+                for warning in &config.warnings {
+                    tracing::warn!(target: "annulus::daemon", "{warning}");
                 }
-                tracing::info!(
-                    target: "annulus::daemon",
-                    "Sections logging and uidgid are in effect as read now; other changes need a restart"
-                );
-                self.config.logging = config.logging;
-                self.config.access = config.access;
+                self.adapt(&config, handle).await;
+                self.config = config;
             }
-            Ok(Err(error)) => tracing::error!(target: "annulus::daemon", "Not reloaded: {error}"),
-            Err(error) => tracing::error!(target: "annulus::daemon", "Not reloaded: {error}"),
+            Scope::Host => match outcome {
+                Ok(config) => {
+                    self.adapt(&config, handle).await;
+                    tracing::info!(
+                        target: "annulus::daemon",
+                        "Sections logging and uidgid are in effect as read now; other changes need \
+                         corosync-cfgtool -R, or a restart"
+                    );
+                    self.config.logging = config.logging;
+                    self.config.access = config.access;
+                }
+                Err(error) => tracing::error!(target: "annulus::daemon", "Not reloaded: {error}"),
+            },
+        }
+    }
+
+    /// What the daemon itself makes of a new configuration.
+    async fn adapt(&self, config: &Config, handle: &Handle) {
+        if config.logging != self.config.logging {
+            self.log.configure(&config.logging);
+        }
+        if config.access != self.config.access {
+            let _ = handle.set_access(config.access.clone()).await;
         }
     }
 
@@ -227,6 +285,30 @@ impl Daemon<'_> {
     }
 }
 
+/// Tells the service manager, if there is one.
+fn notify(states: &[NotifyState<'_>]) {
+    let _ = sd_notify::notify(states);
+}
+
+/// Tells the service manager that the configuration is being read again, if it knows that we are `ready`.
+fn announce_reload(ready: bool) {
+    // Without the time it would take the message for a wrong one.
+    if ready && let Ok(now) = NotifyState::monotonic_usec_now() {
+        notify(&[NotifyState::Reloading, now]);
+    }
+}
+
+/// Writes the number of votes, away from the ring's thread.
+async fn keep(kept: KeptVotes, votes: u32) {
+    let stored = tokio::task::spawn_blocking(move || kept.store(votes)).await;
+    if let Err(error) = stored.map_err(std::io::Error::other).flatten() {
+        tracing::warn!(
+            target: "annulus::daemon",
+            "Unable to update ev_tracking_barrier on disk data!!! {error}; a restarted node may expect fewer votes than {votes}"
+        );
+    }
+}
+
 /// One node on loopback, for `--dev`.
 fn dev(place: &Place) -> Result<Config, ConfigError> {
     let text = format!(
@@ -239,11 +321,16 @@ fn dev(place: &Place) -> Result<Config, ConfigError> {
 
 /// Where the ring id is kept; `None` with `--dev`, which keeps nothing unless told to.
 fn state_dir(options: &Options, place: &Place, config: &Config) -> Result<Option<PathBuf>, Fatal> {
-    let configured = Some(&config.system.state_dir).filter(|dir| dir.as_path() != Path::new(STATE_DIR));
+    let configured =
+        Some(config.system.state_dir.clone()).filter(|dir| dir.as_path() != Path::new(STATE_DIR));
+    // What the service manager made for us (StateDirectory=); the first of several.
+    let managed = std::env::var_os("STATE_DIRECTORY")
+        .and_then(|dirs| std::env::split_paths(&dirs).next().filter(|dir| dir.is_absolute()));
+    let configured = configured.or(managed);
     match (&options.state_dir, options.dev) {
         (Some(dir), _) => place.state_dir(Some(dir)).map(Some),
         (None, true) => Ok(None),
-        (None, false) => place.state_dir(configured.map(PathBuf::as_path)).map(Some),
+        (None, false) => place.state_dir(configured.as_deref()).map(Some),
     }
 }
 

@@ -9,6 +9,7 @@ use super::Node;
 use super::admission::Policy;
 use super::command::{self, Handle};
 use super::driver::{Driver, DriverError, Parts};
+use super::errands::Errand;
 use super::store::{Store, StoreError};
 use crate::admin;
 use crate::config::Config;
@@ -78,6 +79,7 @@ pub struct Builder {
     votes: BTreeMap<u32, u32>,
     /// What the configuration database begins with; without one, what the other settings say.
     map: Option<Map>,
+    kept_votes: Option<u32>,
 }
 
 impl Default for Builder {
@@ -97,6 +99,7 @@ impl Default for Builder {
             quorum: Quorum::default(),
             votes: BTreeMap::new(),
             map: None,
+            kept_votes: None,
         }
     }
 }
@@ -144,6 +147,7 @@ impl Builder {
             quorum: Quorum::default(),
             votes: BTreeMap::new(),
             map: Some(config.map.clone()),
+            kept_votes: None,
         })
     }
 
@@ -246,6 +250,12 @@ impl Builder {
         self
     }
 
+    /// The highest number of expected votes that was kept (`expected_votes_tracking`). Default: none.
+    pub(crate) fn kept_votes(mut self, votes: Option<u32>) -> Self {
+        self.kept_votes = votes;
+        self
+    }
+
     /// Starts the node in the tokio runtime that this is called in. The first ring forms in the
     /// background; see [`Node::ready`].
     ///
@@ -259,7 +269,7 @@ impl Builder {
                 .map_err(|error| NodeError::Runtime(error.to_string()))??,
             None => Store::memory(),
         };
-        let (handle, driver) = self.assemble(store, None).await?;
+        let (handle, driver) = self.assemble(store, None, None).await?;
         let task = tokio::spawn(driver.run());
         Ok(Node::new(me, handle, task))
     }
@@ -270,6 +280,7 @@ impl Builder {
         self,
         store: Store,
         server: Option<(ipc::Server, Policy)>,
+        errand: Option<Errand>,
     ) -> Result<(Handle, Driver), NodeError> {
         let me = NodeId::new(self.id).ok_or(NodeError::NoId)?;
         let mut peers = Vec::with_capacity(self.peers.len());
@@ -296,19 +307,22 @@ impl Builder {
         for (key, value) in self.quorum.keys() {
             map.set(key.as_bytes(), value, Origin::Derived).map_err(|_| NodeError::Quorum(key))?;
         }
+        let facts =
+            admin::Facts { addresses, mtu: message_mtu(self.netmtu, address), managed: errand.is_some() };
         let transport = open(&options).await?;
         let (handle, inbox) = command::channel();
         let parts = Parts {
             me,
             timeouts,
             netmtu: self.netmtu,
-            setup: Setup { map, facts: admin::Facts { addresses }, kept_votes: None },
+            setup: Setup { map, facts, kept_votes: self.kept_votes },
             kind: self.kind,
             peers,
             listed_only,
             transport,
             store,
             server,
+            errand,
         };
         let driver = Driver::new(parts, inbox).map_err(|error| match error {
             DriverError::Runtime(error) => NodeError::Runtime(error.to_string()),
@@ -316,6 +330,14 @@ impl Builder {
         })?;
         Ok((handle, driver))
     }
+}
+
+/// Bytes of a message that one packet of the ring holds: without the headers of IP, UDP and the ring.
+///
+/// Source: corosync 3.1.7, as its NODESTATUSGET tells.
+fn message_mtu(netmtu: usize, address: IpAddr) -> u32 {
+    let below = if address.is_ipv4() { 28 } else { 48 };
+    u32::try_from(netmtu.saturating_sub(below + 62)).unwrap_or(u32::MAX)
 }
 
 /// A configuration of which nothing is known but the ring: every peer votes, more than half of them are needed.

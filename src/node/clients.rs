@@ -62,10 +62,8 @@ impl Clients {
         let mut rung = ring(doorbell, cx);
         for taken in 0..BUDGET {
             let Some(server) = &mut outside.server else { return false };
-            if self.hold_back(now, stack, server) {
-                // Whatever makes room comes through the ring, and that wakes this task.
-                return taken > 0;
-            }
+            // Whatever makes room comes through the ring, and that wakes this task.
+            self.hold_back(now, stack, server);
             if rung.is_none() && server.deadline().is_none_or(|at| at > now) {
                 return taken > 0;
             }
@@ -112,14 +110,19 @@ impl Clients {
 
     /// When to serve even if nobody rings.
     pub(super) fn deadline(&self, server: Option<&Server>) -> Option<Instant> {
-        match self.short_since {
-            Some(since) if self.flows == [Flow::Open; SERVICES.len()] => Some(since + PATIENCE),
-            _ => server.and_then(Server::deadline),
-        }
+        // Once they have been told, there is nothing more to tell.
+        let told = SERVICES
+            .iter()
+            .zip(&self.flows)
+            .all(|((service, _), flow)| !needs_the_ring(*service) || *flow != Flow::Open);
+        let patience = self.short_since.filter(|_| !told).map(|since| since + PATIENCE);
+        [patience, server.and_then(Server::deadline)].into_iter().flatten().min()
     }
 
-    /// Tells the clients how things are, as far as that changed. Whether nothing may be read at all.
-    fn hold_back(&mut self, now: Instant, stack: &Stack, server: &mut Server) -> bool {
+    /// Tells the clients how things are, as far as that changed, and reads nothing from those whose requests
+    /// the ring could not take now. The other services go on: votequorum while a synchronisation runs, all
+    /// of them while groups fill the send queue.
+    fn hold_back(&mut self, now: Instant, stack: &Stack, server: &mut Server) {
         let short = !stack.fits_request();
         if !short {
             self.short_since = None;
@@ -128,17 +131,23 @@ impl Clients {
         }
         let long_short = self.short_since.is_some_and(|since| now.since(since) >= PATIENCE);
         for ((service, _), known) in SERVICES.into_iter().zip(&mut self.flows) {
-            let held = long_short && needs_room(service) || stack.flow(service) == service::Flow::Held;
+            let ring = needs_the_ring(service);
+            if ring {
+                server.set_paused(service, short);
+            }
+            let held = ring && long_short || stack.flow(service) == service::Flow::Held;
             let flow = if held { Flow::Multicast } else { Flow::Open };
             if *known != flow {
                 *known = flow;
                 server.set_flow(service, flow);
             }
         }
-        // While requests are held, new clients and those that left are still dealt with.
-        let open = SERVICES.into_iter().zip(&self.flows).filter(|(_, flow)| **flow == Flow::Open);
-        short && open.into_iter().any(|((service, _), _)| needs_room(service))
     }
+}
+
+/// Whether a request of this service is lost if the ring does not take what it multicasts.
+fn needs_the_ring(service: ServiceId) -> bool {
+    service == ServiceId::CPG
 }
 
 /// Whether the doorbell has rung; if not, it wakes the task when it does.
@@ -151,10 +160,4 @@ fn ring<'a>(doorbell: &'a AsyncFd<Doorbell>, cx: &mut Context<'_>) -> Option<Run
         }
         Poll::Pending => None,
     }
-}
-
-/// Whether a service has requests that the ring must have room for. Others are read at any time; a
-/// synchronisation may even wait for one of votequorum's.
-fn needs_room(service: ServiceId) -> bool {
-    matches!(service, ServiceId::CPG | ServiceId::CFG)
 }

@@ -2,16 +2,19 @@
 //!
 //! A [`Handle`] reaches the driver; [`Handle::connect`] gives a [`Local`], the twin of an IPC
 //! connection: the same request and event bytes, but payloads travel beside the head, uncopied.
-//! Two queues lead to the driver. Control commands are always read. Requests are read only while the
-//! ring can take one of any size, so that none is dropped; until then posting waits, or is refused by
-//! [`Local::try_post`].
+//! Three queues lead to the driver. Control commands are always read, and so are requests to services that
+//! do without the ring, or keep what waits for it themselves. Requests to process groups are read only
+//! while the ring can take one of any size, so that none is dropped; until then posting waits, or is
+//! refused by [`Local::try_post`].
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, TryAcquireError, mpsc, oneshot};
 
+use crate::config::Config;
 use crate::config::system::Access;
 use crate::config::timeouts::Timeouts;
 use crate::ids::{ConnId, NodeId, RingId, ServiceId};
@@ -26,9 +29,10 @@ use super::queue::{Limit, Sink, Source};
 pub const CONTROL_LIMIT: usize = 64;
 /// Connections that code in this process may have at once.
 pub const CONNECTION_LIMIT: usize = 256;
-/// Requests that may wait, over all connections; then posting waits.
+/// Requests that may wait, over all connections to process groups, and again over all others; then posting
+/// waits.
 pub const REQUEST_LIMIT: usize = 1024;
-/// Bytes of requests that may wait, over all connections; then posting waits.
+/// Bytes of requests that may wait, likewise; then posting waits.
 pub const REQUEST_BYTES: usize = 8 << 20;
 /// Largest request, head and payload together, as over IPC.
 pub const REQUEST_MAX: usize = 1 << 20;
@@ -127,6 +131,13 @@ pub enum Command {
         /// These.
         timeouts: Box<Timeouts>,
     },
+    /// The configuration was read again, as was wanted.
+    Reloaded {
+        /// The new one, or why there is none.
+        outcome: Result<Box<Config>, String>,
+        /// Told whether it is in effect, or why not.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     /// Fault injection: drop everything to and from exactly these nodes (an empty list heals).
     Cut {
         /// These.
@@ -136,7 +147,7 @@ pub enum Command {
     },
 }
 
-/// To the driver, on behalf of one connection; read while the ring has room for any request.
+/// To the driver, on behalf of one connection.
 #[derive(Debug)]
 pub enum Ask {
     /// A request to the connection's service.
@@ -164,6 +175,9 @@ pub enum Refused {
     /// The node has left the ring, or was dropped.
     #[error("the node has stopped")]
     Stopped,
+    /// Another node ended this one; [`Handle::end`] tells why.
+    #[error("the node was ended by node {0}")]
+    Killed(NodeId),
     /// Requests wait to their limit because the ring is busy or forming. Wait, or try again later.
     #[error("the node's request queue is full; try again")]
     Full,
@@ -187,12 +201,74 @@ pub enum Refused {
     Closed,
 }
 
+/// How a node ended of its own accord.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum End {
+    /// It left the ring.
+    Left,
+    /// Another node ended it (`corosync-cfgtool -k`), without a word to the rest of the ring.
+    Killed {
+        /// Which node.
+        by: NodeId,
+        /// Why, in its words.
+        reason: String,
+    },
+}
+
 /// Reaches the driver from anywhere in the process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
     control: mpsc::Sender<Command>,
+    /// To process groups.
+    ring: Lane,
+    /// To the other services.
+    free: Lane,
+    end: Arc<OnceLock<End>>,
+}
+
+/// A queue of requests, with room for so many bytes.
+#[derive(Clone, Debug)]
+struct Lane {
     requests: mpsc::Sender<Ask>,
     bytes: Arc<Semaphore>,
+}
+
+/// The driver's end of one.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    queue: mpsc::Receiver<Ask>,
+    /// Room for requests; what a request took is given back when it is read.
+    bytes: Arc<Semaphore>,
+}
+
+fn lane() -> (Lane, Requests) {
+    // Each connection keeps one place for its Close, so that dropping one never waits.
+    let (requests, queue) = mpsc::channel(REQUEST_LIMIT + CONNECTION_LIMIT);
+    let bytes = Arc::new(Semaphore::new(REQUEST_BYTES));
+    (Lane { requests, bytes: Arc::clone(&bytes) }, Requests { queue, bytes })
+}
+
+impl Requests {
+    /// The next one.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ask>> {
+        let next = self.queue.poll_recv(cx);
+        if let Poll::Ready(Some(Ask::Request { head, payload, .. })) = &next {
+            self.bytes.add_permits(head.len() + payload.len());
+        }
+        next
+    }
+
+    /// Whether none waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        self.bytes.close(); // whoever waits for room learns that the node has stopped
+    }
 }
 
 /// The driver's end.
@@ -201,32 +277,20 @@ pub(crate) struct Inbox {
     /// To be read at any time.
     pub(crate) control: mpsc::Receiver<Command>,
     /// To be read while a request of any size is welcome.
-    pub(crate) requests: mpsc::Receiver<Ask>,
-    /// Room for requests; what a request took is given back when it is read.
-    pub(crate) bytes: Arc<Semaphore>,
+    pub(crate) ring: Requests,
+    /// To be read at any time.
+    pub(crate) free: Requests,
+    /// How the node ended.
+    pub(crate) end: Arc<OnceLock<End>>,
 }
 
 /// The two ends.
 pub(crate) fn channel() -> (Handle, Inbox) {
     let (control, control_rx) = mpsc::channel(CONTROL_LIMIT);
-    // Each connection keeps one place for its Close, so that dropping one never waits.
-    let (requests, requests_rx) = mpsc::channel(REQUEST_LIMIT + CONNECTION_LIMIT);
-    let bytes = Arc::new(Semaphore::new(REQUEST_BYTES));
-    let inbox = Inbox { control: control_rx, requests: requests_rx, bytes: Arc::clone(&bytes) };
-    (Handle { control, requests, bytes }, inbox)
-}
-
-impl Inbox {
-    /// Gives back the room that a request took.
-    pub(crate) fn took(&self, head: &Bytes, payload: &Bytes) {
-        self.bytes.add_permits(head.len() + payload.len());
-    }
-}
-
-impl Drop for Inbox {
-    fn drop(&mut self) {
-        self.bytes.close(); // whoever waits for room learns that the node has stopped
-    }
+    let ((ring, ring_rx), (free, free_rx)) = (lane(), lane());
+    let end = Arc::new(OnceLock::new());
+    let inbox = Inbox { control: control_rx, ring: ring_rx, free: free_rx, end: Arc::clone(&end) };
+    (Handle { control, ring, free, end }, inbox)
 }
 
 impl Handle {
@@ -240,8 +304,9 @@ impl Handle {
         self.command(Command::Connect { service, events: sink, reply }).await?;
         // The driver admits no more than CONNECTION_LIMIT, so the place is there or soon will be. If this
         // future is dropped in between, the driver finds that nobody listens and disconnects.
-        let conn = answer.await.map_err(|_| Refused::Stopped)??;
-        let close = self.requests.clone().reserve_owned().await.map_err(|_| Refused::Stopped)?;
+        let conn = answer.await.map_err(|_| self.gone())??;
+        let lane = self.lane(service).requests.clone();
+        let close = lane.reserve_owned().await.map_err(|_| self.gone())?;
         Ok(Local { conn, service, events, handle: self.clone(), close: Some(close) })
     }
 
@@ -306,19 +371,49 @@ impl Handle {
         self.ask(|reply| Command::Cut { peers, reply }).await?
     }
 
+    /// Says that the configuration was read again, as [`Errands`](super::errands::Errands) wanted, or why it
+    /// cannot be used. Afterwards it is in effect, as far as the node is concerned, and whoever asked for it
+    /// was answered.
+    ///
+    /// # Errors
+    /// The node stopped. Inside: why the configuration is not in effect.
+    pub async fn reloaded(
+        &self,
+        outcome: Result<Box<Config>, String>,
+    ) -> Result<Result<(), String>, Refused> {
+        self.ask(|reply| Command::Reloaded { outcome, reply }).await
+    }
+
+    /// How the node ended, if it did so of its own accord.
+    pub fn end(&self) -> Option<&End> {
+        self.end.get()
+    }
+
     /// Resolves when the driver has ended, for whatever reason.
     pub async fn stopped(&self) {
         self.control.closed().await;
     }
 
+    /// Why the driver is not there any more.
+    fn gone(&self) -> Refused {
+        match self.end.get() {
+            Some(End::Killed { by, .. }) => Refused::Killed(*by),
+            Some(End::Left) | None => Refused::Stopped,
+        }
+    }
+
+    fn lane(&self, service: ServiceId) -> &Lane {
+        if service == ServiceId::CPG { &self.ring } else { &self.free }
+    }
+
     async fn command(&self, command: Command) -> Result<(), Refused> {
-        self.control.send(command).await.map_err(|_| Refused::Stopped)
+        self.control.send(command).await.map_err(|_| self.gone())
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Refused> {
         let (reply, answer) = oneshot::channel();
         self.command(command(reply)).await?;
-        answer.await.map_err(|_| Refused::Stopped)
+        answer.await.map_err(|_| self.gone())
     }
 }
 
@@ -375,14 +470,14 @@ impl Local {
     /// # Errors
     /// [`Refused::Full`]; or the request has an impossible length, or the node stopped.
     pub fn try_post(&self, head: Bytes, payload: Bytes) -> Result<(), Refused> {
-        let permit = self.handle.bytes.try_acquire_many(weight(&head, &payload)?).map_err(|e| match e {
+        let permit = self.lane().bytes.try_acquire_many(weight(&head, &payload)?).map_err(|e| match e {
             TryAcquireError::NoPermits => Refused::Full,
-            TryAcquireError::Closed => Refused::Stopped,
+            TryAcquireError::Closed => self.handle.gone(),
         })?;
-        self.handle.requests.try_send(Ask::Request { conn: self.conn, head, payload, reply: None }).map_err(
+        self.lane().requests.try_send(Ask::Request { conn: self.conn, head, payload, reply: None }).map_err(
             |e| match e {
                 TrySendError::Full(_) => Refused::Full,
-                TrySendError::Closed(_) => Refused::Stopped,
+                TrySendError::Closed(_) => self.handle.gone(),
             },
         )?;
         permit.forget();
@@ -396,10 +491,14 @@ impl Local {
     /// The node stopped.
     pub async fn room(&self, bytes: usize) -> Result<(), Refused> {
         let bytes = u32::try_from(bytes.min(REQUEST_MAX)).unwrap_or(u32::MAX);
-        let room = self.handle.bytes.acquire_many(bytes).await.map_err(|_| Refused::Stopped)?;
-        let place = self.handle.requests.reserve().await.map_err(|_| Refused::Stopped)?;
+        let room = self.lane().bytes.acquire_many(bytes).await.map_err(|_| self.handle.gone())?;
+        let place = self.lane().requests.reserve().await.map_err(|_| self.handle.gone())?;
         drop((place, room));
         Ok(())
+    }
+
+    fn lane(&self) -> &Lane {
+        self.handle.lane(self.service)
     }
 
     async fn send(
@@ -409,9 +508,9 @@ impl Local {
         reply: Option<oneshot::Sender<Bytes>>,
     ) -> Result<(), Refused> {
         let weight = weight(&head, &payload)?;
-        let permit = self.handle.bytes.acquire_many(weight).await.map_err(|_| Refused::Stopped)?;
+        let permit = self.lane().bytes.acquire_many(weight).await.map_err(|_| self.handle.gone())?;
         let ask = Ask::Request { conn: self.conn, head, payload, reply };
-        self.handle.requests.send(ask).await.map_err(|_| Refused::Stopped)?;
+        self.lane().requests.send(ask).await.map_err(|_| self.handle.gone())?;
         permit.forget(); // the driver gives it back when it takes the request
         Ok(())
     }
@@ -447,15 +546,13 @@ mod tests {
 
     /// A connection as the driver would have made it.
     fn connected(handle: &Handle) -> Local {
+        connected_to(handle, ServiceId::CPG)
+    }
+
+    fn connected_to(handle: &Handle, service: ServiceId) -> Local {
         let (_sink, events) = super::super::queue::bounded(EVENT_LIMIT);
-        let close = handle.requests.clone().try_reserve_owned().unwrap();
-        Local {
-            conn: local_conn(1),
-            service: ServiceId::CPG,
-            events,
-            handle: handle.clone(),
-            close: Some(close),
-        }
+        let close = handle.lane(service).requests.clone().try_reserve_owned().unwrap();
+        Local { conn: local_conn(1), service, events, handle: handle.clone(), close: Some(close) }
     }
 
     #[test]
@@ -477,10 +574,8 @@ mod tests {
             local.try_post(head(), payload.clone()).unwrap();
         }
         assert_eq!(local.try_post(head(), payload.clone()), Err(Refused::Full));
-        let Ok(Ask::Request { head: taken, payload: rest, .. }) = inbox.requests.try_recv() else {
-            panic!("a request was queued");
-        };
-        inbox.took(&taken, &rest);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(matches!(inbox.ring.poll_next(&mut cx), Poll::Ready(Some(Ask::Request { .. }))));
         local.try_post(head(), payload).unwrap();
     }
 
@@ -498,7 +593,7 @@ mod tests {
         assert!(!waiting.is_finished());
         let mut last = Bytes::new();
         loop {
-            match inbox.requests.recv().await.unwrap() {
+            match std::future::poll_fn(|cx| inbox.ring.poll_next(cx)).await.unwrap() {
                 Ask::Request { payload, .. } => last = payload,
                 Ask::Close { conn } => {
                     assert!(is_local(conn));
@@ -519,5 +614,33 @@ mod tests {
         assert_eq!(local.call(head(), Bytes::new()).await, Err(Refused::Stopped));
         assert_eq!(handle.status().await.unwrap_err(), Refused::Stopped);
         handle.stopped().await;
+        assert_eq!(handle.end(), None);
+    }
+
+    #[tokio::test]
+    async fn a_killed_node_says_so() {
+        let (handle, inbox) = channel();
+        let local = connected(&handle);
+        let by = NodeId::new(3).unwrap();
+        let end = End::Killed { by, reason: "because".to_owned() };
+        inbox.end.set(end.clone()).unwrap();
+        drop(inbox);
+        assert_eq!(local.try_post(head(), Bytes::new()), Err(Refused::Killed(by)));
+        assert_eq!(local.call(head(), Bytes::new()).await, Err(Refused::Killed(by)));
+        assert_eq!(handle.leave().await, Err(Refused::Killed(by)));
+        assert_eq!(handle.end(), Some(&end));
+    }
+
+    /// What waits for the ring does not keep the other services' requests waiting.
+    #[test]
+    fn services_that_do_without_the_ring_have_a_queue_of_their_own() {
+        let (handle, mut inbox) = channel();
+        let group = connected(&handle);
+        while group.try_post(head(), Bytes::new()).is_ok() {}
+        let quorum = connected_to(&handle, ServiceId::QUORUM);
+        quorum.try_post(head(), Bytes::new()).unwrap();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(inbox.free.poll_next(&mut cx).is_ready());
+        assert!(inbox.free.is_empty() && !inbox.ring.is_empty());
     }
 }

@@ -16,13 +16,15 @@ use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
 
 use super::admission::{self, Policy};
 use super::clients::Clients;
-use super::command::{Ask, Command, Inbox, Refused, Status};
+use super::command::{Ask, Command, End, Inbox, Refused, Status};
 use super::doorbell::Doorbell;
 use super::edge::{Outside, weight};
+use super::errands::{Errand, Errands};
 use super::locals::Waiting;
 use super::queue::{Closed, Sink};
 use super::store::Store;
 use super::watch::Watch;
+use crate::config::Config;
 use crate::config::timeouts::Timeouts;
 use crate::ids::{NodeId, ServiceId};
 use crate::ipc;
@@ -59,6 +61,8 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     /// The server for clients over IPC, and who may use it.
     pub(crate) server: Option<(ipc::Server, Policy)>,
+    /// Who carries out what only the program around the node can.
+    pub(crate) errand: Option<Errand>,
 }
 
 /// Why there is no driver.
@@ -89,6 +93,7 @@ pub(crate) struct Driver {
     /// When `sleep` ends.
     wake_at: Option<Instant>,
     watch: Watch,
+    errand: Option<Errand>,
     leaving: Option<Leaving>,
 }
 
@@ -129,7 +134,7 @@ impl Driver {
         let mut stack = Stack::new(params, parts.setup, now)?;
         if parts.listed_only {
             let ids: Vec<NodeId> = parts.peers.iter().map(|peer| peer.id).collect();
-            stack.admit_only(&ids);
+            stack.admit(Some(&ids));
         }
         let doorbell = server.as_ref().map(Doorbell::of).transpose()?;
         Ok(Self {
@@ -147,6 +152,7 @@ impl Driver {
             received: Received::new(),
             sleep: Box::pin(sleep_until(start)),
             wake_at: None,
+            errand: parts.errand,
             leaving: None,
         })
     }
@@ -192,8 +198,9 @@ impl Driver {
         if let Some(server) = &mut self.outside.server {
             server.flush();
         }
-        self.carry_out_orders(now);
-        if self.has_left(now) {
+        if let Some(end) = self.carry_out_orders(now).or_else(|| self.has_left(now)) {
+            // It is the only one who sets it, and only here.
+            let _ = self.inbox.end.set(end);
             return Turn::Done;
         }
         if busy || self.sleep_until_due(cx, now) { Turn::Busy } else { Turn::Idle }
@@ -242,7 +249,7 @@ impl Driver {
                 self.stack.handle_input(now, Input::Interface, &mut self.outside);
             }
         }
-        if self.inbox.requests.is_empty() {
+        if self.inbox.ring.is_empty() && self.inbox.free.is_empty() {
             for conn in self.outside.locals.deserted() {
                 self.outside.locals.close(conn, Closed::Evicted);
                 self.stack.disconnected(now, conn, &mut self.outside);
@@ -304,6 +311,9 @@ impl Driver {
             Command::Access { access } => {
                 self.stack.write(&mut self.outside, |database| admission::write(&access, database));
             }
+            Command::Reloaded { outcome, reply } => {
+                let _ = reply.send(self.reloaded(outcome, now));
+            }
             Command::Cut { peers, reply } => {
                 let _ = reply.send(self.cut(&peers));
             }
@@ -314,6 +324,52 @@ impl Driver {
         self.watch = Watch::new(&timeouts, now);
         self.timeouts = timeouts.clone();
         self.stack.reconfigure(timeouts, &mut self.outside);
+    }
+
+    /// Adapts the node to a new configuration, or does nothing but note why not.
+    fn reloaded(&mut self, outcome: Result<Box<Config>, String>, now: Instant) -> Result<(), String> {
+        let outcome = outcome.and_then(|config| self.adapt(&config, now).map(|()| config));
+        let result = outcome.as_deref().map_err(String::as_str);
+        self.stack.reloaded(now, result, &mut self.outside);
+        outcome.map(drop)?;
+        let members = self.stack.totem().members();
+        let removed: Vec<NodeId> = members
+            .iter()
+            .copied()
+            .filter(|member| !self.peers.iter().any(|peer| peer.id == *member))
+            .collect();
+        if !removed.is_empty() && self.peers.len() > 1 {
+            // Nothing is sent to them any more: rather than lose the token to one, agree on a ring without.
+            tracing::info!(target: "annulus::node", ?removed, "members of the ring are not in the node list any more");
+            self.stack.gather(&mut self.outside);
+        }
+        Ok(())
+    }
+
+    /// What lies around the stack: the nodes that the transport knows, who may be on the ring.
+    fn adapt(&mut self, config: &Config, now: Instant) -> Result<(), String> {
+        let mut peers: Vec<Peer> = config.members().map(|(id, addr)| Peer { id, addr }).collect();
+        if !peers.iter().any(|peer| peer.id == self.me) {
+            // A ring of multicast may do without a list; then this node was added at the start.
+            let own = self.peers.iter().find(|peer| peer.id == self.me).filter(|_| peers.is_empty());
+            let Some(own) = own else {
+                return Err(format!(
+                    "this node, with id {}, is not in the new node list; its id cannot be changed at run-time",
+                    self.me
+                ));
+            };
+            peers.push(*own);
+        }
+        self.outside.transport.set_peers(&peers).map_err(|error| error.to_string())?;
+        let block = config.totem.block_unlisted_ips;
+        self.outside.transport.set_block_unlisted(block);
+        let listed_only = block && peers.iter().any(|peer| peer.id != self.me);
+        let ids: Vec<NodeId> = peers.iter().map(|peer| peer.id).collect();
+        self.stack.admit(listed_only.then_some(&ids));
+        self.watch = Watch::new(&config.totem.timeouts, now);
+        self.timeouts = config.totem.timeouts.clone();
+        self.peers = peers;
+        Ok(())
     }
 
     fn status(&self) -> Status {
@@ -347,37 +403,48 @@ impl Driver {
         clients.serve(cx, now, doorbell, &mut self.stack, &mut self.outside)
     }
 
-    /// Requests from inside the process, while any of them would be taken.
+    /// Requests from inside the process: to process groups while the ring would take any of them, to the
+    /// other services always.
     fn take_requests(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        for taken in 0..REQUESTS {
-            if self.leaving.is_some()
-                || self.stack.flow(ServiceId::CPG) != Flow::Open
-                || !self.stack.fits_request()
-            {
-                // Whatever makes room comes through the ring, and that wakes this task.
+        let mut taken = 0;
+        while taken < REQUESTS && self.leaving.is_none() {
+            // Whatever makes room comes through the ring, and that wakes this task.
+            let ring = self.stack.flow(ServiceId::CPG) == Flow::Open && self.stack.fits_request();
+            let mut any = false;
+            if let Poll::Ready(Some(ask)) = self.inbox.free.poll_next(cx) {
+                self.take_request(ask, now);
+                any = true;
+            }
+            if ring && let Poll::Ready(Some(ask)) = self.inbox.ring.poll_next(cx) {
+                self.take_request(ask, now);
+                any = true;
+            }
+            if !any {
                 return taken > 0;
             }
-            match self.inbox.requests.poll_recv(cx) {
-                Poll::Ready(Some(Ask::Request { conn, head, payload, reply })) => {
-                    self.inbox.took(&head, &payload);
-                    // A connection that was closed gets no answer, which its caller understands.
-                    if self.outside.locals.has(conn) {
-                        self.outside.locals.begin(conn, reply);
-                        let request = Request { bytes: &head, tail: &payload };
-                        self.stack.request(now, conn, request, &mut self.outside);
-                        self.outside.locals.end();
-                    }
+            taken += 1;
+        }
+        taken > 0
+    }
+
+    fn take_request(&mut self, ask: Ask, now: Instant) {
+        match ask {
+            Ask::Request { conn, head, payload, reply } => {
+                // A connection that was closed gets no answer, which its caller understands.
+                if self.outside.locals.has(conn) {
+                    self.outside.locals.begin(conn, reply);
+                    let request = Request { bytes: &head, tail: &payload };
+                    self.stack.request(now, conn, request, &mut self.outside);
+                    self.outside.locals.end();
                 }
-                Poll::Ready(Some(Ask::Close { conn })) => {
-                    if self.outside.locals.has(conn) {
-                        self.outside.locals.close(conn, Closed::Evicted);
-                        self.stack.disconnected(now, conn, &mut self.outside);
-                    }
+            }
+            Ask::Close { conn } => {
+                if self.outside.locals.has(conn) {
+                    self.outside.locals.close(conn, Closed::Evicted);
+                    self.stack.disconnected(now, conn, &mut self.outside);
                 }
-                Poll::Ready(None) | Poll::Pending => return taken > 0,
             }
         }
-        true
     }
 
     fn connect_waiting(&mut self, now: Instant) {
@@ -407,15 +474,35 @@ impl Driver {
         }
     }
 
-    /// What desks ordered in this turn.
-    fn carry_out_orders(&mut self, now: Instant) {
+    /// What desks ordered in this turn. How the node ends, if that is what one ordered.
+    fn carry_out_orders(&mut self, now: Instant) -> Option<End> {
         while let Some(order) = self.outside.orders.pop_front() {
             match order {
                 Order::Shutdown => self.begin_leaving(now, None),
                 Order::Gather => self.stack.gather(&mut self.outside),
                 Order::Reconfigure(timeouts) => self.reconfigure(*timeouts, now),
-                other => tracing::warn!(target: "annulus::node", ?other, "nobody carries this out"),
+                Order::Die { by, reason } => return Some(End::Killed { by, reason }),
+                Order::Reload => match &self.errand {
+                    Some(errand) => errand.want(|wanted| wanted.reload = true),
+                    None => {
+                        let outcome = Err("this node has no configuration file".to_owned());
+                        // The desk and the log know; nobody else asked.
+                        let _ = self.reloaded(outcome, now);
+                    }
+                },
+                Order::DumpState => self.want(|wanted| wanted.dump_state = true),
+                Order::Logging(logging) => self.want(|wanted| wanted.logging = Some(logging)),
+                Order::ReopenLogs => self.want(|wanted| wanted.reopen_logs = true),
+                Order::KeepVotes(votes) => self.want(|wanted| wanted.keep_votes = Some(votes)),
             }
+        }
+        None
+    }
+
+    /// Wants something of the program around the node, if there is one.
+    fn want(&self, more: impl FnOnce(&mut Errands)) {
+        if let Some(errand) = &self.errand {
+            errand.want(more);
         }
     }
 
@@ -432,17 +519,17 @@ impl Driver {
     }
 
     /// Ends the node once its clients' last messages are out.
-    fn has_left(&mut self, now: Instant) -> bool {
-        let Some(leaving) = &mut self.leaving else { return false };
+    fn has_left(&mut self, now: Instant) -> Option<End> {
+        let leaving = self.leaving.as_mut()?;
         if !self.stack.settled() && now < leaving.until {
-            return false;
+            return None;
         }
         self.stack.leave(&mut self.outside);
         for reply in leaving.replies.drain(..) {
             // Whoever asked may be gone.
             let _ = reply.send(());
         }
-        true
+        Some(End::Left)
     }
 
     /// Sets the timer. Whether something is due already.

@@ -80,7 +80,7 @@ impl From<Closed> for ChannelError {
 impl From<Refused> for ChannelError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Stopped => Self::Ended(End::Stopped),
+            Refused::Stopped | Refused::Killed(_) => Self::Ended(End::Stopped),
             Refused::Full => Self::TryAgain,
             Refused::TooLong(got) => Self::TooLong { got, limit: REQUEST_MAX },
             Refused::TooShort(_) => Self::Ended(End::Protocol { what: "request (shorter than its header)" }),

@@ -26,11 +26,20 @@ pub(super) struct Locals {
     conns: HashMap<ConnId, Conn>,
     waiting: Vec<Waiting>,
     next: u64,
-    /// The connection whose posted request is being handled: nobody waits for an answer to it.
-    posting: Option<ConnId>,
+    /// The connection whose request is being handled, until its first answer.
+    current: Option<(ConnId, Kind)>,
     /// Connections whose events overflowed; to be disconnected.
     doomed: Vec<ConnId>,
     heads: BytesMut,
+}
+
+/// What is being handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A request that somebody waits for.
+    Call,
+    /// One that nobody waits for.
+    Post,
 }
 
 #[derive(Debug)]
@@ -82,27 +91,29 @@ impl Locals {
 
     /// A request of `conn` is about to be handled; `reply` is where its answer goes.
     pub(super) fn begin(&mut self, conn: ConnId, reply: Option<oneshot::Sender<Bytes>>) {
-        match reply {
-            Some(reply) => {
-                if let Some(found) = self.conns.get_mut(&conn) {
-                    found.calls.push_back(reply);
-                }
-            }
-            None => self.posting = Some(conn),
+        let kind = if reply.is_some() { Kind::Call } else { Kind::Post };
+        if let (Some(reply), Some(found)) = (reply, self.conns.get_mut(&conn)) {
+            found.calls.push_back(reply);
         }
+        self.current = Some((conn, kind));
     }
 
     /// It has been handled.
     pub(super) fn end(&mut self) {
-        self.posting = None;
+        self.current = None;
     }
 
-    /// An answer of a service.
+    /// An answer of a service: to the request that is being handled, if it is the first to that connection
+    /// meanwhile; else to the earliest request that waits for a later answer.
     pub(super) fn reply(&mut self, conn: ConnId, bytes: &[u8]) {
-        if self.posting == Some(conn) {
-            return;
-        }
-        if let Some(call) = self.conns.get_mut(&conn).and_then(|found| found.calls.pop_front()) {
+        let current = self.current.take_if(|(current, _)| *current == conn).map(|(_, kind)| kind);
+        let Some(found) = self.conns.get_mut(&conn) else { return };
+        let call = match current {
+            Some(Kind::Post) => return,
+            Some(Kind::Call) => found.calls.pop_back(),
+            None => found.calls.pop_front(),
+        };
+        if let Some(call) = call {
             // The caller may have given up.
             let _ = call.send(Bytes::copy_from_slice(bytes));
         }
@@ -156,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_go_to_the_calls_in_order_and_not_to_posts() {
+    fn answers_go_to_their_calls_and_not_to_posts() {
         let mut locals = Locals::default();
         let (events, _source) = bounded(Limit { items: 1, bytes: 1000 });
         let conn = locals.open(events, ServiceId::CPG);
@@ -168,8 +179,10 @@ mod tests {
         locals.reply(conn, b"to a post");
         locals.end();
         locals.begin(conn, Some(second));
-        locals.reply(conn, b"one");
         locals.reply(conn, b"two");
+        assert!(first_answer.try_recv().is_err(), "its answer comes later");
+        locals.end();
+        locals.reply(conn, b"one");
         locals.reply(conn, b"nobody asked");
         assert_eq!(first_answer.try_recv().unwrap(), "one");
         assert_eq!(second_answer.try_recv().unwrap(), "two");

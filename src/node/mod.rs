@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `mod.rs`, `builder.rs` | [`Node`]: a node inside an application; its settings |
 //! | `driver.rs` | the loop: the one task that owns everything, and the only real clock |
+//! | `errands.rs` | what the node wants of the program around it |
 //! | `edge.rs` | what the stack acts on: sockets, clients, store, listeners |
 //! | `clients.rs`, `doorbell.rs`, `admission.rs` | clients over IPC: which are read when; who may connect |
 //! | `command.rs` | what may be asked of the driver; connections to services from inside the process |
@@ -25,6 +26,7 @@ pub mod command;
 mod doorbell;
 mod driver;
 mod edge;
+pub mod errands;
 pub mod local;
 mod locals;
 pub mod queue;

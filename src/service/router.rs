@@ -365,11 +365,18 @@ impl Router {
         }
     }
 
-    /// This node is about to leave: the desks tell the others.
-    pub fn leaving(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
-        for place in 0..desks.len() {
-            self.at(place, desks, ground, |desk, effects| desk.leaving(effects));
+    /// Ends a service before the node leaves: disconnects its clients, then lets it say its last word.
+    /// Whether this node has it.
+    pub fn stop(&mut self, desks: Desks<'_, '_>, service: ServiceId, ground: &mut dyn Ground) -> bool {
+        let Some(place) = self.place(service.0) else { return false };
+        let own = self.connections.iter().filter(|(_, at)| usize::from(**at) == place);
+        let mut clients: Vec<ConnId> = own.map(|(conn, _)| *conn).collect();
+        clients.sort_unstable();
+        for conn in clients {
+            self.disconnected(desks, conn, ground);
         }
+        self.at(place, desks, ground, |desk, effects| desk.leaving(effects));
+        true
     }
 
     /// Calls the desks whose deadline has passed.

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use self::ground::Below;
 use crate::admin;
 use crate::confdb::{self, Store};
+use crate::config::Config;
 use crate::config::map::Map;
 use crate::config::timeouts::Timeouts;
 use crate::cpg;
@@ -128,6 +129,17 @@ pub enum SetupError {
     #[error("{0}")]
     Quorum(String),
 }
+
+/// The services in the order in which they end, with the names that operators know them by.
+///
+/// Source: corosync `exec/service.c`: by descending priority, then ascending number.
+const ENGINES: [(ServiceId, &str); 5] = [
+    (ServiceId::VOTEQUORUM, "corosync vote quorum service v1.0"),
+    (ServiceId::CMAP, "corosync configuration map access"),
+    (ServiceId::CFG, "corosync configuration service"),
+    (ServiceId::CPG, "corosync cluster closed process group service v1.01"),
+    (ServiceId::QUORUM, "corosync cluster quorum service v0.1"),
+];
 
 /// Calls a method of the router with the desks as its first argument and the ground as its last.
 macro_rules! route {
@@ -271,7 +283,9 @@ impl Stack {
     pub fn flow(&self, service: ServiceId) -> Flow {
         // Votequorum has to be asked while a synchronisation waits for it.
         let syncing = self.router.syncing() && service != ServiceId::VOTEQUORUM;
-        if syncing || self.totem.level() == Level::Critical { Flow::Held } else { Flow::Open }
+        // The other services' requests do without the send queue, or wait for it at their desks.
+        let full = self.totem.level() == Level::Critical && service == ServiceId::CPG;
+        if syncing || full { Flow::Held } else { Flow::Open }
     }
 
     /// Whether a request of any size would be taken now. While it would not be, the edge reads no requests
@@ -280,16 +294,40 @@ impl Stack {
         !self.router.syncing() && self.totem.fits(MAX_MESSAGE + EXEC_OVERHEAD)
     }
 
-    /// Disconnects all clients, as if each had gone. The first step of a clean stop: their groups are told
-    /// in the ring's own order, and so are the votes of this node. Go on with inputs until [`Stack::settled`] (or patience ends), then
-    /// [`Stack::leave`].
+    /// Ends all services, votequorum first: disconnects their clients, as if each had gone, and lets each
+    /// say its last word. The first step of a clean stop: the clients' groups are told in the ring's own
+    /// order. Go on with inputs until [`Stack::settled`] (or patience ends), then [`Stack::leave`].
+    ///
+    /// Source: corosync `exec/service.c`, `corosync_service_unlink_all`.
     pub fn disconnect_all(&mut self, edge: &mut dyn Edge) {
-        let mut all: Vec<ConnId> = self.router.connections().collect();
-        all.sort_unstable();
-        for conn in all {
-            route!(self, edge, disconnected, conn);
+        tracing::info!("Unloading all Corosync service engines.");
+        for (service, name) in ENGINES {
+            if route!(self, edge, stop, service) {
+                tracing::info!("Service engine unloaded: {name}");
+            }
         }
-        route!(self, edge, leaving);
+        self.drain(edge);
+    }
+
+    /// The configuration was read again, as a desk ordered: takes it over, or notes in `why` that it cannot
+    /// be used; then the clients who asked for it are answered. What is outside of the stack has been
+    /// adapted to it before.
+    pub fn reloaded(&mut self, now: Instant, outcome: Result<&Config, &str>, edge: &mut dyn Edge) {
+        self.now = now;
+        if let Ok(config) = outcome {
+            self.reconfigure(config.totem.timeouts.clone(), edge);
+        }
+        let mut below = Below {
+            me: self.me,
+            now: self.now,
+            totem: &mut self.totem,
+            database: &mut self.database,
+            announced: &mut self.announced,
+            edge,
+        };
+        self.admin.reloaded(outcome, &mut below);
+        self.confdb.set_addresses(self.admin.facts().addresses.clone());
+        route!(self, edge, tell);
         self.drain(edge);
     }
 
@@ -305,9 +343,12 @@ impl Stack {
         self.drain(edge);
     }
 
-    /// Only these nodes may be on a ring: [`Totem::admit_only`].
-    pub fn admit_only(&mut self, nodes: &[NodeId]) {
-        self.totem.admit_only(nodes);
+    /// Only these nodes may be on a ring: [`Totem::admit_only`]. `None`: any may.
+    pub fn admit(&mut self, nodes: Option<&[NodeId]>) {
+        match nodes {
+            Some(nodes) => self.totem.admit_only(nodes),
+            None => self.totem.admit_any(),
+        }
     }
 
     /// Changes the ring's timers and limits.
@@ -328,12 +369,6 @@ impl Stack {
         write(&mut self.database);
         route!(self, edge, tell);
         self.drain(edge);
-    }
-
-    /// Changes what is answered about the cluster's nodes.
-    pub fn set_facts(&mut self, facts: admin::Facts) {
-        self.confdb.set_addresses(facts.addresses.clone());
-        self.admin.set_facts(facts);
     }
 
     /// The configuration database.

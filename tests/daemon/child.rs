@@ -130,8 +130,13 @@ impl Daemon {
     }
 
     /// Ends it; its exit status and log.
-    pub(crate) fn end(mut self, signal: Signal) -> (Option<i32>, String) {
+    pub(crate) fn end(self, signal: Signal) -> (Option<i32>, String) {
         self.signal(signal);
+        self.wait()
+    }
+
+    /// Waits for its end; its exit status and log.
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
         let mut status = None;
         let (child, stderr) = (&mut self.child, &self.stderr);
         let ended = || {

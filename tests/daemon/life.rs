@@ -25,7 +25,10 @@ fn a_developers_node_serves_clients_and_leaves_nothing_behind() {
     assert_eq!(fs::read_to_string(site.lock_file()).unwrap(), format!("{}\n", daemon.pid()));
     let (status, log) = daemon.end(Signal::TERM);
     assert_eq!(status, Some(0), "{log}");
-    assert!(log.contains("SIGTERM received") && log.contains("annulusd exiting normally"), "{log}");
+    assert!(
+        log.contains("Node was shut down by a signal (SIGTERM)") && log.contains("annulusd exiting normally"),
+        "{log}"
+    );
     assert!(client.local_id().is_err(), "the connection has ended");
     assert!(!site.lock_file().exists());
 }

@@ -7,4 +7,5 @@ mod child;
 mod life;
 #[path = "../loopback/mod.rs"]
 mod loopback;
+mod orders;
 mod refusals;

@@ -163,7 +163,7 @@ mod tests {
         let mut expected = vec![0; 288];
         (expected[0], expected[2], expected[8], expected[9]) = (1, 1, 0x20, 1);
         (expected[16], expected[24]) = (2, 3);
-        expected[26..29].copy_from_slice(b"bad");
+        expected[32..35].copy_from_slice(b"bad");
         assert_eq!(kill, expected);
 
         let reload = Exec::Reload { conn: 0x0102_0304_0506_0708 }.encode(me());
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_big_endian_peer_is_understood() {
         let mut kill = vec![0; 288];
-        (kill[19], kill[25], kill[26]) = (9, 1, b'x');
+        (kill[19], kill[25], kill[32]) = (9, 1, b'x');
         assert_eq!(Exec::decode(1, &kill, Endian::Big), Some(Exec::Kill { node: 9, reason: b"x" }));
         let mut reload = vec![0; 32];
         reload[31] = 5;

@@ -10,8 +10,6 @@
 //! | `request.rs` | [`Request`]: what clients ask |
 //! | `reply.rs` | [`Reply`] and [`Question`]: what they are answered, and asked |
 
-#![allow(dead_code, unused_imports, reason = "taken up by the desk and by its client library")]
-
 pub(crate) mod exec;
 pub(crate) mod reply;
 pub(crate) mod request;
@@ -26,13 +24,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// Longest reason for a kill, in bytes.
 pub(crate) const REASON_LIMIT: usize = 256;
 
-/// `mar_name_t` as Corosync's CFG embeds it: 264 bytes, of which the last six are padding.
+/// `mar_name_t`: 264 bytes.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct ReasonBytes<O: ByteOrder> {
     length: U16<O>,
-    value: [u8; REASON_LIMIT],
     pad: [u8; 6],
+    value: [u8; REASON_LIMIT],
 }
 const _: () = assert!(size_of::<ReasonBytes<zerocopy::LE>>() == 264);
 
@@ -42,7 +40,7 @@ impl<O: ByteOrder> ReasonBytes<O> {
         let length = reason.len().min(REASON_LIMIT);
         let mut value = [0; REASON_LIMIT];
         value[..length].copy_from_slice(&reason[..length]);
-        Self { length: U16::new(length as u16), value, pad: [0; 6] }
+        Self { length: U16::new(length as u16), pad: [0; 6], value }
     }
 
     /// The reason, unless its length is impossible.

@@ -252,7 +252,7 @@ mod tests {
         let kill = Request::Kill { node: 3, reason: b"because" }.encode();
         assert_eq!(kill[16..20], 3_u32.to_ne_bytes());
         assert_eq!(kill[24..26], 7_u16.to_ne_bytes());
-        assert_eq!(&kill[26..33], b"because");
+        assert_eq!(&kill[32..39], b"because");
         let status = Request::NodeStatus { node: 2, version: 1 }.encode();
         assert_eq!(status[16..20], 2_u32.to_ne_bytes());
         assert_eq!(status[24..28], 1_u32.to_ne_bytes());

@@ -17,6 +17,7 @@ pub(super) enum Subsystem {
     Main,
     Serv,
     Totem,
+    Sync,
     Cfg,
     Cpg,
     Quorum,
@@ -26,10 +27,11 @@ pub(super) enum Subsystem {
 }
 
 impl Subsystem {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Main,
         Self::Serv,
         Self::Totem,
+        Self::Sync,
         Self::Cfg,
         Self::Cpg,
         Self::Quorum,
@@ -44,6 +46,7 @@ impl Subsystem {
             Self::Main => "MAIN",
             Self::Serv => "SERV",
             Self::Totem => "TOTEM",
+            Self::Sync => "SYNC",
             Self::Cfg => "CFG",
             Self::Cpg => "CPG",
             Self::Quorum => "QUORUM",
@@ -59,7 +62,8 @@ impl Subsystem {
         let mut rooms = room.split("::");
         match rooms.next().unwrap_or("") {
             "totem" | "transport" => Self::Totem,
-            "service" | "stack" => Self::Serv,
+            "service" => Self::Sync,
+            "stack" => Self::Serv,
             "cpg" => Self::Cpg,
             "admin" => Self::Cfg,
             "confdb" => Self::Cmap,

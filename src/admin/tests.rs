@@ -1,0 +1,408 @@
+//! The desk as its clients and the ring see it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::service::{Desk, Facts};
+use super::shutdown::Manner;
+use super::wire::request::number;
+use super::wire::{Exec, Question, Reply, Request as Ask, reply::NoReply};
+use crate::error::Status;
+use crate::ids::{ConnId, Endian, Guarantee, NodeId, RingId};
+use crate::service::{Database, Delivery, Effects, Full, Notice, Order, Request, Service, Statistics};
+use crate::time::Instant;
+use crate::value::Value;
+use crate::view::{View, ViewKind};
+
+const A: ConnId = ConnId(1);
+const B: ConnId = ConnId(2);
+const C: ConnId = ConnId(3);
+
+fn node(id: u32) -> NodeId {
+    NodeId::new(id).unwrap()
+}
+
+/// A database that notes what was done to it.
+#[derive(Default)]
+pub(super) struct Noted {
+    entries: BTreeMap<String, Value>,
+    pub(super) log: Vec<String>,
+}
+
+impl Database for Noted {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.entries.get(name)
+    }
+    fn range<'a>(&'a self, prefix: &'a str) -> Box<dyn Iterator<Item = (&'a str, &'a Value)> + 'a> {
+        let all = self.entries.iter().filter(move |(name, _)| name.starts_with(prefix));
+        Box::new(all.map(|(name, value)| (name.as_str(), value)))
+    }
+    fn following(&self, prefix: &str, last: Option<&str>) -> Option<(&str, &Value)> {
+        let mut all = self.entries.iter().map(|(name, value)| (name.as_str(), value));
+        all.find(|(name, _)| name.starts_with(prefix) && last.is_none_or(|last| *name > last))
+    }
+    fn set(&mut self, name: &str, value: Value) {
+        if self.entries.get(name) != Some(&value) {
+            self.log.push(format!("{name}={value:?}"));
+            self.entries.insert(name.to_owned(), value);
+        }
+    }
+    fn remove(&mut self, name: &str) -> bool {
+        let there = self.entries.remove(name).is_some();
+        if there {
+            self.log.push(format!("-{name}"));
+        }
+        there
+    }
+}
+
+/// Notes what the desk asks for.
+#[derive(Default)]
+struct World {
+    now: Instant,
+    database: Noted,
+    full: bool,
+    sent: Vec<Vec<u8>>,
+    replies: Vec<(ConnId, Vec<u8>)>,
+    questions: Vec<(ConnId, u32)>,
+    orders: Vec<Order>,
+}
+
+impl Effects for World {
+    fn me(&self) -> NodeId {
+        node(1)
+    }
+    fn now(&self) -> Instant {
+        self.now
+    }
+    fn database(&mut self) -> &mut dyn Database {
+        &mut self.database
+    }
+    fn statistics(&self, _prefix: &str) -> Vec<(String, Value)> {
+        Vec::new()
+    }
+    fn clear_statistics(&mut self, _which: Statistics) {}
+    fn announce(&mut self, _notice: Notice) {}
+    fn order(&mut self, order: Order) {
+        self.orders.push(order);
+    }
+    fn multicast(&mut self, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
+        assert_eq!(guarantee, Guarantee::Safe);
+        if self.full {
+            return Err(Full);
+        }
+        self.sent.push(pieces.concat());
+        Ok(())
+    }
+    fn reply(&mut self, conn: ConnId, reply: &[u8]) {
+        self.replies.push((conn, reply.to_vec()));
+    }
+    fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+        assert!(payload.is_empty());
+        self.questions.push((conn, Question::decode(head).unwrap().flags));
+    }
+    fn buffer_open(&mut self, _conn: ConnId, _path: &[u8], _size: u64) -> Result<u64, Status> {
+        unreachable!()
+    }
+    fn buffer_read(&mut self, _conn: ConnId, _token: u64) -> Result<Bytes, Status> {
+        unreachable!()
+    }
+    fn buffer_close(&mut self, _conn: ConnId, _token: u64) {}
+}
+
+/// The desk of node 1 in a ring with node 2; node 3 is down.
+struct Room {
+    desk: Desk,
+    world: World,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self::with(true)
+    }
+
+    fn with(managed: bool) -> Self {
+        let addresses = (1..=3).map(|id| (node(id), vec![[10, 0, 0, id as u8].into()]));
+        let facts = Facts { addresses: addresses.collect::<BTreeMap<_, _>>(), mtu: 1410, managed };
+        let mut room = Self { desk: Desk::new(node(1), facts), world: World::default() };
+        let members = vec![node(1), node(2)];
+        let ring = RingId { rep: node(1), seq: 4 };
+        let view = View { kind: ViewKind::Regular, ring, joined: members.clone(), members, left: Vec::new() };
+        room.desk.view(&view, &mut room.world);
+        for (id, status) in [(1, "joined"), (2, "joined"), (3, "left")] {
+            room.world.database.set(&format!("runtime.members.{id}.status"), Value::text(status));
+        }
+        room
+    }
+
+    fn ask(&mut self, conn: ConnId, ask: Ask<'_>) {
+        let bytes = ask.encode();
+        let request = Request { bytes: &bytes, tail: &[] };
+        self.desk.request(conn, ask.number(), request, &mut self.world);
+    }
+
+    /// Asks, and takes the one answer that comes at once.
+    fn call(&mut self, conn: ConnId, ask: Ask<'_>) -> Result<Reply, NoReply> {
+        assert!(self.world.replies.is_empty());
+        self.ask(conn, ask);
+        let (to, bytes) = self.world.replies.pop().expect("an answer at once");
+        assert!(to == conn && self.world.replies.is_empty());
+        Reply::decode(ask.number(), &bytes)
+    }
+
+    fn refused(&mut self, conn: ConnId, ask: Ask<'_>) -> Status {
+        match self.call(conn, ask) {
+            Err(NoReply::Refused(status)) => status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The status of the only reply, to `conn`.
+    fn verdict(&mut self, conn: ConnId, number: u16) -> Status {
+        let (to, bytes) = self.world.replies.pop().expect("an answer");
+        assert_eq!(to, conn);
+        assert!(self.world.replies.is_empty());
+        match Reply::decode(number, &bytes) {
+            Ok(_) => Status::Ok,
+            Err(NoReply::Refused(status)) => status,
+            Err(NoReply::Malformed) => panic!("{bytes:?}"),
+        }
+    }
+
+    fn deliver(&mut self, from: u32, message: &[u8]) {
+        let function = u16::from_le_bytes([message[0], message[1]]);
+        let message = Bytes::copy_from_slice(message);
+        let delivery = Delivery { from: node(from), function, message, order: Endian::Little };
+        self.desk.deliver(delivery, &mut self.world);
+    }
+
+    /// What was multicast comes back.
+    fn turn(&mut self) {
+        for message in std::mem::take(&mut self.world.sent) {
+            self.deliver(1, &message);
+        }
+    }
+}
+
+#[test]
+fn links_are_told_as_udp_has_them() {
+    let mut room = Room::new();
+    let mut status = |id| match room.call(A, Ask::NodeStatus { node: id, version: 1 }) {
+        Ok(Reply::NodeStatus(status)) => *status,
+        other => panic!("{other:?}"),
+    };
+    let there = status(2);
+    assert!(there.reachable && there.links[0].connected && there.links[0].enabled);
+    assert_eq!((there.links[0].mtu, there.links[0].from.as_str()), (1410, "10.0.0.2"));
+    assert!(there.links[1..].iter().all(|link| *link == Default::default()));
+    let away = status(3);
+    assert!(!away.reachable && !away.links[0].connected && away.links[0].enabled);
+    assert_eq!(status(77), super::NodeStatus { node: 77, ..Default::default() });
+    assert_eq!(status(0).node, 0);
+    assert_eq!(room.refused(A, Ask::NodeStatus { node: 2, version: 2 }), Status::NotSupported);
+    let links = vec![super::OwnLink { name: "0 10.0.0.1".to_owned(), status: "OK".to_owned() }];
+    assert_eq!(room.call(A, Ask::RingStatus), Ok(Reply::RingStatus(links)));
+    assert_eq!(room.refused(A, Ask::RingReenable), Status::NotSupported);
+}
+
+#[test]
+fn addresses_and_ids_are_told() {
+    let mut room = Room::new();
+    let of = |id: u8| Ok(Reply::NodeAddrs(vec![[10, 0, 0, id].into()]));
+    assert_eq!(room.call(A, Ask::NodeAddrs { node: 0 }), of(1));
+    assert_eq!(room.call(A, Ask::NodeAddrs { node: 3 }), of(3));
+    assert_eq!(room.refused(A, Ask::NodeAddrs { node: 4 }), Status::NotExist);
+    assert_eq!(room.call(A, Ask::LocalGet), Ok(Reply::LocalGet(1)));
+}
+
+#[test]
+fn a_kill_reaches_its_victim_alone() {
+    let mut room = Room::new();
+    for stranger in [0, 3, 4] {
+        assert_eq!(room.refused(A, Ask::Kill { node: stranger, reason: b"" }), Status::NotExist);
+    }
+    assert_eq!(room.call(A, Ask::Kill { node: 2, reason: b"bad" }), Ok(Reply::Done));
+    assert_eq!(room.world.sent, [Exec::Kill { node: 2, reason: b"bad" }.encode(node(1))]);
+    room.turn();
+    assert!(room.world.orders.is_empty());
+    room.deliver(2, &Exec::Kill { node: 1, reason: b"worse" }.encode(node(2)));
+    assert_eq!(room.world.orders, [Order::Die { by: node(2), reason: "worse".to_owned() }]);
+}
+
+/// Nothing is lost, nothing overtakes, nothing grows for ever.
+#[test]
+fn what_finds_no_room_waits() {
+    let mut room = Room::new();
+    room.world.full = true;
+    let mut taken = 0;
+    while room.call(A, Ask::Kill { node: 2, reason: &[taken] }) == Ok(Reply::Done) {
+        taken += 1;
+    }
+    assert_eq!(taken, 64);
+    assert_eq!(room.refused(A, Ask::Reload), Status::TryAgain);
+    assert!(room.world.sent.is_empty() && !room.desk.settled());
+    room.world.full = false;
+    room.desk.retry(&mut room.world);
+    let expected: Vec<_> = (0..taken).map(|n| Exec::Kill { node: 2, reason: &[n] }.encode(node(1))).collect();
+    assert!(room.world.sent == expected && room.desk.settled());
+}
+
+#[test]
+fn nobody_to_ask_means_yes() {
+    let mut room = Room::new();
+    assert_eq!(room.call(A, Ask::TrackStart { flags: 0 }), Ok(Reply::Done), "one does not ask oneself");
+    assert_eq!(room.call(A, Ask::TryShutdown { flags: 0 }), Ok(Reply::Done));
+    assert!(room.world.orders.is_empty(), "not before all know");
+    room.turn();
+    assert_eq!(room.world.orders, [Order::Shutdown]);
+    assert!(room.world.questions.is_empty());
+}
+
+#[test]
+fn another_nodes_shutdown_is_only_noted() {
+    let mut room = Room::new();
+    room.deliver(2, &Exec::Shutdown.encode(node(2)));
+    assert!(room.world.orders.is_empty());
+}
+
+#[test]
+fn trackers_are_asked_and_may_object() {
+    let mut room = Room::new();
+    for tracker in [B, C] {
+        assert_eq!(room.call(tracker, Ask::TrackStart { flags: 1 }), Ok(Reply::Done));
+    }
+    let flags = Manner::Request.flags();
+    room.ask(A, Ask::TryShutdown { flags });
+    assert!(room.world.replies.is_empty(), "not before they have answered");
+    assert_eq!(room.world.questions, [(B, flags), (C, flags)]);
+    assert_eq!(room.refused(B, Ask::TryShutdown { flags }), Status::Exist);
+    assert_eq!(room.call(B, Ask::ReplyToShutdown { response: 1 }), Ok(Reply::Done));
+    room.ask(C, Ask::ReplyToShutdown { response: 0 });
+    assert_eq!(room.both(C, number::REPLY_TO_SHUTDOWN), Status::Busy);
+}
+
+impl Room {
+    /// Two answers: to the one who spoke, then to the initiator.
+    fn both(&mut self, speaker: ConnId, number: u16) -> Status {
+        assert_eq!(self.world.replies.len(), 2);
+        let last = self.world.replies.pop().unwrap();
+        assert_eq!(self.verdict(speaker, number), Status::Ok);
+        self.world.replies.push(last);
+        self.verdict(A, number::TRY_SHUTDOWN)
+    }
+}
+
+#[test]
+fn all_agree() {
+    let mut room = Room::new();
+    assert_eq!(room.refused(B, Ask::ReplyToShutdown { response: 1 }), Status::Access, "nobody asked");
+    room.call(B, Ask::TrackStart { flags: 0 }).unwrap();
+    room.ask(A, Ask::TryShutdown { flags: 0 });
+    room.call(C, Ask::TrackStart { flags: 0 }).unwrap();
+    assert_eq!(room.world.questions, [(B, 0), (C, 0)], "one that comes late is asked too");
+    room.call(B, Ask::ReplyToShutdown { response: 1 }).unwrap();
+    room.ask(C, Ask::ReplyToShutdown { response: 1 });
+    assert_eq!(room.both(C, number::REPLY_TO_SHUTDOWN), Status::Ok);
+    room.turn();
+    assert_eq!(room.world.orders, [Order::Shutdown]);
+}
+
+#[test]
+fn leaving_is_no_objection() {
+    let mut room = Room::new();
+    room.call(B, Ask::TrackStart { flags: 0 }).unwrap();
+    room.call(C, Ask::TrackStart { flags: 0 }).unwrap();
+    room.ask(A, Ask::TryShutdown { flags: 0 });
+    room.desk.disconnected(B, &mut room.world);
+    room.ask(C, Ask::TrackStop);
+    assert_eq!(room.both(C, number::TRACK_STOP), Status::Ok);
+    assert_eq!(room.world.sent, [Exec::Shutdown.encode(node(1))]);
+}
+
+#[test]
+fn silence_is_an_objection_unless_nobody_cares() {
+    for (flags, status, sent) in [(0, Status::Busy, 0), (1, Status::Ok, 1)] {
+        let mut room = Room::new();
+        room.world.database.set("cfg.shutdown_timeout", Value::U32(1500));
+        room.call(B, Ask::TrackStart { flags: 0 }).unwrap();
+        room.ask(A, Ask::TryShutdown { flags });
+        let at = room.desk.deadline().unwrap();
+        assert_eq!(at, Instant::ZERO + Duration::from_millis(1500));
+        room.world.now = at;
+        room.desk.expired(&mut room.world);
+        assert_eq!(room.verdict(A, number::TRY_SHUTDOWN), status);
+        assert_eq!(room.world.sent.len(), sent);
+        assert_eq!(room.desk.deadline(), None);
+    }
+}
+
+#[test]
+fn a_vote_ends_with_its_initiator() {
+    let mut room = Room::new();
+    room.call(B, Ask::TrackStart { flags: 0 }).unwrap();
+    room.ask(A, Ask::TryShutdown { flags: 0 });
+    room.desk.disconnected(A, &mut room.world);
+    assert_eq!(room.desk.deadline(), None);
+    assert_eq!(room.refused(B, Ask::ReplyToShutdown { response: 1 }), Status::Access);
+    assert!(room.world.sent.is_empty() && room.world.replies.is_empty());
+    assert_eq!(room.call(A, Ask::TryShutdown { flags: 2 }), Ok(Reply::Done), "at once: nobody is asked");
+    assert_eq!(room.world.sent.len(), 1);
+}
+
+#[test]
+fn reloads_are_answered_when_they_are_done() {
+    let mut room = Room::new();
+    room.ask(A, Ask::Reload);
+    assert!(room.world.replies.is_empty() && room.world.orders.is_empty());
+    room.turn();
+    assert_eq!(room.world.orders, [Order::Reload]);
+    // Two more meanwhile: one more run.
+    room.ask(B, Ask::Reload);
+    room.turn();
+    room.deliver(2, &Exec::Reload { conn: A.0 }.encode(node(2)));
+    assert_eq!(room.world.orders, [Order::Reload]);
+    room.desk.reloaded(Err("file:3: nonsense"), &mut room.world);
+    assert_eq!(room.verdict(A, number::RELOAD), Status::InvalidParam);
+    assert_eq!(room.world.orders, [Order::Reload, Order::Reload]);
+    room.desk.disconnected(B, &mut room.world);
+    room.desk.reloaded(Err("file:3: nonsense"), &mut room.world);
+    assert!(room.world.replies.is_empty(), "whoever asked is gone");
+    assert_eq!(room.world.orders.len(), 2);
+}
+
+#[test]
+fn a_node_without_a_program_around_it_says_so() {
+    let mut room = Room::with(false);
+    assert_eq!(room.refused(A, Ask::Reload), Status::NotSupported);
+    assert_eq!(room.refused(A, Ask::ReopenLogFiles), Status::NotSupported);
+    room.deliver(2, &Exec::Reload { conn: 1 }.encode(node(2)));
+    assert!(room.world.orders.is_empty());
+    let mut room = Room::new();
+    assert_eq!(room.call(A, Ask::ReopenLogFiles), Ok(Reply::Done));
+    assert_eq!(room.world.orders, [Order::ReopenLogs]);
+}
+
+#[test]
+fn what_cannot_be_read_changes_nothing() {
+    let mut room = Room::new();
+    for function in 0..number::COUNT {
+        let request = Request { bytes: &[0xff; 16], tail: &[] };
+        room.desk.request(A, function, request, &mut room.world);
+    }
+    room.world.replies.clear();
+    room.world.sent.clear();
+    room.world.orders.clear();
+    for function in 0..5_u8 {
+        let mut message = vec![0xff; 400];
+        message[..2].copy_from_slice(&[function, 0]);
+        for length in 16..message.len() {
+            if function != 2 && (function != 3 || length < 32) {
+                room.deliver(2, &message[..length]);
+            }
+        }
+    }
+    assert!(room.world.orders.is_empty());
+    assert!(room.desk.malformed() > 0);
+}

@@ -1,0 +1,130 @@
+//! Reading the configuration again while the daemon runs: off the ring's thread, one at a time.
+
+use std::path::PathBuf;
+
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::config::reload::check_links;
+
+/// What a new configuration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// A node of the cluster asked all nodes: everything that may change.
+    Cluster,
+    /// SIGHUP: what concerns this host alone, logging and who may connect.
+    Host,
+}
+
+/// The configuration is read at most once at a time; who asks meanwhile has it read once more.
+#[derive(Debug)]
+pub(super) struct Loader {
+    path: PathBuf,
+    running: Option<(Scope, JoinHandle<Result<Config, String>>)>,
+    cluster: bool,
+    host: bool,
+}
+
+impl Loader {
+    pub(super) const fn new(path: PathBuf) -> Self {
+        Self { path, running: None, cluster: false, host: false }
+    }
+
+    /// Has the file read, now or after the one that runs.
+    pub(super) fn want(&mut self, scope: Scope) {
+        match scope {
+            Scope::Cluster => self.cluster = true,
+            Scope::Host => self.host = true,
+        }
+        self.begin();
+    }
+
+    /// The next one that was read; waits for ever if none is wanted. May be dropped and called again.
+    pub(super) async fn next(&mut self) -> (Scope, Result<Config, String>) {
+        let Some((scope, task)) = &mut self.running else { return std::future::pending().await };
+        let scope = *scope;
+        let outcome = task.await.unwrap_or_else(|error| Err(error.to_string()));
+        self.running = None;
+        self.begin();
+        (scope, outcome)
+    }
+
+    fn begin(&mut self) {
+        if self.running.is_some() {
+            return;
+        }
+        let scope = if std::mem::take(&mut self.cluster) {
+            Scope::Cluster
+        } else if std::mem::take(&mut self.host) {
+            Scope::Host
+        } else {
+            return;
+        };
+        let path = self.path.clone();
+        // A slow disk or name service must not stop the ring.
+        let task =
+            tokio::task::spawn_blocking(move || Config::load(&path).map_err(|error| error.to_string()));
+        self.running = Some((scope, task));
+    }
+}
+
+/// Whether a running node can go over to a new configuration.
+///
+/// # Errors
+/// What it cannot change.
+pub(super) fn check(old: &Config, new: &Config) -> Result<(), String> {
+    check_links(old, new).map_err(|error| format!("Cannot configure new interface definitions: {error}"))?;
+    if new.me() != old.me() {
+        return Err(format!(
+            "The id of this node changed from {} to {}, which needs a restart",
+            old.me(),
+            new.me()
+        ));
+    }
+    if new.bind_address().is_none() {
+        return Err("Cannot configure new interface definitions: link 0 of this node is gone".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::os::OsHost;
+
+    fn config(me: u32, addresses: [&str; 2]) -> Config {
+        let text = format!(
+            "[totem]\ntransport = \"udpu\"\n[[nodelist.node]]\nnodeid = {me}\nring0_addr = \"{}\"\n\
+             [[nodelist.node]]\nnodeid = 7\nring0_addr = \"{}\"\n",
+            addresses[0], addresses[1]
+        );
+        Config::from_toml(text.as_bytes(), Path::new("test.toml"), &OsHost).unwrap()
+    }
+
+    #[test]
+    fn a_node_keeps_its_id_and_its_address() {
+        let old = config(1, ["127.0.0.1", "192.0.2.7"]);
+        assert_eq!(check(&old, &old), Ok(()));
+        assert_eq!(check(&old, &config(1, ["127.0.0.1", "192.0.2.8"])), Ok(()), "others may move");
+        assert!(check(&old, &config(2, ["127.0.0.1", "192.0.2.7"])).unwrap_err().contains("from 1 to 2"));
+    }
+
+    #[tokio::test]
+    async fn files_are_read_one_after_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("corosync.conf");
+        std::fs::write(&path, "nonsense\n").unwrap();
+        let mut loader = Loader::new(path);
+        loader.want(Scope::Cluster);
+        loader.want(Scope::Host);
+        loader.want(Scope::Cluster);
+        for expected in [Scope::Cluster, Scope::Cluster, Scope::Host] {
+            let (scope, outcome) = loader.next().await;
+            assert_eq!(scope, expected);
+            assert!(outcome.unwrap_err().contains("corosync.conf:1"));
+        }
+        assert!(loader.running.is_none());
+    }
+}

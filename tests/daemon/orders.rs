@@ -1,0 +1,183 @@
+//! What an operator orders: reload, shutdown, the end of a node.
+
+use std::fs;
+
+use annulus::admin::Shutdown;
+use annulus::client::{Client, blocking};
+use annulus::error::Status;
+use rustix::process::Signal;
+
+use crate::child::{Daemon, PATIENCE, Site};
+
+const QUIET: &str = "logging {\n to_stderr: yes\n to_syslog: no\n}\n";
+
+struct Node {
+    site: Site,
+    conf: String,
+    daemon: Daemon,
+    client: blocking::Client,
+}
+
+impl Node {
+    fn new() -> Self {
+        let site = Site::new();
+        let conf = site.configure(QUIET);
+        let state = site.path("state");
+        let daemon = site.start(&["-f", "-c", &conf, "--state-dir", state.to_str().unwrap()]);
+        let client = Client::instance(site.instance.as_str()).connect_blocking().unwrap();
+        Self { site, conf, daemon, client }
+    }
+
+    /// Changes the file.
+    fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(&self.conf).unwrap();
+        assert!(text.contains(from));
+        fs::write(&self.conf, text.replacen(from, to, 1)).unwrap();
+    }
+
+    fn number<T: annulus::confdb::FromValue>(&self, key: &str) -> Option<T> {
+        self.client.confdb().get(key).unwrap()
+    }
+}
+
+#[test]
+fn a_reload_takes_effect() {
+    let node = Node::new();
+    assert_eq!(node.number::<u32>("runtime.config.totem.token"), Some(3000));
+    node.edit("cluster_name: test", "cluster_name: test\n token: 4000");
+    node.client.cfg().reload().unwrap();
+    assert_eq!(node.number::<u32>("totem.token"), Some(4000));
+    assert_eq!(node.number::<u32>("runtime.config.totem.token"), Some(4000));
+    assert_eq!(node.number::<i32>("config.reload_status"), Some(1));
+    assert_eq!(node.number::<u8>("config.reload_in_progress"), Some(0));
+    node.edit(" token: 4000\n", "");
+    node.client.cfg().reload().unwrap();
+    assert_eq!(node.number::<u32>("totem.token"), None);
+    assert_eq!(node.number::<u32>("runtime.config.totem.token"), Some(3000));
+    let (status, log) = node.daemon.end(Signal::TERM);
+    assert_eq!(status, Some(0), "{log}");
+    assert!(log.contains("[CFG   ] Config reload requested by node 5"), "{log}");
+    assert!(log.contains("Node was shut down by a signal"), "{log}");
+    assert!(log.contains("Service engine unloaded: corosync configuration service"), "{log}");
+}
+
+#[test]
+fn a_broken_file_changes_nothing_and_says_where() {
+    let node = Node::new();
+    node.edit("cluster_name: test", "cluster_name: test\n token: 4000\n oops");
+    assert_eq!(node.client.cfg().reload().unwrap_err().status(), Status::InvalidParam);
+    assert_eq!(node.number::<u32>("totem.token"), None);
+    assert_eq!(node.number::<i32>("config.reload_status"), Some(7));
+    let message: String = node.number("config.reload_error_message").unwrap();
+    assert!(message.contains("corosync.conf:6"), "{message}");
+    assert!(node.daemon.log().contains("Unable to reload config file: "), "{}", node.daemon.log());
+    node.edit("\n oops", "");
+    node.client.cfg().reload().unwrap();
+    assert_eq!(node.number::<u32>("totem.token"), Some(4000));
+    assert_eq!(node.number::<String>("config.reload_error_message"), None);
+    assert_eq!(node.number::<u8>("config.totemconfig_reload_in_progress"), Some(0));
+}
+
+#[test]
+fn what_needs_a_restart_stays_as_it_was() {
+    let node = Node::new();
+    node.edit("cluster_name: test", "cluster_name: other\n window_size: 60");
+    node.client.cfg().reload().unwrap();
+    assert_eq!(node.number::<String>("totem.cluster_name").as_deref(), Some("test"));
+    assert_eq!(node.number::<u32>("totem.window_size"), Some(60));
+    node.daemon
+        .wait_for("Modified entry 'totem.cluster_name' in corosync.conf cannot be changed at run-time");
+    // Who a node is cannot change at all.
+    node.edit("nodeid: 5", "nodeid: 6");
+    assert_eq!(node.client.cfg().reload().unwrap_err().status(), Status::InvalidParam);
+    assert_eq!(node.number::<u32>("nodelist.node.0.nodeid"), Some(5));
+    node.daemon.wait_for("The id of this node changed from 5 to 6");
+}
+
+/// Nodes are added and removed while the node runs.
+#[test]
+fn the_node_list_follows() {
+    let node = Node::new();
+    let cfg = node.client.cfg();
+    let six = annulus::ids::NodeId::new(6).unwrap();
+    assert_eq!(cfg.addresses(six).unwrap_err().status(), Status::NotExist);
+    node.edit("nodelist {", "nodelist {\n node {\n  nodeid: 6\n  ring0_addr: 127.0.0.6\n }");
+    cfg.reload().unwrap();
+    assert_eq!(cfg.addresses(six).unwrap(), ["127.0.0.6".parse::<std::net::IpAddr>().unwrap()]);
+    assert!(!cfg.status(six).unwrap().reachable);
+    assert_eq!(node.number::<u32>("nodelist.local_node_pos"), Some(1));
+    node.edit("\n node {\n  nodeid: 6\n  ring0_addr: 127.0.0.6\n }", "");
+    cfg.reload().unwrap();
+    assert_eq!(cfg.addresses(six).unwrap_err().status(), Status::NotExist);
+    assert_eq!(node.number::<u32>("nodelist.local_node_pos"), Some(0));
+}
+
+/// Several at once are done one after the other; all are answered.
+#[test]
+fn reloads_at_once_are_all_answered() {
+    let node = Node::new();
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| node.client.cfg().reload())).collect();
+        for asked in asking {
+            asked.join().unwrap().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_shutdown_is_voted_on() {
+    let node = Node::new();
+    node.client.confdb().set("cfg.shutdown_timeout", 60_000_u32).unwrap();
+    let cfg = node.client.cfg();
+    let mut requests = cfg.shutdown_requests().unwrap();
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| cfg.shutdown(Shutdown::IfAllAgree));
+        requests.next(Some(PATIENCE)).unwrap().unwrap().refuse().unwrap();
+        assert_eq!(asked.join().unwrap().unwrap_err().status(), Status::Busy);
+        let asked = scope.spawn(|| cfg.shutdown(Shutdown::IfAllAgree));
+        requests.next(Some(PATIENCE)).unwrap().unwrap().agree().unwrap();
+        asked.join().unwrap().unwrap();
+    });
+    ended(node, Some(0), "Node 5 was shut down by sysadmin");
+}
+
+#[test]
+fn silence_is_no_agreement() {
+    let node = Node::new();
+    node.client.confdb().set("cfg.shutdown_timeout", 100_u32).unwrap();
+    let cfg = node.client.cfg();
+    let _silent = cfg.shutdown_requests().unwrap();
+    assert_eq!(cfg.shutdown(Shutdown::IfAllAgree).unwrap_err().status(), Status::Busy);
+    cfg.shutdown(Shutdown::Regardless).unwrap();
+    ended(node, Some(0), "annulusd exiting normally");
+}
+
+#[test]
+fn a_killed_node_ends_at_once() {
+    let node = Node::new();
+    let stranger = annulus::ids::NodeId::new(9).unwrap();
+    let error = node.client.cfg().kill(stranger, "nobody").unwrap_err();
+    assert_eq!(error.status(), Status::NotExist);
+    node.client.cfg().kill(node.client.local_id().unwrap(), "for the test").unwrap();
+    ended(node, Some(255), "Killed by node 5 : for the test");
+}
+
+/// Waits for the end that was ordered.
+fn ended(node: Node, status: Option<i32>, line: &str) {
+    let lock = node.site.lock_file();
+    let (ended, log) = node.daemon.wait();
+    assert_eq!(ended, status, "{log}");
+    assert!(log.contains(line), "{log}");
+    assert!(!lock.exists());
+}
+
+#[test]
+fn reopened_logs_follow() {
+    let node = Node::new();
+    node.client.cfg().reopen_logs().unwrap();
+    node.daemon.wait_for("Log files reopened");
+    let dev = Site::new();
+    let _daemon = dev.start(&["--dev"]);
+    let client = Client::instance(dev.instance.as_str()).connect_blocking().unwrap();
+    assert_eq!(client.cfg().reload().unwrap_err().status(), Status::NotSupported, "it has no file");
+}
