@@ -382,7 +382,9 @@ impl Drop for Lab {
             }
         }
         for host in &mut self.hosts {
-            if let Some(daemon) = &mut host.daemon {
+            if let Some(daemon) = &mut host.daemon
+                && matches!(daemon.nsenter.try_wait(), Ok(None))
+            {
                 kill(daemon.pid, Signal::KILL);
                 let _ = daemon.nsenter.wait();
             }
@@ -552,7 +554,10 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         drop(self.stdin.take());
-        if let Some(pid) = only_child(self.child.id()) {
+        // Once it has been waited for, its process id may be another's.
+        if matches!(self.child.try_wait(), Ok(None))
+            && let Some(pid) = only_child(self.child.id())
+        {
             kill(pid, Signal::KILL);
         }
         let _ = self.child.kill();
