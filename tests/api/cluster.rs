@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use annulus::config::timeouts::Given;
 use annulus::cpg::{Event, Events, Group, GroupView};
-use annulus::node::Node;
+use annulus::node::{Builder, Node, NodeError};
 use bytes::Bytes;
 
 use crate::loopback;
@@ -30,9 +30,14 @@ impl Cluster {
 
     /// So many nodes, on one ring that takes the token for lost after `token` ms.
     pub(crate) async fn with_token(count: u32, token: u32) -> Self {
+        Self::with(count, token, |builder| builder).await
+    }
+
+    /// The same, with more settings.
+    pub(crate) async fn with(count: u32, token: u32, settings: impl Fn(Builder) -> Builder) -> Self {
         let mut tries = 0;
         let nodes = loop {
-            match Self::open(count, token).await {
+            match Self::open(count, token, &settings).await {
                 Ok(nodes) => break nodes,
                 // Somebody else took the port in between.
                 Err(error) if tries < 20 => eprintln!("trying again: {error}"),
@@ -48,13 +53,18 @@ impl Cluster {
         Self { nodes }
     }
 
-    async fn open(count: u32, token: u32) -> Result<BTreeMap<u32, Node>, annulus::node::NodeError> {
+    async fn open(
+        count: u32,
+        token: u32,
+        settings: impl Fn(Builder) -> Builder,
+    ) -> Result<BTreeMap<u32, Node>, NodeError> {
         let port = loopback::port();
         let mut nodes = BTreeMap::new();
         for id in 1..=count {
             let timing = Given { token: Some(token), token_coefficient: Some(0), ..Given::default() };
             let peers = (1..=count).map(|id| (id, address(id)));
-            let node = Node::builder().id(id).peers(peers).port(port).timing(timing).start().await?;
+            let builder = Node::builder().id(id).peers(peers).port(port).timing(timing);
+            let node = settings(builder).start().await?;
             nodes.insert(id, node);
         }
         Ok(nodes)

@@ -7,6 +7,7 @@ use annulus::client::Client;
 use annulus::cpg::{Error, Event, JoinOptions, UNFRAGMENTED_LIMIT, blocking};
 use annulus::ids::Guarantee;
 use annulus::service::channel::{ChannelError, End};
+use annulus::value::Value;
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -20,7 +21,10 @@ struct Daemon {
 
 impl Daemon {
     fn start(test: &str) -> Self {
-        let instance = format!("api-{test}-{}", std::process::id());
+        Self::start_instance(format!("api-{test}-{}", std::process::id()))
+    }
+
+    fn start_instance(instance: String) -> Self {
         let process = Command::new(env!("CARGO_BIN_EXE_annulusd"))
             .args(["--dev", "--instance", &instance])
             .stderr(Stdio::null())
@@ -55,6 +59,47 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// The connections for questions open themselves again; what is watched ends with the daemon, and says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_outlives_its_daemon() {
+    let mut daemon = Daemon::start("outlives");
+    let client = daemon.client().await;
+    let me = client.local_id().await.unwrap();
+    let info = client.quorum().info().await.unwrap();
+    assert_eq!((info.quorate, info.members), (true, vec![me]));
+    let mut quorum = client.quorum().changes().await.unwrap();
+    assert!(quorum.next().await.unwrap().unwrap().quorate);
+    client.confdb().set("test.key", "first").await.unwrap();
+    let mut keys = client.confdb().watch("test.").await.unwrap();
+    client.confdb().set("test.key", "second").await.unwrap();
+    assert_eq!(keys.next().await.unwrap().unwrap().old, Some(Value::text("first")));
+
+    daemon.stop();
+    assert_eq!(quorum.next().await, Some(Err(End::Lost.into())));
+    assert_eq!(keys.next().await, Some(Err(End::Lost.into())));
+    assert_eq!(keys.next().await, None);
+    let gone = client.confdb().get_value("test.key").await.unwrap_err().to_string();
+    assert!(gone.contains("is not running"), "{gone}");
+
+    let again = Daemon::start_instance(daemon.instance.clone());
+    again.client().await; // it is there
+    assert_eq!(
+        client.confdb().get_value("test.key").await.unwrap(),
+        None,
+        "another one, with a database of its own"
+    );
+    assert!(client.quorum().is_quorate().await.unwrap());
+    let blocking = Client::instance(&again.instance);
+    let asked = tokio::task::spawn_blocking(move || {
+        let client = blocking.connect_blocking().unwrap();
+        client.confdb().set("test.key", 5u8).unwrap();
+        let entries: Vec<_> = client.confdb().list("test.").unwrap().map(Result::unwrap).collect();
+        (client.quorum().info().unwrap(), entries[0].value.clone())
+    });
+    let (info, value) = asked.await.unwrap();
+    assert_eq!((info.members, value), (vec![me], Value::U8(5)));
 }
 
 fn pid(pid: u32) -> JoinOptions {

@@ -1,10 +1,11 @@
-//! The process group API on embedded nodes, end to end over UDP on 127.0.0.x.
+//! The API on embedded nodes, end to end over UDP on 127.0.0.x: process groups here, the rest in `services.rs`.
 
 mod cluster;
 #[cfg(feature = "daemon")]
 mod daemon;
 #[path = "../loopback/mod.rs"]
 mod loopback;
+mod services;
 
 use std::time::Duration;
 
