@@ -14,6 +14,7 @@
 #![cfg(all(target_os = "linux", feature = "daemon"))]
 
 mod api;
+mod database;
 mod hostile;
 mod idle;
 mod lab;

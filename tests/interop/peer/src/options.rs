@@ -12,6 +12,8 @@ pub enum Mode {
     Throughput,
     /// One message in flight at a time; percentiles of its way to the own delivery.
     Latency,
+    /// Many keys and trackers; counts sets and notifications.
+    Database,
 }
 
 /// All options of all modes.
@@ -47,6 +49,12 @@ pub struct Options {
     pub deadline: Duration,
     /// Pause before a request that was refused with TRY_AGAIN is made again. Default 100 us; 0: yield only.
     pub retry: Duration,
+    /// Keys to write (database). Default 100,000.
+    pub keys: usize,
+    /// Trackers to have (database). Default 1000.
+    pub trackers: usize,
+    /// Sets a second (database). Default 10,000.
+    pub rate: u64,
 }
 
 impl Options {
@@ -56,12 +64,13 @@ impl Options {
             Some("order") => Mode::Order,
             Some("throughput") => Mode::Throughput,
             Some("latency") => Mode::Latency,
+            Some("database") => Mode::Database,
             other => {
                 return Err(format!(
-                    "the first word must be order, throughput or latency, not {other:?}\n\
+                    "the first word must be order, throughput, latency or database, not {other:?}\n\
                      usage: cpg-peer MODE [--group NAME] [--members N] [--count N] [--min BYTES] [--max BYTES] [--seed N]\n\
                      \x20 [--log FILE] [--finish yes|no] [--send yes|no] [--pause-us N] [--seconds S] [--warmup S]\n\
-                     \x20 [--deadline S] [--retry-us N]"
+                     \x20 [--deadline S] [--retry-us N] [--keys N] [--trackers N] [--rate N]"
                 ));
             }
         };
@@ -87,12 +96,18 @@ impl Options {
             warmup: take(&mut given, "warmup", 1.0)?,
             deadline: Duration::from_secs(take(&mut given, "deadline", 600)?),
             retry: Duration::from_micros(take(&mut given, "retry-us", 100)?),
+            keys: take(&mut given, "keys", 100_000)?,
+            trackers: take(&mut given, "trackers", 1000)?,
+            rate: take(&mut given, "rate", 10_000)?,
         };
         if let Some(name) = given.keys().next() {
             return Err(format!("there is no option --{name}"));
         }
         if options.min == 0 || options.min > options.max {
             return Err(format!("--min {} --max {}: 1 <= min <= max must hold", options.min, options.max));
+        }
+        if options.keys == 0 || options.keys > 10_000_000 {
+            return Err(format!("--keys {}: 1 to 10,000,000", options.keys));
         }
         Ok(options)
     }

@@ -1,0 +1,60 @@
+//! The configuration database under load, ours and Corosync's in the same run: many keys, many trackers, many sets a
+//! second by Debian's libcmap, while the ring carries messages.
+//!
+//! `scripts/confdb-load.sh` runs it. `ANNULUS_LOAD_KEYS` (100,000), `ANNULUS_LOAD_TRACKERS` (1000),
+//! `ANNULUS_LOAD_RATE` (10,000 sets a second) and `ANNULUS_LOAD_SECONDS` (5).
+
+use crate::idle::{processor_time, resident};
+use crate::lab::{Kind, Lab, PATIENCE, Transport};
+use crate::{number, ready};
+use std::time::Duration;
+
+/// A ring of two; the database's client and the sender are on host 1.
+fn measure(kind: Kind) -> String {
+    let setting = |name: &str, default: u64| number(name).unwrap_or(default).to_string();
+    let seconds = setting("ANNULUS_LOAD_SECONDS", 5);
+    let mut lab = Lab::new(2);
+    lab.configure(Transport::Udpu, "");
+    lab.start_all(kind);
+    lab.wait_for_one_ring();
+    let pid = lab.daemon_pid(1);
+    let (before, _) = resident(pid);
+    let send = |name: &str, seconds: &str| {
+        lab.peer(1, name, "throughput", &["--max", "1000", "--pause-us", "200", "--seconds", seconds])
+    };
+    let quiet = send("quiet", &seconds).result(PATIENCE);
+    let mut sender = send("busy", "600");
+    sender.wait_for_members(1, PATIENCE);
+    let used = processor_time(pid);
+    let options = [
+        "--keys",
+        &setting("ANNULUS_LOAD_KEYS", 100_000),
+        "--trackers",
+        &setting("ANNULUS_LOAD_TRACKERS", 1000),
+        "--rate",
+        &setting("ANNULUS_LOAD_RATE", 10_000),
+        "--seconds",
+        &seconds,
+    ];
+    let result = lab.peer(1, "database", "database", &options).result(Duration::from_secs(600));
+    let used = processor_time(pid) - used;
+    let (after, highest) = resident(pid);
+    lab.assert_alive(1);
+    lab.assert_alive(2);
+    format!(
+        "{kind:?}: {result}\n  memory: {before} KiB before, {after} after, {highest} at the highest; \
+         processor time {:.1} s; the ring alone: {quiet}",
+        used.as_secs_f64()
+    )
+}
+
+#[test]
+#[ignore = "takes minutes; scripts/confdb-load.sh runs it"]
+fn many_keys_and_trackers() {
+    if !ready() {
+        return;
+    }
+    for kind in [Kind::Corosync, Kind::Annulus] {
+        println!("{}", measure(kind));
+    }
+}
