@@ -30,6 +30,7 @@ pub mod client;
 pub mod stack;
 
 pub mod node;
+pub mod sam;
 
 #[cfg(feature = "daemon")]
 pub mod daemon;

@@ -13,7 +13,7 @@ const RANKS: &[&[&str]] = &[
     &["service"],
     &["admin", "confdb", "cpg", "quorum"],
     &["client", "stack"],
-    &["node"],
+    &["node", "sam"],
     &["daemon"],
 ];
 

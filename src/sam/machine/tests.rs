@@ -1,0 +1,478 @@
+//! Stories of a worker, each a table: when, what happens, what is done about it.
+
+use super::*;
+use Action::{Answer, Forget, Greet, Keep, Launch, Show, Signal, Touch};
+use Command::{Heartbeat, Hello, MarkFailed, Start, Store, WarnWith};
+use WorkerState::{Failed, Running, Stopped, WaitingForQuorum};
+
+const TERM: Action = Signal(libc::SIGTERM);
+const KILL: Action = Signal(libc::SIGKILL);
+const OK: Action = Answer(Status::Ok);
+const BAD: Action = Answer(Status::BadHandle);
+const DIED: Input = Input::Exited { well: false };
+const LEFT: Input = Input::Exited { well: true };
+const CLEAN: Action = Action::End { failed: false };
+const FAILED: Action = Action::End { failed: true };
+
+fn says(command: Command) -> Input {
+    Input::Command(command)
+}
+
+fn at(ms: u64) -> Instant {
+    Instant::from_micros(ms * 1000)
+}
+
+/// Ten seconds' interval, and five to end.
+fn checked() -> Policy {
+    Policy::restart().interval(Duration::from_secs(10)).grace(Duration::from_secs(5))
+}
+
+/// Plays a story, from the first instance on; times in ms.
+fn play(policy: &Policy, speaks: bool, story: &[(u64, Input, &[Action])]) -> Machine {
+    let mut machine = Machine::new(policy, speaks);
+    let mut first = machine.begin(at(0));
+    let begun = if speaks {
+        vec![Show(Stopped), Launch(1)]
+    } else if policy.quorum {
+        vec![Show(WaitingForQuorum)]
+    } else {
+        vec![Show(Stopped), Launch(1), Show(Running)]
+    };
+    assert_eq!(first, begun);
+    first.clear();
+    for (line, (ms, input, expected)) in story.iter().enumerate() {
+        let todo = machine.step(at(*ms), *input);
+        assert_eq!(todo, *expected, "line {line}: {input:?} at {ms} ms");
+    }
+    machine
+}
+
+/// `sam_register(3)`, `sam_start(3)`: what is not started may end.
+#[test]
+fn a_worker_that_is_not_started_ends_in_good_order() {
+    for end in [LEFT, DIED] {
+        play(
+            &checked(),
+            true,
+            &[
+                (1, says(Hello), &[Greet]),
+                (60_000, Input::Time, &[]),
+                (60_001, Input::Closed, &[]),
+                (60_002, end, &[Forget, CLEAN]),
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_worker_that_was_stopped_ends_in_good_order() {
+    play(
+        &checked(),
+        true,
+        &[
+            (1, says(Hello), &[Greet]),
+            (2, says(Start), &[Touch, Show(Running), OK]),
+            (3, says(Command::Stop), &[Touch, Show(Stopped), OK]),
+            (99_000, Input::Time, &[]),
+            (99_001, DIED, &[Forget, CLEAN]),
+        ],
+    );
+}
+
+#[test]
+fn a_worker_that_ends_while_checked_is_started_again_whatever_its_status() {
+    play(
+        &Policy::restart(),
+        true,
+        &[
+            (1, says(Hello), &[Greet]),
+            (2, says(Start), &[Touch, Show(Running), OK]),
+            (3, says(Heartbeat), &[Touch]),
+            (5_000, LEFT, &[Show(Stopped), Launch(2)]),
+            (5_001, says(Hello), &[Greet]),
+            (5_002, says(Start), &[Touch, Show(Running), OK]),
+            (9_000, DIED, &[Show(Stopped), Launch(3)]),
+        ],
+    );
+}
+
+#[test]
+fn with_the_policy_quit_a_failure_is_for_good() {
+    play(
+        &Policy::quit(),
+        true,
+        &[
+            (1, says(Hello), &[Greet]),
+            (2, says(Start), &[Touch, Show(Running), OK]),
+            (3, DIED, &[Show(Failed), FAILED]),
+        ],
+    );
+}
+
+/// A program that never says a word (not found by the loader, say) has not ended in good order.
+#[test]
+fn an_end_before_the_first_word_is_a_failure() {
+    play(&Policy::restart(), true, &[(5_000, DIED, &[Show(Stopped), Launch(2)])]);
+    play(&Policy::quit(), true, &[(1, LEFT, &[Show(Failed), FAILED])]);
+}
+
+/// `sam_overview(3)`: a signal, then SIGKILL.
+#[test]
+fn silence_is_warned_of_and_then_ended() {
+    let machine = play(
+        &checked(),
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (1_000, says(Start), &[Touch, Show(Running), OK]),
+            (10_999, Input::Time, &[]),
+            (11_000, Input::Time, &[TERM]),
+            (15_999, Input::Time, &[]),
+            (16_000, Input::Time, &[KILL]),
+            (16_000, Input::Time, &[]),
+            (90_000, DIED, &[Show(Stopped), Launch(2)]),
+        ],
+    );
+    assert_eq!(machine.deadline(), None);
+}
+
+#[test]
+fn every_word_is_a_sign_of_life_and_a_part_of_one_too() {
+    let machine = play(
+        &checked(),
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (0, says(Start), &[Touch, Show(Running), OK]),
+            (9_000, says(Heartbeat), &[Touch]),
+            (18_000, Input::Murmur, &[]),
+            (27_000, says(Store), &[Touch, Keep, OK]),
+            (36_000, says(WarnWith(10)), &[Touch, OK]),
+            (45_000, says(Hello), &[Greet]),
+            (54_000, says(Start), &[Touch, BAD]),
+            (63_999, Input::Time, &[]),
+        ],
+    );
+    assert_eq!(machine.deadline(), Some(at(64_000)));
+}
+
+/// libsam would kill at the second silence without a word.
+#[test]
+fn who_is_heard_of_again_is_warned_again() {
+    play(
+        &checked(),
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (0, says(Start), &[Touch, Show(Running), OK]),
+            (10_000, Input::Time, &[TERM]),
+            (12_000, says(Heartbeat), &[Touch]),
+            (21_999, Input::Time, &[]),
+            (22_000, Input::Time, &[TERM]),
+            (27_000, Input::Time, &[KILL]),
+        ],
+    );
+}
+
+#[test]
+fn who_stops_after_the_warning_may_end() {
+    play(
+        &checked(),
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (0, says(Start), &[Touch, Show(Running), OK]),
+            (10_000, Input::Time, &[TERM]),
+            (11_000, says(Command::Stop), &[Touch, Show(Stopped), OK]),
+            (50_000, Input::Time, &[]),
+            (50_001, LEFT, &[Forget, CLEAN]),
+        ],
+    );
+}
+
+/// `sam_warn_signal_set(3)`; the choice outlives the instance, as in libsam.
+#[test]
+fn the_warning_is_the_signal_of_choice() {
+    play(
+        &checked(),
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (0, says(WarnWith(libc::SIGUSR1)), &[Touch, OK]),
+            (0, says(WarnWith(99)), &[Touch, Answer(Status::InvalidParam)]),
+            (0, says(Start), &[Touch, Show(Running), OK]),
+            (10_000, Input::Time, &[Signal(libc::SIGUSR1)]),
+            (11_000, DIED, &[Show(Stopped), Launch(2)]),
+            (11_000, says(Hello), &[Greet]),
+            (11_000, says(Start), &[Touch, Show(Running), OK]),
+            (21_000, Input::Time, &[Signal(libc::SIGUSR1)]),
+            (22_000, says(WarnWith(libc::SIGKILL)), &[Touch, OK]),
+            (32_000, Input::Time, &[KILL]),
+            (32_001, DIED, &[Show(Stopped), Launch(3)]),
+        ],
+    );
+}
+
+#[test]
+fn without_an_interval_silence_is_no_failure() {
+    let machine = play(
+        &Policy::restart(),
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (0, says(Start), &[Touch, Show(Running), OK]),
+            (1_000_000, Input::Time, &[]),
+        ],
+    );
+    assert_eq!(machine.deadline(), None);
+}
+
+/// When the supervisor was held up, so was the worker.
+#[test]
+fn a_pause_is_not_silence() {
+    let machine = play(
+        &checked(),
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (0, says(Start), &[Touch, Show(Running), OK]),
+            (25_000, Input::Paused, &[]),
+            (25_000, Input::Time, &[]),
+        ],
+    );
+    assert_eq!(machine.deadline(), Some(at(35_000)));
+}
+
+/// A worker that lets go of the line while it is checked has time to say why, but not for ever.
+#[test]
+fn a_closed_line_is_a_failure_that_nothing_undoes() {
+    play(
+        &checked(),
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (0, says(Start), &[Touch, Show(Running), OK]),
+            (1_000, Input::Closed, &[]),
+            (2_000, Input::Paused, &[]),
+            (5_999, Input::Time, &[]),
+            (6_000, Input::Time, &[KILL]),
+            (6_001, DIED, &[Show(Stopped), Launch(2)]),
+        ],
+    );
+}
+
+/// `sam_mark_failed(3)`: no warning, no other instance.
+#[test]
+fn a_worker_that_gives_up_is_killed_for_good() {
+    for started in [false, true] {
+        let mut story: Vec<(u64, Input, &[Action])> = vec![(0, says(Hello), &[Greet])];
+        if started {
+            story.push((0, says(Start), &[Touch, Show(Running), OK]));
+        }
+        story.extend([
+            (1, says(MarkFailed), &[Touch, KILL][..]),
+            (2, Input::Stop, &[]),
+            (3, DIED, &[Show(Failed), FAILED]),
+            (4, DIED, &[]),
+        ]);
+        play(&checked(), true, &story);
+    }
+}
+
+/// `sam_overview(3)`, Quorum integration: start waits; the state passes through the waiting even if there is
+/// quorum, as libsam's does.
+#[test]
+fn start_waits_for_quorum() {
+    let policy = Policy::restart().needs_quorum();
+    play(
+        &policy,
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (0, says(Start), &[Touch, Show(WaitingForQuorum)]),
+            (1, says(Start), &[Touch, BAD]),
+            (50_000, Input::Time, &[]),
+            (50_000, Input::Quorum(true), &[Show(Running), OK]),
+            (50_001, Input::Quorum(true), &[]),
+            (50_002, says(Command::Stop), &[Touch, Show(Stopped), OK]),
+            (50_003, says(Start), &[Touch, Show(WaitingForQuorum), Show(Running), OK]),
+        ],
+    );
+    play(
+        &policy,
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (0, says(Start), &[Touch, Show(WaitingForQuorum)]),
+            (1, DIED, &[Forget, CLEAN]),
+        ],
+    );
+}
+
+/// Quorum lost is a failure: neither signs of life nor quorum that comes back undo the warning.
+#[test]
+fn a_worker_without_quorum_is_warned_and_then_killed() {
+    let policy = Policy::restart().needs_quorum();
+    play(
+        &policy,
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (0, Input::Quorum(true), &[]),
+            (0, says(Start), &[Touch, Show(WaitingForQuorum), Show(Running), OK]),
+            (5_000, Input::Quorum(false), &[TERM]),
+            (6_000, says(Heartbeat), &[Touch]),
+            (7_000, Input::Quorum(true), &[]),
+            (8_000, Input::Quorum(false), &[]),
+            (14_999, Input::Time, &[]),
+            (15_000, Input::Time, &[KILL]),
+            (15_001, DIED, &[Show(Stopped), Launch(2)]),
+            (15_002, says(Hello), &[Greet]),
+            (15_003, says(Start), &[Touch, Show(WaitingForQuorum)]),
+        ],
+    );
+}
+
+#[test]
+fn who_was_silent_and_lost_quorum_cannot_come_back() {
+    play(
+        &checked().needs_quorum(),
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (0, Input::Quorum(true), &[]),
+            (0, says(Start), &[Touch, Show(WaitingForQuorum), Show(Running), OK]),
+            (10_000, Input::Time, &[TERM]),
+            (11_000, Input::Quorum(false), &[]),
+            (12_000, says(Heartbeat), &[Touch]),
+            (15_000, Input::Time, &[KILL]),
+        ],
+    );
+}
+
+#[test]
+fn quorum_is_nothing_to_a_policy_without_it() {
+    play(
+        &Policy::restart(),
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (0, says(Start), &[Touch, Show(Running), OK]),
+            (1, Input::Quorum(false), &[]),
+        ],
+    );
+}
+
+#[test]
+fn an_end_asked_for_from_outside_is_in_good_order() {
+    for started in [false, true] {
+        let mut story: Vec<(u64, Input, &[Action])> = vec![(0, says(Hello), &[Greet])];
+        if started {
+            story.push((0, says(Start), &[Touch, Show(Running), OK]));
+        }
+        story.extend([
+            (100, Input::Stop, &[TERM][..]),
+            (200, Input::Stop, &[]),
+            (300, says(Heartbeat), &[Touch]),
+            (5_099, Input::Time, &[]),
+            (5_100, Input::Time, &[KILL]),
+            (5_200, DIED, &[Forget, CLEAN]),
+        ]);
+        play(&checked(), true, &story);
+    }
+}
+
+#[test]
+fn an_end_asked_for_while_a_worker_is_being_killed_prevents_the_next() {
+    play(
+        &checked(),
+        true,
+        &[
+            (0, says(Hello), &[Greet]),
+            (0, says(Start), &[Touch, Show(Running), OK]),
+            (10_000, Input::Time, &[TERM]),
+            (15_000, Input::Time, &[KILL]),
+            (15_001, Input::Stop, &[]),
+            (15_002, DIED, &[Forget, CLEAN]),
+        ],
+    );
+}
+
+/// libsam would start it again and again as fast as it can.
+#[test]
+fn pauses_grow_while_instances_fail_at_once() {
+    play(
+        &Policy::restart(),
+        true,
+        &[
+            (10, DIED, &[Show(Stopped), Launch(2)]),
+            (20, DIED, &[Show(Stopped)]),
+            (30, says(Heartbeat), &[]),
+            (69, Input::Time, &[]),
+            (70, Input::Time, &[Show(Stopped), Launch(3)]),
+            (80, Input::NotLaunched, &[Show(Stopped)]),
+            (180, Input::Time, &[Show(Stopped), Launch(4)]),
+            (5_000, DIED, &[Show(Stopped), Launch(5)]),
+            (5_001, DIED, &[Show(Stopped), Launch(6)]),
+            (5_002, DIED, &[Show(Stopped)]),
+            (5_003, Input::Stop, &[Forget, CLEAN]),
+        ],
+    );
+    assert_eq!(rest(0), Duration::ZERO);
+    assert_eq!(rest(8), Duration::from_millis(3200));
+    assert_eq!(rest(9), LONGEST_REST);
+    assert_eq!(rest(u32::MAX), LONGEST_REST);
+}
+
+#[test]
+fn too_many_restarts_are_a_failure_for_good() {
+    play(
+        &Policy::restart().at_most(2, Duration::from_secs(60)),
+        true,
+        &[
+            (10_000, DIED, &[Show(Stopped), Launch(2)]),
+            (40_000, DIED, &[Show(Stopped), Launch(3)]),
+            (71_000, DIED, &[Show(Stopped), Launch(4)]),
+            (80_000, DIED, &[Show(Failed), FAILED]),
+        ],
+    );
+}
+
+/// A program that knows nothing of supervision.
+#[test]
+fn any_program_is_checked_while_it_lives() {
+    play(
+        &checked(),
+        false,
+        &[(60_000, Input::Time, &[]), (60_001, DIED, &[Show(Stopped), Launch(2), Show(Running)])],
+    );
+    play(&checked(), false, &[(60_001, LEFT, &[Forget, CLEAN])]);
+    play(&Policy::quit(), false, &[(60_001, DIED, &[Show(Failed), FAILED])]);
+}
+
+#[test]
+fn any_program_waits_for_quorum_before_it_is_started() {
+    play(
+        &checked().needs_quorum(),
+        false,
+        &[
+            (1, Input::Quorum(true), &[Show(Stopped), Launch(1), Show(Running)]),
+            (2, Input::Quorum(false), &[TERM]),
+            (3, LEFT, &[Show(WaitingForQuorum)]),
+            (4, Input::Time, &[]),
+            (5, Input::Quorum(true), &[Show(Stopped), Launch(2), Show(Running)]),
+            (6, Input::Stop, &[TERM]),
+            (7, DIED, &[Forget, CLEAN]),
+        ],
+    );
+    play(&checked().needs_quorum(), false, &[(1, Input::Stop, &[Forget, CLEAN])]);
+}
+
+/// `sam_register(3)`: after the largest int the instances are counted from 0.
+#[test]
+fn instances_are_counted_as_libsam_does() {
+    let mut machine = play(&Policy::restart(), true, &[]);
+    machine.instance = i32::MAX.unsigned_abs() - 1;
+    assert_eq!(machine.step(at(5_000), DIED), [Show(Stopped), Launch(i32::MAX.unsigned_abs())]);
+    assert_eq!(machine.step(at(10_000), DIED), [Show(Stopped), Launch(0)]);
+}

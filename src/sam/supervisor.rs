@@ -1,0 +1,142 @@
+//! Supervision of another program, or of this one started anew: for programs with threads, which cannot be copied.
+
+use std::fmt;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::sync::Arc;
+
+use rustix::process::Pid;
+
+use super::daemon::Daemon;
+use super::error::Error;
+use super::fork::Inherited;
+use super::policy::Policy;
+use super::process::Process;
+use super::registry::Desks;
+use super::supervise::{Control, Done, Launched, Launcher, Loop, Outcome};
+use super::worker::VARIABLE;
+
+/// Starts a program, and starts it again when it fails.
+///
+/// The program is a worker in the sense of [`Worker::inherited`](super::Worker::inherited), or any program at all
+/// ([`Supervisor::of_any`]). It gets SIGTERM when the supervisor's thread ends.
+///
+/// ```no_run
+/// use std::process::Command;
+/// use std::time::Duration;
+/// use annulus::sam::{Policy, Supervisor};
+///
+/// # fn main() -> Result<(), annulus::sam::Error> {
+/// let policy = Policy::restart().interval(Duration::from_secs(2)).needs_quorum();
+/// let outcome = Supervisor::new(policy, Command::new("my-service"))?.run()?;
+/// println!("ended with {} after {} instances", outcome.exit.code(), outcome.instances);
+/// # Ok(()) }
+/// ```
+pub struct Supervisor {
+    policy: Policy,
+    command: Command,
+    speaks: bool,
+    desks: Arc<dyn Desks>,
+    control: Arc<Control>,
+}
+
+/// Ends a supervision from another thread, or from a signal's task.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    control: Arc<Control>,
+}
+
+impl Supervisor {
+    /// A supervisor of a program that takes [`Worker::inherited`](super::Worker::inherited) and says itself when it
+    /// starts and stops. Its end before that is a failure too.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub fn new(policy: Policy, command: Command) -> Result<Self, Error> {
+        let control = Arc::new(Control::new()?);
+        Ok(Self { policy, command, speaks: true, desks: Arc::new(Daemon::default()), control })
+    }
+
+    /// A supervisor of a program that knows nothing of this. It counts as started from its beginning, for which it
+    /// waits for quorum if the policy needs it; its end is a failure unless its status is 0. Nobody asks it for
+    /// signs of life.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub fn of_any(policy: Policy, command: Command) -> Result<Self, Error> {
+        Ok(Self { speaks: false, ..Self::new(policy, command)? })
+    }
+
+    /// With another daemon than this host's usual one, or with none.
+    #[must_use]
+    pub fn at(self, desks: impl Desks) -> Self {
+        Self { desks: Arc::new(desks), ..self }
+    }
+
+    /// What ends the supervision.
+    pub fn handle(&self) -> Handle {
+        Handle { control: Arc::clone(&self.control) }
+    }
+
+    /// Supervises until the worker ends in good order, fails for good, or [`Handle::stop`] is called; blocks the
+    /// calling thread. In asynchronous code, give it a thread of its own.
+    ///
+    /// # Errors
+    /// Nothing was started: the policy needs the daemon, and it cannot be asked; the program cannot be started; the
+    /// system refuses something. Later these are overcome, or failures of the worker.
+    pub fn run(mut self) -> Result<Outcome, Error> {
+        let inherited = Inherited::default();
+        inherited.prepare(&mut self.command);
+        self.command.env_remove(VARIABLE);
+        let programs = Programs { command: &mut self.command, speaks: self.speaks, inherited };
+        match Loop::new(&self.policy, &self.desks, &self.control, None, self.speaks, programs).run()? {
+            Done::Ended(outcome) => Ok(outcome),
+            // Only a launcher that forks says so.
+            Done::Worker(_) => Err(Error::Protocol),
+        }
+    }
+}
+
+impl Handle {
+    /// Has the worker end: SIGTERM, and after the policy's grace SIGKILL. [`Supervisor::run`] returns when it has.
+    /// Before `run`, it ends the first instance.
+    pub fn stop(&self) {
+        self.control.stop();
+    }
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Supervisor")
+            .field("policy", &self.policy)
+            .field("command", &self.command)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Instances are processes of a command.
+struct Programs<'a> {
+    command: &'a mut Command,
+    speaks: bool,
+    inherited: Inherited,
+}
+
+impl Launcher for Programs<'_> {
+    const ALONE: bool = false;
+
+    fn launch(&mut self) -> Result<Launched, Error> {
+        let line = if self.speaks {
+            let (ours, theirs) = UnixStream::pair().map_err(Error::system("make a socket"))?;
+            self.command.env(VARIABLE, self.inherited.set(&theirs).to_string());
+            Some((ours, theirs))
+        } else {
+            None
+        };
+        let child = self.command.spawn().map_err(|source| Error::Launch {
+            program: self.command.get_program().to_string_lossy().into_owned(),
+            source,
+        })?;
+        let process = Process::of(Pid::from_child(&child)).map_err(Error::system("watch the worker"))?;
+        Ok(Launched::There(process, line.map(|(ours, _)| ours)))
+    }
+}
