@@ -42,10 +42,11 @@ pub fn warnings(found: &Found, fixed: &Fixed, plan: &Plan) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if rules.tie_breaker.is_some() && !rules.wait_for_all {
+    if rules.tie_breaker.is_some() {
         warn(
-            "quorum.auto_tie_breaker without wait_for_all: after several cuts in a row, half of the cluster can \
-             be quorate beside another half. Set wait_for_all: 1"
+            "quorum.auto_tie_breaker: after several cuts in a row, two halves can be quorate beside each other, \
+             and in a cluster with an odd number of votes one node beside the rest. Every node that is cut off \
+             must be fenced"
                 .to_owned(),
         );
     }

@@ -1,4 +1,7 @@
 //! Rules by table, desks by story, and whole clusters at random.
 
 mod arithmetic;
+mod cluster;
+mod partitions;
 mod readings;
+mod stories;

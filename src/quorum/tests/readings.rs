@@ -182,7 +182,7 @@ fn dangers_are_named() {
             &["last_man_standing without wait_for_all", "last_man_standing: as expected"],
         ),
         (&[1, 1, 1], &[("expected_votes", "1")], &["expected_votes 1 is less than the 3 votes"]),
-        (&[1, 1, 1, 1], &[("auto_tie_breaker", "1")], &["auto_tie_breaker without wait_for_all"]),
+        (&[1, 1, 1, 1], &[("auto_tie_breaker", "1")], &["auto_tie_breaker: after several cuts"]),
         (&[1, 1, 1], &[("allow_downscale", "1")], &["allow_downscale is incomplete"]),
     ];
     for (votes, keys, expected) in cases {

@@ -155,7 +155,6 @@ impl Desk {
 
     /// Tests show with it that a wrong rule is found out.
     #[cfg(test)]
-    #[allow(dead_code)]
     pub(super) fn break_the_rule(&mut self) {
         self.votes.half_is_enough = true;
     }
@@ -423,7 +422,9 @@ impl Service for Desk {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        [self.last_man_at, self.device.silent_at].into_iter().flatten().min()
+        // Whether this part is quorate is open during a synchronisation, so expected votes do not shrink in it.
+        let last_man_at = self.last_man_at.filter(|_| !self.syncing);
+        [last_man_at, self.device.silent_at].into_iter().flatten().min()
     }
 
     fn expired(&mut self, effects: &mut dyn Effects) {
@@ -431,7 +432,7 @@ impl Service for Desk {
         if self.device.silent_at.is_some_and(|at| at <= now) {
             self.device_is_silent(effects);
         }
-        if self.last_man_at.is_some_and(|at| at <= now) {
+        if !self.syncing && self.last_man_at.is_some_and(|at| at <= now) {
             self.last_man_at = None;
             if self.votes.quorate() {
                 self.recalculate(true, true, effects);

@@ -1,0 +1,234 @@
+//! What it is all for: a cluster that falls apart never has two parts that both act.
+//!
+//! Whole desks of several nodes are driven at random through cuts, heals, deaths, restarts and pauses, also in the
+//! middle of synchronisations. A part counts as acting if one of its nodes is quorate and the synchronisation of
+//! its ring is over.
+//!
+//! The property holds for the rules in [`SAFE`]. It does not, and cannot, hold where a part may act with half of
+//! the votes or less (`two_node`, `auto_tie_breaker`), where expected votes shrink (`last_man_standing`,
+//! `allow_downscale`) or where they are too few from the beginning: there it is fencing that makes sure that the
+//! others do not act.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+
+use super::cluster::Cluster;
+use super::readings::database;
+use crate::confdb::Store;
+use crate::service::Database;
+use crate::value::Value;
+
+/// What happens to a cluster. Nodes by their place.
+#[derive(Clone, Debug)]
+enum Act {
+    /// The network falls apart, or heals: the part that each node is in.
+    Part(Vec<u8>),
+    Start(u8),
+    Kill(u8),
+    Leave(u8),
+    /// More than the window of last_man_standing passes.
+    Wait,
+}
+
+/// An act, and how many messages of each ring are delivered before the next one; `None`: all.
+type Step = (Act, Option<u8>);
+
+#[derive(Clone, Debug)]
+struct Story {
+    votes: Vec<u32>,
+    acts: Vec<Step>,
+}
+
+type Keys = &'static [(&'static str, &'static str)];
+
+/// Rules under which two parts never act at the same time.
+const SAFE: [(&str, Keys); 3] = [
+    ("plain", &[]),
+    ("wait_for_all", &[("wait_for_all", "1")]),
+    ("expected_votes_tracking", &[("expected_votes_tracking", "1")]),
+];
+
+fn acts(nodes: u8, len: usize) -> impl Strategy<Value = Vec<Step>> {
+    let act = prop_oneof![
+        4 => prop::collection::vec(0..3u8, usize::from(nodes)).prop_map(Act::Part),
+        2 => Just(Act::Part(vec![0; usize::from(nodes)])),
+        3 => (0..nodes).prop_map(Act::Start),
+        2 => (0..nodes).prop_map(Act::Kill),
+        1 => (0..nodes).prop_map(Act::Leave),
+        1 => Just(Act::Wait),
+    ];
+    let pace = prop_oneof![2 => Just(None), 1 => (0..40u8).prop_map(Some)];
+    prop::collection::vec((act, pace), 1..len)
+}
+
+fn stories(votes: std::ops::Range<u32>) -> impl Strategy<Value = Story> {
+    (2..6u8).prop_flat_map(move |nodes| {
+        let votes = prop::collection::vec(votes.clone(), usize::from(nodes));
+        (votes, acts(nodes, 14)).prop_map(|(votes, acts)| Story { votes, acts })
+    })
+}
+
+fn configuration(votes: &[u32], keys: &[(&str, &str)], node: u32) -> Store {
+    let mut store = database(votes, keys);
+    store.set("nodelist.local_node_pos", Value::U32(node - 1));
+    store
+}
+
+/// Plays a story from a cluster that has come up whole; `check` looks at it after each act.
+fn play(
+    story: &Story,
+    keys: Keys,
+    broken: bool,
+    mut check: impl FnMut(&Cluster, &Act) -> Result<(), TestCaseError>,
+) -> Result<(), TestCaseError> {
+    let votes = story.votes.clone();
+    let size = votes.len() as u32;
+    let mut cluster = Cluster::new(size, broken, move |node| configuration(&votes, keys, node));
+    for node in 1..=size {
+        cluster.start(node);
+    }
+    cluster.settle();
+    for (act, pace) in &story.acts {
+        match act {
+            Act::Part(parts) => cluster.part(parts),
+            Act::Start(node) => cluster.start(u32::from(*node) + 1),
+            Act::Kill(node) => cluster.kill(u32::from(*node) + 1),
+            Act::Leave(node) => cluster.leave(u32::from(*node) + 1),
+            Act::Wait => cluster.wait(Duration::from_secs(11)),
+        }
+        match pace {
+            Some(steps) => cluster.steps((*steps).into()),
+            None => cluster.settle(),
+        }
+        check(&cluster, act)?;
+    }
+    cluster.settle();
+    check(&cluster, &Act::Wait)
+}
+
+/// No two parts act.
+fn one_part_acts(cluster: &Cluster) -> Result<(), TestCaseError> {
+    let acting: Vec<Vec<u32>> = cluster
+        .components()
+        .into_values()
+        .filter(|part| part.iter().any(|node| cluster.nodes[node].quorate() == Some(true)))
+        .collect();
+    prop_assert!(acting.len() < 2, "these parts all act: {acting:?}");
+    Ok(())
+}
+
+fn runner(cases: u32) -> TestRunner {
+    let mut config = Config { cases, failure_persistence: None, ..Config::default() };
+    config.max_shrink_iters = 100_000;
+    TestRunner::new(config)
+}
+
+/// How many stories are told for each rule. `QUORUM_CASES` tells more.
+fn cases() -> u32 {
+    std::env::var("QUORUM_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(300)
+}
+
+fn search(keys: Keys, votes: std::ops::Range<u32>, broken: bool) -> Result<(), (String, Story)> {
+    let outcome = runner(cases())
+        .run(&stories(votes), |story| play(&story, keys, broken, |cluster, _| one_part_acts(cluster)));
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(TestError::Fail(reason, story)) => Err((format!("{reason}\n{story:?}"), story)),
+        Err(abort) => panic!("{abort}"),
+    }
+}
+
+#[test]
+fn two_parts_never_act() {
+    for (name, keys) in SAFE {
+        for votes in [1..2, 0..4] {
+            let result = search(keys, votes.clone(), false);
+            println!("{name}, {votes:?} votes a node: {} stories", cases());
+            assert!(result.is_ok(), "{name}: {}", result.unwrap_err().0);
+        }
+    }
+}
+
+/// The search finds what it is looking for: with half of the votes taken for enough, two halves act.
+#[test]
+fn a_wrong_rule_is_found_out() {
+    let (found, story) =
+        search(&[], 1..2, true).expect_err("half of the votes were enough, and nobody noticed");
+    println!("found, as it must be: {found}");
+    assert!(found.contains("these parts all act"));
+    assert!(story.acts.len() < 7, "no short story: {found}");
+}
+
+/// What [`crate::quorum`] says about the rules that need fencing is true: two parts do act.
+#[test]
+fn rules_that_need_fencing_do() {
+    let cases: [(&str, Keys, usize, Vec<Act>); 4] = [
+        // Node 1 alone still takes itself for the lowest when it comes back with others.
+        (
+            "auto_tie_breaker",
+            &[("auto_tie_breaker", "1")],
+            4,
+            vec![Act::Part(vec![0, 2, 2, 2]), Act::Part(vec![2, 1, 2, 1])],
+        ),
+        // Of an odd number, one node alone is half, and two are more than half.
+        (
+            "auto_tie_breaker",
+            &[("auto_tie_breaker", "1"), ("wait_for_all", "1")],
+            3,
+            vec![Act::Part(vec![1, 1, 2]), Act::Part(vec![1, 0, 0])],
+        ),
+        // Three go on with two of three votes; one of them leads the fourth back.
+        (
+            "last_man_standing",
+            &[("last_man_standing", "1"), ("wait_for_all", "1")],
+            4,
+            vec![
+                Act::Kill(2),
+                Act::Wait,
+                Act::Part(vec![0, 0, 1, 0]),
+                Act::Start(2),
+                Act::Part(vec![1, 2, 2, 1]),
+            ],
+        ),
+        (
+            "expected_votes",
+            &[("expected_votes", "1")],
+            2,
+            vec![Act::Part(vec![0, 1]), Act::Kill(0), Act::Kill(1), Act::Start(0), Act::Start(1)],
+        ),
+    ];
+    for (name, keys, nodes, acts) in cases {
+        let acts = acts.into_iter().map(|act| (act, None)).collect();
+        let story = Story { votes: vec![1; nodes], acts };
+        let result = play(&story, keys, false, |cluster, _| one_part_acts(cluster));
+        assert!(result.is_err(), "{name} is safer than it says");
+    }
+}
+
+/// `two_node`: the parts may both act after a cut (and shoot at each other), but a node that starts never acts
+/// before it has seen the other.
+#[test]
+fn of_two_nodes_one_that_starts_waits() {
+    let keys: Keys = &[("two_node", "1")];
+    let strategy = acts(2, 20).prop_map(|acts| Story { votes: vec![1, 1], acts });
+    let result = runner(cases()).run(&strategy, |story| {
+        let mut seen = [true, true];
+        play(&story, keys, false, |cluster, act| {
+            if let Act::Kill(node) | Act::Leave(node) = act {
+                seen[usize::from(*node)] = false;
+            }
+            if cluster.components().values().any(|part| part.len() == 2) {
+                seen = [true, true];
+            }
+            for (node, seen) in [1, 2].into_iter().zip(seen) {
+                let acts = cluster.nodes.get(&node).and_then(|node| node.quorate()) == Some(true);
+                prop_assert!(seen || !acts, "node {node} acts, and has not seen the other");
+            }
+            Ok(())
+        })
+    });
+    println!("two_node: {} stories", cases());
+    result.unwrap();
+}
