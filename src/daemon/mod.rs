@@ -22,7 +22,6 @@ mod os;
 mod place;
 mod reload;
 mod run;
-mod votes;
 
 use std::process::ExitCode;
 

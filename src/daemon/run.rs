@@ -15,7 +15,6 @@ use super::options::Options;
 use super::os::{self, LeaveCgroup, Wishes};
 use super::place::{Place, STATE_DIR};
 use super::reload::{Loader, Scope, check};
-use super::votes::KeptVotes;
 use crate::config::os::OsHost;
 use crate::config::system::{SchedPriority, Ternary};
 use crate::config::{Config, ConfigError};
@@ -116,7 +115,6 @@ impl Daemon<'_> {
             tracing::warn!(target: "annulus::daemon", "{warning}");
         }
         let _lock = Lock::take(&self.place.lock_file())?;
-        let kept = state_dir.map(KeptVotes::in_dir);
         let store = match state_dir {
             Some(dir) => Store::open(dir, self.config.me()).map_err(Fatal::with(Exit::RingId))?,
             None => Store::memory(),
@@ -133,11 +131,11 @@ impl Daemon<'_> {
             .event_interval(1)
             .build()
             .map_err(|error| Fatal::new(Exit::Totem, format!("Can't start the event loop: {error}")))?;
-        runtime.block_on(self.serve(store, kept))
+        runtime.block_on(self.serve(store))
     }
 
     /// The node and its clients, until a signal or an order.
-    async fn serve(&mut self, store: Store, kept: Option<KeptVotes>) -> Result<(), Fatal> {
+    async fn serve(&mut self, store: Store) -> Result<(), Fatal> {
         let mut signals = Signals::install()?;
         let policy = Policy { own_uid: self.place.uid() };
         let endpoints =
@@ -146,7 +144,6 @@ impl Daemon<'_> {
             ipc::Server::bind(ipc::Options::default(), endpoints).map_err(Fatal::with(Exit::Services))?;
         let fatal = |error: NodeError| Fatal::new(exit_of(&error), error);
         let builder = Builder::from_config(&self.config).map_err(fatal)?;
-        let builder = builder.kept_votes(kept.as_ref().and_then(KeptVotes::load));
         let (errand, mut errands) = errands::channel();
         // Without a file there is nothing to read again.
         let errand = Some(errand).filter(|_| !self.options.dev);
@@ -207,9 +204,6 @@ impl Daemon<'_> {
                     if wanted.reload {
                         announce_reload(told);
                         loader.want(Scope::Cluster);
-                    }
-                    if let (Some(votes), Some(kept)) = (wanted.keep_votes, &kept) {
-                        keep(kept.clone(), votes).await;
                     }
                 }
                 (scope, outcome) = loader.next() => {
@@ -295,17 +289,6 @@ fn announce_reload(ready: bool) {
     // Without the time it would take the message for a wrong one.
     if ready && let Ok(now) = NotifyState::monotonic_usec_now() {
         notify(&[NotifyState::Reloading, now]);
-    }
-}
-
-/// Writes the number of votes, away from the ring's thread.
-async fn keep(kept: KeptVotes, votes: u32) {
-    let stored = tokio::task::spawn_blocking(move || kept.store(votes)).await;
-    if let Err(error) = stored.map_err(std::io::Error::other).flatten() {
-        tracing::warn!(
-            target: "annulus::daemon",
-            "Unable to update ev_tracking_barrier on disk data!!! {error}; a restarted node may expect fewer votes than {votes}"
-        );
     }
 }
 

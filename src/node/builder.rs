@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Node;
@@ -10,6 +10,7 @@ use super::admission::Policy;
 use super::command::{self, Handle};
 use super::driver::{Driver, DriverError, Parts};
 use super::errands::Errand;
+use super::kept_votes::KeptVotes;
 use super::store::{Store, StoreError};
 use crate::admin;
 use crate::config::Config;
@@ -79,7 +80,6 @@ pub struct Builder {
     votes: BTreeMap<u32, u32>,
     /// What the configuration database begins with; without one, what the other settings say.
     map: Option<Map>,
-    kept_votes: Option<u32>,
 }
 
 impl Default for Builder {
@@ -99,7 +99,6 @@ impl Default for Builder {
             quorum: Quorum::default(),
             votes: BTreeMap::new(),
             map: None,
-            kept_votes: None,
         }
     }
 }
@@ -147,7 +146,6 @@ impl Builder {
             quorum: Quorum::default(),
             votes: BTreeMap::new(),
             map: Some(config.map.clone()),
-            kept_votes: None,
         })
     }
 
@@ -250,12 +248,6 @@ impl Builder {
         self
     }
 
-    /// The highest number of expected votes that was kept (`expected_votes_tracking`). Default: none.
-    pub(crate) fn kept_votes(mut self, votes: Option<u32>) -> Self {
-        self.kept_votes = votes;
-        self
-    }
-
     /// Starts the node in the tokio runtime that this is called in. The first ring forms in the
     /// background; see [`Node::ready`].
     ///
@@ -309,18 +301,20 @@ impl Builder {
         }
         let facts =
             admin::Facts { addresses, mtu: message_mtu(self.netmtu, address), managed: errand.is_some() };
+        let kept = kept_votes(&map, &store).await?;
         let transport = open(&options).await?;
         let (handle, inbox) = command::channel();
         let parts = Parts {
             me,
             timeouts,
             netmtu: self.netmtu,
-            setup: Setup { map, facts, kept_votes: self.kept_votes },
+            setup: Setup { map, facts, kept_votes: kept.as_ref().map(KeptVotes::first) },
             kind: self.kind,
             peers,
             listed_only,
             transport,
             store,
+            kept,
             server,
             errand,
         };
@@ -362,6 +356,22 @@ fn described(kind: Kind, port: u16, me: NodeId, peers: &[Peer], votes: &BTreeMap
         }
     }
     map
+}
+
+/// Opens the file of the highest expected votes, if the configuration wants it and there is a directory for it.
+/// Without one the quorum desk says what it misses.
+async fn kept_votes(map: &Map, store: &Store) -> Result<Option<KeptVotes>, NodeError> {
+    let wanted = ["quorum.expected_votes_tracking", "quorum.allow_downscale"]
+        .into_iter()
+        .any(|key| map.u32(key).is_some_and(|n| n != 0));
+    let Some(dir) = store.dir().filter(|_| wanted).map(Path::to_owned) else { return Ok(None) };
+    let opened = tokio::task::spawn_blocking(move || KeptVotes::open(&dir))
+        .await
+        .map_err(|error| NodeError::Runtime(error.to_string()))?;
+    if let Err(error) = &opened {
+        tracing::error!(target: "annulus::node", "{error}");
+    }
+    Ok(opened.ok())
 }
 
 /// Corosync tries as often, with the same pauses: something may have just ended that had the port, or the

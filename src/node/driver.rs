@@ -20,6 +20,7 @@ use super::command::{Ask, Command, End, Inbox, Refused, Status};
 use super::doorbell::Doorbell;
 use super::edge::{Outside, weight};
 use super::errands::{Errand, Errands};
+use super::kept_votes::KeptVotes;
 use super::locals::Waiting;
 use super::queue::{Closed, Sink};
 use super::store::Store;
@@ -59,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) listed_only: bool,
     pub(crate) transport: Transport,
     pub(crate) store: Store,
+    /// Where the highest expected votes are kept, if they are.
+    pub(crate) kept: Option<KeptVotes>,
     /// The server for clients over IPC, and who may use it.
     pub(crate) server: Option<(ipc::Server, Policy)>,
     /// Who carries out what only the program around the node can.
@@ -94,6 +97,7 @@ pub(crate) struct Driver {
     wake_at: Option<Instant>,
     watch: Watch,
     errand: Option<Errand>,
+    kept: Option<KeptVotes>,
     leaving: Option<Leaving>,
 }
 
@@ -153,6 +157,7 @@ impl Driver {
             sleep: Box::pin(sleep_until(start)),
             wake_at: None,
             errand: parts.errand,
+            kept: parts.kept,
             leaving: None,
         })
     }
@@ -493,7 +498,11 @@ impl Driver {
                 Order::DumpState => self.want(|wanted| wanted.dump_state = true),
                 Order::Logging(logging) => self.want(|wanted| wanted.logging = Some(logging)),
                 Order::ReopenLogs => self.want(|wanted| wanted.reopen_logs = true),
-                Order::KeepVotes(votes) => self.want(|wanted| wanted.keep_votes = Some(votes)),
+                Order::KeepVotes(votes) => {
+                    if let Some(kept) = &self.kept {
+                        kept.keep(votes);
+                    }
+                }
             }
         }
         None

@@ -1,5 +1,4 @@
-//! What a node wants of the program around it: to read its configuration again, to log otherwise, to keep
-//! a number over restarts.
+//! What a node wants of the program around it: to read its configuration again, to log otherwise.
 //!
 //! Nothing queues up: what is wanted twice before it was taken is done once.
 
@@ -22,8 +21,6 @@ pub struct Errands {
     pub dump_state: bool,
     /// Log like this from now on.
     pub logging: Option<Box<Logging>>,
-    /// Keep this highest number of expected votes over restarts.
-    pub keep_votes: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -81,10 +78,10 @@ mod tests {
     async fn what_is_wanted_twice_is_done_once() {
         let (errand, mut runner) = channel();
         errand.want(|wanted| wanted.reload = true);
-        errand.want(|wanted| wanted.keep_votes = Some(3));
+        errand.want(|wanted| wanted.dump_state = true);
         errand.want(|wanted| wanted.reload = true);
-        errand.want(|wanted| wanted.keep_votes = Some(5));
-        let expected = Errands { reload: true, keep_votes: Some(5), ..Errands::default() };
+        errand.want(|wanted| wanted.dump_state = true);
+        let expected = Errands { reload: true, dump_state: true, ..Errands::default() };
         assert_eq!(runner.next().await, expected);
         let waiting = tokio::spawn(async move { runner.next().await });
         tokio::task::yield_now().await;

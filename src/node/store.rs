@@ -46,12 +46,20 @@ pub struct StoreError {
     error: io::Error,
 }
 
+impl StoreError {
+    /// The thread that writes the file cannot be started.
+    pub(super) fn thread(path: &Path, error: io::Error) -> Self {
+        Self { what: "start the thread that writes", path: path.to_owned(), error }
+    }
+}
+
 /// Reserves ring ids.
 #[derive(Debug)]
 pub struct Store {
     first: u64,
     reserved: u64,
     place: Place,
+    dir: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -83,8 +91,8 @@ impl Store {
             }
         };
         let reserved = last + RESERVE;
-        let file = RingFile::new(path)?;
-        file.write(reserved)?;
+        let file = AtomicFile::new(path)?;
+        file.write(&reserved.to_ne_bytes())?;
         let (ask, asked) = std_mpsc::channel();
         let (report, done) = mpsc::unbounded_channel();
         thread::Builder::new()
@@ -94,8 +102,8 @@ impl Store {
                 let file = file.clone();
                 move || help(&file, &asked, &report)
             })
-            .map_err(|error| StoreError { what: "start the thread that writes", path: file.path, error })?;
-        Ok(Self { first: last + 1, reserved, place: Place::File { ask, done } })
+            .map_err(|error| StoreError::thread(&file.path, error))?;
+        Ok(Self { first: last + 1, reserved, place: Place::File { ask, done }, dir: Some(dir.to_owned()) })
     }
 
     /// For a node without a state directory: nothing is stored, and the numbers begin at the wall clock
@@ -104,7 +112,7 @@ impl Store {
     pub fn memory() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let first = u64::try_from(now).unwrap_or(0) % PLAUSIBLE + 1;
-        Self { first, reserved: first + RESERVE, place: Place::Memory { done: None } }
+        Self { first, reserved: first + RESERVE, place: Place::Memory { done: None }, dir: None }
     }
 
     /// The ring id to begin with.
@@ -115,6 +123,11 @@ impl Store {
     /// Ids up to this one were reserved at the start.
     pub const fn reserved(&self) -> u64 {
         self.reserved
+    }
+
+    /// The state directory, if there is one.
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
     }
 
     /// Reserves ids up to `up_to` in the background; [`Store::poll_stored`] tells when it is done.
@@ -163,13 +176,13 @@ fn load(path: &Path) -> Result<u64, String> {
 }
 
 /// The helper: writes the newest number asked for, until it succeeds or nobody asks any more.
-fn help(file: &RingFile, asked: &std_mpsc::Receiver<u64>, report: &mpsc::UnboundedSender<u64>) {
+fn help(file: &AtomicFile, asked: &std_mpsc::Receiver<u64>, report: &mpsc::UnboundedSender<u64>) {
     while let Ok(mut up_to) = asked.recv() {
         let mut wait = RETRY_MIN;
         let mut failures = 0u32;
         loop {
             up_to = asked.try_iter().fold(up_to, u64::max);
-            match file.write(up_to) {
+            match file.write(&up_to.to_ne_bytes()) {
                 Ok(()) => break,
                 Err(error) => {
                     failures += 1;
@@ -201,16 +214,16 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreErr
     move |error| StoreError { what, path: path.to_owned(), error }
 }
 
-/// Where the number is stored.
+/// A small file whose content is replaced as a whole.
 #[derive(Clone, Debug)]
-struct RingFile {
+pub(super) struct AtomicFile {
     path: PathBuf,
     temporary: PathBuf,
     dir: PathBuf,
 }
 
-impl RingFile {
-    fn new(path: PathBuf) -> Result<Self, StoreError> {
+impl AtomicFile {
+    pub(super) fn new(path: PathBuf) -> Result<Self, StoreError> {
         let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
         let temporary = path.with_extension("new");
         // Relative names would follow a later change of directory.
@@ -219,8 +232,8 @@ impl RingFile {
         Ok(Self { path: inside(&path), temporary: inside(&temporary), dir: dir.clone() })
     }
 
-    /// Replaces the number; after a crash at any point the file holds the old or the new one.
-    fn write(&self, number: u64) -> Result<(), StoreError> {
+    /// Replaces the content; after a crash at any point the file holds the old or the new one.
+    pub(super) fn write(&self, content: &[u8]) -> Result<(), StoreError> {
         // What a crash left behind goes first, so that no link or foreign file is written through.
         match fs::remove_file(&self.temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -234,7 +247,7 @@ impl RingFile {
             .mode(0o600)
             .open(&self.temporary)
             .map_err(failed("create", &self.temporary))?;
-        file.write_all(&number.to_ne_bytes()).map_err(failed("write", &self.temporary))?;
+        file.write_all(content).map_err(failed("write", &self.temporary))?;
         file.sync_all().map_err(failed("sync", &self.temporary))?;
         fs::rename(&self.temporary, &self.path).map_err(failed("replace", &self.path))?;
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", &self.dir))

@@ -173,6 +173,11 @@ impl Cluster {
         self.nodes.get_mut(&node).expect("it is up")
     }
 
+    /// The ring that a node is on.
+    pub(super) fn ring(&self, node: u32) -> RingId {
+        self.nodes[&node].ring.as_ref().expect("it is up").0
+    }
+
     /// Starts a node that is down.
     pub(super) fn start(&mut self, node: u32) {
         if self.nodes.contains_key(&node) {
@@ -211,7 +216,7 @@ impl Cluster {
     /// Stops a node in order.
     pub(super) fn leave(&mut self, node: u32) {
         if let Some(found) = self.nodes.get_mut(&node) {
-            route!(found, leaving);
+            route!(found, stop, ServiceId::VOTEQUORUM);
             self.settle();
             self.kill(node);
         }
