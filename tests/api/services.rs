@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use annulus::admin::Shutdown;
 use annulus::client::Events;
 use annulus::confdb::{self, ChangeKind};
 use annulus::config::quorum::Quorum;
@@ -184,12 +185,32 @@ async fn a_main_loop_can_watch_a_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_tell_who_and_where_they_are() {
+async fn nodes_tell_who_and_where_they_are_and_ask_before_they_go() {
     let c = Cluster::start(2).await;
     let cfg = c.node(1).cfg();
     let [one, two, nine] = [1, 2, 9].map(|id| NodeId::new(id).unwrap());
     assert_eq!(cfg.local_id().await.unwrap(), one);
     assert_eq!(cfg.addresses(two).await.unwrap().len(), 1);
+    let status = cfg.status(two).await.unwrap();
+    assert_eq!((status.node, status.reachable, status.links[0].connected), (2, true, true));
+    assert!(!cfg.status(nine).await.unwrap().reachable);
+    assert_eq!(cfg.own_links().await.unwrap().len(), 1);
+    assert!(cfg.kill(nine, "nobody").await.unwrap_err().is_refusal(Status::NotExist));
     let unknown = cfg.addresses(nine).await.unwrap_err();
     assert!(unknown.is_refusal(Status::NotExist), "{unknown}");
+
+    let mut requests = cfg.shutdown_requests().await.unwrap();
+    let asking = tokio::spawn({
+        let cfg = cfg.clone();
+        async move { cfg.shutdown(Shutdown::IfAllAgree).await }
+    });
+    let request = tokio::time::timeout(PATIENCE, requests.next()).await.expect("the question");
+    let request = request.unwrap().unwrap();
+    assert_eq!(request.how(), Shutdown::IfAllAgree);
+    let busy = cfg.shutdown(Shutdown::IfAllAgree).await.unwrap_err();
+    assert!(busy.is_refusal(Status::Exist) || busy.is_refusal(Status::Busy), "{busy}");
+    // An answer that comes too late, on a very slow machine, is refused; the decision is the same.
+    let _ = request.refuse().await;
+    assert!(asking.await.unwrap().unwrap_err().is_refusal(Status::Busy));
+    assert_eq!(cfg.local_id().await.unwrap(), one, "it still runs");
 }

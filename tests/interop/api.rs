@@ -24,6 +24,11 @@ fn clients_have_one_api_on_corosync() {
     clients_have_one_api(Kind::Corosync);
 }
 
+#[test]
+fn clients_have_one_api_on_annulusd() {
+    clients_have_one_api(Kind::Annulus);
+}
+
 /// Three hosts; the clients are in the first one, which is cut off and comes back.
 fn clients_have_one_api(kind: Kind) {
     if !ready() {
