@@ -1,8 +1,8 @@
 //! Group communication for clusters, in the place where Corosync stands.
 //!
 //! Data flows one way: socket → [`transport`] → [`totem`] → [`service`] router → desk ([`cpg`],
-//! [`admin`]) → [`ipc`] → client. ARCHITECTURE.md tells the way of a message through the rooms and
-//! who may import whom.
+//! [`quorum`], [`confdb`], [`admin`]) → [`ipc`] → client. ARCHITECTURE.md tells the way of a message through
+//! the rooms and who may import whom.
 //!
 //! Two ways to use the crate, with one API: [`node::Node`] runs a ring inside the caller's tokio
 //! runtime; [`client::Client`] talks to a running `annulusd` (or Corosync) on this host.
