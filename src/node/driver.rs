@@ -338,10 +338,10 @@ impl Driver {
         self.stack.reloaded(now, result, &mut self.outside);
         outcome.map(drop)?;
         let members = self.stack.totem().members();
-        let removed: Vec<NodeId> = members
+        let removed: Vec<u32> = members
             .iter()
-            .copied()
-            .filter(|member| !self.peers.iter().any(|peer| peer.id == *member))
+            .filter(|member| !self.peers.iter().any(|peer| peer.id == **member))
+            .map(|member| member.get())
             .collect();
         if !removed.is_empty() && self.peers.len() > 1 {
             // Nothing is sent to them any more: rather than lose the token to one, agree on a ring without.

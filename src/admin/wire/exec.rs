@@ -1,9 +1,9 @@
 //! What nodes tell each other. All of it is sent safe.
 
-use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32, U64};
+use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::ReasonBytes;
+use super::{REASON_LIMIT, reason_field};
 use crate::ids::{Endian, NodeId, ServiceId};
 use crate::service::wire::{HEADER_LEN, HeaderBytes};
 
@@ -36,14 +36,16 @@ struct SourcedBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<SourcedBytes<LE>>() == 32);
 
-/// KILLNODE.
+/// KILLNODE. The reason is a `mar_name_t`: its bytes begin at a multiple of eight.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct KillBytes<O: ByteOrder> {
     header: HeaderBytes<O>,
     node: U32<O>,
     pad_node: [u8; 4],
-    reason: ReasonBytes<O>,
+    length: U16<O>,
+    pad_length: [u8; 6],
+    reason: [u8; REASON_LIMIT],
 }
 const _: () = assert!(size_of::<KillBytes<LE>>() == 288);
 
@@ -97,14 +99,19 @@ impl<'a> Exec<'a> {
         match *self {
             Self::RingReenable => sourced(RING_REENABLE, 0),
             Self::Reload { conn } => sourced(RELOAD, conn),
-            Self::Kill { node, reason } => KillBytes::<LE> {
-                header: HeaderBytes::exec(ServiceId::CFG, KILL_NODE, size_of::<KillBytes<LE>>()),
-                node: U32::new(node),
-                pad_node: [0; 4],
-                reason: ReasonBytes::new(reason),
+            Self::Kill { node, reason } => {
+                let (reason, length) = reason_field(reason);
+                KillBytes::<LE> {
+                    header: HeaderBytes::exec(ServiceId::CFG, KILL_NODE, size_of::<KillBytes<LE>>()),
+                    node: U32::new(node),
+                    pad_node: [0; 4],
+                    length: U16::new(length),
+                    pad_length: [0; 6],
+                    reason,
+                }
+                .as_bytes()
+                .to_vec()
             }
-            .as_bytes()
-            .to_vec(),
             Self::Shutdown => {
                 HeaderBytes::<LE>::exec(ServiceId::CFG, SHUTDOWN, HEADER_LEN).as_bytes().to_vec()
             }
@@ -132,7 +139,8 @@ impl<'a> Exec<'a> {
             RING_REENABLE => Self::RingReenable,
             KILL_NODE => {
                 let (bytes, _) = KillBytes::<O>::ref_from_prefix(message).ok()?;
-                Self::Kill { node: bytes.node.get(), reason: bytes.reason.reason()? }
+                let reason = bytes.reason.get(..usize::from(bytes.length.get()))?;
+                Self::Kill { node: bytes.node.get(), reason }
             }
             SHUTDOWN => Self::Shutdown,
             RELOAD => {

@@ -1,9 +1,9 @@
 //! What clients ask.
 
-use zerocopy::byteorder::{NativeEndian, U32};
+use zerocopy::byteorder::{NativeEndian, U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::ReasonBytes;
+use super::{REASON_LIMIT, reason_field};
 use crate::service::wire::{HEADER_LEN, HeaderBytes};
 
 /// Request numbers.
@@ -25,14 +25,16 @@ pub(crate) mod number {
 
 type NE = NativeEndian;
 
-/// KILLNODE.
+/// KILLNODE. The reason is a `cs_name_t`: unlike between nodes, its bytes follow the length at once.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct KillBytes {
     header: HeaderBytes<NE>,
     node: U32<NE>,
     pad_node: [u8; 4],
-    reason: ReasonBytes<NE>,
+    length: U16<NE>,
+    reason: [u8; REASON_LIMIT],
+    pad_reason: [u8; 6],
 }
 const _: () = assert!(size_of::<KillBytes>() == 288);
 
@@ -152,14 +154,19 @@ impl<'a> Request<'a> {
             | Self::Reload
             | Self::ReopenLogFiles
             | Self::TrackStop => header(HEADER_LEN).as_bytes().to_vec(),
-            Self::Kill { node, reason } => KillBytes {
-                header: header(size_of::<KillBytes>()),
-                node: U32::new(node),
-                pad_node: [0; 4],
-                reason: ReasonBytes::new(reason),
+            Self::Kill { node, reason } => {
+                let (reason, length) = reason_field(reason);
+                KillBytes {
+                    header: header(size_of::<KillBytes>()),
+                    node: U32::new(node),
+                    pad_node: [0; 4],
+                    length: U16::new(length),
+                    reason,
+                    pad_reason: [0; 6],
+                }
+                .as_bytes()
+                .to_vec()
             }
-            .as_bytes()
-            .to_vec(),
             Self::TryShutdown { flags: value }
             | Self::ReplyToShutdown { response: value }
             | Self::NodeAddrs { node: value } => one(value),
@@ -187,7 +194,8 @@ impl<'a> Request<'a> {
             number::RING_REENABLE => Self::RingReenable,
             number::KILL_NODE => {
                 let (bytes, _) = KillBytes::ref_from_prefix(bytes).ok()?;
-                Self::Kill { node: bytes.node.get(), reason: bytes.reason.reason()? }
+                let reason = bytes.reason.get(..usize::from(bytes.length.get()))?;
+                Self::Kill { node: bytes.node.get(), reason }
             }
             number::TRY_SHUTDOWN => Self::TryShutdown { flags: one()? },
             number::REPLY_TO_SHUTDOWN => Self::ReplyToShutdown { response: one()? },
@@ -252,7 +260,7 @@ mod tests {
         let kill = Request::Kill { node: 3, reason: b"because" }.encode();
         assert_eq!(kill[16..20], 3_u32.to_ne_bytes());
         assert_eq!(kill[24..26], 7_u16.to_ne_bytes());
-        assert_eq!(&kill[32..39], b"because");
+        assert_eq!(&kill[26..33], b"because");
         let status = Request::NodeStatus { node: 2, version: 1 }.encode();
         assert_eq!(status[16..20], 2_u32.to_ne_bytes());
         assert_eq!(status[24..28], 1_u32.to_ne_bytes());
