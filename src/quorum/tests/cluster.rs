@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::arithmetic::id;
-use crate::confdb::Store;
+use super::keys::Keys;
 use crate::error::Status;
 use crate::ids::{ConnId, Endian, Guarantee, NodeId, RingId, ServiceId};
 use crate::quorum::{self, votequorum};
@@ -23,7 +23,7 @@ use crate::view::{View, ViewKind};
 pub(super) struct Below {
     me: NodeId,
     now: Instant,
-    database: Store,
+    database: Keys,
     announced: VecDeque<Notice>,
     /// To be multicast: whether it belongs to the synchronisation, and the message.
     queue: VecDeque<(bool, Bytes)>,
@@ -144,7 +144,7 @@ impl Node {
 /// All nodes.
 pub(super) struct Cluster {
     /// Makes a node's configuration.
-    database: Box<dyn Fn(u32) -> Store>,
+    database: Box<dyn Fn(u32) -> Keys>,
     pub(super) nodes: BTreeMap<u32, Node>,
     /// Which part of the network each node is in.
     parts: BTreeMap<u32, u8>,
@@ -157,7 +157,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// So many nodes, all down and in one part of the network. `broken`: with a wrong rule.
-    pub(super) fn new(size: u32, broken: bool, database: impl Fn(u32) -> Store + 'static) -> Self {
+    pub(super) fn new(size: u32, broken: bool, database: impl Fn(u32) -> Keys + 'static) -> Self {
         Self {
             database: Box::new(database),
             nodes: BTreeMap::new(),

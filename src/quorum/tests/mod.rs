@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod cluster;
+mod keys;
 mod partitions;
 mod readings;
 mod stories;

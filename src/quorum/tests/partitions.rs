@@ -15,8 +15,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 
 use super::cluster::Cluster;
+use super::keys::Keys;
 use super::readings::database;
-use crate::confdb::Store;
 use crate::service::Database;
 use crate::value::Value;
 
@@ -41,10 +41,10 @@ struct Story {
     acts: Vec<Step>,
 }
 
-type Keys = &'static [(&'static str, &'static str)];
+type Rules = &'static [(&'static str, &'static str)];
 
 /// Rules under which two parts never act at the same time.
-const SAFE: [(&str, Keys); 3] = [
+const SAFE: [(&str, Rules); 3] = [
     ("plain", &[]),
     ("wait_for_all", &[("wait_for_all", "1")]),
     ("expected_votes_tracking", &[("expected_votes_tracking", "1")]),
@@ -70,7 +70,7 @@ fn stories(votes: std::ops::Range<u32>) -> impl Strategy<Value = Story> {
     })
 }
 
-fn configuration(votes: &[u32], keys: &[(&str, &str)], node: u32) -> Store {
+fn configuration(votes: &[u32], keys: &[(&str, &str)], node: u32) -> Keys {
     let mut store = database(votes, keys);
     store.set("nodelist.local_node_pos", Value::U32(node - 1));
     store
@@ -79,7 +79,7 @@ fn configuration(votes: &[u32], keys: &[(&str, &str)], node: u32) -> Store {
 /// Plays a story from a cluster that has come up whole; `check` looks at it after each act.
 fn play(
     story: &Story,
-    keys: Keys,
+    keys: Rules,
     broken: bool,
     mut check: impl FnMut(&Cluster, &Act) -> Result<(), TestCaseError>,
 ) -> Result<(), TestCaseError> {
@@ -130,7 +130,7 @@ fn cases() -> u32 {
     std::env::var("QUORUM_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(300)
 }
 
-fn search(keys: Keys, votes: std::ops::Range<u32>, broken: bool) -> Result<(), (String, Story)> {
+fn search(keys: Rules, votes: std::ops::Range<u32>, broken: bool) -> Result<(), (String, Story)> {
     let outcome = runner(cases())
         .run(&stories(votes), |story| play(&story, keys, broken, |cluster, _| one_part_acts(cluster)));
     match outcome {
@@ -164,7 +164,7 @@ fn a_wrong_rule_is_found_out() {
 /// What [`crate::quorum`] says about the rules that need fencing is true: two parts do act.
 #[test]
 fn rules_that_need_fencing_do() {
-    let cases: [(&str, Keys, usize, Vec<Act>); 4] = [
+    let cases: [(&str, Rules, usize, Vec<Act>); 4] = [
         // Node 1 alone still takes itself for the lowest when it comes back with others.
         (
             "auto_tie_breaker",
@@ -211,7 +211,7 @@ fn rules_that_need_fencing_do() {
 /// before it has seen the other.
 #[test]
 fn of_two_nodes_one_that_starts_waits() {
-    let keys: Keys = &[("two_node", "1")];
+    let keys: Rules = &[("two_node", "1")];
     let strategy = acts(2, 20).prop_map(|acts| Story { votes: vec![1, 1], acts });
     let result = runner(cases()).run(&strategy, |story| {
         let mut seen = [true, true];

@@ -1,6 +1,5 @@
 //! What the desk makes of a configuration: `votequorum(5)`, and the errors that stop a start.
 
-use crate::confdb::Store;
 use crate::quorum::advice::warnings;
 use crate::quorum::settings::{Fixed, Found, Moment, Plan, Wrong, plan, provider};
 use crate::quorum::tie_breaker::TieBreaker;
@@ -9,13 +8,14 @@ use crate::service::Database;
 use crate::value::Value;
 
 use super::arithmetic::id;
+use super::keys::Keys;
 
 /// Keys of the section `quorum`, with their values.
-type Keys<'a> = &'a [(&'a str, &'a str)];
+type Settings<'a> = &'a [(&'a str, &'a str)];
 
 /// A database with nodes of these votes (this node is the first), and these keys of `quorum`.
-pub(super) fn database(votes: &[u32], keys: Keys<'_>) -> Store {
-    let mut store = Store::default();
+pub(super) fn database(votes: &[u32], keys: Settings<'_>) -> Keys {
+    let mut store = Keys::default();
     store.set("quorum.provider", Value::text("corosync_votequorum"));
     for (n, votes) in votes.iter().enumerate() {
         store.set(&format!("nodelist.node.{n}.nodeid"), Value::U32(n as u32 + 1));
@@ -32,16 +32,16 @@ pub(super) fn database(votes: &[u32], keys: Keys<'_>) -> Store {
     store
 }
 
-fn keys_text(keys: Keys<'_>, name: &str) -> String {
+fn keys_text(keys: Settings<'_>, name: &str) -> String {
     keys.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()).unwrap_or_default()
 }
 
-fn read(votes: &[u32], keys: Keys<'_>, moment: Moment) -> Result<Plan, Wrong> {
+fn read(votes: &[u32], keys: Settings<'_>, moment: Moment) -> Result<Plan, Wrong> {
     let store = database(votes, keys);
     plan(&Found::read(&store), &Fixed::read(&store), 0, moment)
 }
 
-fn start(votes: &[u32], keys: Keys<'_>) -> Result<Plan, Wrong> {
+fn start(votes: &[u32], keys: Settings<'_>) -> Result<Plan, Wrong> {
     read(votes, keys, Moment::Start)
 }
 
@@ -61,7 +61,7 @@ fn votes_come_from_the_node_list_or_the_section() {
 
 #[test]
 fn two_node_brings_wait_for_all() {
-    let rules = |keys: Keys<'_>| start(&[1, 1], keys).unwrap().rules;
+    let rules = |keys: Settings<'_>| start(&[1, 1], keys).unwrap().rules;
     assert!(rules(&[("two_node", "1")]).wait_for_all);
     assert!(!rules(&[("two_node", "1"), ("wait_for_all", "0")]).wait_for_all);
     assert!(!rules(&[]).wait_for_all);
@@ -71,7 +71,7 @@ fn two_node_brings_wait_for_all() {
 
 #[test]
 fn tie_breakers_need_an_even_number_or_waiting() {
-    let breaker = |nodes: &[u32], keys: Keys<'_>| {
+    let breaker = |nodes: &[u32], keys: Settings<'_>| {
         let keys: Vec<_> = [&[("auto_tie_breaker", "1")], keys].concat();
         start(nodes, &keys).unwrap().rules.tie_breaker
     };
@@ -88,7 +88,7 @@ fn tie_breakers_need_an_even_number_or_waiting() {
 #[test]
 fn impossible_configurations_are_refused() {
     const DEVICE: (&str, &str) = ("device.model", "net");
-    let cases: [(&[u32], Keys<'_>, &str); 10] = [
+    let cases: [(&[u32], Settings<'_>, &str); 10] = [
         (&[], &[], "nodelist or quorum.expected_votes must be configured!"),
         (
             &[1, 1],
@@ -171,7 +171,7 @@ fn kept_votes_are_a_minimum() {
 
 #[test]
 fn dangers_are_named() {
-    let cases: [(&[u32], Keys<'_>, &[&str]); 8] = [
+    let cases: [(&[u32], Settings<'_>, &[&str]); 8] = [
         (&[1, 1, 1], &[], &[]),
         (&[1, 1], &[("two_node", "1")], &[]),
         (&[1, 1], &[("two_node", "1"), ("wait_for_all", "0")], &["two_node without wait_for_all"]),
@@ -198,7 +198,7 @@ fn dangers_are_named() {
 
 #[test]
 fn providers_that_are_not_here_are_refused() {
-    let mut store = Store::default();
+    let mut store = Keys::default();
     assert_eq!(provider(&store), Ok(false));
     store.set("quorum.provider", Value::text("corosync_votequorum"));
     assert_eq!(provider(&store), Ok(true));

@@ -6,8 +6,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::arithmetic::id;
 use super::cluster::{Cluster, Node};
+use super::keys::Keys;
 use super::readings::database;
-use crate::confdb::Store;
 use crate::error::Status;
 use crate::ids::{ConnId, RingId, ServiceId};
 use crate::quorum::wire::exec::flag;
@@ -24,7 +24,7 @@ const DEVICE: &[(&str, &str)] = &[("device.model", "net")];
 
 /// A whole cluster, up.
 fn cluster(votes: &'static [u32], keys: &'static [(&'static str, &'static str)]) -> Cluster {
-    let mut cluster = Cluster::new(votes.len() as u32, false, move |node| -> Store {
+    let mut cluster = Cluster::new(votes.len() as u32, false, move |node| -> Keys {
         let mut store = database(votes, keys);
         store.set("nodelist.local_node_pos", Value::U32(node - 1));
         store
