@@ -28,6 +28,11 @@ impl Database for Keys {
         Box::new(all.filter(move |(name, _)| name.starts_with(prefix)))
     }
 
+    fn following(&self, prefix: &str, last: Option<&str>) -> Option<(&str, &Value)> {
+        let mut all = self.entries.iter().map(|(name, value)| (name.as_str(), value));
+        all.find(|(name, _)| name.starts_with(prefix) && last.is_none_or(|last| *name > last))
+    }
+
     fn set(&mut self, name: &str, value: Value) {
         let old = self.entries.insert(name.to_owned(), value.clone());
         if old.as_ref() != Some(&value) {
