@@ -9,8 +9,8 @@ use annulus::admin::Shutdown;
 use annulus::client::{Client, Events, blocking};
 use annulus::confdb::{self, ChangeKind};
 use annulus::error::Status;
-use annulus::ids::NodeId;
-use annulus::quorum::{NodeState, QuorumChange, VoteEvent};
+use annulus::ids::{NodeId, RingId};
+use annulus::quorum::{self, DeviceInfo, NodeState, QuorumChange, VoteEvent};
 use annulus::value::Value;
 
 use crate::lab::{Kind, Lab, PATIENCE, Transport};
@@ -120,7 +120,7 @@ async fn quorum(client: &Client) {
     assert_eq!((votes.expected_votes, votes.highest_expected, votes.total_votes, votes.quorum), (3, 3, 3, 2));
     let flags = [votes.two_node, votes.wait_for_all, votes.last_man_standing, votes.auto_tie_breaker];
     assert_eq!((flags, votes.allow_downscale), ([false; 4], false));
-    assert_eq!(votes.device, annulus::quorum::DeviceInfo::default());
+    assert_eq!(votes.device, DeviceInfo::default());
     let nodes = quorum.nodes().await.unwrap();
     assert_eq!(nodes.iter().map(|info| (info.node, info.votes)).collect::<Vec<_>>(), all.map(|id| (id, 1)));
     let unknown = quorum.node(node(9)).await.unwrap_err();
@@ -149,6 +149,8 @@ async fn quorum(client: &Client) {
     let unknown = quorum.set_votes(node(9), 1).await.unwrap_err();
     assert!(unknown.is_refusal(Status::NameNotFound), "{unknown}");
 
+    device(quorum).await;
+
     let mut changes = quorum.changes().await.unwrap();
     let now = in_time("the first change", changes.next()).await.unwrap().unwrap();
     assert_eq!((now.quorate, &now.members[..], &now.joined[..]), (true, &all[..], &all[..]));
@@ -159,6 +161,34 @@ async fn quorum(client: &Client) {
     have("heal");
     let regained = until(&mut changes, |change| change.quorate && change.members == all).await;
     assert!(regained.joined.contains(&node(2)) || regained.joined.contains(&node(3)), "{regained:?}");
+}
+
+/// A quorum device without votes: the configuration has none.
+async fn device(quorum: &quorum::Client) {
+    let mut device = quorum.register_device("one").await.unwrap();
+    quorum.register_device("one").await.unwrap();
+    let refused = quorum.register_device("two").await.unwrap_err();
+    assert!(refused.is_refusal(Status::Exist), "{refused}");
+    let old = RingId { rep: node(1), seq: 0 };
+    let refused = device.poll(true, old).await.unwrap_err();
+    assert!(refused.is_refusal(Status::MessageError), "{refused}");
+    device.master_wins(true).await.unwrap();
+    device.poll(true, quorum.info().await.unwrap().ring).await.unwrap();
+    until_device(quorum, |info| info.registered && info.alive && info.casts_vote && info.master_wins).await;
+    device.rename("two").await.unwrap();
+    until_device(quorum, |info| info.name == "two").await;
+    device.unregister().await.unwrap();
+    until_device(quorum, |info| *info == DeviceInfo::default()).await;
+}
+
+/// What is said of the device takes effect when it has gone around the ring.
+async fn until_device(quorum: &quorum::Client, is_it: impl Fn(&DeviceInfo) -> bool) {
+    in_time("the quorum device", async {
+        while !is_it(&quorum.node(node(1)).await.unwrap().device) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 async fn until(changes: &mut Events<QuorumChange>, is_it: impl Fn(&QuorumChange) -> bool) -> QuorumChange {

@@ -126,7 +126,9 @@ pub(super) fn master_wins(name: &str, allow: bool) -> Result<Ask<()>, Error> {
 
 fn about_device(what: &'static str, request: &[u8]) -> Ask<()> {
     Ask::order(what, request.to_vec()).hint(|status| match status {
-        Status::Access => ". The configuration does not allow one: quorum.device is not set, or does not go with its neighbours",
+        Status::Access => {
+            ". The configuration does not allow one: its section quorum.device does not go with the rest"
+        }
         Status::NotExist => ". None is registered at this node: register it first",
         Status::Exist => ". One of another name is registered: unregister it first",
         Status::InvalidParam => ". One of another name is registered",

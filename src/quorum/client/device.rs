@@ -46,7 +46,8 @@ impl Device {
         self.line.ask(calls::master_wins(&self.name, allow)?).await
     }
 
-    /// Gives it another name, on all nodes.
+    /// Gives it another name, on all nodes. That takes a moment: until [`Client::node`](super::Client::node) tells
+    /// the new one, polls are refused with [`Status::InvalidParam`](crate::error::Status::InvalidParam).
     ///
     /// # Errors
     /// [`Error::Invalid`]: no name for a device; and as [`Device::poll`].

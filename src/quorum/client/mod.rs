@@ -182,7 +182,7 @@ impl Client {
     /// one is registered here under this name already, this takes it over.
     ///
     /// # Errors
-    /// [`Status::Access`]: the configuration has no `quorum.device`; [`Status::Exist`]: another one is registered;
+    /// [`Status::Access`]: the section `quorum.device` does not go with the rest of the configuration; [`Status::Exist`]: another one is registered;
     /// [`Error::Invalid`]: no name for a device; and as [`Client::node`].
     pub async fn register_device(&self, name: &str) -> Result<Device, Error> {
         let register = calls::register_device(name)?;
