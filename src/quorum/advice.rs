@@ -59,6 +59,7 @@ pub fn warnings(found: &Found, fixed: &Fixed, plan: &Plan) -> Vec<String> {
     }
     if let (Some(expected), Some(sum)) = (found.expected(), found.votes_of_nodes())
         && expected < sum
+        && !rules.expected_votes_tracking
     {
         warn(format!(
             "quorum.expected_votes {expected} is less than the {sum} votes of the node list: parts of the \

@@ -303,7 +303,8 @@ pub fn plan(found: &Found, fixed: &Fixed, kept: u32, moment: Moment) -> Result<P
     }
     let mut expected = found.expected.or(found.nodelist.map(|_| sum));
     if fixed.expected_votes_tracking {
-        expected = expected.max(Some(kept));
+        // As in Corosync, tracking passes over quorum.expected_votes where there is a node list.
+        expected = found.nodelist.map(|_| sum).or(found.expected).max(Some(kept));
     }
     Ok(Plan {
         rules: Rules {

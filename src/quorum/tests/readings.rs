@@ -167,6 +167,11 @@ fn kept_votes_are_a_minimum() {
     for (kept, expected) in [(0, 3), (2, 3), (3, 3), (7, 7)] {
         assert_eq!(plan(&found, &fixed, kept, Moment::Start).unwrap().expected, Some(expected));
     }
+    let tracked = |votes: &[u32]| {
+        start(votes, &[("expected_votes", "2"), ("expected_votes_tracking", "1")]).unwrap().expected
+    };
+    assert_eq!(tracked(&[1, 1, 1, 1]), Some(4), "the node list stands over expected_votes here");
+    assert_eq!(tracked(&[]), Some(2));
 }
 
 #[test]
