@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const GROUP: usize = 100;
 
 static NOTIFIED: AtomicU64 = AtomicU64::new(0);
+/// No value is written twice: what does not change is not told.
+static VALUES: AtomicU64 = AtomicU64::new(10_000_000);
 static OVER: AtomicBool = AtomicBool::new(false);
 
 fn on_change(_: &Handle, _: &TrackHandle, _: TrackType, _: &str, _: &Data, _: &Data, _: u64) {
@@ -87,7 +89,9 @@ fn set(
         // Steps through all keys, far apart from one to the next.
         let n = (sets as usize).wrapping_mul(7919) % options.keys;
         let before = Instant::now();
-        patiently("cmap_set", deadline, || cmap::set_u64(writer, &key(n), 1_000_000 + sets))?;
+        patiently("cmap_set", deadline, || {
+            cmap::set_u64(writer, &key(n), VALUES.fetch_add(1, Ordering::Relaxed))
+        })?;
         times.push(before.elapsed().as_micros());
         expected += u64::from(n < options.trackers / 2) + u64::from(n / GROUP < options.trackers / 2);
         sets += 1;
