@@ -38,5 +38,5 @@ pub use names::{NAME_LEAST, NAME_LIMIT};
 pub use published::totem;
 pub use requests::CONNECTION_TRACKERS_LIMIT;
 pub use service::{Addresses, Desk, Stats};
-pub use store::{KEY_LIMIT, Store};
+pub use store::{BYTES_LIMIT, KEY_LIMIT, Store};
 pub use trackers::TRACKERS_LIMIT;

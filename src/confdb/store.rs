@@ -12,11 +12,26 @@ use crate::value::Value;
 /// Corosync has no such bound. A thousand nodes need less than 50,000.
 pub const KEY_LIMIT: usize = 1 << 18;
 
+/// Bytes of names and of texts and binary values that the database holds; what would pass it is refused.
+///
+/// Corosync has no such bound. The configuration of a thousand nodes needs less than 4 MiB.
+pub const BYTES_LIMIT: usize = 256 << 20;
+
 /// The database.
 #[derive(Debug, Default)]
 pub struct Store {
     entries: BTreeMap<Arc<str>, Value>,
     changes: VecDeque<Change>,
+    /// As [`BYTES_LIMIT`] counts.
+    bytes: usize,
+}
+
+/// What a value counts.
+const fn weight(value: &Value) -> usize {
+    match value {
+        Value::Text(bytes) | Value::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    }
 }
 
 impl Store {
@@ -62,15 +77,23 @@ impl Database for Store {
             self.entries.range_mut::<str, _>((Bound::Included(name), Bound::Included(name))).next()
         {
             if *place != value {
+                let bytes = self.bytes - weight(place) + weight(&value);
+                if bytes > BYTES_LIMIT {
+                    tracing::error!(name, "the configuration database is full; the value is not stored");
+                    return;
+                }
+                self.bytes = bytes;
                 let old = std::mem::replace(place, value.clone());
                 self.changes.push_back(Change { name: Arc::clone(key), old: Some(old), new: Some(value) });
             }
             return;
         }
-        if self.entries.len() >= KEY_LIMIT {
+        let bytes = self.bytes + name.len() + weight(&value);
+        if self.entries.len() >= KEY_LIMIT || bytes > BYTES_LIMIT {
             tracing::error!(name, "the configuration database is full; the key is not stored");
             return;
         }
+        self.bytes = bytes;
         let name: Arc<str> = name.into();
         self.entries.insert(Arc::clone(&name), value.clone());
         self.changes.push_back(Change { name, old: None, new: Some(value) });
@@ -78,7 +101,52 @@ impl Database for Store {
 
     fn remove(&mut self, name: &str) -> bool {
         let Some((name, old)) = self.entries.remove_entry(name) else { return false };
+        self.bytes -= name.len() + weight(&old);
         self.changes.push_back(Change { name, old: Some(old), new: None });
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_not_stored_and_room_comes_back() {
+        let mut store = Store::default();
+        let big = || Value::Bytes(vec![1; 1 << 20]);
+        let mut stored = 0;
+        while store.get(&format!("key.{stored}")).is_some() || {
+            store.set(&format!("key.{stored}"), big());
+            store.take_change().is_some()
+        } {
+            stored += 1;
+        }
+        assert_eq!(stored, 255, "names count too");
+        store.set("key.0", Value::text("small"));
+        store.set("new", big());
+        assert!(store.get("new").is_some());
+        store.set("key.0", big());
+        assert_eq!(store.get("key.0"), Some(&Value::text("small")));
+        for n in 0..stored {
+            assert!(store.remove(&format!("key.{n}")));
+        }
+        assert!(store.remove("new") && !store.remove("new"));
+        assert_eq!((store.bytes, store.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_following_key_is_found_wherever_the_last_one_was() {
+        let mut store = Store::default();
+        for name in ["a.b", "b.a", "b.c", "c"] {
+            store.set(name, Value::U8(1));
+        }
+        let following = |last| store.following("b.", last).map(|(name, _)| name);
+        assert_eq!(following(None), Some("b.a"));
+        assert_eq!(following(Some("b.a")), Some("b.c"));
+        assert_eq!(following(Some("b.b")), Some("b.c"));
+        assert_eq!(following(Some("b.c")), None);
+        assert_eq!(following(Some("a")), Some("b.a"), "before the prefix");
+        assert_eq!(following(Some("x")), None);
     }
 }
