@@ -31,6 +31,7 @@ use bytes::Bytes;
 use self::pg::assemble::{Assembler, Table};
 use self::pg::level::Level;
 use self::pg::pack::Packer;
+use self::pg::part::part;
 use self::srp::Srp;
 use self::srp::io::Action;
 use self::srp::members::MemberSet;
@@ -206,6 +207,7 @@ impl Totem {
     pub fn synced(&mut self) {
         self.srp.synced();
         self.table = Table::Normal;
+        part(self.srp.outbox_mut(), Queue::Normal);
         self.packer.switch(self.srp.outbox_mut(), Queue::Normal);
     }
 
@@ -286,6 +288,7 @@ impl Totem {
                 // Only now: what they sent may have been completed since the transitional view.
                 self.assembler.forget(&self.leaving);
                 self.table = Table::Sync;
+                part(self.srp.outbox_mut(), Queue::Sync);
                 self.members = MemberSet::new(view.members.iter().copied());
             }
         }

@@ -435,6 +435,19 @@ impl Cluster {
         self.events(node).iter().any(|(_, event)| *event == Event::Deliver(msg))
     }
 
+    /// By sender and ring, how many messages of that ring hang together with a packet of an earlier ring.
+    pub(crate) fn torn_rows(&self) -> BTreeMap<(Process, RingId), usize> {
+        let mut rows = BTreeMap::new();
+        for sent in &self.trace.sent {
+            if let (Some(on), Some(began)) = (sent.on, sent.row_began_on)
+                && on != began
+            {
+                *rows.entry((sent.by, on)).or_default() += 1;
+            }
+        }
+        rows
+    }
+
     /// What `node` saw in its present life.
     pub(crate) fn events(&self, node: u32) -> &[(Instant, Event)] {
         &self.trace.lives[&Process { node, life: self.nodes[&node].life }]

@@ -48,6 +48,34 @@ fn a_node_cut_off_under_load_comes_back() {
     c.finish();
 }
 
+/// Messages run on from packet to packet under load. Who comes new to a ring lacks no more of each sender than
+/// the one that began before it came.
+#[test]
+fn a_newcomer_lacks_only_what_began_before() {
+    let mut torn = 0;
+    for seed in 70..80 {
+        let mut c = Cluster::seeded(seed, 1..=3);
+        c.settle();
+        c.work(Load {
+            every: Duration::from_micros(50)..Duration::from_micros(100),
+            sizes: vec![900..1300],
+            safe: 0.0,
+            answers: 0.0,
+            unruly: 0.0,
+        });
+        c.run(Duration::from_millis(100));
+        c.network.cut(&[1, 2], &[3]);
+        c.run_until("two rings", |c| c.on_one_ring(&[1, 2]) && c.on_one_ring(&[3]));
+        c.run(Duration::from_millis(20));
+        c.network.heal();
+        c.run_until("one ring", |c| c.on_one_ring(&[1, 2, 3]));
+        c.run(Duration::from_millis(100));
+        c.finish();
+        torn += c.torn_rows().into_iter().inspect(|(_, count)| assert!(*count <= 1, "seed {seed}")).count();
+    }
+    assert_ne!(torn, 0, "no message was split over a view");
+}
+
 /// EVS: the cut moves while the ring recovers, again and again.
 #[test]
 fn cuts_in_the_middle_of_recovery() {

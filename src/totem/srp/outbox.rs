@@ -71,6 +71,24 @@ impl Outbox {
         self.queue(queue).pop_front()
     }
 
+    /// The frame at a place, counted from the first.
+    pub(crate) fn get(&self, queue: Queue, at: usize) -> Option<&Outgoing> {
+        match queue {
+            Queue::Normal => self.normal.get(at),
+            Queue::Sync => self.sync.get(at),
+        }
+    }
+
+    /// Puts two frames where there was one. The queue may be longer by one than it should be: there is always
+    /// room kept for that.
+    pub(crate) fn replace(&mut self, queue: Queue, at: usize, [first, second]: [Outgoing; 2]) {
+        let queue = self.queue(queue);
+        if let Some(place) = queue.get_mut(at) {
+            *place = first;
+            queue.insert(at + 1, second);
+        }
+    }
+
     fn queue(&mut self, queue: Queue) -> &mut VecDeque<Outgoing> {
         match queue {
             Queue::Normal => &mut self.normal,

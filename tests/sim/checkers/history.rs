@@ -73,7 +73,8 @@ impl<'a> History<'a> {
     /// A message whose first part went out in an earlier ring (packets are filled to the last byte, so even
     /// a short one may be split) cannot be put together by who was not there. It drops that packet whole,
     /// with the messages packed behind the tail, and what is split over it and the next, until a message
-    /// ends with its packet: as every Corosync does (totem.md 13.4).
+    /// ends with its packet: as every Corosync does (totem.md 13.4). Our senders part the first such packet
+    /// of a new ring behind the tail.
     pub(super) fn torn_for(&self, ring: RingId, who: Process, msg: Msg) -> bool {
         let sent = &self.trace.sent[msg];
         let Some(began) = sent.row_began_on.filter(|began| sent.by != who && *began != ring) else {
