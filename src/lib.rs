@@ -32,6 +32,9 @@ pub mod stack;
 pub mod node;
 pub mod sam;
 
+#[cfg(feature = "tools")]
+pub mod cli;
+
 #[cfg(feature = "daemon")]
 pub mod daemon;
 

@@ -14,7 +14,7 @@ const RANKS: &[&[&str]] = &[
     &["admin", "confdb", "cpg", "quorum"],
     &["client", "stack"],
     &["node", "sam"],
-    &["daemon"],
+    &["cli", "daemon"],
 ];
 
 /// The one exception: the library side of a desk speaks through a channel, over IPC or in the process.

@@ -76,7 +76,7 @@ impl Config {
         let t = &self.totem.timeouts;
         if let Some(rest) = name.strip_prefix("totem.interface.") {
             let (link, key) = rest.split_once('.')?;
-            let link = link.parse().ok()?;
+            let link = link.parse::<u8>().ok()?;
             let interface = self.totem.interfaces.iter().find(|interface| interface.link == link)?;
             return Some(match key {
                 "mcastport" => interface.port.to_string(),

@@ -18,9 +18,11 @@
 //! | `host.rs`, `os.rs` | what must be known of this host; the real one |
 //! | `hint.rs` | where a setting stands and what it may be, under an error |
 //! | `check.rs` | from map to [`Config`]: the rules across settings |
+//! | `convert.rs` | from one file format to the other |
 //! | `effective.rs`, `reload.rs` | the listing of effective settings; what may change at run time |
 //! | `error.rs` | [`ConfigError`] |
 
+pub mod convert;
 pub mod effective;
 pub mod host;
 pub mod keys;

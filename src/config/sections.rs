@@ -289,7 +289,7 @@ impl Sink for Sections<'_> {
 }
 
 /// A value with the type of its setting, if it is one that the parser lets pass.
-fn typed(key: &Key, path: &[u8], text: &[u8]) -> Result<Value, Complaint> {
+pub(super) fn typed(key: &Key, path: &[u8], text: &[u8]) -> Result<Value, Complaint> {
     if key.kind != Kind::Text {
         return integer(key.kind, path, text);
     }

@@ -3,7 +3,8 @@
 //! The section names are tables; nodes are `[[nodelist.node]]` (or `[[node]]`), links
 //! `[[totem.interface]]`, subsystems `[logging.logger_subsys.NAME]`. Yes/no and on/off settings also
 //! take `true` and `false`, `uid` and `gid` take lists. Unlike in `corosync.conf` an unknown name is
-//! an error, and `totem.version` may be left out.
+//! an error, and `totem.version` may be left out. What has no place here stands under its full name in the
+//! table `other` and is taken as `corosync.conf` would: a text, or where that is none a list of its bytes.
 //!
 //! Corosync has no such format.
 
@@ -19,10 +20,10 @@ use super::error::{Complaint, ConfigError};
 use super::host::Host;
 use super::keys::{self, KEYS, Key, Kind};
 use super::map::{Map, Origin, Value};
-use super::sections::LINK_LIMIT;
+use super::sections::{self, LINK_LIMIT};
 
 /// Sections in which any key may stand, because others than the daemon read them.
-const OPEN: &[&str] =
+pub(super) const OPEN: &[&str] =
     &["quorum.device.net", "quorum.device.heuristics", "resources.process", "nozzle", "pload"];
 
 /// Tables within tables that may be open at once.
@@ -146,6 +147,16 @@ impl Lines {
     }
 }
 
+/// The table of settings that have no place of their own.
+const OTHER: &str = "other";
+
+fn byte_of(tree: &Tree) -> Option<u8> {
+    match tree {
+        Tree::Integer(n) => u8::try_from(*n).ok(),
+        Tree::Text(_) | Tree::Float(_) | Tree::Bool(_) | Tree::List(_) | Tree::Table(_) => None,
+    }
+}
+
 /// A complaint and the byte it is about.
 type Failed = (Complaint, usize);
 type Entries = [(Spanned<String>, Spanned<Tree>)];
@@ -164,6 +175,7 @@ impl Reader<'_> {
             match (key.get_ref().as_str(), value.get_ref()) {
                 ("node", Tree::List(nodes)) => self.nodes(nodes)?,
                 ("uidgid", Tree::Table(entries)) => self.uidgid(entries)?,
+                (OTHER, Tree::Table(_)) => {} // below
                 (name, Tree::Table(entries)) if is_section(name) => self.table(name, entries, 1)?,
                 (name, other) if is_section(name) || matches!(name, "node" | "uidgid") => {
                     let form = if name == "node" { "[[node]]" } else { &format!("[{name}]") };
@@ -172,6 +184,41 @@ impl Reader<'_> {
                 }
                 (name, _) => return Err((unknown("", name), at)),
             }
+        }
+        for (key, value) in sections {
+            if let (OTHER, Tree::Table(entries)) = (key.get_ref().as_str(), value.get_ref()) {
+                self.other(entries)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Settings under their full names, as `corosync.conf` would take them.
+    fn other(&mut self, entries: &Entries) -> Result<(), Failed> {
+        for (key, value) in entries {
+            let at = key.span().start;
+            let name = key.get_ref().as_str();
+            if self.map.entry(name).is_some() {
+                let complaint = Complaint::new(format!("{name} is set twice"));
+                return Err((complaint.hint("it stands in its own table and in [other]"), at));
+            }
+            let text = match value.get_ref() {
+                Tree::Text(text) => Some(text.clone().into_bytes()),
+                Tree::List(bytes) => bytes.iter().map(|byte| byte_of(byte.get_ref())).collect(),
+                Tree::Integer(_) | Tree::Float(_) | Tree::Bool(_) | Tree::Table(_) => None,
+            };
+            let Some(text) = text.filter(|text| !text.contains(&0) && !text.contains(&b'\n')) else {
+                let complaint = Complaint::new(format!("{name}: expected a text, or a list of its bytes"));
+                return Err((
+                    complaint.hint("write numbers in quotes; a text has no line break and no NUL"),
+                    at,
+                ));
+            };
+            let value = match keys::find(name) {
+                Some(known) => sections::typed(known, name.as_bytes(), &text),
+                None => Ok(Value::Text(text)),
+            };
+            self.store(name, value.map_err(|complaint| (complaint, at))?, at)?;
         }
         Ok(())
     }

@@ -119,11 +119,23 @@ impl Client {
     /// # Errors
     /// [`Error::Channel`]: no daemon, or it refuses this user.
     pub fn groups(&self) -> Result<BTreeMap<GroupName, Vec<Member>>, Error> {
+        Ok(self.listing()?.by_name())
+    }
+
+    /// As [`Client::groups`], in the order in which the daemon walks through groups and members.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn groups_in_order(&self) -> Result<Vec<(GroupName, Vec<Member>)>, Error> {
+        Ok(self.listing()?.in_order())
+    }
+
+    fn listing(&self) -> Result<Listing, Error> {
         let channel = self.line.open_blocking()?;
         let handle = calls::groups().over_blocking(&*channel)?;
         let mut listing = Listing::default();
         while listing.add(calls::next(handle).over_blocking(&*channel))? {}
-        Ok(listing.groups)
+        Ok(listing)
     }
 }
 

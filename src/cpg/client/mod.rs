@@ -174,32 +174,49 @@ impl Client {
         let handle = calls::groups().over(&*channel).await?;
         let mut listing = Listing::default();
         while listing.add(calls::next(handle).over(&*channel).await)? {}
-        Ok(listing.groups)
+        Ok(listing.by_name())
     }
 }
 
-/// The groups found so far.
+/// The members of groups found so far, in the order in which the daemon gave them.
 #[derive(Default)]
 struct Listing {
-    groups: BTreeMap<GroupName, Vec<Member>>,
-    count: usize,
+    entries: Vec<(GroupName, Member)>,
 }
 
 impl Listing {
     /// Adds what an answer holds; whether there is more.
     fn add(&mut self, answer: Result<(GroupName, Member), client::Error>) -> Result<bool, Error> {
-        let (name, member) = match answer {
-            Err(error) if error.is_refusal(Status::NoSections) => {
-                self.groups.values_mut().for_each(|members| members.sort_unstable());
-                return Ok(false);
-            }
+        let entry = match answer {
+            Err(error) if error.is_refusal(Status::NoSections) => return Ok(false),
             answer => answer?,
         };
-        self.groups.entry(name).or_default().push(member);
-        self.count += 1;
-        if self.count > ITERATION_LIMIT {
+        if self.entries.len() >= ITERATION_LIMIT {
             return Err(End::Protocol { what: "answer (iteration without end)" }.into());
         }
+        self.entries.push(entry);
         Ok(true)
+    }
+
+    /// By group, and within by node and process.
+    fn by_name(self) -> BTreeMap<GroupName, Vec<Member>> {
+        let mut groups: BTreeMap<GroupName, Vec<Member>> = BTreeMap::new();
+        for (name, member) in self.entries {
+            groups.entry(name).or_default().push(member);
+        }
+        groups.values_mut().for_each(|members| members.sort_unstable());
+        groups
+    }
+
+    /// As the daemon gave them.
+    fn in_order(self) -> Vec<(GroupName, Vec<Member>)> {
+        let mut groups: Vec<(GroupName, Vec<Member>)> = Vec::new();
+        for (name, member) in self.entries {
+            match groups.last_mut() {
+                Some((last, members)) if *last == name => members.push(member),
+                _ => groups.push((name, vec![member])),
+            }
+        }
+        groups
     }
 }

@@ -1,0 +1,220 @@
+//! The command line of `annulus`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::cli::corosync::keygen::{KEY_FILE, SIZE, SIZES};
+use crate::cli::quorum::options::{EXIT, Query};
+use crate::config::DEFAULT_PATH;
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "annulus",
+    version,
+    about = "Look after a cluster node that runs annulusd or Corosync",
+    long_about = "Shows how the node and its cluster are, reads and sets the configuration database, and looks \
+                  after configuration files. It talks to annulusd on this host, or to Corosync, whose clients \
+                  speak the same.\n\nCalled by the name corosync-quorumtool, corosync-cmapctl, corosync-cfgtool, \
+                  corosync-cpgtool or corosync-keygen, it is that tool.",
+    after_help = "Exit status: 0; 1 if something went wrong; `quorum` 2 if not quorate; `check` as annulusd's."
+)]
+pub(super) struct Options {
+    /// JSON instead of text
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+
+    /// Talk to the daemon of this name, of several on this host
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(super) instance: Option<String>,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// The node at a glance: ring, members, quorum, links, groups
+    Status,
+
+    /// The ring: its id, its members, its timers and counters
+    Ring,
+
+    /// Process groups and who is in them
+    Groups {
+        /// Only these groups
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
+
+    /// Quorum and votes, with the options of quorum-tool
+    #[command(after_help = EXIT)]
+    Quorum(Query),
+
+    /// The configuration database and the statistics
+    Confdb {
+        #[command(subcommand)]
+        action: Confdb,
+    },
+
+    /// Let all nodes read their configuration files again
+    Reload,
+
+    /// Close and open the log files of this node's daemon, after they were rotated
+    ReopenLogs,
+
+    /// End the daemon of this node, unless a program that uses it objects
+    Shutdown {
+        /// Ask the programs so that they can prepare, and end it whatever they say
+        #[arg(long)]
+        force: bool,
+        /// Ask nobody
+        #[arg(long, conflicts_with = "force")]
+        now: bool,
+    },
+
+    /// End the daemon of a node at once, without a word to its clients
+    Kill {
+        /// Which node
+        #[arg(value_name = "NODEID", value_parser = clap::value_parser!(u32).range(1..))]
+        node: u32,
+        /// For its log
+        #[arg(long, default_value = "killed by administrator")]
+        reason: String,
+    },
+
+    /// Check a configuration file and list the settings in effect, as annulusd --check does
+    Check {
+        /// corosync.conf, or TOML if the name ends in .toml
+        #[arg(value_name = "FILE", default_value = DEFAULT_PATH)]
+        file: PathBuf,
+        /// Say only what is wrong
+        #[arg(short, long)]
+        quiet: bool,
+    },
+
+    /// Turn corosync.conf into TOML, or TOML into corosync.conf, without loss
+    Convert {
+        /// The file; TOML if its name ends in .toml
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Write it here, where nothing may be yet, instead of to standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Take FILE for the other format, whatever its name
+        #[arg(long, value_name = "FORMAT")]
+        to: Option<Format>,
+    },
+
+    /// Make the key that the nodes of a cluster share
+    Keygen(Keygen),
+
+    /// Write completions for a shell to standard output
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+        /// Of which program
+        #[arg(long, default_value = "annulus")]
+        program: String,
+    },
+
+    /// Write the manual pages of all programs
+    Man {
+        /// Into this directory; it must exist
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+/// A file format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// corosync.conf
+    Conf,
+    /// corosync.toml
+    Toml,
+}
+
+/// What is to be done with the database.
+#[derive(Debug, Subcommand)]
+pub(super) enum Confdb {
+    /// The values of keys
+    Get {
+        #[command(flatten)]
+        map: Which,
+        /// Values alone
+        #[arg(short, long)]
+        quiet: bool,
+        /// Which
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+    },
+    /// Set a key
+    #[command(
+        after_help = "Types: i8 u8 i16 u16 i32 u32 i64 u64 flt dbl str bin. The value of a bin is the name of a \
+                            file, or - for standard input."
+    )]
+    Set {
+        /// Which
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// Its type
+        #[arg(value_name = "TYPE")]
+        kind: String,
+        /// Its value
+        #[arg(value_name = "VALUE", allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Delete keys
+    Delete {
+        /// All keys that begin so, instead of the keys themselves
+        #[arg(long)]
+        prefix: bool,
+        /// Which
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+    },
+    /// All keys, or those that begin with one of the prefixes
+    List {
+        #[command(flatten)]
+        map: Which,
+        /// How they begin
+        #[arg(value_name = "PREFIX")]
+        prefixes: Vec<String>,
+    },
+    /// Show changes as they happen
+    Watch {
+        #[command(flatten)]
+        map: Which,
+        /// How the keys begin; without, all
+        #[arg(value_name = "PREFIX")]
+        prefixes: Vec<String>,
+    },
+}
+
+/// Which of the two databases.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Which {
+    /// The statistics instead of configuration and state
+    #[arg(short, long)]
+    pub(super) statistics: bool,
+}
+
+/// How a key is made.
+#[derive(Debug, Args)]
+pub(super) struct Keygen {
+    /// Write it here; a key that is there is replaced only with --force
+    #[arg(short, long, value_name = "FILE", default_value = KEY_FILE)]
+    pub(super) output: PathBuf,
+    /// Bytes
+    #[arg(
+        short, long, default_value_t = SIZE as u16,
+        value_parser = clap::value_parser!(u16).range(*SIZES.start() as i64..=*SIZES.end() as i64)
+    )]
+    pub(super) size: u16,
+    /// Replace the key that is there
+    #[arg(long)]
+    pub(super) force: bool,
+}

@@ -1,0 +1,112 @@
+//! `annulus man` and `annulus completions`: from the definitions of the command lines, so that they cannot
+//! differ from them.
+
+use std::fs;
+use std::path::Path;
+
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::options::Options;
+use super::{Failure, Outcome};
+use crate::cli::quorum;
+use crate::cli::streams::Streams;
+
+/// Section of the manual: programs of the administrator.
+const SECTION: &str = "8";
+
+/// All programs.
+fn programs(others: Vec<Command>) -> Vec<Command> {
+    let own = [Options::command(), quorum::options::Options::command()];
+    own.into_iter().chain(others).collect()
+}
+
+pub(super) fn completions(
+    shell: Shell,
+    program: &str,
+    others: Vec<Command>,
+    streams: &mut Streams<'_>,
+) -> Outcome {
+    let mut all = programs(others);
+    let names: Vec<String> = all.iter().map(|command| command.get_name().to_owned()).collect();
+    let Some(command) = all.iter_mut().find(|command| command.get_name() == program) else {
+        return Err(Failure::new(format!("no program {program:?}; there are {}", names.join(", "))));
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, command, program, &mut script);
+    streams.out(script);
+    Ok(())
+}
+
+pub(super) fn man(dir: &Path, others: Vec<Command>, streams: &mut Streams<'_>) -> Outcome {
+    for command in programs(others) {
+        for (name, page) in pages(command)? {
+            let file = dir.join(format!("{name}.{SECTION}"));
+            fs::write(&file, page).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
+            streams.out(format!("{}\n", file.display()));
+        }
+    }
+    Ok(())
+}
+
+/// The pages of a program and of its subcommands, by name.
+fn pages(mut command: Command) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    command.build();
+    let mut pages = Vec::new();
+    let mut left = vec![command];
+    while let Some(command) = left.pop() {
+        left.extend(inner(&command).cloned());
+        let name = name(&command);
+        let mut page = Vec::new();
+        Man::new(command.disable_help_subcommand(true))
+            .section(SECTION)
+            .manual("annulus")
+            .source(format!("annulus {}", env!("CARGO_PKG_VERSION")))
+            .render(&mut page)?;
+        pages.push((name, page));
+    }
+    Ok(pages)
+}
+
+/// `annulus-confdb-get`.
+fn name(command: &Command) -> String {
+    command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
+}
+
+fn inner(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|inner| inner.get_name() != "help" && !inner.is_hide_set())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn every_option_is_in_its_page() {
+        Options::command().debug_assert();
+        let mut count = 0;
+        for program in programs(Vec::new()) {
+            let pages: BTreeMap<_, _> = pages(program.clone()).unwrap().into_iter().collect();
+            let mut left = vec![program];
+            left[0].build();
+            while let Some(command) = left.pop() {
+                let name = name(&command);
+                let page = String::from_utf8(pages[&name].clone()).unwrap().replace('\\', "");
+                for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                    if let Some(long) = argument.get_long() {
+                        assert!(page.contains(&format!("--{long}")), "{name} lacks --{long}");
+                        count += 1;
+                    }
+                    if let Some(short) = argument.get_short() {
+                        assert!(page.contains(&format!("-{short}")), "{name} lacks -{short}");
+                    }
+                }
+                left.extend(inner(&command).cloned());
+            }
+        }
+        assert!(count > 40, "{count} options");
+    }
+}

@@ -1,0 +1,178 @@
+//! `annulus status`: the node at a glance.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::table::{Tint, columns, harmless, tinted};
+use super::{Outcome, groups};
+use crate::cli::links::Links;
+use crate::cli::quorum::gather::{self, Naming};
+use crate::cli::quorum::json;
+use crate::cli::quorum::report::{Report, flags};
+use crate::cli::site::Site;
+use crate::cli::streams::Streams;
+use crate::confdb::Map;
+use crate::cpg::{GroupName, Member};
+use crate::ids::NodeId;
+
+/// All there is to show.
+struct Status {
+    cluster: Option<String>,
+    report: Report,
+    /// The names in the node list.
+    names: BTreeMap<NodeId, String>,
+    links: Links,
+    groups: Vec<(GroupName, Vec<Member>)>,
+}
+
+pub(super) fn run(site: &Site, json: bool, streams: &mut Streams<'_>) -> Outcome {
+    let status = ask(site)?;
+    if json {
+        let value = json!({
+            "cluster": status.cluster,
+            "quorum": json::report(&status.report),
+            "links": links_json(&status.links),
+            "groups": groups::json(&status.groups),
+        });
+        streams.out(json::line(&value));
+    } else {
+        let text = text(&status, streams);
+        streams.out(text);
+    }
+    Ok(())
+}
+
+fn ask(site: &Site) -> Result<Status, super::Failure> {
+    let words = |key| -> Result<Option<String>, super::Failure> {
+        let value = site.confdb(Map::Configuration).get_value(key)?;
+        Ok(value.and_then(|value| value.as_text().map(|text| harmless(text.as_bytes()))))
+    };
+    let cluster = words("totem.cluster_name")?;
+    let (report, _) = gather::report(site, words("quorum.provider")?, Naming::default())?;
+    let links = Links::ask(site)?;
+    let groups = site.cpg().groups()?.into_iter().collect();
+    Ok(Status { cluster, report, names: gather::names(site), links, groups })
+}
+
+fn text(status: &Status, streams: &Streams<'_>) -> String {
+    let Status { cluster, report, links, groups, .. } = status;
+    let head = |text: &str| tinted(text, Tint::Head, streams);
+    let cluster = cluster.as_deref().unwrap_or("without a name");
+    let mut text = format!("{} {} in cluster {cluster}\n", head("Node"), report.local);
+    text += &format!(
+        "{} {}, {} of {} nodes, transport {}\n",
+        head("Ring"),
+        report.ring,
+        report.members.len(),
+        links.reaches.len().max(report.members.len()),
+        links.transport
+    );
+    text += &format!("{} {}\n", head("Quorum"), quorum(report, streams));
+    text.push('\n');
+    text += &nodes(status, streams);
+    text.push('\n');
+    if groups.is_empty() {
+        return text + "No process groups\n";
+    }
+    let rows: Vec<_> =
+        groups.iter().map(|(name, members)| [groups::shown(name), members.len().to_string()]).collect();
+    text + &columns(["GROUP", "MEMBERS"], &rows, streams)
+}
+
+fn quorum(report: &Report, streams: &Streams<'_>) -> String {
+    let Some(votes) = &report.votes else {
+        return "nobody votes (no quorum.provider)".to_owned();
+    };
+    let verdict = match report.quorate {
+        true => tinted("yes", Tint::Good, streams),
+        false => tinted("NO, activity is blocked", Tint::Bad, streams),
+    };
+    let mut text = format!(
+        "{verdict}: {} of {} votes, {} needed",
+        votes.total_votes, votes.expected_votes, votes.quorum
+    );
+    let extra: Vec<_> = flags(votes).into_iter().filter(|flag| *flag != "Quorate").collect();
+    if !extra.is_empty() {
+        text += &format!(" ({})", extra.join(", "));
+    }
+    text
+}
+
+/// All nodes of the node list and of the ring.
+fn nodes(status: &Status, streams: &Streams<'_>) -> String {
+    let Status { report, links, names, .. } = status;
+    let mut ids: Vec<u32> = links.reaches.iter().map(|reach| reach.node).collect();
+    ids.extend(report.members.iter().map(|member| member.id));
+    ids.sort_unstable();
+    ids.dedup();
+    let rows: Vec<_> = ids
+        .iter()
+        .map(|id| {
+            let member = report.members.iter().find(|member| member.id == *id);
+            let reach = links.reaches.iter().find(|reach| reach.node == *id);
+            let listed = NodeId::new(*id).and_then(|id| names.get(&id));
+            let called = member.map(|member| member.names.join(", "));
+            let name = listed.cloned().or(called).unwrap_or_default();
+            let votes = member.and_then(|member| member.votes.as_ref());
+            let state = match (member, *id == report.local) {
+                (Some(_), true) => "here",
+                (Some(_), false) => "member",
+                (None, _) => "absent",
+            };
+            let ways = reach.map(|reach| ways(links, reach)).unwrap_or_default();
+            [
+                id.to_string(),
+                harmless(name.as_bytes()),
+                state.to_owned(),
+                votes.map_or_else(|| "-".to_owned(), |votes| votes.votes.to_string()),
+                ways,
+            ]
+        })
+        .collect();
+    columns(["NODE", "NAME", "STATE", "VOTES", "LINKS"], &rows, streams)
+}
+
+/// `0 10.0.0.2 up, 1 10.1.0.2 down`; nothing for this node.
+fn ways(links: &Links, reach: &crate::cli::links::Reach) -> String {
+    if reach.node == links.local {
+        return String::new();
+    }
+    let enabled = reach.status.links.iter().enumerate().filter(|(_, link)| link.enabled);
+    let shown: Vec<String> = enabled
+        .map(|(number, link)| {
+            let to = if links.is_knet() { &link.to } else { &link.from };
+            let state = if link.connected { "up" } else { "down" };
+            format!("{number} {} {state}", harmless(to.as_bytes()))
+        })
+        .collect();
+    shown.join(", ")
+}
+
+fn links_json(links: &Links) -> serde_json::Value {
+    let nodes: Vec<_> = links
+        .reaches
+        .iter()
+        .map(|reach| {
+            let enabled = reach.status.links.iter().enumerate().filter(|(_, link)| link.enabled);
+            let ways: Vec<_> = enabled
+                .map(|(number, link)| {
+                    json!({
+                        "link": number,
+                        "connected": link.connected,
+                        "mtu": link.mtu,
+                        "from": link.from,
+                        "to": link.to,
+                    })
+                })
+                .collect();
+            json!({
+                "node_id": reach.node,
+                "local": reach.node == links.local,
+                "reachable": reach.status.reachable,
+                "links": ways,
+            })
+        })
+        .collect();
+    json!({ "transport": links.transport, "nodes": nodes })
+}

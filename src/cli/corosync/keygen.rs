@@ -1,0 +1,201 @@
+//! `corosync-keygen`: makes the key that the nodes of a cluster share.
+//!
+//! Source: corosync-keygen(8). Exit status: 0; 1 a wrong option or no randomness; 2 the file cannot be
+//! written.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::c::{reason, saturating};
+use crate::cli::getopt::{Getopt, Grammar, Long};
+use crate::cli::streams::Streams;
+
+/// Where the key is when nothing else is said.
+pub(in crate::cli) const KEY_FILE: &str = "/etc/corosync/authkey";
+/// Where randomness comes from.
+pub(in crate::cli) const RANDOM: &str = "/dev/urandom";
+/// Bytes of a key that is made without a word about its size.
+pub(in crate::cli) const SIZE: usize = 256;
+/// Fewest and most bytes of a key.
+pub(in crate::cli) const SIZES: std::ops::RangeInclusive<usize> = 128..=4096;
+
+const GRAMMAR: Grammar = Grammar {
+    short: "k:r:s:lh",
+    long: &[
+        Long { name: "key-file", takes: true, letter: 'k' },
+        Long { name: "random-file", takes: true, letter: 'r' },
+        Long { name: "size", takes: true, letter: 's' },
+        Long { name: "less-secure", takes: false, letter: 'l' },
+        Long { name: "help", takes: false, letter: 'h' },
+    ],
+};
+
+const USAGE: &str = "\
+Usage: corosync-keygen [-k <keyfile>] [-s size] [-m <randomfile>] [-l] [-h]
+     -k / --key-file=<filename> -  Write to the specified keyfile
+            instead of the default /etc/corosync/authkey.
+     -r / --random-file -  Random number source file. Default is 
+            /dev/urandom. As an example /dev/random may be requested
+            (that may require user input for entropy).
+     -l / --less-secure - Not used, option is kept only
+            for compatibility.
+     -s / --size -  Length of key.
+     -h / --help -  Print basic usage.
+
+";
+
+/// Runs it; `args` begin with the program's name.
+pub(super) fn run(args: Vec<OsString>, streams: &mut Streams<'_>) -> u8 {
+    let mut file = PathBuf::from(KEY_FILE);
+    let mut random = PathBuf::from(RANDOM);
+    let mut size = SIZE;
+    for given in Getopt::new(args, GRAMMAR) {
+        let given = match given {
+            Ok(given) => given,
+            Err(complaint) => {
+                streams.err(complaint + "\n");
+                streams.out("Error parsing command line options.\n");
+                return 1;
+            }
+        };
+        match given.letter {
+            'k' => file = OsString::from_vec(given.value).into(),
+            'r' => random = OsString::from_vec(given.value).into(),
+            's' => match whole(&given.value).filter(|size| SIZES.contains(size)) {
+                Some(wanted) => size = wanted,
+                None => {
+                    streams.err("corosync-keygen: Unsupported key size (supported <128,4096>)\n\n");
+                    return 1;
+                }
+            },
+            'h' => {
+                streams.out(USAGE);
+                return 0;
+            }
+            _ => {} // 'l'
+        }
+    }
+    streams.out("Corosync Cluster Engine Authentication key generator.\n");
+    streams.out(format!("Gathering {} bits for key from {}.\n", size * 8, random.display()));
+    let key = match gather(&random, size, streams) {
+        Ok(key) => key,
+        Err(complaint) => {
+            streams.err(format!("corosync-keygen: {complaint}\n"));
+            return 1;
+        }
+    };
+    let mut created = match create(&file) {
+        Ok(created) => created,
+        Err(error) => {
+            let (file, why) = (file.display(), reason(&error));
+            streams.err(format!("corosync-keygen: Could not create {file}: {why}\n"));
+            return 2;
+        }
+    };
+    streams.out(format!("Writing corosync key to {}.\n", file.display()));
+    if let Err(error) = created.write_all(&key) {
+        streams.err(format!("corosync-keygen: Could not write {}: {}\n", file.display(), reason(&error)));
+        return 2;
+    }
+    0
+}
+
+/// Reads a key from a source of randomness, which may give it piecemeal.
+fn gather(random: &Path, size: usize, streams: &mut Streams<'_>) -> Result<Vec<u8>, String> {
+    let mut source =
+        File::open(random).map_err(|error| format!("Failed to open random source: {}", reason(&error)))?;
+    let mut key = vec![0; size];
+    let mut filled = 0;
+    loop {
+        match source.read(&mut key[filled..]) {
+            // Debian's tool asks for keys to be pressed for ever here.
+            Ok(0) => return Err(format!("{} ended after {filled} bytes", random.display())),
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(format!("Could not read {}: {}", random.display(), reason(&error))),
+        }
+        if filled == size {
+            return Ok(key);
+        }
+        let needed = (size - filled) * 8;
+        streams
+            .out(format!("Press keys on your keyboard to generate entropy ({needed} bits still needed).\n"));
+        streams.flush();
+    }
+}
+
+/// The file for the key, empty and for its owner's eyes only.
+///
+/// # Errors
+/// As opening and changing the mode of a file.
+pub(in crate::cli) fn create(file: &Path) -> io::Result<File> {
+    let created = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    created.set_permissions(Permissions::from_mode(0o400))?;
+    Ok(created)
+}
+
+/// The whole text as a number.
+fn whole(text: &[u8]) -> Option<usize> {
+    let (number, rest) = saturating(text)?;
+    if rest.is_empty() { usize::try_from(number).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keygen(args: &[&str]) -> (u8, String, String) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let args = std::iter::once(&"corosync-keygen").chain(args).map(OsString::from).collect();
+        let status = run(args, &mut Streams::new(&mut out, &mut err));
+        (status, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn a_key_is_made_for_its_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key");
+        let path = file.to_str().unwrap();
+        let (status, out, err) = keygen(&["-l", "--size=128", "-k", path]);
+        assert_eq!((status, err.as_str()), (0, ""));
+        assert_eq!(
+            out,
+            format!(
+                "Corosync Cluster Engine Authentication key generator.\n\
+                 Gathering 1024 bits for key from /dev/urandom.\nWriting corosync key to {path}.\n"
+            )
+        );
+        let about = std::fs::metadata(&file).unwrap();
+        assert_eq!((about.len(), about.permissions().mode() & 0o7777), (128, 0o400));
+        assert!(std::fs::read(&file).unwrap().iter().any(|byte| *byte != 0));
+    }
+
+    #[test]
+    fn sizes_out_of_range_are_refused() {
+        for size in ["127", "4097", "x", "200x", "-5", "", "99999999999999999999"] {
+            let (status, out, err) = keygen(&["-s", size]);
+            assert_eq!((status, out.as_str()), (1, ""), "{size:?}");
+            assert_eq!(err, "corosync-keygen: Unsupported key size (supported <128,4096>)\n\n");
+        }
+    }
+
+    #[test]
+    fn what_goes_wrong_is_said() {
+        let (status, out, err) = keygen(&["-x"]);
+        assert_eq!((status, out.as_str()), (1, "Error parsing command line options.\n"));
+        assert_eq!(err, "corosync-keygen: invalid option -- 'x'\n");
+        let (status, _, err) = keygen(&["-k", "/nonexistent/key"]);
+        assert_eq!(status, 2);
+        assert_eq!(err, "corosync-keygen: Could not create /nonexistent/key: No such file or directory\n");
+        let (status, _, err) = keygen(&["-k", "/nonexistent/key", "-r", "/nonexistent/random"]);
+        assert_eq!(status, 1);
+        assert_eq!(err, "corosync-keygen: Failed to open random source: No such file or directory\n");
+        let (status, _, err) = keygen(&["-r", "/dev/null"]);
+        assert_eq!((status, err.as_str()), (1, "corosync-keygen: /dev/null ended after 0 bytes\n"));
+        assert_eq!(keygen(&["-h", "-x"]), (0, USAGE.to_owned(), String::new()));
+    }
+}

@@ -1,0 +1,147 @@
+//! Asking the daemon for a report.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::report::{Member, Report};
+use crate::cli::site::Site;
+use crate::confdb::Map;
+use crate::config::host::Host;
+use crate::config::os::OsHost;
+use crate::ids::NodeId;
+use crate::service::client::Error;
+
+/// How members are to be named.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::cli) struct Naming {
+    /// Addresses instead of names.
+    pub(in crate::cli) addresses: bool,
+    /// All addresses, not the first alone.
+    pub(in crate::cli) all: bool,
+}
+
+/// The name under which votequorum is configured.
+pub(in crate::cli) const VOTEQUORUM: &str = "corosync_votequorum";
+
+/// A report, and what could not be had for it.
+pub(in crate::cli) fn report(
+    site: &Site,
+    provider: Option<String>,
+    naming: Naming,
+) -> Result<(Report, Vec<String>), Error> {
+    let info = site.quorum().info()?;
+    let local = match &info.votes {
+        Some(votes) => votes.node,
+        None => site.local()?,
+    };
+    let names = names(site);
+    let mut missing = Vec::new();
+    let mut members = Vec::with_capacity(info.members.len());
+    for node in info.members {
+        let votes = match info.votes {
+            Some(_) => site.quorum().node(node).ok(),
+            None => None,
+        };
+        let addresses = match site.admin().addresses(node) {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                let status = error.status();
+                missing.push(format!("Unable to get node address for nodeid {node}: {status}"));
+                Vec::new()
+            }
+        };
+        let shown = shown(names.get(&node), &addresses, naming, &OsHost);
+        members.push(Member { id: node.get(), names: shown, votes });
+    }
+    let quorate = info.quorate;
+    Ok((
+        Report { provider, local: local.get(), ring: info.ring, quorate, votes: info.votes, members },
+        missing,
+    ))
+}
+
+/// The names in the node list; none where it cannot be read.
+pub(in crate::cli) fn names(site: &Site) -> BTreeMap<NodeId, String> {
+    let mut ids = BTreeMap::new();
+    let mut names = BTreeMap::new();
+    let Ok(entries) = site.confdb(Map::Configuration).list("nodelist.node.") else { return BTreeMap::new() };
+    for entry in entries.flatten() {
+        let Some((position, key)) =
+            entry.key.strip_prefix("nodelist.node.").and_then(|rest| rest.split_once('.'))
+        else {
+            continue;
+        };
+        let id = entry.value.number().and_then(|id| NodeId::new(u32::try_from(id).ok()?));
+        match (key, id, entry.value.as_text()) {
+            ("nodeid", Some(id), _) => {
+                ids.insert(position.to_owned(), id);
+            }
+            ("name", _, Some(name)) => {
+                names.insert(position.to_owned(), name.into_owned());
+            }
+            _ => {}
+        }
+    }
+    ids.into_iter().filter_map(|(position, id)| Some((id, names.remove(&position)?))).collect()
+}
+
+/// What a member is called: the name that it has in the node list, or its first address; then, if all are
+/// wanted, the others. Addresses are looked up unless addresses are wanted; one without a name is empty.
+fn shown(name: Option<&String>, addresses: &[IpAddr], naming: Naming, host: &dyn Host) -> Vec<String> {
+    let called = |address: &IpAddr| {
+        if naming.addresses { address.to_string() } else { host.reverse(*address).unwrap_or_default() }
+    };
+    let mut all = Vec::new();
+    match name {
+        Some(name) if !naming.addresses => all.push(name.clone()),
+        _ => all.extend(addresses.first().map(called)),
+    }
+    if naming.all {
+        all.extend(addresses.iter().skip(1).map(called));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::host::LocalAddress;
+
+    struct Names;
+
+    impl Host for Names {
+        fn name(&self) -> String {
+            String::new()
+        }
+        fn addresses(&self) -> Vec<LocalAddress> {
+            Vec::new()
+        }
+        fn resolve(&self, _name: &str) -> Vec<IpAddr> {
+            Vec::new()
+        }
+        fn reverse(&self, address: IpAddr) -> Option<String> {
+            (address == IpAddr::from([10, 0, 0, 1])).then(|| "one.example".to_owned())
+        }
+        fn user(&self, _name: &str) -> Option<u32> {
+            None
+        }
+        fn group(&self, _name: &str) -> Option<u32> {
+            None
+        }
+    }
+
+    #[test]
+    fn members_are_called_as_by_corosync() {
+        let all = [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 1, 0, 1])];
+        let n1 = "n1".to_owned();
+        let called = |name, addresses, all_of_them| {
+            shown(name, &all, Naming { addresses, all: all_of_them }, &Names).join(", ")
+        };
+        assert_eq!(called(Some(&n1), false, false), "n1");
+        assert_eq!(called(Some(&n1), false, true), "n1, ");
+        assert_eq!(called(Some(&n1), true, false), "10.0.0.1");
+        assert_eq!(called(Some(&n1), true, true), "10.0.0.1, 10.1.0.1");
+        assert_eq!(called(None, false, false), "one.example");
+        assert_eq!(called(None, false, true), "one.example, ");
+    }
+}

@@ -1,0 +1,177 @@
+//! Writing a map as `corosync.conf`.
+
+use std::collections::BTreeMap;
+
+use super::comments::{Attached, Comments};
+use super::{Converting, canonical, nodes};
+use crate::config::keys;
+use crate::config::map::{Entry, Value};
+
+/// Sections whose keys the parser puts elsewhere; nothing else may be written into them.
+const SPECIAL: &[&str] =
+    &["uidgid", "totem.interface", "nodelist.node", "logging.logger_subsys", "logging.logging_daemon"];
+
+/// Bytes of a comment in one line.
+const COMMENT_LIMIT: usize = 480;
+
+/// A section with its keys by line, and those in it. Its place among others is that of its name here, which
+/// need not be the one that is written.
+#[derive(Debug, Default)]
+struct Section {
+    name: String,
+    /// First lines, whatever the keys.
+    head: Vec<Vec<u8>>,
+    items: Vec<(u32, Vec<u8>)>,
+    inner: BTreeMap<(u32, String), Self>,
+}
+
+impl Section {
+    /// The section of this name in this one.
+    fn within(&mut self, order: u32, key: &str, name: &str) -> &mut Self {
+        let inner = self.inner.entry((order, key.to_owned())).or_default();
+        name.clone_into(&mut inner.name);
+        inner
+    }
+
+    fn first(&self) -> u32 {
+        let own = self.items.iter().map(|(line, _)| *line);
+        own.chain(self.inner.values().map(Self::first)).min().unwrap_or(u32::MAX)
+    }
+}
+
+/// The whole file.
+pub(super) fn write(what: &Converting<'_>, comments: Comments) -> Vec<u8> {
+    let mut root = Section::default();
+    let nodes = nodes(what.map, |own| own.iter().all(|(key, _)| is_word(key)));
+    for (name, entry) in what.map.iter() {
+        add(&mut root, what, name, entry, nodes);
+    }
+    let mut attached = what.attach(comments);
+    let mut text = Vec::new();
+    section(&mut text, root, 0, &mut attached);
+    remarks(&mut text, &attached.last, 0);
+    text
+}
+
+fn add(root: &mut Section, what: &Converting<'_>, name: &str, entry: &Entry, nodes: u32) {
+    let line = what.line(entry);
+    let value = match &entry.value {
+        Value::Text(text) => text.clone(),
+        other => other.to_string().into_bytes(),
+    };
+    let item = |key: &str| (line, pair(key, &value));
+    if let Some((kind, id)) = name.strip_prefix("uidgid.config.").and_then(|rest| rest.split_once('.'))
+        && matches!(kind, "uid" | "gid")
+        && canonical(id).is_some()
+        && entry.value == Value::U8(1)
+    {
+        let called = what.host.called(kind, id).unwrap_or_else(|| id.to_owned());
+        root.within(0, "uidgid", "uidgid").items.push((line, pair(kind, called.as_bytes())));
+        return;
+    }
+    let (path, own) = name.rsplit_once('.').unwrap_or(("", name));
+    if let Some(position) = path.strip_prefix("nodelist.node.").and_then(canonical)
+        && position < nodes
+    {
+        let list = root.within(0, "nodelist", "nodelist");
+        list.within(position, "node", "node").items.push(item(own));
+        return;
+    }
+    if let Some(link) = path.strip_prefix("totem.interface.").and_then(canonical)
+        && link <= u8::MAX.into()
+        && keys::find(name).is_some()
+    {
+        let interface = root.within(0, "totem", "totem").within(link, "interface", "interface");
+        interface.head = vec![pair("linknumber", link.to_string().as_bytes())];
+        interface.items.push(item(own));
+        return;
+    }
+    if let Some(subsystem) = path.strip_prefix("logging.logger_subsys.")
+        && what
+            .map
+            .entry(&format!("{path}.subsys"))
+            .is_some_and(|named| named.value == Value::text(subsystem))
+        && is_word(own)
+    {
+        let section = root.within(0, "logging", "logging").within(0, path, "logger_subsys");
+        if own == "subsys" {
+            section.head = vec![pair("subsys", subsystem.as_bytes())];
+        } else {
+            section.items.push(item(own));
+        }
+        return;
+    }
+    let special = SPECIAL.iter().any(|special| {
+        path.strip_prefix(special).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    });
+    if special || !name.split('.').all(is_word) {
+        // Its full name says it all, outside of any section.
+        root.items.push(item(name));
+        return;
+    }
+    let mut section = root;
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        section = section.within(0, part, part);
+    }
+    section.items.push(item(own));
+}
+
+/// Whether it can be the name of a section or key.
+fn is_word(name: &str) -> bool {
+    !name.is_empty() && !name.contains([':', '.'])
+}
+
+fn pair(key: &str, value: &[u8]) -> Vec<u8> {
+    [key.as_bytes(), b": ", value].concat()
+}
+
+fn section(text: &mut Vec<u8>, mut own: Section, depth: usize, attached: &mut Attached) {
+    own.items.sort();
+    for line in &own.head {
+        put(text, line, depth);
+    }
+    for (line, item) in &own.items {
+        let taken = attached.take(*line);
+        remarks(text, &taken.outside, depth);
+        remarks(text, &taken.inside, depth);
+        put(text, item, depth);
+    }
+    let mut inner: Vec<_> = own.inner.into_iter().map(|((order, _), inner)| (order, inner)).collect();
+    inner.sort_by_key(|(order, inner)| (*order, inner.first()));
+    for (_, inner) in inner {
+        if depth == 0 && !text.is_empty() {
+            text.push(b'\n');
+        }
+        let first = inner.items.iter().map(|(line, _)| *line).min();
+        let mut taken = first.map(|line| attached.take(line)).unwrap_or_default();
+        remarks(text, &taken.outside, depth);
+        taken.outside.clear();
+        if let Some(line) = first {
+            attached.give_back(line, taken);
+        }
+        put(text, &[inner.name.as_bytes(), b" {"].concat(), depth);
+        section(text, inner, depth + 1, attached);
+        put(text, b"}", depth);
+    }
+}
+
+fn put(text: &mut Vec<u8>, line: &[u8], depth: usize) {
+    text.extend(std::iter::repeat_n(b' ', 2 * depth));
+    text.extend_from_slice(line);
+    text.push(b'\n');
+}
+
+/// A comment that is too long for a line takes several.
+fn remarks(text: &mut Vec<u8>, comments: &[String], depth: usize) {
+    for comment in comments {
+        let mut line = String::new();
+        for c in comment.chars() {
+            if line.len() + c.len_utf8() > COMMENT_LIMIT {
+                put(text, format!("#{line}").as_bytes(), depth);
+                line.clear();
+            }
+            line.push(c);
+        }
+        put(text, format!("#{line}").as_bytes(), depth);
+    }
+}
