@@ -14,6 +14,8 @@
 #![cfg(all(target_os = "linux", feature = "daemon"))]
 
 mod api;
+#[cfg(feature = "tools")]
+mod cli;
 mod database;
 mod hostile;
 mod idle;

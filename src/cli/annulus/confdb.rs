@@ -127,7 +127,7 @@ fn change_json(change: &Change) -> Json {
         ChangeKind::Modified => "modified",
         ChangeKind::Removed => "removed",
     };
-    let side = |value: &Option<Value>| value.as_ref().map(|value| typed(value));
+    let side = |value: &Option<Value>| value.as_ref().map(typed);
     json!({ "key": change.key, "change": kind, "old": side(&change.old), "new": side(&change.new) })
 }
 

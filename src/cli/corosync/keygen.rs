@@ -35,17 +35,13 @@ const GRAMMAR: Grammar = Grammar {
 };
 
 const USAGE: &str = "\
-Usage: corosync-keygen [-k <keyfile>] [-s size] [-m <randomfile>] [-l] [-h]
-     -k / --key-file=<filename> -  Write to the specified keyfile
-            instead of the default /etc/corosync/authkey.
-     -r / --random-file -  Random number source file. Default is 
-            /dev/urandom. As an example /dev/random may be requested
-            (that may require user input for entropy).
-     -l / --less-secure - Not used, option is kept only
-            for compatibility.
-     -s / --size -  Length of key.
-     -h / --help -  Print basic usage.
+usage: corosync-keygen [-k FILE] [-s BYTES] [-r FILE] [-l] [-h]
 
+  -k, --key-file FILE     write the key here [/etc/corosync/authkey]
+  -s, --size BYTES        its length, 128 to 4096 [256]
+  -r, --random-file FILE  read randomness here [/dev/urandom]
+  -l, --less-secure       accepted, without effect
+  -h, --help              this help
 ";
 
 /// Runs it; `args` begin with the program's name.

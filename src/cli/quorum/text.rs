@@ -67,7 +67,10 @@ pub(in crate::cli) fn list(report: &Report, style: Style) -> String {
     };
     text += if device { "     Votes    Qdevice Name\n" } else { "     Votes Name\n" };
     for member in &report.members {
-        let Some(votes) = &member.votes else { continue };
+        let Some(votes) = &member.votes else {
+            let _ = writeln!(text, "Unable to get node {} info", member.id);
+            continue;
+        };
         let _ = write!(text, "{}{:>10} ", id(member.id, style), votes.votes);
         if device {
             let _ = write!(text, "{:>10} ", device_word(&votes.device));

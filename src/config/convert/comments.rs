@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What stands before the table `other`.
+pub(super) const OTHER_REMARK: &str = " Settings that have no place of their own, as corosync.conf had them.";
+
 /// Comments by line, and the lines in which sections begin.
 #[derive(Debug, Default)]
 pub(super) struct Comments {
@@ -50,7 +53,11 @@ impl Comments {
                 }
                 b'#' => {
                     let end = behind.iter().position(|byte| *byte == b'\n').unwrap_or(behind.len());
-                    comments.all.push((number, printable(&behind[..end])));
+                    let comment = printable(&behind[..end]);
+                    // What the way to TOML puts there itself is not to be heaped up.
+                    if comment != OTHER_REMARK {
+                        comments.all.push((number, comment));
+                    }
                     rest = &behind[end..];
                     continue;
                 }

@@ -132,6 +132,8 @@ fn what_has_no_place_is_kept() {
     let (toml, _) = there_and_back(odd.as_bytes());
     assert!(toml.contains("\"totem.future\" = \"yes\""), "{toml}");
     assert!(toml.contains("[quorum.device.net]\n"), "{toml}");
+    let again = to_toml(&to_conf(&toml).unwrap()).unwrap();
+    assert_eq!(again.matches("no place of their own").count(), 1, "{again}");
 }
 
 #[test]

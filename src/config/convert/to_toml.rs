@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::comments::{Attached, Comments};
+use super::comments::{Attached, Comments, OTHER_REMARK};
 use super::{Converting, canonical, nodes};
 use crate::config::keys::{self, Key, Kind};
 use crate::config::map::{Entry, Value};
@@ -61,8 +61,7 @@ pub(super) fn write(what: &Converting<'_>, comments: Comments) -> String {
     }
     if !other.is_empty() {
         other.sort();
-        let header =
-            "# Settings that have no place of their own, as corosync.conf had them.\n[other]".to_owned();
+        let header = format!("#{OTHER_REMARK}\n[other]");
         section(&mut text, &Table { header, head: Vec::new(), items: other, position: 0 }, &mut attached);
     }
     remarks(&mut text, &attached.last);

@@ -1,0 +1,275 @@
+//! The command-line programs as processes: files, manual pages, completions, and what they say without a daemon.
+
+#![cfg(all(feature = "tools", feature = "daemon"))]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// A name that no daemon has.
+const NOBODY: &str = "no-such-instance";
+
+fn run(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> (i32, String, String) {
+    let output: Output =
+        Command::new(program).args(args).stdin(Stdio::null()).env_remove("NO_COLOR").output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().expect("no signal ended it"), text(&output.stdout), text(&output.stderr))
+}
+
+fn annulus(args: &[&str]) -> (i32, String, String) {
+    run(env!("CARGO_BIN_EXE_annulus"), args)
+}
+
+const CONF: &str = "# The lab.\ntotem {\n  version: 2\n  cluster_name: lab\n  transport: udpu\n  future: yes\n}\n\
+                    nodelist {\n  node {\n    ring0_addr: 127.0.0.1\n    nodeid: 1\n  }\n}\n";
+
+#[test]
+fn a_good_configuration_is_listed_as_by_the_daemon() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("corosync.conf");
+    fs::write(&file, CONF).unwrap();
+    let path = file.to_str().unwrap();
+    let (status, listed, err) = annulus(&["check", path]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert!(listed.contains(&format!("totem.cluster_name = lab ({path}:4)\n")), "{listed}");
+    let (status, by_daemon, _) = run(env!("CARGO_BIN_EXE_annulusd"), &["--check", "-c", path]);
+    assert_eq!((status, by_daemon), (0, listed));
+    assert_eq!(annulus(&["check", "-q", path]).0, 0);
+    let (_, json, _) = annulus(&["check", "--json", path]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["ok"], true);
+    assert!(json["settings"].as_array().unwrap().iter().any(|setting| setting["name"] == "totem.token"));
+}
+
+#[test]
+fn a_bad_configuration_ends_as_the_daemon_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("corosync.conf");
+    fs::write(&file, "totem {\n  version: 2\n  token: soon\n}\n").unwrap();
+    let path = file.to_str().unwrap();
+    let (status, out, err) = annulus(&["check", path]);
+    assert_eq!((status, out.as_str()), (8, ""));
+    assert!(err.contains(&format!("parser error: {path}:3: Value of key \"totem.token\"")), "{err}");
+    let (status, json, _) = annulus(&["--json", "check", path]);
+    assert_eq!(status, 8);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["ok"], false);
+    assert_eq!(annulus(&["check", "/nonexistent/corosync.conf"]).0, 8);
+}
+
+#[test]
+fn configurations_are_converted_there_and_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let [conf, toml, back] = ["a.conf", "b.toml", "c.conf"].map(|name| dir.path().join(name));
+    let [conf, toml, back] = [&conf, &toml, &back].map(|file| file.to_str().unwrap());
+    fs::write(conf, CONF).unwrap();
+    assert_eq!(annulus(&["convert", conf, "-o", toml]).0, 0);
+    let text = fs::read_to_string(toml).unwrap();
+    assert_eq!(
+        text,
+        "# The lab.\n[totem]\nversion = 2\ncluster_name = \"lab\"\ntransport = \"udpu\"\n\n\
+         [[nodelist.node]]\nring0_addr = \"127.0.0.1\"\nnodeid = 1\n\n\
+         # Settings that have no place of their own, as corosync.conf had them.\n[other]\n\
+         \"totem.future\" = \"yes\"\n"
+    );
+    assert_eq!(annulus(&["convert", toml, "-o", back]).0, 0);
+    // The three files amount to the same.
+    let amounts = |path: &str| {
+        let (status, listed, err) = annulus(&["check", path]);
+        assert_eq!((status, err.as_str()), (0, ""), "{path}");
+        let value = |line: &str| line.rsplit_once(" (").map(|(setting, _)| setting.to_owned());
+        listed.lines().map(|line| value(line).unwrap()).collect::<Vec<_>>()
+    };
+    let wanted = amounts(conf);
+    assert!(wanted.contains(&"totem.future = yes".to_owned()), "{wanted:?}");
+    assert_eq!(amounts(toml), wanted);
+    assert_eq!(amounts(back), wanted);
+    // Nothing is overwritten.
+    let (status, _, err) = annulus(&["convert", conf, "-o", toml]);
+    assert_eq!(status, 1);
+    assert!(err.contains("File exists"), "{err}");
+    assert_eq!(annulus(&["convert", conf]).1, text);
+}
+
+#[test]
+fn a_key_is_not_replaced_by_accident() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key");
+    let path = file.to_str().unwrap();
+    assert_eq!(annulus(&["keygen", "-o", path]).0, 0);
+    let key = fs::read(&file).unwrap();
+    assert_eq!((key.len(), fs::metadata(&file).unwrap().permissions().mode() & 0o7777), (256, 0o400));
+    let (status, _, err) = annulus(&["keygen", "-o", path]);
+    assert_eq!(status, 1);
+    assert!(err.contains("--force"), "{err}");
+    assert_eq!(fs::read(&file).unwrap(), key);
+    assert_eq!(annulus(&["keygen", "-o", path, "--force", "-s", "1024"]).0, 0);
+    assert_eq!(fs::read(&file).unwrap().len(), 1024);
+    assert_eq!(annulus(&["keygen", "-o", path, "--force", "-s", "100"]).0, 1);
+}
+
+#[test]
+fn without_a_daemon_they_say_what_to_do() {
+    for args in [
+        &["status"][..],
+        &["ring"],
+        &["groups"],
+        &["quorum"],
+        &["quorum", "-l"],
+        &["confdb", "list"],
+        &["confdb", "get", "totem.version"],
+        &["confdb", "set", "my.key", "u8", "1"],
+        &["confdb", "delete", "my.key"],
+        &["confdb", "watch"],
+        &["reload"],
+        &["reopen-logs"],
+        &["shutdown"],
+        &["kill", "1"],
+        &["status", "--json"],
+    ] {
+        let all = [&["--instance", NOBODY], args].concat();
+        let (status, out, err) = annulus(&all);
+        assert_eq!((status, out.as_str()), (1, ""), "{args:?}");
+        assert!(err.contains("is not running") && err.contains(NOBODY), "{args:?}: {err}");
+    }
+    let (status, out, err) = run(env!("CARGO_BIN_EXE_quorum-tool"), &["-s", "--instance", NOBODY]);
+    assert_eq!((status, out.as_str()), (1, ""));
+    assert!(err.contains("is not running"), "{err}");
+}
+
+#[test]
+fn a_wrong_command_line_is_status_1() {
+    for args in [&["bogus"][..], &[], &["confdb", "get"], &["kill", "0"], &["shutdown", "--force", "--now"]] {
+        let (status, _, err) = annulus(args);
+        assert_eq!(status, 1, "{args:?}");
+        assert!(err.contains("Usage"), "{args:?}: {err}");
+    }
+    assert_eq!(run(env!("CARGO_BIN_EXE_quorum-tool"), &["-x"]).0, 1);
+    assert_eq!(annulus(&["--help"]).0, 0);
+    assert_eq!(
+        annulus(&["confdb", "set", "my.key", "u8", "300"]).2,
+        "annulus: 300 is not valid u8 integer\n"
+    );
+    let (status, out, _) = run(env!("CARGO_BIN_EXE_quorum-tool"), &["-V"]);
+    assert_eq!((status, out), (0, format!("quorum-tool {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn corosyncs_names_make_corosyncs_tools() {
+    let dir = tempfile::tempdir().unwrap();
+    let call = |name: &str, args: &[&str]| {
+        let link = dir.path().join(name);
+        if !link.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_annulus"), &link).unwrap();
+        }
+        run(link, args)
+    };
+    assert_eq!(call("corosync-quorumtool", &["-V"]).1, "corosync-quorumtool version: 3.1.7\n");
+    assert_eq!(
+        call("corosync-quorumtool", &["-e", "0"]),
+        (1, String::new(), "New expected votes value was not valid, try a positive number\n".to_owned())
+    );
+    assert_eq!(
+        call("corosync-cmapctl", &["-t"]),
+        (1, String::new(), "Expected key after options\n".to_owned())
+    );
+    assert_eq!(
+        call("corosync-cfgtool", &["-k", "x"]),
+        (1, String::new(), "The nodeid was not valid, try a positive number\n".to_owned())
+    );
+    assert_eq!(call("corosync-cpgtool", &["-h"]).0, 0);
+    assert_eq!(
+        call("corosync-keygen", &["-s", "1"]),
+        (1, String::new(), "corosync-keygen: Unsupported key size (supported <128,4096>)\n\n".to_owned())
+    );
+}
+
+/// All options that `--help` of a program and of its subcommands names.
+fn options(program: &str, path: &[&str], found: &mut Vec<(String, String)>) {
+    let (status, help, _) = run(program, &[path, &["--help"]].concat());
+    assert_eq!(status, 0, "{path:?}");
+    let name = Path::new(program).file_name().unwrap().to_str().unwrap();
+    let page = std::iter::once(name).chain(path.iter().copied()).collect::<Vec<_>>().join("-");
+    let mut commands = false;
+    for line in help.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if !line.starts_with(' ') {
+            commands = line == "Commands:";
+        } else if commands && line.starts_with("  ") && !line.starts_with("   ") {
+            if words[0] != "help" {
+                options(program, &[path, &[words[0]]].concat(), found);
+            }
+        } else if words.first().is_some_and(|word| word.starts_with('-')) {
+            let named = words.iter().take_while(|word| word.starts_with('-'));
+            found.extend(named.map(|word| (page.clone(), word.trim_end_matches(',').to_owned())));
+        }
+    }
+}
+
+#[test]
+fn manual_pages_have_every_option() {
+    let dir = tempfile::tempdir().unwrap();
+    let (status, out, err) = annulus(&["man", dir.path().to_str().unwrap()]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let written: BTreeSet<String> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(out.lines().count(), written.len());
+    for page in ["annulus.8", "annulus-confdb-set.8", "annulus-convert.8", "annulusd.8", "quorum-tool.8"] {
+        assert!(written.contains(page), "{page} is not among {written:?}");
+    }
+    let mut found = Vec::new();
+    for program in
+        [env!("CARGO_BIN_EXE_annulus"), env!("CARGO_BIN_EXE_annulusd"), env!("CARGO_BIN_EXE_quorum-tool")]
+    {
+        options(program, &[], &mut found);
+    }
+    assert!(found.len() > 100, "{found:?}");
+    for (page, option) in found {
+        let text = fs::read_to_string(dir.path().join(format!("{page}.8")))
+            .unwrap_or_else(|e| panic!("{page}: {e}"));
+        assert!(text.replace('\\', "").contains(&option), "{page}.8 lacks {option}");
+    }
+    assert_eq!(annulus(&["man", "/nonexistent"]).0, 1);
+}
+
+#[test]
+fn shells_get_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        for program in ["annulus", "annulusd", "quorum-tool"] {
+            let (status, script, err) = annulus(&["completions", shell, "--program", program]);
+            assert_eq!((status, err.as_str()), (0, ""), "{shell} {program}");
+            assert!(script.contains(program) && script.contains("instance"), "{shell} {program}");
+        }
+    }
+    let (status, _, err) = annulus(&["completions", "bash", "--program", "corosync"]);
+    assert_eq!(status, 1);
+    assert!(err.contains("annulusd"), "{err}");
+}
+
+/// The unit may be installed, as far as a machine without its programs can tell.
+#[test]
+fn the_unit_is_sound() {
+    let unit = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/annulusd.service")).unwrap();
+    for line in ["Type=notify", "Alias=corosync.service", "ExecReload=/usr/bin/annulus reload"] {
+        assert!(unit.lines().any(|found| found == line), "{line}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("annulusd.service");
+    let local = unit.replace("/usr/sbin/annulusd", "/bin/true").replace("/usr/bin/annulus", "/bin/true");
+    let without_pages: Vec<&str> = local.lines().filter(|line| !line.starts_with("Documentation=")).collect();
+    fs::write(&file, without_pages.join("\n")).unwrap();
+    match Command::new("systemd-analyze").arg("verify").arg(&file).output() {
+        Err(error) => {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "systemd-analyze must run in CI: {error}");
+            println!("skipped: systemd-analyze cannot be run ({error})");
+        }
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let about_it: Vec<&str> = said.lines().filter(|line| line.contains("annulusd.service")).collect();
+            assert!(about_it.is_empty(), "{about_it:?}");
+        }
+    }
+}
