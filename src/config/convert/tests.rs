@@ -111,7 +111,7 @@ fn the_usual_file_in_toml() {
          [logging]\nto_syslog = \"no\"\n\n[logging.logger_subsys.TOTEM]\n# much\ndebug = \"on\"\n\n\
          # the first\n[[nodelist.node]]\nring0_addr = \"10.77.0.1\"\nname = \"n1\"\nnodeid = 1\n\n\
          [[nodelist.node]]\nring0_addr = \"10.77.0.2\"\nnodeid = 2\n\n\
-         [uidgid]\ngid = [189]\nuid = [1000, \"hacluster\"]\n# the end\n"
+         [uidgid]\nuid = [1000, \"hacluster\"]\ngid = [189]\n# the end\n"
     );
     for comment in ["# The cluster of the lab.", "# its name", "# much", "# the first", "# the end"] {
         assert!(back.contains(comment), "{comment}\n{back}");
