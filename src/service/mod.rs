@@ -8,7 +8,7 @@
 //! | `mod.rs` | what a service is: [`Service`], [`Synchronised`], and what it may ask for: [`Effects`] |
 //! | `router.rs` | exec messages and client requests to their desk; counters; runs the synchronisation |
 //! | `sync.rs` | the barrier that all nodes pass after each new ring, as a pure state machine |
-//! | `wire.rs` | message headers and the messages of the synchronisation |
+//! | `wire.rs` | message headers and the messages of the synchronisation; `wire/read.rs`: a client's first look at what came |
 //! | `channel.rs` | a client's connection to a service, wherever the daemon is |
 //! | `client/` | what the client libraries of the desks are made of |
 

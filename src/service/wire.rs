@@ -5,6 +5,8 @@
 //! `exec/sync.c` (barrier and service list). Exec messages travel in their sender's byte order, so
 //! the order is a type parameter; requests, replies and events stay on one host and use its own.
 
+pub(crate) mod read;
+
 use bytes::Bytes;
 use zerocopy::byteorder::{BigEndian, ByteOrder, I32, LittleEndian, NativeEndian, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};

@@ -8,8 +8,8 @@ use crate::admin::wire::request::number;
 use crate::admin::wire::{Question, REASON_LIMIT, Reply, Request};
 use crate::error::Status;
 use crate::ids::NodeId;
-use crate::service::client::wire::{Malformed, kind};
 use crate::service::client::{Ask, Error};
+use crate::service::wire::read::{Malformed, kind};
 
 /// The form of a node's status that this library reads.
 const STATUS_VERSION: u32 = 1;

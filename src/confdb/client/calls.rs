@@ -4,8 +4,8 @@ use super::Error;
 use crate::confdb::names::{self, NAME_LEAST};
 use crate::confdb::wire::{MAP_STATS, lib, track, value_from, value_len};
 use crate::error::Status;
-use crate::service::client::wire::Malformed;
 use crate::service::client::{self, Ask};
+use crate::service::wire::read::Malformed;
 use crate::value::{VALUE_LIMIT, Value};
 
 /// The name of a key, or a beginning of one, that the protocol can carry.

@@ -1,7 +1,7 @@
 //! What happened to a key.
 
 use crate::confdb::wire::{Notify, lib, track};
-use crate::service::client::wire::{Malformed, kind};
+use crate::service::wire::read::{Malformed, kind};
 use crate::value::Value;
 
 /// A change of one key.

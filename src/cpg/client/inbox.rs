@@ -14,7 +14,7 @@ use super::error::Error;
 use super::event::Event;
 use super::wire;
 use crate::service::channel::{Channel, ChannelError, End};
-use crate::service::client::wire::Malformed;
+use crate::service::wire::read::Malformed;
 
 /// Events, and bytes in them, that are taken ahead of their reader.
 #[derive(Clone, Copy)]

@@ -14,7 +14,7 @@ use crate::cpg::wire::{
     PartialDeliverBytes, PartialMcastRequestBytes, TYPE_SAFE, TotemConfchgBytes, request, response,
 };
 use crate::ids::{Guarantee, NodeId, RingId};
-use crate::service::client::wire::{Malformed, list, nodes, split};
+use crate::service::wire::read::{Malformed, list, nodes, split};
 use crate::service::wire::{HeaderBytes, ReplyHeaderBytes};
 
 /// Longest message that travels in one piece.

@@ -11,9 +11,9 @@ use crate::quorum::wire::votequorum::{
     NumberRequestBytes, SetVotesRequestBytes, TrackStartRequestBytes, request,
 };
 use crate::quorum::wire::{NAME_LEN, PlainRequestBytes, TRACK_CHANGES, TRACK_CURRENT};
-use crate::service::client::wire::split;
 use crate::service::client::{Ask, Error};
 use crate::service::wire::HEADER_LEN;
+use crate::service::wire::read::split;
 
 /// The form of the events that this library reads. Source: `quorum_model_initialize(3)`.
 const MODEL: u32 = 1;

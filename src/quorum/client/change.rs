@@ -10,7 +10,7 @@ use crate::quorum::wire::votequorum::{
 };
 use crate::service::channel::End;
 use crate::service::client::Error;
-use crate::service::client::wire::{Malformed, kind, list, nodes, split};
+use crate::service::wire::read::{Malformed, kind, list, nodes, split};
 
 /// A change of quorum, of the ring, or of both.
 #[derive(Clone, Debug, PartialEq, Eq)]

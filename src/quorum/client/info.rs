@@ -5,7 +5,7 @@ use zerocopy::FromBytes;
 use crate::ids::{NodeId, RingId};
 use crate::quorum::wire::name;
 use crate::quorum::wire::votequorum::{self, InfoReplyBytes, info};
-use crate::service::client::wire::Malformed;
+use crate::service::wire::read::Malformed;
 
 /// How it stands with quorum, ring and votes.
 #[derive(Clone, Debug, PartialEq, Eq)]

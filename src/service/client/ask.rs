@@ -1,9 +1,9 @@
 //! A question to a service: its request, and what its answer means.
 
 use super::error::Error;
-use super::wire::{self, Malformed};
 use crate::error::Status;
 use crate::service::channel::{BackOff, Channel, ChannelError, Outgoing};
+use crate::service::wire::read::{Malformed, status};
 
 /// See the module. The same one serves asynchronous and blocking clients.
 pub(crate) struct Ask<T> {
@@ -70,7 +70,7 @@ impl<T> Ask<T> {
 
     /// What an answer means; `None`: ask again.
     fn settle(&self, reply: &[u8]) -> Result<Option<T>, Error> {
-        match wire::status(reply)? {
+        match status(reply)? {
             Status::Ok => Ok(Some((self.read)(reply)?)),
             status if self.passing.contains(&status) => Ok(None),
             status => Err(Error::Refused { what: self.what, status, hint: (self.hint)(status) }),

@@ -1,8 +1,8 @@
 //! Why a call to a service failed.
 
-use super::wire::Malformed;
 use crate::error::Status;
 use crate::service::channel::{ChannelError, End};
+use crate::service::wire::read::Malformed;
 
 /// What happened, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 
 use super::error::Error;
-use super::wire::Malformed;
 use crate::service::channel::{Channel, ChannelError, Incoming};
+use crate::service::wire::read::Malformed;
 
 /// Events of the daemon looked at in one go, if they say nothing to us, before others get their turn.
 const BATCH: usize = 128;

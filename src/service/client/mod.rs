@@ -7,7 +7,6 @@
 //! | `line.rs` | the way to one service: a connection for questions, opened when needed and again when it ended |
 //! | `events.rs` | [`Events`]: what a service tells unasked, as a stream |
 //! | `blocking.rs` | [`blocking::Events`]: the same with a descriptor, for programs with a main loop |
-//! | `wire.rs` | what all answers and events have in common |
 
 mod ask;
 pub mod blocking;
@@ -16,7 +15,6 @@ mod events;
 mod line;
 #[cfg(test)]
 pub(crate) mod tests;
-pub(crate) mod wire;
 
 pub(crate) use ask::{Ask, pause};
 pub use error::Error;

@@ -9,11 +9,11 @@ use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::fake::Fake;
-use super::wire::{Malformed, kind, list, nodes, status};
 use super::{Ask, Error, Events, Line, Source, blocking};
 use crate::error::Status;
 use crate::ids::ServiceId;
 use crate::service::channel::{ChannelError, End};
+use crate::service::wire::read::{Malformed, kind, list, nodes, status};
 use crate::service::wire::{ReplyHeaderBytes, plain_reply};
 
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
