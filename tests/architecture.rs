@@ -51,8 +51,11 @@ fn imports(text: &str) -> Imports {
         .map(|(at, found)| {
             let rest = &code[at + found.len()..];
             let room = word(rest);
-            let inner = rest.strip_prefix(&format!("{room}::")).map(word).unwrap_or_default();
-            (room, inner)
+            let below = rest.strip_prefix(&format!("{room}::")).unwrap_or_default();
+            let inner = word(below);
+            // What matters of a wire inside a part of a room is that it is one.
+            let is_wire = below.strip_prefix(&inner).is_some_and(|rest| rest.starts_with("::wire::"));
+            (room, if is_wire { "wire".to_owned() } else { inner })
         })
         .collect()
 }
