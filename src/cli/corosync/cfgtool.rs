@@ -69,6 +69,13 @@ pub(super) fn run(args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -
         streams.out(USAGE);
         return 0;
     }
+    // Said whether or not there is a daemon.
+    match request.action {
+        Action::Reload => streams.out("Reloading corosync.conf...\n"),
+        Action::Kill(node) => streams.out(format!("Killing node {node}\n")),
+        _ => {}
+    }
+    streams.flush();
     if let Err(error) = site.admin().local_id() {
         let status = error.status();
         let told = match request.action {
@@ -129,8 +136,6 @@ fn act(request: &Request, site: &Site, streams: &mut Streams<'_>) -> Result<(), 
             Ok(())
         }
         Action::Reload => {
-            streams.out("Reloading corosync.conf...\n");
-            streams.flush();
             site.admin().reload().map_err(|error| {
                 let status = error.status();
                 (exit(status), format!("Could not reload configuration. Error {status}"))
@@ -143,7 +148,6 @@ fn act(request: &Request, site: &Site, streams: &mut Streams<'_>) -> Result<(), 
             (exit(status), format!("Could not reopen corosync logging files. Error {status}"))
         }),
         Action::Kill(node) => {
-            streams.out(format!("Killing node {node}\n"));
             let killed = site.admin().kill(node, REASON);
             killed.map_err(|error| (1, format!("Could not kill node (error = {})", error.status())))
         }
