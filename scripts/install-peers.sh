@@ -1,9 +1,18 @@
 #!/bin/bash
-# Installs what the interop tests need of Debian: the real Corosync, its libraries, Wireshark's dissectors, iproute2.
+# Installs what the interop tests need of Debian: the real Corosync, its libraries, what runs on it, Wireshark's
+# dissectors, iproute2.
 # Only what is missing, and only as root; otherwise it says what is missing and exits 1.
 set -euo pipefail
 
-packages=(corosync libcpg-dev libcfg-dev libcmap-dev libquorum-dev libvotequorum-dev tshark iproute2 util-linux)
+packages=(
+    # The engine and its libraries; corosync-notifyd is in the package corosync.
+    corosync libcpg-dev libcfg-dev libcmap-dev libquorum-dev libvotequorum-dev libsam-dev gcc
+    # What runs on it.
+    pacemaker pacemaker-cli-utils resource-agents crmsh pcs
+    corosync-qdevice corosync-qnetd libnss3-tools dlm-controld sbd
+    # The machine's own.
+    tshark iproute2 util-linux procps
+)
 
 missing=()
 for package in "${packages[@]}"; do
