@@ -4,6 +4,12 @@
 //! a name in the system: the namespaces live as long as a holder process, the holder as long as the pipe from us, so
 //! even a test killed by SIGKILL leaves no namespace, daemon or client behind, only a folder that the next run sweeps.
 
+mod program;
+mod settings;
+
+pub(crate) use program::{Program, Said};
+pub(crate) use settings::Settings;
+
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -104,17 +110,56 @@ pub(crate) struct Lab {
     dir: PathBuf,
     hosts: Vec<Host>,
     hub: Holder,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Option<Turn>,
 }
 
-/// One lab at a time: the figures of one must not be disturbed by another.
-static TURN: Mutex<()> = Mutex::new(());
+/// A test's right to have labs. One that measures is alone: its figures must not be disturbed by another. Those that
+/// compare what is said mostly wait, and go two at a time.
+struct Turn(usize);
+
+/// How many turns there are.
+const TURNS: usize = 2;
+
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static FREED: Condvar = Condvar::new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
+impl Turn {
+    fn take(count: usize) -> Self {
+        let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken =
+            FREED.wait_while(taken, |taken| *taken + count > TURNS).unwrap_or_else(PoisonError::into_inner);
+        *taken += count;
+        Self(count)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
+        FREED.notify_all();
+    }
+}
+
 impl Lab {
-    /// Makes hosts 1 to `count`.
+    /// Makes hosts 1 to `count`, with no other test beside this one.
     pub(crate) fn new(count: usize) -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::with_turn(count, Some(Turn::take(TURNS)))
+    }
+
+    /// Makes hosts 1 to `count`, perhaps with another test beside this one.
+    pub(crate) fn shared(count: usize) -> Self {
+        Self::with_turn(count, Some(Turn::take(1)))
+    }
+
+    /// Makes two labs of the same size that know nothing of each other, for one test that drives both at once.
+    pub(crate) fn pair(count: usize) -> (Self, Self) {
+        let turn = Turn::take(1);
+        let second = Self::with_turn(count, None);
+        (Self::with_turn(count, Some(turn)), second)
+    }
+
+    fn with_turn(count: usize, turn: Option<Turn>) -> Self {
         sweep();
         let dir = std::env::temp_dir().join(format!(
             "{PREFIX}{}-{}",
@@ -138,35 +183,30 @@ impl Lab {
 
     /// Writes the same corosync.conf on every host. `totem` are more lines of the section `totem`.
     pub(crate) fn configure(&self, transport: Transport, totem: &str) {
-        for (index, host) in self.hosts.iter().enumerate() {
-            let text = self.conf(transport, totem, &host.dir.join("log/daemon.log"));
-            fs::write(host.dir.join("etc/corosync.conf"), text)
-                .unwrap_or_else(|error| panic!("write the configuration of host {}: {error}", index + 1));
+        self.configure_with(&Settings::new(transport, totem, self.len()));
+    }
+
+    /// Writes a corosync.conf on every host.
+    pub(crate) fn configure_with(&self, settings: &Settings) {
+        for k in 1..=self.len() {
+            self.configure_host(k, settings);
         }
     }
 
-    fn conf(&self, transport: Transport, totem: &str, log: &Path) -> String {
-        let mut text = format!(
-            "totem {{\n  version: 2\n  cluster_name: lab\n  transport: {}\n  {totem}\n  interface {{\n    linknumber: 0\n",
-            transport.word()
-        );
-        if transport == Transport::Udp {
-            text.push_str("    bindnetaddr: 10.77.0.0\n    mcastaddr: 239.192.77.1\n");
+    /// Writes a corosync.conf on host `k` alone.
+    pub(crate) fn configure_host(&self, k: usize, settings: &Settings) {
+        let dir = self.dir(k);
+        fs::write(dir.join("etc/corosync.conf"), settings.text(&dir.join("log/daemon.log")))
+            .unwrap_or_else(|error| panic!("write the configuration of host {k}: {error}"));
+    }
+
+    /// Makes host `k` forget what its daemon kept across runs.
+    pub(crate) fn forget(&self, k: usize) {
+        for part in ["lib/corosync", "lib/annulus"] {
+            let part = self.dir(k).join(part);
+            let _ = fs::remove_dir_all(&part);
+            fs::create_dir_all(&part).expect("make the host's folders");
         }
-        let _ = write!(
-            text,
-            "    mcastport: 5405\n  }}\n}}\nlogging {{\n  to_stderr: no\n  to_syslog: no\n  to_logfile: yes\n  logfile: {}\n  \
-             timestamp: hires\n}}\nquorum {{\n  provider: corosync_votequorum\n}}\nnodelist {{\n",
-            log.display()
-        );
-        for k in 1..=self.len() {
-            let _ = writeln!(
-                text,
-                "  node {{\n    ring0_addr: 10.77.0.{k}\n    name: n{k}\n    nodeid: {k}\n  }}"
-            );
-        }
-        text.push_str("}\n");
-        text
     }
 
     fn host(&self, k: usize) -> &Host {
@@ -277,6 +317,32 @@ impl Lab {
         status.expect("waited for")
     }
 
+    /// Ends host `k`'s daemon, if it has one, without a word.
+    pub(crate) fn kill_daemon(&mut self, k: usize) {
+        if let Some(mut daemon) = self.hosts[k - 1].daemon.take()
+            && matches!(daemon.nsenter.try_wait(), Ok(None))
+        {
+            kill(daemon.pid, Signal::KILL);
+            let _ = daemon.nsenter.wait();
+        }
+    }
+
+    /// Waits for the end of host `k`'s daemon, which it comes to by itself.
+    pub(crate) fn ended(&mut self, k: usize, patience: Duration) -> ExitStatus {
+        let mut daemon = self.hosts[k - 1].daemon.take().expect("the host runs a daemon");
+        let mut status = None;
+        let outcome = wait_until(patience, || {
+            status = daemon.nsenter.try_wait().expect("wait works");
+            status.is_some()
+        });
+        if outcome.is_err() {
+            kill(daemon.pid, Signal::KILL);
+            let _ = daemon.nsenter.wait();
+            panic!("host {k}: {:?} still runs after {patience:?}\n{}", daemon.kind, self.log_tail(k));
+        }
+        status.expect("waited for")
+    }
+
     /// Takes host `k` off the bridge.
     pub(crate) fn cut(&self, k: usize) {
         self.in_hub(&["ip", "link", "set", &format!("v{k}"), "down"]);
@@ -285,6 +351,37 @@ impl Lab {
     /// Puts host `k` on the bridge again.
     pub(crate) fn heal(&self, k: usize) {
         self.in_hub(&["ip", "link", "set", &format!("v{k}"), "up"]);
+    }
+
+    /// Lets hosts `a` and `b` hear nothing of each other that is sent to one address; everybody else still hears both.
+    pub(crate) fn part(&self, a: usize, b: usize) {
+        for (k, other) in [(a, b), (b, a)] {
+            let address = format!("10.77.0.{other}");
+            // A hardware address that nobody has.
+            let words = [
+                "ip",
+                "neigh",
+                "replace",
+                &address,
+                "lladdr",
+                "02:00:00:00:00:99",
+                "dev",
+                "eth0",
+                "nud",
+                "permanent",
+            ];
+            run_in_net(self.host(k).holder.inside, &words);
+        }
+    }
+
+    /// Ends what [`Lab::part`] did.
+    pub(crate) fn join(&self, a: usize, b: usize) {
+        for (k, other) in [(a, b), (b, a)] {
+            run_in_net(
+                self.host(k).holder.inside,
+                &["ip", "neigh", "del", &format!("10.77.0.{other}"), "dev", "eth0"],
+            );
+        }
     }
 
     fn in_hub(&self, words: &[&str]) {

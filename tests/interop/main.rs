@@ -9,18 +9,25 @@
 //! | `ANNULUS_INTEROP_FULL=1` | 100,000 messages a sender instead of 10,000, and the full counts of `hostile` |
 //! | `ANNULUS_INTEROP_COUNT` | messages a sender |
 //! | `ANNULUSD`, `CPG_PEER` | other programs than the ones built with the tests |
+//! | `ANNULUS_INTEROP_OURS=corosync` | Debian's Corosync in our place: proves the comparisons themselves |
+//! | `ANNULUS_INTEROP_NOTES` | a folder for all that the compared tools said |
 //! | `ANNULUS_LAB_KEEP=1` | keep the hosts' folders |
 
 #![cfg(all(target_os = "linux", feature = "daemon"))]
 
 mod api;
+mod both;
+mod cfgtool;
 #[cfg(feature = "tools")]
 mod cli;
+mod cmapctl;
 mod database;
 mod hostile;
 mod idle;
 mod lab;
 mod order;
+mod purpose;
+mod quorumtool;
 mod sequence;
 mod side_by_side;
 mod tools;
@@ -51,28 +58,41 @@ pub(crate) fn ready() -> bool {
         if !rustix::process::geteuid().is_root() {
             return Some("hosts as namespaces need root".to_owned());
         }
-        let missing: Vec<&str> = [
+        missing(&[
             ("/usr/sbin/corosync", "corosync"),
             ("/usr/include/corosync/cpg.h", "libcpg-dev"),
             ("/usr/bin/tshark", "tshark"),
             ("/usr/bin/dumpcap", "wireshark-common"),
             ("/usr/sbin/ip", "iproute2"),
             ("/usr/bin/nsenter", "util-linux"),
-        ]
-        .into_iter()
-        .filter(|(file, _)| !Path::new(file).exists())
-        .map(|(_, package)| package)
-        .collect();
-        (!missing.is_empty()).then(|| {
-            format!("missing packages: {} (scripts/install-peers.sh installs them)", missing.join(" "))
-        })
+        ])
     });
     if let Some(why) = why {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "the interop tests must run in CI, but: {why}");
-        println!("skipped: {why}");
+        skip(why);
         return false;
     }
     true
+}
+
+/// Whether these files are here; each is named with its package. Says what is not, and fails where it must be.
+pub(crate) fn have(files: &[(&str, &str)]) -> bool {
+    let why = missing(files);
+    if let Some(why) = &why {
+        skip(why);
+    }
+    why.is_none()
+}
+
+fn missing(files: &[(&str, &str)]) -> Option<String> {
+    let missing: Vec<&str> =
+        files.iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect();
+    (!missing.is_empty())
+        .then(|| format!("missing packages: {} (scripts/install-peers.sh installs them)", missing.join(" ")))
+}
+
+fn skip(why: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "the interop tests must run in CI, but: {why}");
+    println!("skipped: {why}");
 }
 
 /// The libcpg client, built once.

@@ -1,0 +1,214 @@
+//! One story told twice, on Debian's Corosync and on annulusd at the same time, and what was said compared.
+//!
+//! A story drives a [`Side`]: it brings the hosts into a state and notes what Debian's tools say there. What must
+//! differ between any two runs (dates, process ids, ring numbers) is masked where it is noted; what differs on
+//! purpose is in the table [`crate::purpose::DIFFERENCES`] with its reason. Everything else is a failure.
+//!
+//! `ANNULUS_INTEROP_OURS=corosync` tells both stories on Corosync: so a story is proved to say the same twice.
+
+use crate::lab::{Kind, Lab, Said, Settings, wait_until};
+use crate::purpose;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// How long a state may take to come about.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One note of a side.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    /// State, host and command.
+    pub(crate) what: String,
+    /// What was said, masked.
+    pub(crate) text: String,
+}
+
+/// The hosts of one daemon and what was said on them.
+pub(crate) struct Side {
+    /// The hosts.
+    pub(crate) lab: Lab,
+    /// Their daemon.
+    pub(crate) kind: Kind,
+    state: String,
+    notes: Vec<Note>,
+}
+
+impl Side {
+    fn new(lab: Lab, kind: Kind) -> Self {
+        Self { lab, kind, state: String::new(), notes: Vec::new() }
+    }
+
+    /// Names the state that the hosts are in from here on.
+    pub(crate) fn state(&mut self, name: &str) {
+        name.clone_into(&mut self.state);
+    }
+
+    /// Starts afresh: no daemon, nothing remembered, this configuration everywhere, daemons on `hosts`.
+    pub(crate) fn begin(&mut self, settings: &Settings, hosts: &[usize]) {
+        for k in 1..=self.lab.len() {
+            self.lab.kill_daemon(k);
+            self.lab.heal(k);
+            self.lab.forget(k);
+        }
+        self.lab.configure_with(settings);
+        for k in hosts {
+            self.lab.start(*k, self.kind);
+        }
+    }
+
+    /// Waits until the daemons of `hosts` are one ring with these members, and say the same of it.
+    pub(crate) fn settle(&self, hosts: &[usize]) {
+        self.settle_when(hosts, |_| true);
+    }
+
+    /// The same, and each says what pleases to `corosync-quorumtool -s`.
+    pub(crate) fn settle_when(&self, hosts: &[usize], pleases: impl Fn(&str) -> bool) {
+        let mut last = String::new();
+        let outcome = wait_until(PATIENCE, || {
+            last.clear();
+            let mut seen: Vec<String> = Vec::new();
+            for k in hosts {
+                let said = self.lab.say(*k, "corosync-quorumtool -s -i -oi");
+                let _ = writeln!(last, "host {k}: {}", said.text());
+                if !pleases(&said.out) {
+                    break;
+                }
+                let members: Vec<usize> = members(&said.out);
+                let ring = said.out.lines().find(|line| line.starts_with("Ring ID:"));
+                if members == hosts {
+                    seen.push(ring.unwrap_or_default().to_owned());
+                }
+            }
+            let done = seen.len() == hosts.len() && seen.iter().all(|ring| *ring == seen[0]);
+            if !done {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            done
+        });
+        if outcome.is_err() {
+            let logs: String = hosts.iter().map(|k| self.lab.log_tail(*k)).collect();
+            let before: String =
+                self.notes.iter().rev().take(3).map(|note| format!("{}: {}", note.what, note.text)).collect();
+            panic!(
+                "{:?}, {}: hosts {hosts:?} did not settle within {PATIENCE:?}:\n{last}\nlast notes, newest first:\n{before}\n{logs}",
+                self.kind, self.state
+            );
+        }
+    }
+
+    /// Runs a line of shell on host `k` and notes what it says.
+    pub(crate) fn note(&mut self, k: usize, line: &str) -> Said {
+        self.note_with(k, line, |text| text)
+    }
+
+    /// The same, with what it says changed by `mask` first.
+    pub(crate) fn note_with(&mut self, k: usize, line: &str, mask: impl Fn(String) -> String) -> Said {
+        let said = self.lab.say(k, line);
+        self.keep(&format!("host {k}: {line}"), mask(said.text()));
+        said
+    }
+
+    /// Notes a text.
+    pub(crate) fn keep(&mut self, what: &str, text: String) {
+        let what = format!("{}, {what}", self.state);
+        let folder = self.lab.dir(1).parent().expect("the lab's folder").display().to_string();
+        let text = purpose::strike(self.kind, &what, &mask(&text.replace(&folder, "(lab)")));
+        self.notes.push(Note { what, text });
+    }
+}
+
+/// Node ids under `Membership information`.
+fn members(text: &str) -> Vec<usize> {
+    let rows = text.lines().skip_while(|line| !line.trim_start().starts_with("Nodeid"));
+    let ids = rows.skip(1).filter_map(|row| row.split_whitespace().next()?.parse().ok());
+    // The quorum device stands there as node 0.
+    ids.filter(|id| *id != 0).collect()
+}
+
+/// The daemon that stands in our place.
+pub(crate) fn ours() -> Kind {
+    match std::env::var("ANNULUS_INTEROP_OURS").as_deref() {
+        Ok("corosync") => Kind::Corosync,
+        Ok(other) => panic!("ANNULUS_INTEROP_OURS is {other:?}; it may be corosync"),
+        Err(_) => Kind::Annulus,
+    }
+}
+
+/// Tells a story on both daemons at once and compares.
+pub(crate) fn compare(hosts: usize, story: fn(&mut Side)) {
+    let ours = ours();
+    let (first, second) = Lab::pair(hosts);
+    let tell = |lab: Lab, kind: Kind| {
+        let mut side = Side::new(lab, kind);
+        story(&mut side);
+        side.notes
+    };
+    let (theirs, ours) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| tell(second, ours));
+        let theirs = tell(first, Kind::Corosync);
+        (theirs, other.join())
+    });
+    let ours = ours.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    if let Ok(folder) = std::env::var("ANNULUS_INTEROP_NOTES") {
+        keep_notes(&folder, "theirs", &theirs);
+        keep_notes(&folder, "ours", &ours);
+    }
+    let differences = differences(&theirs, &ours);
+    assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.join("\n"));
+}
+
+fn keep_notes(folder: &str, name: &str, notes: &[Note]) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("test").replace("::", "-");
+    let text: String = notes.iter().map(|note| format!("=== {}\n{}", note.what, note.text)).collect();
+    std::fs::write(format!("{folder}/{test}-{name}.txt"), text).expect("write the notes");
+}
+
+/// What the second noted otherwise than the first: lines of the first marked `-`, of the second `+`.
+fn differences(theirs: &[Note], ours: &[Note]) -> Vec<String> {
+    assert_eq!(theirs.len(), ours.len(), "the stories have as many notes");
+    let mut all = Vec::new();
+    for (theirs, ours) in theirs.iter().zip(ours) {
+        assert_eq!(theirs.what, ours.what, "the stories have the same notes");
+        if theirs.text == ours.text {
+            continue;
+        }
+        let (a, b): (Vec<&str>, Vec<&str>) = (theirs.text.lines().collect(), ours.text.lines().collect());
+        let mut text = format!("=== {} (- Corosync, + annulusd)\n", theirs.what);
+        let missing = a.iter().filter(|line| !b.contains(line));
+        let extra = b.iter().filter(|line| !a.contains(line));
+        let mut lines: Vec<String> = missing.map(|line| format!("-{line}")).collect();
+        lines.extend(extra.map(|line| format!("+{line}")));
+        if lines.is_empty() {
+            lines = vec!["the same lines in another order or number:".to_owned()];
+            lines.extend(a.iter().map(|line| format!("-{line}")));
+            lines.extend(b.iter().map(|line| format!("+{line}")));
+        }
+        for line in lines {
+            let _ = writeln!(text, "{line}");
+        }
+        all.push(text);
+    }
+    all
+}
+
+/// What differs between any two runs.
+fn mask(text: &str) -> String {
+    let mut masked = String::new();
+    for line in text.lines() {
+        let line = line.trim_start_matches('\r');
+        if line.starts_with("Date: ") {
+            masked.push_str("Date: (now)");
+        } else if let Some((field, value)) =
+            line.split_once(':').filter(|(field, _)| field.trim_end() == "Ring ID")
+        {
+            // The representative is the state's, the number the run's.
+            let representative = value.trim().split('.').next().unwrap_or_default();
+            let _ = write!(masked, "{field}: {representative}.(number)");
+        } else {
+            masked.push_str(line);
+        }
+        masked.push('\n');
+    }
+    masked
+}

@@ -1,0 +1,64 @@
+//! Where annulusd makes Debian's tools say something else than Corosync does, and why.
+
+use crate::lab::Kind;
+
+/// One difference that is meant.
+pub(crate) struct Difference {
+    /// The notes that it is about: what their name contains.
+    pub(crate) note: &'static str,
+    /// Lines that only Corosync's note has: what they start with.
+    pub(crate) theirs: &'static [&'static str],
+    /// Lines that only ours has.
+    pub(crate) ours: &'static [&'static str],
+    /// Why.
+    #[allow(dead_code, reason = "it is there to be read")]
+    pub(crate) why: &'static str,
+}
+
+/// All differences that are meant.
+pub(crate) const DIFFERENCES: &[Difference] = &[
+    Difference {
+        note: ": corosync-cmapctl config. totem.",
+        theirs: &["totem.interface.0.bindnetaddr"],
+        ours: &["totem.interface.0.bindnetaddr"],
+        why: "at the start the node list gives the address that is bound; on a reload Corosync forgets that, or takes it \
+              from a file that does not apply until a restart",
+    },
+    Difference {
+        note: "a broken file here, host 1: corosync-cmapctl",
+        theirs: &["config.reload_status", "config.totemconfig_reload_in_progress"],
+        ours: &[
+            "config.reload_status",
+            "config.totemconfig_reload_in_progress",
+            "config.reload_error_message",
+            "  section quorum",
+        ],
+        why: "Corosync 3.1.7 leaves the status of the reload before, and the sign of one in progress; later ones, and \
+              annulusd, tell what went wrong",
+    },
+    Difference {
+        note: "udp, many settings, host 1: corosync-cmapctl",
+        theirs: &["resources.system.memory_used.current", "resources.system.memory_used.state"],
+        ours: &["resources.system.memory_used.current", "resources.system.memory_used.state"],
+        why: "Corosync's monitor of load and memory has no place in annulusd: its keys are told, nothing is measured",
+    },
+    Difference {
+        note: "corosync-cmapctl -s test.large str $(printf '%016384d' 0)",
+        theirs: &["exit code"],
+        ours: &["exit code", "Failed to set key test.large"],
+        why: "a value has at most 16384 bytes, of a text with its closing NUL; Corosync forgets to count that one",
+    },
+];
+
+/// Leaves out of a note what only this daemon says on purpose.
+pub(crate) fn strike(kind: Kind, what: &str, text: &str) -> String {
+    let about: Vec<&Difference> =
+        DIFFERENCES.iter().filter(|difference| what.contains(difference.note)).collect();
+    let struck = |line: &str| {
+        about.iter().any(|difference| {
+            let starts = if kind == Kind::Corosync { difference.theirs } else { difference.ours };
+            starts.iter().any(|start| line.starts_with(start))
+        })
+    };
+    text.lines().filter(|line| !struck(line)).map(|line| format!("{line}\n")).collect()
+}
