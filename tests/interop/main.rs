@@ -20,6 +20,7 @@ mod both;
 mod cfgtool;
 #[cfg(feature = "tools")]
 mod cli;
+mod clients;
 mod cmapctl;
 mod database;
 mod hostile;

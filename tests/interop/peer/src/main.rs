@@ -3,6 +3,7 @@
 //! The same program runs against annulusd and against Corosync's daemon, so what it writes down can be compared.
 //! Exit 0: all went as asked. 2: wrong command line. 3: the daemon or libcpg refused; the reason is on standard error.
 
+mod calls;
 mod database;
 mod link;
 mod message;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Mode::Throughput => speed::throughput(&options),
         Mode::Latency => speed::latency(&options),
         Mode::Database => database::run(&options),
+        Mode::Calls => calls::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,6 +14,8 @@ pub enum Mode {
     Latency,
     /// Many keys and trackers; counts sets and notifications.
     Database,
+    /// Every call of every library once, and what came of it.
+    Calls,
 }
 
 /// All options of all modes.
@@ -65,9 +67,10 @@ impl Options {
             Some("throughput") => Mode::Throughput,
             Some("latency") => Mode::Latency,
             Some("database") => Mode::Database,
+            Some("calls") => Mode::Calls,
             other => {
                 return Err(format!(
-                    "the first word must be order, throughput, latency or database, not {other:?}\n\
+                    "the first word must be order, throughput, latency, database or calls, not {other:?}\n\
                      usage: cpg-peer MODE [--group NAME] [--members N] [--count N] [--min BYTES] [--max BYTES] [--seed N]\n\
                      \x20 [--log FILE] [--finish yes|no] [--send yes|no] [--pause-us N] [--seconds S] [--warmup S]\n\
                      \x20 [--deadline S] [--retry-us N] [--keys N] [--trackers N] [--rate N]"
