@@ -28,6 +28,7 @@ mod hostile;
 mod idle;
 mod lab;
 mod order;
+mod pacemaker;
 mod purpose;
 mod qdevice;
 mod quorumtool;
