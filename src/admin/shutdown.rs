@@ -179,11 +179,14 @@ mod tests {
         None
     }
 
+    /// The question, those who are asked, what they say; the verdict, and after how many words it fell.
+    type Case = (Manner, &'static [u64], &'static [Step], Option<(bool, usize)>);
+
     /// services.md 4.4, line by line.
     #[test]
     fn votes_end_as_they_should() {
         use Manner::{Regardless, Request};
-        let table: [(Manner, &[u64], &[Step], Option<(bool, usize)>); 16] = [
+        let table: [Case; 16] = [
             (Request, &[2], &[Yes(2)], Some((true, 1))),
             (Request, &[2], &[No(2)], Some((false, 1))),
             (Request, &[2, 3], &[Yes(2)], None),

@@ -58,7 +58,7 @@ fn a_newcomer_lacks_only_what_began_before() {
         c.settle();
         c.work(Load {
             every: Duration::from_micros(50)..Duration::from_micros(100),
-            sizes: vec![900..1300],
+            sizes: vec![900..1100, 1100..1300],
             safe: 0.0,
             answers: 0.0,
             unruly: 0.0,
