@@ -40,7 +40,7 @@ pub(in crate::cli) const EXIT: &str =
 /// What is asked. Of several actions the last one counts.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Query {
-    /// How it stands with quorum [default]
+    /// How it stands with quorum (the default)
     #[arg(short = 's', long, overrides_with_all = ["list", "monitor", "votes", "expected", "unregister"])]
     status: bool,
 
