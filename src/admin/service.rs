@@ -341,7 +341,9 @@ impl Service for Desk {
             }
             Exec::Kill { node, reason } => {
                 if node == self.me.get() {
-                    let reason = String::from_utf8_lossy(reason).into_owned();
+                    // Programs written in C may count the closing NUL.
+                    let end = reason.iter().position(|byte| *byte == 0).unwrap_or(reason.len());
+                    let reason = String::from_utf8_lossy(&reason[..end]).into_owned();
                     tracing::info!("Killed by node {from} : {reason}");
                     effects.order(Order::Die { by: from, reason });
                 }

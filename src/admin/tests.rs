@@ -227,7 +227,7 @@ fn a_kill_reaches_its_victim_alone() {
     assert_eq!(room.world.sent, [Exec::Kill { node: 2, reason: b"bad" }.encode(node(1))]);
     room.turn();
     assert!(room.world.orders.is_empty());
-    room.deliver(2, &Exec::Kill { node: 1, reason: b"worse" }.encode(node(2)));
+    room.deliver(2, &Exec::Kill { node: 1, reason: b"worse\0" }.encode(node(2)));
     assert_eq!(room.world.orders, [Order::Die { by: node(2), reason: "worse".to_owned() }]);
 }
 

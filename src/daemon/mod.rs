@@ -11,6 +11,7 @@
 //! | `fork.rs` | into the background |
 //! | `os.rs` | locked memory, real-time scheduling, wall-clock time |
 //! | `log/` | log lines in Corosync's formats |
+//! | `reload.rs` | reading the configuration again |
 //! | `exit.rs` | exit statuses |
 
 mod exit;

@@ -18,7 +18,7 @@ pub(super) const INSTANCE_LIMIT: usize = 32;
     about = "Ordered group communication for a cluster: the annulus daemon",
     disable_version_flag = true,
     after_help = "Without --dev, the configuration names the nodes of the cluster; one of them must be this host.\n\
-                  Signals: TERM, INT, QUIT leave the cluster and end; HUP reopens log files; USR2 logs the state."
+                  Signals: TERM, INT, QUIT leave the cluster and end; HUP reopens log files and reads logging and uidgid again; USR2 logs the state."
 )]
 pub struct Options {
     /// Configuration: corosync.conf, or TOML if the name ends in .toml [default: /etc/corosync/corosync.conf]

@@ -19,7 +19,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Site {
     dir: tempfile::TempDir,
     pub(crate) instance: String,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Site {

@@ -1,9 +1,11 @@
 //! What an operator orders: reload, shutdown, the end of a node.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use annulus::admin::Shutdown;
 use annulus::client::{Client, blocking};
+use annulus::config::timeouts::Given;
 use annulus::error::Status;
 use rustix::process::Signal;
 
@@ -180,4 +182,50 @@ fn reopened_logs_follow() {
     let _daemon = dev.start(&["--dev"]);
     let client = Client::instance(dev.instance.as_str()).connect_blocking().unwrap();
     assert_eq!(client.cfg().reload().unwrap_err().status(), Status::NotSupported, "it has no file");
+}
+
+/// The ring stands still and its send queue is full: whatever needs no room in it is served all the same.
+#[test]
+fn a_full_ring_keeps_only_groups_waiting() {
+    let site = Site::new();
+    let conf = site.configure(QUIET);
+    // Nobody has the patience to find out that the other node is gone.
+    let token = 2 * PATIENCE.as_millis() as u32;
+    let text = fs::read_to_string(&conf).unwrap();
+    let text = text
+        .replacen("cluster_name: test", &format!("cluster_name: test\n token: {token}"), 1)
+        .replacen("nodelist {", "nodelist {\n node {\n  nodeid: 6\n  ring0_addr: 127.0.0.6\n }", 1);
+    fs::write(&conf, text).unwrap();
+    let state = site.path("state");
+    let daemon = site.start(&["-f", "-c", &conf, "--state-dir", state.to_str().unwrap()]);
+    let client = Client::instance(site.instance.as_str()).connect_blocking().unwrap();
+    let group = client.cpg().join("full").unwrap();
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let peers = [(5, "127.0.0.1".parse().unwrap()), (6, "127.0.0.6".parse().unwrap())];
+    let given = Given { token: Some(token), ..Given::default() };
+    let other = annulus::node::Node::builder().id(6).peers(peers).port(site.port).timing(given);
+    let other = runtime.block_on(other.start()).unwrap();
+    daemon.wait_for("members=5 6");
+    let synced = || daemon.log().matches("ready to provide service").count() >= 2;
+    crate::child::wait_until("the synchronisation", synced, || daemon.log());
+    drop(other);
+
+    // A refusal may only mean that the daemon is not as fast as we are; many in a row mean that it is full.
+    let (start, mut refusals) = (Instant::now(), 0);
+    while refusals < 200 {
+        assert!(start.elapsed() < PATIENCE, "the queue has no end");
+        refusals = if group.try_multicast(vec![7; 60_000]).is_ok() { 0 } else { refusals + 1 };
+        if refusals > 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    assert_eq!(client.confdb().get::<u32>("totem.token").unwrap(), Some(token));
+    assert_eq!(client.cfg().local_id().unwrap().get(), 5);
+    client.confdb().set("test.key", 1_u32).unwrap();
+    assert!(client.quorum().is_quorate().is_ok());
+    // This one needs the ring: it is taken, and waits for it at the desk.
+    client.cfg().kill(annulus::ids::NodeId::new(5).unwrap(), "stuck").unwrap();
+    daemon.signal(Signal::KILL);
+    drop(runtime);
 }

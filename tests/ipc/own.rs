@@ -407,3 +407,23 @@ fn the_descriptor_is_readable_only_when_there_is_work() {
     drop(client);
     assert!(readable(&server));
 }
+
+/// A service can be left alone for a moment: what its clients send stays where it is, and they are not told.
+#[test]
+fn a_pause_keeps_requests_waiting() {
+    let _alone = alone();
+    let echo = Echo::start("pause");
+    let connection = Connection::connect(&echo.name).unwrap();
+    echo.order(|server| server.set_paused(crate::echo::SERVICE, true));
+    let before = echo.stats().requests;
+    connection.post(&[&request(POST, 4), &[1; 4]], FlowLimit::Ordinary).unwrap();
+    for _ in 0..20 {
+        assert_eq!(echo.stats().requests, before, "nothing is read");
+    }
+    echo.order(|server| server.set_paused(crate::echo::SERVICE, false));
+    let mut event = Vec::new();
+    next_event(&connection, &mut event);
+    assert_eq!(event[24..], [1; 4]);
+    drop(connection);
+    echo.expect_empty();
+}
