@@ -44,6 +44,7 @@ pub(crate) struct Errand(Arc<Shared>);
 pub struct Runner(Arc<Shared>);
 
 /// The two ends.
+#[cfg_attr(not(feature = "daemon"), expect(dead_code, reason = "only the daemon is a program around a node"))]
 pub(crate) fn channel() -> (Errand, Runner) {
     let shared = Arc::new(Shared::default());
     (Errand(Arc::clone(&shared)), Runner(shared))
