@@ -86,7 +86,7 @@ impl Calls {
         tell("votequorum set_expected, many", votequorum::set_expected(h, 70_000));
         tell("votequorum set_votes", votequorum::set_votes(h, NodeId::from(2), 2));
         tell("votequorum set_votes, nobody's", votequorum::set_votes(h, NodeId::from(9), 1));
-        self.listen("quorum ");
+        self.listen("expected 4");
         self.infos();
         tell("votequorum set_votes, back", votequorum::set_votes(h, NodeId::from(2), 1));
         tell("votequorum trackstop", votequorum::trackstop(h));
@@ -115,8 +115,9 @@ impl Calls {
         std::thread::sleep(std::time::Duration::from_secs(1));
         self.infos();
         tell("votequorum qdevice_update", votequorum::qdevice_update(h, "calls", "renamed"));
-        tell("votequorum qdevice_update, the old name", votequorum::qdevice_update(h, "calls", "other"));
+        // A name changes when the ring has said so.
         std::thread::sleep(std::time::Duration::from_secs(1));
+        tell("votequorum qdevice_update, the old name", votequorum::qdevice_update(h, "calls", "other"));
         self.infos();
         tell("votequorum qdevice_poll, no vote", votequorum::qdevice_poll(h, "renamed", false, &ring(0)));
         tell("votequorum qdevice_unregister, the old name", votequorum::qdevice_unregister(h, "calls"));
