@@ -218,9 +218,22 @@ fn odd_handshake(service: &str, random: &mut Random) -> bool {
     sent
 }
 
+/// An order to end a node, which root may give, made a question.
+fn spare(service: &str, bytes: &mut [u8]) {
+    const KILL_NODE: i32 = 2;
+    const TRY_SHUTDOWN: i32 = 3;
+    if service == "cfg"
+        && let Some(id) = bytes.first_chunk::<4>()
+        && [KILL_NODE, TRY_SHUTDOWN].contains(&i32::from_le_bytes(*id))
+    {
+        bytes[0] = 0;
+    }
+}
+
 /// One thing against the rules of the ring, or an odd request by the rules.
 fn odd_request(client: &mut Client, service: &str, random: &mut Random) -> bool {
     let mut bytes = good_request(service, random);
+    spare(service, &mut bytes);
     match random.below(10) {
         0 => {
             // A true request, so that odd ones also meet a client in a group.
@@ -261,6 +274,7 @@ fn odd_request(client: &mut Client, service: &str, random: &mut Random) -> bool 
             }
         }
     }
+    spare(service, &mut bytes);
     let length = bytes.len() as u32;
     client.send(&bytes, length, COMMITTED)
 }
