@@ -4,7 +4,7 @@
 #
 #   scripts/test.sh              all tests, with the counts for every day
 #   ANNULUS_INTEROP_FULL=1 …     the full counts: 100,000 messages a sender, 1,000,000 datagrams, 100,000 requests
-#   ANNULUS_TEST_LIMIT=900 …     seconds after which the tests, once built, are ended unless run from a terminal
+#   ANNULUS_TEST_LIMIT=2700 …   seconds after which the tests, once built, are ended unless run from a terminal
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,7 +22,7 @@ if [ -z "$left_out" ]; then
 fi
 # What hangs must end with a failure that names it: the last tests said to be running "for over 60 seconds".
 cargo test --no-run --quiet "$@"
-seconds=900
+seconds=2700
 [ "${ANNULUS_INTEROP_FULL:-}" != 1 ] || seconds=7200
 limit=(timeout --kill-after=30 "${ANNULUS_TEST_LIMIT:-$seconds}")
 [ ! -t 0 ] || limit=()
