@@ -6,21 +6,15 @@
 //!
 //! Source: corosync `exec/votequorum.c`; `votequorum(5)`, `expected_votes_tracking`.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
 use tracing::{error, info, warn};
 
-use super::store::{AtomicFile, StoreError};
+use super::file::{AtomicFile, HELPER_STACK, StoreError, read};
 
 const NAME: &str = "ev_tracking";
-
-/// The helper writes four bytes.
-const HELPER_STACK: usize = 128 << 10;
 
 /// The number, and where it goes.
 #[derive(Debug)]
@@ -38,8 +32,8 @@ impl KeptVotes {
     pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(NAME);
         let file = AtomicFile::new(path.clone())?;
-        let first = match load(&path) {
-            Ok(votes) => votes,
+        let first = match read(&path) {
+            Ok(votes) => u32::from_ne_bytes(votes),
             Err(why) => {
                 info!(target: "annulus::node", "{} {why}; it begins with 0", path.display());
                 file.write(&0u32.to_ne_bytes())?;
@@ -65,22 +59,6 @@ impl KeptVotes {
         // A helper that is gone was told so by a panic in it; there is nothing left to tell it.
         let _ = self.ask.send(votes);
     }
-}
-
-fn load(path: &Path) -> Result<u32, String> {
-    // A FIFO or device in its place must not stop the start.
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(nonblocking)
-        .open(path)
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    let mut bytes = [0; 4];
-    file.read_exact(&mut bytes).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => "is shorter than 4 bytes".to_owned(),
-        _ => format!("cannot be read: {error}"),
-    })?;
-    Ok(u32::from_ne_bytes(bytes))
 }
 
 /// The helper: writes the newest number. What could not be written is written with the next one.

@@ -16,6 +16,7 @@
 //! | `local.rs` | those connections as [`Channel`](crate::service::channel::Channel)s, for the client libraries |
 //! | `queue.rs` | bounded queue from the driver to a listener: async, or by descriptor |
 //! | `statistics.rs` | what is counted of clients, and times at which the loop was late, for the database |
+//! | `file.rs` | a number in a small file: read, and replaced as a whole |
 //! | `kept_votes.rs` | the highest expected votes seen, kept over restarts |
 //! | `store.rs` | the ring ids used, kept over restarts |
 //! | `watch.rs` | was the loop late, is the interface still there |
@@ -28,6 +29,7 @@ mod doorbell;
 mod driver;
 mod edge;
 pub mod errands;
+mod file;
 mod kept_votes;
 pub mod local;
 mod locals;

@@ -8,9 +8,6 @@
 //!
 //! Source: corosync `exec/main.c`, the ring id file; totem paper, membership (stable storage).
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc as std_mpsc;
 use std::task::{Context, Poll};
@@ -20,6 +17,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
+pub use super::file::StoreError;
+use super::file::{AtomicFile, HELPER_STACK, read};
 use crate::ids::NodeId;
 use crate::totem::RESERVE;
 
@@ -30,28 +29,6 @@ const PLAUSIBLE: u64 = 1 << 56;
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// Longest wait between two attempts to write.
 const RETRY_MAX: Duration = Duration::from_secs(60);
-
-/// The helper writes eight bytes; it needs no more, and with locked memory all of it is resident.
-const HELPER_STACK: usize = 128 << 10;
-
-/// Why the number could not be stored before the start.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot {what} {}: {error}; the node needs a state directory that it may write to (system.state_dir, --state-dir)",
-    path.display()
-)]
-pub struct StoreError {
-    what: &'static str,
-    path: PathBuf,
-    error: io::Error,
-}
-
-impl StoreError {
-    /// The thread that writes the file cannot be started.
-    pub(super) fn thread(path: &Path, error: io::Error) -> Self {
-        Self { what: "start the thread that writes", path: path.to_owned(), error }
-    }
-}
 
 /// Reserves ring ids.
 #[derive(Debug)]
@@ -102,7 +79,7 @@ impl Store {
                 let file = file.clone();
                 move || help(&file, &asked, &report)
             })
-            .map_err(|error| StoreError::thread(&file.path, error))?;
+            .map_err(|error| StoreError::thread(file.path(), error))?;
         Ok(Self { first: last + 1, reserved, place: Place::File { ask, done }, dir: Some(dir.to_owned()) })
     }
 
@@ -157,19 +134,7 @@ impl Store {
 /// # Errors
 /// What is wrong with the file, for the operator.
 fn load(path: &Path) -> Result<u64, String> {
-    // A FIFO or device in its place must not stop the start.
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(nonblocking)
-        .open(path)
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    let mut bytes = [0; 8];
-    file.read_exact(&mut bytes).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => "is shorter than 8 bytes".to_owned(),
-        _ => format!("cannot be read: {error}"),
-    })?;
-    match u64::from_ne_bytes(bytes) {
+    match u64::from_ne_bytes(read(path)?) {
         last if last <= PLAUSIBLE => Ok(last),
         last => Err(format!("is damaged: {last:#x} is no ring id")),
     }
@@ -202,7 +167,7 @@ fn help(file: &AtomicFile, asked: &std_mpsc::Receiver<u64>, report: &mpsc::Unbou
             wait = (wait * 2).min(RETRY_MAX);
         }
         if failures > 0 {
-            info!(target: "annulus::node", "Ring ids up to {up_to:x} are reserved in {}", file.path.display());
+            info!(target: "annulus::node", "Ring ids up to {up_to:x} are reserved in {}", file.path().display());
         }
         if report.send(up_to).is_err() {
             return;
@@ -210,52 +175,9 @@ fn help(file: &AtomicFile, asked: &std_mpsc::Receiver<u64>, report: &mpsc::Unbou
     }
 }
 
-fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    move |error| StoreError { what, path: path.to_owned(), error }
-}
-
-/// A small file whose content is replaced as a whole.
-#[derive(Clone, Debug)]
-pub(super) struct AtomicFile {
-    path: PathBuf,
-    temporary: PathBuf,
-    dir: PathBuf,
-}
-
-impl AtomicFile {
-    pub(super) fn new(path: PathBuf) -> Result<Self, StoreError> {
-        let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
-        let temporary = path.with_extension("new");
-        // Relative names would follow a later change of directory.
-        let dir = fs::canonicalize(&dir).map_err(|error| StoreError { what: "open", path: dir, error })?;
-        let inside = |path: &Path| path.file_name().map_or_else(|| path.to_owned(), |name| dir.join(name));
-        Ok(Self { path: inside(&path), temporary: inside(&temporary), dir: dir.clone() })
-    }
-
-    /// Replaces the content; after a crash at any point the file holds the old or the new one.
-    pub(super) fn write(&self, content: &[u8]) -> Result<(), StoreError> {
-        // What a crash left behind goes first, so that no link or foreign file is written through.
-        match fs::remove_file(&self.temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed("remove", self.temporary.as_path())(error));
-            }
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&self.temporary)
-            .map_err(failed("create", &self.temporary))?;
-        file.write_all(content).map_err(failed("write", &self.temporary))?;
-        file.sync_all().map_err(failed("sync", &self.temporary))?;
-        fs::rename(&self.temporary, &self.path).map_err(failed("replace", &self.path))?;
-        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", &self.dir))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
