@@ -27,7 +27,7 @@ pub(super) fn is_quorate() -> Ask<bool> {
 
 /// Chooses the newer form of events. Whether there is a provider.
 pub(super) fn newer_model() -> Ask<bool> {
-    let request = quorum::NumberRequestBytes::new(quorum::request::MODEL_GET_TYPE, MODEL);
+    let request = NumberRequestBytes::new(quorum::request::MODEL_GET_TYPE, MODEL);
     Ask::query("tell of quorum", request.as_bytes().to_vec(), |reply| {
         Ok(split::<NumberReplyBytes>(reply, "answer (quorum type)")?.0.value.get() != quorum::TYPE_FREE)
     })
@@ -44,7 +44,7 @@ pub(super) fn track() -> Ask<()> {
 }
 
 fn start(flags: u32) -> Ask<()> {
-    let request = quorum::NumberRequestBytes::new(quorum::request::TRACK_START, flags);
+    let request = NumberRequestBytes::new(quorum::request::TRACK_START, flags);
     Ask::order("tell of quorum", request.as_bytes().to_vec())
 }
 

@@ -61,6 +61,24 @@ impl RingBytes {
 /// A request of nothing but its header.
 pub(crate) type PlainRequestBytes = HeaderBytes<NE>;
 
+/// A request that carries one number: flags, a model, votes, or a node id with 0 for the node that is asked.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct NumberRequestBytes {
+    pub(crate) header: HeaderBytes<NE>,
+    pub(crate) value: U32<NE>,
+    pub(crate) pad: [u8; 4],
+}
+const _: () = assert!(size_of::<NumberRequestBytes>() == 24);
+
+impl NumberRequestBytes {
+    /// A request with this number.
+    pub(crate) fn new(request: u16, value: u32) -> Self {
+        let header = HeaderBytes::new(request.into(), size_of::<Self>());
+        Self { header, value: U32::new(value), pad: [0; 4] }
+    }
+}
+
 /// A name of a quorum device: NUL-terminated if shorter; what follows the NUL is garbage.
 pub(crate) const NAME_LEN: usize = 255;
 

@@ -5,10 +5,11 @@
 use zerocopy::byteorder::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+pub(crate) use super::NumberRequestBytes;
 use super::{NE, RingBytes};
 use crate::error::Status;
 use crate::ids::{NodeId, RingId};
-use crate::service::wire::{HeaderBytes, ReplyHeaderBytes};
+use crate::service::wire::ReplyHeaderBytes;
 
 /// Request numbers.
 pub(crate) mod request {
@@ -39,24 +40,6 @@ pub(crate) mod response {
 pub(crate) const TYPE_FREE: u32 = 0;
 /// A provider decides.
 pub(crate) const TYPE_SET: u32 = 1;
-
-/// TRACKSTART request (`value`: flags) and MODEL_GETTYPE request (`value`: model, 0 or 1).
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct NumberRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) value: U32<NE>,
-    pub(crate) pad: [u8; 4],
-}
-const _: () = assert!(size_of::<NumberRequestBytes>() == 24);
-
-impl NumberRequestBytes {
-    /// A request with this number.
-    pub(crate) fn new(request: u16, value: u32) -> Self {
-        let header = HeaderBytes::new(request.into(), size_of::<Self>());
-        Self { header, value: U32::new(value), pad: [0; 4] }
-    }
-}
 
 /// Replies that carry one number: GETQUORATE (0 or 1), GETTYPE and MODEL_GETTYPE.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]

@@ -5,6 +5,7 @@
 use zerocopy::byteorder::{U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+pub(crate) use super::NumberRequestBytes;
 use super::{NAME_LEN, NE, RingBytes, name_bytes};
 use crate::error::Status;
 use crate::ids::{NodeId, RingId};
@@ -59,24 +60,6 @@ pub(crate) mod info {
     pub(crate) const QDEVICE_ALIVE: u32 = 128;
     pub(crate) const QDEVICE_CAST_VOTE: u32 = 256;
     pub(crate) const QDEVICE_MASTER_WINS: u32 = 512;
-}
-
-/// GETINFO request (`value`: a node id, 0 for the node that is asked) and SETEXPECTED request.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct NumberRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) value: U32<NE>,
-    pub(crate) pad: [u8; 4],
-}
-const _: () = assert!(size_of::<NumberRequestBytes>() == 24);
-
-impl NumberRequestBytes {
-    /// A request with this number.
-    pub(crate) fn new(request: u16, value: u32) -> Self {
-        let header = HeaderBytes::new(request.into(), size_of::<Self>());
-        Self { header, value: U32::new(value), pad: [0; 4] }
-    }
 }
 
 /// SETVOTES request.
