@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use zerocopy::byteorder::{BigEndian, ByteOrder, I32, LittleEndian, NativeEndian, U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::error::Status;
 use crate::ids::{Endian, ServiceId};
 use crate::service::wire::{HEADER_LEN, HeaderBytes, ReplyHeaderBytes};
 use crate::value::Value;
@@ -307,7 +306,6 @@ const _: () = assert!(size_of::<NotifyBytes>() == 336);
 
 /// A NOTIFY event as a client reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "the library side of this wire")]
 pub(crate) struct Notify {
     /// What the client calls the tracker.
     pub(crate) inst: u64,
@@ -322,13 +320,12 @@ pub(crate) struct Notify {
 }
 
 /// The library side: requests as bytes, answers and events from bytes. Lengths are checked here.
-#[allow(dead_code, reason = "the library side of this wire")]
 pub(crate) mod lib {
     use super::{
         AdjustRequestBytes, FromBytes, FromZeros, GetReplyBytes, GetRequestBytes, HandleReplyBytes,
         HandleRequestBytes, HeaderBytes, I32, IntoBytes, KeyRequestBytes, MapRequestBytes, NameBytes,
-        NextReplyBytes, Notify, NotifyBytes, ReplyHeaderBytes, SetRequestBytes, Status, TrackRequestBytes,
-        U64, Value, request, response, type_code, value_bytes, value_from,
+        NextReplyBytes, Notify, NotifyBytes, SetRequestBytes, TrackRequestBytes, U64, Value, request,
+        response, type_code, value_bytes, value_from,
     };
 
     /// Sets a key.
@@ -371,7 +368,8 @@ pub(crate) mod lib {
         handled(request::ITER_NEXT, handle)
     }
 
-    /// Ends an iteration.
+    /// Ends an iteration. The library ends it with its connection.
+    #[cfg(test)]
     pub(crate) fn iter_finalize(handle: u64) -> Vec<u8> {
         handled(request::ITER_FINALIZE, handle)
     }
@@ -383,7 +381,8 @@ pub(crate) mod lib {
         TrackRequestBytes { header, key, kind, pad: [0; 4], inst }.as_bytes().to_vec()
     }
 
-    /// Removes a tracker.
+    /// Removes a tracker. The library ends it with its connection.
+    #[cfg(test)]
     pub(crate) fn track_delete(handle: u64) -> Vec<u8> {
         handled(request::TRACK_DELETE, handle)
     }
@@ -405,9 +404,9 @@ pub(crate) mod lib {
     }
 
     /// The status of any reply; `None`: too short to be one.
-    pub(crate) fn status(reply: &[u8]) -> Option<Status> {
-        let (header, _) = ReplyHeaderBytes::<super::NE>::ref_from_prefix(reply).ok()?;
-        Some(Status::from_code(header.error.get()))
+    #[cfg(test)]
+    pub(crate) fn status(reply: &[u8]) -> Option<crate::error::Status> {
+        crate::service::wire::read::status(reply).ok()
     }
 
     /// What a successful GET reply says: the value's type and length, and its bytes, which are fewer than the
@@ -539,6 +538,7 @@ fn decode_version_in<O: ByteOrder>(message: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Status;
 
     fn hex(text: &str) -> Vec<u8> {
         text.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
