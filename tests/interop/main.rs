@@ -27,6 +27,7 @@ mod engines;
 mod hostile;
 mod idle;
 mod lab;
+mod mixed;
 mod order;
 mod pacemaker;
 mod purpose;

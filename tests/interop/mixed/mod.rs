@@ -1,0 +1,117 @@
+//! One ring of both: Debian's Corosync and annulusd as members of one cluster.
+//!
+//! What is told here is told of a [`Mix`]: which daemon each host runs, and how they talk. A mix is written `ACC/udpu`:
+//! host 1 runs annulusd, hosts 2 and 3 Corosync. Host 1, with the lowest node id, is the representative as long as it
+//! runs; so `AC` and `CA` are two mixes.
+//!
+//! `ANNULUS_INTEROP_MIXES` names other mixes than the ones of every day: a list with commas, or `all` of them.
+
+use crate::lab::{Kind, Lab, Transport};
+use std::fmt;
+use std::str::FromStr;
+
+/// The most hosts of a mix.
+const HOSTS: usize = 5;
+
+/// Which daemon each host runs, and how they talk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mix {
+    /// Of host 1, 2, …
+    pub(crate) kinds: Vec<Kind>,
+    /// The transport of all.
+    pub(crate) transport: Transport,
+}
+
+impl Mix {
+    /// Number of hosts.
+    pub(crate) fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// What host `k` runs.
+    pub(crate) fn kind(&self, k: usize) -> Kind {
+        self.kinds[k - 1]
+    }
+
+    /// Starts every host's daemon.
+    pub(crate) fn start(&self, lab: &mut Lab) {
+        for k in 1..=self.len() {
+            lab.start(k, self.kind(k));
+        }
+    }
+
+    /// Every mix of 2 to 5 hosts with at least one of each kind, on both transports.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for transport in [Transport::Udpu, Transport::Udp] {
+            for hosts in 2..=HOSTS {
+                // One bit a host; neither none nor all.
+                for ours in 1..(1_u32 << hosts) - 1 {
+                    let kind = |k| if ours & (1_u32 << k) == 0 { Kind::Corosync } else { Kind::Annulus };
+                    all.push(Self { kinds: (0..hosts).map(kind).collect(), transport });
+                }
+            }
+        }
+        all
+    }
+
+    /// The mixes that the environment names, else these.
+    pub(crate) fn chosen(every_day: &[&str]) -> Vec<Self> {
+        let parse = |word: &str| word.parse().unwrap_or_else(|why| panic!("{why}"));
+        match std::env::var("ANNULUS_INTEROP_MIXES").as_deref() {
+            Ok("all") => Self::all(),
+            Ok(list) => list.split(',').map(parse).collect(),
+            Err(_) => every_day.iter().copied().map(parse).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for kind in &self.kinds {
+            f.write_str(match kind {
+                Kind::Annulus => "A",
+                Kind::Corosync => "C",
+            })?;
+        }
+        write!(f, "/{}", self.transport.word())
+    }
+}
+
+impl FromStr for Mix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("{text:?} is no mix: A and C for each of up to {HOSTS} hosts, then /udp or /udpu");
+        let (hosts, transport) = text.split_once('/').ok_or_else(wrong)?;
+        let transport = match transport {
+            "udp" => Transport::Udp,
+            "udpu" => Transport::Udpu,
+            _ => return Err(wrong()),
+        };
+        let kinds: Option<Vec<Kind>> = hosts
+            .chars()
+            .map(|letter| match letter {
+                'A' => Some(Kind::Annulus),
+                'C' => Some(Kind::Corosync),
+                _ => None,
+            })
+            .collect();
+        let kinds = kinds.filter(|kinds| (1..=HOSTS).contains(&kinds.len())).ok_or_else(wrong)?;
+        Ok(Self { kinds, transport })
+    }
+}
+
+#[test]
+fn mixes_are_named_and_counted() {
+    let all = Mix::all();
+    assert_eq!(all.len(), 2 * (2 + 6 + 14 + 30));
+    for mix in &all {
+        assert!(mix.kinds.contains(&Kind::Annulus) && mix.kinds.contains(&Kind::Corosync), "{mix}");
+        assert_eq!(mix.to_string().parse().as_ref(), Ok(mix));
+    }
+    for wrong in ["", "AC", "AC/knet", "AXC/udp", "/udp", "ACACAC/udp"] {
+        assert!(wrong.parse::<Mix>().is_err(), "{wrong}");
+    }
+}
