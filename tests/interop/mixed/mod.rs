@@ -6,6 +6,8 @@
 //!
 //! `ANNULUS_INTEROP_MIXES` names other mixes than the ones of every day: a list with commas, or `all` of them.
 
+mod handover;
+
 use crate::lab::{Kind, Lab, Transport};
 use std::fmt;
 use std::str::FromStr;

@@ -1,0 +1,417 @@
+//! The daemon of each host replaced by the other kind in turn, under Pacemaker and its running resources.
+//!
+//! This is what `docs/migration.md` tells the operator to do, with the commands of systemd's units done by hand. Two
+//! ways to keep Pacemaker from acting on the host in hand:
+//!
+//! - maintenance: Pacemaker lets all resources be; they run on, on the host in hand too;
+//! - standby: Pacemaker empties the host in hand first and stays on guard for the others.
+//!
+//! What the resources went through is what their agents wrote down: nothing at all in maintenance, no stop but on the
+//! host in hand with standby. Beside it the hosts that are not in hand send each other numbered messages.
+//! `scripts/handover.sh` goes forth and back both ways on both transports, with two hosts, and from knet, and prints how
+//! long each step took.
+
+use super::Mix;
+use crate::lab::{Kind, Lab, PATIENCE, Peer, Settings, Transport};
+use crate::pacemaker::{Action, Agents, Cluster, RESOURCES, pacemaker_is_here};
+use crate::ready;
+use crate::sequence::{Sequence, assert_same};
+use std::fmt::Write as _;
+use std::fs;
+use std::time::Duration;
+
+/// What Pacemaker does with the host in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Maintenance,
+    Standby,
+}
+
+impl Way {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Maintenance => "maintenance",
+            Self::Standby => "standby",
+        }
+    }
+}
+
+/// A cluster whose daemons are being replaced.
+struct Handover {
+    cluster: Cluster,
+    agents: Agents,
+    /// Number of the newest ring.
+    ring: u64,
+}
+
+impl Handover {
+    /// A cluster of this mix with resources that run. `quorum` are more lines of that section.
+    fn begin(mix: &Mix, quorum: &str) -> Self {
+        Self::begin_with(mix, quorum, |_| {})
+    }
+
+    /// The same, with something done to the hosts' files before the daemons start.
+    fn begin_with(mix: &Mix, quorum: &str, prepare: impl Fn(&Lab)) -> Self {
+        let mut lab = Lab::shared(mix.len());
+        lab.configure_with(&Settings::new(mix.transport, "token: 3000", mix.len()).quorum(quorum));
+        prepare(&lab);
+        let agents = Agents::cover(&lab);
+        mix.start(&mut lab);
+        let mut cluster = Cluster::new(lab, mix.to_string());
+        cluster.step(
+            "all hosts online",
+            |_| {},
+            |cluster| cluster.online(&cluster.hosts(), &cluster.hosts()),
+        );
+        cluster.step(
+            "resources started",
+            // What runs stays where it is: else a host that comes back would draw resources to itself.
+            |cluster| cluster.configure(&format!("{RESOURCES}rsc_defaults resource-stickiness=100\n")),
+            |cluster| cluster.hosts().iter().all(|k| cluster.runs_on(*k, &cluster.hosts())),
+        );
+        let mut handover = Self { cluster, agents, ring: 0 };
+        handover.see_ring();
+        handover.rest();
+        assert!(handover.agents.take(&handover.cluster.lab).iter().any(|action| action.what == "start"));
+        handover
+    }
+
+    /// Waits until Pacemaker has nothing more to do.
+    fn rest(&self) {
+        self.cluster.lab.must(1, "crm_resource --wait --timeout=50");
+    }
+
+    /// Sees that ring numbers only rise.
+    fn see_ring(&mut self) {
+        let ring = ring(&self.cluster.lab, 1, self.cluster.lab.len());
+        let number = ring.as_deref().and_then(number_of).expect("all hosts are on one ring");
+        assert!(number > self.ring, "ring {ring:?} after {:x}", self.ring);
+        self.ring = number;
+    }
+
+    /// Replaces host `k`'s daemon.
+    fn replace(&mut self, k: usize, to: Kind, way: Way) {
+        let others = self.cluster.others(k);
+        let places = self.cluster.all_places(others[0]);
+        let stream = Stream::start(&self.cluster.lab, &others);
+        let label = format!("host {k} to {to:?}, {}", way.word());
+
+        let kept = others.clone();
+        match way {
+            Way::Maintenance => self.cluster.step(
+                &format!("{label}: entered"),
+                |cluster| maintain(cluster, k, true),
+                |cluster| maintained(cluster, true),
+            ),
+            Way::Standby => self.cluster.step(
+                &format!("{label}: entered, the host is empty"),
+                |cluster| drop(cluster.lab.must(k, &format!("crm node standby n{k}"))),
+                |cluster| cluster.runs_on(k, &kept),
+            ),
+        }
+        self.cluster.step(
+            &format!("{label}: Pacemaker and the old daemon ended, the others have quorum"),
+            |cluster| {
+                cluster.stop_pacemaker(k);
+                stop_daemon(cluster, k);
+            },
+            |cluster| {
+                kept.iter().all(|other| quorate(&cluster.lab, *other, kept.len()))
+                    && cluster.online(&kept, &kept)
+            },
+        );
+        self.cluster.step(
+            &format!("{label}: the new daemon is on the ring"),
+            |cluster| cluster.lab.start(k, to),
+            one_ring,
+        );
+        self.see_ring();
+        self.cluster.step(
+            &format!("{label}: Pacemaker started, it knows of all that runs"),
+            |cluster| cluster.start_pacemaker(k),
+            |cluster| match way {
+                Way::Maintenance => knows(cluster, &places),
+                Way::Standby => {
+                    let line = format!("Node n{k}: standby");
+                    cluster.hosts().iter().all(|host| cluster.monitor(*host).contains(&line))
+                }
+            },
+        );
+        self.cluster.step(
+            &format!("{label}: left, all resources run"),
+            |cluster| match way {
+                Way::Maintenance => maintain(cluster, k, false),
+                Way::Standby => drop(cluster.lab.must(k, &format!("crm node online n{k}"))),
+            },
+            |cluster| {
+                let all = cluster.hosts();
+                cluster.online(&all, &all)
+                    && maintained(cluster, false)
+                    && all.iter().all(|host| cluster.runs_on(*host, &all))
+            },
+        );
+        self.rest();
+        let delivered = stream.end();
+        println!("{label}: {delivered} messages among the others, none lost");
+
+        let actions = self.agents.take(&self.cluster.lab);
+        match way {
+            Way::Maintenance => {
+                assert_eq!(actions, [], "{label}: nothing was to be done to any resource");
+                assert_eq!(self.cluster.all_places(k), places, "{label}: where everything runs");
+            }
+            Way::Standby => {
+                let ends = |action: &&Action| matches!(action.what.as_str(), "stop" | "demote");
+                let stopped: Vec<&Action> = actions.iter().filter(ends).collect();
+                assert!(!stopped.is_empty(), "{label}: the host in hand was to be emptied");
+                assert!(stopped.iter().all(|action| action.host == k), "{label}: {actions:#?}");
+            }
+        }
+    }
+
+    /// Replaces the daemon of every host in turn.
+    fn replace_all(&mut self, to: Kind, way: Way) {
+        for k in self.cluster.hosts() {
+            self.replace(k, to, way);
+        }
+    }
+}
+
+/// Ends a daemon as `systemctl stop` does with either unit.
+fn stop_daemon(cluster: &mut Cluster, k: usize) {
+    cluster.lab.must(k, "corosync-cfgtool -H --force");
+    let status = cluster.lab.ended(k, PATIENCE);
+    assert_eq!(status.code(), Some(0), "the end of host {k}'s daemon");
+}
+
+/// Changes every host's corosync.conf.
+fn rewrite(lab: &Lab, change: impl Fn(String) -> String) {
+    for k in 1..=lab.len() {
+        let file = lab.dir(k).join("etc/corosync.conf");
+        let text = fs::read_to_string(&file).expect("read corosync.conf");
+        fs::write(&file, change(text)).expect("write corosync.conf");
+    }
+}
+
+/// Takes the whole cluster into maintenance or out of it, by way of host `k`.
+fn maintain(cluster: &Cluster, k: usize, on: bool) {
+    cluster.lab.must(k, &format!("crm configure property maintenance-mode={on}"));
+}
+
+/// Whether every host knows whether Pacemaker acts.
+fn maintained(cluster: &Cluster, on: bool) -> bool {
+    cluster.hosts().iter().all(|k| {
+        let text = cluster.monitor(*k);
+        text.contains("Resource management is DISABLED") == on && text.contains("unmanaged") == on
+    })
+}
+
+/// Whether every host is online and every host knows that the resources run here.
+fn knows(cluster: &Cluster, places: &[Vec<String>]) -> bool {
+    let all = cluster.hosts();
+    cluster.online(&all, &all) && all.iter().all(|k| cluster.all_places(*k) == places)
+}
+
+fn one_ring(cluster: &Cluster) -> bool {
+    let count = cluster.lab.len();
+    let first = ring(&cluster.lab, 1, count);
+    first.is_some() && cluster.hosts().iter().all(|k| ring(&cluster.lab, *k, count) == first)
+}
+
+/// The ring that host `k` is on, if it has so many nodes.
+fn ring(lab: &Lab, k: usize, nodes: usize) -> Option<String> {
+    let text = lab.say(k, "corosync-quorumtool -s").out;
+    let field = |name| text.lines().find_map(|line: &str| Some(line.strip_prefix(name)?.trim().to_owned()));
+    (field("Nodes:")? == nodes.to_string()).then_some(())?;
+    field("Ring ID:")
+}
+
+/// The number of a ring `1.2a`.
+fn number_of(ring: &str) -> Option<u64> {
+    u64::from_str_radix(ring.split_once('.')?.1, 16).ok()
+}
+
+/// Whether host `k` has quorum on a ring of so many nodes.
+fn quorate(lab: &Lab, k: usize, nodes: usize) -> bool {
+    ring(lab, k, nodes).is_some()
+        && lab.say(k, "corosync-quorumtool -s").out.contains("Quorate:          Yes")
+}
+
+/// Numbered messages among some hosts.
+struct Stream {
+    peers: Vec<Peer>,
+}
+
+impl Stream {
+    fn start(lab: &Lab, hosts: &[usize]) -> Self {
+        let members = hosts.len().to_string();
+        let options = [
+            "--group",
+            "stream",
+            "--members",
+            &members,
+            "--count",
+            "1000000000",
+            "--max",
+            "2000",
+            "--pause-us",
+            "5000",
+            "--finish",
+            "no",
+            "--deadline",
+            "900",
+        ];
+        let mut peers: Vec<Peer> = hosts.iter().map(|k| lab.peer(*k, "stream", "order", &options)).collect();
+        for peer in &mut peers {
+            peer.wait_for_members(hosts.len(), PATIENCE);
+        }
+        Self { peers }
+    }
+
+    /// Ends it, checks what came, and gives how many messages that were.
+    fn end(mut self) -> usize {
+        let mut each: Vec<&mut Peer> = self.peers.iter_mut().collect();
+        Peer::settle(&mut each);
+        for peer in &mut self.peers {
+            peer.tell("stop");
+            peer.succeed(PATIENCE);
+        }
+        let count = self.peers.len();
+        let logs: Vec<Sequence> = self.peers.iter().map(|peer| Sequence::read(&peer.log)).collect();
+        // They were not stopped at the same message.
+        let common = logs.iter().map(|log| log.since_view_of(count).len()).min().expect("a peer");
+        for log in &logs {
+            let (first, this) = (logs[0].since_view_of(count), log.since_view_of(count));
+            assert_same((&logs[0].name, &first[..common]), (&log.name, &this[..common]));
+            assert_eq!(log.check_fifo().len(), count, "{}: not all sent", log.name);
+        }
+        logs[0].messages().count()
+    }
+}
+
+/// A mix of one kind.
+fn all_of(kind: Kind, hosts: usize, transport: Transport) -> Mix {
+    Mix { kinds: vec![kind; hosts], transport }
+}
+
+fn can() -> bool {
+    ready() && pacemaker_is_here()
+}
+
+/// The pass for every day: Corosync, host by host, to annulusd.
+#[test]
+fn pacemaker_is_handed_over() {
+    if can() {
+        Handover::begin(&all_of(Kind::Corosync, 3, Transport::Udpu), "")
+            .replace_all(Kind::Annulus, Way::Maintenance);
+    }
+}
+
+/// Forth and back, both ways of keeping Pacemaker from acting.
+#[test]
+#[ignore = "several minutes: scripts/handover.sh"]
+fn forth_and_back() {
+    if !can() {
+        return;
+    }
+    for transport in [Transport::Udpu, Transport::Udp] {
+        let mut handover = Handover::begin(&all_of(Kind::Corosync, 3, transport), "");
+        for way in [Way::Maintenance, Way::Standby] {
+            handover.replace_all(Kind::Annulus, way);
+            handover.replace_all(Kind::Corosync, way);
+        }
+        print(&format!("three hosts, {}", transport.word()), &handover.cluster.steps);
+    }
+}
+
+/// Of two hosts one is enough while the other is in hand.
+#[test]
+#[ignore = "minutes: scripts/handover.sh"]
+fn two_hosts_forth_and_back() {
+    if !can() {
+        return;
+    }
+    for transport in [Transport::Udpu, Transport::Udp] {
+        let mut handover = Handover::begin(&all_of(Kind::Corosync, 2, transport), "two_node: 1");
+        for way in [Way::Maintenance, Way::Standby] {
+            handover.replace_all(Kind::Annulus, way);
+            handover.replace_all(Kind::Corosync, way);
+        }
+        print(&format!("two hosts, {}", transport.word()), &handover.cluster.steps);
+    }
+}
+
+/// From knet there is no way host by host: all daemons end, under resources that run on.
+#[test]
+#[ignore = "minutes: scripts/handover.sh"]
+fn from_knet_with_all_daemons_ended() {
+    if !can() {
+        return;
+    }
+    for to in [Kind::Corosync, Kind::Annulus] {
+        let mix = all_of(Kind::Corosync, 3, Transport::Udpu);
+        let knet = "transport: knet\n  crypto_cipher: aes256\n  crypto_hash: sha256";
+        let mut handover = Handover::begin_with(&mix, "", |lab| {
+            rewrite(lab, |text| text.replace("transport: udpu", knet));
+            for k in 1..=lab.len() {
+                fs::write(lab.dir(k).join("etc/authkey"), [0x5a; 256]).expect("write the key");
+            }
+        });
+        assert!(handover.cluster.lab.must(1, "corosync-cfgtool -s").contains("transport knet"));
+        let places = handover.cluster.all_places(1);
+        let hosts = handover.cluster.hosts();
+        handover.cluster.step(
+            "maintenance entered",
+            |cluster| maintain(cluster, 1, true),
+            |cluster| maintained(cluster, true),
+        );
+        handover.cluster.step(
+            "Pacemaker, then every daemon ended",
+            |cluster| {
+                for k in hosts.iter().copied() {
+                    cluster.stop_pacemaker(k);
+                }
+                for k in hosts.iter().copied() {
+                    stop_daemon(cluster, k);
+                }
+            },
+            |_| true,
+        );
+        rewrite(&handover.cluster.lab, |text| text.replace(knet, "transport: udpu"));
+        handover.cluster.step(
+            &format!("{to:?} on every host is on one ring"),
+            |cluster| {
+                for k in hosts.iter().copied() {
+                    cluster.lab.start(k, to);
+                }
+            },
+            one_ring,
+        );
+        handover.see_ring();
+        handover.cluster.step(
+            "Pacemaker started, it knows of all that runs",
+            |cluster| {
+                for k in hosts.iter().copied() {
+                    cluster.start_pacemaker(k);
+                }
+            },
+            |cluster| knows(cluster, &places),
+        );
+        handover.cluster.step(
+            "maintenance left",
+            |cluster| maintain(cluster, 1, false),
+            |cluster| maintained(cluster, false) && hosts.iter().all(|k| cluster.runs_on(*k, &hosts)),
+        );
+        handover.rest();
+        assert_eq!(handover.agents.take(&handover.cluster.lab), []);
+        print(&format!("from knet to udpu with {to:?}"), &handover.cluster.steps);
+    }
+}
+
+fn print(title: &str, steps: &[(String, Duration)]) {
+    let mut table = format!("\n{title}\n");
+    for (name, took) in steps {
+        let _ = writeln!(table, "{name:<88} {:>6.1} s", took.as_secs_f64());
+    }
+    println!("{table}");
+}
