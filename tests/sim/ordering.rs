@@ -52,6 +52,8 @@ fn the_window_is_never_exceeded() {
         c.finish();
         assert!(c.network.highest_fcc <= window, "{} frames in one rotation", c.network.highest_fcc);
         assert!(c.network.highest_fcc > window / 2, "the window is not used");
+        let frames: u64 = (1..=4).map(|node| c.totem(node).stats().mcast_tx).sum();
+        assert!((40 * 40..40 * 60).contains(&frames), "{frames} frames for 40 messages of 60,000 bytes");
     }
 }
 

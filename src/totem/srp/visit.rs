@@ -180,5 +180,6 @@ fn next_frame(ring: &mut Ring, queue: Queue, seq: Seq, counter: u32) -> Option<S
         payload: &[],
     };
     fixed.write_fixed::<LittleEndian>(&mut outgoing.frame);
+    ring.stats.mcast_tx += 1;
     Some(Stored::new(&fixed, outgoing.frame.freeze(), Endian::Little))
 }
