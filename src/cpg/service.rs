@@ -101,6 +101,16 @@ pub(super) enum State {
     Leaving(Seat),
 }
 
+impl State {
+    /// The process that it is, or is about to be or to have been.
+    const fn seat(&self) -> Option<&Seat> {
+        match self {
+            Self::Out => None,
+            Self::Joining(seat) | Self::In(seat) | Self::Leaving(seat) => Some(seat),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Leaving {
     pub(super) seat: Seat,
@@ -238,7 +248,7 @@ impl Desk {
     /// Hands a message to the local members of its group.
     fn hand_out(
         &mut self,
-        from: NodeId,
+        (from, pid): (NodeId, u32),
         group: &[u8],
         head: &[u8],
         payload: &Bytes,
@@ -254,7 +264,17 @@ impl Desk {
             return;
         }
         for conn in listeners {
-            effects.event(*conn, head, payload);
+            let own = from == self.me
+                && self
+                    .connections
+                    .get(conn)
+                    .and_then(|connection| connection.state.seat())
+                    .is_some_and(|seat| seat.pid == pid);
+            if own {
+                effects.echo(*conn, head, payload);
+            } else {
+                effects.event(*conn, head, payload);
+            }
         }
         self.stats.delivered += listeners.len() as u64;
     }
@@ -342,7 +362,7 @@ impl Service for Desk {
                     pid: U32::new(pid),
                     pad_pid: [0; 4],
                 };
-                self.hand_out(from, group, head.as_bytes(), &message.slice_ref(payload), effects);
+                self.hand_out((from, pid), group, head.as_bytes(), &message.slice_ref(payload), effects);
             }
             Exec::PartialMcast { group, pid, msglen, kind, payload } => {
                 let size = size_of::<wire::PartialDeliverBytes>() + payload.len();
@@ -360,7 +380,7 @@ impl Service for Desk {
                     kind: U32::new(kind),
                     pad_kind: [0; 4],
                 };
-                self.hand_out(from, group, head.as_bytes(), &message.slice_ref(payload), effects);
+                self.hand_out((from, pid), group, head.as_bytes(), &message.slice_ref(payload), effects);
             }
         }
     }

@@ -6,8 +6,17 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(super) struct Backlog {
     bytes: VecDeque<u8>,
-    lengths: VecDeque<usize>,
+    waiting: VecDeque<Waiting>,
+    /// Bytes of those that come back to who sent them.
+    own: usize,
     limit: usize,
+}
+
+/// A message that waits.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    len: usize,
+    own: bool,
 }
 
 /// Memory kept for the next time when the queue has run empty.
@@ -18,24 +27,30 @@ const OVERHEAD: usize = 8;
 impl Backlog {
     /// An empty queue that holds up to `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
-        Self { bytes: VecDeque::new(), lengths: VecDeque::new(), limit }
+        Self { bytes: VecDeque::new(), waiting: VecDeque::new(), own: 0, limit }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lengths.is_empty()
+        self.waiting.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lengths.len()
+        self.waiting.len()
     }
 
     /// What it holds, as the limit counts. Unit: bytes.
     pub(super) fn size(&self) -> usize {
-        self.bytes.len() + self.lengths.len() * OVERHEAD
+        self.bytes.len() + self.waiting.len() * OVERHEAD
+    }
+
+    /// How much of it comes back to who sent it. Unit: bytes.
+    pub(super) const fn own(&self) -> usize {
+        self.own
     }
 
     /// Appends a message given in pieces. `false`: it would pass the limit, and was not taken.
-    pub(super) fn push(&mut self, pieces: &[&[u8]]) -> bool {
+    /// `own`: it comes back to who sent it.
+    pub(super) fn push(&mut self, pieces: &[&[u8]], own: bool) -> bool {
         let len: usize = pieces.iter().map(|piece| piece.len()).sum();
         if self.size() + len + OVERHEAD > self.limit {
             return false;
@@ -43,13 +58,16 @@ impl Backlog {
         for piece in pieces {
             self.bytes.extend(*piece);
         }
-        self.lengths.push_back(len);
+        self.waiting.push_back(Waiting { len, own });
+        if own {
+            self.own += len + OVERHEAD;
+        }
         true
     }
 
     /// The oldest message, in up to two pieces.
     pub(super) fn front(&self) -> Option<[&[u8]; 2]> {
-        let len = *self.lengths.front()?;
+        let len = self.waiting.front()?.len;
         let (first, second) = self.bytes.as_slices();
         if len <= first.len() {
             return Some([&first[..len], &[]]);
@@ -59,19 +77,23 @@ impl Backlog {
 
     /// Removes the oldest message.
     pub(super) fn pop(&mut self) {
-        if let Some(len) = self.lengths.pop_front() {
+        if let Some(Waiting { len, own }) = self.waiting.pop_front() {
             self.bytes.drain(..len);
+            if own {
+                self.own -= len + OVERHEAD;
+            }
         }
-        if self.lengths.is_empty() {
+        if self.waiting.is_empty() {
             self.bytes.shrink_to(KEEP);
-            self.lengths.shrink_to(KEEP / 64);
+            self.waiting.shrink_to(KEEP / 64);
         }
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.bytes = VecDeque::new();
-        self.lengths = VecDeque::new();
+        self.waiting = VecDeque::new();
+        self.own = 0;
     }
 }
 
@@ -85,7 +107,7 @@ mod tests {
         let (mut next, mut oldest) = (0_u32, 0_u32);
         for round in 0..2000_usize {
             let body = vec![next as u8; round % 50];
-            if backlog.push(&[&next.to_ne_bytes(), &body]) {
+            if backlog.push(&[&next.to_ne_bytes(), &body], next % 3 == 0) {
                 next += 1;
             }
             if round % 3 != 0 {
@@ -96,10 +118,17 @@ mod tests {
                 backlog.pop();
             }
             assert_eq!(backlog.len() as u32, next - oldest);
+            assert!(backlog.own() <= backlog.size());
         }
+        assert!(backlog.own() > 0);
+        while !backlog.is_empty() {
+            backlog.pop();
+        }
+        assert_eq!(backlog.own(), 0);
+        assert!(backlog.push(&[&[0; 92]], true) && backlog.own() == 100);
         backlog.clear();
-        assert!(backlog.is_empty() && backlog.front().is_none());
-        while backlog.push(&[&[0; 100]]) {}
+        assert!(backlog.is_empty() && backlog.own() == 0 && backlog.front().is_none());
+        while backlog.push(&[&[0; 100]], false) {}
         assert_eq!(backlog.len(), 4096 / 108);
     }
 }

@@ -93,6 +93,13 @@ impl Edge for Outside {
         }
     }
 
+    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+        match &mut self.server {
+            Some(server) if !is_local(conn) => server.echo(conn, head, payload),
+            _ => self.event(conn, head, payload),
+        }
+    }
+
     fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {
         match &mut self.server {
             Some(server) if !is_local(conn) => server.buffer_open(conn, path, size),

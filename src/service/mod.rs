@@ -97,6 +97,12 @@ pub trait Effects {
     /// a client that lets its queue overflow is disconnected.
     fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes);
 
+    /// The same, of something that this client itself has multicast. A client that lets much of its own wait
+    /// unread is held back from multicasting more; for what others send it is not.
+    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+        self.event(conn, head, payload);
+    }
+
     /// Takes over the zero-copy buffer file that a client made. Returns the token that names it.
     ///
     /// # Errors

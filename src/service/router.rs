@@ -600,6 +600,10 @@ impl Effects for Counted<'_> {
         self.ground.event(conn, head, payload);
     }
 
+    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+        self.ground.echo(conn, head, payload);
+    }
+
     fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {
         self.ground.buffer_open(conn, path, size)
     }

@@ -86,6 +86,10 @@ impl Effects for Below<'_> {
         self.edge.event(conn, head, payload);
     }
 
+    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+        self.edge.echo(conn, head, payload);
+    }
+
     fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {
         self.edge.buffer_open(conn, path, size)
     }

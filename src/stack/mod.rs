@@ -56,6 +56,11 @@ pub trait Edge {
     /// Sends an event to a client; see [`crate::service::Effects::event`].
     fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes);
 
+    /// Sends a client what it multicast itself; see [`crate::service::Effects::echo`].
+    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+        self.event(conn, head, payload);
+    }
+
     /// Takes over a zero-copy buffer; see [`crate::service::Effects::buffer_open`].
     ///
     /// # Errors

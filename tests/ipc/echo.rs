@@ -176,7 +176,10 @@ impl Service {
         let payload = &request[RequestHeader::LEN..];
         match header.id {
             ECHO => server.reply(conn, &response(ECHO, payload)),
-            POST => event(server, conn, payload),
+            POST => {
+                let header = event_header(payload);
+                server.echo(conn, &header, payload);
+            }
             BURST => {
                 let number = |at| u32::from_ne_bytes(payload[at..at + 4].try_into().unwrap());
                 server.reply(conn, &response(BURST, &[]));
@@ -197,8 +200,11 @@ impl Service {
 }
 
 fn event(server: &mut Server, conn: ConnId, payload: &[u8]) {
-    let header = ResponseHeader { id: 100, size: (ResponseHeader::LEN + payload.len()) as i32, error: 0 };
-    server.event(conn, &header.to_bytes(), payload);
+    server.event(conn, &event_header(payload), payload);
+}
+
+fn event_header(payload: &[u8]) -> [u8; ResponseHeader::LEN] {
+    ResponseHeader { id: 100, size: (ResponseHeader::LEN + payload.len()) as i32, error: 0 }.to_bytes()
 }
 
 /// A response with a payload.

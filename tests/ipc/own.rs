@@ -160,6 +160,33 @@ fn a_client_that_floods_itself_is_slowed_down_and_may_still_ask() {
     assert_eq!(echo.stats().thrown_out, 0);
 }
 
+/// A burst of others', far longer than what a client may let wait of its own, and unread: it may speak. Of its own it may
+/// then not let as much wait.
+#[test]
+fn what_others_send_holds_no_client_back() {
+    let _alone = alone();
+    let echo = Echo::start("others");
+    let connection = Connection::connect(&echo.name).unwrap();
+    connection.call(&[&request(BURST, 8), &burst(24_000, 1000)]).unwrap();
+    let payload = [1; 1000];
+    let mut posted = 0_u32;
+    wait_until("multicasts are held back", || {
+        let taken = || connection.post(&[&request(POST, 1000), &payload], FlowLimit::Multicast).is_ok();
+        let before = posted;
+        while posted < 24_000 && taken() {
+            posted += 1;
+        }
+        connection.call(&[&request(COUNT, 0)]).unwrap();
+        posted == before
+    });
+    assert!((8_000..24_000).contains(&posted), "{posted} were taken");
+    let mut event = Vec::new();
+    for _ in 0..24_000 + posted {
+        next_event(&connection, &mut event);
+    }
+    assert_eq!(echo.stats().thrown_out, 0);
+}
+
 #[test]
 fn a_client_that_does_not_read_is_disconnected_and_others_go_on() {
     let _alone = alone();

@@ -177,6 +177,8 @@ pub(crate) struct Below {
     pub(crate) room: usize,
     pub(crate) told: BTreeMap<ConnId, Vec<Seen>>,
     pub(crate) raw: Vec<(ConnId, Vec<u8>)>,
+    /// Those of `raw` that were told as what the client had multicast itself.
+    pub(crate) echoed: Vec<ConnId>,
     pub(crate) replies: Vec<(ConnId, Vec<u8>)>,
     pub(crate) buffers: BTreeMap<u64, Bytes>,
     pub(crate) synced: Vec<RingId>,
@@ -193,6 +195,7 @@ impl Below {
             room,
             told: BTreeMap::new(),
             raw: Vec::new(),
+            echoed: Vec::new(),
             replies: Vec::new(),
             buffers: BTreeMap::new(),
             synced: Vec::new(),
@@ -252,6 +255,11 @@ impl Effects for Below {
     fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
         self.told.entry(conn).or_default().push(read_event(head, payload));
         self.raw.push((conn, [head, payload].concat()));
+    }
+
+    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+        self.echoed.push(conn);
+        self.event(conn, head, payload);
     }
 
     fn buffer_open(&mut self, _conn: ConnId, path: &[u8], _size: u64) -> Result<u64, Status> {

@@ -74,6 +74,30 @@ fn join_message_leave() {
     assert_eq!(news(&mut bus, 2, A), [confchg(&[one, two], &[], &[(two, 1)])]);
 }
 
+/// Of what a client reads, its own messages are told apart: only they may hold it back.
+#[test]
+fn a_message_is_an_echo_for_its_sender_alone() {
+    let mut bus = members_of_g(&[1, 2], 64);
+    // Another process of node 1, and one of node 2 with the number of node 1's.
+    let others = [(1, ConnId(2), 11), (2, ConnId(2), 10)];
+    for (id, conn, pid) in others {
+        bus.node(id).connect(conn);
+        bus.node(id).request(conn, &join_request(b"g", pid, 0), &[]);
+        bus.settle();
+    }
+    for id in [1, 2] {
+        bus.node(id).request(A, &mcast_request(0, b"hello"), &[]);
+        bus.settle();
+    }
+    for id in [1, 2] {
+        assert_eq!(bus.node(id).below.echoed, [A], "node {id}");
+        for conn in [A, ConnId(2)] {
+            let told = news(&mut bus, id, conn);
+            assert_eq!(told.iter().filter(|seen| matches!(seen, Seen::Message { .. })).count(), 2);
+        }
+    }
+}
+
 #[test]
 fn a_process_that_dies_is_reported() {
     let mut bus = members_of_g(&[1, 2], 64);

@@ -25,8 +25,8 @@ const DOORBELLS: usize = 256;
 const DRAIN_EVERY: u32 = 64;
 /// Replies that wait for room, bytes. A client that has some is not read from, so there are few.
 const REPLY_BACKLOG: usize = 4 << 20;
-/// Waiting events, bytes, at half of which a client's multicasts are held back, where [`Options::event_backlog`]
-/// is not less. Its own messages need no more room than this to keep the ring busy.
+/// A client's own messages among its waiting events, bytes, at half of which its multicasts are held back, where
+/// [`Options::event_backlog`] is not less. They need no more room than this to keep the ring busy.
 ///
 /// [`Options::event_backlog`]: super::options::Options::event_backlog
 const THROTTLED: usize = 16 << 20;
@@ -194,18 +194,19 @@ impl Connection {
         self.counters.responses += 1;
         if self.replies.is_empty() && self.responses.write(&[bytes]).map_err(Reason::Responses)? {
             self.responses.post(1);
-        } else if !self.replies.push(&[bytes]) {
+        } else if !self.replies.push(&[bytes], false) {
             return Err(Reason::ReplyBacklog(self.replies.len()));
         }
         Ok(())
     }
 
-    /// Writes an event, or queues it behind those that wait already. [`Self::flush`] announces it.
-    pub(super) fn event(&mut self, pieces: &[&[u8]]) -> Result<(), Reason> {
+    /// Writes an event, or queues it behind those that wait already. [`Self::flush`] announces it. `own`: it is
+    /// something that the client itself has multicast.
+    pub(super) fn event(&mut self, pieces: &[&[u8]], own: bool) -> Result<(), Reason> {
         self.counters.dispatched += 1;
         if self.backlog.is_empty() && self.events.write(pieces).map_err(Reason::Events)? {
             self.unposted += 1;
-        } else if !self.backlog.push(pieces) {
+        } else if !self.backlog.push(pieces, own) {
             return Err(Reason::EventBacklog { waiting: self.backlog.len(), limit: self.most_waiting });
         } else {
             self.counters.send_retries += 1;
@@ -290,10 +291,13 @@ impl Connection {
     /// Holds back the multicasts of a client that does not keep up with its events, so that one that
     /// floods itself is slowed down and not disconnected. Its other requests go on: it may be waiting for
     /// an answer before it reads events again.
+    ///
+    /// Mostly its own messages count: were it held back for those of other hosts, which nothing here holds
+    /// back, it could say nothing as long as they go on.
     pub(super) fn throttle(&mut self) {
-        let waiting = self.backlog.size();
-        let most = self.event_backlog.min(THROTTLED);
-        let throttled = waiting > most / if self.throttled { 8 } else { 2 };
+        let part = if self.throttled { 8 } else { 2 };
+        let throttled = self.backlog.own() > self.event_backlog.min(THROTTLED) / part
+            || self.backlog.size() > self.event_backlog / part;
         if throttled != self.throttled {
             self.throttled = throttled;
             self.publish_flow();

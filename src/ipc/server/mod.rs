@@ -241,12 +241,21 @@ impl Server {
     }
 
     /// Sends an event, `head` and then `payload`. It is announced by [`Self::flush`] at the latest. It is
-    /// queued if the client's ring has no room. A client that lets half of [`Options::event_backlog`] wait, or
-    /// 8 MiB, may not multicast until it has read most of it; one that lets more than all of it and twice its
-    /// longest message wait is disconnected. A client that is gone is no error.
+    /// queued if the client's ring has no room. A client that lets half of [`Options::event_backlog`] wait may not
+    /// multicast until it has read most of it; one that lets more than all of it and twice its longest message
+    /// wait is disconnected. A client that is gone is no error.
     pub fn event(&mut self, conn: ConnId, head: &[u8], payload: &[u8]) {
+        self.announce_later(conn, &[head, payload], false);
+    }
+
+    /// The same for an event that tells a client what it has multicast itself: of these it may let 8 MiB wait.
+    pub fn echo(&mut self, conn: ConnId, head: &[u8], payload: &[u8]) {
+        self.announce_later(conn, &[head, payload], true);
+    }
+
+    fn announce_later(&mut self, conn: ConnId, pieces: &[&[u8]], own: bool) {
         let Some(client) = self.active(conn) else { return };
-        let result = client.event(&[head, payload]);
+        let result = client.event(pieces, own);
         client.throttle();
         let batch = client.has_batch();
         let first = !std::mem::replace(&mut client.dirty, true);
