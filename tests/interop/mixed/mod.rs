@@ -7,6 +7,8 @@
 //! `ANNULUS_INTEROP_MIXES` names other mixes than the ones of every day: a list with commas, or `all` of them.
 
 mod handover;
+mod same;
+mod stream;
 
 use crate::lab::{Kind, Lab, Transport};
 use std::fmt;

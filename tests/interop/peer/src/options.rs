@@ -26,8 +26,10 @@ pub struct Options {
     pub group: String,
     /// Members the group must have before anything is sent. Default 1.
     pub members: usize,
-    /// Messages to send (order, latency). Default 0.
+    /// Messages to send (order, latency). Default 0, and no limit with `span`.
     pub count: u64,
+    /// How long to send (order); the message after that is the last. Default: until `count` are sent.
+    pub span: Option<Duration>,
     /// Smallest and largest message, in bytes. Default 1 and 1,000,000.
     pub min: usize,
     /// See `min`.
@@ -72,7 +74,7 @@ impl Options {
                 return Err(format!(
                     "the first word must be order, throughput, latency, database or calls, not {other:?}\n\
                      usage: cpg-peer MODE [--group NAME] [--members N] [--count N] [--min BYTES] [--max BYTES] [--seed N]\n\
-                     \x20 [--log FILE] [--finish yes|no] [--send yes|no] [--pause-us N] [--seconds S] [--warmup S]\n\
+                     \x20 [--span S] [--log FILE] [--finish yes|no] [--send yes|no] [--pause-us N] [--seconds S] [--warmup S]\n\
                      \x20 [--deadline S] [--retry-us N] [--keys N] [--trackers N] [--rate N]"
                 ));
             }
@@ -83,11 +85,18 @@ impl Options {
             let value = words.next().ok_or_else(|| format!("--{name} needs a value"))?;
             given.insert(name.to_owned(), value);
         }
+        let span = match take(&mut given, "span", 0.0)? {
+            0.0 => None,
+            seconds => Some(
+                Duration::try_from_secs_f64(seconds).map_err(|error| format!("--span {seconds}: {error}"))?,
+            ),
+        };
         let options = Self {
             mode,
             group: take(&mut given, "group", "interop".to_owned())?,
             members: take(&mut given, "members", 1)?,
-            count: take(&mut given, "count", 0)?,
+            count: take(&mut given, "count", if span.is_some() { u64::MAX } else { 0 })?,
+            span,
             min: take(&mut given, "min", 1)?,
             max: take(&mut given, "max", 1_000_000)?,
             seed: take(&mut given, "seed", 1)?,

@@ -185,17 +185,23 @@ fn send(link: &Link, options: &Options, deadline: Instant) -> Result<(), String>
     }
     say("sending");
     let mut maker = Maker::new(options.seed, link.node, options.min, options.max);
-    let mut refusals = 0;
-    for number in 0..options.count {
+    let (mut refusals, mut sent) = (0, 0);
+    let start = Instant::now();
+    while sent < options.count {
         if OVER.load(Ordering::Relaxed) {
             return Ok(());
         }
-        refusals += link.send(maker.message(number, number + 1 == options.count), deadline, &OVER)?;
+        let last = sent + 1 == options.count || options.span.is_some_and(|span| start.elapsed() >= span);
+        refusals += link.send(maker.message(sent, last), deadline, &OVER)?;
+        sent += 1;
+        if last {
+            break;
+        }
         if !options.pause.is_zero() {
             std::thread::sleep(options.pause);
         }
     }
-    say(&format!("sent {} refusals {refusals}", options.count));
+    say(&format!("sent {sent} refusals {refusals}"));
     Ok(())
 }
 

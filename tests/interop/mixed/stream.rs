@@ -1,0 +1,196 @@
+//! Three senders at full speed on a ring of both kinds, through libcpg: the same sequence on all hosts, and a ring that
+//! does not change for it.
+//!
+//! | variable | what |
+//! |---|---|
+//! | `ANNULUS_INTEROP_SPAN` | seconds that the senders send (3; 30 with `ANNULUS_INTEROP_FULL=1`) |
+//! | `ANNULUS_INTEROP_SIZES` | sizes of the messages, each its own stream, instead of 64 to 100,000 bytes mixed |
+
+use super::Mix;
+use super::same::{Stream, same_streams};
+use crate::lab::{Kind, Lab, Peer};
+use crate::{full, number, ready};
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+/// How long what was sent may take to be delivered.
+const LONG: Duration = Duration::from_secs(300);
+
+/// The mixes of every day: each kind as representative, as the one, as the many.
+const EVERY_DAY: [&str; 4] = ["AC/udpu", "CAC/udpu", "ACA/udp", "CACAC/udp"];
+
+/// Smallest and largest message of a stream.
+type Sizes = (usize, usize);
+
+fn span() -> u64 {
+    number("ANNULUS_INTEROP_SPAN").unwrap_or(if full() { 30 } else { 3 })
+}
+
+fn sizes() -> Vec<Sizes> {
+    match std::env::var("ANNULUS_INTEROP_SIZES") {
+        Ok(list) => list
+            .split(',')
+            .map(|size| size.parse().expect("a size in bytes"))
+            .map(|size| (size, size))
+            .collect(),
+        Err(_) => vec![(64, 100_000)],
+    }
+}
+
+/// What a daemon's ring counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    /// Frames sent, and sent again.
+    sent: u64,
+    again: u64,
+    /// Times a membership was sought, and a ring installed.
+    gathers: u64,
+    rings: u64,
+    /// Resident memory, in KiB.
+    memory: u64,
+    /// Processor time, in ms.
+    busy: u64,
+}
+
+impl Counts {
+    fn of(lab: &Lab, k: usize) -> Self {
+        let text = lab.say(k, "corosync-cmapctl -m stats").out;
+        let value = |key: &str| {
+            let line = text.lines().find(|line| line.starts_with(&format!("stats.srp.{key} ")));
+            line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+                .unwrap_or_else(|| panic!("host {k}: no stats.srp.{key} in {text:?}"))
+        };
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", lab.daemon_pid(k))).unwrap_or_default();
+        let memory = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+        Self {
+            sent: value("mcast_tx"),
+            again: value("mcast_retx"),
+            gathers: value("gather_entered"),
+            rings: value("operational_entered"),
+            memory: memory.unwrap_or_default(),
+            busy: busy(lab.daemon_pid(k)),
+        }
+    }
+}
+
+/// Processor time that a process has used, in ms.
+fn busy(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the daemon runs");
+    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+    // utime and stime, in ticks of 10 ms.
+    fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks") * 10).sum()
+}
+
+/// The hosts that send: of both kinds, the first and the last among them.
+fn senders(mix: &Mix) -> Vec<usize> {
+    match mix.len() {
+        // The third sender is the representative's second client.
+        2 => vec![1, 2, 1],
+        hosts => {
+            let mut senders = vec![1, hosts];
+            let kinds = [mix.kind(1), mix.kind(hosts)];
+            let middle = (2..hosts).find(|k| !kinds.contains(&mix.kind(*k))).unwrap_or(2);
+            senders.insert(1, middle);
+            senders
+        }
+    }
+}
+
+/// One stream; gives the line of its figures.
+fn stream(mix: &Mix, lab: &Lab, (min, max): Sizes) -> String {
+    let before: Vec<Counts> = (1..=lab.len()).map(|k| Counts::of(lab, k)).collect();
+    let senders = senders(mix);
+    let clients: Vec<usize> =
+        senders.iter().copied().chain((1..=lab.len()).filter(|k| !senders.contains(k))).collect();
+    let (members, min, max, span) =
+        (clients.len().to_string(), min.to_string(), max.to_string(), span().to_string());
+    let start = Instant::now();
+    let mut peers: Vec<Peer> = clients
+        .iter()
+        .enumerate()
+        .map(|(at, k)| {
+            let mut options = vec![
+                "--group",
+                "stream",
+                "--members",
+                &members,
+                "--min",
+                &min,
+                "--max",
+                &max,
+                "--deadline",
+                "600",
+            ];
+            // Who only listens says one message, its last.
+            options.extend(if at < senders.len() { ["--span", &span] } else { ["--count", "1"] });
+            lab.peer(*k, &format!("stream-{at}"), "order", &options)
+        })
+        .collect();
+    let refusals: Vec<String> = peers[..senders.len()]
+        .iter_mut()
+        .map(|peer| peer.wait_for("sent ", LONG).rsplit(' ').next().unwrap_or_default().to_owned())
+        .collect();
+    for peer in &mut peers {
+        peer.succeed(LONG);
+    }
+    let took = start.elapsed().as_secs_f64();
+    let streams: Vec<&std::path::Path> = peers.iter().map(|peer| peer.log.as_path()).collect();
+    let Stream { messages, bytes, senders: of, views } = same_streams(&streams);
+    assert_eq!(views, 1, "{mix}: the group changed without a cause");
+    assert_eq!(of.len(), clients.len(), "{mix}: {of:?}: each client has sent");
+    let (mut retransmitted, mut busy, mut frames, mut memory) = (String::new(), String::new(), 0, 0);
+    for k in 1..=lab.len() {
+        let (was, is) = (before[k - 1], Counts::of(lab, k));
+        assert_eq!(
+            (was.gathers, was.rings),
+            (is.gathers, is.rings),
+            "{mix}: host {k}: the ring changed without a cause"
+        );
+        let log = std::fs::read_to_string(lab.dir(k).join("log/daemon.log")).expect("the daemon has a log");
+        assert!(!log.contains("FAILED TO RECEIVE"), "{mix}: host {k}: {}", lab.log_tail(k));
+        frames += is.sent - was.sent;
+        memory = memory.max(if mix.kind(k) == Kind::Annulus { is.memory } else { 0 });
+        let _ = write!(retransmitted, " {}", is.again - was.again);
+        let _ = write!(busy, " {:.1}", (is.busy - was.busy) as f64 / 1e3);
+    }
+    let shares: Vec<String> = of.values().map(|n| n.to_string()).collect();
+    let seconds = span.parse::<f64>().expect("a number").max(1.0);
+    let line = format!(
+        "| {mix} | {min}-{max} | {messages} | {:.0} | {:.1} | {frames} |{retransmitted} |{busy} | {} | {took:.0} | {} | {} |",
+        messages as f64 / seconds,
+        bytes as f64 / 1e6 / seconds,
+        memory / 1024,
+        shares.join(" "),
+        refusals.join(" "),
+    );
+    for log in streams {
+        // They are long.
+        let _ = std::fs::remove_file(log);
+    }
+    line
+}
+
+#[test]
+fn three_senders_at_full_speed() {
+    if !ready() {
+        return;
+    }
+    println!(
+        "| mix | bytes | messages | per s | MB/s | frames | sent again, by host | processor s, by host | highest MiB of ours | took s | by sender | refused |"
+    );
+    for mix in Mix::chosen(&EVERY_DAY) {
+        let mut lab = Lab::new(mix.len());
+        lab.configure(mix.transport, "token: 3000");
+        mix.start(&mut lab);
+        lab.wait_for_one_ring();
+        for sizes in sizes() {
+            println!("{}", stream(&mix, &lab, sizes));
+        }
+        for k in 1..=mix.len() {
+            lab.assert_alive(k);
+        }
+    }
+}
