@@ -53,7 +53,7 @@ fn by_turns(measure: impl Fn(Kind) -> Vec<Figures>) -> (Vec<Figures>, Vec<Figure
 }
 
 /// The number after `"name":` in a line of JSON.
-fn field(line: &str, name: &str) -> f64 {
+pub(crate) fn field(line: &str, name: &str) -> f64 {
     let key = format!("\"{name}\":");
     let rest = line.split_once(&key).unwrap_or_else(|| panic!("{line:?} has no {name}")).1;
     rest.split([',', '}'])

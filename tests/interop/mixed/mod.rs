@@ -6,7 +6,9 @@
 //!
 //! `ANNULUS_INTEROP_MIXES` names other mixes than the ones of every day: a list with commas, or `all` of them.
 
+mod counts;
 mod handover;
+mod neighbours;
 mod same;
 mod stream;
 

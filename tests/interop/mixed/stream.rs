@@ -7,6 +7,7 @@
 //! | `ANNULUS_INTEROP_SIZES` | sizes of the messages, each its own stream, instead of 64 to 100,000 bytes mixed |
 
 use super::Mix;
+use super::counts::Counts;
 use super::same::{Stream, same_streams};
 use crate::lab::{Kind, Lab, Peer};
 use crate::{full, number, ready};
@@ -35,53 +36,6 @@ fn sizes() -> Vec<Sizes> {
             .collect(),
         Err(_) => vec![(64, 100_000)],
     }
-}
-
-/// What a daemon's ring counts.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    /// Frames sent, and sent again.
-    sent: u64,
-    again: u64,
-    /// Times a membership was sought, and a ring installed.
-    gathers: u64,
-    rings: u64,
-    /// Resident memory, in KiB.
-    memory: u64,
-    /// Processor time, in ms.
-    busy: u64,
-}
-
-impl Counts {
-    fn of(lab: &Lab, k: usize) -> Self {
-        let text = lab.say(k, "corosync-cmapctl -m stats").out;
-        let value = |key: &str| {
-            let line = text.lines().find(|line| line.starts_with(&format!("stats.srp.{key} ")));
-            line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
-                .unwrap_or_else(|| panic!("host {k}: no stats.srp.{key} in {text:?}"))
-        };
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", lab.daemon_pid(k))).unwrap_or_default();
-        let memory = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
-        Self {
-            sent: value("mcast_tx"),
-            again: value("mcast_retx"),
-            gathers: value("gather_entered"),
-            rings: value("operational_entered"),
-            memory: memory.unwrap_or_default(),
-            busy: busy(lab.daemon_pid(k)),
-        }
-    }
-}
-
-/// Processor time that a process has used, in ms.
-fn busy(pid: u32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the daemon runs");
-    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
-    // utime and stime, in ticks of 10 ms.
-    fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks") * 10).sum()
 }
 
 /// The hosts that send: of both kinds, the first and the last among them.
