@@ -17,8 +17,6 @@ use crate::error::Status;
 /// What libcpg names its files, before six random characters.
 const PREFIX: &[u8] = b"/dev/shm/corosync_zerocopy-";
 const RANDOM: usize = 6;
-/// Bytes of the path field in a request.
-const PATH: usize = 128;
 /// Bytes in front of the payload: length, token, and the request's own header.
 const OVERHEAD: u64 = 56;
 /// Where the server leaves the token.
@@ -50,7 +48,7 @@ struct Buffer {
 }
 
 impl Buffers {
-    /// Takes over the file `path` of `len` bytes that a client of user `uid` made. Returns its token.
+    /// Takes over the file `path` (no NUL after it) of `len` bytes that a client of user `uid` made. Returns its token.
     ///
     /// The file's name is removed: it is read through its descriptor from now on.
     ///
@@ -143,9 +141,6 @@ fn read_exact(file: &OwnedFd, mut out: &mut [u8], mut at: u64) -> Result<(), Sta
 
 /// The path in a request, if it is one that libcpg makes.
 fn checked(path: &[u8]) -> Option<CString> {
-    let path = &path[..path.len().min(PATH)];
-    // The bytes after the NUL are whatever was on the client's stack.
-    let path = &path[..path.iter().position(|&byte| byte == 0)?];
     let random = path.strip_prefix(PREFIX)?;
     if random.len() != RANDOM || !random.iter().all(u8::is_ascii_alphanumeric) {
         return None;
@@ -166,7 +161,7 @@ mod tests {
         let _ = fs::remove_file(text);
         let file = fs::File::options().read(true).write(true).create_new(true).open(text).unwrap();
         file.set_len(len).unwrap();
-        ([&path[..], b"\0garbage"].concat(), file)
+        (path, file)
     }
 
     fn request(msglen: u32) -> [u8; REQUEST] {
@@ -209,10 +204,13 @@ mod tests {
         let uid = rustix::process::getuid().as_raw();
         let mut buffers = Buffers::default();
         for path in [
-            &b"/etc/passwd\0"[..],
-            b"/dev/shm/corosync_zerocopy-../../x\0",
-            b"/dev/shm/corosync_zerocopy-abc/ef\0",
-            b"/dev/shm/corosync_zerocopy-abcdef",
+            &b"/etc/passwd"[..],
+            b"/dev/shm/corosync_zerocopy-../../x",
+            b"/dev/shm/corosync_zerocopy-abc/ef",
+            b"/dev/shm/corosync_zerocopy-abcde",
+            b"/dev/shm/corosync_zerocopy-abcdefg",
+            b"/dev/shm/corosync_zerocopy-abcdef\0",
+            b"/dev/shm/corosync_zerocopy-abcd\0f",
             b"",
         ] {
             assert_eq!(buffers.open(path, 4096, uid), Err(Status::InvalidParam));

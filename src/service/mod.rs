@@ -103,7 +103,7 @@ pub trait Effects {
         self.event(conn, head, payload);
     }
 
-    /// Takes over the zero-copy buffer file that a client made. Returns the token that names it.
+    /// Takes over the zero-copy buffer file that a client made, `path` without a NUL. Returns the token that names it.
     ///
     /// # Errors
     /// What to answer: the path, owner or size is not what libcpg makes, or too many are open.
