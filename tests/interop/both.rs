@@ -1,4 +1,5 @@
-//! One story told twice, on Debian's Corosync and on annulusd at the same time, and what was said compared.
+//! One story told twice, on Debian's Corosync and on annulusd (or a mix of both) at the same time, and what was said
+//! compared.
 //!
 //! A story drives a [`Side`]: it brings the hosts into a state and notes what Debian's tools say there. What must
 //! differ between any two runs (dates, process ids, ring numbers) is masked where it is noted; what differs on
@@ -6,7 +7,7 @@
 //!
 //! `ANNULUS_INTEROP_OURS=corosync` tells both stories on Corosync: so a story is proved to say the same twice.
 
-use crate::lab::{Kind, Lab, Said, Settings, wait_until};
+use crate::lab::{Kind, Lab, Said, Settings, Transport, wait_until};
 use crate::purpose;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -23,19 +24,51 @@ pub(crate) struct Note {
     pub(crate) text: String,
 }
 
-/// The hosts of one daemon and what was said on them.
+/// The hosts of one telling and what was said on them.
 pub(crate) struct Side {
     /// The hosts.
     pub(crate) lab: Lab,
-    /// Their daemon.
-    pub(crate) kind: Kind,
+    /// The daemon of host 1, 2, …
+    kinds: Vec<Kind>,
+    /// The transport in place of udpu; a story that asks for the other one gets the other one of this.
+    transport: Transport,
     state: String,
     notes: Vec<Note>,
 }
 
 impl Side {
-    fn new(lab: Lab, kind: Kind) -> Self {
-        Self { lab, kind, state: String::new(), notes: Vec::new() }
+    fn new(lab: Lab, kinds: Vec<Kind>, transport: Transport) -> Self {
+        Self { lab, kinds, transport, state: String::new(), notes: Vec::new() }
+    }
+
+    /// Which daemons it is told on.
+    pub(crate) fn name(&self) -> String {
+        let first = self.kinds[0];
+        if self.kinds.iter().all(|kind| *kind == first) {
+            format!("{first:?}")
+        } else {
+            format!("{:?}", self.kinds)
+        }
+    }
+
+    /// The daemon of host `k`.
+    pub(crate) fn kind(&self, k: usize) -> Kind {
+        self.kinds[k - 1]
+    }
+
+    /// Starts host `k`'s daemon.
+    pub(crate) fn start(&mut self, k: usize) {
+        let kind = self.kind(k);
+        self.lab.start(k, kind);
+    }
+
+    /// Writes a configuration on host `k` alone.
+    pub(crate) fn configure(&self, k: usize, settings: &Settings) {
+        let mut settings = settings.clone();
+        if self.transport == Transport::Udp {
+            settings.transport = settings.transport.other();
+        }
+        self.lab.configure_host(k, &settings);
     }
 
     /// Names the state that the hosts are in from here on.
@@ -49,10 +82,10 @@ impl Side {
             self.lab.kill_daemon(k);
             self.lab.heal(k);
             self.lab.forget(k);
+            self.configure(k, settings);
         }
-        self.lab.configure_with(settings);
         for k in hosts {
-            self.lab.start(*k, self.kind);
+            self.start(*k);
         }
     }
 
@@ -90,8 +123,9 @@ impl Side {
             let before: String =
                 self.notes.iter().rev().take(3).map(|note| format!("{}: {}", note.what, note.text)).collect();
             panic!(
-                "{:?}, {}: hosts {hosts:?} did not settle within {PATIENCE:?}:\n{last}\nlast notes, newest first:\n{before}\n{logs}",
-                self.kind, self.state
+                "{}, {}: hosts {hosts:?} did not settle within {PATIENCE:?}:\n{last}\nlast notes, newest first:\n{before}\n{logs}",
+                self.name(),
+                self.state
             );
         }
     }
@@ -104,15 +138,20 @@ impl Side {
     /// The same, with what it says changed by `mask` first.
     pub(crate) fn note_with(&mut self, k: usize, line: &str, mask: impl Fn(String) -> String) -> Said {
         let said = self.lab.say(k, line);
-        self.keep(&format!("host {k}: {line}"), mask(said.text()));
+        self.keep_of(k, &format!("host {k}: {line}"), mask(said.text()));
         said
     }
 
-    /// Notes a text.
+    /// Notes a text of all hosts, or of a program.
     pub(crate) fn keep(&mut self, what: &str, text: String) {
+        self.keep_of(1, what, text);
+    }
+
+    /// Notes a text that is host `k`'s daemon's.
+    pub(crate) fn keep_of(&mut self, k: usize, what: &str, text: String) {
         let what = format!("{}, {what}", self.state);
         let folder = self.lab.dir(1).parent().expect("the lab's folder").display().to_string();
-        let text = purpose::strike(self.kind, &what, &mask(&text.replace(&folder, "(lab)")));
+        let text = purpose::strike(self.kind(k), &what, &mask(&text.replace(&folder, "(lab)")));
         self.notes.push(Note { what, text });
     }
 }
@@ -138,12 +177,18 @@ pub(crate) fn ours() -> Kind {
 const TELLINGS: usize = 3;
 
 /// Tells a story on both daemons at once and compares.
+pub(crate) fn compare(hosts: usize, story: fn(&mut Side)) {
+    compare_with(&vec![ours(); hosts], Transport::Udpu, story);
+}
+
+/// Tells a story on Corosync and on these daemons at once and compares. Where the story says udpu, the hosts use
+/// `transport`.
 ///
 /// The two sides never run in step: on a busy machine one may be asked just before, the other just after
 /// something happened by itself, be it Corosync against Corosync. What really differs does so in every telling.
-pub(crate) fn compare(hosts: usize, story: fn(&mut Side)) {
+pub(crate) fn compare_with(kinds: &[Kind], transport: Transport, story: fn(&mut Side)) {
     for telling in 1..=TELLINGS {
-        match compared(hosts, story) {
+        match compared(kinds, transport, story) {
             Ok(()) => return,
             Err(found) if telling < TELLINGS => eprintln!("telling {telling}, once more:\n{found}"),
             Err(found) => panic!("in each of {TELLINGS} tellings; in the last:\n{found}"),
@@ -152,21 +197,20 @@ pub(crate) fn compare(hosts: usize, story: fn(&mut Side)) {
 }
 
 /// Tells the story once. What differed, or why it came to no end.
-fn compared(hosts: usize, story: fn(&mut Side)) -> Result<(), String> {
-    let ours = ours();
-    let (first, second) = Lab::pair(hosts);
-    let tell = |lab: Lab, kind: Kind| {
-        let mut side = Side::new(lab, kind);
+fn compared(kinds: &[Kind], transport: Transport, story: fn(&mut Side)) -> Result<(), String> {
+    let (first, second) = Lab::pair(kinds.len());
+    let tell = |lab: Lab, kinds: Vec<Kind>| {
+        let mut side = Side::new(lab, kinds, transport);
         story(&mut side);
         side.notes
     };
     let (theirs, ours) = std::thread::scope(|scope| {
-        let other = scope.spawn(|| tell(second, ours));
-        let theirs = scope.spawn(|| tell(first, Kind::Corosync));
+        let other = scope.spawn(|| tell(second, kinds.to_vec()));
+        let theirs = scope.spawn(|| tell(first, vec![Kind::Corosync; kinds.len()]));
         (theirs.join(), other.join())
     });
     let theirs = theirs.map_err(|panic| format!("on Corosync: {}", reason(&*panic)))?;
-    let ours = ours.map_err(|panic| format!("on annulusd: {}", reason(&*panic)))?;
+    let ours = ours.map_err(|panic| format!("on the others: {}", reason(&*panic)))?;
     if let Ok(folder) = std::env::var("ANNULUS_INTEROP_NOTES") {
         keep_notes(&folder, "theirs", &theirs);
         keep_notes(&folder, "ours", &ours);

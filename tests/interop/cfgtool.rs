@@ -34,14 +34,14 @@ fn show(side: &mut Side, hosts: &[usize], options: &[&str]) {
 }
 
 /// What is shown, with three, after a kill, and on the other transport.
-fn shows(side: &mut Side) {
+pub(crate) fn shows(side: &mut Side) {
     side.state("no daemon");
     side.begin(&settings(Transport::Udpu, ""), &[]);
     show(side, &[1], &["-s", "-n", "-R", "-L", "-H", "-H --force", "-k 2", "-a 2", "-h"]);
 
     side.state("fresh");
     for k in 1..=3 {
-        side.lab.start(k, side.kind);
+        side.start(k);
     }
     side.settle(&[1, 2, 3]);
     show(side, &[1, 2, 3], SHOWS);
@@ -55,8 +55,8 @@ fn shows(side: &mut Side) {
     side.settle(&[3]);
     show(side, &[3], STATE);
     side.state("three again");
-    side.lab.start(1, side.kind);
-    side.lab.start(2, side.kind);
+    side.start(1);
+    side.start(2);
     side.settle(&[1, 2, 3]);
     show(side, &[1, 2], STATE);
 
@@ -72,7 +72,7 @@ const RELOADED: &str = "corosync-cmapctl config. totem. quorum. logging. runtime
 fn reload(side: &mut Side, state: &str, configured: &[usize], with: &Settings) {
     side.state(state);
     for k in configured {
-        side.lab.configure_host(*k, with);
+        side.configure(*k, with);
     }
     side.note(1, "corosync-cfgtool -R");
     // The others are told by a message, and it has been delivered here.
@@ -84,7 +84,7 @@ fn reload(side: &mut Side, state: &str, configured: &[usize], with: &Settings) {
 }
 
 /// A reload: changed, unchanged, broken, refused.
-fn reloads(side: &mut Side) {
+pub(crate) fn reloads(side: &mut Side) {
     let all = &[1, 2, 3];
     side.state("before");
     side.begin(&settings(Transport::Udpu, ""), all);
@@ -123,7 +123,7 @@ fn log_is_reopened(side: &mut Side, k: usize) {
 }
 
 /// Log files reopened, a node killed, a node shut down, by force and without.
-fn ends(side: &mut Side) {
+pub(crate) fn ends(side: &mut Side) {
     side.state("ends");
     side.begin(&settings(Transport::Udpu, ""), &[1, 2, 3]);
     side.settle(&[1, 2, 3]);

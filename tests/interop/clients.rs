@@ -4,7 +4,7 @@ use crate::both::{PATIENCE, Side, compare};
 use crate::lab::{Settings, Transport};
 use crate::{have, ready};
 use rustix::process::Signal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -28,22 +28,25 @@ fn calls(side: &mut Side) {
     side.keep("rust-corosync's calls", said.text());
 }
 
+/// Compiles a client in C, `source` in this folder, that links a library.
+pub(crate) fn compiled(name: &str, source: &str, library: &str) -> PathBuf {
+    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(source);
+    let output = Command::new("gcc")
+        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-o"])
+        .arg(&program)
+        .arg(source)
+        .arg(library)
+        .output()
+        .expect("gcc starts");
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    program
+}
+
 /// The libsam client, built once.
 fn sam_client() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/sam/client.c");
-        let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("sam-client");
-        let output = Command::new("gcc")
-            .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-o"])
-            .arg(&program)
-            .args([source, "-lsam"])
-            .output()
-            .expect("gcc starts");
-        assert!(output.status.success(), "sam-client: {}", String::from_utf8_lossy(&output.stderr));
-        program
-    });
-    built.clone()
+    BUILT.get_or_init(|| compiled("sam-client", "sam/client.c", "-lsam")).clone()
 }
 
 fn supervised(side: &mut Side) {
@@ -91,7 +94,7 @@ fn supervised(side: &mut Side) {
     side.settle(&[1]);
     std::thread::sleep(Duration::from_secs(2));
     assert!(!client.all().contains("2: sam_start:"), "started without quorum: {}", client.all());
-    side.lab.start(2, side.kind);
+    side.start(2);
     side.settle(&[1, 2]);
     client.wait_for("the start with quorum", PATIENCE, |text| text.contains("2: sam_start, again"));
     side.keep("sam-client quorum", client.all());

@@ -41,7 +41,7 @@ fn list(side: &mut Side, k: usize, options: &str) {
 }
 
 /// All keys in several states.
-fn keys(side: &mut Side) {
+pub(crate) fn keys(side: &mut Side) {
     let plain = Settings::new(Transport::Udpu, "token: 2000", 3);
     side.state("no daemon");
     side.begin(&plain, &[]);
@@ -50,7 +50,7 @@ fn keys(side: &mut Side) {
     list(side, 1, "-g totem.version");
     side.state("fresh");
     for k in 1..=3 {
-        side.lab.start(k, side.kind);
+        side.start(k);
     }
     side.settle(&[1, 2, 3]);
     for k in 1..=3 {
@@ -66,7 +66,7 @@ fn keys(side: &mut Side) {
     side.settle(&[1, 2]);
     list(side, 1, "");
     side.state("and back");
-    side.lab.start(3, side.kind);
+    side.start(3);
     side.settle(&[1, 2, 3]);
     list(side, 1, "");
     list(side, 3, "");
@@ -196,7 +196,7 @@ const CHANGES: &[&str] = &[
 /// A file for `-p`: set, delete, delete by prefix, and a line that cannot be.
 const LOADED: &str = "loaded.one u32 1\\nloaded.two str two words\\n^loaded.gone\\nother.x u8 1\\n^^other.\\nloaded.three bin x\\n";
 
-fn changes(side: &mut Side) {
+pub(crate) fn changes(side: &mut Side) {
     side.state("changes");
     side.begin(&Settings::new(Transport::Udpu, "token: 2000", 2), &[1, 2]);
     side.settle(&[1, 2]);
@@ -230,7 +230,7 @@ fn tracker(side: &Side, words: &[&str]) -> Program {
 }
 
 /// Trackers of keys and prefixes, of changes by a client and of the daemon's own.
-fn tracking(side: &mut Side) {
+pub(crate) fn tracking(side: &mut Side) {
     side.state("tracking");
     side.begin(&Settings::new(Transport::Udpu, "token: 2000", 3), &[1, 2, 3]);
     side.settle(&[1, 2, 3]);
@@ -259,7 +259,7 @@ fn tracking(side: &mut Side) {
     }
     side.lab.end(3, Signal::TERM);
     side.settle(&[1, 2]);
-    side.lab.start(3, side.kind);
+    side.start(3);
     side.settle(&[1, 2, 3]);
     for (options, mut program) in own {
         program.tell("q\n");

@@ -42,14 +42,14 @@ fn notifies(side: &mut Side) {
         text.lines().filter_map(notified).filter(|line| line.contains(word)).collect::<Vec<_>>()
     };
     notifyd.wait_for("quorum", PATIENCE, |text| text.contains("is now quorate"));
-    side.lab.start(3, side.kind);
+    side.start(3);
     notifyd.wait_for("join", PATIENCE, |text| text.contains("[3]") && text.contains(" joined"));
     side.settle(&[1, 2, 3]);
     side.lab.end(3, Signal::KILL);
     notifyd.wait_for("leave", PATIENCE, |text| text.contains("[3]") && text.contains(" left"));
     side.lab.end(2, Signal::TERM);
     notifyd.wait_for("loss of quorum", PATIENCE, |text| text.contains("lost quorum"));
-    side.lab.start(2, side.kind);
+    side.start(2);
     side.settle(&[1, 2]);
     let back = || lines("quorate").len() == 2;
     assert!(wait_until(PATIENCE, back).is_ok(), "no quorum again: {}", notifyd.all());
@@ -99,7 +99,7 @@ fn locks(side: &mut Side) {
     side.settle(&[1, 2, 3]);
     let module = Path::new("/sys/module/dlm").exists();
     let configfs = Path::new("/sys/kernel/config/dlm").exists();
-    println!("{:?}: dlm module: {module}, its configfs: {configfs}", side.kind);
+    println!("{}: dlm module: {module}, its configfs: {configfs}", side.name());
     let mut dlm = side.lab.spawn(1, &["dlm_controld", "-D"]);
     if module && configfs {
         // It stays, in its own group.
@@ -156,7 +156,7 @@ fn fences(side: &mut Side) {
     side.state("sbd");
     side.begin(&settings(), &[1, 2, 3]);
     side.settle(&[1, 2, 3]);
-    println!("{:?}: watchdog: {}", side.kind, Path::new("/dev/watchdog").exists());
+    println!("{}: watchdog: {}", side.name(), Path::new("/dev/watchdog").exists());
     let (mut log, before) = Log::new(side, 1);
     let run = format!("{before} exec setpriv --bounding-set -sys_boot sbd -Z -Z -P -R -v -w /dev/null watch");
     // It detaches once it is up; its watchers stay.

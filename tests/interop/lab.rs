@@ -52,6 +52,14 @@ impl Transport {
             Self::Udpu => "udpu",
         }
     }
+
+    /// Not this one.
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Udp => Self::Udpu,
+            Self::Udpu => Self::Udp,
+        }
+    }
 }
 
 /// A process that has the namespaces of one host open.
@@ -170,7 +178,7 @@ impl Lab {
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).expect("make the lab's folder");
         let hub = Holder::start(
-            "ip link add br0 type bridge mcast_snooping 0; ip link set br0 up; ip link set lo up",
+            "for b in br0 br1; do ip link add $b type bridge mcast_snooping 0; ip link set $b up; done; ip link set lo up",
         );
         let hosts = (1..=count).map(|k| Host::new(&dir, k, hub.inside)).collect();
         Self { dir, hosts, hub, _turn: turn }
@@ -348,9 +356,14 @@ impl Lab {
         self.in_hub(&["ip", "link", "set", &format!("v{k}"), "down"]);
     }
 
-    /// Puts host `k` on the bridge again.
+    /// Puts host `k` on another bridge: it hears those that are there too, and none of the others.
+    pub(crate) fn apart(&self, k: usize) {
+        self.in_hub(&["ip", "link", "set", &format!("v{k}"), "master", "br1"]);
+    }
+
+    /// Puts host `k` on the bridge of all again.
     pub(crate) fn heal(&self, k: usize) {
-        self.in_hub(&["ip", "link", "set", &format!("v{k}"), "up"]);
+        self.in_hub(&["ip", "link", "set", &format!("v{k}"), "master", "br0", "up"]);
     }
 
     /// Lets hosts `a` and `b` hear nothing of each other that is sent to one address; everybody else still hears both.

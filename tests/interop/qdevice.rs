@@ -128,7 +128,7 @@ fn story(side: &mut Side) {
     side.settle_when(&[2], |text| text.contains("Total votes:      2"));
     wait_flags(side, 2, &["Quorate:          Yes"], true);
     note_all(side, &[2]);
-    side.lab.start(1, side.kind);
+    side.start(1);
     side.settle(&[1, 2]);
     devices[0] = device(side, 1);
     side.settle_when(&[1, 2], |text| text.contains("Total votes:      3"));

@@ -60,14 +60,14 @@ fn show(side: &mut Side, hosts: &[usize], options: &[&str]) {
 }
 
 /// Without a daemon, with three, one less, two less, and three again; votes and expected votes set.
-fn three(side: &mut Side) {
+pub(crate) fn three(side: &mut Side) {
     side.state("no daemon");
     side.begin(&settings("", 3), &[]);
     show(side, &[1], &["-s", "-l", "-m", "-e 3", "-v 1 -n 1", "-f", "-V", "-h"]);
 
     side.state("fresh");
     for k in 1..=3 {
-        side.lab.start(k, side.kind);
+        side.start(k);
     }
     side.settle(&[1, 2, 3]);
     show(side, &[1, 3], SHOWS);
@@ -112,10 +112,10 @@ fn three(side: &mut Side) {
     show(side, &[1], STATE);
 
     side.state("both restarted");
-    side.lab.start(2, side.kind);
+    side.start(2);
     side.settle(&[1, 2]);
     show(side, &[1, 2], STATE);
-    side.lab.start(3, side.kind);
+    side.start(3);
     side.settle(&[1, 2, 3]);
     show(side, &[1, 2, 3], SHOWS);
     side.state("one asked to end");
@@ -143,7 +143,7 @@ fn monitored(text: &str) -> String {
 }
 
 /// A cut and its healing: the lone one has no quorum, the two have.
-fn cut(side: &mut Side) {
+pub(crate) fn cut(side: &mut Side) {
     side.begin(&settings("", 3), &[1, 2, 3]);
     side.settle(&[1, 2, 3]);
     side.state("cut");
@@ -158,7 +158,7 @@ fn cut(side: &mut Side) {
 }
 
 /// Each rule of votequorum in the states that it is about.
-fn rules(side: &mut Side) {
+pub(crate) fn rules(side: &mut Side) {
     let shown: &[&str] = STATE;
 
     side.state("two_node, alone at first");
@@ -166,7 +166,7 @@ fn rules(side: &mut Side) {
     side.settle(&[1]);
     show(side, &[1], shown);
     side.state("two_node, both");
-    side.lab.start(2, side.kind);
+    side.start(2);
     side.settle(&[1, 2]);
     show(side, &[1, 2], shown);
     side.state("two_node, one killed");
@@ -184,7 +184,7 @@ fn rules(side: &mut Side) {
     side.settle(&[1, 2]);
     show(side, &[1, 2], shown);
     side.state("wait_for_all, all seen");
-    side.lab.start(3, side.kind);
+    side.start(3);
     side.settle(&[1, 2, 3]);
     show(side, &[1, 3], shown);
     side.state("wait_for_all, one gone");
@@ -248,8 +248,8 @@ fn rules(side: &mut Side) {
     side.settle(&[1]);
     show(side, &[1], shown);
     side.state("allow_downscale, all again");
-    side.lab.start(2, side.kind);
-    side.lab.start(3, side.kind);
+    side.start(2);
+    side.start(3);
     side.settle(&[1, 2, 3]);
     show(side, &[1, 3], shown);
 
@@ -281,7 +281,7 @@ fn rules(side: &mut Side) {
 }
 
 /// Nodes whose `totem.config_version` differs: the older ends itself, and says so.
-fn versions(side: &mut Side) {
+pub(crate) fn versions(side: &mut Side) {
     let version =
         |number: u32| Settings::new(Transport::Udpu, &format!("token: 2000\nconfig_version: {number}"), 3);
     side.state("one config_version");
@@ -290,8 +290,8 @@ fn versions(side: &mut Side) {
     show(side, &[1], STATE);
     side.note(1, "corosync-cmapctl runtime.members totem.config_version");
     side.state("an older one comes");
-    side.lab.configure_host(3, &version(2));
-    side.lab.start(3, side.kind);
+    side.configure(3, &version(2));
+    side.start(3);
     let status = side.lab.ended(3, PATIENCE);
     side.keep("host 3: its daemon's end", format!("{:?}\n", status.code()));
     let log = std::fs::read_to_string(side.lab.dir(3).join("log/daemon.log")).expect("it has a log");
