@@ -16,6 +16,8 @@ use crate::config::logging::{Debug, Logging, Priority, Target};
 
 /// Where the system's log listens. Source: syslog(3).
 const SYSLOG: &str = "/dev/log";
+/// Below it systemd's journal listens; [`SYSLOG`] is a link to there when the journal is the system's log.
+const JOURNAL: &str = "/run/systemd/journal";
 /// Longest wait for a syslog daemon that does not read.
 const SYSLOG_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -25,6 +27,8 @@ pub(super) struct Outputs {
     settings: Logging,
     /// Whether somebody reads standard error.
     stderr: bool,
+    /// Whether standard error and syslog both end in the journal, which would have every line twice.
+    journal: bool,
     format: Format,
     files: BTreeMap<PathBuf, File>,
     syslog: PathBuf,
@@ -46,7 +50,9 @@ impl Outputs {
             pid: std::process::id(),
             host,
         };
-        Ok(Self { settings: settings.clone(), stderr, format, files, syslog: SYSLOG.into(), socket: None })
+        let journal = stderr && both_in_journal();
+        let settings = settings.clone();
+        Ok(Self { settings, stderr, journal, format, files, syslog: SYSLOG.into(), socket: None })
     }
 
     pub(super) fn write(&mut self, record: &Record) {
@@ -57,18 +63,18 @@ impl Outputs {
             _ => target.debug >= Debug::On || record.priority() <= least,
         };
         // Nobody is left to tell when an output fails, and the others may still work.
-        if target.to_stderr && self.stderr {
-            let _ = io::stderr().write_all(self.format.stderr(record).as_bytes());
-        }
         if target.to_logfile
             && heard(target.logfile_priority)
             && let Some(mut file) = target.logfile.as_ref().and_then(|path| self.files.get(path))
         {
             let _ = file.write_all(self.format.file(record).as_bytes());
         }
-        if target.to_syslog && heard(target.syslog_priority) {
+        let in_syslog = target.to_syslog && heard(target.syslog_priority) && {
             let line = self.format.syslog(record, facility(&target.syslog_facility));
-            self.send_to_syslog(line.as_bytes());
+            self.send_to_syslog(line.as_bytes())
+        };
+        if target.to_stderr && self.stderr && !(self.journal && in_syslog) {
+            let _ = io::stderr().write_all(self.format.stderr(record).as_bytes());
         }
     }
 
@@ -89,20 +95,35 @@ impl Outputs {
         self.reopen();
     }
 
-    fn send_to_syslog(&mut self, line: &[u8]) {
+    /// Whether it was taken.
+    fn send_to_syslog(&mut self, line: &[u8]) -> bool {
         // The second try is for a syslog daemon that was restarted.
         for _ in 0..2 {
             if self.socket.is_none() {
                 self.socket = connect(&self.syslog).ok();
             }
-            let Some(socket) = &self.socket else { return };
+            let Some(socket) = &self.socket else { return false };
             match socket.send(line) {
-                Ok(_) => return,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return, // it does not read
+                Ok(_) => return true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false, // it does not read
                 Err(_) => self.socket = None,
             }
         }
+        false
     }
+}
+
+/// Whether this process's standard error and syslog are two ways into the journal of systemd.
+fn both_in_journal() -> bool {
+    let Ok(stderr) = rustix::fs::fstat(io::stderr()) else { return false };
+    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    is_stream(&stream, stderr.st_dev, stderr.st_ino)
+        && std::fs::canonicalize(SYSLOG).is_ok_and(|path| path.starts_with(JOURNAL))
+}
+
+/// Whether a file is the one that `JOURNAL_STREAM` names. Source: systemd.exec(5).
+fn is_stream(named: &str, device: u64, inode: u64) -> bool {
+    named == format!("{device}:{inode}")
 }
 
 fn connect(path: &Path) -> io::Result<UnixDatagram> {
@@ -200,6 +221,25 @@ mod tests {
             error,
             format!("Can't open logfile '{}' for reason: No such file or directory (2)", path.display())
         );
+    }
+
+    #[test]
+    fn the_journals_stream_is_known_by_its_numbers() {
+        assert!(is_stream("8:123", 8, 123));
+        for other in ["", "8:12", "9:123", "123:8", "8:123:"] {
+            assert!(!is_stream(other, 8, 123), "{other}");
+        }
+    }
+
+    /// The journal has a line from syslog; only what syslog did not take is said on standard error too.
+    #[test]
+    fn syslog_says_whether_it_took_a_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut outputs = Outputs::open(&settings(&dir.path().join("file")), false).unwrap();
+        outputs.syslog = dir.path().join("log");
+        assert!(!outputs.send_to_syslog(b"nobody listens"));
+        let _listener = UnixDatagram::bind(&outputs.syslog).unwrap();
+        assert!(outputs.send_to_syslog(b"somebody does"));
     }
 
     /// The syslog daemon is restarted: the socket is connected anew.
