@@ -105,7 +105,7 @@ impl Handover {
             ),
             Way::Standby => self.cluster.step(
                 &format!("{label}: entered, the host is empty"),
-                |cluster| drop(cluster.lab.must(k, &format!("crm node standby n{k}"))),
+                |cluster| drop(cluster.lab.must(k, &format!("crm_standby --node n{k} --update on"))),
                 |cluster| cluster.runs_on(k, &kept),
             ),
         }
@@ -141,7 +141,7 @@ impl Handover {
             &format!("{label}: left, all resources run"),
             |cluster| match way {
                 Way::Maintenance => maintain(cluster, k, false),
-                Way::Standby => drop(cluster.lab.must(k, &format!("crm node online n{k}"))),
+                Way::Standby => drop(cluster.lab.must(k, &format!("crm_standby --node n{k} --update off"))),
             },
             |cluster| {
                 let all = cluster.hosts();
@@ -195,7 +195,8 @@ fn rewrite(lab: &Lab, change: impl Fn(String) -> String) {
 
 /// Takes the whole cluster into maintenance or out of it, by way of host `k`.
 fn maintain(cluster: &Cluster, k: usize, on: bool) {
-    cluster.lab.must(k, &format!("crm configure property maintenance-mode={on}"));
+    // Not by a shell, which reads the configuration and writes it back: what changes in between may undo it.
+    cluster.lab.must(k, &format!("crm_attribute --type crm_config --name maintenance-mode --update {on}"));
 }
 
 /// Whether every host knows whether Pacemaker acts.

@@ -11,6 +11,7 @@ mod handover;
 mod neighbours;
 mod same;
 mod stream;
+mod units;
 
 use crate::lab::{Kind, Lab, Transport};
 use std::fmt;
