@@ -178,7 +178,8 @@ impl Lab {
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).expect("make the lab's folder");
         let hub = Holder::start(
-            "for b in br0 br1; do ip link add $b type bridge mcast_snooping 0; ip link set $b up; done; ip link set lo up",
+            "for b in br0 br1 br2; do ip link add $b type bridge mcast_snooping 0; ip link set $b up; done; \
+             ip link set lo up",
         );
         let hosts = (1..=count).map(|k| Host::new(&dir, k, hub.inside)).collect();
         Self { dir, hosts, hub, _turn: turn }
@@ -300,6 +301,27 @@ impl Lab {
         self.host(k).daemon.as_ref().expect("the host runs a daemon").pid
     }
 
+    /// Sends a signal to host `k`'s daemon, and waits for nothing.
+    pub(crate) fn signal(&self, k: usize, signal: Signal) {
+        kill(self.daemon_pid(k), signal);
+    }
+
+    /// Stops host `k`'s daemon.
+    pub(crate) fn pause(&self, k: usize) {
+        let daemon = self.host(k).daemon.as_ref().expect("the host runs a daemon");
+        kill(daemon.pid, Signal::STOP);
+        // Its parent does as it does, in its own time, and must not do so after it was told to go on.
+        let stat = format!("/proc/{}/stat", daemon.nsenter.id());
+        let _ = wait_until(PATIENCE, || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T ")));
+    }
+
+    /// Lets host `k`'s daemon go on.
+    pub(crate) fn resume(&self, k: usize) {
+        let daemon = self.host(k).daemon.as_ref().expect("the host runs a daemon");
+        kill(daemon.pid, Signal::CONT);
+        kill(daemon.nsenter.id(), Signal::CONT);
+    }
+
     /// Fails unless host `k`'s daemon still runs.
     pub(crate) fn assert_alive(&mut self, k: usize) {
         let daemon = self.hosts[k - 1].daemon.as_mut().expect("the host runs a daemon");
@@ -358,12 +380,18 @@ impl Lab {
 
     /// Puts host `k` on another bridge: it hears those that are there too, and none of the others.
     pub(crate) fn apart(&self, k: usize) {
-        self.in_hub(&["ip", "link", "set", &format!("v{k}"), "master", "br1"]);
+        self.place(k, 1);
     }
 
     /// Puts host `k` on the bridge of all again.
     pub(crate) fn heal(&self, k: usize) {
         self.in_hub(&["ip", "link", "set", &format!("v{k}"), "master", "br0", "up"]);
+    }
+
+    /// Puts host `k` on one of three bridges: 0, where all begin, 1 or 2. Hosts on different bridges hear nothing of
+    /// each other.
+    pub(crate) fn place(&self, k: usize, bridge: usize) {
+        self.in_hub(&["ip", "link", "set", &format!("v{k}"), "master", &format!("br{bridge}")]);
     }
 
     /// Lets hosts `a` and `b` hear nothing of each other that is sent to one address; everybody else still hears both.
@@ -496,6 +524,8 @@ impl Drop for Lab {
                 && matches!(daemon.nsenter.try_wait(), Ok(None))
             {
                 kill(daemon.pid, Signal::KILL);
+                // It may have stopped together with the daemon.
+                kill(daemon.nsenter.id(), Signal::CONT);
                 let _ = daemon.nsenter.wait();
             }
         }
@@ -571,17 +601,25 @@ pub(crate) struct Peer {
 impl Peer {
     /// Waits for a line of its output that starts with `word`, and takes it; other lines stay.
     pub(crate) fn wait_for(&mut self, word: &str, patience: Duration) -> String {
+        match self.hear(word, patience) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => panic!("{}: no {word:?} within {patience:?}", self.name),
+            Err(RecvTimeoutError::Disconnected) => panic!("{}: ended before {word:?}", self.name),
+        }
+    }
+
+    /// The same, where no such line may come.
+    pub(crate) fn hear(&mut self, word: &str, patience: Duration) -> Result<String, RecvTimeoutError> {
         if let Some(at) = self.unread.iter().position(|line| line.starts_with(word)) {
-            return self.unread.remove(at).expect("just found");
+            return Ok(self.unread.remove(at).expect("just found"));
         }
         let deadline = Instant::now() + patience;
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if line.starts_with(word) => return line,
-                Ok(line) => self.keep(line),
-                Err(RecvTimeoutError::Timeout) => panic!("{}: no {word:?} within {patience:?}", self.name),
-                Err(RecvTimeoutError::Disconnected) => panic!("{}: ended before {word:?}", self.name),
+            let line = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now()))?;
+            if line.starts_with(word) {
+                return Ok(line);
             }
+            self.keep(line);
         }
     }
 
@@ -654,6 +692,21 @@ impl Peer {
         (status.and_then(|s| s.code()), text)
     }
 
+    /// Whether it still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Ends it without a word.
+    pub(crate) fn kill(&mut self) {
+        // Once it has been waited for, its process id may be another's.
+        if self.runs()
+            && let Some(pid) = only_child(self.child.id())
+        {
+            kill(pid, Signal::KILL);
+        }
+    }
+
     /// Waits for its good end.
     pub(crate) fn succeed(&mut self, patience: Duration) {
         let (code, text) = self.finish(patience);
@@ -664,12 +717,7 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         drop(self.stdin.take());
-        // Once it has been waited for, its process id may be another's.
-        if matches!(self.child.try_wait(), Ok(None))
-            && let Some(pid) = only_child(self.child.id())
-        {
-            kill(pid, Signal::KILL);
-        }
+        self.kill();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -7,6 +7,7 @@
 //! `ANNULUS_INTEROP_MIXES` names other mixes than the ones of every day: a list with commas, or `all` of them.
 
 mod counts;
+mod faults;
 mod handover;
 mod neighbours;
 mod same;

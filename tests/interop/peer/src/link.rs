@@ -6,6 +6,7 @@ use rust_corosync::cpg::{self, Guarantee, Handle, Model1Data, Model1Flags, Model
 use rust_corosync::{CsError, DispatchFlags};
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use rust_corosync::NodeId;
@@ -38,6 +39,9 @@ fn on_ring(_: &Handle, ring: RingId, members: Vec<NodeId>) {
 /// A connection that has joined the group.
 pub struct Link {
     handle: Handle,
+    group: String,
+    /// libqb's request ring takes one writer at a time.
+    writing: Mutex<()>,
     retry: Duration,
     /// This host's node id.
     pub node: u32,
@@ -57,7 +61,12 @@ impl Link {
         let handle = patiently("cpg_model_initialize", deadline, || cpg::initialize(&model, 0))?;
         let node = patiently("cpg_local_get", deadline, || cpg::local_get(&handle))?;
         patiently("cpg_join", deadline, || cpg::join(&handle, group))?;
-        Ok(Self { handle, retry, node: u32::from(node) })
+        Ok(Self { handle, group: group.to_owned(), writing: Mutex::new(()), retry, node: u32::from(node) })
+    }
+
+    /// Asks to leave the group; it is done with the view that says so.
+    pub fn leave(&self, deadline: Instant) -> Result<(), String> {
+        patiently("cpg_leave", deadline, || cpg::leave(&self.handle, &self.group))
     }
 
     /// Sends, however long the daemon says TRY_AGAIN before `deadline` and while `over` is not set. Gives the number
@@ -65,7 +74,11 @@ impl Link {
     pub fn send(&self, bytes: &[u8], deadline: Instant, over: &AtomicBool) -> Result<u64, String> {
         let mut refusals = 0;
         loop {
-            match cpg::mcast_joined(&self.handle, Guarantee::TypeAgreed, bytes) {
+            let sent = {
+                let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+                cpg::mcast_joined(&self.handle, Guarantee::TypeAgreed, bytes)
+            };
+            match sent {
                 Ok(()) => return Ok(refusals),
                 Err(CsError::CsErrTryAgain) if over.load(Ordering::Relaxed) => return Ok(refusals),
                 Err(CsError::CsErrTryAgain) if Instant::now() < deadline => {

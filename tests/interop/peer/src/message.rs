@@ -13,6 +13,9 @@ const FINAL: u32 = 1 << 31;
 /// that was sent before them.
 pub const MARK: &[u8] = b"mark, not a message";
 
+/// What a cut starts with; its tag follows. It is written down: the same place of the order in every log.
+pub const CUT: &[u8] = b"cut, not a message: ";
+
 /// A small generator (splitmix64): the same seed gives the same messages on every machine.
 pub struct Random(u64);
 

@@ -2,10 +2,13 @@
 //!
 //! A line of the file is one event, in the order of delivery:
 //! `m NODE PID NUMBER LEN CRC` a message (NUMBER is `-` in one too short to say it; CRC is of all its bytes),
-//! `v MEMBERS;LEFT;JOINED` a group view, `r NODE.SEQ MEMBERS` a ring, `x TEXT` something wrong with the last message.
+//! `v MEMBERS;LEFT;JOINED` a group view, `r NODE.SEQ MEMBERS` a ring, `x TEXT` something wrong with the last message,
+//! `c TAG` a cut.
 //! Standard output tells how far it is: `joined NODE PID`, `sending`, `sent N`, `done N`, `failed WHY`, and `members N` with
 //! each view. On the line `count` it says `count N`, the messages delivered; on `mark` it multicasts a mark, and of
-//! each mark delivered it says `marked NODE`.
+//! each mark delivered it says `marked NODE`. On `cut TAG` it multicasts a cut; whoever is delivered one has all up to it
+//! in the file and says `cut TAG`. On `state` it says `state OWN;RING;MEMBERS`: how many of its own messages it has been
+//! delivered, and the last ring and view as in the file. On `leave` it leaves the group, and ends at the view without it.
 
 use crate::link::{Address, Callbacks, Link, NodeId, RingId};
 use crate::message::{self, Maker};
@@ -26,12 +29,26 @@ struct Journal {
     wanted: usize,
     ends: bool,
     over: bool,
+    me: (u32, u32),
+    /// Own messages delivered.
+    own: u64,
+    ring: String,
+    leaves: bool,
 }
 
 static JOURNAL: Mutex<Option<Journal>> = Mutex::new(None);
 static MEMBERS: AtomicUsize = AtomicUsize::new(0);
 static DELIVERED: AtomicU64 = AtomicU64::new(0);
 static OVER: AtomicBool = AtomicBool::new(false);
+/// Nothing more is to be sent.
+static QUIET: AtomicBool = AtomicBool::new(false);
+/// Nothing more will be sent.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+fn end() {
+    OVER.store(true, Ordering::Relaxed);
+    QUIET.store(true, Ordering::Relaxed);
+}
 
 impl Journal {
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
@@ -44,12 +61,18 @@ impl Journal {
         }
     }
 
+    fn flush(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.flush().expect("write the log");
+        }
+    }
+
     /// Ends the log at the event after which every member has said its last message: the same place of the total
     /// order on every host.
     fn check_end(&mut self) {
         if self.ends && self.members.len() >= self.wanted.max(1) && self.members.is_subset(&self.finished) {
             self.over = true;
-            OVER.store(true, Ordering::Relaxed);
+            end();
         }
     }
 }
@@ -65,9 +88,19 @@ fn on_message(node: u32, pid: u32, bytes: &[u8]) {
         say(&format!("marked {node}"));
         return;
     }
+    if let Some(tag) = bytes.strip_prefix(message::CUT) {
+        let tag = String::from_utf8_lossy(tag);
+        with(|journal| {
+            journal.line(format_args!("c {tag}"));
+            journal.flush();
+        });
+        say(&format!("cut {tag}"));
+        return;
+    }
     let reading = message::read(node, bytes);
     let crc = crc32fast::hash(bytes);
     with(|journal| {
+        journal.own += u64::from((node, pid) == journal.me);
         match reading {
             Ok(reading) => {
                 match reading.number {
@@ -107,6 +140,11 @@ fn on_members(members: &[Address], left: &[Address], joined: &[Address]) {
         journal.line(format_args!("v{};{};{}", list(members, false), list(left, true), list(joined, true)));
         journal.members = members.iter().map(|a| (u32::from(a.nodeid), a.pid)).collect();
         journal.check_end();
+        if journal.leaves && !journal.members.contains(&journal.me) {
+            // What Corosync hands up after the leave is nobody's business.
+            journal.over = true;
+            end();
+        }
     });
     MEMBERS.store(members.len(), Ordering::Release);
     say(&format!("members {}", members.len()));
@@ -115,7 +153,9 @@ fn on_members(members: &[Address], left: &[Address], joined: &[Address]) {
 fn on_ring(ring: RingId, members: &[NodeId]) {
     with(|journal| {
         let nodes: Vec<String> = members.iter().map(|n| u32::from(*n).to_string()).collect();
-        journal.line(format_args!("r {}.{} {}", u32::from(ring.nodeid), ring.seq, nodes.join(" ")));
+        journal.ring = format!("{}.{} {}", u32::from(ring.nodeid), ring.seq, nodes.join(" "));
+        let ring = journal.ring.clone();
+        journal.line(format_args!("r {ring}"));
     });
 }
 
@@ -137,13 +177,15 @@ pub fn run(options: &Options) -> Result<(), String> {
         options.retry,
         Callbacks { message: on_message, members: on_members, ring: on_ring },
     )?);
+    with(|journal| journal.me = (link.node, std::process::id()));
     say(&format!("joined {} {}", link.node, std::process::id()));
     listen(Arc::clone(&link), deadline);
     let result = std::thread::scope(|scope| {
         let sender = scope.spawn(|| {
             let outcome = send(&link, options, deadline);
+            SILENT.store(true, Ordering::Release);
             if outcome.is_err() {
-                OVER.store(true, Ordering::Relaxed);
+                end();
             }
             outcome
         });
@@ -157,7 +199,7 @@ pub fn run(options: &Options) -> Result<(), String> {
                 break;
             }
         }
-        OVER.store(true, Ordering::Relaxed);
+        end();
         let sent = sender.join().map_err(|_| "the sending thread panicked".to_owned()).and_then(|sent| sent);
         outcome.and(sent)
     });
@@ -175,7 +217,7 @@ pub fn run(options: &Options) -> Result<(), String> {
 /// Sends the messages, once the group is complete. Stops early when receiving is over.
 fn send(link: &Link, options: &Options, deadline: Instant) -> Result<(), String> {
     while MEMBERS.load(Ordering::Acquire) < options.members {
-        if OVER.load(Ordering::Relaxed) {
+        if QUIET.load(Ordering::Relaxed) {
             return Ok(());
         }
         if Instant::now() > deadline {
@@ -188,11 +230,11 @@ fn send(link: &Link, options: &Options, deadline: Instant) -> Result<(), String>
     let (mut refusals, mut sent) = (0, 0);
     let start = Instant::now();
     while sent < options.count {
-        if OVER.load(Ordering::Relaxed) {
+        if QUIET.load(Ordering::Relaxed) {
             return Ok(());
         }
         let last = sent + 1 == options.count || options.span.is_some_and(|span| start.elapsed() >= span);
-        refusals += link.send(maker.message(sent, last), deadline, &OVER)?;
+        refusals += link.send(maker.message(sent, last), deadline, &QUIET)?;
         sent += 1;
         if last {
             break;
@@ -217,10 +259,31 @@ fn listen(link: Arc<Link>, deadline: Instant) {
                     }
                 }
                 Ok("count") => say(&format!("count {}", DELIVERED.load(Ordering::Relaxed))),
-                Ok(_) => {}
+                Ok("state") => with(|journal| {
+                    let members: Vec<String> =
+                        journal.members.iter().map(|(n, p)| format!("{n}/{p}")).collect();
+                    say(&format!("state {};{};{}", journal.own, journal.ring, members.join(" ")));
+                }),
+                Ok("leave") => {
+                    QUIET.store(true, Ordering::Relaxed);
+                    while !SILENT.load(Ordering::Acquire) {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    with(|journal| journal.leaves = true);
+                    if let Err(why) = link.leave(deadline) {
+                        say(&format!("failed {why}"));
+                    }
+                }
+                Ok(line) => {
+                    if let Some(tag) = line.strip_prefix("cut ")
+                        && let Err(why) = link.send(&[message::CUT, tag.as_bytes()].concat(), deadline, &OVER)
+                    {
+                        say(&format!("failed {why}"));
+                    }
+                }
             }
         }
-        OVER.store(true, Ordering::Relaxed);
+        end();
     });
 }
 

@@ -1,0 +1,231 @@
+//! What may happen to a cluster, and how it is drawn: from a seed and what happened before, never from what came of it.
+//!
+//! So the same seed gives the same steps to every mix of the same size.
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use std::fmt;
+use std::time::Duration;
+
+/// The most clients of one host beside the one that is always there.
+const GUESTS: usize = 2;
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// A daemon is killed.
+    Kill(usize),
+    /// A daemon is told to end, and leaves the ring.
+    Leave(usize),
+    /// Daemons are started at the same time.
+    Start(Vec<usize>),
+    /// A daemon does not run for so many milliseconds; perhaps until the others have formed a ring, too.
+    Pause { host: usize, ms: u64, until_formed: bool },
+    /// The hosts are parted: host 1 is on the bridge told first, and so on.
+    Split(Vec<usize>),
+    /// A host has no link.
+    Unplug(usize),
+    /// Nobody is parted from anybody any more.
+    Heal,
+    /// All daemons end, one after the other, and are started at the same time.
+    Restart { kill: bool },
+    /// A client comes.
+    Come(usize),
+    /// The eldest guest of a host leaves the group and ends.
+    Go(usize),
+    /// The eldest guest of a host is killed.
+    Die(usize),
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kill(k) => write!(f, "kill {k}"),
+            Self::Leave(k) => write!(f, "leave {k}"),
+            Self::Start(hosts) => write!(f, "start {hosts:?}"),
+            Self::Pause { host, ms, until_formed: false } => write!(f, "pause {host} for {ms} ms"),
+            Self::Pause { host, ms, until_formed: true } => {
+                write!(f, "pause {host} for {ms} ms and until the others are a ring")
+            }
+            Self::Split(bridges) => write!(f, "split {bridges:?}"),
+            Self::Unplug(k) => write!(f, "unplug {k}"),
+            Self::Heal => f.write_str("heal"),
+            Self::Restart { kill: true } => f.write_str("kill all, start all"),
+            Self::Restart { kill: false } => f.write_str("end all, start all"),
+            Self::Come(k) => write!(f, "a client comes on {k}"),
+            Self::Go(k) => write!(f, "a client of {k} leaves"),
+            Self::Die(k) => write!(f, "a client of {k} dies"),
+        }
+    }
+}
+
+/// What is so with one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// Whether its daemon runs.
+    pub(crate) up: bool,
+    /// The bridge it is on.
+    pub(crate) bridge: usize,
+    /// Whether it has a link.
+    pub(crate) plugged: bool,
+    /// How many clients it has beside the one that is always there.
+    pub(crate) guests: usize,
+}
+
+/// What is so with all hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cluster(pub(crate) Vec<State>);
+
+impl Cluster {
+    /// `count` hosts, all up and on one bridge.
+    pub(crate) fn new(count: usize) -> Self {
+        Self(vec![State { up: true, bridge: 0, plugged: true, guests: 0 }; count])
+    }
+
+    /// Host `k`.
+    pub(crate) fn host(&self, k: usize) -> &State {
+        &self.0[k - 1]
+    }
+
+    fn host_mut(&mut self, k: usize) -> &mut State {
+        &mut self.0[k - 1]
+    }
+
+    fn hosts(&self, which: impl Fn(&State) -> bool) -> Vec<usize> {
+        (1..=self.0.len()).filter(|k| which(self.host(*k))).collect()
+    }
+
+    /// The hosts that run and hear each other, as sets; without host `but`.
+    pub(crate) fn components(&self, but: Option<usize>) -> Vec<Vec<usize>> {
+        let mut sets: Vec<Vec<usize>> = Vec::new();
+        for k in self.hosts(|host| host.up) {
+            let fellow = |set: &&mut Vec<usize>| {
+                let other = self.host(set[0]);
+                other.plugged && self.host(k).plugged && other.bridge == self.host(k).bridge
+            };
+            match sets.iter_mut().find(fellow) {
+                _ if but == Some(k) => {}
+                Some(set) => set.push(k),
+                None => sets.push(vec![k]),
+            }
+        }
+        sets
+    }
+
+    /// What is so after `act`.
+    pub(crate) fn apply(&mut self, act: &Act) {
+        match act {
+            Act::Kill(k) | Act::Leave(k) => {
+                let host = self.host_mut(*k);
+                (host.up, host.guests) = (false, 0);
+            }
+            Act::Start(hosts) => hosts.iter().for_each(|k| self.host_mut(*k).up = true),
+            Act::Pause { .. } => {}
+            Act::Split(bridges) => {
+                for (host, bridge) in self.0.iter_mut().zip(bridges) {
+                    host.bridge = *bridge;
+                }
+            }
+            Act::Unplug(k) => self.host_mut(*k).plugged = false,
+            Act::Heal => self.0.iter_mut().for_each(|host| (host.bridge, host.plugged) = (0, true)),
+            Act::Restart { .. } => self.0.iter_mut().for_each(|host| (host.up, host.guests) = (true, 0)),
+            Act::Come(k) => self.host_mut(*k).guests += 1,
+            Act::Go(k) | Act::Die(k) => self.host_mut(*k).guests -= 1,
+        }
+    }
+}
+
+/// Draws what happens.
+pub(crate) struct Draw {
+    random: Pcg64Mcg,
+    token_ms: u64,
+}
+
+impl Draw {
+    /// For daemons whose token time-out is `token_ms`.
+    pub(crate) fn seeded(seed: u64, token_ms: u64) -> Self {
+        Self { random: Pcg64Mcg::seed_from_u64(seed), token_ms }
+    }
+
+    /// A step: one to three acts, each after a pause, with nobody waiting for what came of the one before.
+    pub(crate) fn step(&mut self, cluster: &Cluster) -> Vec<(Duration, Act)> {
+        let mut cluster = cluster.clone();
+        let count = match self.random.random_range(0..10) {
+            0..6 => 1,
+            6..9 => 2,
+            _ => 3,
+        };
+        let mut step = Vec::new();
+        for index in 0..count {
+            let act = self.act(&cluster);
+            cluster.apply(&act);
+            // The moments of interest lie around the token time-out; some of the acts hit one moment.
+            let ms = match self.random.random_range(0..4) {
+                _ if index == 0 => 0,
+                0 => 0,
+                1 => self.random.random_range(0..self.token_ms / 10),
+                _ => self.random.random_range(0..2 * self.token_ms),
+            };
+            step.push((Duration::from_millis(ms), act));
+        }
+        step
+    }
+
+    fn act(&mut self, cluster: &Cluster) -> Act {
+        loop {
+            if let Some(act) = self.try_act(cluster) {
+                return act;
+            }
+        }
+    }
+
+    /// Draws a kind of act, and gives one if it is possible now.
+    fn try_act(&mut self, cluster: &Cluster) -> Option<Act> {
+        let count = cluster.0.len();
+        let up = cluster.hosts(|host| host.up);
+        let down = cluster.hosts(|host| !host.up);
+        let hosting = cluster.hosts(|host| host.guests > 0);
+        let parted = cluster.0.iter().any(|host| host.bridge != 0 || !host.plugged);
+        match self.random.random_range(0..100) {
+            0..14 => (up.len() > 1).then(|| Act::Kill(self.pick(&up))),
+            14..24 => (up.len() > 1).then(|| Act::Leave(self.pick(&up))),
+            24..44 if !down.is_empty() => {
+                // All that are down, or one of them.
+                Some(Act::Start(if self.random.random_bool(0.5) { down } else { vec![self.pick(&down)] }))
+            }
+            24..44 => None,
+            44..50 => {
+                let ms = self.random.random_range(self.token_ms / 10..self.token_ms * 7 / 10);
+                Some(Act::Pause { host: self.pick(&up), ms, until_formed: false })
+            }
+            50..60 => {
+                let ms = self.random.random_range(self.token_ms * 3 / 2..self.token_ms * 4);
+                let until_formed = self.random.random_bool(0.5);
+                Some(Act::Pause { host: self.pick(&up), ms, until_formed })
+            }
+            60..70 => {
+                // Two or three parts, even or not; a part may be one host, as host 1 alone.
+                let parts = if count > 3 && self.random.random_bool(0.2) { 3 } else { 2 };
+                let bridges: Vec<usize> = (0..count).map(|_| self.random.random_range(0..parts)).collect();
+                let news = bridges.iter().zip(&cluster.0).any(|(bridge, host)| *bridge != host.bridge);
+                news.then_some(Act::Split(bridges))
+            }
+            70..74 => {
+                let plugged = cluster.hosts(|host| host.plugged);
+                (!plugged.is_empty()).then(|| Act::Unplug(self.pick(&plugged)))
+            }
+            74..86 => parted.then_some(Act::Heal),
+            86..90 => Some(Act::Restart { kill: self.random.random_bool(0.5) }),
+            90..94 => {
+                let room = cluster.hosts(|host| host.up && host.guests < GUESTS);
+                (!room.is_empty()).then(|| Act::Come(self.pick(&room)))
+            }
+            94..97 => (!hosting.is_empty()).then(|| Act::Go(self.pick(&hosting))),
+            _ => (!hosting.is_empty()).then(|| Act::Die(self.pick(&hosting))),
+        }
+    }
+
+    fn pick(&mut self, choices: &[usize]) -> usize {
+        choices[self.random.random_range(0..choices.len())]
+    }
+}

@@ -1,0 +1,90 @@
+//! A log ring by ring.
+
+use super::super::journal::Event;
+use super::Log;
+use crate::sequence::Process;
+use std::collections::BTreeMap;
+
+/// A log in pieces: what was delivered in each ring.
+pub(super) struct Rings<'a> {
+    pub(super) log: &'a Log,
+    /// The first one was there already when it joined.
+    pub(super) joined: bool,
+    /// Id and the events that follow, the views that end it included.
+    pub(super) list: Vec<(&'a str, &'a [Event])>,
+}
+
+impl<'a> Rings<'a> {
+    /// A log that begins in the ring `first`.
+    pub(super) fn new(log: &'a Log, first: Option<&'a String>) -> Self {
+        let mut list = Vec::new();
+        let mut id: Option<&str> = first.map(String::as_str);
+        let joined = log.fresh && first.is_some();
+        // Its own join is where it begins.
+        let mut start = usize::from(joined && !log.events.is_empty());
+        for (at, event) in log.events.iter().enumerate() {
+            if let Event::Ring(next, _) = event {
+                if let Some(id) = id {
+                    list.push((id, &log.events[start..at]));
+                }
+                id = Some(next);
+                start = at + 1;
+            }
+        }
+        if let Some(id) = id {
+            list.push((id, &log.events[start..]));
+        }
+        Self { log, joined, list }
+    }
+
+    /// What was delivered from the start of ring `from` to the start of ring `to`, by place in the list.
+    pub(super) fn events(&self, from: usize, to: usize) -> Vec<&'a Event> {
+        self.list[from..to].iter().flat_map(|(_, events)| events.iter()).collect()
+    }
+
+    /// Whether the sender had not been with this client just before ring `at`.
+    pub(super) fn came_to(&self, at: usize, sender: Process) -> bool {
+        if at == 0 {
+            // It was in the ring all the time if it only goes on; its daemon may have come just before if it is fresh.
+            return self.log.fresh;
+        }
+        let before = self.list[at - 1].1;
+        let last =
+            before.iter().rposition(|event| !matches!(event, Event::View(_))).map_or(0, |place| place + 1);
+        before[last..].iter().any(
+            |event| matches!(event, Event::View(view) if view.joined.iter().any(|(who, _)| *who == sender)),
+        )
+    }
+}
+
+/// Finds the rings to which the fresh clients came: where others saw them join, else the one where they are in the end
+/// if they saw no other.
+pub(super) fn joined(logs: &[Log], first: &mut BTreeMap<Process, String>) {
+    first.extend(logs.iter().filter_map(|log| Some((log.who, log.told.clone()?))));
+    for _ in logs {
+        let mut seen: BTreeMap<Process, String> = BTreeMap::new();
+        for log in logs {
+            let mut ring = first.get(&log.who).cloned();
+            for event in &log.events {
+                match event {
+                    Event::Ring(id, _) => ring = Some(id.clone()),
+                    Event::View(view) => {
+                        for (who, reason) in &view.joined {
+                            if let (Some(ring), "Join") = (&ring, reason.as_str()) {
+                                seen.insert(*who, ring.clone());
+                            }
+                        }
+                    }
+                    Event::Message(_) => {}
+                }
+            }
+        }
+        for log in logs.iter().filter(|log| log.fresh) {
+            let alone =
+                || log.ring.clone().filter(|_| !log.events.iter().any(|e| matches!(e, Event::Ring(..))));
+            if let Some(ring) = seen.remove(&log.who).or_else(alone) {
+                first.entry(log.who).or_insert(ring);
+            }
+        }
+    }
+}
