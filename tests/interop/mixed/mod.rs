@@ -8,12 +8,16 @@
 
 mod counts;
 mod faults;
+mod groups;
 mod handover;
 mod neighbours;
 mod same;
 mod stream;
+mod tools;
 mod units;
+mod votes;
 
+use crate::both::{Side, compare_with};
 use crate::lab::{Kind, Lab, Transport};
 use std::fmt;
 use std::str::FromStr;
@@ -108,6 +112,14 @@ impl FromStr for Mix {
             .collect();
         let kinds = kinds.filter(|kinds| (1..=HOSTS).contains(&kinds.len())).ok_or_else(wrong)?;
         Ok(Self { kinds, transport })
+    }
+}
+
+/// Tells a story of so many hosts on Corosync alone and on each mix, and compares; see [`crate::both`].
+pub(crate) fn tell(every_day: &[&str], hosts: usize, story: fn(&mut Side)) {
+    for mix in Mix::chosen(every_day).into_iter().filter(|mix| mix.len() == hosts) {
+        println!("{mix}");
+        compare_with(&mix.kinds, mix.transport, story);
     }
 }
 
