@@ -37,6 +37,17 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
               annulusd, tell what went wrong",
     },
     Difference {
+        note: "a file broken at home, host",
+        theirs: &["config.reload_status", "config.totemconfig_reload_in_progress"],
+        ours: &[
+            "config.reload_status",
+            "config.totemconfig_reload_in_progress",
+            "config.reload_error_message",
+            "  section quorum",
+        ],
+        why: "the same, where another host asked for the reload",
+    },
+    Difference {
         note: ", all again after six were expected, host 3: ",
         theirs: &[
             "Expected votes:",

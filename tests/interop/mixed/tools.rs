@@ -26,7 +26,7 @@ fn show(side: &mut Side, state: &str, hosts: &[usize]) {
 
 /// A configuration of so many nodes with this token time-out.
 fn settings(nodes: usize, token: u32) -> Settings {
-    Settings::new(Transport::Udpu, &format!("token: {token}"), nodes)
+    Settings::new(Transport::Udpu, &format!("token: {token}\ntoken_coefficient: 0"), nodes)
 }
 
 /// Reloads asked for on each host in turn; nodes that come and go by them; nodes that end each other.
@@ -102,7 +102,10 @@ fn reloads(side: &mut Side) {
                 said.out.contains("2500")
             });
         }
-        show(side, &format!("a broken file here, of host {at}"), &three);
+        for k in three {
+            let place = if k == at { "at home" } else { "elsewhere" };
+            show(side, &format!("a file broken {place}"), &[k]);
+        }
         reloaded(side, at, &three, &settings(3, 2000), "runtime.config.totem.token", "= 2000\n");
     }
 }
