@@ -153,55 +153,55 @@ fn ends(side: &mut Side) {
 #[test]
 fn reloads_from_every_host() {
     if ready() {
-        tell(&["ACAC/udpu"], 4, reloads);
+        tell(4, &["ACAC/udpu"], &[], reloads);
     }
 }
 
 #[test]
 fn everyone_ends_everyone() {
     if ready() {
-        tell(&["ACA/udpu"], 3, ends);
+        tell(3, &["ACA/udpu"], &[], ends);
     }
 }
 
 #[test]
 fn cfgtool_shows() {
     if ready() {
-        tell(&["ACC/udpu"], 3, cfgtool::shows);
+        tell(3, &["ACC/udpu"], &[], cfgtool::shows);
     }
 }
 
 #[test]
 fn cfgtool_reloads() {
     if ready() {
-        tell(&["ACA/udpu", "CAC/udp"], 3, cfgtool::reloads);
+        tell(3, &["ACA/udpu", "CAC/udp"], &[], cfgtool::reloads);
     }
 }
 
 #[test]
 fn cfgtool_ends() {
     if ready() {
-        tell(&["CAC/udpu", "ACA/udp"], 3, cfgtool::ends);
+        tell(3, &["CAC/udpu", "ACA/udp"], &[], cfgtool::ends);
     }
 }
 
 #[test]
 fn cmapctl_keys() {
     if ready() {
-        tell(&["ACA/udpu", "CAC/udp"], 3, cmapctl::keys);
+        tell(3, &["ACA/udpu", "CAC/udp"], &[], cmapctl::keys);
     }
 }
 
 #[test]
 fn cmapctl_changes() {
     if ready() {
-        tell(&["AC/udpu", "CA/udp"], 2, cmapctl::changes);
+        tell(2, &["AC/udpu", "CA/udp"], &[], cmapctl::changes);
     }
 }
 
 #[test]
 fn cmapctl_tracks() {
     if ready() {
-        tell(&["CAC/udpu", "ACA/udp"], 3, cmapctl::tracking);
+        tell(3, &["CAC/udpu", "ACA/udp"], &[], cmapctl::tracking);
     }
 }

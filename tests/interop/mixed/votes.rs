@@ -224,55 +224,55 @@ fn downscale(side: &mut Side) {
 #[test]
 fn two_hosts_of_two_kinds() {
     if ready() {
-        tell(&["AC/udpu", "CA/udp"], 2, pair);
+        tell(2, &["AC/udpu", "CA/udp"], &[], pair);
     }
 }
 
 #[test]
 fn every_rule() {
     if ready() {
-        tell(&["ACA/udpu", "CAC/udp"], 3, quorumtool::rules);
+        tell(3, &["ACA/udpu", "CAC/udp"], &[], quorumtool::rules);
     }
 }
 
 #[test]
 fn three_of_both() {
     if ready() {
-        tell(&["ACC/udpu"], 3, quorumtool::three);
+        tell(3, &["ACC/udpu"], &[], quorumtool::three);
     }
 }
 
 #[test]
 fn one_cut_off() {
     if ready() {
-        tell(&["CAA/udp", "AAC/udpu"], 3, quorumtool::cut);
+        tell(3, &["CAA/udp", "AAC/udpu"], &[], quorumtool::cut);
     }
 }
 
 #[test]
 fn an_older_configuration() {
     if ready() {
-        tell(&["ACA/udp", "CAC/udpu"], 3, quorumtool::versions);
+        tell(3, &["ACA/udp", "CAC/udpu"], &[], quorumtool::versions);
     }
 }
 
 #[test]
 fn halves_and_the_last_man() {
     if ready() {
-        tell(&["AACC/udpu", "CACA/udp"], 4, four);
+        tell(4, &["AACC/udpu", "CACA/udp"], &[], four);
     }
 }
 
 #[test]
 fn votes_are_told() {
     if ready() {
-        tell(&["ACAC/udpu"], 4, told);
+        tell(4, &["ACAC/udpu"], &[], told);
     }
 }
 
 #[test]
 fn who_leaves_takes_its_vote() {
     if ready() {
-        tell(&["CAAC/udpu"], 4, downscale);
+        tell(4, &["CAAC/udpu"], &[], downscale);
     }
 }

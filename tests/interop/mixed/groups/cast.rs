@@ -33,9 +33,10 @@ impl Cast {
         self.act(name, &format!("init 0 {how}"));
     }
 
-    /// The same, and it joins a group.
+    /// The same, and it joins a group. It is told the ring at once, so that what it is told of rings later is known
+    /// to be new.
     pub(super) fn join(&mut self, side: &Side, name: &'static str, group: &str) {
-        self.enter(side, name, "");
+        self.enter(side, name, "initial");
         self.act(name, &format!("join 0 {group}"));
     }
 
@@ -46,10 +47,10 @@ impl Cast {
 
     /// Tells one something and waits until it has answered.
     pub(super) fn act(&mut self, name: &str, line: &str) {
-        let before = self.get(name).errors().lines().count();
+        let before = answers(&self.get(name).errors()).count();
         self.tell(name, line);
         let program = self.get(name);
-        program.wait_for(line, PATIENCE, |_| program.errors().lines().count() > before);
+        program.wait_for(line, PATIENCE, |_| answers(&program.errors()).count() > before);
     }
 
     /// One client.
@@ -97,7 +98,7 @@ impl Cast {
         names.sort_by_key(|(id, _)| std::cmp::Reverse(id.len()));
         let mut rings: BTreeMap<String, String> = BTreeMap::new();
         let mut lines: Vec<String> = Vec::new();
-        for line in text.lines().filter(|line| !line.starts_with("pid ")) {
+        for line in answers(text) {
             let mut line = line.to_owned();
             for (id, name) in &names {
                 line = line.replace(id, name);
@@ -136,6 +137,12 @@ impl Cast {
             side.keep_of(k, &format!("{name} was answered"), self.masked(&program.errors()));
         }
     }
+}
+
+/// The lines of a client's own: libcpg, when it has to wait amid a long message, says so on standard error.
+fn answers(text: &str) -> impl Iterator<Item = &str> {
+    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+    whole.lines().filter(|line| !line.starts_with("pid ") && !line.starts_with("sleep. counter"))
 }
 
 /// The messages that a client was delivered, a line each.

@@ -34,13 +34,12 @@ fn ask(cast: &mut Cast, names: &[&str]) {
 fn lifetimes(side: &mut Side) {
     begin(side, "lifetimes", &ALL);
     let mut cast = Cast::default();
-    cast.enter(side, "1a", "initial");
+    cast.enter(side, "1a", "");
     cast.act("1a", "join 0 g");
     cast.views(&["1a"], "g", 1);
     cast.join(side, "2a", "g");
     cast.views(&["1a", "2a"], "g", 2);
-    cast.enter(side, "3a", "initial");
-    cast.act("3a", "join 0 g");
+    cast.join(side, "3a", "g");
     cast.views(&["1a", "2a", "3a"], "g", 3);
     cast.join(side, "2b", "g");
     cast.views(&["1a", "2a", "2b", "3a"], "g", 4);
@@ -171,8 +170,7 @@ fn parts(side: &mut Side) {
         let mut cast = Cast::default();
         let mut names = Vec::new();
         for name in ["1a", "2a", "3a"] {
-            cast.enter(side, name, "initial");
-            cast.act(name, "join 0 g");
+            cast.join(side, name, "g");
             names.push(name);
             cast.views(&names, "g", names.len());
         }
@@ -234,14 +232,14 @@ fn parts(side: &mut Side) {
 #[test]
 fn members_come_and_go() {
     if ready() && have(&[("/usr/bin/gcc", "gcc")]) {
-        tell(&["ACA/udpu", "CAC/udp"], 3, lifetimes);
+        tell(3, &["ACA/udpu", "CAC/udp"], &[], lifetimes);
     }
 }
 
 #[test]
 fn messages_of_every_size() {
     if ready() && have(&[("/usr/bin/gcc", "gcc")]) {
-        tell(&["ACA/udp", "CAC/udpu"], 3, sizes);
+        tell(3, &["ACA/udp", "CAC/udpu"], &[], sizes);
     }
 }
 
@@ -286,13 +284,13 @@ fn at_once(side: &mut Side) {
 #[test]
 fn all_at_once() {
     if ready() && have(&[("/usr/bin/gcc", "gcc")]) {
-        tell(&["ACA/udp", "CAC/udpu"], 3, at_once);
+        tell(3, &["ACA/udp", "CAC/udpu"], &[], at_once);
     }
 }
 
 #[test]
 fn parted_and_merged() {
     if ready() && have(&[("/usr/bin/gcc", "gcc")]) {
-        tell(&["ACA/udpu", "CAC/udp"], 3, parts);
+        tell(3, &["ACA/udpu", "CAC/udp"], &[], parts);
     }
 }
