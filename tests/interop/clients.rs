@@ -13,7 +13,7 @@ use std::time::Duration;
 const LONG: Duration = Duration::from_secs(180);
 
 /// The calls need two nodes and a device in the configuration, which the program plays.
-fn calls(side: &mut Side) {
+pub(crate) fn calls(side: &mut Side) {
     side.state("two nodes");
     let device =
         "expected_votes: 3\ndevice {\n  model: net\n  votes: 1\n  net {\n    host: 10.77.0.9\n  }\n}";
@@ -49,7 +49,7 @@ fn sam_client() -> PathBuf {
     BUILT.get_or_init(|| compiled("sam-client", "sam/client.c", "-lsam")).clone()
 }
 
-fn supervised(side: &mut Side) {
+pub(crate) fn supervised(side: &mut Side) {
     let program = sam_client();
     let program = program.to_str().expect("a path of letters");
     side.state("libsam");

@@ -85,7 +85,7 @@ fn note_all(side: &mut Side, hosts: &[usize]) {
     side.note_with(3, "corosync-qnetd-tool -l", masked);
 }
 
-fn story(side: &mut Side) {
+pub(crate) fn story(side: &mut Side) {
     side.state("no device yet");
     let settings = Settings::new(Transport::Udpu, "token: 2000", 2).quorum(DEVICE);
     side.begin(&settings, &[1, 2]);
@@ -165,16 +165,18 @@ fn story(side: &mut Side) {
     }
 }
 
+/// Whether the device, its arbiter and what makes certificates are here.
+pub(crate) fn packages() -> bool {
+    have(&[
+        ("/usr/sbin/corosync-qdevice", "corosync-qdevice"),
+        ("/usr/bin/corosync-qnetd", "corosync-qnetd"),
+        ("/usr/bin/certutil", "libnss3-tools"),
+    ])
+}
+
 #[test]
 fn a_quorum_device_decides_alike() {
-    let here = || {
-        have(&[
-            ("/usr/sbin/corosync-qdevice", "corosync-qdevice"),
-            ("/usr/bin/corosync-qnetd", "corosync-qnetd"),
-            ("/usr/bin/certutil", "libnss3-tools"),
-        ])
-    };
-    if ready() && here() {
+    if ready() && packages() {
         compare(3, story);
     }
 }
