@@ -130,7 +130,19 @@ fn warnings(map: &Map, nodelist: bool) -> Vec<String> {
     if !warnings.is_empty() {
         warnings.push("Please migrate config file to nodelist.");
     }
-    warnings.into_iter().map(str::to_owned).collect()
+    warnings.into_iter().map(str::to_owned).chain(unwatched(map)).collect()
+}
+
+/// What is set of the watchdog and of the thresholds, which this version watches neither of.
+fn unwatched(map: &Map) -> Option<String> {
+    let (name, entry) = map.with_prefix("resources.").find(|(name, entry)| match *name {
+        "resources.watchdog_device" => entry.value.as_text().is_some_and(|device| device != "off"),
+        name => name.ends_with(".recovery"),
+    })?;
+    Some(format!(
+        "{name} = {} at {} has no effect: this version serves no watchdog and watches no thresholds.",
+        entry.value, entry.origin
+    ))
 }
 
 /// The links that the map says anything about, or on which the local node has an address.

@@ -176,6 +176,24 @@ fn knet_is_understood_but_not_run() {
     conf(two_nodes("udpu", "")).unwrap().check_runnable().unwrap();
 }
 
+/// Who relies on the watchdog is told that there is none.
+#[test]
+fn a_watchdog_that_is_not_served_is_warned_of() {
+    let warnings = |more: &str| conf(two_nodes("udpu", "") + more).unwrap().warnings;
+    let of = |line: &str| {
+        format!("{line}:20 has no effect: this version serves no watchdog and watches no thresholds.")
+    };
+    assert_eq!(
+        warnings("resources {\n watchdog_device: /dev/watchdog\n}\n"),
+        [of("resources.watchdog_device = /dev/watchdog at test.conf")]
+    );
+    assert_eq!(
+        warnings("resources {\n system {\n  memory_used {\n   recovery: shutdown\n}\n}\n}\n").len(),
+        1
+    );
+    assert!(warnings("resources {\n watchdog_device: off\n watchdog_timeout: 6\n}\n").is_empty());
+}
+
 #[test]
 fn a_reload_keeps_what_needs_a_restart() {
     let old = conf(two_nodes("udpu", "token: 1000\nnetmtu: 1400\njoin: 60")).unwrap();
