@@ -412,7 +412,7 @@ fn from_knet_with_all_daemons_ended() {
 fn print(title: &str, steps: &[(String, Duration)]) {
     let mut table = format!("\n{title}\n");
     for (name, took) in steps {
-        let _ = writeln!(table, "{name:<88} {:>6.1} s", took.as_secs_f64());
+        let _ = writeln!(table, "{name:<94} {:>6.1} s", took.as_secs_f64());
     }
     println!("{table}");
 }
