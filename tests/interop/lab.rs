@@ -699,9 +699,14 @@ impl Peer {
 
     /// Ends it without a word.
     pub(crate) fn kill(&mut self) {
-        // Once it has been waited for, its process id may be another's.
+        // It may not be there yet. Once it has been waited for, its process id may be another's.
+        let mut pid = None;
+        let _ = wait_until(PATIENCE, || {
+            pid = only_child(self.child.id());
+            pid.is_some() || !self.runs()
+        });
         if self.runs()
-            && let Some(pid) = only_child(self.child.id())
+            && let Some(pid) = pid
         {
             kill(pid, Signal::KILL);
         }
