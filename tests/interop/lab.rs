@@ -310,9 +310,8 @@ impl Lab {
     pub(crate) fn pause(&self, k: usize) {
         let daemon = self.host(k).daemon.as_ref().expect("the host runs a daemon");
         kill(daemon.pid, Signal::STOP);
-        // Its parent does as it does, in its own time, and must not do so after it was told to go on.
-        let stat = format!("/proc/{}/stat", daemon.nsenter.id());
-        let _ = wait_until(PATIENCE, || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T ")));
+        // Its parent stops when it does, in its own time, and when told to go on tells its child the same.
+        wait_for_state(daemon.nsenter.id(), 'T');
     }
 
     /// Lets host `k`'s daemon go on.
@@ -320,6 +319,8 @@ impl Lab {
         let daemon = self.host(k).daemon.as_ref().expect("the host runs a daemon");
         kill(daemon.pid, Signal::CONT);
         kill(daemon.nsenter.id(), Signal::CONT);
+        // Waits for its child again.
+        wait_for_state(daemon.nsenter.id(), 'S');
     }
 
     /// Fails unless host `k`'s daemon still runs.
@@ -749,6 +750,15 @@ fn kill(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
     // Already gone is as good.
     let _ = kill_process(pid, signal);
+}
+
+/// Waits until a process is in this state, as ps(1) calls it, or gone.
+fn wait_for_state(pid: u32, state: char) {
+    let wanted = format!(") {state} ");
+    let file = format!("/proc/{pid}/stat");
+    let _ = wait_until(PATIENCE, || {
+        fs::read_to_string(&file).map_or(true, |stat| stat.contains(&wanted) || stat.contains(") Z "))
+    });
 }
 
 /// The one child of a process, once it has one.

@@ -12,6 +12,7 @@ mod groups;
 mod handover;
 mod neighbours;
 mod same;
+mod soak;
 mod stream;
 mod tools;
 mod units;

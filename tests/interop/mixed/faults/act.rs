@@ -37,6 +37,25 @@ pub(crate) enum Act {
     Die(usize),
 }
 
+impl Act {
+    /// Its kind, to be counted.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Kill(_) => "killed",
+            Self::Leave(_) => "ended",
+            Self::Start(_) => "started",
+            Self::Pause { .. } => "paused",
+            Self::Split(_) => "split",
+            Self::Unplug(_) => "unplugged",
+            Self::Heal => "healed",
+            Self::Restart { .. } => "all restarted",
+            Self::Come(_) => "client came",
+            Self::Go(_) => "client left",
+            Self::Die(_) => "client died",
+        }
+    }
+}
+
 impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -139,12 +158,20 @@ impl Cluster {
 pub(crate) struct Draw {
     random: Pcg64Mcg,
     token_ms: u64,
+    /// The daemons of these hosts are not ended.
+    spared: Vec<usize>,
 }
 
 impl Draw {
     /// For daemons whose token time-out is `token_ms`.
     pub(crate) fn seeded(seed: u64, token_ms: u64) -> Self {
-        Self { random: Pcg64Mcg::seed_from_u64(seed), token_ms }
+        Self { random: Pcg64Mcg::seed_from_u64(seed), token_ms, spared: Vec::new() }
+    }
+
+    /// The same, but never ending the daemons of these hosts.
+    pub(crate) fn sparing(mut self, hosts: &[usize]) -> Self {
+        self.spared = hosts.to_vec();
+        self
     }
 
     /// A step: one to three acts, each after a pause, with nobody waiting for what came of the one before.
@@ -183,12 +210,14 @@ impl Draw {
     fn try_act(&mut self, cluster: &Cluster) -> Option<Act> {
         let count = cluster.0.len();
         let up = cluster.hosts(|host| host.up);
+        let mut mortal = up.clone();
+        mortal.retain(|k| !self.spared.contains(k));
         let down = cluster.hosts(|host| !host.up);
         let hosting = cluster.hosts(|host| host.guests > 0);
         let parted = cluster.0.iter().any(|host| host.bridge != 0 || !host.plugged);
         match self.random.random_range(0..100) {
-            0..14 => (up.len() > 1).then(|| Act::Kill(self.pick(&up))),
-            14..24 => (up.len() > 1).then(|| Act::Leave(self.pick(&up))),
+            0..14 => (up.len() > 1 && !mortal.is_empty()).then(|| Act::Kill(self.pick(&mortal))),
+            14..24 => (up.len() > 1 && !mortal.is_empty()).then(|| Act::Leave(self.pick(&mortal))),
             24..44 if !down.is_empty() => {
                 // All that are down, or one of them.
                 Some(Act::Start(if self.random.random_bool(0.5) { down } else { vec![self.pick(&down)] }))
@@ -215,6 +244,7 @@ impl Draw {
                 (!plugged.is_empty()).then(|| Act::Unplug(self.pick(&plugged)))
             }
             74..86 => parted.then_some(Act::Heal),
+            86..90 if !self.spared.is_empty() => None,
             86..90 => Some(Act::Restart { kill: self.random.random_bool(0.5) }),
             90..94 => {
                 let room = cluster.hosts(|host| host.up && host.guests < GUESTS);

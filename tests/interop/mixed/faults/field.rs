@@ -112,8 +112,16 @@ impl Field {
         &self.signs.noticed
     }
 
-    /// Does it.
-    pub(crate) fn carry_out(&mut self, act: &Act) -> Result<(), String> {
+    /// Lets a step happen, waits until the state that must come has come, and looks at it. Gives the rings.
+    pub(crate) fn step(&mut self, step: &[(Duration, Act)]) -> Result<Vec<String>, String> {
+        for (pause, act) in step {
+            std::thread::sleep(*pause);
+            self.carry_out(act)?;
+        }
+        self.rest()
+    }
+
+    fn carry_out(&mut self, act: &Act) -> Result<(), String> {
         let before = self.cluster.clone();
         self.cluster.apply(act);
         match act {

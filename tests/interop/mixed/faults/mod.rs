@@ -25,6 +25,7 @@ pub(crate) use field::Field;
 
 use super::Mix;
 use crate::{full, number, ready};
+use act::Act;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Steps of each mix on every day, and when the full counts are asked for.
@@ -32,7 +33,7 @@ const STEPS: u64 = 12;
 const STEPS_FULL: u64 = 200;
 
 /// The pause of each client after each of its messages.
-const PAUSE: Duration = Duration::from_millis(5);
+pub(crate) const PAUSE: Duration = Duration::from_millis(5);
 
 /// The seed that is asked for, else another one each time.
 pub(crate) fn seed() -> u64 {
@@ -41,6 +42,15 @@ pub(crate) fn seed() -> u64 {
         // Few digits: somebody will have to type it.
         u64::from(now.subsec_nanos()) / 1000
     })
+}
+
+/// A step in words.
+pub(crate) fn told(step: &[(Duration, Act)]) -> String {
+    let acts = step.iter().map(|(pause, act)| match pause.as_millis() {
+        0 => act.to_string(),
+        ms => format!("after {ms} ms {act}"),
+    });
+    acts.collect::<Vec<_>>().join("; ")
 }
 
 fn faults(mix: &Mix, steps: u64) {
@@ -53,23 +63,12 @@ fn faults(mix: &Mix, steps: u64) {
     println!("{mix}: rings {rings:?}");
     for index in 1..=steps {
         let step = draw.step(field.cluster());
-        let text: Vec<String> = step
-            .iter()
-            .map(|(pause, act)| match pause.as_millis() {
-                0 => act.to_string(),
-                ms => format!("after {ms} ms {act}"),
-            })
-            .collect();
-        println!("{mix}: step {index}: {}", text.join("; "));
+        let text = told(&step);
+        println!("{mix}: step {index}: {text}");
         let begin = Instant::now();
-        let mut outcome = Ok(());
-        for (pause, act) in &step {
-            std::thread::sleep(*pause);
-            outcome = outcome.and_then(|()| field.carry_out(act));
-        }
-        match outcome.and_then(|()| field.rest()) {
+        match field.step(&step) {
             Ok(rings) => println!("{mix}: rings {rings:?} after {:.1} s", begin.elapsed().as_secs_f64()),
-            Err(why) => panic!("{mix}: seed {seed}: step {index}: {}: {why}", text.join("; ")),
+            Err(why) => panic!("{mix}: seed {seed}: step {index}: {text}: {why}"),
         }
     }
     println!(
