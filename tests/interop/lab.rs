@@ -395,6 +395,25 @@ impl Lab {
         self.in_hub(&["ip", "link", "set", &format!("v{k}"), "master", &format!("br{bridge}")]);
     }
 
+    /// Makes the way to host `k` narrow, with little room to wait: of many packets at once, some are lost. Whether this
+    /// machine's kernel can.
+    pub(crate) fn narrow(&self, k: usize) -> bool {
+        let link = format!("v{k}");
+        let words = ["-n", "--", "tc", "qdisc", "add", "dev", &link, "root", "tbf"];
+        let output = Command::new("nsenter")
+            .args(["-t", &self.hub.inside.to_string()])
+            .args(words)
+            .args(["rate", "20mbit", "burst", "6000", "limit", "12000"])
+            .output()
+            .expect("nsenter starts");
+        output.status.success()
+    }
+
+    /// Ends what [`Lab::narrow`] did.
+    pub(crate) fn widen(&self, k: usize) {
+        self.in_hub(&["tc", "qdisc", "del", "dev", &format!("v{k}"), "root"]);
+    }
+
     /// Lets hosts `a` and `b` hear nothing of each other that is sent to one address; everybody else still hears both.
     pub(crate) fn part(&self, a: usize, b: usize) {
         for (k, other) in [(a, b), (b, a)] {

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// From one fault to the next.
 const FAULT: Duration = Duration::from_secs(20);
+/// From one client that comes or goes to the next.
+const CLIENT: Duration = Duration::from_secs(4);
 /// From one sample to the next.
 const SAMPLE: Duration = Duration::from_secs(30);
 /// After this long a daemon is taken to have what it needs.
@@ -50,6 +52,7 @@ impl Samples {
 
     /// Prints what each daemon that lived to the end held and used.
     fn print(&self, mix: &Mix, end: Duration) {
+        println!();
         println!("| host | daemon | lived s | RSS MiB after 5 min | RSS MiB at the end | highest | CPU % |");
         println!("|---|---|---|---|---|---|---|");
         for ((k, _), samples) in &self.0 {
@@ -128,11 +131,19 @@ fn soak(mix: &Mix, length: Duration) {
     let start = Instant::now();
     let mut samples = Samples::default();
     let mut faults: BTreeMap<&str, u64> = BTreeMap::new();
-    let (mut next_fault, mut next_sample, mut steps) = (FAULT, Duration::ZERO, 0);
+    let (mut next_fault, mut next_client, mut next_sample) = (FAULT, CLIENT, Duration::ZERO);
+    let mut steps = 0;
     while start.elapsed() < length {
         if start.elapsed() >= next_sample {
             samples.take(&field, start.elapsed());
             next_sample += SAMPLE;
+        }
+        if start.elapsed() >= next_client {
+            next_client = start.elapsed() + CLIENT;
+            if let Some(act) = draw.client(field.cluster()) {
+                *faults.entry(act.kind()).or_default() += 1;
+                field.carry_out(&act).unwrap_or_else(|why| panic!("{mix}: seed {seed}: {act}: {why}"));
+            }
         }
         if start.elapsed() >= next_fault {
             next_fault = start.elapsed() + FAULT;

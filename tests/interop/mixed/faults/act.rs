@@ -21,6 +21,8 @@ pub(crate) enum Act {
     Start(Vec<usize>),
     /// A daemon does not run for so many milliseconds; perhaps until the others have formed a ring, too.
     Pause { host: usize, ms: u64, until_formed: bool },
+    /// A host's link is narrow for so many milliseconds: of what comes too fast, some is lost.
+    Narrow { host: usize, ms: u64 },
     /// The hosts are parted: host 1 is on the bridge told first, and so on.
     Split(Vec<usize>),
     /// A host has no link.
@@ -45,6 +47,7 @@ impl Act {
             Self::Leave(_) => "ended",
             Self::Start(_) => "started",
             Self::Pause { .. } => "paused",
+            Self::Narrow { .. } => "narrow",
             Self::Split(_) => "split",
             Self::Unplug(_) => "unplugged",
             Self::Heal => "healed",
@@ -66,6 +69,7 @@ impl fmt::Display for Act {
             Self::Pause { host, ms, until_formed: true } => {
                 write!(f, "pause {host} for {ms} ms and until the others are a ring")
             }
+            Self::Narrow { host, ms } => write!(f, "narrow {host} for {ms} ms"),
             Self::Split(bridges) => write!(f, "split {bridges:?}"),
             Self::Unplug(k) => write!(f, "unplug {k}"),
             Self::Heal => f.write_str("heal"),
@@ -139,7 +143,7 @@ impl Cluster {
                 (host.up, host.guests) = (false, 0);
             }
             Act::Start(hosts) => hosts.iter().for_each(|k| self.host_mut(*k).up = true),
-            Act::Pause { .. } => {}
+            Act::Pause { .. } | Act::Narrow { .. } => {}
             Act::Split(bridges) => {
                 for (host, bridge) in self.0.iter_mut().zip(bridges) {
                     host.bridge = *bridge;
@@ -198,6 +202,17 @@ impl Draw {
         step
     }
 
+    /// A client that comes, leaves or dies; none if no daemon runs that has room.
+    pub(crate) fn client(&mut self, cluster: &Cluster) -> Option<Act> {
+        let room = cluster.hosts(|host| host.up && host.guests < GUESTS);
+        let hosting = cluster.hosts(|host| host.guests > 0);
+        match self.random.random_range(0..4) {
+            0..2 => (!room.is_empty()).then(|| Act::Come(self.pick(&room))),
+            2 => (!hosting.is_empty()).then(|| Act::Go(self.pick(&hosting))),
+            _ => (!hosting.is_empty()).then(|| Act::Die(self.pick(&hosting))),
+        }
+    }
+
     fn act(&mut self, cluster: &Cluster) -> Act {
         loop {
             if let Some(act) = self.try_act(cluster) {
@@ -216,21 +231,25 @@ impl Draw {
         let hosting = cluster.hosts(|host| host.guests > 0);
         let parted = cluster.0.iter().any(|host| host.bridge != 0 || !host.plugged);
         match self.random.random_range(0..100) {
-            0..14 => (up.len() > 1 && !mortal.is_empty()).then(|| Act::Kill(self.pick(&mortal))),
-            14..24 => (up.len() > 1 && !mortal.is_empty()).then(|| Act::Leave(self.pick(&mortal))),
-            24..44 if !down.is_empty() => {
+            0..12 => (up.len() > 1 && !mortal.is_empty()).then(|| Act::Kill(self.pick(&mortal))),
+            12..20 => (up.len() > 1 && !mortal.is_empty()).then(|| Act::Leave(self.pick(&mortal))),
+            20..38 if !down.is_empty() => {
                 // All that are down, or one of them.
                 Some(Act::Start(if self.random.random_bool(0.5) { down } else { vec![self.pick(&down)] }))
             }
-            24..44 => None,
-            44..50 => {
+            20..38 => None,
+            38..44 => {
                 let ms = self.random.random_range(self.token_ms / 10..self.token_ms * 7 / 10);
                 Some(Act::Pause { host: self.pick(&up), ms, until_formed: false })
             }
-            50..60 => {
+            44..53 => {
                 let ms = self.random.random_range(self.token_ms * 3 / 2..self.token_ms * 4);
                 let until_formed = self.random.random_bool(0.5);
                 Some(Act::Pause { host: self.pick(&up), ms, until_formed })
+            }
+            53..60 => {
+                let ms = self.random.random_range(self.token_ms / 5..self.token_ms * 5 / 2);
+                Some(Act::Narrow { host: self.pick(&up), ms })
             }
             60..70 => {
                 // Two or three parts, even or not; a part may be one host, as host 1 alone.

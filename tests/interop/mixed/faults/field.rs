@@ -53,6 +53,8 @@ pub(crate) struct Field {
     pub(super) rests: u64,
     /// What is being looked at, kept for who has to find out what went wrong.
     pub(super) window: Vec<Log>,
+    /// Whether links can be made narrow here.
+    narrows: bool,
     names: u64,
     pause_us: String,
     seed: u64,
@@ -72,7 +74,14 @@ impl Field {
             settings.more = "logging {\n  debug: on\n}".to_owned();
         }
         lab.configure_with(&settings);
+        let narrows = lab.narrow(1);
+        if narrows {
+            lab.widen(1);
+        } else {
+            println!("{mix}: this kernel has no tbf; no link will be narrow");
+        }
         let mut field = Self {
+            narrows,
             signs: Signs::new(mix.len()),
             lab,
             mix: mix.clone(),
@@ -121,7 +130,8 @@ impl Field {
         self.rest()
     }
 
-    fn carry_out(&mut self, act: &Act) -> Result<(), String> {
+    /// Does it, and waits for nothing that comes of it.
+    pub(crate) fn carry_out(&mut self, act: &Act) -> Result<(), String> {
         let before = self.cluster.clone();
         self.cluster.apply(act);
         match act {
@@ -134,6 +144,15 @@ impl Field {
                 let outcome = if *until_formed { self.formed(Some(*host)).map(drop) } else { Ok(()) };
                 self.lab.resume(*host);
                 outcome?;
+            }
+            Act::Narrow { host, ms } => {
+                if self.narrows {
+                    self.lab.narrow(*host);
+                }
+                std::thread::sleep(Duration::from_millis(*ms));
+                if self.narrows {
+                    self.lab.widen(*host);
+                }
             }
             Act::Split(bridges) => {
                 for (k, bridge) in (1..).zip(bridges) {

@@ -33,7 +33,7 @@ const STEPS: u64 = 12;
 const STEPS_FULL: u64 = 200;
 
 /// The pause of each client after each of its messages.
-pub(crate) const PAUSE: Duration = Duration::from_millis(5);
+pub(crate) const PAUSE: Duration = Duration::from_millis(8);
 
 /// The seed that is asked for, else another one each time.
 pub(crate) fn seed() -> u64 {

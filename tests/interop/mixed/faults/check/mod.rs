@@ -72,9 +72,10 @@ pub(crate) struct Counts {
     pub(crate) begun: u64,
 }
 
-/// The most messages of one sender that a newcomer may be unable to read: those that share frames with the end of a
-/// message in pieces which began before it came.
-const BEGUN: usize = 40;
+/// The most messages of one sender that a newcomer may be unable to read. Corosync, too, packs what is submitted while
+/// a ring is being formed without a gap, each frame beginning with the end of the message in the one before; who
+/// cannot read the first of these frames, as it ends a message begun in the ring before, cannot read the others.
+const BEGUN: usize = 1000;
 
 impl Checker {
     /// Looks at all that was delivered from one moment of rest to the next.

@@ -92,15 +92,16 @@ fn begun<'a>(
     for sender in senders {
         let read = |firsts: &BTreeMap<Process, u64>| firsts.get(&sender).copied().unwrap_or(u64::MAX);
         let (a, b) = (read(&firsts), read(&others));
-        let (it, at, full, first) = match a.cmp(&b) {
+        // All newcomers can read the same: where one lacks something, the other is none.
+        let (it, at, full, first, newcomers) = match a.cmp(&b) {
             Ordering::Equal => continue,
-            Ordering::Less => (other, j, &mut *left, b),
-            Ordering::Greater => (one, i, &mut *right, a),
+            Ordering::Less => (other, j, &mut *left, b, one.surely_came_to(i, sender)),
+            Ordering::Greater => (one, i, &mut *right, a, other.surely_came_to(j, sender)),
         };
         let before = full.len();
         full.retain(|event| !matches!(event, Event::Message(m) if m.from == sender && m.number < first));
         let taken = before - full.len();
-        if !it.came_to(at, sender) || taken > BEGUN {
+        if newcomers || !it.came_to(at, sender) || taken > BEGUN {
             return Err(format!(
                 "{} lacks the first {taken} messages of {} that the other has",
                 name(it.log.who),

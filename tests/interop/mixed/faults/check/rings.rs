@@ -42,11 +42,16 @@ impl<'a> Rings<'a> {
         self.list[from..to].iter().flat_map(|(_, events)| events.iter()).collect()
     }
 
-    /// Whether the sender had not been with this client just before ring `at`.
+    /// Whether the sender may not have been with this client just before ring `at`.
     pub(super) fn came_to(&self, at: usize, sender: Process) -> bool {
+        // In the first ring of a window it was there; of a fresh client, the daemon may have come just before.
+        if at == 0 { self.log.fresh } else { self.surely_came_to(at, sender) }
+    }
+
+    /// Whether the sender was not with this client just before ring `at`.
+    pub(super) fn surely_came_to(&self, at: usize, sender: Process) -> bool {
         if at == 0 {
-            // It was in the ring all the time if it only goes on; its daemon may have come just before if it is fresh.
-            return self.log.fresh;
+            return false;
         }
         let before = self.list[at - 1].1;
         let last =
