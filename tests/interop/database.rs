@@ -4,8 +4,8 @@
 //! `scripts/confdb-load.sh` runs it. `ANNULUS_LOAD_KEYS` (100,000), `ANNULUS_LOAD_TRACKERS` (1000),
 //! `ANNULUS_LOAD_RATE` (10,000 sets a second) and `ANNULUS_LOAD_SECONDS` (5).
 
-use crate::idle::{processor_time, resident};
 use crate::lab::{Kind, Lab, PATIENCE, Transport};
+use crate::usage::{processor_time, resident};
 use crate::{number, ready};
 use std::time::Duration;
 

@@ -1,30 +1,9 @@
 //! What a daemon costs that has nothing to do.
 
 use crate::lab::{Kind, Lab, PATIENCE, Transport};
+use crate::usage::{processor_time, resident};
 use crate::{number, ready};
-use std::fs;
 use std::time::{Duration, Instant};
-
-/// Processor time of all threads so far.
-pub(crate) fn processor_time(pid: u32) -> Duration {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the daemon runs");
-    let nanoseconds = tasks
-        .flatten()
-        .filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok())
-        .filter_map(|text| text.split(' ').next().and_then(|word| word.parse::<u64>().ok()))
-        .sum();
-    Duration::from_nanos(nanoseconds)
-}
-
-/// Resident memory now and at its highest, in KiB.
-pub(crate) fn resident(pid: u32) -> (u64, u64) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the daemon runs");
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel tells it");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
-    };
-    (field("VmRSS:"), field("VmHWM:"))
-}
 
 /// Processor share (of one core) and resident KiB of each daemon of an idle ring of three.
 fn measure(kind: Kind, transport: Transport, seconds: u64) -> Vec<(f64, u64)> {

@@ -36,6 +36,7 @@ mod quorumtool;
 mod sequence;
 mod side_by_side;
 mod tools;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

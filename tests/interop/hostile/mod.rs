@@ -11,9 +11,9 @@
 mod datagrams;
 mod requests;
 
-use crate::idle::resident;
 use crate::lab::{Kind, Lab, PATIENCE, Peer, Transport, wait_until};
 use crate::sequence::{Sequence, assert_same};
+use crate::usage::resident;
 use crate::{full, number, ready};
 use std::fs;
 use std::process::Stdio;

@@ -11,9 +11,9 @@
 use super::Mix;
 use super::faults::{Draw, Field, PAUSE, seed, told};
 use crate::lab::Kind;
+use crate::usage::{processor_time, resident};
 use crate::{number, ready};
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::{Duration, Instant};
 
 /// From one fault to the next.
@@ -32,8 +32,8 @@ const SPARED: [usize; 2] = [1, 2];
 struct Sample {
     at: Duration,
     rss_kib: u64,
-    /// Time on a processor, in clock ticks.
-    ticks: u64,
+    /// Time on a processor.
+    busy: Duration,
 }
 
 /// The samples of all daemons that ran, by host and process id.
@@ -44,9 +44,8 @@ impl Samples {
     fn take(&mut self, field: &Field, at: Duration) {
         for k in (1..=field.cluster().0.len()).filter(|k| field.cluster().host(*k).up) {
             let pid = field.lab.daemon_pid(k);
-            if let Some(sample) = sample(pid, at) {
-                self.0.entry((k, pid)).or_default().push(sample);
-            }
+            let sample = Sample { at, rss_kib: resident(pid).0, busy: processor_time(pid) };
+            self.0.entry((k, pid)).or_default().push(sample);
         }
     }
 
@@ -63,8 +62,7 @@ impl Samples {
             let warm = samples.iter().find(|sample| sample.at >= WARM).unwrap_or(first);
             let highest = samples.iter().map(|sample| sample.rss_kib).max().unwrap_or_default();
             let span = (last.at - first.at).as_secs_f64().max(1.0);
-            // A tick is a hundredth of a second.
-            let percent = (last.ticks - first.ticks) as f64 / span;
+            let percent = 100.0 * (last.busy - first.busy).as_secs_f64() / span;
             println!(
                 "| {k} | {:?} | {span:.0} | {:.1} | {:.1} | {:.1} | {percent:.1} |",
                 mix.kind(*k),
@@ -102,20 +100,6 @@ impl Samples {
         }
         assert!(looked_at > 0, "none of our daemons lived through the last two thirds");
     }
-}
-
-fn sample(pid: u32, at: Duration) -> Option<Sample> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Behind the name in brackets: the state is field 3, user and system time are 14 and 15.
-    let mut times =
-        stat.rsplit_once(") ")?.1.split_whitespace().skip(11).map(|word| word.parse::<u64>().ok());
-    Some(Sample {
-        at,
-        rss_kib: rss.split_whitespace().next()?.parse().ok()?,
-        ticks: times.next()?? + times.next()??,
-    })
 }
 
 fn mib(kib: u64) -> f64 {

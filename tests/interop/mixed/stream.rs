@@ -108,7 +108,7 @@ fn stream(mix: &Mix, lab: &Lab, (min, max): Sizes) -> String {
         frames += is.sent - was.sent;
         memory = memory.max(if mix.kind(k) == Kind::Annulus { is.memory } else { 0 });
         let _ = write!(retransmitted, " {}", is.again - was.again);
-        let _ = write!(busy, " {:.1}", (is.busy - was.busy) as f64 / 1e3);
+        let _ = write!(busy, " {:.1}", (is.busy - was.busy).as_secs_f64());
     }
     let shares: Vec<String> = of.values().map(|n| n.to_string()).collect();
     let seconds = span.parse::<f64>().expect("a number").max(1.0);
