@@ -4,7 +4,7 @@ use super::act::{Act, Cluster};
 use super::check::{Checker, Counts, Log};
 use super::journal::Journal;
 use super::signs::Signs;
-use crate::lab::{Lab, PATIENCE, Peer, Settings};
+use crate::lab::{Kind, Lab, PATIENCE, Peer, Settings};
 use crate::mixed::Mix;
 use crate::sequence::Process;
 use rustix::process::Signal;
@@ -294,7 +294,12 @@ impl Field {
             let events = client.journal.all()?;
             let _ = fs::remove_file(&client.peer.log);
             if let Some(who) = client.process {
-                self.ended.push(Log::new(who, client.fresh, events));
+                self.ended.push(Log::new(
+                    who,
+                    self.mix.kind(client.host) == Kind::Corosync,
+                    client.fresh,
+                    events,
+                ));
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use super::check::Log;
 use super::field::{Client, Field};
 use super::journal::process;
-use crate::lab::{PATIENCE, wait_until};
+use crate::lab::{Kind, PATIENCE, wait_until};
 use crate::sequence::Process;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -211,13 +211,15 @@ impl Field {
     fn look(&mut self, tag: &str, rings: &[(String, Vec<usize>)]) -> Result<(), String> {
         self.window = std::mem::take(&mut self.ended);
         let mut logs = Vec::new();
+        let mix = self.mix.clone();
         for client in self.present() {
+            let corosync = mix.kind(client.host) == Kind::Corosync;
             let who = client.process.ok_or("a client without a process id")?;
             let events = client.journal.up_to(tag)?;
             let fresh = std::mem::take(&mut client.fresh);
             let ring = rings.iter().find(|(_, hosts)| hosts.contains(&client.host));
             let ring = ring.map(|(ring, _)| ring.clone());
-            logs.push(Log { cut: Some(tag.to_owned()), ring, ..Log::new(who, fresh, events) });
+            logs.push(Log { cut: Some(tag.to_owned()), ring, ..Log::new(who, corosync, fresh, events) });
         }
         self.window.extend(logs);
         self.checker.window(&self.window)

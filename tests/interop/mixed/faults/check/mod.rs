@@ -21,6 +21,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Log {
     /// Which client.
     pub(crate) who: Process,
+    /// Whether its daemon is Corosync.
+    pub(crate) corosync: bool,
     /// Its first log: it starts with its join.
     pub(crate) fresh: bool,
     /// The cut that the log ends with; none if the client ended.
@@ -35,7 +37,7 @@ pub(crate) struct Log {
 
 impl Log {
     /// Of a client that was delivered these events; see the fields.
-    pub(crate) fn new(who: Process, fresh: bool, mut events: Vec<Event>) -> Self {
+    pub(crate) fn new(who: Process, corosync: bool, fresh: bool, mut events: Vec<Event>) -> Self {
         let mut told = None;
         if fresh {
             // A connection is told of rings before it has joined.
@@ -45,7 +47,7 @@ impl Log {
                 Event::Message(_) | Event::View(_) => None,
             });
         }
-        Self { who, fresh, cut: None, ring: None, told, events }
+        Self { who, corosync, fresh, cut: None, ring: None, told, events }
     }
 }
 
@@ -68,6 +70,8 @@ pub(crate) struct Counts {
     pub(crate) same: u64,
     /// Pairs of clients that had to have what both have in the same order.
     pub(crate) ordered: u64,
+    /// Pairs of which one, on Corosync, was not told that the other had left and come back.
+    pub(crate) untold: u64,
     /// Messages that a newcomer could not read, as the sender had begun before it came.
     pub(crate) begun: u64,
 }
