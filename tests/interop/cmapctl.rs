@@ -23,7 +23,7 @@ fn mask_connection(key: &str) -> String {
 }
 
 /// Values that vary, masked; keys and types stay.
-fn mask_values(text: String) -> String {
+pub(crate) fn mask_values(text: String) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines() {
         lines.push(match line.split_once(" (").zip(line.split_once(" = ")) {

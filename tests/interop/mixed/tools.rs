@@ -19,7 +19,7 @@ fn show(side: &mut Side, state: &str, hosts: &[usize]) {
     side.state(state);
     for k in hosts {
         for line in STATE {
-            side.note(*k, line);
+            side.note_with(*k, line, cmapctl::mask_values);
         }
     }
 }

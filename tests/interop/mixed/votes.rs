@@ -3,6 +3,7 @@
 
 use super::tell;
 use crate::both::Side;
+use crate::cmapctl::mask_values;
 use crate::lab::Settings;
 use crate::lab::Transport;
 use crate::{qdevice, quorumtool, ready};
@@ -23,7 +24,7 @@ fn show(side: &mut Side, state: &str, hosts: &[usize]) {
         for option in STATE {
             side.note(*k, &format!("corosync-quorumtool {option}"));
         }
-        side.note(*k, "corosync-cmapctl runtime.votequorum. quorum. runtime.members");
+        side.note_with(*k, "corosync-cmapctl runtime.votequorum. quorum. runtime.members", mask_values);
     }
 }
 
@@ -121,8 +122,8 @@ fn four(side: &mut Side) {
     show(side, "last man standing, one", &[1]);
     for k in [2, 3, 4] {
         side.start(k);
+        side.settle(&all[..k]);
     }
-    side.settle(&all);
     show(side, "last man standing, all again", &all);
 }
 
@@ -213,10 +214,11 @@ fn downscale(side: &mut Side) {
         side.lab.end(3, Signal::KILL);
         side.settle(&[2]);
         show(side, &format!("{rule}, one killed"), &[2]);
-        for k in [1, 3, 4] {
+        // One by one: those who meet first have a quorum of their own, and then it is theirs that counts.
+        for (k, now) in [(1, &[1, 2][..]), (3, &[1, 2, 3]), (4, &all)] {
             side.start(k);
+            side.settle(now);
         }
-        side.settle(&all);
         show(side, &format!("{rule}, all again after six were expected"), &all);
     }
 }
