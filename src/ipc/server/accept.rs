@@ -12,8 +12,9 @@ use rustix::net::{SendFlags, SocketFlags};
 
 use super::connection::Connection;
 use super::options::{Admission, Refusal};
+use super::poll::interest;
 use super::table::{Client, Newcomer};
-use super::{Incoming, Listening, Server, interest, listener_id, token};
+use super::{Incoming, Listening, Server, listener_id, token};
 use crate::ids::ConnId;
 use crate::ipc::credentials::{self, Credentials};
 use crate::ipc::files::RingFiles;

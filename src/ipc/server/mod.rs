@@ -8,26 +8,32 @@
 //! | `accept.rs` | from a new socket to an accepted client |
 //! | `connection.rs` | one client: rings, what waits for room in them |
 //! | `counters.rs` | what is counted of each client |
+//! | `leaving.rs` | how clients go |
 //! | `options.rs` | limits, endpoints, who may connect |
+//! | `poll.rs` | what the descriptors and the clock report |
+//! | `requests.rs` | whose requests are read, and when |
 //! | `table.rs` | clients by id |
 
 mod accept;
 mod connection;
 mod counters;
+mod leaving;
 mod options;
+mod poll;
+mod requests;
 mod table;
 
 use std::collections::VecDeque;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
-use self::connection::{Connection, Reason, Take};
+use self::connection::Connection;
 pub use self::counters::{About, Counters};
 pub use self::options::{Admission, Endpoint, Flow, Options, Refusal};
+use self::poll::interest;
 use self::table::Table;
 use super::address::{self, Address};
 use super::credentials::Credentials;
@@ -283,82 +289,6 @@ impl Server {
         self.dirty = dirty;
     }
 
-    /// Tells the clients of a service whether they may send, and stops or resumes reading from them. A
-    /// client that connects later is told before it can send.
-    pub fn set_flow(&mut self, service: ServiceId, flow: Flow) {
-        for endpoint in &mut self.endpoints {
-            if endpoint.service == service {
-                if endpoint.flow == flow {
-                    return;
-                }
-                endpoint.flow = flow;
-            }
-        }
-        let mut served = Vec::new();
-        for client in self.table.connections_mut().filter(|client| client.service == service) {
-            client.set_flow(flow);
-            served.push(client.id);
-        }
-        if flow == Flow::Open {
-            for conn in served {
-                self.make_ready(conn);
-            }
-        }
-    }
-
-    /// Stops or resumes reading from the clients of a service for a moment, without telling them.
-    pub fn set_paused(&mut self, service: ServiceId, paused: bool) {
-        let mut changed = false;
-        for endpoint in self.endpoints.iter_mut().filter(|endpoint| endpoint.service == service) {
-            changed |= std::mem::replace(&mut endpoint.paused, paused) != paused;
-        }
-        if changed && !paused {
-            let served: Vec<ConnId> =
-                self.table.connections().filter(|client| client.service == service).map(|c| c.id).collect();
-            for conn in served {
-                self.make_ready(conn);
-            }
-        }
-    }
-
-    /// Closes a connection: nothing more is read from it, what was sent to it is still delivered (for up
-    /// to [`Options::linger`]). [`Incoming::Closed`] follows.
-    pub fn close(&mut self, conn: ConnId) {
-        let until = self.now + self.options.linger;
-        let Some(client) = self.table.open(conn).filter(|client| client.lingers.is_none()) else { return };
-        if client.hung_up {
-            self.remove(conn);
-            return;
-        }
-        client.lingers = Some(until);
-        client.disable();
-        client.buffers = Default::default();
-        self.stats.closed += 1;
-        self.notices.push_back(Incoming::Closed { conn });
-        self.look_again(conn);
-        self.flush_client(conn);
-        self.finish_lingering(conn);
-    }
-
-    /// Stops accepting and closes every connection as [`Self::close`] does. When
-    /// [`Self::connections`] is 0, or on dropping the server, all is gone.
-    pub fn shutdown(&mut self) {
-        self.resume_at = None;
-        for endpoint in &mut self.endpoints {
-            if endpoint.listener.take().is_some() {
-                endpoint.address.remove();
-            }
-        }
-        let newcomers: Vec<_> = self.table.newcomers().map(|newcomer| newcomer.id).collect();
-        for id in newcomers {
-            self.table.remove(id);
-        }
-        let open: Vec<_> = self.table.connections().map(|client| client.id).collect();
-        for conn in open {
-            self.close(conn);
-        }
-    }
-
     /// When to call [`Self::next`] even if the descriptor is not readable: at once if there is work left,
     /// at the end of a handshake's time, to look again at a client that had no room.
     pub fn deadline(&self) -> Option<Instant> {
@@ -439,125 +369,6 @@ impl Server {
         self.table.open(conn).filter(|client| client.lingers.is_none() && !client.hung_up)
     }
 
-    /// The next request of whoever's turn it is.
-    fn take_request(&mut self, buf: &mut Vec<u8>) -> Option<ConnId> {
-        while let Some(&conn) = self.ready.front() {
-            if let Some(found) = self.serve(conn, buf) {
-                return found;
-            }
-        }
-        None
-    }
-
-    /// Takes a request of the client at the front. `Some(None)`: there is a notice first.
-    fn serve(&mut self, conn: ConnId, buf: &mut Vec<u8>) -> Option<Option<ConnId>> {
-        let Some(client) = self.table.open(conn) else {
-            self.ready.pop_front();
-            return None;
-        };
-        if client.budget == 0 {
-            client.budget = BUDGET;
-            self.ready.rotate_left(1);
-            return None;
-        }
-        let (service, owes) = (client.service, client.owes_replies());
-        let blocked = owes || client.lingers.is_some() || !self.reads_from(service);
-        let client = self.table.open(conn)?;
-        let taken = if blocked { Ok(Take::Nothing) } else { client.take(buf) };
-        match taken {
-            Ok(Take::Request) => {
-                client.budget -= 1;
-                return Some(Some(conn));
-            }
-            Ok(Take::Nothing) => {
-                client.ready = false;
-                client.budget = BUDGET;
-                let gone = client.hung_up && !blocked;
-                self.ready.pop_front();
-                if !gone {
-                    return None;
-                }
-                self.remove(conn);
-            }
-            Ok(Take::Goodbye) => {
-                self.ready.pop_front();
-                self.remove(conn);
-            }
-            Err(reason) => {
-                self.ready.pop_front();
-                self.throw_out(conn, &reason);
-            }
-        }
-        Some(None)
-    }
-
-    /// Whether requests of this service's clients are read now.
-    fn reads_from(&self, service: ServiceId) -> bool {
-        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.service == service);
-        endpoint.is_none_or(|endpoint| endpoint.flow == Flow::Open && !endpoint.paused)
-    }
-
-    /// Looks which descriptors have something. Whether any had.
-    fn poll(&mut self, admit: &dyn Admission) -> bool {
-        let mut room = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
-        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-        let reported: &[epoll::Event] = match epoll::wait(&self.epoll, &mut room[..], Some(&now)) {
-            Ok((reported, _)) => reported,
-            Err(rustix::io::Errno::INTR) => return true,
-            Err(error) => {
-                tracing::warn!(%error, "cannot ask which clients have something");
-                return false;
-            }
-        };
-        for event in reported {
-            let (flags, token) = (event.flags, event.data.u64());
-            if token & LISTENER != 0 {
-                self.accept((token & !LISTENER) as usize);
-            } else {
-                self.rung(ConnId(token), flags, admit);
-            }
-        }
-        !reported.is_empty()
-    }
-
-    /// Something happened on a client's socket.
-    fn rung(&mut self, conn: ConnId, flags: EventFlags, admit: &dyn Admission) {
-        let Some(client) = self.table.open(conn) else {
-            self.greet(conn, admit);
-            return;
-        };
-        if flags.intersects(EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR) {
-            client.hang_up();
-        }
-        if client.lingers.is_some() {
-            self.flush_client(conn);
-            self.finish_lingering(conn);
-            return;
-        }
-        let service = client.service;
-        if !self.reads_from(service)
-            && let Some(client) = self.table.open(conn)
-        {
-            // The request waits, but its doorbell must not: a client spins when its socket is full.
-            client.read_doorbells();
-        }
-        if flags.contains(EventFlags::OUT) {
-            self.flush_client(conn);
-        }
-        self.make_ready(conn);
-    }
-
-    fn make_ready(&mut self, conn: ConnId) {
-        if let Some(client) = self.table.open(conn)
-            && !client.ready
-            && client.lingers.is_none()
-        {
-            client.ready = true;
-            client.budget = BUDGET;
-            self.ready.push_back(conn);
-        }
-    }
-
     /// Moves what waits for a client as far as it has room.
     fn flush_client(&mut self, conn: ConnId) {
         let Some(client) = self.table.open(conn) else { return };
@@ -590,66 +401,6 @@ impl Server {
             self.slow_at.get_or_insert(self.now + SLOW);
         }
     }
-
-    fn pass_deadlines(&mut self) {
-        if self.slow_at.is_some_and(|at| at <= self.now) {
-            self.slow_at = None;
-            for conn in std::mem::take(&mut self.slow) {
-                let Some(client) = self.table.open(conn) else { continue };
-                client.slow = false;
-                let lingers = client.lingers.is_some();
-                self.flush_client(conn);
-                if lingers {
-                    self.finish_lingering(conn);
-                }
-            }
-        }
-        if self.handshakes.front().is_some_and(|&(at, _)| at <= self.now)
-            || self.handshakes.len() > table::PLACES
-        {
-            self.expire_handshakes();
-        }
-        if self.resume_at.is_some_and(|at| at <= self.now) {
-            self.resume();
-        }
-    }
-
-    /// Removes a client that we closed, once it has read everything or its time is up.
-    fn finish_lingering(&mut self, conn: ConnId) {
-        let now = self.now;
-        let Some(client) = self.table.open(conn) else { return };
-        let Some(until) = client.lingers else { return };
-        if client.is_drained() || until <= now {
-            self.table.remove(conn);
-        } else {
-            self.look_again(conn);
-        }
-    }
-
-    /// Disconnects a client that breaks the rules or does not read, at once.
-    fn throw_out(&mut self, conn: ConnId, reason: &Reason) {
-        let Some(client) = self.table.open(conn) else { return };
-        let Credentials { pid, uid, .. } = client.peer;
-        let service = client.service.0;
-        self.stats.thrown_out += 1;
-        let name = self
-            .endpoints
-            .iter()
-            .find(|endpoint| endpoint.service.0 == service)
-            .map_or("?", |endpoint| endpoint.name.as_str());
-        tracing::warn!(pid, uid, service = name, %reason, "disconnected a client");
-        self.remove(conn);
-    }
-
-    /// Removes a client and reports it closed, if that was not done when it was closed by us.
-    fn remove(&mut self, conn: ConnId) {
-        let Some(client) = self.table.open(conn) else { return };
-        if client.lingers.is_none() {
-            self.notices.push_back(Incoming::Closed { conn });
-            self.stats.closed += 1;
-        }
-        self.table.remove(conn);
-    }
 }
 
 impl Drop for Server {
@@ -660,13 +411,6 @@ impl Drop for Server {
             }
         }
     }
-}
-
-/// What is reported about an accepted client: edges, so that a client whose requests must wait does not
-/// wake us for nothing. Every doorbell is an edge of its own (epoll(7)), read or not.
-fn interest(room: bool) -> EventFlags {
-    let base = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
-    if room { base | EventFlags::OUT } else { base }
 }
 
 /// A server may be driven from any thread.

@@ -1,0 +1,83 @@
+//! How clients go: closed by us, thrown out, or gone by themselves.
+
+use super::connection::Reason;
+use super::{Incoming, Server};
+use crate::ids::ConnId;
+use crate::ipc::credentials::Credentials;
+
+impl Server {
+    /// Closes a connection: nothing more is read from it, what was sent to it is still delivered (for up
+    /// to [`Options::linger`]). [`Incoming::Closed`] follows.
+    pub fn close(&mut self, conn: ConnId) {
+        let until = self.now + self.options.linger;
+        let Some(client) = self.table.open(conn).filter(|client| client.lingers.is_none()) else { return };
+        if client.hung_up {
+            self.remove(conn);
+            return;
+        }
+        client.lingers = Some(until);
+        client.disable();
+        client.buffers = Default::default();
+        self.stats.closed += 1;
+        self.notices.push_back(Incoming::Closed { conn });
+        self.look_again(conn);
+        self.flush_client(conn);
+        self.finish_lingering(conn);
+    }
+
+    /// Stops accepting and closes every connection as [`Self::close`] does. When
+    /// [`Self::connections`] is 0, or on dropping the server, all is gone.
+    pub fn shutdown(&mut self) {
+        self.resume_at = None;
+        for endpoint in &mut self.endpoints {
+            if endpoint.listener.take().is_some() {
+                endpoint.address.remove();
+            }
+        }
+        let newcomers: Vec<_> = self.table.newcomers().map(|newcomer| newcomer.id).collect();
+        for id in newcomers {
+            self.table.remove(id);
+        }
+        let open: Vec<_> = self.table.connections().map(|client| client.id).collect();
+        for conn in open {
+            self.close(conn);
+        }
+    }
+
+    /// Removes a client that we closed, once it has read everything or its time is up.
+    pub(super) fn finish_lingering(&mut self, conn: ConnId) {
+        let now = self.now;
+        let Some(client) = self.table.open(conn) else { return };
+        let Some(until) = client.lingers else { return };
+        if client.is_drained() || until <= now {
+            self.table.remove(conn);
+        } else {
+            self.look_again(conn);
+        }
+    }
+
+    /// Disconnects a client that breaks the rules or does not read, at once.
+    pub(super) fn throw_out(&mut self, conn: ConnId, reason: &Reason) {
+        let Some(client) = self.table.open(conn) else { return };
+        let Credentials { pid, uid, .. } = client.peer;
+        let service = client.service.0;
+        self.stats.thrown_out += 1;
+        let name = self
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.service.0 == service)
+            .map_or("?", |endpoint| endpoint.name.as_str());
+        tracing::warn!(pid, uid, service = name, %reason, "disconnected a client");
+        self.remove(conn);
+    }
+
+    /// Removes a client and reports it closed, if that was not done when it was closed by us.
+    pub(super) fn remove(&mut self, conn: ConnId) {
+        let Some(client) = self.table.open(conn) else { return };
+        if client.lingers.is_none() {
+            self.notices.push_back(Incoming::Closed { conn });
+            self.stats.closed += 1;
+        }
+        self.table.remove(conn);
+    }
+}

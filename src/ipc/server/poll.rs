@@ -1,0 +1,91 @@
+//! What the descriptors and the clock report.
+
+use std::mem::MaybeUninit;
+
+use rustix::event::epoll::{self, EventFlags};
+
+use super::options::Admission;
+use super::{EVENTS, LISTENER, Server, table};
+use crate::ids::ConnId;
+
+impl Server {
+    /// Looks which descriptors have something. Whether any had.
+    pub(super) fn poll(&mut self, admit: &dyn Admission) -> bool {
+        let mut room = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
+        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let reported: &[epoll::Event] = match epoll::wait(&self.epoll, &mut room[..], Some(&now)) {
+            Ok((reported, _)) => reported,
+            Err(rustix::io::Errno::INTR) => return true,
+            Err(error) => {
+                tracing::warn!(%error, "cannot ask which clients have something");
+                return false;
+            }
+        };
+        for event in reported {
+            let (flags, token) = (event.flags, event.data.u64());
+            if token & LISTENER != 0 {
+                self.accept((token & !LISTENER) as usize);
+            } else {
+                self.rung(ConnId(token), flags, admit);
+            }
+        }
+        !reported.is_empty()
+    }
+
+    /// Something happened on a client's socket.
+    pub(super) fn rung(&mut self, conn: ConnId, flags: EventFlags, admit: &dyn Admission) {
+        let Some(client) = self.table.open(conn) else {
+            self.greet(conn, admit);
+            return;
+        };
+        if flags.intersects(EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR) {
+            client.hang_up();
+        }
+        if client.lingers.is_some() {
+            self.flush_client(conn);
+            self.finish_lingering(conn);
+            return;
+        }
+        let service = client.service;
+        if !self.reads_from(service)
+            && let Some(client) = self.table.open(conn)
+        {
+            // The request waits, but its doorbell must not: a client spins when its socket is full.
+            client.read_doorbells();
+        }
+        if flags.contains(EventFlags::OUT) {
+            self.flush_client(conn);
+        }
+        self.make_ready(conn);
+    }
+
+    pub(super) fn pass_deadlines(&mut self) {
+        if self.slow_at.is_some_and(|at| at <= self.now) {
+            self.slow_at = None;
+            for conn in std::mem::take(&mut self.slow) {
+                let Some(client) = self.table.open(conn) else { continue };
+                client.slow = false;
+                let lingers = client.lingers.is_some();
+                self.flush_client(conn);
+                if lingers {
+                    self.finish_lingering(conn);
+                }
+            }
+        }
+        if self.handshakes.front().is_some_and(|&(at, _)| at <= self.now)
+            || self.handshakes.len() > table::PLACES
+        {
+            self.expire_handshakes();
+        }
+        if self.resume_at.is_some_and(|at| at <= self.now) {
+            self.resume();
+        }
+    }
+}
+
+/// What is reported about an accepted client: edges, so that a client whose requests must wait does not
+/// wake us for nothing. Every doorbell is an edge of its own (epoll(7)), read or not.
+pub(super) fn interest(room: bool) -> EventFlags {
+    let base = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+    if room { base | EventFlags::OUT } else { base }
+}
