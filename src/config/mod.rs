@@ -15,6 +15,7 @@
 //! | `toml.rs` | `corosync.toml` |
 //! | `totem.rs`, `timeouts.rs` | section totem; the ring's timers and limits |
 //! | `nodelist.rs`, `quorum.rs`, `logging.rs`, `system.rs` | the other sections |
+//! | `uidgid.rs` | ids of users and groups |
 //! | `host.rs`, `os.rs` | what must be known of this host; the real one |
 //! | `hint.rs` | where a setting stands and what it may be, under an error |
 //! | `check.rs` | from map to [`Config`]: the rules across settings |
@@ -44,6 +45,7 @@ mod sections;
 #[cfg(test)]
 mod tests;
 mod toml;
+mod uidgid;
 
 use std::fs::File;
 use std::io::Read;

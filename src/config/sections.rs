@@ -11,6 +11,7 @@ use super::error::{Complaint, UNFORMATTED};
 use super::host::Host;
 use super::keys::{self, Key, Kind};
 use super::map::{Map, Origin, Value};
+use super::uidgid::Account;
 
 /// Bytes that a complaint about a value may have; Corosync gives up on a longer one.
 const COMPLAINT_LIMIT: usize = 255;
@@ -178,20 +179,25 @@ impl<'a> Sections<'a> {
         Ok(())
     }
 
-    fn uidgid_item(&mut self, key: &[u8], text: &[u8], line: u32) -> Result<(), Complaint> {
+    /// In the main file the key's own name counts, in a file of `uidgid.d` the full one, so that there
+    /// nothing may stand outside of a section.
+    fn uidgid_item(&mut self, path: &[u8], key: &[u8], text: &[u8], line: u32) -> Result<(), Complaint> {
+        let key = if self.rules[0] == Rules::UidgidOnly {
+            path.strip_prefix(b"uidgid.").unwrap_or_default()
+        } else {
+            key
+        };
+        let Some(account) = Account::of_key(key) else {
+            return Err(Complaint::new("uidgid: Only uid and gid are allowed items")
+                .hint("they stand in a section: `uidgid {`, `uid: NAME`, `}`"));
+        };
         let name = String::from_utf8_lossy(text);
-        let (kind, id, database) = match key {
-            b"uid" => ("user", number(text).or_else(|| self.host.user(&name)), "/etc/passwd"),
-            b"gid" => ("group", number(text).or_else(|| self.host.group(&name)), "/etc/group"),
-            _ => return Err(Complaint::new("uidgid: Only uid and gid are allowed items")),
+        let id = match number(text) {
+            Some(id) => Some(account.numbered(id)?),
+            None => account.named(&name, self.host),
         };
-        let Some(id) = id else {
-            return Err(short(format!(
-                "The '{name}' {kind} is not found in {database}, please read the documentation."
-            )));
-        };
-        let key = str::from_utf8(key).unwrap_or_default();
-        self.store(format!("uidgid.config.{key}.{id}").as_bytes(), Value::U8(1), line)
+        let Some(id) = id else { return Err(short(account.unknown(&name))) };
+        self.store(format!("uidgid.config.{}.{id}", account.key()).as_bytes(), Value::U8(1), line)
     }
 }
 
@@ -268,7 +274,7 @@ impl Sink for Sections<'_> {
                 self.logging.push((key.to_vec(), value.to_vec(), line));
                 Ok(())
             }
-            Rules::Uidgid | Rules::UidgidOnly => self.uidgid_item(key, value, line),
+            Rules::Uidgid | Rules::UidgidOnly => self.uidgid_item(path, key, value, line),
         }
     }
 

@@ -11,6 +11,7 @@ mod formats;
 mod grammar;
 mod hostile;
 mod rules;
+mod uidgid;
 
 /// A host that exists only here: `n1.example.org` with 10.0.0.1/24 and fd00::1/64.
 pub(super) struct MadeUp {

@@ -21,6 +21,7 @@ use super::host::Host;
 use super::keys::{self, KEYS, Key, Kind};
 use super::map::{Map, Origin, Value};
 use super::sections::{self, LINK_LIMIT};
+use super::uidgid::Account;
 
 /// Sections in which any key may stand, because others than the daemon read them.
 pub(super) const OPEN: &[&str] =
@@ -359,9 +360,9 @@ impl Reader<'_> {
         for (key, value) in entries {
             let own = key.get_ref().as_str();
             let at = key.span().start;
-            if !matches!(own, "uid" | "gid") {
+            let Some(account) = Account::of_key(own.as_bytes()) else {
                 return Err((unknown("uidgid", own), at));
-            }
+            };
             let one = std::slice::from_ref(value);
             let all = match value.get_ref() {
                 Tree::List(all) => all.as_slice(),
@@ -370,9 +371,11 @@ impl Reader<'_> {
             for entry in all {
                 let at = entry.span().start;
                 let id = match entry.get_ref() {
-                    Tree::Integer(n) => u32::try_from(*n).ok(),
-                    Tree::Text(name) if own == "uid" => self.host.user(name),
-                    Tree::Text(name) => self.host.group(name),
+                    Tree::Integer(n) => match u32::try_from(*n) {
+                        Ok(id) => Some(account.numbered(id).map_err(|complaint| (complaint, at))?),
+                        Err(_) => None,
+                    },
+                    Tree::Text(name) => account.named(name, self.host),
                     other @ (Tree::Float(_) | Tree::Bool(_) | Tree::List(_) | Tree::Table(_)) => {
                         let message =
                             format!("uidgid.{own}: expected a name or number, found {}", other.what());
@@ -380,8 +383,7 @@ impl Reader<'_> {
                     }
                 };
                 let Some(id) = id else {
-                    let what = if own == "uid" { "user" } else { "group" };
-                    let complaint = Complaint::new(format!("uidgid.{own}: no such {what}"));
+                    let complaint = Complaint::new(format!("uidgid.{own}: no such {}", account.name()));
                     return Err((complaint.hint("give a name that this host knows, or a number"), at));
                 };
                 self.store(&format!("uidgid.config.{own}.{id}"), Value::U8(1), at)?;

@@ -11,13 +11,13 @@ use super::*;
 /// What `corosync -t` or we say of a file: nothing, or the first complaint.
 type Verdict = Result<(), String>;
 
-struct Referee {
+pub(super) struct Referee {
     directory: tempfile::TempDir,
 }
 
 impl Referee {
     /// `None`, with the reason on stdout, where there is no corosync; with `CI=true` that is a failure.
-    fn find() -> Option<Self> {
+    pub(super) fn find() -> Option<Self> {
         match Command::new("corosync").arg("-v").output() {
             Ok(output) if output.status.success() => Some(Self { directory: tempfile::tempdir().unwrap() }),
             other => {
@@ -31,14 +31,19 @@ impl Referee {
         }
     }
 
+    /// Its exit status, `None` when it aborted, and what it says of a file.
+    pub(super) fn ask(&self, path: &Path) -> (Option<i32>, String) {
+        let output = Command::new("corosync").arg("-t").arg("-c").arg(path).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    }
+
     /// Compares the verdicts on one file. The very same text in the same place is given to both.
     fn compare(&self, text: &[u8]) -> Result<(), String> {
         let path = self.directory.path().join("c.conf");
         fs::write(&path, text).unwrap();
-        let output = Command::new("corosync").arg("-t").arg("-c").arg(&path).output().unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
-        let theirs: Verdict = match output.status.code() {
+        let (status, said) = self.ask(&path);
+        let theirs: Verdict = match status {
             Some(0) => Ok(()),
             // It aborts on a bad unsigned number; there is nothing to compare with.
             None => return Ok(()),
