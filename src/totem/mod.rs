@@ -50,6 +50,10 @@ pub use self::wire::pack::Group;
 /// Ring sequence numbers that are reserved on stable storage at a time, ahead of their use.
 pub const RESERVE: u64 = srp::RESERVE;
 
+/// Ring sequence numbers from here on are neither believed from others, nor used, nor reserved on stable
+/// storage (2⁶²): a stored one is damage. A number that was reserved is always below it.
+pub const RING_SEQ_LIMIT: u64 = srp::RING_SEQ_LIMIT;
+
 /// Bytes of a UDP payload that `netmtu` leaves for packed messages: Corosync takes the room of two data
 /// frame heads off, one for a plain frame, one for the recovery frame around it.
 const HEADS: usize = 2 * wire::mcast::FIXED;

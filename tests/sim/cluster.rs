@@ -288,6 +288,12 @@ impl Cluster {
         self.nodes.get_mut(&node).expect("a node of this cluster").disk.stuck_until = self.now + time;
     }
 
+    /// The ring id file of a node that is down says something else.
+    pub(crate) fn lose_disk(&mut self, node: u32, durable: u64) {
+        self.note(node, "disk is replaced");
+        self.nodes.get_mut(&node).expect("a node of this cluster").disk.durable = durable;
+    }
+
     /// A datagram that no node sent reaches a node now.
     pub(crate) fn inject(&mut self, to: u32, bytes: &[u8]) {
         self.arrive(to, Bytes::copy_from_slice(bytes));

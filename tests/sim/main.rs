@@ -9,7 +9,7 @@
 //! | `sniffer.rs` | on which ring each message was multicast |
 //! | `trace.rs` | what happened, as the checkers read it |
 //! | `checkers/` | the properties, and broken traces that they must catch |
-//! | `membership.rs` `ordering.rs` `recovery.rs` `partition.rs` `paper.rs` `hostile.rs` `scale.rs` | stories |
+//! | `membership.rs` `ordering.rs` `recovery.rs` `partition.rs` `paper.rs` `hostile.rs` `forged.rs` `scale.rs` | stories |
 //! | `swarm.rs` | faults drawn from a seed, many seeds |
 
 mod application;
@@ -20,6 +20,7 @@ mod random;
 mod sniffer;
 mod trace;
 
+mod forged;
 mod hostile;
 mod membership;
 mod ordering;

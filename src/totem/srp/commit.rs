@@ -34,7 +34,7 @@ impl Commit {
         token.filled += 1;
         ring.successor = token.members[token.filled % token.members.len()].0;
         ring.current = token.ring;
-        ring.max_ring_seq = ring.max_ring_seq.max(token.ring.seq);
+        ring.numbers.took(token.ring.seq);
         ring.rotation.sent = 0;
         ring.rotation.backlog = 0;
         ring.stats.commit_entered += 1;

@@ -9,7 +9,7 @@ use super::next::{Cause, Next};
 use super::ring::Ring;
 use super::timers::Timer;
 use crate::time::Instant;
-use crate::totem::wire::{CommitToken, Join};
+use crate::totem::wire::{CommitToken, Join, Kind};
 
 /// Facts of the gathering.
 #[derive(Debug)]
@@ -71,8 +71,7 @@ impl Gather {
         } else if active.lowest() != Some(ring.me) {
             return None;
         }
-        let seq = ring.max_ring_seq + 4;
-        if !ring.is_reserved(seq) {
+        if !ring.numbers.may_form() {
             return None; // `reserved` comes back to it
         }
         if ring.failed_to_receive {
@@ -80,17 +79,18 @@ impl Gather {
             ring.proc = active.clone();
             ring.failed = MemberSet::default();
         }
-        Some(Next::Commit(commit::blank_token(ring.me, &active, seq)))
+        Some(Next::Commit(commit::blank_token(ring.me, &active, ring.numbers.next())))
     }
 
     /// A commit token came: taken if it is for exactly the membership that this node wants.
-    pub(super) fn commit_token(ring: &mut Ring, token: CommitToken) -> Option<Next> {
+    pub(super) fn commit_token(ring: &mut Ring, now: Instant, token: CommitToken) -> Option<Next> {
         let members = MemberSet::new(token.members.iter().map(|member| member.0));
         let mine = token.members.get(token.filled).is_some_and(|member| member.0 == ring.me);
         if !mine || members != ring.active() || token.ring.seq <= ring.current.seq {
             return None;
         }
-        if Some(token.ring.rep) != members.lowest() || !ring.heard_ring_seq(token.ring.seq) {
+        if Some(token.ring.rep) != members.lowest() || !ring.heard_ring_seq(now, Kind::Commit, token.ring.seq)
+        {
             return None;
         }
         Some(Next::Commit(token))
@@ -113,7 +113,7 @@ impl Gather {
             if self.lacks_ring_id(ring) {
                 ring.silent = true;
                 tracing::warn!(
-                    wanted = ring.max_ring_seq + 4,
+                    wanted = ring.numbers.next(),
                     "no ring id is reserved on disk yet; the others go on without this node until one is \
                      (the disk under the state directory is slow or stuck)"
                 );
@@ -130,7 +130,7 @@ impl Gather {
 
     /// Whether the others wait for this node, and it for its disk.
     fn lacks_ring_id(&self, ring: &Ring) -> bool {
-        ring.active().lowest() == Some(ring.me) && !ring.is_reserved(ring.max_ring_seq + 4)
+        ring.active().lowest() == Some(ring.me) && !ring.numbers.may_form()
     }
 
     fn agreed(&self, ring: &Ring) -> bool {

@@ -9,6 +9,7 @@
 //! | `state.rs` | the four phases |
 //! | `next.rs` | where to go from a phase, and why |
 //! | `ring.rs` | what outlives a phase |
+//! | `number.rs` | ring sequence numbers: what is believed of them, what is reserved |
 //! | `visit.rs` | a visit of the token: take, order, send, pass on (paper: total ordering) |
 //! | `operational.rs` | on a ring: data, foreign messages, joins |
 //! | `gather.rs` | join messages and consensus (paper: membership) |
@@ -32,6 +33,7 @@ mod hold;
 pub(crate) mod io;
 pub mod members;
 mod next;
+mod number;
 mod operational;
 pub(crate) mod outbox;
 mod recovery;
@@ -50,8 +52,8 @@ use self::gather::Gather;
 use self::io::{Action, Feed, Input, Params, StateName};
 use self::members::MemberSet;
 use self::next::{Cause, Next};
+pub(crate) use self::number::{RESERVE, RING_SEQ_LIMIT};
 use self::recovery::Recovery;
-pub(crate) use self::ring::RESERVE;
 use self::ring::Ring;
 use self::state::State;
 use self::stats::Stats;
@@ -79,7 +81,7 @@ pub(crate) struct Srp {
 impl Srp {
     pub(crate) fn new(params: &Params, net_mtu: usize, now: Instant) -> Self {
         Self {
-            ring: Ring::new(params, net_mtu),
+            ring: Ring::new(params, net_mtu, now),
             state: State::Operational,
             started: false,
             ran_at: now,
@@ -113,7 +115,7 @@ impl Srp {
             Input::Datagram(datagram) => self.receive(now, datagram, None, feed),
             Input::Timeout => {}
             Input::Stored(up_to) => {
-                self.ring.stored(up_to);
+                self.ring.numbers.stored(up_to);
                 if let State::Gather(gather) = &mut self.state {
                     let next = gather.reserved(&mut self.ring);
                     self.go(now, next);
@@ -373,20 +375,22 @@ impl Srp {
         if self.paused && !own {
             return;
         }
-        if !self.ring.heard_ring_seq(join.ring_seq) {
-            return self.ring.stats.refuse(wire::WireError::Value(wire::Kind::Join, "ring sequence number"));
-        }
         let ring = &mut self.ring;
+        let counts = match &self.state {
+            State::Operational => operational::join_counts(ring, join),
+            State::Gather(_) => true,
+            State::Commit(commit) => may_change_its_mind(ring, &commit.members, join),
+            State::Recovery(recovery) => may_change_its_mind(ring, &recovery.members, join),
+        };
+        // What changes nothing else does not raise the number either.
+        if !counts || !ring.heard_ring_seq(now, wire::Kind::Join, join.ring_seq) {
+            return;
+        }
         let next = match &mut self.state {
-            State::Operational if own => None,
-            State::Operational => operational::join(ring, join),
+            State::Operational => Some(Next::Gather(operational::join(ring, join))),
             State::Gather(gather) => gather.join(ring, join),
-            State::Commit(commit) => {
-                changes_its_mind(ring, &commit.members, join, Cause::JoinCommit(join.from))
-            }
-            State::Recovery(recovery) => {
-                changes_its_mind(ring, &recovery.members, join, Cause::JoinRecovery(join.from))
-            }
+            State::Commit(_) => Some(changes_its_mind(ring, join, Cause::JoinCommit(join.from))),
+            State::Recovery(_) => Some(changes_its_mind(ring, join, Cause::JoinRecovery(join.from))),
         };
         self.go(now, next);
     }
@@ -395,7 +399,7 @@ impl Srp {
         let ring = &mut self.ring;
         let next = match &mut self.state {
             State::Operational => None,
-            State::Gather(_) => Gather::commit_token(ring, token),
+            State::Gather(_) => Gather::commit_token(ring, now, token),
             State::Commit(commit) => commit.commit_token(ring, token),
             State::Recovery(recovery) => {
                 if let Some(retransmitting) = recovery.commit_token(ring, &token) {
@@ -513,12 +517,14 @@ impl Srp {
     }
 }
 
-/// A join message while a ring is being formed: if it comes from one of its members and is not older
-/// than the attempt, the attempt is over.
-fn changes_its_mind(ring: &mut Ring, members: &MemberSet, join: &Join, cause: Cause) -> Option<Next> {
-    if join.from == ring.me || !members.contains(join.from) || join.ring_seq < ring.current.seq {
-        return None;
-    }
+/// Whether a join message ends the attempt to form a ring: it comes from one of its members, and is not older
+/// than the attempt.
+fn may_change_its_mind(ring: &Ring, members: &MemberSet, join: &Join) -> bool {
+    join.from != ring.me && members.contains(join.from) && join.ring_seq >= ring.current.seq
+}
+
+/// A join message ends the attempt to form a ring.
+fn changes_its_mind(ring: &mut Ring, join: &Join, cause: Cause) -> Next {
     gather::weigh(ring, join);
-    Some(Next::Gather(cause))
+    Next::Gather(cause)
 }

@@ -36,17 +36,19 @@ pub(super) fn merge_detect(ring: &mut Ring, probe: &MergeDetect) -> Option<Next>
     Some(meet(ring, probe.from, Cause::MergeDetect(probe.from)))
 }
 
-/// A join message came: always the end of this ring, unless it is an old one or gives this node up.
-pub(super) fn join(ring: &mut Ring, join: &Join) -> Option<Next> {
+/// Whether a join message ends this ring: always, unless it is this node's own, an old one, or gives this
+/// node up.
+pub(super) fn join_counts(ring: &Ring, join: &Join) -> bool {
     let stale = ring.members.contains(join.from) && join.ring_seq < ring.current.seq;
-    if stale || join.failed.contains(&ring.me) {
-        return None;
-    }
-    let cause = match gather::weigh(ring, join) {
+    join.from != ring.me && !stale && !join.failed.contains(&ring.me)
+}
+
+/// A join message came that ends this ring. Returns why.
+pub(super) fn join(ring: &mut Ring, join: &Join) -> Cause {
+    match gather::weigh(ring, join) {
         Weight::New => gather::cause_of(join),
         Weight::Same | Weight::NothingNew => Cause::JoinOperational(join.from),
-    };
-    Some(Next::Gather(cause))
+    }
 }
 
 /// A node of another ring was heard.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::hold::Rotation;
 use super::io::{Action, Params};
 use super::members::MemberSet;
+use super::number::RingNumbers;
 use super::outbox::{Outbox, Queue};
 use super::stats::Stats;
 use super::timers::{Timer, TimerTable};
@@ -14,15 +15,7 @@ use super::window::Reception;
 use crate::config::timeouts::Timeouts;
 use crate::ids::{Destination, NodeId, RingId, Seq};
 use crate::time::Instant;
-use crate::totem::wire::{Join, LittleEndian};
-
-/// Ring sequence numbers that are reserved on stable storage at a time, ahead of their use. A ring uses
-/// about four, so the disk is asked once in a thousand membership changes.
-pub(crate) const RESERVE: u64 = 4096;
-
-/// Ring sequence numbers from here on are refused: no cluster lives that long, and a forged one must not
-/// use up the rest.
-const RING_SEQ_LIMIT: u64 = 1 << 62;
+use crate::totem::wire::{Join, Kind, LittleEndian, WireError};
 
 /// The node and its ring, whatever phase it is in.
 #[derive(Debug)]
@@ -39,12 +32,8 @@ pub(crate) struct Ring {
     pub(super) members: MemberSet,
     /// The nodes that may be on a ring; none given: any.
     pub(super) listed: Option<MemberSet>,
-    /// Highest ring sequence number heard of.
-    pub(super) max_ring_seq: u64,
-    /// Reserved on stable storage up to here.
-    stored: u64,
-    /// Asked to be reserved up to here.
-    store_asked: u64,
+    /// What is known of ring sequence numbers.
+    pub(super) numbers: RingNumbers,
 
     /// Nodes to form a ring with, as join messages tell.
     pub(super) proc: MemberSet,
@@ -89,7 +78,7 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    pub(super) fn new(params: &Params, net_mtu: usize) -> Self {
+    pub(super) fn new(params: &Params, net_mtu: usize, now: Instant) -> Self {
         let start = RingId { rep: params.me, seq: params.ring_seq };
         Self {
             me: params.me,
@@ -99,9 +88,7 @@ impl Ring {
             current: start,
             members: MemberSet::default(),
             listed: None,
-            max_ring_seq: params.ring_seq,
-            stored: params.stored,
-            store_asked: params.stored,
+            numbers: RingNumbers::new(params.ring_seq, params.stored, now),
             proc: MemberSet::default(),
             failed: MemberSet::default(),
             leavers: MemberSet::default(),
@@ -131,7 +118,7 @@ impl Ring {
         assert!(self.members.is_empty() || self.members.contains(self.me), "not a member of its own ring");
         assert!(!self.reception.aru.is_before(self.delivered), "delivered past what was received");
         assert!(!self.reception.high_seen.is_before(self.reception.aru), "received past the highest seen");
-        assert!(self.max_ring_seq >= self.current.seq, "on a ring that it has not heard of");
+        assert!(self.numbers.highest() >= self.current.seq, "on a ring that it has not heard of");
     }
 
     /// Nodes that a ring would be formed of.
@@ -180,28 +167,19 @@ impl Ring {
         self.timers.start(Timer::TokenRetransmit, now, timeouts.token_retransmit);
     }
 
-    /// A ring sequence number was heard. Returns whether it can be believed.
+    /// A ring sequence number was heard in a frame of this kind. Returns whether it is believed; if not, the
+    /// frame counts as refused.
     ///
     /// The reservation on stable storage is kept ahead of what a new ring would use.
-    pub(super) fn heard_ring_seq(&mut self, seq: u64) -> bool {
-        if seq >= RING_SEQ_LIMIT {
-            return false;
+    pub(super) fn heard_ring_seq(&mut self, now: Instant, kind: Kind, seq: u64) -> bool {
+        let believed = self.numbers.heard(now, seq);
+        if let Some(up_to) = self.numbers.to_store() {
+            self.actions.push_back(Action::Store(up_to));
         }
-        self.max_ring_seq = self.max_ring_seq.max(seq);
-        if self.max_ring_seq + RESERVE / 2 > self.store_asked {
-            self.store_asked = self.max_ring_seq + RESERVE;
-            self.actions.push_back(Action::Store(self.store_asked));
+        if !believed {
+            self.stats.refuse(WireError::Value(kind, "ring sequence number"));
         }
-        true
-    }
-
-    /// Whether this node may form a ring number `seq`: a restart after a crash would begin above it.
-    pub(super) const fn is_reserved(&self, seq: u64) -> bool {
-        seq <= self.stored
-    }
-
-    pub(super) fn stored(&mut self, up_to: u64) {
-        self.stored = self.stored.max(up_to);
+        believed
     }
 
     /// Whether `node` may be on a ring. One that was taken off the list may be until the next ring: the

@@ -1,0 +1,263 @@
+//! Ring sequence numbers: the highest one known, how far a datagram may raise it, and what is reserved on
+//! stable storage.
+//!
+//! A ring's number must be above those of all its members' last rings, so each node takes over higher numbers
+//! that it hears. Anybody who can send a datagram can name any number, and numbers cannot be taken back: what
+//! is believed must never use up those that are left. The rules:
+//!
+//! * A number below [`FREE`] is believed at once, however far above the own it is. Real clusters stay far
+//!   below: so nodes whose ring id files are lost or years apart meet at once.
+//! * Above that, what is known rises by no more than a credit that grows with time, and that only a higher
+//!   number heard spends: slowly for a node that has been on a ring with others, whose numbers the others have
+//!   heard too; fast for one that just started, which may have to catch up. A number beyond the credit is
+//!   believed as far as the credit reaches, and its frame is dropped; its sender repeats it.
+//! * Below [`RING_SEQ_LIMIT`] there is always room: a rise of more than a few rings ends at half of it, and
+//!   what lies above is for rings that are really formed, four numbers each.
+//!
+//! So an endless stream of forged numbers takes longer than any cluster lives to use up half of what there is
+//! (69,000 years; 68 if it keeps a node from being on any ring), and when it stops, the next ring is formed as
+//! if the numbers had been real.
+
+use std::time::Duration;
+
+use crate::time::Instant;
+
+/// Ring sequence numbers that are reserved on stable storage at a time, ahead of their use. A ring uses
+/// about four, so the disk is asked once in a thousand membership changes.
+pub(crate) const RESERVE: u64 = 4096;
+
+/// Ring sequence numbers from here on are neither believed nor used nor reserved.
+pub(crate) const RING_SEQ_LIMIT: u64 = 1 << 62;
+
+/// Ring sequence numbers below this one are believed from anybody.
+///
+/// A cluster that forms a ring each second reaches 2³⁰ in eight years. A node without a state directory
+/// begins at its clock in ms, 2⁴¹ in our time.
+const FREE: u64 = 1 << 48;
+
+/// A rise by more than this is a leap, which must end below half of [`RING_SEQ_LIMIT`].
+const STEP: u64 = RESERVE;
+
+/// What a new ring's number is above the highest that its representative knows.
+///
+/// Source: corosync `exec/totemsrp.c`, `memb_state_commit_token_create`.
+const NEXT: u64 = 4;
+
+/// Credit that a node gains in a microsecond once it has been on a ring with others: 10⁶ a second, of which
+/// real rings need a few.
+const SLOW: u64 = 1;
+
+/// The same for a node that has not been on a ring with others since its start.
+const FAST: u64 = 1 << 10;
+
+/// A node's credit is at most what it gains in this time; it starts with as much.
+const SAVED: Duration = Duration::from_secs(3600);
+
+/// Time between two log lines about numbers that are not believed.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// What a node knows of ring sequence numbers.
+#[derive(Debug)]
+pub(super) struct RingNumbers {
+    /// The highest that is believed.
+    highest: u64,
+    /// Reserved on stable storage up to here.
+    stored: u64,
+    /// Asked to be reserved up to here.
+    store_asked: u64,
+    credit: u64,
+    /// Up to when `credit` was reckoned.
+    credited: Instant,
+    /// On a ring with others since the start.
+    met_others: bool,
+    /// When a number that is not believed was logged last.
+    logged: Option<Instant>,
+}
+
+impl RingNumbers {
+    /// A node that starts with `first`, and has reserved up to `stored`.
+    pub(super) const fn new(first: u64, stored: u64, now: Instant) -> Self {
+        Self {
+            highest: first,
+            stored,
+            store_asked: stored,
+            credit: most(FAST),
+            credited: now,
+            met_others: false,
+            logged: None,
+        }
+    }
+
+    /// The highest number that is believed.
+    pub(super) const fn highest(&self) -> u64 {
+        self.highest
+    }
+
+    /// This node is on the way to a ring of this number, which it has formed or believed.
+    pub(super) const fn took(&mut self, seq: u64) {
+        if seq > self.highest {
+            self.highest = seq;
+        }
+    }
+
+    /// The number of the next ring, if this node forms it.
+    pub(super) const fn next(&self) -> u64 {
+        self.highest + NEXT
+    }
+
+    /// Whether this node may form a ring of the next number: a restart after a crash would begin above it.
+    pub(super) const fn may_form(&self) -> bool {
+        self.next() <= self.stored && self.next() < RING_SEQ_LIMIT
+    }
+
+    /// Numbers up to this one are on stable storage.
+    pub(super) const fn stored(&mut self, up_to: u64) {
+        if up_to > self.stored {
+            self.stored = up_to;
+        }
+    }
+
+    /// How far to reserve now, if more is to be reserved: this is kept ahead of what new rings would use.
+    pub(super) const fn to_store(&mut self) -> Option<u64> {
+        if self.highest.saturating_add(RESERVE / 2) <= self.store_asked {
+            return None;
+        }
+        let up_to = self.highest.saturating_add(RESERVE);
+        let up_to = if up_to < RING_SEQ_LIMIT { up_to } else { RING_SEQ_LIMIT - 1 };
+        if up_to <= self.store_asked {
+            return None;
+        }
+        self.store_asked = up_to;
+        Some(up_to)
+    }
+
+    /// This node is on a ring with others: what they know, it knows.
+    pub(super) const fn met_others(&mut self) {
+        self.met_others = true;
+    }
+
+    /// A number was heard. Returns whether it is believed.
+    pub(super) fn heard(&mut self, now: Instant, seq: u64) -> bool {
+        if seq <= self.highest {
+            return true;
+        }
+        let leap = seq - self.highest > STEP;
+        if seq >= RING_SEQ_LIMIT || leap && seq >= RING_SEQ_LIMIT / 2 {
+            self.log(now, seq, "no cluster has formed so many rings");
+            return false;
+        }
+        self.reckon(now);
+        let base = if self.highest > FREE { self.highest } else { FREE };
+        let reach = base.saturating_add(self.credit);
+        let believed = seq.min(reach);
+        self.credit -= believed.saturating_sub(base);
+        self.highest = believed;
+        if believed < seq {
+            self.log(now, seq, "it is approached slowly");
+        }
+        believed == seq
+    }
+
+    fn reckon(&mut self, now: Instant) {
+        let rate = if self.met_others { SLOW } else { FAST };
+        let gained = (now.since(self.credited).as_micros() as u64).saturating_mul(rate);
+        self.credit = self.credit.saturating_add(gained).min(most(rate));
+        self.credited = now;
+    }
+
+    fn log(&mut self, now: Instant, seq: u64, why: &str) {
+        if self.logged.is_some_and(|last| now.since(last) < SILENCE) {
+            return;
+        }
+        self.logged = Some(now);
+        tracing::warn!(
+            heard = format_args!("{seq:x}"),
+            known = format_args!("{:x}", self.highest),
+            "a ring number was heard that is too high to be believed ({why}); if it was forged, look for who \
+             sends to this network; if a node of the cluster has it, stop this node, and give its ring id file \
+             that number"
+        );
+    }
+}
+
+/// The credit of a node that gains `rate` in a microsecond.
+const fn most(rate: u64) -> u64 {
+    rate * SAVED.as_secs() * 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_micros(seconds * 1_000_000)
+    }
+
+    fn started() -> RingNumbers {
+        RingNumbers::new(1, RESERVE, at(0))
+    }
+
+    #[test]
+    fn what_a_real_cluster_has_is_believed_at_once() {
+        for seq in [5, 1 << 30, 1 << 41, FREE] {
+            let mut numbers = started();
+            numbers.met_others();
+            assert!(numbers.heard(at(1), seq));
+            assert_eq!((numbers.highest(), numbers.next()), (seq, seq + 4));
+        }
+    }
+
+    #[test]
+    fn what_nobody_can_have_changes_nothing() {
+        for seq in [u64::MAX, RING_SEQ_LIMIT, RING_SEQ_LIMIT - 1, RING_SEQ_LIMIT / 2] {
+            let mut numbers = started();
+            assert!(!numbers.heard(at(1), seq), "{seq:x}");
+            assert_eq!(numbers.highest(), 1);
+        }
+    }
+
+    #[test]
+    fn a_flood_of_rising_numbers_raises_no_more_than_time_allows() {
+        let mut numbers = started();
+        numbers.met_others();
+        for step in 0..100_000 {
+            let leap = numbers.highest() + (1 << (step % 60));
+            numbers.heard(at(step / 1000), leap);
+        }
+        let most = FREE + most(SLOW) + 100 * 1_000_000;
+        assert!(numbers.highest() <= most, "{:x}", numbers.highest());
+        assert!(numbers.next() < RING_SEQ_LIMIT);
+    }
+
+    #[test]
+    fn a_node_that_starts_catches_up_with_those_that_were_flooded() {
+        let mut flooded = started();
+        flooded.met_others();
+        let day = 86_400;
+        for second in 0..day {
+            flooded.heard(at(second), RING_SEQ_LIMIT / 2 - 1);
+        }
+        let mut fresh = RingNumbers::new(1, RESERVE, at(day));
+        assert!(fresh.heard(at(day), flooded.highest()));
+        // One that never was on a ring with others goes on a thousand times faster than it can be driven.
+        let ahead = fresh.highest() + most(FAST) + SLOW * 1_000_000 * day;
+        assert!(!fresh.heard(at(day), ahead));
+        assert!(fresh.heard(at(day + 100), ahead));
+    }
+
+    #[test]
+    fn near_the_limit_rings_are_formed_one_after_the_other() {
+        let half = RING_SEQ_LIMIT / 2;
+        let mut numbers = RingNumbers::new(half - 1, half + RESERVE, at(0));
+        for _ in 0..500 {
+            assert!(numbers.may_form());
+            assert!(numbers.heard(at(1), numbers.next()), "accepted here, refused by the next");
+        }
+        assert!(!numbers.heard(at(1), numbers.highest() + STEP + 1), "a leap");
+        let mut last = RingNumbers::new(RING_SEQ_LIMIT - 1, 0, at(0));
+        assert_eq!(last.to_store(), Some(RING_SEQ_LIMIT - 1));
+        assert_eq!(last.to_store(), None);
+        last.stored(u64::MAX);
+        assert!(!last.may_form());
+    }
+}
