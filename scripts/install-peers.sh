@@ -1,18 +1,27 @@
 #!/bin/bash
-# Installs what the interop tests need of Debian: the real Corosync, its libraries, what runs on it, Wireshark's
-# dissectors, iproute2.
-# Only what is missing, and only as root; otherwise it says what is missing and exits 1.
+# Installs what the tests need of Debian: the real Corosync, its libraries, what runs on it, Wireshark's dissectors, a
+# C compiler, the machine's own tools. Only what is missing, and only as root; otherwise it says what is missing and
+# exits 1. `tests/packages.rs` holds this list against what the tests start.
+#
+#   scripts/install-peers.sh            installs
+#   scripts/install-peers.sh --list     prints the packages, one a line
 set -euo pipefail
 
 packages=(
-    # The engine and its libraries; corosync-notifyd is in the package corosync.
-    corosync libcpg-dev libcfg-dev libcmap-dev libquorum-dev libvotequorum-dev libsam-dev gcc
+    # The engine and its libraries; corosync-notifyd is a package of its own.
+    corosync corosync-notifyd libcpg-dev libcfg-dev libcmap-dev libquorum-dev libvotequorum-dev libsam-dev libqb-dev
+    gcc
     # What runs on it.
     pacemaker pacemaker-cli-utils resource-agents crmsh pcs
     corosync-qdevice corosync-qnetd libnss3-tools dlm-controld sbd
-    # The machine's own.
-    tshark iproute2 util-linux procps
+    # The machine's own; systemd for its checks of units, which need no running systemd.
+    tshark wireshark-common iproute2 util-linux procps systemd
 )
+
+if [ "${1:-}" = --list ]; then
+    printf '%s\n' "${packages[@]}"
+    exit 0
+fi
 
 missing=()
 for package in "${packages[@]}"; do

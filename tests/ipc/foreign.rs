@@ -37,10 +37,10 @@ fn build(program: &str) -> Result<PathBuf, String> {
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/ipc/{program}.c"));
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("ipc-{program}"));
     let built =
-        Command::new("cc").args(["-O1", "-Wall", "-o"]).arg(&target).arg(&source).arg("-lqb").output();
+        Command::new("gcc").args(["-O1", "-Wall", "-o"]).arg(&target).arg(&source).arg("-lqb").output();
     match built {
         Ok(output) if output.status.success() => Ok(target),
-        Ok(output) => Err(format!("cc with libqb-dev fails: {}", String::from_utf8_lossy(&output.stderr))),
+        Ok(output) => Err(format!("gcc with libqb-dev fails: {}", String::from_utf8_lossy(&output.stderr))),
         Err(error) => Err(format!("no C compiler: {error}")),
     }
 }
