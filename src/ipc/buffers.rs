@@ -41,6 +41,20 @@ pub(super) struct Buffers {
     last: u64,
 }
 
+/// Why a buffer was not taken.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) status: Status,
+    /// The client's file, whose name is gone. As with [`Buffers::close`], it is the caller's to drop.
+    pub(super) file: Option<OwnedFd>,
+}
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Self { status, file: None }
+    }
+}
+
 #[derive(Debug)]
 struct Buffer {
     file: OwnedFd,
@@ -55,10 +69,10 @@ impl Buffers {
     /// # Errors
     /// [`Status::InvalidParam`]: not such a path or size. [`Status::Access`]: the file is not a plain file
     /// of that user. [`Status::NotExist`]: no such file. [`Status::NoResources`]: too many buffers.
-    pub(super) fn open(&mut self, path: &[u8], len: u64, uid: u32) -> Result<u64, Status> {
+    pub(super) fn open(&mut self, path: &[u8], len: u64, uid: u32) -> Result<u64, Refused> {
         let path = checked(path).ok_or(Status::InvalidParam)?;
         if !(OVERHEAD..=LARGEST).contains(&len) {
-            return Err(Status::InvalidParam);
+            return Err(Status::InvalidParam.into());
         }
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::open(&path, flags, Mode::empty()).map_err(|error| match error {
@@ -69,20 +83,21 @@ impl Buffers {
         let stat = rustix::fs::fstat(&file).map_err(|_| Status::Library)?;
         let plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_nlink == 1;
         if !plain || stat.st_uid != uid {
-            return Err(Status::Access);
+            return Err(Status::Access.into());
         }
         // Checked to be the client's own; refused or not, nobody but us would ever remove it.
         let _ = rustix::fs::unlink(&path);
+        let refused = |status, file| Err(Refused { status, file: Some(file) });
         if u64::try_from(stat.st_size).unwrap_or(0) < len {
-            return Err(Status::InvalidParam);
+            return refused(Status::InvalidParam, file);
         }
         if self.open.len() >= LIMIT {
-            return Err(Status::NoResources);
+            return refused(Status::NoResources, file);
         }
         self.last += 1;
         let token = self.last;
         if rustix::io::pwrite(&file, &token.to_ne_bytes(), TOKEN_AT) != Ok(8) {
-            return Err(Status::Library);
+            return refused(Status::Library, file);
         }
         self.open.insert(token, Buffer { file, len });
         Ok(token)
@@ -119,8 +134,10 @@ impl Buffers {
     }
 
     /// Gives a buffer back; an unknown token does nothing.
-    pub(super) fn close(&mut self, token: u64) {
-        self.open.remove(&token);
+    ///
+    /// It is the caller's to drop: the file may be as large as the client likes, and its memory is given back then.
+    pub(super) fn close(&mut self, token: u64) -> Option<OwnedFd> {
+        self.open.remove(&token).map(|buffer| buffer.file)
     }
 }
 
@@ -154,6 +171,10 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     use super::*;
+
+    fn status_of(outcome: Result<u64, Refused>) -> Status {
+        outcome.unwrap_err().status
+    }
 
     fn make(name: &str, len: u64) -> (Vec<u8>, fs::File) {
         let path = [PREFIX, name.as_bytes()].concat();
@@ -194,7 +215,7 @@ mod tests {
         file.set_len(300).unwrap();
         assert_eq!(buffers.read(token), Err(Status::InvalidParam));
         assert_eq!(buffers.len(), 1);
-        buffers.close(token);
+        assert!(buffers.close(token).is_some() && buffers.close(token).is_none());
         assert_eq!(buffers.len(), 0);
         assert_eq!(buffers.read(token), Err(Status::BadHandle));
     }
@@ -213,17 +234,17 @@ mod tests {
             b"/dev/shm/corosync_zerocopy-abcd\0f",
             b"",
         ] {
-            assert_eq!(buffers.open(path, 4096, uid), Err(Status::InvalidParam));
+            assert_eq!(status_of(buffers.open(path, 4096, uid)), Status::InvalidParam);
         }
         let (path, _file) = make("annul2", 4096);
         let name = str::from_utf8(&path[..PREFIX.len() + 6]).unwrap().to_owned();
-        assert_eq!(buffers.open(&path, 4096, uid + 1), Err(Status::Access));
+        assert_eq!(status_of(buffers.open(&path, 4096, uid + 1)), Status::Access);
         assert!(fs::exists(&name).unwrap());
-        assert_eq!(buffers.open(&path, 55, uid), Err(Status::InvalidParam));
-        assert_eq!(buffers.open(&path, 4097, uid), Err(Status::InvalidParam));
+        assert_eq!(status_of(buffers.open(&path, 55, uid)), Status::InvalidParam);
+        assert_eq!(status_of(buffers.open(&path, 4097, uid)), Status::InvalidParam);
         assert!(!fs::exists(&name).unwrap());
         std::os::unix::fs::symlink("/etc/passwd", &name).unwrap();
-        assert_eq!(buffers.open(&path, 4096, uid), Err(Status::Access));
+        assert_eq!(status_of(buffers.open(&path, 4096, uid)), Status::Access);
         fs::remove_file(&name).unwrap();
     }
 }

@@ -5,9 +5,11 @@
                                 that stands a process id of 0"
 )]
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags};
 
 /// Process and owner at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,13 +30,39 @@ impl Credentials {
 
 /// Receives without blocking into `buf`, with the sender's credentials if the kernel attached them
 /// (`SO_PASSCRED`). 0 bytes: the other end is closed.
+///
+/// # Errors
+/// Of the kind `InvalidData` if the sender attached descriptors, which nobody has reason to do. They are not received:
+/// closing them may take as long as the sender likes.
 pub(super) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<(usize, Option<Credentials>)> {
+    let looked = receive_with(socket, buf, libc::MSG_PEEK)?;
+    if looked.cut {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors were sent"));
+    }
+    // No more than was looked at: what comes behind it may carry descriptors.
+    let Heard { bytes, credentials, .. } = receive_with(socket, &mut buf[..looked.bytes], 0)?;
+    Ok((bytes, credentials))
+}
+
+/// What [`receive_with`] heard.
+struct Heard {
+    bytes: usize,
+    credentials: Option<Credentials>,
+    /// There were other control messages than credentials: descriptors.
+    cut: bool,
+}
+
+/// Room for credentials and nothing else: the kernel keeps descriptors that have no room and says so.
+// SAFETY: computes a number.
+const ROOM: usize = unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) } as usize;
+
+fn receive_with(socket: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<Heard> {
     #[repr(C)]
     union Control {
         header: libc::cmsghdr,
-        room: [u8; 64],
+        room: [u8; ROOM],
     }
-    let mut control = Control { room: [0; 64] };
+    let mut control = Control { room: [0; ROOM] };
     let mut part = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
     // SAFETY: msghdr is plain data, for which zeros are valid; its pointers are set to live buffers of the
     // lengths given. Control messages are walked with the macros made for it, inside what the kernel says
@@ -45,31 +73,64 @@ pub(super) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<(usi
         message.msg_iovlen = 1;
         message.msg_control = (&raw mut control).cast();
         message.msg_controllen = size_of::<Control>() as _;
-        let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+        let flags = flags | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
         let got = libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags);
-        let Ok(got) = usize::try_from(got) else {
+        let Ok(bytes) = usize::try_from(got) else {
             return Err(io::Error::last_os_error());
         };
         let mut credentials = None;
+        let mut cut = message.msg_flags & libc::MSG_CTRUNC != 0;
         let mut next = libc::CMSG_FIRSTHDR(&raw const message);
         while !next.is_null() {
             let header = &*next;
-            if header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_CREDENTIALS {
-                if header.cmsg_len as usize >= libc::CMSG_LEN(size_of::<libc::ucred>() as u32) as usize {
+            let len = header.cmsg_len as usize;
+            match (header.cmsg_level, header.cmsg_type) {
+                (libc::SOL_SOCKET, libc::SCM_CREDENTIALS)
+                    if len >= libc::CMSG_LEN(size_of::<libc::ucred>() as u32) as usize =>
+                {
                     let raw = libc::CMSG_DATA(next).cast::<libc::ucred>().read_unaligned();
                     credentials = Some(Credentials::of(raw));
                 }
-            } else if header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_RIGHTS {
-                // Nobody has reason to send descriptors; those that arrived are ours to close.
-                let data = libc::CMSG_DATA(next);
-                let bytes = header.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-                for i in 0..bytes / size_of::<libc::c_int>() {
-                    libc::close(data.cast::<libc::c_int>().add(i).read_unaligned());
+                (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
+                    // The kernel attached no credentials, so that there was room. They are ours now.
+                    cut = true;
+                    let data = libc::CMSG_DATA(next).cast::<libc::c_int>();
+                    for i in 0..(len - libc::CMSG_LEN(0) as usize) / size_of::<libc::c_int>() {
+                        libc::close(data.add(i).read_unaligned());
+                    }
                 }
+                _ => {}
             }
             next = libc::CMSG_NXTHDR(&raw const message, next);
         }
-        Ok((got, credentials))
+        Ok(Heard { bytes, credentials, cut })
+    }
+}
+
+/// What is at the head of a socket's queue.
+pub(super) enum Arrived {
+    /// So many bytes, which were taken away; 0: the other end is closed.
+    Bytes(usize),
+    /// Nothing, or the socket is broken.
+    Nothing,
+    /// Bytes with descriptors, which stay where they are.
+    Descriptors,
+}
+
+/// Takes bytes that mean nothing off a socket. It must not be one that receives credentials.
+pub(super) fn discard(socket: BorrowedFd<'_>) -> Arrived {
+    let mut bytes = [0; 1024];
+    let mut none = RecvAncillaryBuffer::default();
+    let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+    let looked = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut none, flags);
+    match looked {
+        Ok(looked) if looked.flags.contains(ReturnFlags::CTRUNC) => Arrived::Descriptors,
+        // No more than was looked at.
+        Ok(looked) => match rustix::net::recv(socket, &mut bytes[..looked.bytes], RecvFlags::DONTWAIT) {
+            Ok((got, _)) => Arrived::Bytes(got),
+            Err(_) => Arrived::Nothing,
+        },
+        Err(_) => Arrived::Nothing,
     }
 }
 

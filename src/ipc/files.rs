@@ -2,7 +2,9 @@
 //! what a server that was killed left behind.
 //!
 //! Everything happens through a descriptor of the directory, which the client gets last: there is no
-//! moment in which it could put something else where we are about to change an owner.
+//! moment in which it could put something else where we are about to change an owner. Afterwards the descriptor is
+//! closed: a connection costs no more than its socket. To remove the files, the directory is opened again, and is left
+//! alone unless it is the same.
 
 use std::ffi::CString;
 use std::io;
@@ -26,9 +28,10 @@ const TRIES: usize = 16;
 /// A directory in shared memory with the six files of one connection; removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct RingFiles {
-    root: OwnedFd,
+    root: PathBuf,
     name: CString,
-    directory: OwnedFd,
+    /// Device and number of the directory.
+    identity: (u64, u64),
     /// Base names relative to the directory.
     bases: [String; 3],
     /// The same as clients get them.
@@ -47,64 +50,93 @@ impl RingFiles {
         unique: u64,
         max: usize,
     ) -> io::Result<(Self, [Memory; 3])> {
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let root_fd = rustix::fs::open(root, flags, Mode::empty())?;
-        let (name, directory) = make_directory(&root_fd, owner.pid, unique)?;
+        let (name, directory) = make_directory(&open_root(root)?, owner.pid, unique)?;
+        let identity = identity(&directory)?;
         let bases = RINGS.map(|ring| format!("qb-{ring}-{service}"));
         let place = root.join(name.to_str().map_err(|_| io::ErrorKind::InvalidData)?);
         let paths = bases.clone().map(|base| place.join(base).to_string_lossy().into_owned());
         // From here on dropping it removes what was made.
-        let files = Self { root: root_fd, name, directory, bases, paths };
+        let files = Self { root: root.to_owned(), name, identity, bases, paths };
         if files.paths.iter().any(|path| path.len() >= BASE_NAME) {
             return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
         }
         let memories = [
-            files.make_ring(0, ring::REQUEST_HEADER, owner, max)?,
-            files.make_ring(1, ring::HEADER, owner, max)?,
-            files.make_ring(2, ring::HEADER, owner, max)?,
+            files.make_ring(&directory, 0, ring::REQUEST_HEADER, owner, max)?,
+            files.make_ring(&directory, 1, ring::HEADER, owner, max)?,
+            files.make_ring(&directory, 2, ring::HEADER, owner, max)?,
         ];
-        give(&files.directory, owner, 0o770)?;
+        give(&directory, owner, 0o770)?;
         Ok((files, memories))
     }
 
-    fn make_ring(&self, ring: usize, header: usize, owner: Credentials, max: usize) -> io::Result<Memory> {
+    fn make_ring(
+        &self,
+        directory: &OwnedFd,
+        ring: usize,
+        header: usize,
+        owner: Credentials,
+        max: usize,
+    ) -> io::Result<Memory> {
         let data = ring::data_len(max);
-        let header = self.make_file(&format!("{}-header", self.bases[ring]), header, owner)?;
-        let mapped = self.make_file(&format!("{}-data", self.bases[ring]), data, owner)?;
+        let header = make_file(directory, &format!("{}-header", self.bases[ring]), header, owner)?;
+        let mapped = make_file(directory, &format!("{}-data", self.bases[ring]), data, owner)?;
         let memory = Memory::new(header, mapped, data);
         let path = &self.paths[ring];
         memory.initialise(format!("{path}-header").as_bytes(), format!("{path}-data").as_bytes());
         Ok(memory)
     }
 
-    fn make_file(&self, name: &str, len: usize, owner: Credentials) -> io::Result<Mapping> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.directory, name, flags, Mode::from_raw_mode(0o600))?;
-        // Allocated, not sparse: if shared memory is full, it shows here and not as a signal later.
-        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64) {
-            Err(rustix::io::Errno::OPNOTSUPP) => rustix::fs::ftruncate(&file, len as u64)?,
-            result => result?,
+    /// Removes files and directory; both may be gone already.
+    fn remove(&self) -> io::Result<()> {
+        let root = open_root(&self.root)?;
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(&root, &self.name, flags, Mode::empty())?;
+        if identity(&directory)? != self.identity {
+            // The client has put another in its place, which is not ours to touch.
+            return Ok(());
         }
-        let mapping = Mapping::new(file.as_fd(), len, true)?;
-        give(&file, owner, 0o600)?;
-        Ok(mapping)
+        for base in &self.bases {
+            for part in ["data", "header"] {
+                // The client may have removed or renamed them; what it made of its own stays its own.
+                let _ = rustix::fs::unlinkat(&directory, format!("{base}-{part}"), AtFlags::empty());
+            }
+        }
+        Ok(rustix::fs::unlinkat(&root, &self.name, AtFlags::REMOVEDIR)?)
     }
 }
 
 impl Drop for RingFiles {
     fn drop(&mut self) {
-        for base in &self.bases {
-            for part in ["data", "header"] {
-                // The client may have removed or renamed them; what it made of its own stays its own.
-                let _ = rustix::fs::unlinkat(&self.directory, format!("{base}-{part}"), AtFlags::empty());
-            }
-        }
-        if let Err(error) = rustix::fs::unlinkat(&self.root, &self.name, AtFlags::REMOVEDIR)
-            && error != rustix::io::Errno::NOENT
+        if let Err(error) = self.remove()
+            && error.kind() != io::ErrorKind::NotFound
         {
             tracing::debug!(directory = ?self.name, %error, "cannot remove a connection's directory");
         }
     }
+}
+
+fn open_root(root: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(root, flags, Mode::empty())?)
+}
+
+/// What tells a directory from all others while something of it is in use.
+fn identity(directory: &OwnedFd) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(directory)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+fn make_file(directory: &OwnedFd, name: &str, len: usize, owner: Credentials) -> io::Result<Mapping> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?;
+    // Allocated, not sparse: if shared memory is full, it shows here and not as a signal later.
+    match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64) {
+        Err(rustix::io::Errno::OPNOTSUPP) => rustix::fs::ftruncate(&file, len as u64)?,
+        result => result?,
+    }
+    let mapping = Mapping::new(file.as_fd(), len, true)?;
+    give(&file, owner, 0o600)?;
+    Ok(mapping)
 }
 
 /// Makes the file or directory the client's. Without the privilege to give things away, it stays ours.

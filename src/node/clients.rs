@@ -96,6 +96,8 @@ impl Clients {
                     outside.log.went(conn);
                     stack.disconnected(now, conn, outside);
                 }
+                // The doorbell goes on ringing for what is left.
+                None if outside.server.as_ref().is_some_and(Server::is_unfinished) => return true,
                 None => match rung.take() {
                     Some(mut heard) => {
                         heard.clear_ready();

@@ -36,8 +36,10 @@ use crate::totem::{Input, Params, StateName};
 use crate::transport::{InterfaceChange, Kind, Peer, Received, Transport};
 use crate::view::{View, ViewKind};
 
-/// Turns before the task yields to the runtime.
+/// Turns before the task yields to the runtime, which looks at the sockets.
 const TURNS: u32 = 4;
+/// Time after which it yields before that.
+const TURNS_TIME: Duration = Duration::from_millis(2);
 /// Batches of datagrams taken in one turn.
 const BATCHES: u32 = 4;
 /// Control commands handled in one turn.
@@ -174,18 +176,31 @@ impl Driver {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        let begun = self.now();
+        self.outside.log.stalls.looks(begun);
+        let mut now = begun;
         for _ in 0..TURNS {
-            match self.turn(cx) {
+            match self.turn(cx, now) {
                 Turn::Busy => {}
-                Turn::Idle => return Poll::Pending,
+                Turn::Idle => {
+                    self.outside.log.stalls.sleeps(self.now());
+                    return Poll::Pending;
+                }
                 Turn::Done => return Poll::Ready(Turn::Done),
+            }
+            now = self.now();
+            if now.since(begun) >= TURNS_TIME {
+                break;
             }
         }
         Poll::Ready(Turn::Busy)
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
-        let now = Instant::ZERO + self.start.elapsed();
+    fn now(&self) -> Instant {
+        Instant::ZERO + self.start.elapsed()
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
         let mut busy = self.take_datagrams(cx, now);
         busy |= self.take_stored(cx, now);
         if self.stack.deadline().is_some_and(|at| at <= now) {

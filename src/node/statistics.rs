@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
+use super::stalls::Stalls;
 use crate::ids::{ConnId, ServiceId};
 use crate::ipc::{About, Counters, Server};
 use crate::value::Value;
@@ -15,6 +16,8 @@ const LATE_LIMIT: usize = 10;
 
 const CLIENTS: &str = "stats.ipcs.";
 const LATE: &str = "stats.schedmiss.";
+/// What Corosync does not have. Listed only for those who ask for it by this name: a list of all is Corosync's.
+const OWN: &str = "stats.annulus.";
 
 /// What is known of clients and of being late, besides what the server counts.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(super) struct Log {
     programs: HashMap<ConnId, Box<str>>,
     /// Since the epoch, and how late.
     late: VecDeque<(Duration, Duration)>,
+    /// How long the ring had to wait for this loop.
+    pub(super) stalls: Stalls,
 }
 
 impl Log {
@@ -43,9 +48,10 @@ impl Log {
         self.late.push_front((now, by));
     }
 
-    /// Forgets when it was.
+    /// Forgets when it was, and how long the ring had to wait.
     pub(super) fn clear_late(&mut self) {
         self.late.clear();
+        self.stalls.clear();
     }
 
     /// The statistics whose names begin with `prefix`, ascending. `local` are connections from inside the
@@ -66,6 +72,11 @@ impl Log {
                 let ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
                 all.push((format!("{LATE}{n}.timestamp"), Value::U64(ms)));
             }
+        }
+        if prefix.starts_with(OWN) {
+            let ms = self.stalls.longest().as_secs_f32() * 1e3;
+            all.push((format!("{OWN}longest_stall"), Value::F32(ms)));
+            all.push((format!("{OWN}stalls"), Value::U64(self.stalls.count())));
         }
         all.retain(|(name, _)| name.starts_with(prefix));
         all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
@@ -129,13 +140,11 @@ fn overlap(start: &str, prefix: &str) -> bool {
     start.starts_with(prefix) || prefix.starts_with(start)
 }
 
-/// The name of a process's program, at most 15 bytes, as `/proc/PID/stat` has it; empty if it is gone.
+/// The name of a process's program, at most 15 bytes, as `/proc/PID/comm` has it; empty if it is gone.
 fn program(pid: u32) -> String {
-    // A file that the kernel makes up: it never waits for a disk.
-    let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else { return String::new() };
-    let name = stat.iter().position(|byte| *byte == b'(').zip(stat.iter().rposition(|byte| *byte == b')'));
-    let name = name.and_then(|(from, to)| stat.get(from + 1..to)).unwrap_or_default();
-    String::from_utf8_lossy(name).replace('\0', "")
+    // A file that the kernel makes up: it never waits for a disk, and unlike `stat` not for the process's threads.
+    let Ok(name) = std::fs::read(format!("/proc/{pid}/comm")) else { return String::new() };
+    String::from_utf8_lossy(name.strip_suffix(b"\n").unwrap_or(&name)).replace('\0', "")
 }
 
 fn own_program() -> &'static str {

@@ -4,15 +4,18 @@
 //! limited number. Files are made only for those who may come in.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketFlags};
 
+use super::census::Kind;
+use super::closer::Remains;
 use super::connection::Connection;
 use super::options::{Admission, Refusal};
 use super::poll::interest;
+use super::quiet::About;
 use super::table::{Client, Newcomer};
 use super::{Incoming, Listening, Server, listener_id, token};
 use crate::ids::ConnId;
@@ -21,21 +24,19 @@ use crate::ipc::files::RingFiles;
 use crate::ipc::ring::Memory;
 use crate::ipc::wire::{self, ConnectRequest, ConnectResponse};
 
-/// Clients that may be on the way in at once.
-const MOST_NEW: usize = 128;
-/// How many of them may be of one user other than root.
-const MOST_NEW_PER_USER: usize = 32;
 /// Clients accepted at one go, before others have their turn.
 const ACCEPT_BATCH: usize = 16;
-/// How often the log tells of such a crowd.
-const WARN_EVERY: Duration = Duration::from_secs(10);
 /// How long nobody is accepted when the process is out of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Server {
     /// Accepts who waits at an endpoint.
     pub(super) fn accept(&mut self, endpoint: usize) {
-        for _ in 0..ACCEPT_BATCH {
+        for taken in 0..ACCEPT_BATCH {
+            // Being here was a step already. Who is left waits in the listener, which goes on reporting.
+            if taken > 0 && !self.turn.step() {
+                return;
+            }
             let Some(listener) = &self.endpoints[endpoint].listener else { return };
             match rustix::net::accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                 Ok(socket) => {
@@ -46,8 +47,10 @@ impl Server {
                 Err(Errno::AGAIN) => return,
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(error) => {
-                    tracing::warn!(%error, service = self.endpoints[endpoint].name,
-                                   "cannot accept clients; trying again in {PAUSE:?}");
+                    if let Some(left_out) = self.quiet.due(self.now, 0, About::Accept) {
+                        tracing::warn!(%error, left_out, service = self.endpoints[endpoint].name,
+                                       "cannot accept clients; trying again every {PAUSE:?}");
+                    }
                     self.pause();
                     return;
                 }
@@ -75,21 +78,20 @@ impl Server {
         }
     }
 
-    fn welcome(&mut self, endpoint: usize, socket: std::os::fd::OwnedFd) -> io::Result<()> {
+    fn welcome(&mut self, endpoint: usize, socket: OwnedFd) -> io::Result<()> {
         let caller = credentials::connected_by(socket.as_fd())?;
-        let same = |newcomer: &Newcomer| caller.uid != 0 && newcomer.caller.uid == caller.uid;
-        if self.table.newcomers().count() >= MOST_NEW
-            || self.table.newcomers().filter(|newcomer| same(newcomer)).count() >= MOST_NEW_PER_USER
-        {
+        let Credentials { pid, uid, .. } = caller;
+        let room = self.census.has_room(uid, Kind::Newcomer, self.options.newcomers());
+        self.census.came(uid, Kind::Newcomer);
+        if !room {
             self.stats.turned_away += 1;
-            // Whoever does this does it often; the log is not for them to fill.
-            if self.warn_after <= self.now {
-                self.warn_after = self.now + WARN_EVERY;
-                tracing::warn!(
-                    pid = caller.pid,
-                    uid = caller.uid,
-                    "too many clients have not said who they are"
-                );
+            if let Some(left_out) = self.quiet.due(self.now, uid, About::Crowd) {
+                tracing::warn!(pid, uid, left_out, "too many clients have not said who they are");
+            }
+            self.closer.take(Remains::Socket(socket), Some((uid, Kind::Newcomer)));
+            if self.census.count(Kind::Newcomer) >= 2 * self.options.max_handshakes {
+                // They come faster than they are closed.
+                self.pause();
             }
             return Ok(());
         }
@@ -99,6 +101,8 @@ impl Server {
             Client::New(Newcomer { id, endpoint, socket, caller, request, got: 0, sender: None })
         });
         let Some(id) = id else {
+            // Cannot be: there are more places than descriptors.
+            self.census.went(uid, Kind::Newcomer);
             self.stats.turned_away += 1;
             return Ok(());
         };
@@ -106,7 +110,7 @@ impl Server {
         let flags = rustix::event::epoll::EventFlags::IN | rustix::event::epoll::EventFlags::RDHUP;
         let newcomer = self.table.newcomer(id).expect("just inserted");
         if let Err(error) = rustix::event::epoll::add(&self.epoll, &newcomer.socket, token(id), flags) {
-            self.table.remove(id);
+            self.discard(id);
             return Err(error.into());
         }
         Ok(())
@@ -122,7 +126,7 @@ impl Server {
                 let Credentials { pid, uid, .. } = newcomer.caller;
                 tracing::debug!(pid, uid, "a client connected and said nothing; disconnected");
                 self.stats.turned_away += 1;
-                self.table.remove(id);
+                self.discard(id);
             }
             self.handshakes.pop_front();
         }
@@ -136,39 +140,47 @@ impl Server {
             Ok(true) => {}
             Err(_) => {
                 self.stats.turned_away += 1;
-                self.table.remove(id);
+                self.discard(id);
                 return;
             }
         }
         let Some(newcomer) = self.table.take_newcomer(id) else { return };
+        let caller = newcomer.caller.uid;
         match self.admit(newcomer, admit) {
             Ok(connection) => {
                 self.stats.accepted += 1;
                 let (service, peer) = (connection.service, connection.peer);
+                self.census.went(caller, Kind::Newcomer);
+                self.census.came(peer.uid, Kind::Connection);
                 self.notices.push_back(Incoming::Connected { conn: id, service, peer });
                 self.table.promote(connection);
             }
-            Err(()) => {
+            Err(socket) => {
                 self.stats.turned_away += 1;
                 self.table.release(id);
+                let _ = rustix::event::epoll::delete(&self.epoll, &socket);
+                self.closer.take(Remains::Socket(socket), Some((caller, Kind::Newcomer)));
             }
         }
     }
 
-    /// Makes a connection of a newcomer that has said who it is, and answers it.
-    fn admit(&self, newcomer: Newcomer, admit: &dyn Admission) -> Result<Connection, ()> {
+    /// Makes a connection of a newcomer that has said who it is, and answers it; or gives its socket back.
+    fn admit(&mut self, newcomer: Newcomer, admit: &dyn Admission) -> Result<Connection, OwnedFd> {
         let request = ConnectRequest::read(&newcomer.request);
         // Not a libqb client, or one without credentials: no answer, as libqb does.
-        let peer = newcomer.sender.filter(|_| request.id == wire::AUTHENTICATE).ok_or(())?;
+        let Some(peer) = newcomer.sender.filter(|_| request.id == wire::AUTHENTICATE) else {
+            return Err(newcomer.socket);
+        };
         let max = request.max_size.max(wire::LEAST_MAX);
-        let (id, endpoint) = (newcomer.id, &self.endpoints[newcomer.endpoint]);
-        let (files, memories) = match self.prepare(id, endpoint, peer, max, admit) {
+        let id = newcomer.id;
+        let (files, memories) = match self.prepare(id, newcomer.endpoint, peer, max, admit) {
             Ok(made) => made,
             Err(errno) => {
                 send_whole(&newcomer.socket, &ConnectResponse::Refused(errno));
-                return Err(());
+                return Err(newcomer.socket);
             }
         };
+        let endpoint = &self.endpoints[newcomer.endpoint];
         let names = files.paths.each_ref().map(|path| path.clone().into_bytes());
         let who = (endpoint.service, peer);
         let (max_len, backlog) = (max as usize, self.options.event_backlog);
@@ -178,57 +190,56 @@ impl Server {
         let response =
             ConnectResponse::Accepted { kind: wire::SHARED_MEMORY, max_size: max, cookie: id.0, names };
         // A client that hung up meanwhile is noticed later by its first event.
-        if !send_whole(connection.socket(), &response) {
-            return Err(());
-        }
+        let told = send_whole(connection.socket(), &response);
         // Reports again whatever has arrived since.
-        rustix::event::epoll::modify(&self.epoll, connection.socket(), token(id), interest(false))
-            .map_err(drop)?;
-        Ok(connection)
+        let watched =
+            rustix::event::epoll::modify(&self.epoll, connection.socket(), token(id), interest(false));
+        if told && watched.is_ok() { Ok(connection) } else { Err(connection.into_socket()) }
     }
 
     /// Decides about a client and makes its files. The error is the errno to answer with.
     fn prepare(
-        &self,
+        &mut self,
         id: ConnId,
-        endpoint: &Listening,
+        endpoint: usize,
         peer: Credentials,
         max: u32,
         admit: &dyn Admission,
     ) -> Result<(RingFiles, [Memory; 3]), i32> {
-        let service = endpoint.name.as_str();
+        let Listening { service, name, .. } = &self.endpoints[endpoint];
         let Credentials { pid, uid, gid } = peer;
-        if max > self.options.max_message {
-            let limit = self.options.max_message;
-            tracing::warn!(
-                pid,
-                uid,
-                service,
-                asked = max,
-                limit,
-                "a client asks for larger messages than allowed"
-            );
-            return Err(libc::EMSGSIZE);
+        let limit = self.options.max_message;
+        // Whoever may not come in learns nothing else.
+        let verdict = admit.admit(*service, &peer).and_then(|()| {
+            if max > limit {
+                return Err(Refusal::TooLong { asked: max, limit });
+            }
+            let room = self.census.has_room(uid, Kind::Connection, self.options.connections());
+            if room { Ok(()) } else { Err(Refusal::TooMany) }
+        });
+        if let Err(refusal) = verdict {
+            if let Some(left_out) = self.quiet.due(self.now, uid, About::Refused) {
+                let service = name.as_str();
+                match refusal {
+                    // What every client meets that comes too early, and tries again.
+                    Refusal::NotReady | Refusal::NoService => {
+                        tracing::info!(pid, uid, gid, service, reason = %refusal, left_out, "refused a connection");
+                    }
+                    Refusal::TooMany | Refusal::TooLong { .. } | Refusal::Denied => {
+                        tracing::warn!(pid, uid, gid, service, reason = %refusal, left_out, "refused a connection");
+                    }
+                }
+            }
+            return Err(refusal.errno());
         }
-        self.check_room(peer).and_then(|()| admit.admit(endpoint.service, &peer)).map_err(|refusal| {
-            tracing::info!(pid, uid, gid, service, reason = %refusal, "refused a connection");
-            refusal.errno()
-        })?;
         let place = id.0 & 0xffff;
-        RingFiles::create(&self.options.directory, service, peer, place, max as usize).map_err(|error| {
-            tracing::warn!(pid, uid, service, directory = ?self.options.directory, %error,
-                           "cannot make the shared memory of a connection; is it full?");
+        RingFiles::create(&self.options.directory, name, peer, place, max as usize).map_err(|error| {
+            if let Some(left_out) = self.quiet.due(self.now, uid, About::Memory) {
+                tracing::warn!(pid, uid, service = name.as_str(), directory = ?self.options.directory, %error, left_out,
+                               "cannot make the shared memory of a connection; is it full?");
+            }
             error.raw_os_error().unwrap_or(libc::EIO)
         })
-    }
-
-    /// Whether one more connection of that user is within the limits.
-    fn check_room(&self, peer: Credentials) -> Result<(), Refusal> {
-        let all = self.table.connections().count();
-        let own = || self.table.connections().filter(|connection| connection.peer.uid == peer.uid).count();
-        let full =
-            all >= self.options.max_connections || (peer.uid != 0 && own() >= self.options.max_per_user);
-        if full { Err(Refusal::TooMany) } else { Ok(()) }
     }
 }
 
@@ -250,7 +261,7 @@ fn receive(newcomer: &mut Newcomer) -> io::Result<bool> {
 }
 
 /// Sends a response in one call: older clients fail if only part of it is there when they look.
-fn send_whole(socket: &std::os::fd::OwnedFd, response: &ConnectResponse) -> bool {
+fn send_whole(socket: &OwnedFd, response: &ConnectResponse) -> bool {
     let bytes = response.to_bytes();
     rustix::net::send(socket, &bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) == Ok(bytes.len())
 }

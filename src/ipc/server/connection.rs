@@ -4,14 +4,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::SendFlags;
 
 use super::counters::{About, Counters};
 use super::options::Flow;
 use crate::ids::{ConnId, ServiceId};
 use crate::ipc::backlog::Backlog;
 use crate::ipc::buffers::Buffers;
-use crate::ipc::credentials::{self, Credentials};
+use crate::ipc::credentials::{self, Arrived, Credentials};
 use crate::ipc::files::RingFiles;
 use crate::ipc::ring::{Memory, Reader, RingError, Writer};
 use crate::ipc::wire::{self, RequestHeader};
@@ -23,6 +23,8 @@ const DOORBELLS: usize = 256;
 /// Requests after which the doorbells of the client are read, in bulk. A client's socket holds 278; then
 /// it spins.
 const DRAIN_EVERY: u32 = 64;
+/// Sends of a client that are read at one look. Those beyond it ring again.
+const MOST_READS: usize = 16;
 /// Replies that wait for room, bytes. A client that has some is not read from, so there are few.
 const REPLY_BACKLOG: usize = 4 << 20;
 /// A client's own messages among its waiting events, bytes, at half of which its multicasts are held back, where
@@ -46,6 +48,8 @@ pub(super) enum Reason {
     EventBacklog { waiting: usize, limit: usize },
     #[error("it does not read its responses: {0} wait")]
     ReplyBacklog(usize),
+    #[error("it sent descriptors, which no request has")]
+    Descriptors,
     #[error("its socket failed: {0}")]
     Socket(Errno),
 }
@@ -152,7 +156,7 @@ impl Connection {
         if !found && self.taken == 0 {
             // Rung without a request: a stray byte, which would stay there. A request may come between the
             // look and this, and its byte go with the others, so there has to be another look.
-            self.read_doorbells();
+            self.read_doorbells()?;
             found = self.requests.read(buf).map_err(Reason::Requests)?;
         }
         if !found {
@@ -160,7 +164,7 @@ impl Connection {
         }
         self.taken += 1;
         if self.taken >= DRAIN_EVERY {
-            self.read_doorbells();
+            self.read_doorbells()?;
         }
         let got = buf.len();
         let header = RequestHeader::read(buf).ok_or(Reason::Size { got, size: 0 })?;
@@ -176,17 +180,20 @@ impl Connection {
     }
 
     /// Reads the doorbells away. How many there are means nothing: the ring's semaphore counts.
-    pub(super) fn read_doorbells(&mut self) {
+    pub(super) fn read_doorbells(&mut self) -> Result<(), Reason> {
         self.taken = 0;
-        let mut bytes = [0_u8; 1024];
-        while let Ok((got, _)) = rustix::net::recv(&self.socket, &mut bytes, RecvFlags::DONTWAIT) {
-            if got == 0 {
-                self.hung_up = true;
-            }
-            if got < bytes.len() {
-                break;
+        for _ in 0..MOST_READS {
+            match credentials::discard(self.socket.as_fd()) {
+                Arrived::Bytes(0) => {
+                    self.hung_up = true;
+                    break;
+                }
+                Arrived::Bytes(_) => {}
+                Arrived::Nothing => break,
+                Arrived::Descriptors => return Err(Reason::Descriptors),
             }
         }
+        Ok(())
     }
 
     /// Writes a reply, or queues it.
@@ -333,10 +340,14 @@ impl Connection {
     pub(super) fn disable(&self) {
         self.requests.memory().ref_count().store(0, Ordering::Release);
     }
-}
 
-impl Drop for Connection {
-    fn drop(&mut self) {
+    /// The socket of a client that was never told that it is connected.
+    pub(super) fn into_socket(self) -> OwnedFd {
+        self.socket
+    }
+
+    /// Tells the client that it is disconnected.
+    pub(super) fn part(&self) {
         for memory in [self.requests.memory(), self.responses.memory(), self.events.memory()] {
             memory.ref_count().store(0, Ordering::Release);
         }

@@ -1,6 +1,11 @@
 //! How clients go: closed by us, thrown out, or gone by themselves.
 
+use rustix::event::epoll;
+
+use super::closer::Remains;
 use super::connection::Reason;
+use super::quiet::About;
+use super::table::Client;
 use super::{Incoming, Server};
 use crate::ids::ConnId;
 use crate::ipc::credentials::Credentials;
@@ -17,7 +22,8 @@ impl Server {
         }
         client.lingers = Some(until);
         client.disable();
-        client.buffers = Default::default();
+        let buffers = std::mem::take(&mut client.buffers);
+        self.closer.take(Remains::Buffers(buffers), None);
         self.stats.closed += 1;
         self.notices.push_back(Incoming::Closed { conn });
         self.look_again(conn);
@@ -34,9 +40,8 @@ impl Server {
                 endpoint.address.remove();
             }
         }
-        let newcomers: Vec<_> = self.table.newcomers().map(|newcomer| newcomer.id).collect();
-        for id in newcomers {
-            self.table.remove(id);
+        for id in self.table.newcomers() {
+            self.discard(id);
         }
         let open: Vec<_> = self.table.connections().map(|client| client.id).collect();
         for conn in open {
@@ -50,7 +55,7 @@ impl Server {
         let Some(client) = self.table.open(conn) else { return };
         let Some(until) = client.lingers else { return };
         if client.is_drained() || until <= now {
-            self.table.remove(conn);
+            self.discard(conn);
         } else {
             self.look_again(conn);
         }
@@ -67,7 +72,9 @@ impl Server {
             .iter()
             .find(|endpoint| endpoint.service.0 == service)
             .map_or("?", |endpoint| endpoint.name.as_str());
-        tracing::warn!(pid, uid, service = name, %reason, "disconnected a client");
+        if let Some(left_out) = self.quiet.due(self.now, uid, About::ThrownOut) {
+            tracing::warn!(pid, uid, service = name, %reason, left_out, "disconnected a client");
+        }
         self.remove(conn);
     }
 
@@ -78,6 +85,25 @@ impl Server {
             self.notices.push_back(Incoming::Closed { conn });
             self.stats.closed += 1;
         }
-        self.table.remove(conn);
+        self.discard(conn);
+    }
+
+    /// Hands a client's socket and files over to be closed.
+    pub(super) fn discard(&mut self, id: ConnId) {
+        let Some(client) = self.table.remove(id) else { return };
+        // Or it would go on reporting until it is closed.
+        let _ = epoll::delete(&self.epoll, client.socket());
+        if let Client::Open(connection) = &client {
+            connection.part();
+        }
+        let owner = client.owner();
+        self.closer.take(Remains::Client(client), Some(owner));
+    }
+
+    /// Counts what has been closed by now.
+    pub(super) fn note_closed(&mut self) {
+        while let Some((user, kind)) = self.closer.closed() {
+            self.census.went(user, kind);
+        }
     }
 }

@@ -6,22 +6,30 @@
 //! | file | what |
 //! |---|---|
 //! | `accept.rs` | from a new socket to an accepted client |
+//! | `census.rs` | how many clients each user has |
+//! | `closer.rs` | closes what came from clients, on a thread of its own |
 //! | `connection.rs` | one client: rings, what waits for room in them |
 //! | `counters.rs` | what is counted of each client |
 //! | `leaving.rs` | how clients go |
 //! | `options.rs` | limits, endpoints, who may connect |
 //! | `poll.rs` | what the descriptors and the clock report |
+//! | `quiet.rs` | how often the log tells of what a user does |
 //! | `requests.rs` | whose requests are read, and when |
 //! | `table.rs` | clients by id |
+//! | `turn.rs` | how much is done before the caller has its turn |
 
 mod accept;
+mod census;
+mod closer;
 mod connection;
 mod counters;
 mod leaving;
 mod options;
 mod poll;
+mod quiet;
 mod requests;
 mod table;
+mod turn;
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,11 +38,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
+use self::census::{Census, Kind};
+use self::closer::{Closer, Remains};
 use self::connection::Connection;
 pub use self::counters::{About, Counters};
 pub use self::options::{Admission, Endpoint, Flow, Options, Refusal};
 use self::poll::interest;
+use self::quiet::Quiet;
 use self::table::Table;
+use self::turn::Turn;
 use super::address::{self, Address};
 use super::credentials::Credentials;
 use super::error::IpcError;
@@ -51,8 +63,6 @@ const POLL_EVERY: u32 = 64;
 const SLOW: Duration = Duration::from_millis(2);
 /// Descriptors that one look reports at most.
 const EVENTS: usize = 64;
-/// Zero-copy buffers of all clients; each is an open file.
-const MOST_BUFFERS: usize = 256;
 /// Tokens of listeners have this bit, which ids of clients never have.
 const LISTENER: u64 = 1 << 63;
 
@@ -127,15 +137,24 @@ pub struct Server {
     /// Clients that may have requests, in the order of their turns.
     ready: VecDeque<ConnId>,
     /// Clients with events that are not announced yet.
-    dirty: Vec<ConnId>,
+    dirty: VecDeque<ConnId>,
     /// Clients that have to read first, or linger.
-    slow: Vec<ConnId>,
+    slow: VecDeque<ConnId>,
     slow_at: Option<Instant>,
     handshakes: VecDeque<(Instant, ConnId)>,
     resume_at: Option<Instant>,
     notices: VecDeque<Incoming>,
-    /// When the log may next tell of a crowd of silent clients.
-    warn_after: Instant,
+    /// What descriptors reported and was not looked at yet. They do not report it again.
+    reported: VecDeque<(EventFlags, u64)>,
+    census: Census,
+    closer: Closer,
+    quiet: Quiet,
+    turn: Turn,
+    announcing: Turn,
+    /// A turn ended before its work.
+    unfinished: bool,
+    /// Events are left to be announced in the next turn.
+    untold: bool,
     since_poll: u32,
     now: Instant,
     stats: Stats,
@@ -165,18 +184,25 @@ impl Server {
         let system = |what| move |source: rustix::io::Errno| IpcError::System { what, source: source.into() };
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(system("cannot make an epoll descriptor"))?;
         let mut server = Self {
+            turn: Turn::new(options.turn, options.turn_steps),
+            announcing: Turn::new(options.turn, options.turn_steps),
             options,
             epoll,
             endpoints: Vec::new(),
             table: Table::default(),
             ready: VecDeque::new(),
-            dirty: Vec::new(),
-            slow: Vec::new(),
+            dirty: VecDeque::new(),
+            slow: VecDeque::new(),
             slow_at: None,
             handshakes: VecDeque::new(),
             resume_at: None,
             notices: VecDeque::new(),
-            warn_after: Instant::ZERO,
+            reported: VecDeque::new(),
+            census: Census::default(),
+            closer: Closer::default(),
+            quiet: Quiet::default(),
+            unfinished: false,
+            untold: false,
             since_poll: 0,
             now: Instant::ZERO,
             stats: Stats::default(),
@@ -203,14 +229,22 @@ impl Server {
     }
 
     /// Does what there is to do up to the next thing that concerns the caller. `None`: nothing more until
-    /// the descriptor is readable or [`Self::deadline`] passes.
+    /// the descriptor is readable or [`Self::deadline`] passes. It has passed already if there is more to do but the
+    /// turn is over, see [`Options::turn`]: the caller goes to its other sockets first. The next call begins
+    /// another turn.
     ///
     /// A request's bytes replace what is in `buf`, whose capacity is reused.
     pub fn next(&mut self, now: Instant, admit: &dyn Admission, buf: &mut Vec<u8>) -> Option<Incoming> {
         self.now = now;
+        self.note_closed();
         self.pass_deadlines();
         loop {
+            if self.turn.is_spent() {
+                self.end_turn(true);
+                return None;
+            }
             if let Some(notice) = self.notices.pop_front() {
+                self.turn.step();
                 return Some(notice);
             }
             if self.since_poll < POLL_EVERY
@@ -223,9 +257,15 @@ impl Server {
             let more = !self.notices.is_empty() || !self.ready.is_empty();
             self.since_poll = 0;
             if !self.poll(admit) && !more {
+                self.end_turn(false);
                 return None;
             }
         }
+    }
+
+    fn end_turn(&mut self, unfinished: bool) {
+        self.unfinished = unfinished;
+        self.turn.end();
     }
 
     /// Answers a request. It is queued if the client's ring has no room; the client's next requests are
@@ -266,7 +306,7 @@ impl Server {
         let batch = client.has_batch();
         let first = !std::mem::replace(&mut client.dirty, true);
         if first {
-            self.dirty.push(conn);
+            self.dirty.push_back(conn);
         }
         self.stats.events += 1;
         match result {
@@ -276,32 +316,41 @@ impl Server {
         }
     }
 
-    /// Announces the events since the last call: per client one semaphore operation and one send.
+    /// Announces the events since the last call: per client one semaphore operation and one send. Ends the turn of
+    /// [`Self::next`] and is one of its own: of very many clients, the rest is told in the next.
     pub fn flush(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for conn in dirty.drain(..) {
+        self.turn.end();
+        while !self.dirty.is_empty() && self.announcing.step() {
+            let Some(conn) = self.dirty.pop_front() else { break };
             if let Some(client) = self.table.open(conn) {
                 client.dirty = false;
                 self.flush_client(conn);
             }
         }
-        // Nothing was added meanwhile; keeps the capacity.
-        self.dirty = dirty;
+        self.announcing.end();
+        self.untold = !self.dirty.is_empty();
     }
 
     /// When to call [`Self::next`] even if the descriptor is not readable: at once if there is work left,
     /// at the end of a handshake's time, to look again at a client that had no room.
     pub fn deadline(&self) -> Option<Instant> {
-        if !self.ready.is_empty() || !self.notices.is_empty() {
+        let waits = self.unfinished || self.untold || !self.reported.is_empty();
+        if waits || !self.ready.is_empty() || !self.notices.is_empty() {
             return Some(self.now);
         }
         let handshake = self.handshakes.front().map(|&(at, _)| at);
         [self.slow_at, handshake, self.resume_at].into_iter().flatten().min()
     }
 
+    /// Whether [`Self::next`] was `None` only because the turn was over: the descriptor may not be readable again for
+    /// what is left.
+    pub const fn is_unfinished(&self) -> bool {
+        self.unfinished
+    }
+
     /// Accepted connections, those included that are being closed.
     pub fn connections(&self) -> usize {
-        self.table.connections().count()
+        self.census.count(Kind::Connection)
     }
 
     /// Counters since the start.
@@ -340,11 +389,18 @@ impl Server {
     /// What to answer: [`Status::InvalidParam`], [`Status::Access`] or [`Status::NotExist`] for a path,
     /// size or file that libcpg does not make; [`Status::NoResources`] if too many are open.
     pub fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {
-        if self.table.connections().map(|client| client.buffers.len()).sum::<usize>() >= MOST_BUFFERS {
+        if self.table.connections().map(|client| client.buffers.len()).sum::<usize>()
+            >= self.options.max_buffers
+        {
             return Err(Status::NoResources);
         }
         let client = self.active(conn).ok_or(Status::BadHandle)?;
-        client.buffers.open(path, size, client.peer.uid)
+        client.buffers.open(path, size, client.peer.uid).map_err(|refused| {
+            if let Some(file) = refused.file {
+                self.closer.take(Remains::File(file), None);
+            }
+            refused.status
+        })
     }
 
     /// The multicast request in a zero-copy buffer: 40-byte header and payload, a private copy in which
@@ -359,8 +415,10 @@ impl Server {
 
     /// Gives a zero-copy buffer back; an unknown token does nothing.
     pub fn buffer_close(&mut self, conn: ConnId, token: u64) {
-        if let Some(client) = self.active(conn) {
-            client.buffers.close(token);
+        if let Some(client) = self.active(conn)
+            && let Some(buffer) = client.buffers.close(token)
+        {
+            self.closer.take(Remains::File(buffer), None);
         }
     }
 
@@ -397,7 +455,7 @@ impl Server {
         if let Some(client) = self.table.open(conn)
             && !std::mem::replace(&mut client.slow, true)
         {
-            self.slow.push(conn);
+            self.slow.push_back(conn);
             self.slow_at.get_or_insert(self.now + SLOW);
         }
     }
@@ -409,6 +467,12 @@ impl Drop for Server {
             if endpoint.listener.is_some() {
                 endpoint.address.remove();
             }
+        }
+        for client in self.table.drain() {
+            if let table::Client::Open(connection) = &client {
+                connection.part();
+            }
+            self.closer.take(Remains::Client(client), None);
         }
     }
 }

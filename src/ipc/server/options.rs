@@ -3,16 +3,26 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::census::Limit;
 use crate::ids::ServiceId;
 use crate::ipc::Credentials;
 use crate::ipc::address::Rendezvous;
 
-/// Descriptors left to the rest of the process. Source: corosync keeps as many.
+/// Descriptors left to the rest of the process, beyond what it has open before it serves clients: sockets of the ring,
+/// the store of ring ids, logs that are opened again, a configuration that is read again, directories of connections
+/// that are made or removed.
 const RESERVED_FDS: usize = 50;
-/// Descriptors of one connection: socket and directory.
-const FDS_EACH: usize = 2;
-/// No more connections than this, whatever the descriptor limit: each maps six files.
+/// No more connections than this, whatever the descriptor limit: each maps six files. A connection has one descriptor,
+/// its socket.
 const MOST_CONNECTIONS: usize = 4096;
+/// Clients that may be on the way in at once; each has a descriptor.
+const MOST_HANDSHAKES: usize = 128;
+/// Zero-copy buffers of all clients; each is an open file.
+const MOST_BUFFERS: usize = 256;
+/// Of the descriptors for clients, the part that handshakes may have, and the part for buffers.
+const SHARE: usize = 8;
+/// Of connections and of handshakes, the part that only root may have.
+const FOR_ROOT: usize = 8;
 
 /// Settings of a server.
 #[derive(Clone, Debug)]
@@ -23,11 +33,23 @@ pub struct Options {
     pub directory: PathBuf,
     /// Longest message a client may ask for; more is refused with `EMSGSIZE`. Unit: bytes. Default: 16 MiB.
     pub max_message: u32,
-    /// Connections at once; more are refused with `EMFILE`. Default: what `RLIMIT_NOFILE` allows with 50
-    /// descriptors left, at most 4096.
+    /// Connections at once; more are refused with `EMFILE`. An eighth of them only root may have. Default: what
+    /// `RLIMIT_NOFILE` allows beside handshakes and buffers, with what the process has open and 50 descriptors left, at
+    /// most 4096.
     pub max_connections: usize,
     /// Connections of one user other than root; more are refused with `EMFILE`. Default: half of all.
     pub max_per_user: usize,
+    /// Clients that have connected and not said yet who they are; more are disconnected. A quarter of them may be of one
+    /// user other than root, and an eighth only of root. Default: an eighth of the descriptors for clients, at most 128.
+    pub max_handshakes: usize,
+    /// Zero-copy buffers of all connections. Default: an eighth of the descriptors for clients, at most 256.
+    pub max_buffers: usize,
+    /// Time that one turn may take; see [`Server::next`](super::Server::next). What was begun is finished first: the
+    /// longest single step, a connection's shared memory, is a millisecond or two. Default: 2 ms.
+    pub turn: Duration,
+    /// Steps that one turn may take: descriptors that rang, clients accepted, requests, reports; and once more as many
+    /// clients whose events are announced. Default: 256.
+    pub turn_steps: u32,
     /// Time that a client has for its first message; then it is disconnected. Default: 5 s.
     pub handshake: Duration,
     /// Events that wait for a slow client, beyond what is in its ring. At half of this, or at 8 MiB of what it sent
@@ -44,18 +66,60 @@ impl Default for Options {
     fn default() -> Self {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-        let max_connections = (limit.saturating_sub(RESERVED_FDS) / FDS_EACH).clamp(1, MOST_CONNECTIONS);
+        let Shares { connections: max_connections, handshakes, buffers } = shares(limit, open_descriptors());
         Self {
             rendezvous: Rendezvous::of_this_host(),
             directory: "/dev/shm".into(),
             max_message: 16 << 20,
             max_connections,
             max_per_user: (max_connections / 2).max(1),
+            max_handshakes: handshakes,
+            max_buffers: buffers,
+            turn: Duration::from_millis(2),
+            turn_steps: 256,
             handshake: Duration::from_secs(5),
             event_backlog: 256 << 20,
             linger: Duration::from_secs(1),
         }
     }
+}
+
+impl Options {
+    /// How many connections there may be.
+    pub(super) fn connections(&self) -> Limit {
+        let all = self.max_connections;
+        Limit { all, each: self.max_per_user, for_root: all / FOR_ROOT }
+    }
+
+    /// How many clients there may be on the way in.
+    pub(super) fn newcomers(&self) -> Limit {
+        let all = self.max_handshakes;
+        Limit { all, each: (all / 4).max(1), for_root: all / FOR_ROOT }
+    }
+}
+
+/// What clients may have of the descriptors of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shares {
+    connections: usize,
+    handshakes: usize,
+    buffers: usize,
+}
+
+/// Divides `limit` descriptors of which `open` are in use already.
+fn shares(limit: usize, open: usize) -> Shares {
+    let free = limit.saturating_sub(open).saturating_sub(RESERVED_FDS);
+    let handshakes = (free / SHARE).clamp(1, MOST_HANDSHAKES);
+    let buffers = (free / SHARE).min(MOST_BUFFERS);
+    let connections = free.saturating_sub(handshakes + buffers).clamp(1, MOST_CONNECTIONS);
+    Shares { connections, handshakes, buffers }
+}
+
+/// Descriptors that this process has open.
+fn open_descriptors() -> usize {
+    /// Where that cannot be seen: the standard streams, a lock, a log, and what a runtime needs.
+    const GUESS: usize = 16;
+    std::fs::read_dir("/proc/self/fd").map_or(GUESS, Iterator::count)
 }
 
 /// A service and the name that clients find it by.
@@ -109,10 +173,18 @@ pub enum Refusal {
     #[error("no such service")]
     NoService,
     /// Too many connections (`EMFILE`).
-    #[error("too many connections")]
+    #[error("too many connections, of this user or of all")]
     TooMany,
+    /// It wants to send longer messages than is allowed (`EMSGSIZE`). Unit: bytes.
+    #[error("it asks for messages of {asked} bytes, and the limit is {limit}")]
+    TooLong {
+        /// What it wants.
+        asked: u32,
+        /// [`Options::max_message`].
+        limit: u32,
+    },
     /// Neither its user nor its group is allowed (`EACCES`).
-    #[error("access denied")]
+    #[error("access denied; a section uidgid of the configuration can allow its user or group")]
     Denied,
 }
 
@@ -123,7 +195,27 @@ impl Refusal {
             Self::NotReady => libc::EAGAIN,
             Self::NoService => libc::ENOSYS,
             Self::TooMany => libc::EMFILE,
+            Self::TooLong { .. } => libc::EMSGSIZE,
             Self::Denied => libc::EACCES,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_may_have_together_leaves_the_reserve() {
+        for limit in [0, 60, 100, 256, 1024, 4096, 20_000, usize::MAX] {
+            for open in [0, 12, 40] {
+                let Shares { connections, handshakes, buffers } = shares(limit, open);
+                assert!(connections >= 1 && handshakes >= 1);
+                let all = connections + handshakes + buffers + open + RESERVED_FDS;
+                assert!(all <= limit || limit < open + RESERVED_FDS + 2, "{limit} {open}: {all}");
+            }
+        }
+        assert_eq!(shares(1024, 14), Shares { connections: 720, handshakes: 120, buffers: 120 });
+        assert_eq!(shares(20_000, 14), Shares { connections: 4096, handshakes: 128, buffers: 256 });
     }
 }

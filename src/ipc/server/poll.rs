@@ -9,8 +9,24 @@ use super::{EVENTS, LISTENER, Server, table};
 use crate::ids::ConnId;
 
 impl Server {
-    /// Looks which descriptors have something. Whether any had.
+    /// Does what descriptors ask for, as far as the turn goes. Whether any asked.
     pub(super) fn poll(&mut self, admit: &dyn Admission) -> bool {
+        if self.reported.is_empty() && !self.ask() {
+            return false;
+        }
+        while !self.reported.is_empty() && self.turn.step() {
+            let Some((flags, token)) = self.reported.pop_front() else { break };
+            if token & LISTENER != 0 {
+                self.accept((token & !LISTENER) as usize);
+            } else {
+                self.rung(ConnId(token), flags, admit);
+            }
+        }
+        true
+    }
+
+    /// Asks which descriptors have something. Whether to look again at once.
+    fn ask(&mut self) -> bool {
         let mut room = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
         let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
         let reported: &[epoll::Event] = match epoll::wait(&self.epoll, &mut room[..], Some(&now)) {
@@ -21,14 +37,7 @@ impl Server {
                 return false;
             }
         };
-        for event in reported {
-            let (flags, token) = (event.flags, event.data.u64());
-            if token & LISTENER != 0 {
-                self.accept((token & !LISTENER) as usize);
-            } else {
-                self.rung(ConnId(token), flags, admit);
-            }
-        }
+        self.reported.extend(reported.iter().map(|event| (event.flags, event.data.u64())));
         !reported.is_empty()
     }
 
@@ -51,7 +60,10 @@ impl Server {
             && let Some(client) = self.table.open(conn)
         {
             // The request waits, but its doorbell must not: a client spins when its socket is full.
-            client.read_doorbells();
+            if let Err(reason) = client.read_doorbells() {
+                self.throw_out(conn, &reason);
+                return;
+            }
         }
         if flags.contains(EventFlags::OUT) {
             self.flush_client(conn);
@@ -61,16 +73,7 @@ impl Server {
 
     pub(super) fn pass_deadlines(&mut self) {
         if self.slow_at.is_some_and(|at| at <= self.now) {
-            self.slow_at = None;
-            for conn in std::mem::take(&mut self.slow) {
-                let Some(client) = self.table.open(conn) else { continue };
-                client.slow = false;
-                let lingers = client.lingers.is_some();
-                self.flush_client(conn);
-                if lingers {
-                    self.finish_lingering(conn);
-                }
-            }
+            self.look_at_slow();
         }
         if self.handshakes.front().is_some_and(|&(at, _)| at <= self.now)
             || self.handshakes.len() > table::PLACES
@@ -79,6 +82,26 @@ impl Server {
         }
         if self.resume_at.is_some_and(|at| at <= self.now) {
             self.resume();
+        }
+    }
+
+    /// Looks at clients that had no room. However many they are, they get half of a turn: requests come after them.
+    fn look_at_slow(&mut self) {
+        self.slow_at = None;
+        for _ in 0..self.slow.len() {
+            if !self.turn.step_within(2) {
+                // The rest has its turn next time.
+                self.slow_at = Some(self.now);
+                return;
+            }
+            let Some(conn) = self.slow.pop_front() else { return };
+            let Some(client) = self.table.open(conn) else { continue };
+            client.slow = false;
+            let lingers = client.lingers.is_some();
+            self.flush_client(conn);
+            if lingers {
+                self.finish_lingering(conn);
+            }
         }
     }
 }

@@ -46,7 +46,9 @@ impl Server {
 
     /// The next request of whoever's turn it is.
     pub(super) fn take_request(&mut self, buf: &mut Vec<u8>) -> Option<ConnId> {
-        while let Some(&conn) = self.ready.front() {
+        while let Some(&conn) = self.ready.front()
+            && self.turn.step()
+        {
             if let Some(found) = self.serve(conn, buf) {
                 return found;
             }

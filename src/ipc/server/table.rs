@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use super::census::Kind;
 use super::connection::Connection;
 use crate::ids::ConnId;
 use crate::ipc::credentials::Credentials;
@@ -35,6 +36,21 @@ impl Client {
         match self {
             Self::New(newcomer) => newcomer.id,
             Self::Open(connection) => connection.id,
+        }
+    }
+
+    pub(super) fn socket(&self) -> &OwnedFd {
+        match self {
+            Self::New(newcomer) => &newcomer.socket,
+            Self::Open(connection) => connection.socket(),
+        }
+    }
+
+    /// For whom it counts, and as what.
+    pub(super) fn owner(&self) -> (u32, Kind) {
+        match self {
+            Self::New(newcomer) => (newcomer.caller.uid, Kind::Newcomer),
+            Self::Open(connection) => (connection.peer.uid, Kind::Connection),
         }
     }
 }
@@ -128,10 +144,18 @@ impl Table {
         })
     }
 
-    pub(super) fn newcomers(&self) -> impl Iterator<Item = &Newcomer> {
-        self.places.iter().filter_map(|client| match client {
-            Some(Client::New(newcomer)) => Some(newcomer),
+    /// The ids of those that are not accepted yet.
+    pub(super) fn newcomers(&self) -> Vec<ConnId> {
+        let ids = self.places.iter().filter_map(|client| match client {
+            Some(Client::New(newcomer)) => Some(newcomer.id),
             _ => None,
-        })
+        });
+        ids.collect()
+    }
+
+    /// Takes everybody out.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Client> {
+        self.free.clear();
+        std::mem::take(&mut self.places).into_iter().flatten()
     }
 }
