@@ -20,16 +20,20 @@ use crate::own::echo_of_random_sizes;
 const COMMITTED: u32 = 0xA1A1_A1A1;
 
 /// A socket connected to the server, and nothing said yet.
-fn dial(echo: &Echo) -> UnixStream {
-    let mut name = [0; 107];
-    name[..echo.name.len()].copy_from_slice(echo.name.as_bytes());
-    let address = SocketAddr::from_abstract_name(name).unwrap();
+pub(crate) fn dial(echo: &Echo) -> UnixStream {
+    dial_name(&echo.name)
+}
+
+pub(crate) fn dial_name(name: &str) -> UnixStream {
+    let mut padded = [0; 107];
+    padded[..name.len()].copy_from_slice(name.as_bytes());
+    let address = SocketAddr::from_abstract_name(padded).unwrap();
     let stream = UnixStream::connect_addr(&address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
-fn hello(id: i32, max: u32) -> [u8; 24] {
+pub(crate) fn hello(id: i32, max: u32) -> [u8; 24] {
     let mut hello = [0xcc; 24];
     hello[0..4].copy_from_slice(&id.to_ne_bytes());
     hello[8..12].copy_from_slice(&24_i32.to_ne_bytes());

@@ -7,3 +7,4 @@ mod echo;
 mod foreign;
 mod hostile;
 mod own;
+mod turns;

@@ -1,0 +1,244 @@
+//! What one turn of the server may do: a part of what waits, so that its caller comes back to its other sockets.
+
+use std::io::{IoSlice, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant as Clock};
+
+use annulus::ids::ServiceId;
+use annulus::ipc::{
+    Admission, Connection, Credentials, Endpoint, FlowLimit, Incoming, Options, Refusal, Server,
+};
+use annulus::time::Instant;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+
+use crate::echo::{ECHO, Echo, TICK, alone, open_descriptors, request, unique, wait_until};
+use crate::hostile::{dial, dial_name, hello};
+
+struct Verdict(Result<(), Refusal>);
+
+impl Admission for Verdict {
+    fn admit(&self, _: ServiceId, _: &Credentials) -> Result<(), Refusal> {
+        self.0
+    }
+}
+
+const LET_IN: Verdict = Verdict(Ok(()));
+const STEPS: u32 = 8;
+
+/// A server whose turns have [`STEPS`] steps and all the time they want, and its name.
+fn short_turns() -> (Server, String) {
+    let name = unique("turns");
+    let options = Options { turn: Duration::from_secs(3600), turn_steps: STEPS, ..Options::default() };
+    let endpoint = Endpoint { service: ServiceId(2), name: name.clone() };
+    (Server::bind(options, vec![endpoint]).unwrap(), name)
+}
+
+/// One turn: what it reported.
+fn turn(server: &mut Server, admit: &dyn Admission) -> Vec<Incoming> {
+    let mut buf = Vec::new();
+    let found = std::iter::from_fn(|| server.next(Instant::ZERO, admit, &mut buf)).collect();
+    server.flush();
+    found
+}
+
+/// Turns until there is nothing more to do.
+fn turns(server: &mut Server, admit: &dyn Admission) -> Vec<Incoming> {
+    let mut all = Vec::new();
+    loop {
+        all.extend(turn(server, admit));
+        if !server.is_unfinished() {
+            return all;
+        }
+        assert_eq!(server.deadline(), Some(Instant::ZERO), "the rest is due at once");
+    }
+}
+
+/// Connects `count` clients while the server has its turns in this thread.
+fn connect(server: &mut Server, name: &str, count: usize) -> Vec<Connection> {
+    std::thread::scope(|scope| {
+        let connecting = scope.spawn(|| -> Vec<Connection> {
+            (0..count).map(|_| Connection::connect(name).unwrap()).collect()
+        });
+        while !connecting.is_finished() {
+            turns(server, &LET_IN);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        turns(server, &LET_IN);
+        connecting.join().unwrap()
+    })
+}
+
+#[test]
+fn a_turn_refuses_a_few_of_many_and_the_next_goes_on() {
+    let _alone = alone();
+    let (mut server, name) = short_turns();
+    let clients: Vec<UnixStream> = (0..24)
+        .map(|_| {
+            let mut client = dial_name(&name);
+            client.write_all(&hello(-1, 1 << 20)).unwrap();
+            client
+        })
+        .collect();
+    let denied = Verdict(Err(Refusal::Denied));
+    let mut most = 0;
+    let mut count = 0;
+    while server.stats().turned_away < 24 {
+        let before = server.stats().turned_away;
+        assert_eq!(turn(&mut server, &denied), []);
+        most = most.max(server.stats().turned_away - before);
+        count += 1;
+        assert!(count < 100, "{} were refused", server.stats().turned_away);
+    }
+    assert!(most <= u64::from(STEPS), "{most} in one turn");
+    for mut client in clients {
+        let mut answer = vec![0; 12_328];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(answer[16..20], (-libc::EACCES).to_ne_bytes());
+    }
+}
+
+#[test]
+fn who_rings_all_the_time_does_not_keep_a_request_waiting() {
+    let _alone = alone();
+    let (mut server, name) = short_turns();
+    let mut ringing: Vec<UnixStream> = (0..20).map(|_| dial_name(&name)).collect();
+    for client in &mut ringing {
+        client.write_all(&hello(-1, 1 << 20)).unwrap();
+    }
+    assert_eq!(turns(&mut server, &LET_IN).len(), 20);
+    let [asking] = &connect(&mut server, &name, 1)[..] else { panic!("one was to be connected") };
+    asking.post(&[&request(TICK, 0)], FlowLimit::Ordinary).unwrap();
+    let mut waited = 0;
+    loop {
+        for client in &mut ringing {
+            client.write_all(&[0; 3]).unwrap();
+        }
+        let found = turn(&mut server, &LET_IN);
+        if let [Incoming::Request { .. }] = found[..] {
+            break;
+        }
+        assert_eq!(found, []);
+        assert!(server.is_unfinished());
+        waited += 1;
+        assert!(waited < 20, "it waits in vain");
+    }
+}
+
+#[test]
+fn clients_that_go_all_at_once_are_reported_a_few_in_a_turn() {
+    let _alone = alone();
+    let (mut server, name) = short_turns();
+    let clients = connect(&mut server, &name, 30);
+    drop(clients);
+    let mut gone = 0;
+    while gone < 30 {
+        let found = turn(&mut server, &LET_IN);
+        assert!(found.len() <= STEPS as usize, "{found:?}");
+        gone += found.len();
+        assert!(gone == 30 || server.is_unfinished() || !found.is_empty());
+    }
+    wait_until("their files are removed", || {
+        turn(&mut server, &LET_IN);
+        server.connections() == 0
+    });
+}
+
+#[test]
+fn events_for_very_many_are_announced_in_several_turns() {
+    let _alone = alone();
+    let (mut server, name) = short_turns();
+    let clients = connect(&mut server, &name, 20);
+    let ids: Vec<_> = server.clients().map(|client| client.conn).collect();
+    for conn in ids {
+        server.event(conn, &[0; 24], b"an event");
+    }
+    let told = |clients: &[Connection]| {
+        clients.iter().filter(|client| client.wait(Some(Duration::ZERO)).unwrap()).count()
+    };
+    server.flush();
+    assert_eq!(told(&clients), STEPS as usize);
+    assert_eq!(server.deadline(), Some(Instant::ZERO), "the rest is due at once");
+    server.flush();
+    server.flush();
+    assert_eq!(told(&clients), 20);
+}
+
+#[test]
+fn a_connection_costs_the_server_one_descriptor() {
+    let _alone = alone();
+    let (mut server, name) = short_turns();
+    let first = connect(&mut server, &name, 1);
+    let before = open_descriptors();
+    let more = connect(&mut server, &name, 10);
+    assert_eq!(open_descriptors() - before, 20, "ten at each end");
+    drop((first, more));
+}
+
+/// A TCP socket whose last close waits for 20 s, since nobody reads what it was given to send.
+fn slow_to_close() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (other, _) = listener.accept().unwrap();
+    rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::from_secs(20))).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    while (&socket).write(&[0; 65_536]).is_ok() {}
+    (socket, other)
+}
+
+fn pass(stream: &UnixStream, bytes: &[u8], socket: &TcpStream) {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [socket.as_fd()];
+    assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+    rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::empty()).unwrap();
+}
+
+/// Whoever closes a socket closes the descriptors that were sent to it, and that may take as long as the sender likes.
+#[test]
+fn a_descriptor_whose_close_waits_keeps_nobody_waiting() {
+    let _alone = alone();
+    let echo = Echo::start("descriptors");
+    let witness = Connection::connect(&echo.name).unwrap();
+    let start = Clock::now();
+    let hello = hello(-1, 1 << 20);
+    // With the first message; behind it; instead of it, by one that goes at once; with a doorbell; by one that goes.
+    let mut held = Vec::new();
+    for case in 0..5 {
+        let (socket, other) = slow_to_close();
+        let mut stream = dial(&echo);
+        match case {
+            0 => pass(&stream, &hello, &socket),
+            1 => {
+                stream.write_all(&hello).unwrap();
+                pass(&stream, &[0], &socket);
+            }
+            2 => pass(&stream, &hello[..5], &socket),
+            3 | 4 => {
+                stream.write_all(&hello).unwrap();
+                stream.read_exact(&mut vec![0; 12_328]).unwrap();
+                if case == 4 {
+                    rustix::net::shutdown(&stream, rustix::net::Shutdown::Read).unwrap();
+                }
+                pass(&stream, &[0], &socket);
+            }
+            _ => unreachable!("five cases"),
+        }
+        // From here on the only one that has the socket is the server's queue.
+        drop(socket);
+        if case != 2 && case != 4 {
+            held.push(stream);
+        }
+        for _ in 0..20 {
+            witness.call(&[&request(ECHO, 0)]).unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::mem::forget(other);
+    }
+    drop(held);
+    witness.call(&[&request(ECHO, 0)]).unwrap();
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(15), "it took {took:?}");
+    drop(Connection::connect(&echo.name).unwrap());
+}
