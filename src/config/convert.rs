@@ -5,9 +5,10 @@
 //! What TOML has no place for, such as keys that no table knows, goes into the table `other`; in
 //! `corosync.conf` it becomes a line with its full name at the top level. Names of users and groups stay names.
 //!
-//! Comments are kept: each before the setting that it stood before, those at the end at the end.
+//! Every comment is kept: with the setting or the section that it stood before, or at the end of its section or file.
 
 mod comments;
+mod outline;
 #[cfg(test)]
 mod tests;
 mod to_conf;
@@ -16,13 +17,13 @@ mod to_toml;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
 use super::host::{Host, LocalAddress};
 use super::map::{Entry, Map, Origin};
 use super::{parse_conf, toml, uidgid_files};
-use comments::Comments;
+use outline::{Outline, Place, place};
 
 /// The text of a `corosync.conf` as that of a `corosync.toml`; `path` is for messages.
 ///
@@ -45,19 +46,24 @@ fn from_conf(
     text: &[u8],
     path: &Path,
     host: &dyn Host,
-    others: Vec<(std::path::PathBuf, Vec<u8>)>,
+    others: Vec<(PathBuf, Vec<u8>)>,
 ) -> Result<String, ConfigError> {
     let host = Remembering::new(host);
-    let mut map = Map::default();
+    let (mut map, mut outline) = (Map::default(), Outline::new());
     parse_conf(text, path, &host, &mut map, false)?;
+    outline.add_conf(text, 0);
+    let mut files = vec![path.to_owned()];
     for (file, text) in others {
         parse_conf(&text, &file, &host, &mut map, true)?;
+        outline.add_conf(&text, files.len());
+        files.push(file);
     }
+    outline.end();
     if map.entry("totem.version").is_none() {
         return Err(ConfigError::rule(format!("{}: totem.version is missing", path.display()))
             .hint("write `version: 2` into section totem"));
     }
-    let written = to_toml::write(&Converting { map: &map, path, host: &host }, Comments::of_conf(text));
+    let written = to_toml::write(&Converting { map: &map, files: &files, host: &host }, outline);
     let read = toml::parse(written.as_bytes(), Path::new("the converted text"), &host)?;
     compare(&map, &read)?;
     Ok(written)
@@ -70,7 +76,10 @@ fn from_conf(
 pub fn toml_to_conf(text: &[u8], path: &Path, host: &dyn Host) -> Result<Vec<u8>, ConfigError> {
     let host = Remembering::new(host);
     let map = toml::parse(text, path, &host)?;
-    let written = to_conf::write(&Converting { map: &map, path, host: &host }, Comments::of_toml(text));
+    let mut outline = Outline::new();
+    outline.add_toml(text, 0);
+    outline.end();
+    let written = to_conf::write(&Converting { map: &map, files: &[path.to_owned()], host: &host }, outline);
     let mut read = Map::default();
     let place = Path::new("the converted text");
     let parsed = parse_conf(&written, place, &host, &mut read, false);
@@ -104,27 +113,32 @@ fn compare(wanted: &Map, got: &Map) -> Result<(), ConfigError> {
     }
 }
 
+/// Sections whose keys the parser puts elsewhere; nothing else may be written into them.
+const SPECIAL: &[&str] =
+    &["uidgid", "totem.interface", "nodelist.node", "logging.logger_subsys", "logging.logging_daemon"];
+
 /// What is converted.
 struct Converting<'a> {
     map: &'a Map,
-    path: &'a Path,
+    /// The file, and those that belong to it.
+    files: &'a [PathBuf],
     host: &'a Remembering<'a>,
 }
 
-impl Converting<'_> {
-    /// The line of the main file in which an item stands; after all others if it stands elsewhere.
-    fn line(&self, entry: &Entry) -> u32 {
-        match &entry.origin {
-            Origin::File { path, line } if path.as_path() == self.path => *line,
-            Origin::File { .. } | Origin::Default | Origin::Derived => u32::MAX,
-        }
-    }
+/// Behind all lines: the place of what stands in none of the files.
+const NOWHERE: Place = Place::MAX;
 
-    /// The comments, each given to the setting that it stood before.
-    fn attach(&self, comments: Comments) -> comments::Attached {
-        comments.attach(
-            &self.map.iter().map(|(_, entry)| self.line(entry)).filter(|line| *line < u32::MAX).collect(),
-        )
+impl Converting<'_> {
+    /// The line in which an item stands.
+    fn line(&self, entry: &Entry) -> Place {
+        match &entry.origin {
+            Origin::File { path, line } => self
+                .files
+                .iter()
+                .position(|file| file == path.as_path())
+                .map_or(NOWHERE, |file| place(file, *line)),
+            Origin::Default | Origin::Derived => NOWHERE,
+        }
     }
 }
 

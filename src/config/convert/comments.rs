@@ -1,172 +1,135 @@
-//! The comments of a file, and where they stood.
+//! Which line of the converted file each comment of the original goes to.
+//!
+//! A comment stays with what follows it: before a key before that key, before a section before that section, at the
+//! end of a section at its end. What has no line of its own in the other format (a section without settings, a key
+//! that is set again below, one that a header says) hands its comments to the nearest line of the same section, and
+//! where there is none to the section around it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What stands before the table `other`.
-pub(super) const OTHER_REMARK: &str = " Settings that have no place of their own, as corosync.conf had them.";
+use super::outline::{Next, Outline, Place, ROOT};
 
-/// Comments by line, and the lines in which sections begin.
-#[derive(Debug, Default)]
-pub(super) struct Comments {
-    /// Ascending by line.
-    all: Vec<(u32, String)>,
-    sections: Vec<u32>,
-}
-
-/// Comments that go before one setting.
+/// Comments of one line of the converted file.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     /// Those that stood before the section began.
     pub(super) outside: Vec<String>,
-    /// Those that stood in it.
-    pub(super) inside: Vec<String>,
+    /// Those before it in the same section.
+    pub(super) before: Vec<String>,
+    /// Those behind it, at the end of its section.
+    pub(super) after: Vec<String>,
 }
 
-impl Comments {
-    /// Of a `corosync.conf`: lines that begin with `#`.
-    pub(super) fn of_conf(text: &[u8]) -> Self {
-        let mut comments = Self::default();
-        for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-            let line = line.trim_ascii();
-            if let Some(comment) = line.strip_prefix(b"#") {
-                comments.all.push((number, printable(comment)));
-            } else if line.contains(&b'{') {
-                comments.sections.push(number);
-            }
-        }
-        comments
-    }
-
-    /// Of a `corosync.toml`: from `#` to the end of the line, outside of texts.
-    pub(super) fn of_toml(text: &[u8]) -> Self {
-        let mut comments = Self::default();
-        let mut number = 1;
-        let mut fresh = true; // nothing but blanks in this line so far
-        let mut rest = text;
-        while let Some((first, behind)) = rest.split_first() {
-            match first {
-                b'\n' => {
-                    number += 1;
-                    fresh = true;
-                    rest = behind;
-                    continue;
-                }
-                b'#' => {
-                    let end = behind.iter().position(|byte| *byte == b'\n').unwrap_or(behind.len());
-                    let comment = printable(&behind[..end]);
-                    // What the way to TOML puts there itself is not to be heaped up.
-                    if comment != OTHER_REMARK {
-                        comments.all.push((number, comment));
-                    }
-                    rest = &behind[end..];
-                    continue;
-                }
-                b'"' | b'\'' => {
-                    let text = text_length(rest);
-                    number += rest[..text].iter().filter(|byte| **byte == b'\n').count() as u32;
-                    rest = &rest[text..];
-                }
-                b'[' if fresh => {
-                    comments.sections.push(number);
-                    rest = behind;
-                }
-                _ => rest = behind,
-            }
-            fresh = fresh && first.is_ascii_whitespace();
-        }
-        comments
-    }
-
-    /// Gives each comment to the first of these lines that is not before it.
-    pub(super) fn attach(self, lines: &BTreeSet<u32>) -> Attached {
-        let mut attached = Attached::default();
-        for (at, comment) in self.all {
-            let Some(line) = lines.range(at..).next() else {
-                attached.last.push(comment);
-                continue;
-            };
-            let outside = self.sections.iter().any(|section| at < *section && section <= line);
-            let taken = attached.before.entry(*line).or_default();
-            if outside { &mut taken.outside } else { &mut taken.inside }.push(comment);
-        }
-        attached
-    }
-}
-
-/// Comments by the line of the setting that they go before.
+/// Comments by the line, of the original, whose setting they go with.
 #[derive(Debug, Default)]
 pub(super) struct Attached {
-    before: BTreeMap<u32, Taken>,
+    by_line: BTreeMap<Place, Taken>,
     /// Those behind all settings.
-    pub(super) last: Vec<String>,
+    last: Vec<String>,
+}
+
+/// Where a comment goes.
+#[derive(Clone, Copy, Debug)]
+enum Spot {
+    Outside(Place),
+    Before(Place),
+    After(Place),
+    Last,
 }
 
 impl Attached {
-    /// Those before the setting in this line; once.
-    pub(super) fn take(&mut self, line: u32) -> Taken {
-        self.before.remove(&line).unwrap_or_default()
-    }
-
-    /// Gives some back, to be taken later.
-    pub(super) fn give_back(&mut self, line: u32, taken: Taken) {
-        self.before.insert(line, taken);
-    }
-}
-
-/// Bytes of the text that begins here, its quotes included. An unclosed one, which no parser lets pass, ends
-/// with the file.
-fn text_length(text: &[u8]) -> usize {
-    let quote = text[0];
-    let long = [quote; 3];
-    let mark: &[u8] = if text.starts_with(&long) { &long } else { &long[..1] };
-    let mut at = mark.len();
-    while at < text.len() {
-        if quote == b'"' && text[at] == b'\\' {
-            at += 2;
-        } else if text[at..].starts_with(mark) {
-            return at + mark.len();
-        } else {
-            at += 1;
+    /// Gives each comment to one of these lines of the original, which are those that the converted file has lines
+    /// for.
+    pub(super) fn new(outline: Outline, written: &BTreeSet<Place>) -> Self {
+        let mut attached = Self::default();
+        for (next, comment) in &outline.comments {
+            let list = match spot(&outline, written, *next) {
+                Spot::Outside(line) => &mut attached.by_line.entry(line).or_default().outside,
+                Spot::Before(line) => &mut attached.by_line.entry(line).or_default().before,
+                Spot::After(line) => &mut attached.by_line.entry(line).or_default().after,
+                Spot::Last => &mut attached.last,
+            };
+            list.push(comment.clone());
         }
-    }
-    text.len()
-}
-
-/// A comment's text as both formats take it: without control characters.
-fn printable(comment: &[u8]) -> String {
-    let text = String::from_utf8_lossy(comment);
-    let text = text.trim_end().chars();
-    text.map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn comments_of_toml_are_outside_of_texts() {
-        let text =
-            b"# one\n[a] # two\nb = \"x # y\" # three\nc = '''\n# no\n''' # four\nd = \"\\\"#\"\n  # five";
-        let comments = Comments::of_toml(text);
-        let all: Vec<_> = comments.all.iter().map(|(line, text)| (*line, text.as_str())).collect();
-        assert_eq!(all, [(1, " one"), (2, " two"), (3, " three"), (6, " four"), (8, " five")]);
-        assert_eq!(comments.sections, [2]);
+        attached
     }
 
-    #[test]
-    fn comments_go_before_their_setting() {
-        let comments = Comments::of_conf(b"# file\n\ntotem {\n  # first\n  version: 2\n#last\n}\n");
-        let mut attached = comments.attach(&BTreeSet::from([5]));
-        let taken = attached.take(5);
-        assert_eq!((taken.outside, taken.inside), (vec![" file".to_owned()], vec![" first".to_owned()]));
-        assert!(attached.take(5).inside.is_empty());
-        assert_eq!(attached.last, ["last"]);
-    }
-
-    #[test]
-    fn unclosed_texts_end() {
-        for text in ["\"", "'''", "\"\\", "a = \"\"\"x\""] {
-            Comments::of_toml(text.as_bytes());
+    /// Those of these lines; once.
+    pub(super) fn take(&mut self, lines: &[Place]) -> Taken {
+        let mut all = Taken::default();
+        for line in lines {
+            let taken = self.by_line.remove(line).unwrap_or_default();
+            all.outside.extend(taken.outside);
+            all.before.extend(taken.before);
+            all.after.extend(taken.after);
         }
+        all
+    }
+
+    /// Of these lines only those that stood before the section began; once.
+    pub(super) fn take_outside(&mut self, lines: &[Place]) -> Vec<String> {
+        let taken = |line| self.by_line.get_mut(line).map(|taken| std::mem::take(&mut taken.outside));
+        lines.iter().filter_map(taken).flatten().collect()
+    }
+
+    /// Those that nobody took, which go to the end of the file.
+    pub(super) fn rest(&mut self) -> Vec<String> {
+        let left = std::mem::take(&mut self.by_line).into_values();
+        let left = left.flat_map(|taken| [taken.outside, taken.before, taken.after]).flatten();
+        left.chain(std::mem::take(&mut self.last)).collect()
+    }
+}
+
+fn spot(outline: &Outline, written: &BTreeSet<Place>, next: Next) -> Spot {
+    match next {
+        Next::Key(key) => {
+            let key = &outline.keys[key];
+            if written.contains(&key.at) {
+                return Spot::Before(key.at);
+            }
+            match outline.same(key).find(|at| written.contains(at)) {
+                Some(at) => Spot::Before(at),
+                None => nearest(outline, written, key.section, key.at),
+            }
+        }
+        Next::After(key) => {
+            let key = &outline.keys[key];
+            let at = std::iter::once(key.at).chain(outline.same(key)).find(|at| written.contains(at));
+            at.map_or_else(|| nearest(outline, written, key.section, key.at), Spot::After)
+        }
+        Next::Open(section) => {
+            let own = &outline.sections[section];
+            match written.range(own.open..=own.close).next() {
+                Some(first) => Spot::Outside(*first),
+                None => nearest(outline, written, own.outer, own.open),
+            }
+        }
+        Next::Close(section) => {
+            let own = &outline.sections[section];
+            match written.range(own.open..=own.close).next_back() {
+                Some(last) => Spot::After(*last),
+                None => nearest(outline, written, own.outer, own.open),
+            }
+        }
+        Next::End => Spot::Last,
+    }
+}
+
+/// The line of this section that is nearest to the line `at`, which has none in the converted file: rather one behind
+/// it than one before it. Where the section has none, those around it are looked at.
+fn nearest(outline: &Outline, written: &BTreeSet<Place>, mut section: usize, at: Place) -> Spot {
+    loop {
+        let own = &outline.sections[section];
+        if let Some(behind) = written.range(at..=own.close).next() {
+            let is_inner = outline.innermost(*behind) != section;
+            return if is_inner { Spot::Outside(*behind) } else { Spot::Before(*behind) };
+        }
+        if let Some(before) = written.range(own.open..at).next_back() {
+            return Spot::After(*before);
+        }
+        if section == ROOT {
+            return Spot::Last;
+        }
+        section = own.outer;
     }
 }

@@ -1,27 +1,27 @@
 //! Writing a map as `corosync.conf`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::comments::{Attached, Comments};
-use super::{Converting, canonical, nodes};
+use super::comments::Attached;
+use super::outline::{Outline, Place};
+use super::{Converting, NOWHERE, SPECIAL, canonical, nodes};
 use crate::config::keys;
 use crate::config::map::{Entry, Value};
 
-/// Sections whose keys the parser puts elsewhere; nothing else may be written into them.
-const SPECIAL: &[&str] =
-    &["uidgid", "totem.interface", "nodelist.node", "logging.logger_subsys", "logging.logging_daemon"];
-
 /// Bytes of a comment in one line.
 const COMMENT_LIMIT: usize = 480;
+
+/// A line that is written, behind the line of the original that it stands for.
+type Item = (Place, Vec<u8>);
 
 /// A section with its keys by line, and those in it. Its place among others is that of its name here, which
 /// need not be the one that is written.
 #[derive(Debug, Default)]
 struct Section {
     name: String,
-    /// First lines, whatever the keys.
-    head: Vec<Vec<u8>>,
-    items: Vec<(u32, Vec<u8>)>,
+    /// First line, whatever the keys, behind the lines of the original that it stands for.
+    head: Option<(Vec<Place>, Vec<u8>)>,
+    items: Vec<Item>,
     inner: BTreeMap<(u32, String), Self>,
 }
 
@@ -33,27 +33,41 @@ impl Section {
         inner
     }
 
-    fn first(&self) -> u32 {
-        let own = self.items.iter().map(|(line, _)| *line);
-        own.chain(self.inner.values().map(Self::first)).min().unwrap_or(u32::MAX)
+    /// The lines of the original that it has lines for, but for those of the sections in it.
+    fn own_lines(&self) -> impl Iterator<Item = Place> {
+        let head = self.head.iter().flat_map(|(lines, _)| lines);
+        head.chain(self.items.iter().map(|(line, _)| line)).copied().filter(|line| *line != NOWHERE)
+    }
+
+    fn first(&self) -> Place {
+        self.own_lines().chain(self.inner.values().map(Self::first)).min().unwrap_or(NOWHERE)
+    }
+
+    fn collect_lines(&self, into: &mut BTreeSet<Place>) {
+        into.extend(self.own_lines());
+        for inner in self.inner.values() {
+            inner.collect_lines(into);
+        }
     }
 }
 
 /// The whole file.
-pub(super) fn write(what: &Converting<'_>, comments: Comments) -> Vec<u8> {
+pub(super) fn write(what: &Converting<'_>, outline: Outline) -> Vec<u8> {
     let mut root = Section::default();
     let nodes = nodes(what.map, |own| own.iter().all(|(key, _)| is_word(key)));
     for (name, entry) in what.map.iter() {
-        add(&mut root, what, name, entry, nodes);
+        add(&mut root, what, &outline, name, entry, nodes);
     }
-    let mut attached = what.attach(comments);
+    let mut lines = BTreeSet::new();
+    root.collect_lines(&mut lines);
+    let mut attached = Attached::new(outline, &lines);
     let mut text = Vec::new();
     section(&mut text, root, 0, &mut attached);
-    remarks(&mut text, &attached.last, 0);
+    remarks(&mut text, &attached.rest(), 0);
     text
 }
 
-fn add(root: &mut Section, what: &Converting<'_>, name: &str, entry: &Entry, nodes: u32) {
+fn add(root: &mut Section, what: &Converting<'_>, outline: &Outline, name: &str, entry: &Entry, nodes: u32) {
     let line = what.line(entry);
     let value = match &entry.value {
         Value::Text(text) => text.clone(),
@@ -82,7 +96,8 @@ fn add(root: &mut Section, what: &Converting<'_>, name: &str, entry: &Entry, nod
         && keys::find(name).is_some()
     {
         let interface = root.within(0, "totem", "totem").within(link, "interface", "interface");
-        interface.head = vec![pair("linknumber", link.to_string().as_bytes())];
+        let said = outline.sibling(line, "linknumber").into_iter().collect();
+        interface.head = Some((said, pair("linknumber", link.to_string().as_bytes())));
         interface.items.push(item(own));
         return;
     }
@@ -95,7 +110,9 @@ fn add(root: &mut Section, what: &Converting<'_>, name: &str, entry: &Entry, nod
     {
         let section = root.within(0, "logging", "logging").within(0, path, "logger_subsys");
         if own == "subsys" {
-            section.head = vec![pair("subsys", subsystem.as_bytes())];
+            // The table's header says it, and a key may say it once more.
+            let said = [line].into_iter().chain(outline.sibling(line, own)).collect();
+            section.head = Some((said, pair(own, &value)));
         } else {
             section.items.push(item(own));
         }
@@ -127,14 +144,13 @@ fn pair(key: &str, value: &[u8]) -> Vec<u8> {
 
 fn section(text: &mut Vec<u8>, mut own: Section, depth: usize, attached: &mut Attached) {
     own.items.sort();
-    for line in &own.head {
-        put(text, line, depth);
-    }
-    for (line, item) in &own.items {
-        let taken = attached.take(*line);
+    let items = own.items.into_iter().map(|(line, item)| (vec![line], item));
+    for (lines, item) in own.head.into_iter().chain(items) {
+        let taken = attached.take(&lines);
         remarks(text, &taken.outside, depth);
-        remarks(text, &taken.inside, depth);
-        put(text, item, depth);
+        remarks(text, &taken.before, depth);
+        put(text, &item, depth);
+        remarks(text, &taken.after, depth);
     }
     let mut inner: Vec<_> = own.inner.into_iter().map(|((order, _), inner)| (order, inner)).collect();
     inner.sort_by_key(|(order, inner)| (*order, inner.first()));
@@ -142,13 +158,9 @@ fn section(text: &mut Vec<u8>, mut own: Section, depth: usize, attached: &mut At
         if depth == 0 && !text.is_empty() {
             text.push(b'\n');
         }
-        let first = inner.items.iter().map(|(line, _)| *line).min();
-        let mut taken = first.map(|line| attached.take(line)).unwrap_or_default();
-        remarks(text, &taken.outside, depth);
-        taken.outside.clear();
-        if let Some(line) = first {
-            attached.give_back(line, taken);
-        }
+        // Those of a section that has nothing but sections go to the first of these.
+        let first = inner.own_lines().min().unwrap_or(NOWHERE);
+        remarks(text, &attached.take_outside(&[first]), depth);
         put(text, &[inner.name.as_bytes(), b" {"].concat(), depth);
         section(text, inner, depth + 1, attached);
         put(text, b"}", depth);

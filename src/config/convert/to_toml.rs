@@ -3,112 +3,201 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::comments::{Attached, Comments, OTHER_REMARK};
-use super::{Converting, canonical, nodes};
+use super::comments::{Attached, Taken};
+use super::outline::{OTHER_REMARK, Outline, Place};
+use super::{Converting, NOWHERE, canonical, nodes};
 use crate::config::keys::{self, Key, Kind};
 use crate::config::map::{Entry, Value};
 use crate::config::sections::LINK_LIMIT;
 use crate::config::toml::OPEN;
 
+/// A line that is written.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Item {
+    /// The lines of the original that it stands for.
+    lines: Vec<Place>,
+    text: String,
+    /// Values of a list, which `text` is the key of, with the lines of the original that they stand for.
+    list: Vec<(Place, String)>,
+}
+
+impl Item {
+    fn new(line: Place, text: String) -> Self {
+        Self { lines: vec![line], text, list: Vec::new() }
+    }
+}
+
 /// A table that is written, with its settings by line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Table {
     header: String,
-    /// First lines of what is in it, whatever the settings.
-    head: Vec<String>,
-    items: Vec<(u32, String)>,
+    /// The lines of the original that the header says, and how a key says the same.
+    says: Vec<Place>,
+    said: String,
+    /// First line of what is in it, whatever the settings.
+    head: Option<Item>,
+    items: Vec<Item>,
     /// Of several tables with one name, which.
     position: u32,
 }
 
+impl Table {
+    fn lines(&self) -> impl Iterator<Item = Place> {
+        let items = || self.head.iter().chain(&self.items);
+        let listed = items().flat_map(|item| &item.list).map(|(line, _)| line);
+        let all = self.says.iter().chain(items().flat_map(|item| &item.lines)).chain(listed);
+        all.copied().filter(|line| *line != NOWHERE)
+    }
+
+    fn first(&self) -> Place {
+        self.lines().min().unwrap_or(NOWHERE)
+    }
+}
+
 /// The whole file.
-pub(super) fn write(what: &Converting<'_>, comments: Comments) -> String {
+pub(super) fn write(what: &Converting<'_>, outline: Outline) -> String {
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();
-    let mut other: Vec<(u32, String)> = Vec::new();
-    let mut ids: BTreeMap<&str, (u32, Vec<String>)> = BTreeMap::new();
+    let mut other: Vec<Item> = Vec::new();
+    let mut ids: BTreeMap<&str, Vec<(Place, String)>> = BTreeMap::new();
     let nodes = nodes(what.map, |own| own.iter().any(|(key, _)| *key == "ring0_addr"));
     for (name, entry) in what.map.iter() {
         let line = what.line(entry);
         if let Some((kind, id)) = uidgid(name, &entry.value) {
             let called = what.host.called(kind, id).map_or_else(|| id.to_owned(), |called| quoted(&called));
-            let (first, list) = ids.entry(kind).or_insert((line, Vec::new()));
-            *first = line.min(*first);
-            list.push(called);
+            ids.entry(kind).or_default().push((line, called));
         } else if let Some(place) = place(what, name, entry, nodes) {
-            let table = tables.entry(place.table).or_insert_with(|| Table {
-                header: place.header,
-                head: place.head,
-                items: Vec::new(),
-                position: place.position,
-            });
-            table.items.extend(place.item.map(|item| (line, item)));
+            let table = tables.entry(place.table).or_default();
+            table.header = place.header;
+            table.position = place.position;
+            if let Some(link) = place.link {
+                let said = outline.sibling(line, "linknumber");
+                let text = || format!("linknumber = {link}");
+                let head = table.head.get_or_insert_with(|| Item {
+                    lines: Vec::new(),
+                    text: text(),
+                    list: Vec::new(),
+                });
+                head.lines.extend(said.filter(|said| !head.lines.contains(said)));
+            }
+            match place.item {
+                Some(item) => table.items.push(Item::new(line, item)),
+                None => {
+                    table.says.push(line);
+                    table.said = format!("subsys = {}", verbatim(&entry.value));
+                }
+            }
         } else {
-            other.push((line, format!("{} = {}", quoted(name), verbatim(&entry.value))));
+            other.push(Item::new(line, format!("{} = {}", quoted(name), verbatim(&entry.value))));
         }
     }
     if !ids.is_empty() {
+        let lists = ids.into_iter();
         let items =
-            ids.into_iter().map(|(kind, (line, list))| (line, format!("{kind} = [{}]", list.join(", "))));
-        let table =
-            Table { header: "[uidgid]".to_owned(), head: Vec::new(), items: items.collect(), position: 0 };
-        tables.insert("uidgid".to_owned(), table);
+            lists.map(|(kind, list)| Item { lines: Vec::new(), text: kind.to_owned(), list }).collect();
+        tables
+            .insert("uidgid".to_owned(), Table { header: "[uidgid]".to_owned(), items, ..Table::default() });
     }
-    let mut attached = what.attach(comments);
+    let mut tables: Vec<Table> = in_order(tables);
+    if !other.is_empty() {
+        let header = format!("#{OTHER_REMARK}\n[other]");
+        tables.push(Table { header, items: other, ..Table::default() });
+    }
+    let mut attached = Attached::new(outline, &tables.iter().flat_map(Table::lines).collect());
     let mut text = String::new();
-    for (_, mut table) in in_order(tables) {
-        table.items.sort();
+    for mut table in tables {
+        table.items.sort_by_cached_key(|item| {
+            let listed = item.list.iter().map(|(line, _)| *line).min();
+            (item.lines.first().copied().or(listed), item.text.clone())
+        });
         section(&mut text, &table, &mut attached);
     }
-    if !other.is_empty() {
-        other.sort();
-        let header = format!("#{OTHER_REMARK}\n[other]");
-        section(&mut text, &Table { header, head: Vec::new(), items: other, position: 0 }, &mut attached);
+    let rest = attached.rest();
+    if !rest.is_empty() && !text.is_empty() {
+        text.push('\n');
     }
-    remarks(&mut text, &attached.last);
+    remarks(&mut text, &rest);
     text
 }
 
 /// Sections in the order of the file; within one the table itself before those in it, nodes by position.
-fn in_order(tables: BTreeMap<String, Table>) -> Vec<(String, Table)> {
+fn in_order(tables: BTreeMap<String, Table>) -> Vec<Table> {
     let section = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
-    let first = |table: &Table| table.items.iter().map(|(line, _)| *line).min().unwrap_or(u32::MAX);
-    let mut firsts: BTreeMap<String, u32> = BTreeMap::new();
+    let mut firsts: BTreeMap<String, Place> = BTreeMap::new();
     for (name, table) in &tables {
-        let place = firsts.entry(section(name)).or_insert(u32::MAX);
-        *place = first(table).min(*place);
+        let place = firsts.entry(section(name)).or_insert(NOWHERE);
+        *place = table.first().min(*place);
     }
     let mut tables: Vec<_> = tables.into_iter().collect();
     tables.sort_by_cached_key(|(name, table)| {
         let section = section(name);
-        let line = if name.starts_with("nodelist.node.") { 0 } else { first(table) };
+        let line = if name.starts_with("nodelist.node.") { 0 } else { table.first() };
         (firsts[&section], section, name.contains('.'), line, table.position, name.clone())
     });
-    tables
+    tables.into_iter().map(|(_, table)| table).collect()
 }
 
 fn section(text: &mut String, table: &Table, attached: &mut Attached) {
     if !text.is_empty() {
         text.push('\n');
     }
-    let mut items = table.items.iter();
-    let first = items.next();
-    let taken = first.map(|(line, _)| attached.take(*line)).unwrap_or_default();
-    remarks(text, &taken.outside);
+    remarks(text, &attached.take_outside(&[table.first()]));
     // Writing to a string cannot fail, here and below.
     let _ = writeln!(text, "{}", table.header);
-    for line in &table.head {
-        let _ = writeln!(text, "{line}");
+    let said = attached.take(&table.says);
+    remarks(text, &said.outside);
+    if !said.before.is_empty() {
+        remarks(text, &said.before);
+        // A comment needs something to stand with.
+        let _ = writeln!(text, "{}", table.said);
     }
-    remarks(text, &taken.inside);
-    if let Some((_, item)) = first {
-        let _ = writeln!(text, "{item}");
+    let mut items = table.head.iter().chain(&table.items).peekable();
+    while let Some(item) = items.next() {
+        let after = if item.list.is_empty() {
+            let taken = attached.take(&item.lines);
+            remarks(text, &taken.outside);
+            remarks(text, &taken.before);
+            let _ = writeln!(text, "{}", item.text);
+            taken.after
+        } else {
+            list(text, item, attached)
+        };
+        remarks_behind(text, &after, items.peek().is_some());
     }
-    for (line, item) in items {
-        let taken = attached.take(*line);
-        remarks(text, &taken.outside);
-        remarks(text, &taken.inside);
-        let _ = writeln!(text, "{item}");
+    remarks(text, &said.after);
+}
+
+/// Comments behind a line. An empty line keeps them apart from what follows.
+fn remarks_behind(text: &mut String, comments: &[String], something_follows: bool) {
+    remarks(text, comments);
+    if something_follows && !comments.is_empty() {
+        text.push('\n');
     }
+}
+
+/// A list, on one line unless there are comments between its values. Those behind it are left.
+fn list(text: &mut String, item: &Item, attached: &mut Attached) -> Vec<String> {
+    let mut taken: Vec<_> = item.list.iter().map(|(line, _)| attached.take(&[*line])).collect();
+    let last = taken.last_mut().map(|taken| std::mem::take(&mut taken.after)).unwrap_or_default();
+    if let Some(first) = taken.first_mut() {
+        remarks(text, &std::mem::take(&mut first.outside));
+        remarks(text, &std::mem::take(&mut first.before));
+    }
+    let is_bare =
+        |taken: &Taken| [&taken.outside, &taken.before, &taken.after].iter().all(|all| all.is_empty());
+    if taken.iter().all(is_bare) {
+        let values: Vec<&str> = item.list.iter().map(|(_, value)| value.as_str()).collect();
+        let _ = writeln!(text, "{} = [{}]", item.text, values.join(", "));
+    } else {
+        let _ = writeln!(text, "{} = [", item.text);
+        for (taken, (_, value)) in taken.iter().zip(&item.list) {
+            remarks(text, &taken.outside);
+            remarks(text, &taken.before);
+            let _ = writeln!(text, "    {value},");
+            remarks_behind(text, &taken.after, true);
+        }
+        let _ = writeln!(text, "]");
+    }
+    last
 }
 
 fn remarks(text: &mut String, comments: &[String]) {
@@ -124,17 +213,18 @@ fn uidgid<'a>(name: &'a str, value: &Value) -> Option<(&'a str, &'a str)> {
 }
 
 /// Where a setting goes that TOML has a place for.
-struct Place {
+struct At {
     /// Name of the table.
     table: String,
     header: String,
-    head: Vec<String>,
+    /// The number of the link that the table is about.
+    link: Option<u32>,
     position: u32,
     /// `key = value`; `None` if the table says it.
     item: Option<String>,
 }
 
-fn place(what: &Converting<'_>, name: &str, entry: &Entry, nodes: u32) -> Option<Place> {
+fn place(what: &Converting<'_>, name: &str, entry: &Entry, nodes: u32) -> Option<At> {
     if let Some(open) =
         OPEN.iter().find(|open| name.strip_prefix(**open).is_some_and(|rest| rest.starts_with('.')))
     {
@@ -153,26 +243,26 @@ fn place(what: &Converting<'_>, name: &str, entry: &Entry, nodes: u32) -> Option
         let item =
             if own == "subsys" { None } else { Some(format!("{own} = {}", typed(known, &entry.value)?)) };
         let header = format!("[logging.logger_subsys.{}]", key(subsystem));
-        return Some(Place { table: table.to_owned(), header, head: Vec::new(), position: 0, item });
+        return Some(At { table: table.to_owned(), header, link: None, position: 0, item });
     }
     let item = format!("{own} = {}", typed(known, &entry.value)?);
     if let Some(position) = table.strip_prefix("nodelist.node.") {
         let position = canonical(position).filter(|position| *position < nodes)?;
         let header = "[[nodelist.node]]".to_owned();
-        return Some(Place { table: table.to_owned(), header, head: Vec::new(), position, item: Some(item) });
+        return Some(At { table: table.to_owned(), header, link: None, position, item: Some(item) });
     }
     if let Some(link) = table.strip_prefix("totem.interface.") {
         let position = canonical(link).filter(|link| *link < LINK_LIMIT)?;
-        let head = vec![format!("linknumber = {link}")];
         let header = "[[totem.interface]]".to_owned();
-        return Some(Place { table: table.to_owned(), header, head, position, item: Some(item) });
+        let link = Some(position);
+        return Some(At { table: table.to_owned(), header, link, position, item: Some(item) });
     }
     (known.name == name).then(|| simple(table, item))
 }
 
-fn simple(table: &str, item: String) -> Place {
+fn simple(table: &str, item: String) -> At {
     let header = format!("[{table}]");
-    Place { table: table.to_owned(), header, head: Vec::new(), position: 0, item: Some(item) }
+    At { table: table.to_owned(), header, link: None, position: 0, item: Some(item) }
 }
 
 /// A value that TOML takes for this setting.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+mod kept;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -111,7 +113,7 @@ fn the_usual_file_in_toml() {
          [logging]\nto_syslog = \"no\"\n\n[logging.logger_subsys.TOTEM]\n# much\ndebug = \"on\"\n\n\
          # the first\n[[nodelist.node]]\nring0_addr = \"10.77.0.1\"\nname = \"n1\"\nnodeid = 1\n\n\
          [[nodelist.node]]\nring0_addr = \"10.77.0.2\"\nnodeid = 2\n\n\
-         [uidgid]\nuid = [1000, \"hacluster\"]\ngid = [189]\n# the end\n"
+         [uidgid]\nuid = [1000, \"hacluster\"]\ngid = [189]\n\n# the end\n"
     );
     for comment in ["# The cluster of the lab.", "# its name", "# much", "# the first", "# the end"] {
         assert!(back.contains(comment), "{comment}\n{back}");
@@ -173,7 +175,7 @@ fn files_of_uidgid_d_are_taken_in() {
 
 #[test]
 fn the_example_survives() {
-    let text = include_str!("../../../corosync.toml.example");
+    let text = include_str!("../../../../corosync.toml.example");
     let conf = to_conf(text).unwrap();
     let (toml, _) = there_and_back(&conf);
     let wanted = toml::parse(text.as_bytes(), Path::new("a.toml"), &Accounts).unwrap();
@@ -242,7 +244,9 @@ proptest! {
     fn any_bytes_are_bearable(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = to_toml(&bytes);
         let _ = toml_to_conf(&bytes, Path::new("a.toml"), &Accounts);
-        Comments::of_toml(&bytes);
-        Comments::of_conf(&bytes);
+        let mut outline = Outline::new();
+        outline.add_toml(&bytes, 0);
+        outline.add_conf(&bytes, 1);
+        outline.end();
     }
 }

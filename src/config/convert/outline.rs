@@ -1,0 +1,471 @@
+//! What a file looks like: its sections and keys by line, its comments, and what follows each of them.
+
+use std::collections::BTreeMap;
+
+use super::SPECIAL;
+use crate::config::conf::{self, Sink};
+use crate::config::error::Complaint;
+
+/// What stands before the table `other`.
+pub(super) const OTHER_REMARK: &str = " Settings that have no place of their own, as corosync.conf had them.";
+
+/// A line of one of the files that are converted, in the order of the files.
+pub(super) type Place = u64;
+
+/// The place of a line, from 1, of the file with this number; behind it is all of the files before.
+pub(super) fn place(file: usize, line: u32) -> Place {
+    (file as u64) << 32 | u64::from(line)
+}
+
+/// The outermost section: all files.
+pub(super) const ROOT: usize = 0;
+
+/// A section, from its first to its last line.
+#[derive(Debug)]
+pub(super) struct Section {
+    pub(super) open: Place,
+    pub(super) close: Place,
+    /// The section around it; of [`ROOT`] itself.
+    pub(super) outer: usize,
+}
+
+/// A line with a key.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) at: Place,
+    name: String,
+    /// With the names of the sections around it.
+    path: String,
+    pub(super) section: usize,
+}
+
+/// The first and the last of several lines.
+type Ends = (Place, Place);
+
+/// What follows a comment, whatever comments lie between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Key(usize),
+    /// Something, but the comment is about this key, which it stands behind.
+    After(usize),
+    /// The first line of this section.
+    Open(usize),
+    /// The end of this section.
+    Close(usize),
+    /// The end of all.
+    End,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Outline {
+    /// Ascending by first line.
+    pub(super) sections: Vec<Section>,
+    /// Ascending.
+    pub(super) keys: Vec<Key>,
+    /// Ascending by line.
+    pub(super) comments: Vec<(Next, String)>,
+    open: Vec<usize>,
+    /// Comments that nothing has followed yet.
+    pending: Vec<String>,
+    /// The keys of a section with one name.
+    named: BTreeMap<(usize, String), Ends>,
+    /// The keys with one full name, where that tells what they set.
+    full: BTreeMap<String, Ends>,
+}
+
+impl Outline {
+    pub(super) fn new() -> Self {
+        let all = Section { open: 0, close: Place::MAX, outer: ROOT };
+        Self {
+            sections: vec![all],
+            keys: Vec::new(),
+            comments: Vec::new(),
+            open: vec![ROOT],
+            pending: Vec::new(),
+            named: BTreeMap::new(),
+            full: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a `corosync.conf` that the parser has let pass.
+    pub(super) fn add_conf(&mut self, text: &[u8], file: usize) {
+        let mut marks = Marks(Vec::new());
+        // It was read before, and this reader complains of nothing.
+        let _ = conf::read(text, &mut marks);
+        let mut marks = marks.0.into_iter().peekable();
+        for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+            if let Some(comment) = line.trim_ascii().strip_prefix(b"#") {
+                self.pending.push(printable(comment));
+            }
+            while let Some((_, mark)) = marks.next_if(|(at, _)| *at == number) {
+                match mark {
+                    Mark::Open => self.open(place(file, number)),
+                    Mark::Key { path, name } => self.key(place(file, number), name, path),
+                    Mark::Close => self.close(place(file, number)),
+                }
+            }
+        }
+    }
+
+    /// Adds a `corosync.toml`. A comment runs from `#` to the end of its line, outside of texts. Right above a
+    /// header it is about that table; with an empty line between, it ends the table before. Right below a key, with
+    /// an empty line behind, it is about that key, else about the next.
+    pub(super) fn add_toml(&mut self, text: &[u8], file: usize) {
+        let mut scan = Scan {
+            outline: self,
+            file,
+            first_blank: None,
+            last_blank: None,
+            depth: 0,
+            key: None,
+            key_above: false,
+        };
+        let mut number = 1;
+        let mut line = Line { number, ..Line::default() };
+        let mut rest = text;
+        while let Some((first, behind)) = rest.split_first() {
+            match first {
+                b'\n' => {
+                    scan.line_end(&line);
+                    number += 1;
+                    line = Line { depth: scan.depth, number, ..Line::default() };
+                    rest = behind;
+                    continue;
+                }
+                b'#' => {
+                    let end = behind.iter().position(|byte| *byte == b'\n').unwrap_or(behind.len());
+                    scan.content(&mut line, rest);
+                    scan.comment(&line, printable(&behind[..end]));
+                    line.commented = true;
+                    rest = &behind[end..];
+                    continue;
+                }
+                blank if blank.is_ascii_whitespace() => {
+                    rest = behind;
+                    continue;
+                }
+                _ => {}
+            }
+            scan.content(&mut line, rest);
+            match first {
+                b'"' | b'\'' => {
+                    let length = text_length(rest);
+                    number += rest[..length].iter().filter(|byte| **byte == b'\n').count() as u32;
+                    rest = &rest[length..];
+                    continue;
+                }
+                b'[' | b'{' => scan.depth += 1,
+                b']' | b'}' => scan.depth = scan.depth.saturating_sub(1),
+                _ => {}
+            }
+            rest = behind;
+        }
+        scan.line_end(&line);
+        scan.end();
+    }
+
+    /// No file follows.
+    pub(super) fn end(&mut self) {
+        let rest = self.pending.len();
+        self.settle(rest, Next::End);
+    }
+
+    /// The key of this name in the section of a line.
+    pub(super) fn sibling(&self, at: Place, name: &str) -> Option<Place> {
+        self.named.get(&(self.innermost(at), name.to_owned())).map(|(_, last)| *last)
+    }
+
+    /// Keys that set what this one sets: those of its name in its section, then those with its full name. Of each
+    /// the last and the first, one of which counts.
+    pub(super) fn same(&self, key: &Key) -> impl Iterator<Item = Place> {
+        let here = self.named.get(&(key.section, key.name.clone()));
+        let there = self.full.get(&key.path);
+        here.into_iter().chain(there).flat_map(|(first, last)| [*last, *first])
+    }
+
+    /// The innermost section that a line is in.
+    pub(super) fn innermost(&self, at: Place) -> usize {
+        let mut section = self.sections.partition_point(|section| section.open <= at).saturating_sub(1);
+        while section != ROOT && self.sections[section].close < at {
+            section = self.sections[section].outer;
+        }
+        section
+    }
+
+    fn current(&self) -> usize {
+        self.open.last().copied().unwrap_or(ROOT)
+    }
+
+    /// The first `count` pending comments are followed by `next`.
+    fn settle(&mut self, count: usize, next: Next) {
+        let count = count.min(self.pending.len());
+        self.comments.extend(self.pending.drain(..count).map(|comment| (next, comment)));
+    }
+
+    fn settle_all(&mut self, next: Next) {
+        self.settle(usize::MAX, next);
+    }
+
+    fn open(&mut self, at: Place) {
+        let new = self.sections.len();
+        self.settle_all(Next::Open(new));
+        self.sections.push(Section { open: at, close: Place::MAX, outer: self.current() });
+        self.open.push(new);
+    }
+
+    fn key(&mut self, at: Place, name: String, path: String) {
+        self.settle_all(Next::Key(self.keys.len()));
+        let section = self.current();
+        self.named.entry((section, name.clone())).or_insert((at, at)).1 = at;
+        // In these sections keys are not told apart by their full names.
+        if !SPECIAL.iter().any(|special| path.starts_with(special)) {
+            self.full.entry(path.clone()).or_insert((at, at)).1 = at;
+        }
+        self.keys.push(Key { at, name, path, section });
+    }
+
+    fn close(&mut self, at: Place) {
+        let current = self.current();
+        self.settle_all(Next::Close(current));
+        if current != ROOT {
+            self.open.pop();
+            self.sections[current].close = at;
+        }
+    }
+}
+
+/// What the grammar of `corosync.conf` finds, by line.
+struct Marks(Vec<(u32, Mark)>);
+
+enum Mark {
+    Open,
+    Key { path: String, name: String },
+    Close,
+}
+
+impl Sink for Marks {
+    fn open(&mut self, _path: &[u8], line: u32) -> Result<(), Complaint> {
+        self.0.push((line, Mark::Open));
+        Ok(())
+    }
+
+    fn item(&mut self, path: &[u8], key: &[u8], _value: &[u8], line: u32) -> Result<(), Complaint> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        self.0.push((line, Mark::Key { path: text(path), name: text(key) }));
+        Ok(())
+    }
+
+    fn close(&mut self, _path: &[u8], line: u32) -> Result<(), Complaint> {
+        self.0.push((line, Mark::Close));
+        Ok(())
+    }
+}
+
+/// A line of TOML that is being read.
+#[derive(Default)]
+struct Line {
+    number: u32,
+    /// Brackets open at its beginning.
+    depth: usize,
+    /// Whether something but blanks and comments stands in it.
+    full: bool,
+    commented: bool,
+}
+
+/// Reading TOML into an outline.
+struct Scan<'a> {
+    outline: &'a mut Outline,
+    file: usize,
+    /// How many comments were pending at the first and at the last empty line since the last content.
+    first_blank: Option<usize>,
+    last_blank: Option<usize>,
+    /// Brackets that are open.
+    depth: usize,
+    /// The last key, whose value may go on.
+    key: Option<String>,
+    /// Whether this table has had a key.
+    key_above: bool,
+}
+
+impl Scan<'_> {
+    /// Something stands in the line: a header, a key, or more of a value.
+    fn content(&mut self, line: &mut Line, rest: &[u8]) {
+        if line.full || rest.starts_with(b"#") {
+            return;
+        }
+        line.full = true;
+        let at = place(self.file, line.number);
+        if line.depth == 0 && rest.starts_with(b"[") {
+            self.header(at, rest);
+        } else {
+            let name = match (line.depth, self.key.take()) {
+                (1.., Some(name)) => name,
+                (_, _) => key_name(rest),
+            };
+            if let Some(own) = self.first_blank.filter(|_| self.key_above) {
+                let above = Next::After(self.outline.keys.len() - 1);
+                self.outline.settle(own, above);
+            }
+            self.outline.key(at, name.clone(), name.clone());
+            self.key_above = true;
+            self.key = Some(name);
+        }
+        (self.first_blank, self.last_blank) = (None, None);
+    }
+
+    fn header(&mut self, at: Place, rest: &[u8]) {
+        // What the way to TOML puts there itself is not to be heaped up.
+        if rest.starts_with(b"[other]")
+            && self.outline.pending.last().is_some_and(|last| last == OTHER_REMARK)
+        {
+            self.outline.pending.pop();
+        }
+        self.end_table(self.last_blank);
+        self.outline.open(at);
+        self.key = None;
+        self.key_above = false;
+    }
+
+    /// Ends the table before, to which the first `own` pending comments belong.
+    fn end_table(&mut self, own: Option<usize>) {
+        let current = self.outline.current();
+        let last = self.outline.keys.last().map_or(0, |key| key.at);
+        if current != ROOT {
+            self.outline.settle(own.unwrap_or(0), Next::Close(current));
+            self.outline.open.pop();
+            let section = &mut self.outline.sections[current];
+            section.close = section.open.max(last);
+        }
+    }
+
+    fn comment(&mut self, line: &Line, comment: String) {
+        let here = place(self.file, line.number);
+        match self.outline.keys.last() {
+            Some(key) if line.full && key.at == here => {
+                let key = Next::Key(self.outline.keys.len() - 1);
+                self.outline.comments.push((key, comment));
+            }
+            _ => self.outline.pending.push(comment),
+        }
+    }
+
+    fn line_end(&mut self, line: &Line) {
+        if !line.full && !line.commented {
+            let pending = self.outline.pending.len();
+            self.first_blank.get_or_insert(pending);
+            self.last_blank = Some(pending);
+        }
+    }
+
+    /// The file ends: what stands right below the last setting is of its table.
+    fn end(&mut self) {
+        let all = self.outline.pending.len();
+        self.end_table(Some(self.first_blank.unwrap_or(all)));
+    }
+}
+
+/// The key at the beginning of a line, without quotes.
+fn key_name(line: &[u8]) -> String {
+    let end = line.iter().position(|byte| matches!(byte, b'=' | b'\n')).unwrap_or(line.len());
+    let name = String::from_utf8_lossy(&line[..end]);
+    name.trim().trim_matches(['"', '\'']).to_owned()
+}
+
+/// Bytes of the text that begins here, its quotes included. An unclosed one, which no parser lets pass, ends
+/// with the file.
+fn text_length(text: &[u8]) -> usize {
+    let quote = text[0];
+    let long = [quote; 3];
+    let mark: &[u8] = if text.starts_with(&long) { &long } else { &long[..1] };
+    let mut at = mark.len();
+    while at < text.len() {
+        if quote == b'"' && text[at] == b'\\' {
+            at += 2;
+        } else if text[at..].starts_with(mark) {
+            return at + mark.len();
+        } else {
+            at += 1;
+        }
+    }
+    text.len()
+}
+
+/// A comment's text as both formats take it: without control characters.
+fn printable(comment: &[u8]) -> String {
+    let text = String::from_utf8_lossy(comment);
+    let text = text.trim_end().chars();
+    text.map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_toml(text: &[u8]) -> Outline {
+        let mut outline = Outline::new();
+        outline.add_toml(text, 0);
+        outline.end();
+        outline
+    }
+
+    fn comments(outline: &Outline) -> Vec<(Next, &str)> {
+        outline.comments.iter().map(|(next, text)| (*next, text.as_str())).collect()
+    }
+
+    #[test]
+    fn comments_of_toml_are_outside_of_texts() {
+        let text =
+            b"# one\n[a] # two\nb = \"x # y\" # three\nc = '''\n# no\n''' # four\nd = \"\\\"#\"\n  # five";
+        let outline = of_toml(text);
+        let wanted = [
+            (Next::Open(1), " one"),
+            (Next::Key(0), " two"),
+            (Next::Key(0), " three"),
+            (Next::Key(1), " four"),
+            (Next::Close(1), " five"),
+        ];
+        assert_eq!(comments(&outline), wanted);
+        let keys: Vec<_> = outline.keys.iter().map(|key| (key.at, key.name.as_str())).collect();
+        assert_eq!(keys, [(3, "b"), (4, "c"), (7, "d")]);
+    }
+
+    #[test]
+    fn empty_lines_part_comments() {
+        let outline = of_toml(b"[a]\na = 1\n# of the first\n\n# of b\nb = 1\n# of a\n\n# of a too\n\n# of c\n[c]\nd = [\n  # of d\n  1,\n]\n\n# end\n");
+        let wanted = [
+            (Next::After(0), " of the first"),
+            (Next::Key(1), " of b"),
+            (Next::Close(1), " of a"),
+            (Next::Close(1), " of a too"),
+            (Next::Open(2), " of c"),
+            (Next::Key(3), " of d"),
+            (Next::End, " end"),
+        ];
+        assert_eq!(comments(&outline), wanted);
+        assert_eq!(outline.keys[3].name, "d");
+    }
+
+    #[test]
+    fn comments_of_conf_have_what_follows_them() {
+        let mut outline = Outline::new();
+        outline.add_conf(b"# file\n\ntotem {\n  # first\n  version: 2\n#last\n}\n#end", 0);
+        outline.end();
+        let wanted = [
+            (Next::Open(1), " file"),
+            (Next::Key(0), " first"),
+            (Next::Close(1), "last"),
+            (Next::End, "end"),
+        ];
+        assert_eq!(comments(&outline), wanted);
+        assert_eq!(outline.sibling(5, "version"), Some(5));
+        assert_eq!(outline.sibling(9, "version"), None);
+    }
+
+    #[test]
+    fn unclosed_texts_end() {
+        for text in ["\"", "'''", "\"\\", "a = \"\"\"x\"", "[", "]", "a = [", "[[\n]", "a\n#"] {
+            of_toml(text.as_bytes());
+        }
+    }
+}
