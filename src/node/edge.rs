@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::command::is_local;
 use super::locals::Locals;
 use super::queue::Sink;
+use super::source_port;
 use super::statistics::Log;
 use super::store::Store;
 use crate::error::Status;
@@ -18,7 +19,7 @@ use crate::service::{Order, Statistics};
 use crate::stack::Edge;
 use crate::transport::Transport;
 use crate::value::Value;
-use crate::view::View;
+use crate::view::{View, ViewKind};
 
 /// Frames that are collected before they are sent, at most.
 const BATCH: usize = 128;
@@ -43,7 +44,8 @@ pub(super) struct Outside {
 }
 
 impl Outside {
-    pub(super) fn new(transport: Transport, server: Option<ipc::Server>, store: Store) -> Self {
+    pub(super) fn new(mut transport: Transport, server: Option<ipc::Server>, store: Store) -> Self {
+        transport.recognise(source_port::shows);
         Self {
             transport,
             server,
@@ -144,6 +146,9 @@ impl Edge for Outside {
     }
 
     fn view(&mut self, view: &View) {
+        if view.kind == ViewKind::Regular {
+            self.transport.set_members(&view.members);
+        }
         // One that does not read is told so by its queue.
         self.views.retain(|sink| sink.push(view.clone(), weight(view)).is_ok());
     }

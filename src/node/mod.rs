@@ -34,6 +34,7 @@ mod kept_votes;
 pub mod local;
 mod locals;
 pub mod queue;
+mod source_port;
 mod stalls;
 mod statistics;
 pub mod store;

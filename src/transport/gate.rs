@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::peers::Peers;
+use super::source_port::Shows;
 use super::stats::{Logs, Stats};
 use super::sys::Arrival;
 
@@ -16,11 +17,22 @@ pub(super) struct Gate<'a> {
     pub(super) block_unlisted: bool,
     /// What this node's own multicasts come from, if the network may bring them back.
     pub(super) own: Option<SocketAddr>,
+    /// Where peers send from.
+    pub(super) sources: Sources,
+}
+
+/// Which source port a peer's datagrams have.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sources {
+    /// This one, always.
+    Always(u16),
+    /// This one, where a datagram from it has shown so.
+    Shown(u16, fn(&[u8]) -> Shows),
 }
 
 impl Gate<'_> {
-    /// Whether to hand the datagram up.
-    pub(super) fn admits(&mut self, arrival: &Arrival) -> bool {
+    /// Whether to hand the datagram up, whose bytes are these.
+    pub(super) fn admits(&mut self, arrival: &Arrival, bytes: &[u8]) -> bool {
         if let (Some(from), Some(own)) = (arrival.from, self.own)
             && (from.ip(), from.port()) == (own.ip(), own.port())
         {
@@ -31,6 +43,13 @@ impl Gate<'_> {
         if peer.is_none() && self.block_unlisted {
             self.stats.dropped_in.unlisted += 1;
             self.report_unlisted(arrival.from);
+            return false;
+        }
+        if let (Some(from), Some(peer)) = (arrival.from, peer)
+            && !self.admits_port(from.port(), peer, bytes)
+        {
+            self.stats.dropped_in.port += 1;
+            self.report_port(from);
             return false;
         }
         if arrival.truncated {
@@ -44,11 +63,31 @@ impl Gate<'_> {
         true
     }
 
+    fn admits_port(&mut self, from: u16, peer: usize, bytes: &[u8]) -> bool {
+        match self.sources {
+            Sources::Always(port) => from == port,
+            Sources::Shown(port, shows) => self.peers.source_port(peer).admits(from == port, || shows(bytes)),
+        }
+    }
+
     /// Counts a failed receive call.
     pub(super) fn failed(&mut self, error: &io::Error) {
         self.stats.recv_errors.add(error.raw_os_error().unwrap_or(0));
         if let Some(held_back) = self.logs.receive.may_speak() {
             tracing::warn!(%error, held_back, "receiving failed; the ring goes on and tries again");
+        }
+    }
+
+    fn report_port(&mut self, from: SocketAddr) {
+        if let Some(held_back) = self.logs.port.may_speak() {
+            let (Sources::Always(expected) | Sources::Shown(expected, _)) = self.sources;
+            tracing::warn!(
+                %from,
+                expected,
+                held_back,
+                "datagram refused: its host's daemon sends from another port, so another program there sends to the \
+                 ring; find it with ss -uap on that host"
+            );
         }
     }
 

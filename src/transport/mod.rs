@@ -14,6 +14,7 @@
 //! | `addr.rs` | which address of which interface is meant | `totemip.c` |
 //! | `peers.rs` | node ↔ address | |
 //! | `gate.rs` | which received datagrams are handed up | |
+//! | `source_port.rs` | from which port a peer sends | |
 //! | `send.rs` | batches out, errors counted by destination | |
 //! | `received.rs` | [`Received`]: batches in, reused buffers | |
 //! | `stats.rs` | [`Stats`] | |
@@ -27,6 +28,7 @@ mod peers;
 mod received;
 mod send;
 mod socket;
+mod source_port;
 mod stats;
 mod sys;
 mod udp;
@@ -44,11 +46,12 @@ use socket2::Socket;
 pub use error::TransportError;
 pub use options::{Cast, Kind, Options, Peer};
 pub use received::Received;
+pub use source_port::Shows;
 pub use stats::{DroppedIn, DroppedOut, Errors, PeerStats, Stats, Traffic};
 
-use crate::ids::Destination;
+use crate::ids::{Destination, NodeId};
 use addr::Local;
-use gate::Gate;
+use gate::{Gate, Sources};
 use peers::Peers;
 use send::{Leg, Outgoing, Target};
 use stats::Logs;
@@ -76,6 +79,8 @@ pub struct Transport {
     looped: VecDeque<Bytes>,
     legs: Vec<Leg>,
     waker: Option<Waker>,
+    /// What a datagram shows about the port that its sender sends from.
+    shows: fn(&[u8]) -> Shows,
 }
 
 #[derive(Debug)]
@@ -122,7 +127,19 @@ impl Transport {
             looped: VecDeque::new(),
             legs: Vec::new(),
             waker: None,
+            shows: |_| Shows::Nothing,
         })
+    }
+
+    /// Says how a datagram is recognised that only this implementation sends from the ring's port. Until it is called,
+    /// peers of a unicast ring may send from any port.
+    pub fn recognise(&mut self, shows: fn(&[u8]) -> Shows) {
+        self.shows = shows;
+    }
+
+    /// Says which nodes are in a ring with this one. What is known of the port that they send from is kept.
+    pub fn set_members(&mut self, members: &[NodeId]) {
+        self.peers.set_members(members);
     }
 
     /// Sends every datagram of `batch`, in order, and empties it.
@@ -199,6 +216,10 @@ impl Transport {
             logs: &mut self.logs,
             block_unlisted: self.options.block_unlisted,
             own: sockets.own_source(),
+            sources: match self.options.kind {
+                Kind::Udpu => Sources::Shown(self.options.port, self.shows),
+                Kind::Udp(_) => Sources::Always(self.options.port - 1),
+            },
         };
         match sockets {
             Sockets::Udpu(udpu) => udpu.poll_recv(cx, batch, &mut gate),

@@ -6,6 +6,7 @@ use socket2::SockAddr;
 
 use super::Peer;
 use super::addr::Local;
+use super::source_port::SourcePort;
 use super::stats::{PeerStats, Quiet, Traffic};
 use crate::ids::NodeId;
 
@@ -27,6 +28,7 @@ struct Known {
     id: NodeId,
     addr: SockAddr,
     log: Quiet,
+    port: SourcePort,
 }
 
 impl Peers {
@@ -37,11 +39,13 @@ impl Peers {
     /// Takes over a checked node list. Statistics of nodes that stay, at the same address, are kept.
     pub(super) fn replace(&mut self, peers: &[Peer], port: u16, local: &Local, stats: &mut Vec<PeerStats>) {
         let mut old = std::mem::take(stats);
-        self.list.clear();
+        let before = std::mem::take(&mut self.list);
         self.by_addr.clear();
         for (index, peer) in peers.iter().enumerate() {
             let addr = SockAddr::from(target(peer.addr, port, local));
-            self.list.push(Known { id: peer.id, addr, log: Quiet::default() });
+            let known = before.iter().find(|known| known.id == peer.id && known.addr == addr);
+            let port = known.map_or_else(SourcePort::default, |known| known.port);
+            self.list.push(Known { id: peer.id, addr, log: Quiet::default(), port });
             self.by_addr.push((peer.addr, index));
             let kept = old.iter().position(|kept| kept.id == peer.id && kept.addr == peer.addr);
             stats.push(match kept {
@@ -77,6 +81,18 @@ impl Peers {
     /// The log limit of the node at a position.
     pub(super) fn log(&mut self, position: usize) -> &mut Quiet {
         &mut self.list[position].log
+    }
+
+    /// Where the node at a position sends from.
+    pub(super) fn source_port(&mut self, position: usize) -> &mut SourcePort {
+        &mut self.list[position].port
+    }
+
+    /// These nodes are in a ring with this one, the others are not.
+    pub(super) fn set_members(&mut self, members: &[NodeId]) {
+        for known in &mut self.list {
+            known.port.set_member(members.contains(&known.id));
+        }
     }
 
     /// The position of the node with this address.

@@ -122,8 +122,9 @@ impl Received {
             };
             errors = 0;
             for (offset, arrival) in arrivals[..came].iter().enumerate() {
-                if gate.admits(arrival) {
-                    self.taken.push((self.used + offset, arrival.len));
+                let slot = self.used + offset;
+                if gate.admits(arrival, &self.buffer[slot * STRIDE..][..arrival.len.min(ROOM)]) {
+                    self.taken.push((slot, arrival.len));
                 }
             }
             self.used += came;

@@ -74,6 +74,8 @@ pub struct DroppedOut {
 pub struct DroppedIn {
     /// From an address that is not in the node list.
     pub unlisted: u64,
+    /// From the address of a node, but not from the port that its daemon sends from.
+    pub port: u64,
     /// Longer than the receive buffer.
     pub truncated: u64,
     /// This node's own multicast or broadcast, brought back by the network.
@@ -131,6 +133,7 @@ impl Errors {
 #[derive(Debug, Default)]
 pub(super) struct Logs {
     pub(super) refused: Quiet,
+    pub(super) port: Quiet,
     pub(super) receive: Quiet,
     pub(super) buffer: Quiet,
     pub(super) group: Quiet,

@@ -20,7 +20,8 @@ macro_rules! at_site {
             at_site!(@story $wire, $place;
                 arrives_bit_exact_and_in_order every_size_arrives bursts_arrive_whole
                 a_token_never_overtakes_its_senders_data all_excludes_the_sender_and_a_node_reaches_itself
-                an_unlisted_sender_is_refused_and_counted the_node_list_is_a_set what_cannot_be_sent_is_counted
+                an_unlisted_sender_is_refused_and_counted another_program_on_a_peers_host_is_refused_and_counted
+                the_node_list_is_a_set what_cannot_be_sent_is_counted
                 overflow_is_counted everybody_at_once_keeps_each_senders_order
             );
         }

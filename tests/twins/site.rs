@@ -1,7 +1,7 @@
 //! Where three nodes meet: loopback addresses, or network namespaces on one bridge.
 
 use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 
 use annulus::ids::NodeId;
@@ -236,6 +236,11 @@ impl Site {
     /// Opens a transport at node `id`'s place.
     pub(crate) fn open(&self, id: u32, options: &Options) -> Result<Transport, TransportError> {
         self.at(id, || Transport::open(options))
+    }
+
+    /// A socket of another program at node `id`'s place.
+    pub(crate) fn bind(&self, id: u32, address: SocketAddr) -> UdpSocket {
+        self.at(id, || UdpSocket::bind(address).expect("any port"))
     }
 
     /// Has node `id`'s transport look at its interface, from its place.

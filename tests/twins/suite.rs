@@ -1,12 +1,13 @@
 //! The stories. Each gets a fresh site and opens the nodes it needs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use annulus::ids::Destination;
-use annulus::transport::{Options, Received, Stats, Transport};
+use annulus::transport::{Options, Received, Shows, Stats, Transport};
 use bytes::Bytes;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -365,6 +366,61 @@ pub(crate) async fn an_unlisted_sender_is_refused_and_counted(site: &Site) {
     nodes[1].send(Destination::Node(node(1)), &b"token"[..]);
     assert_eq!(heard.take(1).await, [b"token"]);
     assert_eq!(heard.stats().dropped_in.unlisted, 0);
+}
+
+/// A datagram that begins so is one that only this implementation sends from the ring's port.
+fn first_byte_shows(datagram: &[u8]) -> Shows {
+    match datagram.first() {
+        Some(b'1') => Shows::OnePort,
+        Some(b'L') => Shows::Leaving,
+        Some(_) | None => Shows::Nothing,
+    }
+}
+
+/// Another program on a peer's host, which can use every port but the daemon's, does not speak for the peer: on udp
+/// never; on udpu from the moment on that the peer has shown that it sends from one port, until it takes its leave.
+pub(crate) async fn another_program_on_a_peers_host_is_refused_and_counted(site: &Site) {
+    let mut nodes = ring(site).await;
+    let (mut receiver, mut local) = (nodes[0].transport.local(), nodes[1].transport.local());
+    local.set_port(0);
+    if let (SocketAddr::V6(to), SocketAddr::V6(from)) = (&mut receiver, &local) {
+        // An interface has another number on another host.
+        to.set_scope_id(from.scope_id());
+    }
+    let stranger = site.bind(2, local);
+    nodes[0].transport.recognise(first_byte_shows);
+    let mut refused = 0;
+    if site.is_udpu() {
+        stranger.send_to(b"forged", receiver).unwrap();
+        assert_eq!(nodes[0].take_only(1).await, [b"forged"], "nothing is known of the peer");
+        nodes[1].send(Destination::Node(node(1)), &b"token"[..]);
+        assert_eq!(nodes[0].take_only(1).await, [b"token"]);
+        stranger.send_to(b"forged", receiver).unwrap();
+        assert_eq!(nodes[0].take_only(1).await, [b"forged"], "a token shows nothing");
+        nodes[1].send(Destination::Node(node(1)), &b"1 data"[..]);
+        assert_eq!(nodes[0].take_only(1).await, [b"1 data"]);
+    }
+    for _ in 0..3 {
+        stranger.send_to(b"forged", receiver).unwrap();
+        refused += 1;
+        nodes[1].send(Destination::Node(node(1)), &b"true"[..]);
+        assert_eq!(nodes[0].take_only(1).await, [b"true"]);
+        assert_eq!(nodes[0].stats().dropped_in.port, refused);
+    }
+    if site.is_udpu() {
+        // A new node list changes nothing for one that stays.
+        nodes[0].transport.set_peers(&site.peers()).unwrap();
+        stranger.send_to(b"forged", receiver).unwrap();
+        nodes[1].send(Destination::Node(node(1)), &b"Leaving"[..]);
+        assert_eq!(nodes[0].take_only(1).await, [b"Leaving"]);
+        assert_eq!(nodes[0].stats().dropped_in.port, refused + 1);
+        stranger.send_to(b"another", receiver).unwrap();
+        assert_eq!(
+            nodes[0].take_only(1).await,
+            [b"another"],
+            "another implementation follows at its address"
+        );
+    }
 }
 
 /// Loading the node list again does not make anybody receive twice (totem.md 16.I, I10).

@@ -43,6 +43,9 @@ pub const MAX_NODES: usize = 384;
 /// Source: corosync `FRAME_SIZE_MAX`.
 pub const MAX_FRAME: usize = 65536;
 
+/// Where a header says which kind of frame follows.
+const KIND_AT: usize = 3;
+
 const MAGIC: u16 = 0xc070;
 const VERSION: u8 = 3;
 
@@ -98,6 +101,11 @@ pub enum Frame<'a> {
     Join(Join),
     Commit(CommitToken),
     HoldCancel(HoldCancel),
+}
+
+/// What a frame claims to be, by its header alone; `None` where it has none.
+pub fn kind(frame: &[u8]) -> Option<Kind> {
+    frame.get(KIND_AT).and_then(|kind| Kind::from_wire(*kind))
 }
 
 /// Why a datagram was dropped. In every case the ring's state is untouched.

@@ -3,8 +3,9 @@
 use super::Random;
 use crate::lab::{Lab, PATIENCE, Peer};
 use rustix::process::Signal;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::UdpSocket;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -69,6 +70,30 @@ fn unhex(line: &str) -> Vec<u8> {
         .collect()
 }
 
+/// Sends UDP datagrams that seem to come from a port of this host, also the ring's, which its daemon has: what comes
+/// from any other port is not even looked at.
+struct Forger {
+    socket: Socket,
+    from: u16,
+    to: SocketAddrV4,
+}
+
+impl Forger {
+    fn new(from: u16, to: SocketAddrV4) -> Self {
+        let socket =
+            Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP)).expect("a raw socket, as root");
+        socket.connect(&SockAddr::from(SocketAddrV4::new(*to.ip(), 0))).expect("an address");
+        Self { socket, from, to }
+    }
+
+    /// The kernel writes the IP header; the UDP header is four numbers: ports, length, and no checksum.
+    fn send(&self, payload: &[u8]) -> std::io::Result<usize> {
+        let length = u16::try_from(8 + payload.len()).expect("it was cut before");
+        let header = [self.from, self.to.port(), length, 0].map(u16::to_be_bytes);
+        self.socket.send(&[header.as_flattened(), payload].concat())
+    }
+}
+
 /// Runs inside a host: sends the mutations, no faster than they are taken.
 #[test]
 #[ignore = "runs inside a host of the lab, started by mutated_datagrams"]
@@ -86,8 +111,10 @@ fn worker() {
         kinds.entry((datagram.len(), *datagram.get(3).unwrap_or(&0))).or_default().push(datagram);
     }
     let kinds: Vec<Vec<&Vec<u8>>> = kinds.into_values().collect();
-    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
-    socket.connect(&to).expect("an address");
+    let variable = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+    let to: SocketAddrV4 = to.parse().expect("an address");
+    let forger = Forger::new(variable("HOSTILE_FROM").unwrap_or(to.port()), to);
+    let mutations = variable("HOSTILE_MUTATIONS").map(usize::from);
     let mut random = Random::new(count);
     let mut datagram = Vec::new();
     let mut refused = 0_u64;
@@ -95,11 +122,11 @@ fn worker() {
         datagram.clear();
         let kind = &kinds[random.below(kinds.len())];
         datagram.extend(kind[random.below(kind.len())]);
-        for _ in 0..=random.below(3) {
+        for _ in 0..mutations.unwrap_or_else(|| 1 + random.below(3)) {
             random.mutate(&mut datagram);
         }
         datagram.truncate(9000);
-        if socket.send(&datagram).is_err() {
+        if forger.send(&datagram).is_err() {
             refused += 1;
         }
         if number % 32 == 31 {

@@ -244,6 +244,40 @@ fn mutated_datagrams() {
     }
 }
 
+/// What another program on a member's host sends, valid frames of this very ring among it, is refused by its port: the
+/// ring does not even notice.
+#[test]
+fn another_program_on_a_members_host_does_not_disturb_the_ring() {
+    if !ready() {
+        return;
+    }
+    let mut lab = ring();
+    let corpus = datagrams::record(&mut lab);
+    let mut stay = staying(&lab);
+    let keys = "corosync-cmapctl -m stats | grep -E 'srp\\.(gather_entered|rx_msg_dropped) '";
+    let before = lab.must(1, keys);
+    let said = work(
+        &lab,
+        2,
+        "hostile::datagrams::worker",
+        &[
+            ("HOSTILE_CORPUS", corpus.display().to_string()),
+            ("HOSTILE_COUNT", "5000".to_owned()),
+            ("HOSTILE_TO", "10.77.0.1:5405".to_owned()),
+            ("HOSTILE_FROM", "55405".to_owned()),
+            ("HOSTILE_MUTATIONS", "0".to_owned()),
+        ],
+    );
+    println!("{said}");
+    assert_eq!(lab.must(1, keys), before, "{}", lab.log_tail(1));
+    assert!(lab.log_tail(1).contains("another program"), "{}", lab.log_tail(1));
+    check_stream(&lab);
+    for peer in &mut stay {
+        peer.tell("stop");
+        peer.succeed(PATIENCE);
+    }
+}
+
 #[test]
 fn mutated_requests() {
     if !ready() {
