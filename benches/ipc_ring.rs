@@ -13,6 +13,7 @@ use annulus::ipc::{
     Admission, Connection, Credentials, Endpoint, FlowLimit, Incoming, IpcError, Options, Refusal, Server,
 };
 use annulus::time::Instant;
+use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -75,7 +76,7 @@ fn serve(mut server: Server, stop: &AtomicBool) {
             if id == ECHO {
                 server.reply(conn, &[&header.to_bytes()[..], payload].concat());
             } else {
-                server.event(conn, &header.to_bytes(), payload);
+                server.event(conn, &header.to_bytes(), &Bytes::copy_from_slice(payload));
             }
         }
         server.flush();

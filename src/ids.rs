@@ -160,6 +160,17 @@ pub enum Guarantee {
     Safe,
 }
 
+/// Where an event stands in the message that it tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Piece {
+    /// It holds all of it.
+    Whole,
+    /// One of several pieces, and not the last one.
+    Part,
+    /// The last one of several pieces.
+    Last,
+}
+
 /// Byte order of a sender's machine. Messages travel in it; the receiver converts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endian {

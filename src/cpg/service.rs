@@ -17,7 +17,7 @@ use super::name::{GroupName, Member, Reason};
 use super::requests;
 use super::wire::{self, Exec, exec, request, response};
 use crate::error::Status;
-use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
+use crate::ids::{ConnId, Guarantee, NodeId, Piece, ServiceId};
 use crate::service::wire::ReplyHeaderBytes;
 use crate::service::{Delivery, Effects, Full, Request, Service, Synchronised};
 use crate::view::View;
@@ -250,8 +250,8 @@ impl Desk {
         &mut self,
         (from, pid): (NodeId, u32),
         group: &[u8],
-        head: &[u8],
-        payload: &Bytes,
+        (head, payload): (&[u8], &Bytes),
+        piece: Piece,
         effects: &mut dyn Effects,
     ) {
         let (listeners, sender_is_member) = self.groups.listeners(group, from);
@@ -271,7 +271,7 @@ impl Desk {
                     .and_then(|connection| connection.state.seat())
                     .is_some_and(|seat| seat.pid == pid);
             if own {
-                effects.echo(*conn, head, payload);
+                effects.echo(*conn, head, payload, piece);
             } else {
                 effects.event(*conn, head, payload);
             }
@@ -362,7 +362,8 @@ impl Service for Desk {
                     pid: U32::new(pid),
                     pad_pid: [0; 4],
                 };
-                self.hand_out((from, pid), group, head.as_bytes(), &message.slice_ref(payload), effects);
+                let event = (head.as_bytes(), &message.slice_ref(payload));
+                self.hand_out((from, pid), group, event, Piece::Whole, effects);
             }
             Exec::PartialMcast { group, pid, msglen, kind, payload } => {
                 let size = size_of::<wire::PartialDeliverBytes>() + payload.len();
@@ -380,7 +381,9 @@ impl Service for Desk {
                     kind: U32::new(kind),
                     pad_kind: [0; 4],
                 };
-                self.hand_out((from, pid), group, head.as_bytes(), &message.slice_ref(payload), effects);
+                let event = (head.as_bytes(), &message.slice_ref(payload));
+                let piece = if kind == wire::FRAGMENT_LAST { Piece::Last } else { Piece::Part };
+                self.hand_out((from, pid), group, event, piece, effects);
             }
         }
     }

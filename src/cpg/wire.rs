@@ -74,6 +74,8 @@ pub(crate) const ITERATE_GROUP: u32 = 2;
 pub(crate) const ITERATE_ALL: u32 = 3;
 /// First fragment of a message.
 pub(crate) const FRAGMENT_FIRST: u32 = 1;
+/// The one that completes it.
+pub(crate) const FRAGMENT_LAST: u32 = 3;
 
 /// Places in the member array of a membership reply.
 pub(crate) const REPLY_MEMBERS: usize = 384;

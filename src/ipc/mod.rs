@@ -23,6 +23,7 @@
 //! | `shm.rs` | memory shared with another process, reached through atomics |
 //! | `sigbus.rs` | survives files that are truncated under us |
 //! | `backlog.rs` | messages that wait for room |
+//! | `pool.rs` | what waits in all queues together |
 //! | `buffers.rs` | zero-copy buffers of CPG clients |
 //! | `error.rs` | what goes wrong |
 //!
@@ -37,6 +38,7 @@ mod client;
 mod credentials;
 mod error;
 mod files;
+mod pool;
 mod ring;
 mod semaphore;
 mod server;

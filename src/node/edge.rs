@@ -12,7 +12,7 @@ use super::source_port;
 use super::statistics::Log;
 use super::store::Store;
 use crate::error::Status;
-use crate::ids::{ConnId, Destination, RingId};
+use crate::ids::{ConnId, Destination, Piece, RingId};
 use crate::ipc;
 use crate::service::router::Turned;
 use crate::service::{Order, Statistics};
@@ -95,11 +95,16 @@ impl Edge for Outside {
         }
     }
 
-    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, piece: Piece) {
         match &mut self.server {
-            Some(server) if !is_local(conn) => server.echo(conn, head, payload),
+            Some(server) if !is_local(conn) => server.echo(conn, head, payload, piece),
             _ => self.event(conn, head, payload),
         }
+    }
+
+    fn user(&self, conn: ConnId) -> u32 {
+        let server = self.server.as_ref().filter(|_| !is_local(conn));
+        server.and_then(|server| server.about(conn)).map_or(0, |about| about.peer.uid)
     }
 
     fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use crate::config::logging::Logging;
 use crate::config::timeouts::Timeouts;
 use crate::error::Status;
-use crate::ids::{ConnId, Endian, Guarantee, NodeId, RingId, ServiceId};
+use crate::ids::{ConnId, Endian, Guarantee, NodeId, Piece, RingId, ServiceId};
 use crate::time::Instant;
 use crate::value::Value;
 use crate::view::View;
@@ -98,9 +98,17 @@ pub trait Effects {
     fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes);
 
     /// The same, of something that this client itself has multicast. A client that lets much of its own wait
-    /// unread is held back from multicasting more; for what others send it is not.
-    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+    /// unread is held back from multicasting more; for what others send it is not. Of a message in pieces none counts
+    /// before the last one: its sender cannot stop in the middle.
+    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, piece: Piece) {
+        let _ = piece;
         self.event(conn, head, payload);
+    }
+
+    /// The user id that a client has; 0, root, where clients have none.
+    fn user(&self, conn: ConnId) -> u32 {
+        let _ = conn;
+        0
     }
 
     /// Takes over the zero-copy buffer file that a client made, `path` without a NUL. Returns the token that names it.

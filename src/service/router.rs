@@ -18,7 +18,7 @@ use super::{
     Database, Delivery, Effects, Full, Notice, Order, Progress, Request, Service, Statistics, SyncView,
 };
 use crate::error::Status;
-use crate::ids::{ConnId, Endian, Guarantee, NodeId, RingId, ServiceId};
+use crate::ids::{ConnId, Endian, Guarantee, NodeId, Piece, RingId, ServiceId};
 use crate::time::Instant;
 use crate::value::Value;
 use crate::view::{View, ViewKind};
@@ -600,8 +600,12 @@ impl Effects for Counted<'_> {
         self.ground.event(conn, head, payload);
     }
 
-    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
-        self.ground.echo(conn, head, payload);
+    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, piece: Piece) {
+        self.ground.echo(conn, head, payload, piece);
+    }
+
+    fn user(&self, conn: ConnId) -> u32 {
+        self.ground.user(conn)
     }
 
     fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {

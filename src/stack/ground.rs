@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Edge, statistics};
 use crate::confdb::Store;
 use crate::error::Status;
-use crate::ids::{ConnId, Guarantee, NodeId, RingId};
+use crate::ids::{ConnId, Guarantee, NodeId, Piece, RingId};
 use crate::service::router::{Ground, Turned};
 use crate::service::{Database, Effects, Full, Notice, Order, Statistics};
 use crate::time::Instant;
@@ -86,8 +86,12 @@ impl Effects for Below<'_> {
         self.edge.event(conn, head, payload);
     }
 
-    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
-        self.edge.echo(conn, head, payload);
+    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, piece: Piece) {
+        self.edge.echo(conn, head, payload, piece);
+    }
+
+    fn user(&self, conn: ConnId) -> u32 {
+        self.edge.user(conn)
     }
 
     fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {

@@ -24,7 +24,7 @@ use crate::config::map::Map;
 use crate::config::timeouts::Timeouts;
 use crate::cpg;
 use crate::error::Status;
-use crate::ids::{ConnId, Destination, NodeId, RingId, ServiceId};
+use crate::ids::{ConnId, Destination, NodeId, Piece, RingId, ServiceId};
 use crate::quorum::{self, votequorum};
 use crate::service::router::{EXEC_OVERHEAD, Router, Turned};
 use crate::service::wire::MAX_MESSAGE;
@@ -57,8 +57,15 @@ pub trait Edge {
     fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes);
 
     /// Sends a client what it multicast itself; see [`crate::service::Effects::echo`].
-    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
+    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, piece: Piece) {
+        let _ = piece;
         self.event(conn, head, payload);
+    }
+
+    /// The user id that a client has; see [`crate::service::Effects::user`].
+    fn user(&self, conn: ConnId) -> u32 {
+        let _ = conn;
+        0
     }
 
     /// Takes over a zero-copy buffer; see [`crate::service::Effects::buffer_open`].

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use annulus::ids::{ConnId, ServiceId};
+use annulus::ids::{ConnId, Piece, ServiceId};
 use annulus::ipc::wire::{RequestHeader, ResponseHeader};
 use annulus::ipc::{Admission, Credentials, Endpoint, Flow, Incoming, Options, Refusal, Server, Stats};
 use annulus::time::Instant;
+use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags};
 
 pub(crate) const ECHO: i32 = 1;
@@ -19,6 +20,11 @@ pub(crate) const POST: i32 = 2;
 pub(crate) const BURST: i32 = 3;
 pub(crate) const COUNT: i32 = 4;
 pub(crate) const TICK: i32 = 5;
+/// As [`POST`], one of several pieces of a message, and the last one.
+pub(crate) const PART: i32 = 6;
+pub(crate) const LAST: i32 = 7;
+/// An event to every client, with the request's payload.
+pub(crate) const TELL_ALL: i32 = 8;
 
 /// One test at a time: they count the descriptors and mappings of this process.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
@@ -174,11 +180,24 @@ impl Service {
         let header = RequestHeader::read(request).unwrap();
         assert_eq!(header.size as usize, request.len());
         let payload = &request[RequestHeader::LEN..];
-        match header.id {
+        let header_id = header.id;
+        match header_id {
             ECHO => server.reply(conn, &response(ECHO, payload)),
-            POST => {
+            POST | PART | LAST => {
                 let header = event_header(payload);
-                server.echo(conn, &header, payload);
+                let piece = match header_id {
+                    PART => Piece::Part,
+                    LAST => Piece::Last,
+                    _ => Piece::Whole,
+                };
+                server.echo(conn, &header, &Bytes::copy_from_slice(payload), piece);
+            }
+            TELL_ALL => {
+                let shared = Bytes::copy_from_slice(payload);
+                let everybody: Vec<ConnId> = server.clients().map(|client| client.conn).collect();
+                for one in everybody {
+                    server.event(one, &event_header(payload), &shared);
+                }
             }
             BURST => {
                 let number = |at| u32::from_ne_bytes(payload[at..at + 4].try_into().unwrap());
@@ -200,7 +219,7 @@ impl Service {
 }
 
 fn event(server: &mut Server, conn: ConnId, payload: &[u8]) {
-    server.event(conn, &event_header(payload), payload);
+    server.event(conn, &event_header(payload), &Bytes::copy_from_slice(payload));
 }
 
 fn event_header(payload: &[u8]) -> [u8; ResponseHeader::LEN] {

@@ -13,8 +13,8 @@ use annulus::ipc::{
 };
 
 use crate::echo::{
-    BURST, COUNT, ECHO, Echo, PATIENCE, POST, TICK, alone, burst, entries, open_descriptors, request,
-    response, wait_until,
+    BURST, COUNT, ECHO, Echo, LAST, PART, PATIENCE, POST, TELL_ALL, TICK, alone, burst, entries,
+    open_descriptors, request, response, wait_until,
 };
 
 const LARGEST: usize = 1 << 20;
@@ -211,6 +211,82 @@ fn a_client_that_does_not_read_is_disconnected_and_others_go_on() {
     assert!(matches!(lazy.post(&[&request(TICK, 0)], FlowLimit::Ordinary), Err(IpcError::Disconnected)));
     drop((lazy, busy));
     echo.expect_empty();
+}
+
+/// Puts a request into the ring as soon as there is room. Whether that was within a second.
+fn posted(connection: &Connection, id: i32, payload: &[u8]) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) {
+        match connection.post(&[&request(id, payload.len()), payload], FlowLimit::Multicast) {
+            Ok(()) => return true,
+            Err(IpcError::TryAgain) => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    false
+}
+
+/// libcpg sends a long message in pieces, and its user, who has only this thread, reads nothing before all are sent.
+#[test]
+fn a_long_message_in_pieces_gets_through_though_its_sender_does_not_read() {
+    let _alone = alone();
+    let echo = Echo::start("pieces");
+    let connection = Connection::connect(&echo.name).unwrap();
+    let piece = vec![1; 1_000_000];
+    for n in 0..59 {
+        assert!(posted(&connection, PART, &piece), "piece {n} is held back");
+    }
+    assert!(posted(&connection, LAST, &piece));
+    wait_until("the next message has to wait for its reader", || {
+        connection.call(&[&request(COUNT, 0)]).unwrap();
+        !posted(&connection, POST, &[2; 4])
+    });
+    let mut event = Vec::new();
+    for _ in 0..60 {
+        next_event(&connection, &mut event);
+        assert_eq!(event.len(), 24 + piece.len());
+    }
+    wait_until("multicasts are let through again", || posted(&connection, POST, &[2; 4]));
+    assert_eq!(echo.stats().thrown_out, 0);
+}
+
+/// What many slow readers are all told is in memory once, and what waits for all of them has one bound.
+#[test]
+fn what_waits_for_many_slow_readers_is_bounded() {
+    const LIMIT: usize = 16 << 20;
+    let _alone = alone();
+    let echo = Echo::with("slow", |options| options.all_backlogs = LIMIT, Box::new(Root));
+    let slow: Vec<Connection> = (0..40).map(|_| Connection::connect(&echo.name).unwrap()).collect();
+    let slowest = Connection::connect(&echo.name).unwrap();
+    let reader = Connection::connect(&echo.name).unwrap();
+    let payload = vec![5; 8192];
+    let mut event = Vec::new();
+    // Everybody is told 10 MiB, of which a ring holds one: 9 MiB wait for each of 41, and are held once.
+    for _ in 0..1280 {
+        assert!(posted(&reader, TELL_ALL, &payload));
+        next_event(&reader, &mut event);
+    }
+    let waiting = echo.order(|server| server.waiting());
+    assert!((8 << 20..14 << 20).contains(&waiting), "{waiting} bytes wait");
+    assert_eq!(echo.stats().thrown_out, 0);
+    // One of them makes more wait than the others: it is the one to go.
+    slowest.call(&[&request(BURST, 8), &burst(10_000, 1000)]).unwrap();
+    wait_until("the slowest is thrown out", || echo.stats().thrown_out == 1);
+    assert!(matches!(slowest.post(&[&request(TICK, 0)], FlowLimit::Ordinary), Err(IpcError::Disconnected)));
+    slow[0].call(&[&request(COUNT, 0)]).unwrap();
+    // As more comes, the others go as well, and whoever reads stays.
+    for n in 0..4000 {
+        assert!(posted(&reader, TELL_ALL, &payload));
+        next_event(&reader, &mut event);
+        if n % 100 == 0 {
+            let waiting = echo.order(|server| server.waiting());
+            assert!(waiting <= LIMIT + LIMIT / 4, "{waiting} bytes wait");
+        }
+    }
+    wait_until("only the reader is left", || echo.connections() == 1);
+    wait_until("nothing is left of what waited", || echo.order(|server| server.waiting()) == 0);
+    assert_eq!(echo.stats().thrown_out, 41);
+    reader.call(&[&request(COUNT, 0)]).unwrap();
 }
 
 struct Root;

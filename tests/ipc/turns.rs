@@ -152,7 +152,7 @@ fn events_for_very_many_are_announced_in_several_turns() {
     let clients = connect(&mut server, &name, 20);
     let ids: Vec<_> = server.clients().map(|client| client.conn).collect();
     for conn in ids {
-        server.event(conn, &[0; 24], b"an event");
+        server.event(conn, &[0; 24], &bytes::Bytes::from_static(b"an event"));
     }
     let told = |clients: &[Connection]| {
         clients.iter().filter(|client| client.wait(Some(Duration::ZERO)).unwrap()).count()

@@ -7,7 +7,7 @@ use super::bus::{Bus, Node, join_request, leave_request, mcast_request, node_id,
 use crate::cpg::name::Member;
 use crate::cpg::wire::{self, request, response};
 use crate::error::Status;
-use crate::ids::{ConnId, Guarantee};
+use crate::ids::{ConnId, Guarantee, Piece};
 use crate::service::wire::HeaderBytes;
 
 const CONN: ConnId = ConnId(1);
@@ -335,4 +335,16 @@ fn a_membership_change_interrupts_fragments() {
     let (head, payload) = wire::PartialMcastBytes::<wire::LE>::ref_from_prefix(sent).unwrap();
     assert_eq!((head.msglen.get(), head.fraglen.get(), head.kind.get()), (12, 6, 3));
     assert_eq!(payload, b"second");
+}
+
+/// A sender is told apart the pieces of its own message that more follow from the last one: it cannot stop between them.
+#[test]
+fn the_pieces_of_a_long_message_are_echoed_as_such() {
+    let mut bus = node_at(At::In);
+    for kind in [1, 2, 2, 3] {
+        bus.node(1).request(CONN, &partial(kind, 24, b"piece "), &[]).unwrap();
+    }
+    bus.settle();
+    let expected = [Piece::Part, Piece::Part, Piece::Part, Piece::Last].map(|piece| (CONN, piece));
+    assert_eq!(bus.node(1).below.echoed, expected);
 }

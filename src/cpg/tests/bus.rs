@@ -11,7 +11,7 @@ use crate::cpg::name::Member;
 use crate::cpg::service::Desk;
 use crate::cpg::wire::{self, NE, request, response};
 use crate::error::Status;
-use crate::ids::{ConnId, Endian, Guarantee, NodeId, RingId, ServiceId};
+use crate::ids::{ConnId, Endian, Guarantee, NodeId, Piece, RingId, ServiceId};
 use crate::service::router::{Ground, Router};
 use crate::service::wire::{HeaderBytes, ReplyHeaderBytes};
 use crate::service::{
@@ -178,7 +178,7 @@ pub(crate) struct Below {
     pub(crate) told: BTreeMap<ConnId, Vec<Seen>>,
     pub(crate) raw: Vec<(ConnId, Vec<u8>)>,
     /// Those of `raw` that were told as what the client had multicast itself.
-    pub(crate) echoed: Vec<ConnId>,
+    pub(crate) echoed: Vec<(ConnId, Piece)>,
     pub(crate) replies: Vec<(ConnId, Vec<u8>)>,
     pub(crate) buffers: BTreeMap<u64, Bytes>,
     pub(crate) synced: Vec<RingId>,
@@ -257,8 +257,8 @@ impl Effects for Below {
         self.raw.push((conn, [head, payload].concat()));
     }
 
-    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
-        self.echoed.push(conn);
+    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, piece: Piece) {
+        self.echoed.push((conn, piece));
         self.event(conn, head, payload);
     }
 

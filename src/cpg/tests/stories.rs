@@ -4,7 +4,7 @@ use super::bus::{Bus, Node, Seen, join_request, leave_request, mcast_request, no
 use crate::cpg::name::{Member, Reason};
 use crate::cpg::service::MEMBERS_MAX;
 use crate::cpg::wire::{self, exec, request};
-use crate::ids::{ConnId, Endian};
+use crate::ids::{ConnId, Endian, Piece};
 use bytes::Bytes;
 use zerocopy::IntoBytes;
 
@@ -90,7 +90,7 @@ fn a_message_is_an_echo_for_its_sender_alone() {
         bus.settle();
     }
     for id in [1, 2] {
-        assert_eq!(bus.node(id).below.echoed, [A], "node {id}");
+        assert_eq!(bus.node(id).below.echoed, [(A, Piece::Whole)], "node {id}");
         for conn in [A, ConnId(2)] {
             let told = news(&mut bus, id, conn);
             assert_eq!(told.iter().filter(|seen| matches!(seen, Seen::Message { .. })).count(), 2);

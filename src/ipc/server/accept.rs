@@ -12,7 +12,7 @@ use rustix::net::{SendFlags, SocketFlags};
 
 use super::census::Kind;
 use super::closer::Remains;
-use super::connection::Connection;
+use super::connection::{Connection, Limits};
 use super::options::{Admission, Refusal};
 use super::poll::interest;
 use super::quiet::About;
@@ -183,8 +183,8 @@ impl Server {
         let endpoint = &self.endpoints[newcomer.endpoint];
         let names = files.paths.each_ref().map(|path| path.clone().into_bytes());
         let who = (endpoint.service, peer);
-        let (max_len, backlog) = (max as usize, self.options.event_backlog);
-        let mut connection = Connection::new(id, who, newcomer.socket, files, memories, max_len, backlog);
+        let limits = Limits { max: max as usize, event_backlog: self.options.event_backlog };
+        let mut connection = Connection::new(id, who, newcomer.socket, files, memories, limits, &self.pool);
         connection.set_flow(endpoint.flow);
         let _ = rustix::net::sockopt::set_socket_passcred(connection.socket(), false);
         let response =

@@ -3,16 +3,18 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
 use super::counters::{About, Counters};
 use super::options::Flow;
-use crate::ids::{ConnId, ServiceId};
+use crate::ids::{ConnId, Piece, ServiceId};
 use crate::ipc::backlog::Backlog;
 use crate::ipc::buffers::Buffers;
 use crate::ipc::credentials::{self, Arrived, Credentials};
 use crate::ipc::files::RingFiles;
+use crate::ipc::pool::Pool;
 use crate::ipc::ring::{Memory, Reader, RingError, Writer};
 use crate::ipc::wire::{self, RequestHeader};
 use crate::time::Instant;
@@ -46,6 +48,10 @@ pub(super) enum Reason {
     Size { got: usize, size: i32 },
     #[error("it does not read its events: {waiting} wait, the limit is {limit} bytes")]
     EventBacklog { waiting: usize, limit: usize },
+    #[error(
+        "it is the slowest reader: {bytes} bytes wait for it, {held} for all clients together; the limit is {limit}"
+    )]
+    AllBacklogs { bytes: usize, held: usize, limit: usize },
     #[error("it does not read its responses: {0} wait")]
     ReplyBacklog(usize),
     #[error("it sent descriptors, which no request has")]
@@ -60,6 +66,15 @@ pub(super) enum Take {
     Nothing,
     /// The client asked to be disconnected.
     Goodbye,
+}
+
+/// How much a client may use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Its longest message, bytes.
+    pub(super) max: usize,
+    /// [`Options::event_backlog`](super::options::Options::event_backlog).
+    pub(super) event_backlog: usize,
 }
 
 /// An accepted client.
@@ -110,9 +125,10 @@ impl Connection {
         socket: OwnedFd,
         files: RingFiles,
         memories: [Memory; 3],
-        max: usize,
-        event_backlog: usize,
+        limits: Limits,
+        pool: &Pool,
     ) -> Self {
+        let Limits { max, event_backlog } = limits;
         let [requests, responses, events] = memories;
         // What the client had sent before it was throttled may come back to it as events: a ring full.
         let most_waiting = event_backlog.saturating_add(2 * max);
@@ -133,8 +149,8 @@ impl Connection {
             requests: Reader::new(requests, max),
             responses: Writer::new(responses, max),
             events: Writer::new(events, max),
-            replies: Backlog::new(REPLY_BACKLOG),
-            backlog: Backlog::new(most_waiting),
+            replies: Backlog::new(REPLY_BACKLOG, pool.clone()),
+            backlog: Backlog::new(most_waiting, pool.clone()),
             most_waiting,
             event_backlog,
             flow: Flow::Open,
@@ -201,7 +217,7 @@ impl Connection {
         self.counters.responses += 1;
         if self.replies.is_empty() && self.responses.write(&[bytes]).map_err(Reason::Responses)? {
             self.responses.post(1);
-        } else if !self.replies.push(&[bytes], false) {
+        } else if !self.replies.push(bytes, &Bytes::new(), None) {
             return Err(Reason::ReplyBacklog(self.replies.len()));
         }
         Ok(())
@@ -209,16 +225,21 @@ impl Connection {
 
     /// Writes an event, or queues it behind those that wait already. [`Self::flush`] announces it. `own`: it is
     /// something that the client itself has multicast.
-    pub(super) fn event(&mut self, pieces: &[&[u8]], own: bool) -> Result<(), Reason> {
+    pub(super) fn event(&mut self, head: &[u8], payload: &Bytes, own: Option<Piece>) -> Result<(), Reason> {
         self.counters.dispatched += 1;
-        if self.backlog.is_empty() && self.events.write(pieces).map_err(Reason::Events)? {
+        if self.backlog.is_empty() && self.events.write(&[head, payload]).map_err(Reason::Events)? {
             self.unposted += 1;
-        } else if !self.backlog.push(pieces, own) {
+        } else if !self.backlog.push(head, payload, own) {
             return Err(Reason::EventBacklog { waiting: self.backlog.len(), limit: self.most_waiting });
         } else {
             self.counters.send_retries += 1;
         }
         Ok(())
+    }
+
+    /// What waits for room in its rings. Unit: bytes.
+    pub(super) fn waiting(&self) -> usize {
+        self.backlog.size() + self.replies.size()
     }
 
     /// Whether there are enough unannounced events that the client should start on them.
@@ -267,10 +288,15 @@ impl Connection {
     /// The client is gone: nothing more goes to it.
     pub(super) fn hang_up(&mut self) {
         self.hung_up = true;
-        self.replies.clear();
-        self.backlog.clear();
+        self.forget();
         self.owed = 0;
         self.unposted = 0;
+    }
+
+    /// Lets go what waits for it.
+    pub(super) fn forget(&mut self) {
+        self.replies.clear();
+        self.backlog.clear();
     }
 
     /// Whether the client has to read before more can go to it.

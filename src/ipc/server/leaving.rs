@@ -90,10 +90,11 @@ impl Server {
 
     /// Hands a client's socket and files over to be closed.
     pub(super) fn discard(&mut self, id: ConnId) {
-        let Some(client) = self.table.remove(id) else { return };
+        let Some(mut client) = self.table.remove(id) else { return };
         // Or it would go on reporting until it is closed.
         let _ = epoll::delete(&self.epoll, client.socket());
-        if let Client::Open(connection) = &client {
+        if let Client::Open(connection) = &mut client {
+            connection.forget();
             connection.part();
         }
         let owner = client.owner();

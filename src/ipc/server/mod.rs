@@ -10,6 +10,7 @@
 //! | `closer.rs` | closes what came from clients, on a thread of its own |
 //! | `connection.rs` | one client: rings, what waits for room in them |
 //! | `counters.rs` | what is counted of each client |
+//! | `events.rs` | events, and the bound on all that waits for slow readers |
 //! | `leaving.rs` | how clients go |
 //! | `options.rs` | limits, endpoints, who may connect |
 //! | `poll.rs` | what the descriptors and the clock report |
@@ -23,6 +24,7 @@ mod census;
 mod closer;
 mod connection;
 mod counters;
+mod events;
 mod leaving;
 mod options;
 mod poll;
@@ -51,6 +53,7 @@ use super::address::{self, Address};
 use super::credentials::Credentials;
 use super::error::IpcError;
 use super::files;
+use super::pool::Pool;
 use crate::error::Status;
 use crate::ids::{ConnId, ServiceId};
 use crate::time::Instant;
@@ -63,6 +66,8 @@ const POLL_EVERY: u32 = 64;
 const SLOW: Duration = Duration::from_millis(2);
 /// Descriptors that one look reports at most.
 const EVENTS: usize = 64;
+/// Pieces of abandoned queues that are freed at a time, each of up to 128 messages.
+const FREED: usize = 4;
 /// Tokens of listeners have this bit, which ids of clients never have.
 const LISTENER: u64 = 1 << 63;
 
@@ -144,6 +149,8 @@ pub struct Server {
     handshakes: VecDeque<(Instant, ConnId)>,
     resume_at: Option<Instant>,
     notices: VecDeque<Incoming>,
+    /// What waits for slow readers.
+    pool: Pool,
     /// What descriptors reported and was not looked at yet. They do not report it again.
     reported: VecDeque<(EventFlags, u64)>,
     census: Census,
@@ -197,6 +204,7 @@ impl Server {
             handshakes: VecDeque::new(),
             resume_at: None,
             notices: VecDeque::new(),
+            pool: Pool::default(),
             reported: VecDeque::new(),
             census: Census::default(),
             closer: Closer::default(),
@@ -237,6 +245,7 @@ impl Server {
     pub fn next(&mut self, now: Instant, admit: &dyn Admission, buf: &mut Vec<u8>) -> Option<Incoming> {
         self.now = now;
         self.note_closed();
+        self.pool.free(FREED);
         self.pass_deadlines();
         loop {
             if self.turn.is_spent() {
@@ -280,37 +289,10 @@ impl Server {
         let waits = client.owes_replies();
         self.stats.replies += 1;
         match result {
-            Ok(()) if waits => self.look_again(conn),
-            Ok(()) => {}
-            Err(reason) => self.throw_out(conn, &reason),
-        }
-    }
-
-    /// Sends an event, `head` and then `payload`. It is announced by [`Self::flush`] at the latest. It is
-    /// queued if the client's ring has no room. A client that lets half of [`Options::event_backlog`] wait may not
-    /// multicast until it has read most of it; one that lets more than all of it and twice its longest message
-    /// wait is disconnected. A client that is gone is no error.
-    pub fn event(&mut self, conn: ConnId, head: &[u8], payload: &[u8]) {
-        self.announce_later(conn, &[head, payload], false);
-    }
-
-    /// The same for an event that tells a client what it has multicast itself: of these it may let 8 MiB wait.
-    pub fn echo(&mut self, conn: ConnId, head: &[u8], payload: &[u8]) {
-        self.announce_later(conn, &[head, payload], true);
-    }
-
-    fn announce_later(&mut self, conn: ConnId, pieces: &[&[u8]], own: bool) {
-        let Some(client) = self.active(conn) else { return };
-        let result = client.event(pieces, own);
-        client.throttle();
-        let batch = client.has_batch();
-        let first = !std::mem::replace(&mut client.dirty, true);
-        if first {
-            self.dirty.push_back(conn);
-        }
-        self.stats.events += 1;
-        match result {
-            Ok(()) if batch => self.flush_client(conn),
+            Ok(()) if waits => {
+                self.look_again(conn);
+                self.relieve();
+            }
             Ok(()) => {}
             Err(reason) => self.throw_out(conn, &reason),
         }
@@ -334,7 +316,8 @@ impl Server {
     /// When to call [`Self::next`] even if the descriptor is not readable: at once if there is work left,
     /// at the end of a handshake's time, to look again at a client that had no room.
     pub fn deadline(&self) -> Option<Instant> {
-        let waits = self.unfinished || self.untold || !self.reported.is_empty();
+        let waits =
+            self.unfinished || self.untold || !self.reported.is_empty() || self.pool.has_abandoned();
         if waits || !self.ready.is_empty() || !self.notices.is_empty() {
             return Some(self.now);
         }
@@ -353,6 +336,11 @@ impl Server {
         self.census.count(Kind::Connection)
     }
 
+    /// What waits for slow readers, of all clients together; see [`Options::all_backlogs`]. Unit: bytes.
+    pub fn waiting(&self) -> usize {
+        self.pool.held()
+    }
+
     /// Counters since the start.
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -362,6 +350,12 @@ impl Server {
     pub fn clients(&self) -> impl Iterator<Item = About> {
         let open = |client: &&Connection| client.lingers.is_none() && !client.hung_up;
         self.table.connections().filter(open).map(Connection::about)
+    }
+
+    /// One of them.
+    pub fn about(&self, conn: ConnId) -> Option<About> {
+        let client = self.table.find(conn)?;
+        (client.lingers.is_none() && !client.hung_up).then(|| client.about())
     }
 
     /// The caller refused a request of a client: its id or size is impossible, or, with `overload`, the

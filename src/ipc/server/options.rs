@@ -57,6 +57,10 @@ pub struct Options {
     /// send cannot be held back so, and at a hundred MB/s a client that the kernel did not schedule for a
     /// moment is not a dead one. Unit: bytes. Default: 256 MiB.
     pub event_backlog: usize,
+    /// What waits for slow readers, of all clients together; replies count too. A payload that waits for many clients
+    /// counts once. When it is reached, whoever lets most wait is disconnected. Unit: bytes. Default: 512 MiB, or an
+    /// eighth of the machine's memory where that is less, but at least 64 MiB.
+    pub all_backlogs: usize,
     /// How long a connection that the server closes waits for the client to read its last events.
     /// Default: 1 s.
     pub linger: Duration,
@@ -79,6 +83,7 @@ impl Default for Options {
             turn_steps: 256,
             handshake: Duration::from_secs(5),
             event_backlog: 256 << 20,
+            all_backlogs: all_backlogs(),
             linger: Duration::from_secs(1),
         }
     }
@@ -120,6 +125,13 @@ fn open_descriptors() -> usize {
     /// Where that cannot be seen: the standard streams, a lock, a log, and what a runtime needs.
     const GUESS: usize = 16;
     std::fs::read_dir("/proc/self/fd").map_or(GUESS, Iterator::count)
+}
+
+/// The default of [`Options::all_backlogs`] on this machine.
+fn all_backlogs() -> usize {
+    let machine = rustix::system::sysinfo();
+    let memory = machine.totalram.saturating_mul(machine.mem_unit.into());
+    usize::try_from(memory / 8).unwrap_or(usize::MAX).clamp(64 << 20, 512 << 20)
 }
 
 /// A service and the name that clients find it by.

@@ -96,6 +96,14 @@ impl Table {
         }
     }
 
+    /// The same, to look at.
+    pub(super) fn find(&self, id: ConnId) -> Option<&Connection> {
+        match self.places.get(Self::place(id))?.as_ref()? {
+            Client::Open(connection) if connection.id == id => Some(connection),
+            Client::Open(_) | Client::New(_) => None,
+        }
+    }
+
     pub(super) fn newcomer(&mut self, id: ConnId) -> Option<&mut Newcomer> {
         match self.client(id)? {
             Client::New(newcomer) => Some(newcomer),
