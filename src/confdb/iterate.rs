@@ -63,20 +63,28 @@ impl Iterations {
         Ok(Entry { name: name.into(), kind: wire::type_code(value), len: wire::value_len(value) })
     }
 
-    /// The next of the statistics. A text's length is told as 0, as Corosync does.
-    pub(super) fn next_statistic(&mut self, handle: u64, effects: &dyn Effects) -> Result<Entry, Status> {
-        let place = self.0.get_mut(&handle).ok_or(Status::BadHandle)?;
+    /// The next of the statistics, and how many had to be computed for it. A text's length is told as 0, as Corosync does.
+    pub(super) fn next_statistic(
+        &mut self,
+        handle: u64,
+        effects: &dyn Effects,
+    ) -> (Result<Entry, Status>, usize) {
+        let Some(place) = self.0.get_mut(&handle) else { return (Err(Status::BadHandle), 0) };
+        let mut computed = 0;
         if place.ahead.is_empty() && !place.ended {
             let all = effects.statistics(&place.prefix);
+            computed = all.len();
             let start =
                 place.last.as_ref().map_or(0, |last| all.partition_point(|(name, _)| **name <= **last));
             place.ended = all.len() - start <= CHUNK;
             place.ahead =
                 all.into_iter().skip(start).take(CHUNK).map(|(name, value)| entry(name, &value)).collect();
         }
-        let entry = place.ahead.pop_front().ok_or(Status::NoSections)?;
-        place.last = Some(entry.name.clone());
-        Ok(entry)
+        let entry = place.ahead.pop_front().ok_or(Status::NoSections);
+        if let Ok(entry) = &entry {
+            place.last = Some(entry.name.clone());
+        }
+        (entry, computed)
     }
 
     /// Ends one.

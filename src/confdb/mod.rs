@@ -9,6 +9,7 @@
 //! | `service.rs`, `requests.rs` | the desk: [`Desk`]; what clients may ask of it |
 //! | `names.rs` | which names keys may have, and which keys clients may only read |
 //! | `trackers.rs`, `iterate.rs` | who hears of which keys; iterations of clients |
+//! | `telling.rs` | notifications, so many at a time |
 //! | `statistics.rs` | the map that is computed when it is read, and who tracks what in it |
 //! | `published.rs`, `members.rs` | keys that the daemon itself publishes; who is on the ring |
 //! | `react.rs` | changes of keys that set something in motion |
@@ -27,6 +28,7 @@ mod service;
 mod statistics;
 mod store;
 mod sync;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod trackers;
@@ -39,4 +41,4 @@ pub use published::totem;
 pub use requests::CONNECTION_TRACKERS_LIMIT;
 pub use service::{Addresses, Desk, Stats};
 pub use store::{BYTES_LIMIT, KEY_LIMIT, Store};
-pub use trackers::TRACKERS_LIMIT;
+pub use trackers::{TRACKERS_LIMIT, USER_TRACKERS_LIMIT};

@@ -8,15 +8,18 @@ use zerocopy::{FromBytes, FromZeros, I32, Immutable, IntoBytes, KnownLayout, U64
 
 use super::iterate::Entry;
 use super::names;
-use super::service::{Connection, Desk, Owed, Shelf};
+use super::service::{Connection, Desk, Owed, STATISTICS_A_STEP, Shelf};
 use super::statistics;
-use super::trackers::{TRACKERS_LIMIT, Tracker};
+use super::trackers::{TRACKERS_LIMIT, Tracker, USER_TRACKERS_LIMIT};
 use super::wire::{self, request, response, track};
 use crate::error::Status;
 use crate::ids::ConnId;
 use crate::service::wire::{ReplyHeaderBytes, plain_reply};
-use crate::service::{Effects, Request};
+use crate::service::{Effects, Request, Service};
 use crate::value::{VALUE_LIMIT, Value};
+
+/// Whose trackers are bounded by [`TRACKERS_LIMIT`] alone.
+const ROOT: u32 = 0;
 
 /// Trackers that one connection may have; further ones are refused with NO_RESOURCES.
 ///
@@ -89,7 +92,10 @@ impl Desk {
                                 connection.iterations.next(head.handle.get(), effects.database())
                             }
                             Shelf::Statistics => {
-                                connection.iterations.next_statistic(head.handle.get(), effects)
+                                let (entry, all) =
+                                    connection.iterations.next_statistic(head.handle.get(), effects);
+                                self.tellings.charge(all / STATISTICS_A_STEP);
+                                entry
                             }
                         },
                     );
@@ -106,7 +112,13 @@ impl Desk {
             request::TRACK_ADD => {
                 let (head, _) = fixed::<wire::TrackRequestBytes>(&bytes)?;
                 let handle = self.track(conn, &head.key.prefix(), head.kind.get(), head.inst.get(), effects);
-                effects.reply(conn, &handle_reply(response::TRACK_ADD, handle));
+                if let Some(handle) = handle.transpose() {
+                    effects.reply(conn, &handle_reply(response::TRACK_ADD, handle));
+                }
+                // The first who wants to know what comes and goes is answered as soon as that has been looked at.
+                if self.lookouts.any_newcomer() && self.look_at.is_some_and(|at| at <= effects.now()) {
+                    self.expired(effects);
+                }
             }
             request::TRACK_DELETE => {
                 let (head, _) = fixed::<wire::HandleRequestBytes>(&bytes)?;
@@ -218,6 +230,7 @@ impl Desk {
             }
             Shelf::Statistics => {
                 let found = effects.statistics(name);
+                self.tellings.charge(1 + found.len() / STATISTICS_A_STEP);
                 get_reply(found.iter().find(|(found, _)| found == name).map(|(_, value)| value), room)
             }
         }
@@ -231,6 +244,7 @@ impl Desk {
         Ok(handle)
     }
 
+    /// Adds a tracker. `None`: it begins, and is answered, with the next look at statistics.
     fn track(
         &mut self,
         conn: ConnId,
@@ -238,18 +252,22 @@ impl Desk {
         kind: i32,
         inst: u64,
         effects: &mut dyn Effects,
-    ) -> Result<u64, Status> {
+    ) -> Result<Option<u64>, Status> {
         if kind & !(track::ADD | track::DELETE | track::MODIFY | track::PREFIX) != 0 {
             return Err(Status::InvalidParam);
         }
         let handle = self.new_handle();
         let connection = self.connections.get_mut(&conn).ok_or(Status::BadHandle)?;
+        let of_user = self.users.get(&connection.user).copied().unwrap_or(0);
         if connection.trackers.len() >= CONNECTION_TRACKERS_LIMIT
             || self.trackers.len() + self.lookouts.len() >= TRACKERS_LIMIT
+            || connection.user != ROOT && of_user >= USER_TRACKERS_LIMIT
         {
             return Err(Status::NoResources);
         }
+        let user = connection.user;
         let tracker = Tracker { conn, inst, kind, key: key.into() };
+        let mut begun = true;
         match connection.shelf {
             Shelf::Config => {
                 connection.trackers.insert(handle);
@@ -263,19 +281,33 @@ impl Desk {
                     return Err(Status::NotSupported);
                 }
                 connection.trackers.insert(handle);
-                self.look(effects);
-                self.lookouts.add(handle, tracker, effects);
+                begun = self.lookouts.add(handle, tracker, effects);
+                if !begun {
+                    self.look_soon(effects.now());
+                }
             }
         }
+        self.count_trackers(user, |all| all + 1);
         self.set_look(effects.now());
-        Ok(handle)
+        Ok(begun.then_some(handle))
+    }
+
+    /// Changes how many trackers the clients of a user have.
+    pub(super) fn count_trackers(&mut self, user: u32, change: impl FnOnce(usize) -> usize) {
+        let count = self.users.entry(user).or_default();
+        *count = change(*count);
+        if *count == 0 {
+            self.users.remove(&user);
+        }
     }
 
     fn untrack(&mut self, conn: ConnId, handle: u64) -> Option<u64> {
         let connection = self.connections.get_mut(&conn)?;
-        if !connection.trackers.remove(&handle) {
+        if self.lookouts.is_newcomer(handle) || !connection.trackers.remove(&handle) {
             return None;
         }
+        let user = connection.user;
+        self.count_trackers(user, |all| all.saturating_sub(1));
         self.drop_tracker(conn, handle)
     }
 
@@ -326,7 +358,7 @@ fn get_reply(value: Option<&Value>, room: u64) -> Vec<u8> {
     [head.as_bytes(), &bytes].concat()
 }
 
-fn handle_reply(id: i32, handle: Result<u64, Status>) -> [u8; 32] {
+pub(super) fn handle_reply(id: i32, handle: Result<u64, Status>) -> [u8; 32] {
     let status = handle.err().unwrap_or(Status::Ok);
     let header = ReplyHeaderBytes::new(id, size_of::<wire::HandleReplyBytes>(), status);
     zerocopy::transmute!(wire::HandleReplyBytes { header, handle: U64::new(handle.unwrap_or(0)) })

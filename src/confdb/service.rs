@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use zerocopy::IntoBytes;
 
 use super::iterate::Iterations;
 use super::react::Settings;
-use super::requests::{notification, refusal};
-use super::statistics::{self, Lookouts};
+use super::requests::{handle_reply, refusal};
+use super::statistics::{self, Looked, Lookouts};
 use super::sync::VersionCheck;
-use super::trackers::Trackers;
-use super::wire::{self, exec, request, track};
+use super::telling::Tellings;
+use super::trackers::{Place, Trackers};
+use super::wire::{self, exec, request, response, track};
 use super::{members, published};
 use crate::error::Status;
 use crate::ids::{ConnId, NodeId, ServiceId};
@@ -51,7 +51,11 @@ pub struct Desk {
     pub(super) counters_tracked: usize,
     /// When to look at statistics and counters, while somebody tracks any.
     pub(super) look_at: Option<Instant>,
-    pub(super) looked_at: Instant,
+    pub(super) looked_at: Option<Instant>,
+    /// Notifications that are on their way.
+    pub(super) tellings: Tellings,
+    /// How many trackers the clients of each user have.
+    pub(super) users: BTreeMap<u32, usize>,
     /// When the counters of services were last brought into the database.
     pub(super) refreshed_at: Option<Instant>,
     /// The client that waits until its change has been told.
@@ -59,7 +63,7 @@ pub struct Desk {
     pub(super) version: VersionCheck,
     pub(super) settings: Settings,
     pub(super) stats: Stats,
-    handles: u64,
+    pub(super) handles: u64,
 }
 
 /// Which map a connection is about.
@@ -75,6 +79,7 @@ pub(super) enum Shelf {
 /// What the desk knows of a client.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
+    pub(super) user: u32,
     pub(super) shelf: Shelf,
     pub(super) iterations: Iterations,
     pub(super) trackers: BTreeSet<u64>,
@@ -98,7 +103,9 @@ impl Desk {
             lookouts: Lookouts::default(),
             counters_tracked: 0,
             look_at: None,
-            looked_at: Instant::ZERO,
+            looked_at: None,
+            tellings: Tellings::default(),
+            users: BTreeMap::new(),
             refreshed_at: None,
             owed: None,
             version: VersionCheck::default(),
@@ -121,9 +128,26 @@ impl Desk {
     /// Statistics came or went: those who wait for that are told soon, and not only at the next look.
     pub fn statistics_moved(&mut self, now: Instant) {
         if self.lookouts.any_prefix() {
-            let soon = now.max(self.looked_at + statistics::PAUSE);
-            self.look_at = Some(self.look_at.map_or(soon, |at| at.min(soon)));
+            self.lookouts.moved();
+            self.look_soon(now);
         }
+    }
+
+    /// Sees to it that statistics are looked at as soon as may be.
+    pub(super) fn look_soon(&mut self, now: Instant) {
+        let soon = self.looked_at.map_or(now, |at| now.max(at + statistics::PAUSE));
+        self.look_at = Some(self.look_at.map_or(soon, |at| at.min(soon)));
+    }
+
+    /// Whether a change has not been told to everybody yet who tracks its key. Until then no requests are to be read:
+    /// whoever makes changes waits for those who hear of them.
+    pub fn is_telling(&self) -> bool {
+        self.tellings.is_telling()
+    }
+
+    /// What this desk has done since the start, in steps that each cost about as much as a notification.
+    pub const fn work(&self) -> u64 {
+        self.tellings.work()
     }
 
     /// A number that no iteration or tracker has had.
@@ -132,8 +156,8 @@ impl Desk {
         self.handles
     }
 
-    /// Tells those who track a key.
-    fn notify(&mut self, change: &Change, effects: &mut dyn Effects) {
+    /// Begins to tell those who track a key. `owed`: who is answered when all have been told.
+    fn notify(&mut self, change: &Change, owed: Option<Owed>, effects: &mut dyn Effects) {
         let event = match (&change.old, &change.new) {
             (None, _) => track::ADD,
             (Some(_), None) => track::DELETE,
@@ -141,11 +165,11 @@ impl Desk {
         };
         // Corosync's fast counters do not say what they were.
         let old = change.old.as_ref().filter(|_| !published::is_counter(&change.name));
-        let payload = payload(change.new.as_ref(), old);
-        for tracker in self.trackers.concerned(&change.name, event) {
-            let head = notification(tracker.inst, &change.name, event, change.new.as_ref(), old);
-            effects.event(tracker.conn, head.as_bytes(), &payload);
-            self.stats.notifications += 1;
+        if self.trackers.next(&change.name, self.handles, &mut Place::default()).is_some() {
+            self.tell(Shelf::Config, (&change.name, event), (change.new.as_ref(), old), owed);
+            self.go_on(effects);
+        } else if let Some(Owed { conn, response }) = owed {
+            effects.reply(conn, &plain_reply(response, Status::Ok));
         }
     }
 
@@ -158,7 +182,7 @@ impl Desk {
                 }
                 tracker.inst
             }
-            None => self.lookouts.remove(handle)?,
+            None => self.lookouts.remove(conn, handle)?,
         };
         if self.lookouts.len() == 0 && self.counters_tracked == 0 {
             self.look_at = None;
@@ -173,12 +197,31 @@ impl Desk {
         }
     }
 
-    /// Tells those who track statistics what has changed since the last look.
+    /// Looks at all statistics, and begins to tell those who track any what has changed since the last look.
     pub(super) fn look(&mut self, effects: &mut dyn Effects) {
-        self.stats.notifications += self.lookouts.look(effects);
-        self.looked_at = effects.now();
+        let Looked { all, moved, begun } = self.lookouts.look(effects);
+        self.looked_at = Some(effects.now());
+        self.tellings.charge(all.len() / STATISTICS_A_STEP);
+        // Before those who begin now: they hear of what comes later.
+        let before = begun.first().map_or(self.handles, |(first, _)| first - 1);
+        for (name, value, event) in &moved {
+            if self.lookouts.prefixes().next(name, before, &mut Place::default()).is_some() {
+                let value = Some(value);
+                self.tell_up_to(before, Shelf::Statistics, (name, *event), (value, value), None);
+            }
+        }
+        if self.lookouts.any_single() {
+            self.tellings.sweep(all, self.handles);
+        }
+        for (handle, conn) in begun {
+            effects.reply(conn, &handle_reply(response::TRACK_ADD, Ok(handle)));
+        }
+        self.go_on(effects);
     }
 }
+
+/// Statistics that take as long to compute as a notification takes to be sent.
+pub(super) const STATISTICS_A_STEP: usize = 8;
 
 /// What follows the head of a notification, in all of its copies.
 pub(super) fn payload(new: Option<&Value>, old: Option<&Value>) -> Bytes {
@@ -218,11 +261,13 @@ impl Service for Desk {
         members::set_version(from, version, effects);
     }
 
-    fn connected(&mut self, conn: ConnId, _effects: &mut dyn Effects) {
-        self.connections.insert(conn, Connection::default());
+    fn connected(&mut self, conn: ConnId, effects: &mut dyn Effects) {
+        let connection = Connection { user: effects.user(conn), ..Connection::default() };
+        self.connections.insert(conn, connection);
     }
 
     fn request(&mut self, conn: ConnId, function: u16, request: Request<'_>, effects: &mut dyn Effects) {
+        self.tellings.begin();
         if self.answer(conn, function, request, effects).is_none() {
             tracing::debug!(?conn, function, length = request.bytes.len(), "request too short");
             self.stats.short_requests += 1;
@@ -230,11 +275,12 @@ impl Service for Desk {
         }
     }
 
-    fn disconnected(&mut self, conn: ConnId, _effects: &mut dyn Effects) {
+    fn disconnected(&mut self, conn: ConnId, effects: &mut dyn Effects) {
         let Some(connection) = self.connections.remove(&conn) else { return };
-        for handle in connection.trackers {
-            self.drop_tracker(conn, handle);
-        }
+        self.count_trackers(connection.user, |all| all.saturating_sub(connection.trackers.len()));
+        self.tellings.begin();
+        self.tellings.forget(conn, connection.trackers);
+        self.go_on(effects);
     }
 
     fn retry(&mut self, effects: &mut dyn Effects) {
@@ -243,18 +289,25 @@ impl Service for Desk {
 
     fn noticed(&mut self, notice: &Notice, effects: &mut dyn Effects) {
         let Notice::Changed(change) = notice else { return };
-        self.notify(change, effects);
-        if let Some(Owed { conn, response }) = self.owed.take() {
-            effects.reply(conn, &plain_reply(response, Status::Ok));
-        }
+        let owed = self.owed.take();
+        self.notify(change, owed, effects);
         self.react(change, effects);
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.look_at
+        [self.look_at, self.tellings.deadline()].into_iter().flatten().min()
     }
 
     fn expired(&mut self, effects: &mut dyn Effects) {
+        self.tellings.begin();
+        self.go_on(effects);
+        if self.look_at.is_none_or(|at| at > effects.now()) {
+            return;
+        }
+        // What was found at the last look is told first.
+        if self.tellings.is_comparing() {
+            return;
+        }
         self.look_at = None;
         if self.lookouts.len() > 0 {
             self.look(effects);

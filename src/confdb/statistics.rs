@@ -4,15 +4,18 @@
 //! Source: corosync `exec/stats.c`.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
 use zerocopy::IntoBytes;
 
 use super::requests::notification;
 use super::service::payload;
-use super::trackers::Tracker;
+use super::trackers::{Tracker, Trackers};
 use super::wire::track;
 use crate::error::Status;
+use crate::ids::ConnId;
 use crate::service::{Effects, Statistics};
 use crate::value::Value;
 
@@ -56,100 +59,171 @@ pub(super) const fn can_track(kind: i32) -> bool {
     kind & track::PREFIX == 0 || kind & track::ADD != 0 && kind & track::DELETE != 0
 }
 
+/// All statistics at one time, ascending by name.
+pub(super) type Snapshot = Vec<(String, Value)>;
+
+/// A statistic in a snapshot.
+fn find<'a>(all: &'a Snapshot, name: &str) -> Option<&'a Value> {
+    let at = all.binary_search_by(|(other, _)| other.as_str().cmp(name)).ok()?;
+    all.get(at).map(|(_, value)| value)
+}
+
 /// Those who track statistics.
 #[derive(Debug, Default)]
 pub(super) struct Lookouts {
     singles: BTreeMap<u64, (Tracker, Option<Value>)>,
-    prefixes: BTreeMap<u64, Tracker>,
+    prefixes: Trackers,
+    /// Trackers with a prefix that begin with the next look. Whoever waits for one is answered then.
+    newcomers: BTreeMap<u64, Tracker>,
     /// All statistics at the last look, while there are `prefixes`.
-    known: BTreeMap<String, Value>,
+    known: Arc<Snapshot>,
+    /// Whether statistics have come or gone since then.
+    moved: bool,
+}
+
+/// What has come or gone since the last look, and who waited for it.
+pub(super) struct Looked {
+    pub(super) all: Arc<Snapshot>,
+    /// With the value that it had, and the event. Those that are gone, then those that came.
+    pub(super) moved: Vec<(String, Value, i32)>,
+    /// Handles of new trackers, with whose they are.
+    pub(super) begun: Vec<(u64, ConnId)>,
 }
 
 impl Lookouts {
     pub(super) fn len(&self) -> usize {
-        self.singles.len() + self.prefixes.len()
+        self.singles.len() + self.prefixes.len() + self.newcomers.len()
     }
 
     pub(super) fn any_prefix(&self) -> bool {
         !self.prefixes.is_empty()
     }
 
-    /// Adds one, which hears of changes from now on. There must have been a look just before.
-    pub(super) fn add(&mut self, handle: u64, tracker: Tracker, effects: &dyn Effects) {
-        if tracker.is_prefix() {
-            if self.prefixes.is_empty() {
-                self.known = effects.statistics(ALL).into_iter().collect();
-            }
-            self.prefixes.insert(handle, tracker);
-        } else {
+    pub(super) fn any_single(&self) -> bool {
+        !self.singles.is_empty()
+    }
+
+    pub(super) fn any_newcomer(&self) -> bool {
+        !self.newcomers.is_empty()
+    }
+
+    /// Whether it has not begun, and its client does not know of it.
+    pub(super) fn is_newcomer(&self, handle: u64) -> bool {
+        self.newcomers.contains_key(&handle)
+    }
+
+    pub(super) const fn prefixes(&self) -> &Trackers {
+        &self.prefixes
+    }
+
+    /// Statistics came or went.
+    pub(super) fn moved(&mut self) {
+        self.moved = true;
+    }
+
+    /// Adds one, which hears of changes from now on. `false`: it begins with the next look.
+    pub(super) fn add(&mut self, handle: u64, tracker: Tracker, effects: &dyn Effects) -> bool {
+        if !tracker.is_prefix() {
             let found = effects.statistics(&tracker.key);
-            let value = found.into_iter().find(|(name, _)| **name == *tracker.key).map(|(_, value)| value);
+            let value = find(&found, &tracker.key).cloned();
             self.singles.insert(handle, (tracker, value));
+            return true;
         }
+        // What has moved since the last look is nothing that it is to hear of.
+        let now = self.any_prefix() && !self.moved;
+        if now {
+            self.prefixes.add(handle, tracker);
+        } else {
+            self.newcomers.insert(handle, tracker);
+        }
+        now
     }
 
     /// Removes one. What its client calls it.
-    pub(super) fn remove(&mut self, handle: u64) -> Option<u64> {
+    pub(super) fn remove(&mut self, conn: ConnId, handle: u64) -> Option<u64> {
         if let Some((tracker, _)) = self.singles.remove(&handle) {
             return Some(tracker.inst);
         }
-        let tracker = self.prefixes.remove(&handle)?;
+        if let Some(tracker) = self.newcomers.remove(&handle) {
+            return Some(tracker.inst);
+        }
+        let tracker = self.prefixes.remove(conn, handle)?;
         if self.prefixes.is_empty() {
-            self.known = BTreeMap::new();
+            self.known = Arc::default();
         }
         Some(tracker.inst)
     }
 
-    /// Tells what has changed since the last look. How many notifications that were.
-    pub(super) fn look(&mut self, effects: &mut dyn Effects) -> u64 {
-        if self.len() == 0 {
-            return 0;
-        }
-        let now: BTreeMap<String, Value> = effects.statistics(ALL).into_iter().collect();
-        let mut told = 0;
+    /// Looks at all statistics, once for everybody who tracks any.
+    pub(super) fn look(&mut self, effects: &dyn Effects) -> Looked {
+        let all = Arc::new(effects.statistics(ALL));
+        let mut moved = Vec::new();
         if self.any_prefix() {
-            let came = now.iter().filter(|(name, _)| !self.known.contains_key(*name));
-            let went = self.known.iter().filter(|(name, _)| !now.contains_key(*name));
-            let went = went.map(|(name, value)| (name, value, track::DELETE));
-            let all = went.chain(came.map(|(name, value)| (name, value, track::ADD)));
-            for (name, value, event) in all.filter(|(name, ..)| !name.starts_with(SCHEDMISS)) {
-                for tracker in self.prefixes.values().filter(|tracker| name.starts_with(&*tracker.key)) {
-                    tell(tracker, name, event, value, effects);
-                    told += 1;
-                }
-            }
-            self.known.clone_from(&now);
+            let known = std::mem::take(&mut self.known);
+            let told = |(name, _): &&(String, Value)| !name.starts_with(SCHEDMISS);
+            let with = |event| move |(name, value): &(String, Value)| (name.clone(), value.clone(), event);
+            moved.extend(missing(&known, &all).filter(told).map(with(track::DELETE)));
+            moved.extend(missing(&all, &known).filter(told).map(with(track::ADD)));
         }
-        for (tracker, last) in self.singles.values_mut() {
-            let value = now.get(&*tracker.key);
-            if value == last.as_ref() {
-                continue;
-            }
-            let old = std::mem::replace(last, value.cloned());
-            match (old, value) {
-                (None, Some(value)) => {
-                    if tracker.kind & track::ADD != 0 {
-                        tell(tracker, &tracker.key, track::ADD, value, effects);
-                        told += 1;
-                    }
-                    if value.number() != Some(0) {
-                        tell(tracker, &tracker.key, track::MODIFY, value, effects);
-                        told += 1;
-                    }
-                }
-                (Some(old), None) if tracker.kind & track::DELETE != 0 => {
-                    tell(tracker, &tracker.key, track::DELETE, &old, effects);
+        let begun = self.newcomers.iter().map(|(handle, tracker)| (*handle, tracker.conn)).collect();
+        for (handle, tracker) in std::mem::take(&mut self.newcomers) {
+            self.prefixes.add(handle, tracker);
+        }
+        self.moved = false;
+        if self.any_prefix() {
+            self.known = Arc::clone(&all);
+        }
+        Looked { all, moved, begun }
+    }
+
+    /// Compares one single statistic with what it is, that of the first tracker after `last` and up to `until`. Its
+    /// handle, and how many notifications that were.
+    pub(super) fn compare_next(
+        &mut self,
+        all: &Snapshot,
+        (last, until): (u64, u64),
+        effects: &mut dyn Effects,
+    ) -> Option<(u64, usize)> {
+        let after = (Bound::Excluded(last), Bound::Included(until));
+        let (handle, (tracker, known)) = self.singles.range_mut(after).next()?;
+        let value = find(all, &tracker.key);
+        if value == known.as_ref() {
+            return Some((*handle, 0));
+        }
+        let old = std::mem::replace(known, value.cloned());
+        let mut told = 0;
+        match (old, value) {
+            (None, Some(value)) => {
+                if tracker.kind & track::ADD != 0 {
+                    tell(tracker, &tracker.key, track::ADD, value, effects);
                     told += 1;
                 }
-                (Some(_), Some(value)) => {
+                if value.number() != Some(0) {
                     tell(tracker, &tracker.key, track::MODIFY, value, effects);
                     told += 1;
                 }
-                (_, None) => {}
             }
+            (Some(old), None) if tracker.kind & track::DELETE != 0 => {
+                tell(tracker, &tracker.key, track::DELETE, &old, effects);
+                told += 1;
+            }
+            (Some(_), Some(value)) => {
+                tell(tracker, &tracker.key, track::MODIFY, value, effects);
+                told += 1;
+            }
+            (_, None) => {}
         }
-        told
+        Some((*handle, told))
     }
+}
+
+/// What the first of two snapshots has and the second has not.
+fn missing<'a>(from: &'a Snapshot, to: &'a Snapshot) -> impl Iterator<Item = &'a (String, Value)> {
+    let mut other = to.iter().peekable();
+    from.iter().filter(move |(name, _)| {
+        while other.next_if(|(theirs, _)| theirs < name).is_some() {}
+        other.peek().is_none_or(|(theirs, _)| theirs != name)
+    })
 }
 
 /// One notification; new and old value are the same.

@@ -3,7 +3,8 @@
 //!
 //! Source: corosync `exec/icmap.c`, `icmap_track_add`, `icmap_notify`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
 use super::wire::track;
 use crate::ids::ConnId;
@@ -12,6 +13,9 @@ use crate::ids::ConnId;
 ///
 /// Corosync has no such bound.
 pub const TRACKERS_LIMIT: usize = 1 << 16;
+
+/// Trackers that the clients of one user other than root may have together; the same.
+pub const USER_TRACKERS_LIMIT: usize = TRACKERS_LIMIT / 2;
 
 /// One client's interest in a key, or in all keys with a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,15 +41,32 @@ impl Tracker {
     }
 }
 
-/// All trackers, by handle and by what they listen to. The lists are in the order of coming.
+/// All trackers, by handle and by what they listen to. Handles rise, so their order is that of coming.
 #[derive(Debug, Default)]
 pub(super) struct Trackers {
     all: BTreeMap<u64, Tracker>,
-    exact: HashMap<Box<str>, Vec<u64>>,
-    prefixes: HashMap<Box<str>, Vec<u64>>,
+    exact: HashMap<Box<str>, BTreeSet<u64>>,
+    prefixes: HashMap<Box<str>, BTreeSet<u64>>,
     /// Lengths that occur among `prefixes`, and how often.
     lengths: BTreeMap<usize, usize>,
-    root: Vec<u64>,
+    root: BTreeSet<u64>,
+}
+
+/// How far the trackers that a key concerns have been gone through; see [`Trackers::next`]. It holds while trackers
+/// come and go.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Place {
+    /// Nowhere yet.
+    #[default]
+    Start,
+    /// Among those of the exact key, after this one.
+    Exact(u64),
+    /// Among those of the prefix of this length, after this one.
+    Prefix(usize, u64),
+    /// Among those of everything, after this one.
+    Root(u64),
+    /// Through.
+    End,
 }
 
 impl Trackers {
@@ -53,20 +74,28 @@ impl Trackers {
         self.all.len()
     }
 
-    /// Adds a tracker under a handle that is new.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Adds a tracker under a handle that is higher than all before.
     pub(super) fn add(&mut self, handle: u64, tracker: Tracker) {
         match (tracker.is_prefix(), tracker.key.len()) {
-            (true, 0) => self.root.push(handle),
+            (true, 0) => {
+                self.root.insert(handle);
+            }
             (true, length) => {
-                let list = self.prefixes.entry(tracker.key.clone()).or_default();
-                if list.is_empty() {
+                let set = self.prefixes.entry(tracker.key.clone()).or_default();
+                if set.is_empty() {
                     *self.lengths.entry(length).or_default() += 1;
                 }
-                list.push(handle);
+                set.insert(handle);
             }
             // No key has the empty name: it never fires.
             (false, 0) => {}
-            (false, _) => self.exact.entry(tracker.key.clone()).or_default().push(handle),
+            (false, _) => {
+                self.exact.entry(tracker.key.clone()).or_default().insert(handle);
+            }
         }
         self.all.insert(handle, tracker);
     }
@@ -78,7 +107,9 @@ impl Trackers {
         }
         let tracker = self.all.remove(&handle)?;
         match (tracker.is_prefix(), tracker.key.len()) {
-            (true, 0) => self.root.retain(|other| *other != handle),
+            (true, 0) => {
+                self.root.remove(&handle);
+            }
             (true, length) => {
                 if forget(&mut self.prefixes, &tracker.key, handle)
                     && let Some(count) = self.lengths.get_mut(&length)
@@ -97,30 +128,57 @@ impl Trackers {
         Some(tracker)
     }
 
-    /// Who hears of `event`, one bit of [`track`], at `key`; in the order in which they are told: the exact
-    /// key's trackers, newest first; those of prefixes, longest prefix first and oldest first; those of
-    /// everything, newest first.
-    pub(super) fn concerned(&self, key: &str, event: i32) -> impl Iterator<Item = &Tracker> {
-        let exact = self.exact.get(key).into_iter().flat_map(|list| list.iter().rev());
-        let lengths = self.lengths.range(..=key.len()).rev();
-        let prefixes = lengths
-            .filter_map(move |(length, _)| self.prefixes.get(key.get(..*length)?))
-            .flat_map(|list| list.iter());
-        exact
-            .chain(prefixes)
-            .chain(self.root.iter().rev())
-            .filter_map(|handle| self.all.get(handle))
-            .filter(move |tracker| tracker.kind & event != 0)
+    /// Of the trackers up to handle `until`, the next one that hears of `key`, whatever kind of event it asked for; in
+    /// the order in which they are told: the exact key's trackers, newest first; those of prefixes, longest prefix first
+    /// and oldest first; those of everything, newest first. Costs a few look-ups, however many there are.
+    pub(super) fn next(&self, key: &str, until: u64, place: &mut Place) -> Option<&Tracker> {
+        loop {
+            let found = match *place {
+                Place::Start | Place::Exact(_) => {
+                    let set = self.exact.get(key);
+                    let before = if let Place::Exact(last) = *place { last } else { until.saturating_add(1) };
+                    set.and_then(|set| set.range(..before).next_back())
+                        .map(|found| (*found, Place::Exact(*found)))
+                }
+                Place::Prefix(length, last) => {
+                    let set = key.get(..length).and_then(|prefix| self.prefixes.get(prefix));
+                    let after = (Bound::Excluded(last), Bound::Included(until));
+                    set.and_then(|set| set.range(after).next())
+                        .map(|found| (*found, Place::Prefix(length, *found)))
+                }
+                Place::Root(last) => {
+                    self.root.range(..last).next_back().map(|found| (*found, Place::Root(*found)))
+                }
+                Place::End => return None,
+            };
+            if let Some((handle, now)) = found {
+                *place = now;
+                return self.all.get(&handle);
+            }
+            *place = match *place {
+                Place::Start | Place::Exact(_) => self.shorter(key.len().saturating_add(1), until),
+                Place::Prefix(length, _) => self.shorter(length, until),
+                Place::Root(_) | Place::End => Place::End,
+            };
+        }
+    }
+
+    /// Where to go on after the prefixes of this length.
+    fn shorter(&self, length: usize, until: u64) -> Place {
+        match self.lengths.range(..length).next_back() {
+            Some((length, _)) => Place::Prefix(*length, 0),
+            None => Place::Root(until.saturating_add(1)),
+        }
     }
 }
 
-/// Takes a handle out of the list under `key`. Whether the list was its last.
-fn forget(lists: &mut HashMap<Box<str>, Vec<u64>>, key: &str, handle: u64) -> bool {
-    let Some(list) = lists.get_mut(key) else { return false };
-    list.retain(|other| *other != handle);
-    let empty = list.is_empty();
+/// Takes a handle out of the set under `key`. Whether the set was its last.
+fn forget(sets: &mut HashMap<Box<str>, BTreeSet<u64>>, key: &str, handle: u64) -> bool {
+    let Some(set) = sets.get_mut(key) else { return false };
+    set.remove(&handle);
+    let empty = set.is_empty();
     if empty {
-        lists.remove(key);
+        sets.remove(key);
     }
     empty
 }
@@ -134,7 +192,11 @@ mod tests {
     }
 
     fn told(trackers: &Trackers, key: &str, event: i32) -> Vec<u64> {
-        trackers.concerned(key, event).map(|tracker| tracker.inst).collect()
+        let mut place = Place::default();
+        std::iter::from_fn(|| trackers.next(key, u64::MAX, &mut place))
+            .filter(|tracker| tracker.kind & event != 0)
+            .map(|tracker| tracker.inst)
+            .collect()
     }
 
     #[test]
@@ -157,11 +219,20 @@ mod tests {
         .enumerate()
         {
             let kind = if prefix { all | track::PREFIX } else { all };
-            trackers.add(handle as u64, tracker(handle as u64, key, kind));
+            trackers.add(handle as u64 + 1, tracker(handle as u64, key, kind));
         }
         assert_eq!(told(&trackers, "a.b", track::ADD), [5, 2, 3, 1, 4, 6, 0]);
         assert_eq!(told(&trackers, "a.bc", track::ADD), [8, 3, 1, 4, 6, 0]);
         assert_eq!(told(&trackers, "xyz", track::ADD), [6, 0]);
+        // Those that came later than a change do not hear of it, and a place holds while others go.
+        let mut place = Place::default();
+        let mut next = |trackers: &Trackers| trackers.next("a.b", 6, &mut place).map(|tracker| tracker.inst);
+        assert_eq!(next(&trackers), Some(5));
+        for handle in [6, 3, 2] {
+            trackers.remove(ConnId(1), handle);
+        }
+        assert_eq!([(); 4].map(|()| next(&trackers)), [Some(3), Some(4), Some(0), None]);
+        assert_eq!(next(&trackers), None);
     }
 
     #[test]
@@ -180,11 +251,11 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_those_that_are_gone() {
         let mut trackers = Trackers::default();
-        for handle in 0..100 {
+        for handle in 1..=100 {
             let kind = track::ADD | if handle % 2 == 0 { track::PREFIX } else { 0 };
             trackers.add(handle, tracker(handle, ["", "abc", "abcd"][handle as usize % 3], kind));
         }
-        for handle in 0..100 {
+        for handle in 1..=100 {
             assert!(trackers.remove(ConnId(1), handle).is_some());
         }
         let Trackers { all, exact, prefixes, lengths, root } = trackers;

@@ -27,6 +27,8 @@ pub const SERVICES: [(ServiceId, &str); 5] = [
 const BUDGET: u32 = 64;
 /// Bytes of requests after which the turn goes to others too.
 const BUDGET_BYTES: usize = 256 << 10;
+/// Bytes that a notification of the database counts as.
+const STEP_BYTES: u64 = 256;
 /// Time without room for a request of any size after which clients are told that they must wait. Shorter
 /// shortages happen at each rotation of the token under load; requests just stay in their rings then.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -57,7 +59,7 @@ impl Clients {
         stack: &mut Stack,
         outside: &mut Outside,
     ) -> bool {
-        let mut spent = 0;
+        let (mut spent, worked) = (0_usize, stack.work());
         // Taken before the server is asked, so that a ring that comes in between is not cleared unheard.
         let mut rung = ring(doorbell, cx);
         for taken in 0..BUDGET {
@@ -79,9 +81,6 @@ impl Clients {
                     let request = Request { bytes: &self.request, tail: &[] };
                     stack.request(now, conn, request, outside);
                     spent += self.request.len();
-                    if spent > BUDGET_BYTES {
-                        return true;
-                    }
                 }
                 Some(Incoming::Connected { conn, service, peer }) => {
                     tracing::debug!(target: "annulus::node", pid = peer.pid, service = service.0, "a client connected");
@@ -105,6 +104,10 @@ impl Clients {
                     }
                     None => return taken > 0,
                 },
+            }
+            let steps = (stack.work() - worked).saturating_mul(STEP_BYTES);
+            if spent.saturating_add(usize::try_from(steps).unwrap_or(usize::MAX)) > BUDGET_BYTES {
+                return true;
             }
         }
         true
@@ -131,6 +134,7 @@ impl Clients {
         } else if self.short_since.is_none() {
             self.short_since = Some(now);
         }
+        server.set_paused(ServiceId::CMAP, stack.is_telling());
         let long_short = self.short_since.is_some_and(|since| now.since(since) >= PATIENCE);
         for ((service, _), known) in SERVICES.into_iter().zip(&mut self.flows) {
             let ring = needs_the_ring(service);

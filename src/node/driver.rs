@@ -431,7 +431,9 @@ impl Driver {
             // Whatever makes room comes through the ring, and that wakes this task.
             let ring = self.stack.flow(ServiceId::CPG) == Flow::Open && self.stack.fits_request();
             let mut any = false;
-            if let Poll::Ready(Some(ask)) = self.inbox.free.poll_next(cx) {
+            if !self.stack.is_telling()
+                && let Poll::Ready(Some(ask)) = self.inbox.free.poll_next(cx)
+            {
                 self.take_request(ask, now);
                 any = true;
             }

@@ -300,6 +300,16 @@ impl Stack {
         if syncing || full { Flow::Held } else { Flow::Open }
     }
 
+    /// Whether clients of the database are being told of a change. No requests to it are to be read meanwhile.
+    pub fn is_telling(&self) -> bool {
+        self.confdb.is_telling()
+    }
+
+    /// What was done for clients of the database since the start, in steps that each cost about as much as an event.
+    pub const fn work(&self) -> u64 {
+        self.confdb.work()
+    }
+
     /// Whether a request of any size would be taken now. While it would not be, the edge reads no requests
     /// that need flow control, so that none is lost.
     pub fn fits_request(&self) -> bool {

@@ -1,6 +1,7 @@
 //! A desk on a bench: router and database are real, the ring takes what it is given, statistics are what
 //! the test says.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -43,6 +44,10 @@ pub(super) struct Below {
     pub(super) orders: Vec<Order>,
     pub(super) sent: VecDeque<(bool, Vec<u8>)>,
     pub(super) full: bool,
+    /// How often all statistics were computed.
+    pub(super) computed: Cell<u32>,
+    /// Users other than root.
+    pub(super) users: BTreeMap<ConnId, u32>,
 }
 
 impl Effects for Below {
@@ -55,7 +60,11 @@ impl Effects for Below {
     fn database(&mut self) -> &mut dyn Database {
         &mut self.database
     }
+    fn user(&self, conn: ConnId) -> u32 {
+        self.users.get(&conn).copied().unwrap_or(0)
+    }
     fn statistics(&self, prefix: &str) -> Vec<(String, Value)> {
+        self.computed.set(self.computed.get() + u32::from(prefix == "stats."));
         let found =
             self.statistics.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
         found.map(|(name, value)| (name.clone(), value.clone())).collect()
@@ -160,10 +169,24 @@ impl Bench {
 
     /// A request, with everything that it makes clients hear.
     pub(super) fn ask(&mut self, conn: ConnId, request: &[u8]) -> Vec<Told> {
+        let mut told = self.begin(conn, request);
+        while self.desk.is_telling() {
+            told.extend(self.go_on());
+        }
+        told
+    }
+
+    /// A request, with what it makes clients hear at once.
+    pub(super) fn begin(&mut self, conn: ConnId, request: &[u8]) -> Vec<Told> {
         self.below.told.clear();
         let request = Request { bytes: request, tail: &[] };
         self.router.request(&mut [&mut self.desk], conn, request, &mut self.below);
         std::mem::take(&mut self.below.told)
+    }
+
+    /// What clients hear when what was left for later goes on, once.
+    pub(super) fn go_on(&mut self) -> Vec<Told> {
+        self.wait(Duration::from_micros(1))
     }
 
     /// A request and its one reply.

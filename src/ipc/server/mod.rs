@@ -316,8 +316,7 @@ impl Server {
     /// When to call [`Self::next`] even if the descriptor is not readable: at once if there is work left,
     /// at the end of a handshake's time, to look again at a client that had no room.
     pub fn deadline(&self) -> Option<Instant> {
-        let waits =
-            self.unfinished || self.untold || !self.reported.is_empty() || self.pool.has_abandoned();
+        let waits = self.unfinished || self.untold || !self.reported.is_empty() || self.pool.has_abandoned();
         if waits || !self.ready.is_empty() || !self.notices.is_empty() {
             return Some(self.now);
         }
