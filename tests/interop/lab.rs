@@ -323,6 +323,12 @@ impl Lab {
         wait_for_state(daemon.nsenter.id(), 'S');
     }
 
+    /// Whether host `k`'s daemon still runs.
+    pub(crate) fn is_alive(&mut self, k: usize) -> bool {
+        let daemon = self.hosts[k - 1].daemon.as_mut().expect("the host runs a daemon");
+        daemon.nsenter.try_wait().expect("wait works").is_none()
+    }
+
     /// Fails unless host `k`'s daemon still runs.
     pub(crate) fn assert_alive(&mut self, k: usize) {
         let daemon = self.hosts[k - 1].daemon.as_mut().expect("the host runs a daemon");

@@ -28,6 +28,8 @@ use crate::ipc::wire::{self, ConnectRequest, ConnectResponse};
 const ACCEPT_BATCH: usize = 16;
 /// How long nobody is accepted when the process is out of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long nobody is accepted when they come faster than those before them are closed.
+const BREATH: Duration = Duration::from_millis(5);
 
 impl Server {
     /// Accepts who waits at an endpoint.
@@ -51,20 +53,20 @@ impl Server {
                         tracing::warn!(%error, left_out, service = self.endpoints[endpoint].name,
                                        "cannot accept clients; trying again every {PAUSE:?}");
                     }
-                    self.pause();
+                    self.pause(PAUSE);
                     return;
                 }
             }
         }
     }
 
-    fn pause(&mut self) {
+    fn pause(&mut self, time: Duration) {
         for endpoint in &self.endpoints {
             if let Some(listener) = &endpoint.listener {
                 let _ = rustix::event::epoll::delete(&self.epoll, listener);
             }
         }
-        self.resume_at = Some(self.now + PAUSE);
+        self.resume_at = Some(self.now + time);
     }
 
     /// Accepts again after a pause.
@@ -82,19 +84,19 @@ impl Server {
         let caller = credentials::connected_by(socket.as_fd())?;
         let Credentials { pid, uid, .. } = caller;
         let room = self.census.has_room(uid, Kind::Newcomer, self.options.newcomers());
-        self.census.came(uid, Kind::Newcomer);
         if !room {
             self.stats.turned_away += 1;
             if let Some(left_out) = self.quiet.due(self.now, uid, About::Crowd) {
                 tracing::warn!(pid, uid, left_out, "too many clients have not said who they are");
             }
-            self.closer.take(Remains::Socket(socket), Some((uid, Kind::Newcomer)));
-            if self.census.count(Kind::Newcomer) >= 2 * self.options.max_handshakes {
-                // They come faster than they are closed.
-                self.pause();
+            self.census.came(uid, Kind::TurnedAway);
+            self.closer.take(Remains::Socket(socket), Some((uid, Kind::TurnedAway)));
+            if self.census.count(Kind::TurnedAway) >= self.options.max_handshakes {
+                self.pause(BREATH);
             }
             return Ok(());
         }
+        self.census.came(uid, Kind::Newcomer);
         rustix::net::sockopt::set_socket_passcred(&socket, true)?;
         let request = [0; ConnectRequest::LEN];
         let id = self.table.insert(|id| {
@@ -159,7 +161,11 @@ impl Server {
                 self.stats.turned_away += 1;
                 self.table.release(id);
                 let _ = rustix::event::epoll::delete(&self.epoll, &socket);
-                self.closer.take(Remains::Socket(socket), Some((caller, Kind::Newcomer)));
+                self.census.turned_away(caller);
+                self.closer.take(Remains::Socket(socket), Some((caller, Kind::TurnedAway)));
+                if self.census.count(Kind::TurnedAway) >= self.options.max_handshakes {
+                    self.pause(BREATH);
+                }
             }
         }
     }

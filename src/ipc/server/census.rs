@@ -9,6 +9,8 @@ pub(super) enum Kind {
     Newcomer,
     /// Is accepted.
     Connection,
+    /// Was not accepted, and is closed by and by.
+    TurnedAway,
 }
 
 /// Counts by user, kept up with every client that comes and goes.
@@ -22,6 +24,7 @@ pub(super) struct Census {
 struct Counts {
     newcomers: usize,
     connections: usize,
+    turned_away: usize,
 }
 
 impl Counts {
@@ -29,6 +32,7 @@ impl Counts {
         match kind {
             Kind::Newcomer => &mut self.newcomers,
             Kind::Connection => &mut self.connections,
+            Kind::TurnedAway => &mut self.turned_away,
         }
     }
 }
@@ -58,6 +62,12 @@ impl Census {
             }
         }
         *self.all.of(kind) -= 1;
+    }
+
+    /// A newcomer is not one any more.
+    pub(super) fn turned_away(&mut self, user: u32) {
+        self.came(user, Kind::TurnedAway);
+        self.went(user, Kind::Newcomer);
     }
 
     /// Whether one more of that kind is within the limit.
@@ -98,6 +108,16 @@ mod tests {
         census.went(1, Kind::Connection);
         assert!(census.has_room(3, Kind::Connection, limit));
         assert!(census.has_room(1, Kind::Newcomer, limit), "each kind is counted for itself");
+        // Those who were sent away keep nobody out.
+        for _ in 0..20 {
+            census.came(4, Kind::Newcomer);
+            census.turned_away(4);
+        }
+        assert!(census.has_room(4, Kind::Newcomer, limit) && census.has_room(0, Kind::Newcomer, limit));
+        assert_eq!(census.count(Kind::TurnedAway), 20);
+        for _ in 0..20 {
+            census.went(4, Kind::TurnedAway);
+        }
         for user in [1, 1, 1, 2, 2, 2, 2, 0] {
             census.went(user, Kind::Connection);
         }

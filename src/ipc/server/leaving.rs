@@ -2,6 +2,7 @@
 
 use rustix::event::epoll;
 
+use super::census::Kind;
 use super::closer::Remains;
 use super::connection::Reason;
 use super::quiet::About;
@@ -97,7 +98,11 @@ impl Server {
             connection.forget();
             connection.part();
         }
-        let owner = client.owner();
+        let mut owner = client.owner();
+        if owner.1 == Kind::Newcomer {
+            self.census.turned_away(owner.0);
+            owner.1 = Kind::TurnedAway;
+        }
         self.closer.take(Remains::Client(client), Some(owner));
     }
 

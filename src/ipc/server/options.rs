@@ -116,7 +116,8 @@ fn shares(limit: usize, open: usize) -> Shares {
     let free = limit.saturating_sub(open).saturating_sub(RESERVED_FDS);
     let handshakes = (free / SHARE).clamp(1, MOST_HANDSHAKES);
     let buffers = (free / SHARE).min(MOST_BUFFERS);
-    let connections = free.saturating_sub(handshakes + buffers).clamp(1, MOST_CONNECTIONS);
+    // As many as may be on the way in may be on their way out.
+    let connections = free.saturating_sub(2 * handshakes + buffers).clamp(1, MOST_CONNECTIONS);
     Shares { connections, handshakes, buffers }
 }
 
@@ -223,11 +224,11 @@ mod tests {
             for open in [0, 12, 40] {
                 let Shares { connections, handshakes, buffers } = shares(limit, open);
                 assert!(connections >= 1 && handshakes >= 1);
-                let all = connections + handshakes + buffers + open + RESERVED_FDS;
-                assert!(all <= limit || limit < open + RESERVED_FDS + 2, "{limit} {open}: {all}");
+                let all = connections + 2 * handshakes + buffers + open + RESERVED_FDS;
+                assert!(all <= limit || limit < open + RESERVED_FDS + 3, "{limit} {open}: {all}");
             }
         }
-        assert_eq!(shares(1024, 14), Shares { connections: 720, handshakes: 120, buffers: 120 });
+        assert_eq!(shares(1024, 14), Shares { connections: 600, handshakes: 120, buffers: 120 });
         assert_eq!(shares(20_000, 14), Shares { connections: 4096, handshakes: 128, buffers: 256 });
     }
 }

@@ -3,13 +3,19 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `clients.rs` | local clients that mean harm, one kind at a time |
 //! | `datagrams.rs` | mutations of what the daemons themselves sent just before |
+//! | `gaps.rs` | the longest time between two tokens |
 //! | `requests.rs` | a client of the daemon's sockets that keeps no rule |
+//! | `stalls.rs` | how long local clients can keep the ring waiting; `scripts/stalls.sh` |
 //!
 //! `ANNULUS_HOSTILE_DATAGRAMS` (50,000; full: 1,000,000) and `ANNULUS_HOSTILE_REQUESTS` (5,000; full: 100,000).
 
+mod clients;
 mod datagrams;
+mod gaps;
 mod requests;
+mod stalls;
 
 use crate::lab::{Kind, Lab, PATIENCE, Peer, Transport, wait_until};
 use crate::sequence::{Sequence, assert_same};

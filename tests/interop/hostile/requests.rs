@@ -11,7 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::{Duration, Instant};
 
-const RESPONSE: usize = 12_328;
+/// Bytes of the answer to a handshake.
+pub(super) const RESPONSE: usize = 12_328;
 /// Offsets in a ring's header file.
 const WRITE_PT: u64 = 0;
 const READ_PT: u64 = 4;
@@ -21,7 +22,7 @@ const SEMAPHORE: u64 = 8208;
 const COMMITTED: u32 = 0xA1A1_A1A1;
 
 /// A connection made by the rules, to break them afterwards.
-struct Client {
+pub(super) struct Client {
     stream: UnixStream,
     header: File,
     data: File,
@@ -29,7 +30,7 @@ struct Client {
     write_pt: u32,
 }
 
-fn dial(service: &str) -> std::io::Result<UnixStream> {
+pub(super) fn dial(service: &str) -> std::io::Result<UnixStream> {
     let mut name = [0_u8; 107];
     name[..service.len()].copy_from_slice(service.as_bytes());
     let stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?)?;
@@ -38,7 +39,7 @@ fn dial(service: &str) -> std::io::Result<UnixStream> {
     Ok(stream)
 }
 
-fn handshake(size: u32) -> Vec<u8> {
+pub(super) fn handshake(size: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(24);
     bytes.extend((-1_i32).to_le_bytes());
     bytes.extend([0; 4]);
@@ -56,7 +57,7 @@ fn base_name(response: &[u8], at: usize) -> String {
 }
 
 impl Client {
-    fn connect(service: &str) -> Result<Self, String> {
+    pub(super) fn connect(service: &str) -> Result<Self, String> {
         let mut stream = dial(service).map_err(|error| format!("{service}: {error}"))?;
         stream.write_all(&handshake(1 << 20)).map_err(|error| format!("{service}: {error}"))?;
         let mut response = vec![0; RESPONSE];
@@ -86,6 +87,28 @@ impl Client {
             return Err("the ring has no words".to_owned());
         }
         Ok(client)
+    }
+
+    /// Its socket alone; the rings stay as they are.
+    pub(super) fn into_stream(self) -> UnixStream {
+        self.stream
+    }
+
+    /// Breaks the rings in one of several ways, and rings.
+    pub(super) fn spoil(&mut self, way: u32) {
+        match way % 5 {
+            0 => self.set_word(SEMAPHORE, u32::MAX / 2),
+            1 => {
+                let _ = self.header.set_len(0);
+            }
+            2 => {
+                let _ = self.data.set_len(0);
+            }
+            3 => self.set_word(WRITE_PT, u32::MAX),
+            _ => self.set_word(SEMAPHORE, 1000),
+        }
+        let lengths = [16, u32::MAX, 1 << 20];
+        self.send(&[0xff; 64], lengths[way as usize % lengths.len()], COMMITTED);
     }
 
     fn word(&self, at: u64) -> u32 {

@@ -1,0 +1,133 @@
+//! How long local clients can keep the thread that owns the ring from its sockets.
+//!
+//! Each kind of hostile client runs for a while on host 1 of a ring that is kept busy, so that the token never rests.
+//! Measured is the longest time between two tokens that host 1 sent: it holds for either daemon, and it holds all that
+//! can delay a token, the noise of this machine too. `annulusd` also says itself how long its loop was away from the
+//! ring's sockets (`stats.annulus.longest_stall`). `scripts/stalls.sh` prints the table.
+
+use super::clients::{ALLOWED, KINDS, Kind as Hostile};
+use super::gaps::Tokens;
+use super::work;
+use crate::lab::{Kind, Lab, PATIENCE, Settings, Transport};
+use crate::{number, ready};
+use std::time::Duration;
+
+/// A ring of two that lets [`ALLOWED`] in.
+fn ring(kind: Kind, token: u32) -> Lab {
+    let mut lab = Lab::new(2);
+    let mut settings = Settings::new(Transport::Udpu, &format!("token: {token}"), 2);
+    settings.more = format!("uidgid {{\n  uid: {ALLOWED}\n}}");
+    lab.configure_with(&settings);
+    lab.start_all(kind);
+    lab.wait_for_one_ring();
+    lab
+}
+
+/// What one kind of client did to the ring.
+struct Outcome {
+    said: String,
+    tokens: usize,
+    longest: Duration,
+    /// How often host 2 has been in a new ring.
+    changes: u64,
+    /// What the daemon of host 1 measured itself.
+    own: Option<f64>,
+    died: bool,
+}
+
+/// A number that a key holds; `None` if it has none.
+fn key(lab: &Lab, k: usize, key: &str) -> Option<f64> {
+    let (status, text) = lab.run(k, &["corosync-cmapctl", "-m", "stats", "-g", key]);
+    status.success().then(|| text.trim().rsplit(' ').next()?.parse().ok()).flatten()
+}
+
+fn rings(lab: &Lab) -> u64 {
+    let entered = key(lab, 2, "stats.srp.operational_entered").expect("host 2 is not under attack");
+    entered as u64
+}
+
+fn attack(lab: &mut Lab, hostile: &Hostile, time: Duration) -> Outcome {
+    let _ = lab.run(1, &["corosync-cmapctl", "-m", "stats", "-s", "stats.clear.schedmiss", "u8", "1"]);
+    let before = rings(lab);
+    let (ms, all) = (time.as_millis().to_string(), (time + Duration::from_secs(1)).as_millis().to_string());
+    let (said, (tokens, longest)) = std::thread::scope(|scope| {
+        let lab = &*lab;
+        let stream = scope.spawn(move || {
+            let variables = [("STALL_CLIENT", "stream".to_owned()), ("STALL_MS", all)];
+            work(lab, 2, "hostile::clients::worker", &variables)
+        });
+        // The first messages make the token go round.
+        std::thread::sleep(Duration::from_millis(300));
+        let recording = Tokens::record(lab);
+        let variables = [("STALL_CLIENT", hostile.name.to_owned()), ("STALL_MS", ms)];
+        let said = work(lab, 1, "hostile::clients::worker", &variables);
+        let found = recording.longest();
+        stream.join().expect("the stream ends");
+        (said, found)
+    });
+    let died = !lab.is_alive(1);
+    let own = key(lab, 1, "stats.annulus.longest_stall");
+    Outcome { said, tokens, longest, changes: rings(lab) - before, own, died }
+}
+
+/// Waits until both hosts are in one ring and the daemon of host 1 has recovered from what was done to it.
+fn recover(lab: &mut Lab, kind: Kind) {
+    if !lab.is_alive(1) {
+        lab.kill_daemon(1);
+        lab.start(1, kind);
+    }
+    lab.wait_for_one_ring();
+}
+
+/// Whatever local clients do, the ring stays as it is. How long it waits is for `scripts/stalls.sh` to tell: here the
+/// time-out leaves room for a build that is not optimised and a machine that does other things.
+#[test]
+fn no_local_client_breaks_the_ring() {
+    if !ready() {
+        return;
+    }
+    let mut lab = ring(Kind::Annulus, 3000);
+    for hostile in KINDS {
+        let outcome = attack(&mut lab, hostile, Duration::from_millis(1500));
+        lab.assert_alive(1);
+        println!("{}: {}, {} tokens", hostile.what, outcome.said, outcome.tokens);
+        assert_eq!(outcome.changes, 0, "{}: the membership changed\n{}", hostile.what, lab.log_tail(1));
+        assert!(outcome.tokens > 10, "{}: the ring stands still\n{}", hostile.what, lab.log_tail(1));
+        assert!(outcome.own.is_some(), "the daemon publishes its longest stall");
+    }
+    lab.wait_for_one_ring();
+}
+
+/// The table of `scripts/stalls.sh`: for each kind of client, each daemon with a time-out of 300 ms.
+#[test]
+#[ignore = "minutes; run by scripts/stalls.sh"]
+fn table() {
+    if !ready() {
+        return;
+    }
+    let time = Duration::from_secs(number("ANNULUS_STALL_SECONDS").unwrap_or(8));
+    let only = std::env::var("ANNULUS_STALL_ONLY").ok();
+    let mut cells: Vec<(&str, Vec<String>)> = KINDS.iter().map(|kind| (kind.what, Vec::new())).collect();
+    for kind in [Kind::Annulus, Kind::Corosync] {
+        let mut lab = ring(kind, 300);
+        for (hostile, (_, cells)) in KINDS.iter().zip(&mut cells) {
+            if only.as_ref().is_some_and(|only| only != hostile.name) {
+                continue;
+            }
+            let Outcome { said, tokens, longest, changes, own, died } = attack(&mut lab, hostile, time);
+            let own = own.map_or("-".to_owned(), |ms| format!("{ms:.1}"));
+            let died = if died { ", died" } else { "" };
+            println!("{kind:?}: {}: {said}; {tokens} tokens", hostile.what);
+            cells.push(format!("{:>8.1} | {own:>6} | {changes}{died}", longest.as_secs_f64() * 1e3));
+            recover(&mut lab, kind);
+        }
+        drop(lab);
+    }
+    println!(
+        "\nlongest time without a token of host 1, ms | measured by the daemon, ms | membership changes"
+    );
+    for (what, cells) in cells.iter().filter(|(_, cells)| !cells.is_empty()) {
+        println!("{what:<42} | {}", cells.join(" || "));
+    }
+    assert!(PATIENCE > time, "a run is shorter than what is waited for its end");
+}
