@@ -245,24 +245,30 @@ impl Lab {
 
     /// Starts host `k`'s daemon.
     pub(crate) fn start(&mut self, k: usize, kind: Kind) {
+        self.start_by(k, kind, &[]);
+    }
+
+    /// Starts it by a program that becomes it, `prlimit` for one.
+    pub(crate) fn start_by(&mut self, k: usize, kind: Kind, by: &[&str]) {
         assert!(self.host(k).daemon.is_none(), "host {k} has a daemon already");
         let out = fs::File::options()
             .create(true)
             .append(true)
             .open(self.host(k).dir.join("log/daemon.out"))
             .expect("open the daemon's output");
-        let mut command = match kind {
-            Kind::Annulus => {
-                let mut command = self.command(k, annulusd());
-                command.args(["-f", "-c", "/etc/corosync/corosync.conf"]);
-                command
-            }
-            Kind::Corosync => {
-                let mut command = self.command(k, "corosync");
-                command.arg("-f");
+        let (program, options): (PathBuf, &[&str]) = match kind {
+            Kind::Annulus => (annulusd(), &["-f", "-c", "/etc/corosync/corosync.conf"]),
+            Kind::Corosync => ("corosync".into(), &["-f"]),
+        };
+        let mut command = match by {
+            [] => self.command(k, program),
+            [first, rest @ ..] => {
+                let mut command = self.command(k, first);
+                command.args(rest).arg(program);
                 command
             }
         };
+        command.args(options);
         let nsenter = command
             .stdin(Stdio::null())
             .stdout(out.try_clone().expect("clone the file"))

@@ -195,7 +195,7 @@ fn doorbells(end: Instant) -> u64 {
 }
 
 /// A request's header.
-fn head(id: i32, size: usize) -> Vec<u8> {
+pub(super) fn head(id: i32, size: usize) -> Vec<u8> {
     let mut bytes = vec![0; size];
     bytes[..4].copy_from_slice(&id.to_le_bytes());
     bytes[8..12].copy_from_slice(&i32::try_from(size).expect("small").to_le_bytes());

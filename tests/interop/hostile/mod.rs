@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `clients.rs` | local clients that mean harm, one kind at a time |
 //! | `datagrams.rs` | mutations of what the daemons themselves sent just before |
+//! | `descriptors.rs` | a daemon whose clients hold all the descriptors that they may |
 //! | `gaps.rs` | the longest time between two tokens |
 //! | `requests.rs` | a client of the daemon's sockets that keeps no rule |
 //! | `stalls.rs` | how long local clients can keep the ring waiting; `scripts/stalls.sh` |
@@ -13,6 +14,7 @@
 
 mod clients;
 mod datagrams;
+mod descriptors;
 mod gaps;
 mod requests;
 mod stalls;
