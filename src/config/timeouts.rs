@@ -118,6 +118,12 @@ impl Timeouts {
         }
     }
 
+    /// How long the token may turn in a recovery without anything having got on: `token + consensus`, and the
+    /// visits at which a frame must be missing before it is asked for, on a ring whose idle token is held.
+    pub fn recovery(&self) -> Duration {
+        self.token + self.consensus + self.hold * self.miss_count_const
+    }
+
     /// Silence of heartbeats that counts as token loss; `None` while the heartbeat is off.
     pub fn heartbeat(&self) -> Option<Duration> {
         let timeout = self.token_retransmit * self.heartbeat_failures_allowed + self.max_network_delay;

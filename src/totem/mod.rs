@@ -26,6 +26,8 @@ pub mod srp;
 mod tests;
 pub mod wire;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use self::pg::assemble::{Assembler, Table};
@@ -230,6 +232,12 @@ impl Totem {
     /// Forms the membership anew.
     pub fn force_gather(&mut self, now: Instant) {
         self.srp.force_gather(now);
+    }
+
+    /// Forms the membership anew, without `nodes`; what they send is not heard for `time`. If other members go on
+    /// hearing them, the ring is still formed without. A ring that is without them already stays.
+    pub fn leave_out(&mut self, now: Instant, nodes: &[NodeId], time: Duration) {
+        self.srp.leave_out(now, nodes, time);
     }
 
     /// Changes timers and limits. A running timer goes on as it was started.

@@ -294,6 +294,13 @@ impl Cluster {
         self.nodes.get_mut(&node).expect("a node of this cluster").disk.durable = durable;
     }
 
+    /// Every running node has these timers and limits from now on.
+    pub(crate) fn reconfigure(&mut self, timeouts: &Timeouts) {
+        for process in self.nodes.values_mut().filter_map(|node| node.process.as_mut()) {
+            process.totem.reconfigure(timeouts.clone());
+        }
+    }
+
     /// A datagram that no node sent reaches a node now.
     pub(crate) fn inject(&mut self, to: u32, bytes: &[u8]) {
         self.arrive(to, Bytes::copy_from_slice(bytes));

@@ -9,7 +9,8 @@
 //! | `sniffer.rs` | on which ring each message was multicast |
 //! | `trace.rs` | what happened, as the checkers read it |
 //! | `checkers/` | the properties, and broken traces that they must catch |
-//! | `membership.rs` `ordering.rs` `recovery.rs` `partition.rs` `paper.rs` `hostile.rs` `forged.rs` `scale.rs` | stories |
+//! | `membership.rs` `ordering.rs` `recovery.rs` `stall.rs` `partition.rs` `paper.rs` | stories |
+//! | `hostile.rs` `forged.rs` `scale.rs` | stories |
 //! | `swarm.rs` | faults drawn from a seed, many seeds |
 
 mod application;
@@ -28,4 +29,5 @@ mod paper;
 mod partition;
 mod recovery;
 mod scale;
+mod stall;
 mod swarm;

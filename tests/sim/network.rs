@@ -59,6 +59,9 @@ impl Parcel<'_> {
 /// Whether a datagram is lost. Asked in the order of sending, once for each destination.
 pub(crate) type Filter = Box<dyn FnMut(&Parcel<'_>) -> bool>;
 
+/// What arrives instead of a datagram that this node sends; `None`: itself.
+pub(crate) type Change = Box<dyn FnMut(u32, &Bytes) -> Option<Bytes>>;
+
 /// All links.
 pub(crate) struct Network {
     random: Random,
@@ -69,6 +72,8 @@ pub(crate) struct Network {
     cuts: BTreeSet<(u32, u32)>,
     /// Parcels that it returns `true` for are lost.
     pub(crate) filter: Option<Filter>,
+    /// Changes datagrams on their way.
+    pub(crate) change: Option<Change>,
     /// Whether unicast and multicast arrive through two sockets, so that one may overtake the other (udp).
     pub(crate) two_sockets: bool,
     /// Share of datagrams that arrive changed: flipped bits, cut, lengthened, spliced or replayed.
@@ -95,6 +100,7 @@ impl Network {
             links: BTreeMap::new(),
             cuts: BTreeSet::new(),
             filter: None,
+            change: None,
             two_sockets: false,
             mutate: 0.0,
             replay: 0.0,
@@ -143,6 +149,7 @@ impl Network {
         unicast: bool,
     ) -> Vec<(Instant, Bytes)> {
         let bytes = if self.big_endian.contains(&from) { turn_around(bytes) } else { bytes.clone() };
+        let bytes = self.change.as_mut().and_then(|change| change(from, &bytes)).unwrap_or(bytes);
         let kind = wire::parse(&bytes).ok().map(|(frame, _)| self.look_at(&frame));
         if let Some(filter) = &mut self.filter
             && filter(&Parcel { from, to, kind, bytes: &bytes })

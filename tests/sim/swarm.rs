@@ -196,7 +196,11 @@ fn fault(c: &mut Cluster, random: &mut Random) {
         }
         10 => {
             let time = random.duration(&(Duration::ZERO..Duration::from_secs(2)));
-            c.stick_disk(random.pick(&all), time);
+            let node = random.pick(&all);
+            c.stick_disk(node, time);
+            if up.contains(&node) && random.chance(0.3) {
+                c.input(node, Input::NotStored);
+            }
         }
         11 if !up.is_empty() => c.input(random.pick(&up), Input::Interface),
         _ => c.network.quality = quality(random),

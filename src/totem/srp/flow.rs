@@ -27,13 +27,14 @@ pub(super) fn allowance(limits: &Timeouts, token: &Token, last: &Rotation, backl
     }
 }
 
-/// Whether `allowed` more frames fit into everybody's window: the slowest member may still need all
+/// How many of `allowed` more frames fit into everybody's window: the slowest member may still need all
 /// that was not released.
-pub(super) fn within_window(reception: &Reception, token: &Token, allowed: u32, window_size: u32) -> bool {
-    let Some(span) = WINDOW.checked_sub(allowed).and_then(|span| span.checked_sub(window_size)) else {
-        return false;
-    };
-    !reception.last_released.plus(span).is_before(token.seq)
+///
+/// The last `window_size` numbers stay free, as in Corosync. Up to there each number is given out: a ring
+/// that stopped earlier could not send again, in a recovery, all that it had sent before.
+pub(super) fn fitting(reception: &Reception, token: &Token, allowed: u32, window_size: u32) -> u32 {
+    let end = reception.last_released.plus(WINDOW - window_size.min(WINDOW / 2));
+    if end.is_before(token.seq) { 0 } else { allowed.min(end.since(token.seq)) }
 }
 
 /// Writes this visit into the token's counts.

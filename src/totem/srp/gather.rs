@@ -22,6 +22,7 @@ impl Gather {
     /// Begins, or begins again: what was agreed so far is forgotten.
     pub(super) fn enter(ring: &mut Ring, now: Instant, cause: Cause) -> Self {
         ring.proc.insert(ring.me);
+        ring.give_up_left_out(now);
         ring.stats.gather_entered += 1;
         if cause == Cause::NoCommitToken {
             ring.stats.continuous_gather = ring.stats.continuous_gather.saturating_add(1);
@@ -33,6 +34,7 @@ impl Gather {
             Timer::Token,
             Timer::TokenWarning,
             Timer::TokenRetransmit,
+            Timer::Recovery,
             Timer::Merge,
             Timer::Hold,
             Timer::Heartbeat,
@@ -61,6 +63,12 @@ impl Gather {
 
     /// Sends the commit token if all agree and it is this node's to send.
     pub(super) fn settle(&self, ring: &mut Ring) -> Option<Next> {
+        let in_vain = ring.numbers.disk_fails();
+        self.form(ring, in_vain)
+    }
+
+    /// The same; `waited`: the disk was waited for long enough.
+    fn form(&self, ring: &mut Ring, waited: bool) -> Option<Next> {
         if !self.agreed(ring) {
             return None;
         }
@@ -71,7 +79,7 @@ impl Gather {
         } else if active.lowest() != Some(ring.me) {
             return None;
         }
-        if !ring.numbers.may_form() {
+        if !ring.numbers.may_form() && !(waited && ring.borrow_numbers()) {
             return None; // `reserved` comes back to it
         }
         if ring.failed_to_receive {
@@ -108,6 +116,9 @@ impl Gather {
     pub(super) fn consensus_expired(&mut self, ring: &mut Ring, now: Instant) -> Option<Next> {
         ring.stats.consensus_timeouts += 1;
         if self.agreed(ring) {
+            if let Some(next) = self.form(ring, true) {
+                return Some(next);
+            }
             // All agree, so it is the representative that failed to send the commit token; it has one
             // token time-out more.
             if self.lacks_ring_id(ring) {

@@ -35,6 +35,8 @@ pub enum Input<'a> {
     Timeout,
     /// Ring sequence numbers up to this one are now reserved on stable storage.
     Stored(u64),
+    /// Reserving them failed. It is tried again; what is known of the disk is that it need not be waited for.
+    NotStored,
     /// This node's network interface came or went.
     Interface,
 }

@@ -22,6 +22,7 @@
 //! | `window.rs` | received frames by number |
 //! | `outbox.rs` | own frames, awaiting the token |
 //! | `members.rs` | set algebra, representative |
+//! | `left_out.rs` | nodes that the ring goes on without for a while |
 //! | `timers.rs` | timers |
 //! | `stats.rs` | counters |
 
@@ -31,6 +32,7 @@ mod flow;
 mod gather;
 mod hold;
 pub(crate) mod io;
+mod left_out;
 pub mod members;
 mod next;
 mod number;
@@ -44,6 +46,8 @@ pub mod stats;
 pub mod timers;
 mod visit;
 pub mod window;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -121,12 +125,20 @@ impl Srp {
                     self.go(now, next);
                 }
             }
+            Input::NotStored => {
+                self.ring.numbers.disk_failed();
+                if let State::Gather(gather) = &mut self.state {
+                    let next = gather.settle(&mut self.ring);
+                    self.go(now, next);
+                }
+            }
             Input::Interface => self.gather(now, Cause::Interface),
         }
         while let Some(timer) = self.ring.timers.take_due(now) {
             self.expire(now, timer);
         }
         self.ring.check();
+        self.state.check(&self.ring.timers);
     }
 
     /// The next thing to do outside.
@@ -176,6 +188,15 @@ impl Srp {
     /// Gathers because somebody asked for it.
     pub(crate) fn force_gather(&mut self, now: Instant) {
         self.gather(now, Cause::Forced);
+    }
+
+    /// See [`Totem::leave_out`](super::Totem::leave_out).
+    pub(crate) fn leave_out(&mut self, now: Instant, nodes: &[NodeId], time: Duration) {
+        self.ring.left_out.set(now, nodes, now + time);
+        let gone = nodes.iter().all(|node| !self.ring.proc.contains(*node));
+        if nodes.is_empty() || !gone {
+            self.gather(now, Cause::Unsynchronised);
+        }
     }
 
     pub(crate) fn reconfigure(&mut self, timeouts: Timeouts) {
@@ -288,14 +309,21 @@ impl Srp {
         if let Some(kind) = self.stranger(&frame) {
             return self.ring.stats.refuse(wire::WireError::Value(kind, "node id: it is not configured"));
         }
-        self.ring.stats.received(match &frame {
+        let kind = match &frame {
             Frame::Token(_) => wire::Kind::Token,
             Frame::Mcast(_) => wire::Kind::Mcast,
             Frame::MergeDetect(_) => wire::Kind::MergeDetect,
             Frame::Join(_) => wire::Kind::Join,
             Frame::Commit(_) => wire::Kind::Commit,
             Frame::HoldCancel(_) => wire::Kind::HoldCancel,
-        });
+        };
+        if self.ring.left_out.mutes(now, &frame) {
+            return self
+                .ring
+                .stats
+                .refuse(wire::WireError::Value(kind, "node id: it is left out for a while"));
+        }
+        self.ring.stats.received(kind);
         match frame {
             Frame::Mcast(mcast) => {
                 let bytes = || own.cloned().unwrap_or_else(|| Bytes::copy_from_slice(datagram));
@@ -359,6 +387,9 @@ impl Srp {
                     return self.give_up_receiving(now);
                 }
                 let complete = recovery.is_complete(visit.token_mut());
+                if recovery.gets_on(visit.token_mut()) {
+                    ring.timers.start(Timer::Recovery, now, ring.timeouts.recovery());
+                }
                 if complete
                     && let State::Recovery(recovery) = std::mem::replace(&mut self.state, State::Operational)
                 {
@@ -465,6 +496,7 @@ impl Srp {
                     self.ring.timers.start(Timer::TokenRetransmit, now, delay);
                 }
             },
+            Timer::Recovery => self.recovery_stalled(now),
             Timer::Hold => self.ring.send_token(),
             Timer::SendJoin => self.ring.send_join(),
             Timer::Join => {
@@ -485,6 +517,43 @@ impl Srp {
                 }
             }
         }
+    }
+
+    /// The token turns in a recovery that does not get on: it is given up and the ring gathered anew.
+    ///
+    /// What it brought so far is kept, so the next one has less to do. If that does not get on either, the ring
+    /// is formed without the node that lacks what the others have; if that is this node, or nobody, this node
+    /// goes on alone. Nodes that part like this come from different rings when they meet again, and have
+    /// nothing to recover with one another: so this ends.
+    fn recovery_stalled(&mut self, now: Instant) {
+        let State::Recovery(recovery) = &self.state else { return };
+        let behind = recovery.behind();
+        let ring = &mut self.ring;
+        ring.stats.recovery_stalled += 1;
+        ring.stalls += 1;
+        let alone = behind.is_none_or(|node| node == ring.me);
+        let then = match (ring.stalls, alone) {
+            (0 | 1, _) => "all gather anew",
+            (_, false) => "the others go on without that node",
+            (_, true) => "this node goes on alone",
+        };
+        tracing::warn!(
+            ring = %ring.current, members = %recovery.members,
+            behind = %MemberSet::new(behind), ms = ring.timeouts.recovery().as_millis() as u64,
+            "the token turns, but the exchange of the old ring's messages has not got on for as long; {then} (look for \
+             lost multicast or fragments, firewalls and MTU, on the node that is behind)"
+        );
+        match behind {
+            Some(node) if ring.stalls > 1 && node != ring.me => {
+                ring.failed.insert(node);
+            }
+            Some(_) | None if ring.stalls > 1 => {
+                ring.failed_to_receive = true;
+                ring.failed.insert(ring.me);
+            }
+            Some(_) | None => {}
+        }
+        self.gather(now, Cause::RecoveryStalled);
     }
 
     fn token_lost(&mut self, now: Instant) {

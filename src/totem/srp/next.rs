@@ -31,6 +31,10 @@ pub(super) enum Cause {
     CommitTokenLost,
     /// The token got lost while old messages were exchanged.
     RecoveryTokenLost,
+    /// The token turned, but the exchange of old messages did not get on.
+    RecoveryStalled,
+    /// Members kept silent in the synchronisation of the services.
+    Unsynchronised,
     /// It cannot receive what the others send.
     CannotReceive,
     /// A message of another ring.
@@ -64,6 +68,8 @@ impl fmt::Display for Cause {
             Self::NoCommitToken => f.write_str("the representative sent no commit token"),
             Self::CommitTokenLost => f.write_str("the commit token was lost"),
             Self::RecoveryTokenLost => f.write_str("the token was lost during recovery"),
+            Self::RecoveryStalled => f.write_str("the recovery did not get on"),
+            Self::Unsynchronised => f.write_str("the services could not be synchronised"),
             Self::CannotReceive => f.write_str("this node fails to receive what the others send"),
             Self::ForeignMessage(node) => write!(f, "a message came from another ring, node {node}"),
             Self::MergeDetect(node) => write!(f, "another ring is reachable, represented by node {node}"),

@@ -14,6 +14,10 @@
 //! * Below [`RING_SEQ_LIMIT`] there is always room: a rise of more than a few rings ends at half of it, and
 //!   what lies above is for rings that are really formed, four numbers each.
 //!
+//! A node whose disk does not reserve numbers in time must not keep the others waiting, and must not use a number
+//! that its next life may come to. It goes on with numbers far above all that it knows ([`FAR`]): a next life
+//! begins at what is stored, and counts from there.
+//!
 //! So an endless stream of forged numbers takes longer than any cluster lives to use up half of what there is
 //! (69,000 years; 68 if it keeps a node from being on any ring), and when it stops, the next ring is formed as
 //! if the numbers had been real.
@@ -43,6 +47,15 @@ const STEP: u64 = RESERVE;
 /// Source: corosync `exec/totemsrp.c`, `memb_state_commit_token_create`.
 const NEXT: u64 = 4;
 
+/// How far above all known numbers those are, at least, that a node uses without having reserved them. A node that
+/// restarts with what is stored would have to form 250,000 rings without hearing of a higher number to come to
+/// them, or to restart 250 times.
+pub(super) const FAR: u64 = 1 << 20;
+
+/// How much farther they may be. Each life draws another number below this, so that two lives whose disks both
+/// failed do not meet either.
+pub(super) const SPREAD: u64 = 1 << 28;
+
 /// Credit that a node gains in a microsecond once it has been on a ring with others: 10⁶ a second, of which
 /// real rings need a few.
 const SLOW: u64 = 1;
@@ -65,6 +78,10 @@ pub(super) struct RingNumbers {
     stored: u64,
     /// Asked to be reserved up to here.
     store_asked: u64,
+    /// Not reserved, but too far above what is stored for a next life to come to: up to here.
+    borrowed: u64,
+    /// Stable storage failed, or did not answer in time, and has not caught up since.
+    disk_fails: bool,
     credit: u64,
     /// Up to when `credit` was reckoned.
     credited: Instant,
@@ -81,6 +98,8 @@ impl RingNumbers {
             highest: first,
             stored,
             store_asked: stored,
+            borrowed: 0,
+            disk_fails: false,
             credit: most(FAST),
             credited: now,
             met_others: false,
@@ -105,9 +124,10 @@ impl RingNumbers {
         self.highest + NEXT
     }
 
-    /// Whether this node may form a ring of the next number: a restart after a crash would begin above it.
+    /// Whether this node may form a ring of the next number: a restart after a crash would begin above it, or
+    /// not come to it.
     pub(super) const fn may_form(&self) -> bool {
-        self.next() <= self.stored && self.next() < RING_SEQ_LIMIT
+        (self.next() <= self.stored || self.next() <= self.borrowed) && self.next() < RING_SEQ_LIMIT
     }
 
     /// Numbers up to this one are on stable storage.
@@ -115,6 +135,32 @@ impl RingNumbers {
         if up_to > self.stored {
             self.stored = up_to;
         }
+        if self.next() <= self.stored {
+            self.disk_fails = false;
+        }
+    }
+
+    /// Stable storage refuses to reserve numbers.
+    pub(super) const fn disk_failed(&mut self) {
+        self.disk_fails = true;
+    }
+
+    /// Whether waiting for stable storage is in vain, as far as is known.
+    pub(super) const fn disk_fails(&self) -> bool {
+        self.disk_fails
+    }
+
+    /// Goes on with numbers that are not reserved, `far` above the highest: [`FAR`], and up to [`SPREAD`]
+    /// more, which differs from life to life. Whether there is room for that.
+    pub(super) const fn borrow(&mut self, far: u64) -> bool {
+        let base = self.highest.saturating_add(far);
+        if base >= RING_SEQ_LIMIT / 2 - RESERVE {
+            return false;
+        }
+        self.highest = base;
+        self.borrowed = base + RESERVE;
+        self.disk_fails = true;
+        true
     }
 
     /// How far to reserve now, if more is to be reserved: this is kept ahead of what new rings would use.
@@ -195,6 +241,36 @@ mod tests {
 
     fn started() -> RingNumbers {
         RingNumbers::new(1, RESERVE, at(0))
+    }
+
+    /// Whatever is on disk, and however often the disk fails, no life uses a number of an earlier one.
+    #[test]
+    fn numbers_that_were_not_reserved_are_not_used_again() {
+        for stored in [0, 1, RESERVE, FREE, RING_SEQ_LIMIT / 4] {
+            let mut used = std::collections::HashSet::new();
+            for life in 0..100 {
+                // The start reserves, or there is no start; then nothing is written any more.
+                let first = stored + life * RESERVE + 1;
+                let mut numbers = RingNumbers::new(first, first - 1 + RESERVE, at(0));
+                for ring in 0..1500 {
+                    if !numbers.may_form() {
+                        assert!(
+                            numbers.borrow(FAR + (first ^ ring).wrapping_mul(0x9e37_79b9_7f4a_7c15) % SPREAD)
+                        );
+                    }
+                    let seq = numbers.next();
+                    assert!(used.insert(seq), "{seq:x} in life {life} from {stored:x}");
+                    numbers.took(seq);
+                }
+                assert!(numbers.disk_fails());
+                numbers.stored(numbers.next());
+                assert!(!numbers.disk_fails(), "it has caught up");
+            }
+        }
+        assert!(
+            !RingNumbers::new(RING_SEQ_LIMIT / 2 - FAR, 0, at(0)).borrow(FAR),
+            "others would call it a leap"
+        );
     }
 
     #[test]

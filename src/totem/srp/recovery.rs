@@ -46,6 +46,19 @@ pub(super) struct Recovery {
     complete_visits: u32,
     /// The representative has sent the first token.
     originated: bool,
+    /// How far the ring had got at the last visit of the token.
+    reached: Reached,
+}
+
+/// How far a recovery has got, as a token tells.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    /// The highest number given.
+    seq: Seq,
+    /// Every member has received all up to here.
+    aru: Seq,
+    /// Who has not received more.
+    behind: Option<NodeId>,
 }
 
 impl Recovery {
@@ -74,6 +87,7 @@ impl Recovery {
             "recovering messages of the old ring"
         );
         ring.await_token(now);
+        ring.timers.start(Timer::Recovery, now, ring.timeouts.recovery());
         Self {
             members: MemberSet::new(token.members.iter().map(|member| member.0)),
             transitional,
@@ -86,6 +100,7 @@ impl Recovery {
             install_seq: ring.origin,
             complete_visits: 0,
             originated: false,
+            reached: Reached { seq: ring.origin, aru: ring.origin, behind: None },
         }
     }
 
@@ -110,6 +125,29 @@ impl Recovery {
         {
             self.heard.insert(old.0);
         }
+    }
+
+    /// Every member has received all up to `seq` of the new ring: that makes room for more, as the old
+    /// frames in it are filed where they belong.
+    pub(super) fn release(&mut self, ring: &mut Ring, seq: Seq) {
+        let seq = seq.earlier(self.reception.aru);
+        self.file_old_frames(ring, seq);
+        self.reception.release(seq);
+    }
+
+    /// Notes how far a token has got. Whether that is further than before.
+    ///
+    /// Both numbers only rise, and no member gives out more than it has to send again, so this is false
+    /// sooner or later.
+    pub(super) fn gets_on(&mut self, token: &Token) -> bool {
+        let Reached { seq, aru, .. } = self.reached;
+        self.reached = Reached { seq: seq.later(token.seq), aru: aru.later(token.aru), behind: token.aru_by };
+        (self.reached.seq, self.reached.aru) != (seq, aru)
+    }
+
+    /// Who lacks what the others have, as far as the last token told.
+    pub(super) const fn behind(&self) -> Option<NodeId> {
+        self.reached.behind
     }
 
     /// Old frames that are still to be sent.
@@ -151,7 +189,7 @@ impl Recovery {
 
     /// Installs the new ring: hands up the rest of the old one and reports the views.
     pub(super) fn install(self, ring: &mut Ring, now: Instant) {
-        self.file_old_frames(ring);
+        self.file_old_frames(ring, self.reception.aru);
         // In the old regular configuration all who come along hand up the same.
         ring.safe_to = ring.safe_to.later(self.handed_up);
         ring.deliver();
@@ -178,7 +216,8 @@ impl Recovery {
         ring.installed = ring.current;
         ring.reception = self.reception;
         let high_seen = ring.reception.high_seen;
-        ring.delivered = ring.reception.window.highest_up_to(high_seen).unwrap_or(ring.origin);
+        ring.delivered =
+            ring.reception.window.highest_up_to(high_seen).unwrap_or(ring.reception.last_released);
         ring.reception.release(ring.delivered);
         ring.safe_to = ring.origin;
         ring.rotation.aru = ring.origin;
@@ -190,6 +229,8 @@ impl Recovery {
             ring.numbers.met_others();
         }
         ring.stats.operational_entered += 1;
+        ring.stalls = 0;
+        ring.timers.stop(Timer::Recovery);
         ring.timers.start(Timer::Alive, now, ring.timeouts.token / 5);
     }
 
@@ -199,13 +240,14 @@ impl Recovery {
     /// installed the new ring and handed up, as safe, what they could count on this node to hand up too
     /// (EVS, 7.1). Corosync forgets it.
     pub(super) fn give_up(&self, ring: &mut Ring) {
-        self.file_old_frames(ring);
+        self.file_old_frames(ring, self.reception.aru);
     }
 
-    /// Puts the old ring's frames that others sent again where they belong.
-    fn file_old_frames(&self, ring: &mut Ring) {
-        let mut seq = ring.origin;
-        while seq != self.reception.aru {
+    /// Puts the old ring's frames that others sent again, and that were not released yet, where they belong:
+    /// those in the new ring's frames up to `end`.
+    fn file_old_frames(&self, ring: &mut Ring, end: Seq) {
+        let mut seq = self.reception.last_released;
+        while seq.is_before(end) {
             seq = seq.plus(1);
             let Some(stored) = self.reception.window.frame(seq) else { continue };
             if let Some((mcast, old)) = inner(stored)

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use super::hold::Rotation;
 use super::io::{Action, Params};
+use super::left_out::LeftOut;
 use super::members::MemberSet;
-use super::number::RingNumbers;
+use super::number::{FAR, RingNumbers, SPREAD};
 use super::outbox::{Outbox, Queue};
 use super::stats::Stats;
 use super::timers::{Timer, TimerTable};
@@ -46,6 +47,11 @@ pub(crate) struct Ring {
     /// This node should form a ring and cannot, for want of a reserved ring id: it sends no join messages, so
     /// that the others form one without it.
     pub(super) silent: bool,
+
+    /// Nodes that this one does not hear for a while.
+    pub(super) left_out: LeftOut,
+    /// Recoveries in a row that did not get on.
+    pub(super) stalls: u32,
 
     /// Messages of the installed ring.
     pub(super) reception: Reception,
@@ -94,6 +100,8 @@ impl Ring {
             leavers: MemberSet::default(),
             failed_to_receive: false,
             silent: false,
+            left_out: LeftOut::default(),
+            stalls: 0,
             reception: Reception::new(params.origin),
             delivered: params.origin,
             safe_to: params.origin,
@@ -173,13 +181,33 @@ impl Ring {
     /// The reservation on stable storage is kept ahead of what a new ring would use.
     pub(super) fn heard_ring_seq(&mut self, now: Instant, kind: Kind, seq: u64) -> bool {
         let believed = self.numbers.heard(now, seq);
-        if let Some(up_to) = self.numbers.to_store() {
-            self.actions.push_back(Action::Store(up_to));
-        }
+        self.reserve_ahead();
         if !believed {
             self.stats.refuse(WireError::Value(kind, "ring sequence number"));
         }
         believed
+    }
+
+    fn reserve_ahead(&mut self) {
+        if let Some(up_to) = self.numbers.to_store() {
+            self.actions.push_back(Action::Store(up_to));
+        }
+    }
+
+    /// Goes on without a reserved number. Whether that is possible.
+    pub(super) fn borrow_numbers(&mut self) -> bool {
+        let far = FAR + self.draw(SPREAD);
+        if !self.numbers.borrow(far) {
+            return false;
+        }
+        tracing::warn!(
+            from = format_args!("{:x}", self.numbers.next()),
+            "no ring id could be reserved on disk in time; this node goes on with numbers so high that it does not \
+             come to them again after a restart (look for a full, read-only, slow or broken disk under the state \
+             directory)"
+        );
+        self.reserve_ahead();
+        true
     }
 
     /// Whether `node` may be on a ring. One that was taken off the list may be until the next ring: the

@@ -32,6 +32,8 @@ pub struct Stats {
     pub commit_token_lost: u64,
     pub recovery_entered: u64,
     pub recovery_token_lost: u64,
+    /// Recoveries given up because the token turned and nothing got on.
+    pub recovery_stalled: u64,
     pub consensus_timeouts: u64,
     /// Gathers in a row that ended without a commit.
     pub continuous_gather: u32,

@@ -13,6 +13,8 @@ pub enum Timer {
     TokenWarning,
     /// No token since ours was passed on: pass it on again.
     TokenRetransmit,
+    /// The token turns, but the recovery does not get on.
+    Recovery,
     /// The idle token was kept long enough.
     Hold,
     /// Time to repeat the join message.
@@ -31,11 +33,12 @@ pub enum Timer {
 
 impl Timer {
     /// All timers, in the order in which those that are due at the same time are served.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Alive,
         Self::Token,
         Self::TokenWarning,
         Self::TokenRetransmit,
+        Self::Recovery,
         Self::Hold,
         Self::SendJoin,
         Self::Join,
@@ -63,6 +66,11 @@ impl TimerTable {
     /// Stops `timer`.
     pub fn stop(&mut self, timer: Timer) {
         self.0[timer as usize] = None;
+    }
+
+    /// Whether `timer` runs.
+    pub fn runs(&self, timer: Timer) -> bool {
+        self.0[timer as usize].is_some()
     }
 
     /// Takes a timer that is due; it no longer runs.

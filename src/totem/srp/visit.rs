@@ -51,7 +51,6 @@ pub(super) fn take(
         ring.stats.token_out_of_window += 1;
         return None;
     }
-    let operational = recovery.is_none();
     let representative = ring.is_representative();
     ring.stats.visits.note(now, token.backlog);
 
@@ -63,10 +62,13 @@ pub(super) fn take(
     }
 
     let before = std::mem::replace(&mut ring.rotation.aru, token.aru);
-    if operational {
-        let everybody = token.aru.earlier(before);
-        ring.safe_to = ring.safe_to.later(everybody);
-        ring.reception.release(everybody.earlier(ring.delivered));
+    let everybody = token.aru.earlier(before);
+    match recovery.as_deref_mut() {
+        Some(recovery) => recovery.release(ring, everybody),
+        None => {
+            ring.safe_to = ring.safe_to.later(everybody);
+            ring.reception.release(everybody.earlier(ring.delivered));
+        }
     }
     feed.token_arrived(&mut ring.outbox);
 
@@ -82,9 +84,7 @@ pub(super) fn take(
     if ring.timeouts.cancel_token_hold_on_retransmit && (served > 0 || !token.missing.is_empty()) {
         ring.rotation.held = false;
     }
-    if !flow::within_window(reception, &token, allowed, ring.timeouts.window_size) {
-        allowed = 0;
-    }
+    allowed = flow::fitting(reception, &token, allowed, ring.timeouts.window_size);
 
     let mut sent = 0;
     while sent < allowed {

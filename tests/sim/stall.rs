@@ -1,0 +1,179 @@
+//! Rings whose token turns and that would still not get on: each of them ends.
+
+use std::time::Duration;
+
+use annulus::config::timeouts::{Given, Timeouts};
+use annulus::ids::Guarantee;
+use annulus::totem::StateName;
+use annulus::totem::srp::window::WINDOW;
+use annulus::totem::wire::{Encapsulated, Frame, Kind};
+
+use crate::cluster::{Cluster, Setup};
+use crate::network::{Parcel, id};
+
+/// Whether a parcel is an old ring's frame that is sent again on a new ring.
+fn is_recovery(parcel: &Parcel<'_>) -> bool {
+    matches!(parcel.frame(), Some(Frame::Mcast(mcast)) if mcast.encapsulated == Encapsulated::Recovery)
+}
+
+/// Frames that the members have multicast.
+fn multicast(c: &Cluster) -> u64 {
+    c.alive().map(|(_, process)| process.totem.stats().mcast_tx).sum()
+}
+
+/// Three nodes, of which the third gets no data while the others send `frames` frames; then the token is lost,
+/// and all gather. The frames are small, so that a full window is quickly made.
+fn behind_by(frames: u64, given: Given, seed: u64) -> Cluster {
+    let mut setup = Setup::new(seed, 1..=3);
+    setup.given = Given { token: setup.given.token, token_coefficient: Some(0), ..given };
+    setup.netmtu = 256;
+    let mut c = setup.build();
+    c.step_limit = 20_000_000;
+    c.start_all();
+    c.settle();
+    c.network.filter = Some(Box::new(|p| p.to == 3 && p.kind == Some(Kind::Mcast)));
+    let (before, began) = (multicast(&c), c.now);
+    while multicast(&c) - before < frames {
+        assert!(c.now.since(began) < Duration::from_secs(10), "the window does not fill");
+        for node in [1, 2] {
+            if c.totem(node).queue_room().0 > 7000 {
+                c.submit(node, 900_000, Guarantee::Agreed).unwrap();
+            }
+        }
+        c.run(Duration::from_micros(200));
+    }
+    lose_the_token(&mut c);
+    c
+}
+
+fn lose_the_token(c: &mut Cluster) {
+    c.network.filter = Some(Box::new(|p| p.kind == Some(Kind::Token)));
+    c.run_until("the token is missed", |c| c.alive().any(|(_, p)| p.totem.state() == StateName::Gather));
+    c.network.filter = None;
+}
+
+/// Loses every `each`th old frame that is sent again between the two nodes that have them: each sends what it did
+/// not hear from the other, so a loss costs a number more.
+fn lose_some(c: &mut Cluster, each: u32) {
+    let mut count = 0;
+    c.network.filter = Some(Box::new(move |p| {
+        let counts = p.to < 3 && p.from < 3 && is_recovery(p);
+        count += u32::from(counts);
+        counts && count % each == 0
+    }));
+}
+
+/// Totem paper, recovery and flow control: what a ring could send it can send again, however full its window
+/// was, whatever it may send in a rotation, and however many numbers are spent on frames sent twice.
+#[test]
+fn a_full_window_is_recovered() {
+    for (number, window_size) in [50, 100, 200, 300].into_iter().enumerate() {
+        for (place, max_messages) in [17, 50, 100].into_iter().enumerate() {
+            let given = Given {
+                window_size: Some(window_size),
+                max_messages: Some(max_messages),
+                ..Given::default()
+            };
+            let full = WINDOW - window_size - max_messages;
+            // Every backlog and every loss meets every window size.
+            let frames = [full, full, full / 2][(number + place) % 3];
+            let each = [50, 7, 1000][(number + 2 * place) % 3];
+            let mut c = behind_by(frames.into(), given, 600 + u64::from(window_size + max_messages));
+            lose_some(&mut c, each);
+            c.settle();
+            c.network.filter = None;
+            c.finish();
+            let stats = c.totem(1).stats();
+            assert_eq!(stats.recovery_stalled, 0, "window {window_size}, at once {max_messages}");
+        }
+    }
+}
+
+/// A recovery that is slow, and goes on, is not given up: one frame in a rotation of 15 ms, for minutes.
+#[test]
+fn a_slow_recovery_of_a_full_window_ends() {
+    let given = Given {
+        window_size: Some(1),
+        max_messages: Some(1),
+        fail_recv_const: Some(1_000_000),
+        ..Given::default()
+    };
+    let fast = Given { window_size: Some(300), max_messages: Some(50), ..given.clone() };
+    let mut c = behind_by(u64::from(WINDOW - 400), fast, 640);
+    let timeouts = Timeouts::derive(&Given { token: Some(1000), token_coefficient: Some(0), ..given }, 3);
+    c.reconfigure(&timeouts);
+    c.network.quality.delay = Duration::from_micros(4900)..Duration::from_millis(5);
+    let before = c.now;
+    c.run_until_within(Duration::from_secs(600), "one ring", Cluster::one_ring);
+    assert!(c.now.since(before) > timeouts.recovery() * 10, "it was not slow");
+    assert_eq!(c.totem(1).stats().recovery_stalled, 0);
+    c.network.quality.delay = Duration::from_micros(20)..Duration::from_micros(80);
+    c.finish();
+}
+
+/// A member that gets every frame but those of a recovery (a firewall drops fragments, say) keeps the others
+/// waiting for no longer than two recoveries that do not get on. It comes back at once: alone, it has nothing to
+/// recover.
+#[test]
+fn a_member_that_cannot_recover_does_not_hold_the_others() {
+    for culprit in [1, 2, 3] {
+        let mut c = Cluster::seeded(650 + u64::from(culprit), 1..=3);
+        c.settle();
+        let sender = culprit % 3 + 1;
+        c.network.filter = Some(Box::new(move |p| p.to == culprit && p.kind == Some(Kind::Mcast)));
+        c.submit(sender, 20_000, Guarantee::Agreed).unwrap();
+        c.run(Duration::from_millis(20));
+        lose_the_token(&mut c);
+        c.network.filter = Some(Box::new(move |p| p.to == culprit && is_recovery(p)));
+        let before = c.ring(sender);
+        c.run_until("one ring", |c| c.one_ring() && c.ring(sender) != before);
+        assert!(c.views(culprit).iter().any(|view| view.members == [id(culprit)]), "it was never alone");
+        assert!(c.alive().any(|(_, p)| p.totem.stats().recovery_stalled > 1), "something else ended it");
+        c.finish();
+    }
+}
+
+/// Recoveries in which all have what was sent, and some say that they have more to send and send nothing: whoever
+/// that is cannot be told, so each goes on alone, and all meet again.
+#[test]
+fn a_recovery_that_nobody_holds_up_ends() {
+    let mut c = Cluster::seeded(660, 1..=3);
+    c.settle();
+    c.network.filter = Some(Box::new(|p| p.to == 3 && p.kind == Some(Kind::Mcast)));
+    c.submit(1, 20_000, Guarantee::Agreed).unwrap();
+    c.run(Duration::from_millis(20));
+    lose_the_token(&mut c);
+    // The flow control count says that the ring has sent all that it may, at every visit.
+    c.network.change = Some(Box::new(|_, bytes| {
+        let Ok((Frame::Token(mut token), _)) = annulus::totem::wire::parse(bytes) else { return None };
+        if !token.retransmitting {
+            return None;
+        }
+        token.fcc = 50;
+        Some(token.encode::<annulus::totem::wire::LittleEndian>())
+    }));
+    c.run_until_within(c.patience() * 2, "one ring", Cluster::one_ring);
+    c.finish();
+}
+
+/// No phase waits for ever: whatever a node is doing when it hears nobody any more, it forms a ring of its own.
+#[test]
+fn every_phase_ends_in_silence() {
+    for phase in [StateName::Operational, StateName::Gather, StateName::Commit, StateName::Recovery] {
+        for node in 1..=3 {
+            let mut c = Cluster::seeded(670 + u64::from(node), 1..=3);
+            c.settle();
+            for sender in 1..=3 {
+                c.wish(sender, 20_000, Guarantee::Safe);
+            }
+            if phase != StateName::Operational {
+                c.input(node, annulus::totem::Input::Interface);
+            }
+            c.run_until(&format!("{phase}"), |c| c.totem(node).state() == phase);
+            c.network.filter = Some(Box::new(|_| true));
+            c.run_until("three rings", |c| (1..=3).all(|node| c.on_one_ring(&[node])));
+            c.network.filter = None;
+            c.finish();
+        }
+    }
+}
