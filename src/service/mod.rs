@@ -8,11 +8,13 @@
 //! | `mod.rs` | what a service is: [`Service`], [`Synchronised`], and what it may ask for: [`Effects`] |
 //! | `router.rs` | exec messages and client requests to their desk; counters; runs the synchronisation |
 //! | `sync.rs` | the barrier that all nodes pass after each new ring, as a pure state machine |
+//! | `patience.rs` | how long the barrier is waited at, and what happens then |
 //! | `wire.rs` | message headers and the messages of the synchronisation; `wire/read.rs`: a client's first look at what came |
 //! | `channel.rs` | a client's connection to a service, wherever the daemon is |
 //! | `client/` | what the client libraries of the desks are made of |
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -26,6 +28,7 @@ use crate::view::View;
 
 pub mod channel;
 pub mod client;
+mod patience;
 pub mod router;
 mod sync;
 pub mod wire;
@@ -338,6 +341,12 @@ pub trait Synchronised {
 
     /// Multicast what the others must know. Called after each token until it is [`Progress::Done`].
     fn process(&mut self, effects: &mut dyn Effects) -> Progress;
+
+    /// How long this service may keep all others waiting without a word, on any node, because it waits for
+    /// something itself. Who is silent for much longer is at fault.
+    fn may_be_silent(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Everybody has said everything: act on it, tell the clients.
     fn activate(&mut self, effects: &mut dyn Effects);

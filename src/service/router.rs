@@ -12,6 +12,8 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+pub use super::patience::FormAnew;
+use super::patience::{Found, Patience};
 use super::sync::{Barrier, Outcome, Phase};
 use super::wire::{self, HEADER_LEN, MAX_MESSAGE, SyncMessage};
 use super::{
@@ -107,6 +109,8 @@ pub struct Stats {
     pub syncs_aborted: u64,
     /// Synchronisations completed.
     pub syncs_completed: u64,
+    /// Synchronisations given up because members kept silent.
+    pub syncs_in_vain: u64,
 }
 
 /// What the router remembers of a desk.
@@ -126,6 +130,7 @@ pub struct Router {
     places: [Option<u8>; ServiceId::LIMIT as usize],
     connections: HashMap<ConnId, u8>,
     barrier: Barrier,
+    patience: Patience,
     /// Of the last transitional view.
     transitional: Vec<NodeId>,
     /// Between a transitional view and its regular one: what arrives still belongs to the old ring.
@@ -159,6 +164,7 @@ impl Router {
             places,
             connections: HashMap::new(),
             barrier: Barrier::new(),
+            patience: Patience::default(),
             transitional: Vec::new(),
             moving: false,
             syncing: true,
@@ -221,6 +227,9 @@ impl Router {
             return;
         }
         self.stats.services[place].1[usize::from(function)].rx += 1;
+        if self.syncing && self.barrier.awaited().any(|awaited| awaited == from) {
+            self.patience.heard();
+        }
         let delivery = Delivery { from, function, message, order };
         self.at(place, desks, ground, |desk, effects| desk.deliver(delivery, effects));
     }
@@ -234,6 +243,7 @@ impl Router {
         order: Endian,
         ground: &mut dyn Ground,
     ) {
+        let awaited = self.barrier.awaited().any(|awaited| awaited == from);
         let outcome = match SyncMessage::decode(message, order) {
             Ok(SyncMessage::Services { ring, services }) => self.barrier.list(from, ring, &services),
             Ok(SyncMessage::Barrier { ring }) => self.barrier.barrier(from, ring),
@@ -243,6 +253,9 @@ impl Router {
                 return;
             }
         };
+        if awaited && outcome != Outcome::Foreign {
+            self.patience.heard();
+        }
         match outcome {
             Outcome::Foreign => self.stats.foreign_sync += 1,
             Outcome::Noted => {}
@@ -388,6 +401,53 @@ impl Router {
         }
     }
 
+    /// When to call [`Router::look`], if at all.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.patience.deadline()
+    }
+
+    /// Looks whether those who are waited for in a synchronisation have been silent for too long. `on_ring`: whether
+    /// the ring works. The ring is to be formed anew if so.
+    pub fn look(
+        &mut self,
+        desks: Desks<'_, '_>,
+        me: NodeId,
+        now: Instant,
+        on_ring: bool,
+    ) -> Option<FormAnew> {
+        let current = self.barrier.current();
+        let place = current.and_then(|service| self.place(service.0));
+        let entitled = place.and_then(|place| desks[place].sync().map(|part| part.may_be_silent()));
+        // Who waits for itself is no less at fault; but that is for the others to say.
+        let others: Vec<NodeId> = self.barrier.awaited().filter(|node| *node != me).collect();
+        let found = self.patience.look(now, on_ring, entitled.unwrap_or_default(), &others);
+        if found == Found::Nothing {
+            return None;
+        }
+        let awaited: Vec<String> = self.barrier.awaited().map(|node| node.to_string()).collect();
+        let awaited = awaited.join(" ");
+        let service = current.map_or("the list of services", |service| {
+            service.name().unwrap_or("a service that this node does not have")
+        });
+        let Found::Enough(anew) = found else {
+            tracing::warn!(
+                ring = %self.barrier.ring().map_or_else(String::new, |ring| ring.to_string()), %awaited,
+                waits_for = service, seconds = self.patience.silence().as_secs(),
+                "the services are not synchronised, and clients wait: these nodes pass the token on, but do not say \
+                 what they have to; look at their logs"
+            );
+            return None;
+        };
+        self.stats.syncs_in_vain += 1;
+        let without: Vec<String> = anew.without.iter().map(ToString::to_string).collect();
+        tracing::error!(
+            ring = %self.barrier.ring().map_or_else(String::new, |ring| ring.to_string()), %awaited,
+            waits_for = service, without = without.join(" "), without_seconds = anew.time.as_secs(),
+            "the services were not synchronised in time, because these nodes said nothing; the ring is formed anew"
+        );
+        Some(anew)
+    }
+
     /// Tells the desks what was announced outside of any of them.
     pub fn tell(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
         if self.telling {
@@ -435,6 +495,7 @@ impl Router {
         let local: Vec<ServiceId> =
             desks.iter_mut().filter_map(|desk| desk.sync().is_some().then(|| desk.id())).collect();
         self.barrier.start(view.ring, &view.members, &local);
+        self.patience.begin(ground.now());
         self.send_list(desks, ground);
         let mut transitional = std::mem::take(&mut self.transitional);
         transitional.retain(|node| view.members.contains(node));
@@ -496,6 +557,7 @@ impl Router {
 
     fn complete(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
         self.stats.syncs_completed += 1;
+        self.patience.complete(self.barrier.members());
         if self.moving {
             ground.synced_in_transit();
             return;

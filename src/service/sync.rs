@@ -156,6 +156,18 @@ impl Barrier {
         Outcome::Passed(passed)
     }
 
+    /// Who is waited for in the current step, ascending; nobody between synchronisations.
+    pub(crate) fn awaited(&self) -> impl Iterator<Item = NodeId> {
+        let waits = self.phase != Phase::Idle;
+        let both = self.members.iter().zip(&self.heard).filter(move |_| waits);
+        both.filter(|(_, heard)| !**heard).map(|(node, _)| *node)
+    }
+
+    /// The members of the last ring, ascending.
+    pub(crate) fn members(&self) -> &[NodeId] {
+        &self.members
+    }
+
     fn enter(&mut self, index: usize) {
         self.heard.fill(false);
         self.phase = Phase::Speak { index, said: false };

@@ -11,6 +11,8 @@
 
 mod ground;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
@@ -26,12 +28,12 @@ use crate::cpg;
 use crate::error::Status;
 use crate::ids::{ConnId, Destination, NodeId, Piece, RingId, ServiceId};
 use crate::quorum::{self, votequorum};
-use crate::service::router::{EXEC_OVERHEAD, Router, Turned};
+use crate::service::router::{EXEC_OVERHEAD, FormAnew, Router, Turned};
 use crate::service::wire::MAX_MESSAGE;
 use crate::service::{Database, Flow, Notice, Order, Request, Service, Statistics};
 use crate::time::Instant;
 use crate::totem::pg::level::Level;
-use crate::totem::{Group, Input, Output, Params, Totem};
+use crate::totem::{Group, Input, Output, Params, StateName, Totem};
 use crate::value::Value;
 use crate::view::View;
 
@@ -237,6 +239,25 @@ impl Stack {
         self.drain(edge);
         route!(self, edge, expired);
         self.drain(edge);
+        if self.router.deadline().is_some_and(|at| at <= now) {
+            self.look_after_synchronisation(edge);
+        }
+    }
+
+    /// Whoever keeps silent in the synchronisation of the services does not keep all others waiting for ever.
+    fn look_after_synchronisation(&mut self, edge: &mut dyn Edge) {
+        let on_ring = self.totem.state() == StateName::Operational;
+        let Self { router, confdb, admin, cpg, quorum, votequorum, me, now, .. } = self;
+        let anew = match votequorum {
+            Some(votequorum) => {
+                router.look(&mut [confdb, admin, cpg, quorum, votequorum], *me, *now, on_ring)
+            }
+            None => router.look(&mut [confdb, admin, cpg, quorum], *me, *now, on_ring),
+        };
+        if let Some(FormAnew { without, time }) = anew {
+            self.totem.leave_out(self.now, &without, time);
+            self.drain(edge);
+        }
     }
 
     /// A client connected to a service.
@@ -283,7 +304,7 @@ impl Stack {
     /// When to give the next [`Input::Timeout`], if nothing happens before. It may be in the past: then as
     /// soon as other inputs had their turn.
     pub fn deadline(&self) -> Option<Instant> {
-        self.desks().filter_map(Service::deadline).chain(self.deadline).min()
+        self.desks().filter_map(Service::deadline).chain(self.deadline).chain(self.router.deadline()).min()
     }
 
     /// Whether clients may connect: a first synchronisation has completed. Never false again after that.

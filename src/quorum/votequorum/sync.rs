@@ -1,6 +1,8 @@
 //! The desk's part in the synchronisation after a new ring: every node tells its votes; a node with a quorum
 //! device keeps all others waiting until the device has spoken about the new ring, or was silent too long.
 
+use std::time::Duration;
+
 use super::Desk;
 use crate::quorum::wire::exec::flag;
 use crate::service::{Effects, Full, Progress, SyncView, Synchronised};
@@ -52,6 +54,11 @@ impl Synchronised for Desk {
             return Progress::Again;
         }
         Progress::Done
+    }
+
+    /// Another node may have a device that this one has not.
+    fn may_be_silent(&self) -> Duration {
+        self.device.sync_timeout()
     }
 
     fn activate(&mut self, effects: &mut dyn Effects) {

@@ -1,0 +1,218 @@
+//! Stacks on one network, beside a member without services: it passes the token on and says nothing.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Edge, Setup, Stack};
+use crate::config::timeouts::{Given, Timeouts};
+use crate::error::Status;
+use crate::ids::{ConnId, Destination, NodeId, RingId, Seq};
+use crate::service::router::Turned;
+use crate::service::{Order, Statistics};
+use crate::time::Instant;
+use crate::totem::{Input, Output, Params, RESERVE, Totem};
+use crate::value::Value;
+use crate::view::View;
+
+/// What a node sends. It has no clients.
+#[derive(Default)]
+struct Wire {
+    sent: Vec<(Destination, Bytes)>,
+    stored: Vec<u64>,
+    synced: Option<RingId>,
+}
+
+impl Edge for Wire {
+    fn send(&mut self, to: Destination, frame: Bytes) {
+        self.sent.push((to, frame));
+    }
+    fn flush(&mut self) {}
+    fn store(&mut self, up_to: u64) {
+        self.stored.push(up_to);
+    }
+    fn reply(&mut self, conn: ConnId, _bytes: &[u8]) {
+        unreachable!("{conn:?} is no client");
+    }
+    fn event(&mut self, conn: ConnId, _head: &[u8], _payload: &Bytes) {
+        unreachable!("{conn:?} is no client");
+    }
+    fn buffer_open(&mut self, _conn: ConnId, _path: &[u8], _size: u64) -> Result<u64, Status> {
+        Err(Status::BadHandle)
+    }
+    fn buffer_read(&mut self, _conn: ConnId, _token: u64) -> Result<Bytes, Status> {
+        Err(Status::BadHandle)
+    }
+    fn buffer_close(&mut self, _conn: ConnId, _token: u64) {}
+    fn statistics(&self, _prefix: &str) -> Vec<(String, Value)> {
+        Vec::new()
+    }
+    fn clear_statistics(&mut self, _which: Statistics) {}
+    fn order(&mut self, order: Order) {
+        unreachable!("nobody orders {order:?}");
+    }
+    fn refused(&mut self, _conn: ConnId, _why: Turned) {}
+    fn view(&mut self, _view: &View) {
+        self.synced = None;
+    }
+    fn synced(&mut self, ring: RingId) {
+        self.synced = Some(ring);
+    }
+}
+
+enum Node {
+    Whole(Box<Stack>, Wire),
+    Silent(Box<Totem>),
+}
+
+struct Net {
+    nodes: Vec<Node>,
+    due: Vec<Instant>,
+    wire: VecDeque<(usize, Bytes)>,
+    now: Instant,
+}
+
+fn id(index: usize) -> NodeId {
+    NodeId::new(index as u32 + 1).unwrap()
+}
+
+impl Net {
+    /// Three nodes, of which this one is silent if it is one.
+    fn new(silent: usize) -> Self {
+        let given = Given { token: Some(1000), token_coefficient: Some(0), ..Given::default() };
+        let node = |index| {
+            let timeouts = Timeouts::derive(&given, 3);
+            let params = Params {
+                me: id(index),
+                timeouts,
+                netmtu: 1500,
+                ring_seq: 1,
+                stored: RESERVE,
+                origin: Seq(0),
+            };
+            if index == silent {
+                return Node::Silent(Box::new(Totem::new(params, Instant::ZERO)));
+            }
+            let stack = Stack::new(params, Setup::default(), Instant::ZERO).unwrap();
+            Node::Whole(Box::new(stack), Wire::default())
+        };
+        let nodes = (0..3).map(node).collect();
+        Self { nodes, due: vec![Instant::ZERO; 3], wire: VecDeque::new(), now: Instant::ZERO }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            for index in 0..self.nodes.len() {
+                if self.due[index] <= self.now {
+                    self.give(index, Input::Timeout);
+                }
+            }
+            for _ in 0..self.wire.len() {
+                let Some((to, frame)) = self.wire.pop_front() else { break };
+                self.give(to, Input::Datagram(&frame));
+            }
+            let soon = self.now + Duration::from_micros(100);
+            let next = self.due.iter().copied().min().unwrap();
+            self.now = if self.wire.is_empty() { next.max(soon).min(end) } else { soon };
+        }
+    }
+
+    fn give(&mut self, index: usize, input: Input<'_>) {
+        let (mut sent, mut stored) = (Vec::new(), Vec::new());
+        match &mut self.nodes[index] {
+            Node::Whole(stack, edge) => {
+                stack.handle_input(self.now, input, edge);
+                self.due[index] = stack.deadline().unwrap();
+                sent.append(&mut edge.sent);
+                stored.append(&mut edge.stored);
+            }
+            Node::Silent(totem) => {
+                totem.handle_input(self.now, input);
+                self.due[index] = loop {
+                    match totem.poll_output() {
+                        Output::Send(to, frame) => sent.push((to, frame)),
+                        Output::Store(up_to) => stored.push(up_to),
+                        Output::Deliver(_) | Output::View(_) | Output::TokenSent => {}
+                        Output::Wait(until) => break until.unwrap(),
+                    }
+                };
+            }
+        }
+        for (to, frame) in sent {
+            match to {
+                Destination::All => {
+                    let others = (0..3).filter(|other| *other != index);
+                    self.wire.extend(others.map(|other| (other, frame.clone())));
+                }
+                Destination::Node(node) => self.wire.push_back((node.get() as usize - 1, frame)),
+            }
+        }
+        for up_to in stored {
+            self.give(index, Input::Stored(up_to));
+        }
+    }
+
+    /// On how many of the nodes with services these serve clients.
+    fn serving(&self) -> usize {
+        let whole = self.nodes.iter().filter(|node| match node {
+            Node::Whole(stack, edge) => edge.synced == Some(stack.totem().ring()) && !stack.router.syncing(),
+            Node::Silent(_) => false,
+        });
+        whole.count()
+    }
+
+    /// The share of the seconds of `time` in which two nodes serve.
+    fn share_served(&mut self, time: Duration) -> f64 {
+        let served = (0..time.as_secs()).filter(|_| {
+            self.run(Duration::from_secs(1));
+            self.serving() == 2
+        });
+        served.count() as f64 / time.as_secs() as f64
+    }
+}
+
+/// Corosync's nodes would wait for ever. Here the ring is formed anew, then without the silent member, whichever of
+/// them it is; that may come back, each time later.
+#[test]
+fn a_member_that_is_silent_at_the_barrier_does_not_hold_the_others() {
+    for silent in 0..3 {
+        let mut net = Net::new(silent);
+        net.run(Duration::from_secs(25));
+        assert_eq!(net.serving(), 0, "they wait for it");
+        net.run(Duration::from_secs(45));
+        assert_eq!(net.serving(), 2, "node {} is given up", silent + 1);
+        net.run(Duration::from_secs(50));
+        assert_eq!(net.serving(), 2, "it stays away for a while");
+        net.run(Duration::from_secs(600));
+        let share = net.share_served(Duration::from_secs(1200));
+        assert!(share > 0.9, "{share}");
+        let vain = |node: &Node| match node {
+            Node::Whole(stack, _) => stack.router().stats().syncs_in_vain,
+            Node::Silent(_) => 0,
+        };
+        assert!(net.nodes.iter().map(vain).sum::<u64>() > 2, "it came back, and was given up again");
+    }
+}
+
+/// Members that all speak are not disturbed.
+#[test]
+fn members_that_speak_serve_at_once_and_stay() {
+    let mut net = Net::new(3);
+    net.run(Duration::from_secs(5));
+    assert_eq!(net.serving(), 3);
+    let rings = |net: &Net| -> Vec<RingId> {
+        net.nodes
+            .iter()
+            .map(|node| match node {
+                Node::Whole(stack, _) => stack.totem().ring(),
+                Node::Silent(totem) => totem.ring(),
+            })
+            .collect()
+    };
+    let before = rings(&net);
+    net.run(Duration::from_secs(300));
+    assert_eq!(rings(&net), before);
+    assert_eq!(net.serving(), 3);
+}
