@@ -246,22 +246,27 @@ impl Driver {
         true
     }
 
-    /// Reservations of ring ids that are on disk.
+    /// What became of reservations of ring ids.
     fn take_stored(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut any = false;
         while let Poll::Ready(up_to) = self.outside.store.poll_stored(cx) {
-            self.stack.handle_input(now, Input::Stored(up_to), &mut self.outside);
+            let input = up_to.map_or(Input::NotStored, Input::Stored);
+            self.stack.handle_input(now, input, &mut self.outside);
             any = true;
         }
         any
     }
 
-    /// What is done now and then: was this loop late, is the interface still there, was a connection from
-    /// inside the process forgotten.
+    /// What is done now and then: was this loop late, does the disk answer, is the interface still there, was a
+    /// connection from inside the process forgotten.
     fn look_after(&mut self, now: Instant) {
         let found = self.watch.tick(now);
         if let Some(late) = found.late {
             self.outside.log.was_late(late);
+        }
+        self.outside.store.look();
+        if let Some(kept) = &mut self.kept {
+            kept.look();
         }
         if found.look {
             let change = self.outside.transport.check_interface();

@@ -1,55 +1,99 @@
-//! Small files that outlast the process: a number each, read at the start and replaced as a whole later, by a
-//! helper thread.
+//! Small files that outlast the process: a number each, read at the start and replaced later.
+//!
+//! A file is replaced as a whole, by a new one that is renamed. Where that fails, for want of room say, the number is
+//! written over the old one: a few bytes of a file that is there need no room, and a disk writes them as one. So a full
+//! disk does not keep a node from storing what it must.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A helper that writes a number needs no more, and with locked memory all of it is resident.
 pub(super) const HELPER_STACK: usize = 128 << 10;
 
-/// Why the number could not be stored before the start.
+/// Why a file in the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot {what} {}: {error}; the node needs a state directory that it may write to (system.state_dir, --state-dir)",
-    path.display()
-)]
-pub struct StoreError {
-    what: &'static str,
-    path: PathBuf,
-    error: io::Error,
+#[non_exhaustive]
+pub enum StoreError {
+    /// The operating system refuses.
+    #[error(
+        "cannot {what} {}: {error}; {}, or name another state directory (system.state_dir, --state-dir)",
+        path.display(), remedy(error)
+    )]
+    Refused {
+        /// What was tried.
+        what: &'static str,
+        /// With which file or directory.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// What is in the file cannot be what was stored.
+    #[error("{} {why}; {remedy}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// What the operator can do.
+        remedy: String,
+    },
 }
 
 impl StoreError {
     /// The thread that writes the file cannot be started.
     pub(super) fn thread(path: &Path, error: io::Error) -> Self {
-        Self { what: "start the thread that writes", path: path.to_owned(), error }
+        Self::Refused { what: "start the thread that writes", path: path.to_owned(), error }
     }
 }
 
-/// The first `N` bytes of a file.
+/// What an operator can do about an error of the file system.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on that file system",
+        io::ErrorKind::ReadOnlyFilesystem => "mount that file system so that it can be written to",
+        io::ErrorKind::PermissionDenied => "let the user that annulusd runs as write there",
+        io::ErrorKind::NotFound => "create the directory",
+        _ => "look after that file system and its disk (dmesg)",
+    }
+}
+
+/// The first `N` bytes of a file. `None`: there is no such file.
 ///
 /// # Errors
 /// What is wrong with the file, for the operator.
-pub(super) fn read<const N: usize>(path: &Path) -> Result<[u8; N], String> {
+pub(super) fn read<const N: usize>(path: &Path) -> Result<Option<[u8; N]>, String> {
     // A FIFO or device in its place must not stop the start.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(nonblocking)
-        .open(path)
-        .map_err(|error| format!("cannot be read: {error}"))?;
+    let mut file = match OpenOptions::new().read(true).custom_flags(nonblocking).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("cannot be read: {error}")),
+    };
     let mut bytes = [0; N];
     file.read_exact(&mut bytes).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => format!("is shorter than {N} bytes"),
+        io::ErrorKind::UnexpectedEof => format!("is damaged: it is shorter than {N} bytes"),
         _ => format!("cannot be read: {error}"),
     })?;
-    Ok(bytes)
+    Ok(Some(bytes))
+}
+
+/// Where a number is written to.
+pub(super) trait Disk: Send + 'static {
+    /// Writes the number so that it is there after a crash; during the call, the old or the new one is. May take as
+    /// long as the disk does.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the old number is still there.
+    fn write(&mut self, content: &[u8]) -> Result<(), StoreError>;
+
+    /// Which file that is.
+    fn path(&self) -> &Path;
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    move |error| StoreError { what, path: path.to_owned(), error }
+    move |error| StoreError::Refused { what, path: path.to_owned(), error }
 }
 
 /// A small file whose content is replaced as a whole.
@@ -65,18 +109,13 @@ impl AtomicFile {
         let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
         let temporary = path.with_extension("new");
         // Relative names would follow a later change of directory.
-        let dir = fs::canonicalize(&dir).map_err(|error| StoreError { what: "open", path: dir, error })?;
+        let dir = fs::canonicalize(&dir).map_err(failed("open", &dir))?;
         let inside = |path: &Path| path.file_name().map_or_else(|| path.to_owned(), |name| dir.join(name));
         Ok(Self { path: inside(&path), temporary: inside(&temporary), dir: dir.clone() })
     }
 
-    /// Where it is.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Replaces the content; after a crash at any point the file holds the old or the new one.
-    pub(super) fn write(&self, content: &[u8]) -> Result<(), StoreError> {
+    /// Puts a new file in the place of the old one.
+    fn replace(&self, content: &[u8]) -> Result<(), StoreError> {
         // What a crash left behind goes first, so that no link or foreign file is written through.
         match fs::remove_file(&self.temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -90,9 +129,117 @@ impl AtomicFile {
             .mode(0o600)
             .open(&self.temporary)
             .map_err(failed("create", &self.temporary))?;
-        file.write_all(content).map_err(failed("write", &self.temporary))?;
-        file.sync_all().map_err(failed("sync", &self.temporary))?;
-        fs::rename(&self.temporary, &self.path).map_err(failed("replace", &self.path))?;
+        let written = file
+            .write_all(content)
+            .map_err(failed("write", &self.temporary))
+            .and_then(|()| file.sync_all().map_err(failed("sync", &self.temporary)))
+            .and_then(|()| fs::rename(&self.temporary, &self.path).map_err(failed("replace", &self.path)));
+        if written.is_err() {
+            // It is of no use, and takes room; that it stays is no failure of its own.
+            let _ = fs::remove_file(&self.temporary);
+        }
+        written?;
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", &self.dir))
+    }
+
+    /// Writes over what the file holds, which needs no room.
+    fn overwrite(&self, content: &[u8]) -> io::Result<()> {
+        let nofollow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let file =
+            OpenOptions::new().write(true).custom_flags(nofollow.bits().cast_signed()).open(&self.path)?;
+        let found = file.metadata()?;
+        if !found.is_file() || found.len() < content.len() as u64 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        // As one: a number that is half the old one and half the new one would be neither.
+        if file.write_at(content, 0)? != content.len() {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        file.sync_all()
+    }
+}
+
+impl Disk for AtomicFile {
+    fn write(&mut self, content: &[u8]) -> Result<(), StoreError> {
+        let Err(error) = self.replace(content) else { return Ok(()) };
+        // Somebody removed the directory under a running node: it is as well made again.
+        if !self.dir.exists()
+            && DirBuilder::new().mode(0o755).create(&self.dir).is_ok()
+            && self.replace(content).is_ok()
+        {
+            tracing::warn!(
+                target: "annulus::node",
+                "State directory {} was removed under this node; it was made again", self.dir.display()
+            );
+            return Ok(());
+        }
+        self.overwrite(content).map_err(|_| error)
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(dir: &Path) -> AtomicFile {
+        AtomicFile::new(dir.join("number")).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = file(dir.path());
+        file.write(b"one").unwrap();
+        // A directory where the new file belongs fails for root too, unlike permissions.
+        fs::create_dir(dir.path().join("number.new")).unwrap();
+        file.write(b"two").unwrap();
+        assert_eq!(fs::read(dir.path().join("number")).unwrap(), b"two");
+        let error = file.write(b"longer").unwrap_err().to_string();
+        assert!(error.contains("number.new") && error.contains("--state-dir"), "{error}");
+        assert_eq!(fs::read(dir.path().join("number")).unwrap(), b"two", "nothing is half written");
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = file(dir.path());
+        fs::create_dir(dir.path().join("number.new")).unwrap();
+        fs::write(dir.path().join("other"), b"mine").unwrap();
+        std::os::unix::fs::symlink(dir.path().join("other"), dir.path().join("number")).unwrap();
+        assert!(file.write(b"two").is_err());
+        assert_eq!(fs::read(dir.path().join("other")).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_directory_that_was_removed_is_made_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("state");
+        fs::create_dir(&dir).unwrap();
+        let mut file = file(&dir);
+        file.write(b"one").unwrap();
+        fs::remove_dir_all(&dir).unwrap();
+        file.write(b"two").unwrap();
+        assert_eq!(fs::read(dir.join("number")).unwrap(), b"two");
+        fs::remove_dir_all(parent.path()).unwrap();
+        let error = file.write(b"three").unwrap_err().to_string();
+        assert!(error.contains("create the directory"), "{error}");
+    }
+
+    #[test]
+    fn an_error_says_what_can_be_done() {
+        for (error, what) in [
+            (libc::ENOSPC, "make room"),
+            (libc::EDQUOT, "make room"),
+            (libc::EROFS, "mount that file system"),
+            (libc::EACCES, "let the user"),
+            (libc::EIO, "dmesg"),
+        ] {
+            let text = failed("write", Path::new("/x"))(io::Error::from_raw_os_error(error)).to_string();
+            assert!(text.contains("cannot write /x: ") && text.contains(what), "{text}");
+        }
     }
 }

@@ -7,20 +7,26 @@
 //! Source: corosync `exec/votequorum.c`; `votequorum(5)`, `expected_votes_tracking`.
 
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 
-use tracing::{error, info, warn};
+use tracing::info;
 
-use super::file::{AtomicFile, HELPER_STACK, StoreError, read};
+use super::file::{AtomicFile, Disk, StoreError, read};
+use super::keeper::{Keeper, StartWatch, Words};
 
 const NAME: &str = "ev_tracking";
+
+const WORDS: Words = Words {
+    what: "the expected votes, in hexadecimal",
+    meanwhile: "A restart would begin with fewer expected votes",
+    // It was a u32 when it was asked for.
+    bytes: |votes| (votes as u32).to_ne_bytes().to_vec(),
+};
 
 /// The number, and where it goes.
 #[derive(Debug)]
 pub(crate) struct KeptVotes {
     first: u32,
-    ask: mpsc::Sender<u32>,
+    keeper: Keeper,
 }
 
 impl KeptVotes {
@@ -28,25 +34,31 @@ impl KeptVotes {
     /// before the ring runs.
     ///
     /// # Errors
-    /// There is no number in the file, and none can be written.
+    /// What is in the file is no number, or there is none and none can be written. A number that was lost is not
+    /// taken for 0: with fewer expected votes, a part of the cluster that must not act would.
     pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(NAME);
-        let file = AtomicFile::new(path.clone())?;
+        let _watch = StartWatch::new(path.clone());
+        let mut file = AtomicFile::new(path.clone())?;
         let first = match read(&path) {
-            Ok(votes) => u32::from_ne_bytes(votes),
-            Err(why) => {
-                info!(target: "annulus::node", "{} {why}; it begins with 0", path.display());
+            Ok(Some(votes)) => u32::from_ne_bytes(votes),
+            Ok(None) => {
+                info!(target: "annulus::node", "{} is not there yet; it begins with 0", path.display());
                 file.write(&0u32.to_ne_bytes())?;
                 0
             }
+            Err(why) => {
+                let remedy = format!(
+                    "the highest number of expected votes is not guessed. Put the file back from a backup of this \
+                     host, or, if all nodes of the cluster are up, remove it (rm {}) and start again: this node then \
+                     takes the number from the others",
+                    path.display()
+                );
+                return Err(StoreError::Damaged { path, why, remedy });
+            }
         };
-        let (ask, asked) = mpsc::channel();
-        thread::Builder::new()
-            .name("annulus-votes".into())
-            .stack_size(HELPER_STACK)
-            .spawn(move || help(&file, &asked))
-            .map_err(|error| StoreError::thread(&path, error))?;
-        Ok(Self { first, ask })
+        let keeper = Keeper::start("annulus-votes", WORDS, file)?;
+        Ok(Self { first, keeper })
     }
 
     /// What was kept at the start.
@@ -56,28 +68,21 @@ impl KeptVotes {
 
     /// Keeps a new number, in the background.
     pub(super) fn keep(&self, votes: u32) {
-        // A helper that is gone was told so by a panic in it; there is nothing left to tell it.
-        let _ = self.ask.send(votes);
+        self.keeper.keep(votes.into());
     }
-}
 
-/// The helper: writes the newest number. What could not be written is written with the next one.
-fn help(file: &AtomicFile, asked: &mpsc::Receiver<u32>) {
-    while let Ok(votes) = asked.recv() {
-        let votes = asked.try_iter().fold(votes, |_, newer| newer);
-        match file.write(&votes.to_ne_bytes()) {
-            Ok(()) => info!(target: "annulus::node", votes, "expected votes are kept"),
-            Err(error) => {
-                warn!(target: "annulus::node", "Unable to update ev_tracking_barrier on disk data!!!");
-                error!(target: "annulus::node", votes, "{error}; a restart would begin with fewer expected votes");
-            }
-        }
+    /// Says so if the disk has not answered for long, and forgets what became of numbers: nobody waits for that. To
+    /// be called now and then.
+    pub(super) fn look(&mut self) {
+        while self.keeper.told.try_recv().is_ok() {}
+        self.keeper.look();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::thread;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -102,11 +107,29 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_begins_anew_and_a_missing_directory_is_an_error() {
+    fn a_damaged_file_does_not_begin_anew() {
+        for content in [&b""[..], b"\x01", b"\x01\x02\x03"] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join(NAME);
+            fs::write(&path, content).unwrap();
+            let error = KeptVotes::open(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("is damaged: ") && error.contains("rm "), "{error}");
+            assert_eq!(stored(dir.path()), content);
+        }
+        assert!(KeptVotes::open(Path::new("/nonexistent")).is_err());
+    }
+
+    /// No room and no new file: the number is written over the old one.
+    #[test]
+    fn a_full_disk_does_not_keep_votes_from_being_kept() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(NAME), [1, 2]).unwrap();
-        assert_eq!(KeptVotes::open(dir.path()).unwrap().first(), 0);
-        assert_eq!(stored(dir.path()), [0; 4]);
-        assert!(KeptVotes::open(&dir.path().join("missing")).is_err());
+        let kept = KeptVotes::open(dir.path()).unwrap();
+        fs::create_dir(dir.path().join("ev_tracking.new")).unwrap();
+        kept.keep(9);
+        let patience = Instant::now() + Duration::from_secs(30);
+        while stored(dir.path()) != 9u32.to_ne_bytes() {
+            assert!(Instant::now() < patience, "never written");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }

@@ -16,7 +16,8 @@
 //! | `local.rs` | those connections as [`Channel`](crate::service::channel::Channel)s, for the client libraries |
 //! | `queue.rs` | bounded queue from the driver to a listener: async, or by descriptor |
 //! | `statistics.rs` | what is counted of clients, and times at which the loop was late, for the database |
-//! | `file.rs` | a number in a small file: read, and replaced as a whole |
+//! | `file.rs` | a number in a small file: read, and replaced as a whole or written over |
+//! | `keeper.rs` | keeping a number on a disk that may be full, slow or broken |
 //! | `kept_votes.rs` | the highest expected votes seen, kept over restarts |
 //! | `store.rs` | the ring ids used, kept over restarts |
 //! | `watch.rs` | was the loop late, is the interface still there |
@@ -30,6 +31,7 @@ mod driver;
 mod edge;
 pub mod errands;
 mod file;
+mod keeper;
 mod kept_votes;
 pub mod local;
 mod locals;

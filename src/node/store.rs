@@ -6,29 +6,32 @@
 //! the end of what is reserved, a helper thread writes the end of the next reservation; the ring goes
 //! on meanwhile. The file is Corosync's: either program can follow the other in a state directory.
 //!
+//! A number that cannot be read is not guessed: there is no start then. Only a file that is not there counts as 0,
+//! as at a node's first start; a node that lost it learns the cluster's number from the others before it forms a
+//! ring with them.
+//!
 //! Source: corosync `exec/main.c`, the ring id file; totem paper, membership (stable storage).
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc as std_mpsc;
 use std::task::{Context, Poll};
-use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::info;
 
 pub use super::file::StoreError;
-use super::file::{AtomicFile, HELPER_STACK, read};
+use super::file::{AtomicFile, Disk, read};
+use super::keeper::{Keeper, Kept, StartWatch, Words};
 use crate::ids::NodeId;
-use crate::totem::RESERVE;
+use crate::totem::{RESERVE, RING_SEQ_LIMIT};
 
-/// A stored number above this was not written by this program or Corosync: the file is damaged.
-const PLAUSIBLE: u64 = 1 << 56;
+/// A node without a state directory begins below this, which is far above what any cluster counts to.
+const CLOCK_LIMIT: u64 = 1 << 47;
 
-/// First wait after a failed write; doubled up to [`RETRY_MAX`].
-const RETRY_MIN: Duration = Duration::from_secs(1);
-/// Longest wait between two attempts to write.
-const RETRY_MAX: Duration = Duration::from_secs(60);
+const WORDS: Words = Words {
+    what: "the reservation of ring ids up to",
+    meanwhile: "The ring goes on, after the next hundreds of membership changes with higher numbers",
+    bytes: |up_to| up_to.to_ne_bytes().to_vec(),
+};
 
 /// Reserves ring ids.
 #[derive(Debug)]
@@ -41,46 +44,34 @@ pub struct Store {
 
 #[derive(Debug)]
 enum Place {
-    File { ask: std_mpsc::Sender<u64>, done: mpsc::UnboundedReceiver<u64> },
+    File(Keeper),
     Memory { done: Option<u64> },
 }
 
 impl Store {
     /// Reads `<dir>/ringid_<me>`, reserves the next [`RESERVE`] numbers there and starts the helper.
-    /// Blocks for the disk: for use before the ring runs.
-    ///
-    /// A file that is missing, unreadable or damaged counts as 0, with a warning: harmless, because the
-    /// other nodes' join messages teach the higher number, unless every node lost its file at once.
+    /// Blocks for the disk: for use before the ring runs. A file that is missing counts as 0.
     ///
     /// # Errors
-    /// The reservation cannot be written.
+    /// The file cannot be read, holds no ring id, or the reservation cannot be written.
     pub fn open(dir: &Path, me: NodeId) -> Result<Self, StoreError> {
         let path = dir.join(format!("ringid_{me}"));
-        let last = match load(&path) {
-            Ok(last) => last,
-            Err(why) => {
-                warn!(
+        let _watch = StartWatch::new(path.clone());
+        let last = match load(&path)? {
+            Some(last) => last,
+            None => {
+                info!(
                     target: "annulus::node",
-                    "Stored ring id {}: {why}; counting from 0. This is right for a node's first start",
-                    path.display()
+                    "There is no stored ring id {}: counting from 0, as at a node's first start", path.display()
                 );
                 0
             }
         };
         let reserved = last + RESERVE;
-        let file = AtomicFile::new(path)?;
+        let mut file = AtomicFile::new(path)?;
         file.write(&reserved.to_ne_bytes())?;
-        let (ask, asked) = std_mpsc::channel();
-        let (report, done) = mpsc::unbounded_channel();
-        thread::Builder::new()
-            .name("annulus-ringid".into())
-            .stack_size(HELPER_STACK)
-            .spawn({
-                let file = file.clone();
-                move || help(&file, &asked, &report)
-            })
-            .map_err(|error| StoreError::thread(file.path(), error))?;
-        Ok(Self { first: last + 1, reserved, place: Place::File { ask, done }, dir: Some(dir.to_owned()) })
+        let keeper = Keeper::start("annulus-ringid", WORDS, file)?;
+        Ok(Self { first: last + 1, reserved, place: Place::File(keeper), dir: Some(dir.to_owned()) })
     }
 
     /// For a node without a state directory: nothing is stored, and the numbers begin at the wall clock
@@ -88,7 +79,7 @@ impl Store {
     /// every 4 ms on average.
     pub fn memory() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let first = u64::try_from(now).unwrap_or(0) % PLAUSIBLE + 1;
+        let first = u64::try_from(now).unwrap_or(0) % CLOCK_LIMIT + 1;
         Self { first, reserved: first + RESERVE, place: Place::Memory { done: None }, dir: None }
     }
 
@@ -110,69 +101,51 @@ impl Store {
     /// Reserves ids up to `up_to` in the background; [`Store::poll_stored`] tells when it is done.
     pub fn reserve(&mut self, up_to: u64) {
         match &mut self.place {
-            // A helper that is gone was told so by a panic in it; there is nothing left to tell it.
-            Place::File { ask, .. } => drop(ask.send(up_to)),
+            Place::File(keeper) => keeper.keep(up_to),
             Place::Memory { done } => *done = Some(up_to),
         }
     }
 
-    /// The next reservation that is on disk. Ready only after [`Store::reserve`].
-    pub fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<u64> {
+    /// The next reservation that is on disk; `None`: that one could not be written, and is tried again. Ready only
+    /// after [`Store::reserve`].
+    pub fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<Option<u64>> {
         match &mut self.place {
-            Place::File { done, .. } => match done.poll_recv(cx) {
-                Poll::Ready(Some(up_to)) => Poll::Ready(up_to),
+            Place::File(keeper) => match keeper.told.poll_recv(cx) {
+                Poll::Ready(Some(Kept::Stored(up_to))) => Poll::Ready(Some(up_to)),
+                Poll::Ready(Some(Kept::Failed)) => Poll::Ready(None),
                 Poll::Ready(None) | Poll::Pending => Poll::Pending,
             },
             // Asked in the turn that reserved: a wake-up is not needed.
-            Place::Memory { done } => done.take().map_or(Poll::Pending, Poll::Ready),
+            Place::Memory { done } => done.take().map_or(Poll::Pending, |up_to| Poll::Ready(Some(up_to))),
+        }
+    }
+
+    /// Says so if the disk has not answered for long. To be called now and then.
+    pub fn look(&mut self) {
+        match &mut self.place {
+            Place::File(keeper) => keeper.look(),
+            Place::Memory { .. } => {}
         }
     }
 }
 
-/// The number in the file.
-///
-/// # Errors
-/// What is wrong with the file, for the operator.
-fn load(path: &Path) -> Result<u64, String> {
-    match u64::from_ne_bytes(read(path)?) {
-        last if last <= PLAUSIBLE => Ok(last),
-        last => Err(format!("is damaged: {last:#x} is no ring id")),
-    }
-}
-
-/// The helper: writes the newest number asked for, until it succeeds or nobody asks any more.
-fn help(file: &AtomicFile, asked: &std_mpsc::Receiver<u64>, report: &mpsc::UnboundedSender<u64>) {
-    while let Ok(mut up_to) = asked.recv() {
-        let mut wait = RETRY_MIN;
-        let mut failures = 0u32;
-        loop {
-            up_to = asked.try_iter().fold(up_to, u64::max);
-            match file.write(&up_to.to_ne_bytes()) {
-                Ok(()) => break,
-                Err(error) => {
-                    failures += 1;
-                    error!(
-                        target: "annulus::node",
-                        "Reserving ring ids up to {up_to:x} failed ({failures}): {error}. Trying again in {} s; \
-                         the ring goes on",
-                        wait.as_secs()
-                    );
-                }
-            }
-            match asked.recv_timeout(wait) {
-                Ok(more) => up_to = up_to.max(more),
-                Err(std_mpsc::RecvTimeoutError::Timeout) => {}
-                Err(std_mpsc::RecvTimeoutError::Disconnected) => return,
-            }
-            wait = (wait * 2).min(RETRY_MAX);
-        }
-        if failures > 0 {
-            info!(target: "annulus::node", "Ring ids up to {up_to:x} are reserved in {}", file.path().display());
-        }
-        if report.send(up_to).is_err() {
-            return;
-        }
-    }
+/// The number in the file, if there is one.
+fn load(path: &Path) -> Result<Option<u64>, StoreError> {
+    let why = match read(path) {
+        Ok(None) => return Ok(None),
+        Ok(Some(bytes)) => match u64::from_ne_bytes(bytes) {
+            last if last < RING_SEQ_LIMIT - RESERVE => return Ok(Some(last)),
+            last => format!("is damaged: {last:#x} is no ring id"),
+        },
+        Err(why) => why,
+    };
+    let remedy = format!(
+        "a ring id must not be used twice, so it is not guessed. Put the file back from a backup of this host, or, \
+         while another node of the cluster is up and this one can reach it, remove it (rm {}) and start again: this \
+         node then takes the number from the others",
+        path.display()
+    );
+    Err(StoreError::Damaged { path: path.to_owned(), why, remedy })
 }
 
 #[cfg(test)]
@@ -190,8 +163,16 @@ mod tests {
         u64::from_ne_bytes(fs::read(dir.join("ringid_7")).unwrap().try_into().unwrap())
     }
 
-    async fn wait(store: &mut Store) -> u64 {
+    async fn told(store: &mut Store) -> Option<u64> {
         std::future::poll_fn(|cx| store.poll_stored(cx)).await
+    }
+
+    async fn wait(store: &mut Store) -> u64 {
+        loop {
+            if let Some(up_to) = told(store).await {
+                return up_to;
+            }
+        }
     }
 
     #[test]
@@ -225,20 +206,54 @@ mod tests {
         assert_eq!(stored(dir.path()), 5 + RESERVE);
     }
 
+    /// Whatever is stored, a number is continued or there is no start: it never counts from 0 again, and what is
+    /// there stays as it is for whoever looks into it.
     #[test]
-    fn damage_is_named_and_counts_as_zero() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("ringid_7");
-        for (content, why) in [
-            (&b"\x01\x02\x03"[..], "is shorter than 8 bytes"),
-            (b"", "is shorter than 8 bytes"),
-            (&[0xff; 8], "is damaged: 0xffffffffffffffff is no ring id"),
-        ] {
-            fs::write(&path, content).unwrap();
-            assert_eq!(load(&path), Err(why.to_owned()));
-            assert_eq!(Store::open(dir.path(), me()).unwrap().first(), 1);
-            assert_eq!(stored(dir.path()), RESERVE, "repaired");
+    fn no_stored_content_makes_a_number_be_used_again() {
+        let numbers = [0, 1, 5, RESERVE, 1 << 40, RING_SEQ_LIMIT - RESERVE - 1];
+        let beyond = [RING_SEQ_LIMIT - RESERVE, RING_SEQ_LIMIT - 1, RING_SEQ_LIMIT, 1 << 63, u64::MAX];
+        let whole = numbers.into_iter().chain(beyond).map(|n: u64| n.to_ne_bytes().to_vec());
+        let cut = (0..8).map(|length| vec![0xa5; length]);
+        let long = [b"12345678 and more".to_vec(), b"0\n".to_vec(), vec![0; 4096]];
+        for content in whole.chain(cut).chain(long) {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("ringid_7");
+            fs::write(&path, &content).unwrap();
+            let held = content.first_chunk::<8>().map(|bytes| u64::from_ne_bytes(*bytes));
+            match held.filter(|last| *last < RING_SEQ_LIMIT - RESERVE) {
+                Some(mut last) => {
+                    for _ in 0..3 {
+                        let Ok(store) = Store::open(dir.path(), me()) else {
+                            assert!(last >= RING_SEQ_LIMIT - RESERVE, "{last:#x}");
+                            break;
+                        };
+                        assert!(store.first() > last, "{:#x} after {last:#x}", store.first());
+                        last = store.reserved();
+                        assert_eq!(stored(dir.path()), last);
+                    }
+                }
+                None => {
+                    for _ in 0..2 {
+                        let error = Store::open(dir.path(), me()).unwrap_err().to_string();
+                        let rm = format!("rm {}", path.display());
+                        assert!(error.contains("is damaged: ") && error.contains(&rm), "{error}");
+                        assert_eq!(fs::read(&path).unwrap(), content);
+                    }
+                }
+            }
         }
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_counted_from_zero() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("ringid_7")).unwrap();
+        let error = Store::open(dir.path(), me()).unwrap_err().to_string();
+        assert!(error.contains("cannot be read: Is a directory"), "{error}");
+        let loops = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("ringid_7", loops.path().join("ringid_7")).unwrap();
+        let error = Store::open(loops.path(), me()).unwrap_err().to_string();
+        assert!(error.contains("cannot be read: "), "{error}");
     }
 
     #[test]
@@ -253,6 +268,16 @@ mod tests {
         assert!(error.contains("ringid_7.new") && error.contains("--state-dir"), "{error}");
     }
 
+    /// There is no room for a new file, and there is one already: the start goes on.
+    #[test]
+    fn a_full_disk_does_not_keep_a_node_from_starting() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("ringid_7"), 99u64.to_ne_bytes()).unwrap();
+        fs::create_dir(dir.path().join("ringid_7.new")).unwrap();
+        assert_eq!(Store::open(dir.path(), me()).unwrap().first(), 100);
+        assert_eq!(stored(dir.path()), 99 + RESERVE);
+    }
+
     #[tokio::test]
     async fn later_reservations_are_written_by_the_helper() {
         let dir = tempfile::tempdir().unwrap();
@@ -262,21 +287,19 @@ mod tests {
         assert_eq!(stored(dir.path()), 10_000);
     }
 
-    /// The disk fails after the start: the old number stays, and the helper tries until it works.
+    /// The disk fails after the start: the old number stays, that is told, and the helper tries until it works.
     #[tokio::test]
     async fn a_failed_reservation_is_tried_again() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(dir.path(), me()).unwrap();
-        let obstacle = dir.path().join("ringid_7.new");
+        let (file, obstacle) = (dir.path().join("ringid_7"), dir.path().join("ringid_7.new"));
         fs::create_dir(&obstacle).unwrap();
-        store.reserve(9_000);
+        fs::rename(&file, dir.path().join("moved")).unwrap();
         store.reserve(10_000);
-        let waited = tokio::time::timeout(Duration::from_millis(100), wait(&mut store)).await;
-        assert!(waited.is_err(), "reported before it was written");
-        assert_eq!(stored(dir.path()), RESERVE);
+        assert_eq!(told(&mut store).await, None);
+        assert!(!file.exists());
         fs::remove_dir(&obstacle).unwrap();
-        // The helper may have been about to try the first number when the obstacle went.
-        while wait(&mut store).await != 10_000 {}
+        assert_eq!(wait(&mut store).await, 10_000);
         assert_eq!(stored(dir.path()), 10_000);
     }
 

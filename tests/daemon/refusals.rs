@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use rustix::process::Signal;
+
 use crate::child::Site;
 
 #[test]
@@ -83,6 +85,29 @@ fn missing_directories_are_told_apart() {
     assert!(err.contains("ringid_5.new"), "{err}");
     assert!(err.contains("exiting with status 21"), "{err}");
     assert!(!site.lock_file().exists());
+}
+
+/// A number that is lost is not guessed, whoever damaged it: the operator is told what to do, and the file stays as it
+/// is. Corosync counts from 0.
+#[test]
+fn a_damaged_ring_id_is_no_start() {
+    let site = Site::new();
+    let path = site.configure("");
+    let (state, file) = (site.path("state"), site.path("state/ringid_5"));
+    for content in [&b""[..], b"\x2a\0\0", &[0xff; 8]] {
+        fs::write(&file, content).unwrap();
+        let (status, _, err) = site.run(&["-f", "-c", &path, "--state-dir", state.to_str().unwrap()]);
+        assert_eq!(status, 21, "{err}");
+        let remedy = format!("remove it (rm {})", file.display());
+        assert!(err.contains("is damaged: ") && err.contains(&remedy), "{err}");
+        assert_eq!(fs::read(&file).unwrap(), content);
+    }
+    fs::remove_file(&file).unwrap();
+    assert_eq!(
+        site.start(&["-f", "-c", &path, "--state-dir", state.to_str().unwrap()]).end(Signal::TERM).0,
+        Some(0)
+    );
+    assert_eq!(fs::read(&file).unwrap().len(), 8);
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod cli;
 mod clients;
 mod cmapctl;
 mod database;
+mod disk;
 mod engines;
 mod hostile;
 mod idle;
