@@ -8,10 +8,12 @@
 //! | `record.rs` | one event as text; which subsystem it belongs to |
 //! | `format.rs` | the line formats |
 //! | `output.rs` | where lines go: standard error, files, the syslog socket |
+//! | `files.rs` | the files, and what goes on when one cannot be opened or written |
 //!
 //! Nothing is written on the thread that runs the ring: a slow disk must not cost the token. Records go
 //! through a bounded queue to a writer thread; what does not fit is counted, and the number is logged.
 
+mod files;
 mod format;
 mod output;
 mod record;
@@ -22,9 +24,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
+pub(super) use self::files::{OpenError, try_out};
 use self::output::Outputs;
 use self::record::{Record, Subsystem};
 use super::exit::{Exit, Fatal};
@@ -52,10 +56,13 @@ struct Shared {
 
 enum Item {
     Record(Record),
-    Reopen,
-    Configure(Box<Logging>),
+    Reopen(Answer),
+    Configure(Box<Logging>, Answer),
     Flush(SyncSender<()>),
 }
+
+/// Where the writer says how opening files went. Dropped when the queue was full.
+type Answer = oneshot::Sender<Result<(), OpenError>>;
 
 impl Log {
     /// Opens the log files and installs the log as the process's only one. `stderr`: whether there is
@@ -104,15 +111,20 @@ impl Log {
         Ok(())
     }
 
-    /// Opens the log files again, after they were moved away.
-    pub(super) fn reopen(&self) {
-        self.send(Item::Reopen);
+    /// Opens the log files again, after they were moved away. Told how it went: what cannot be opened is logged,
+    /// and the old file goes on.
+    pub(super) fn reopen(&self) -> oneshot::Receiver<Result<(), OpenError>> {
+        let (answer, outcome) = oneshot::channel();
+        self.send(Item::Reopen(answer));
+        outcome
     }
 
-    /// Logs under other settings from now on; files that cannot be opened are reported and left out.
-    pub(super) fn configure(&self, settings: &Logging) {
+    /// Logs under other settings from now on. Told how it went, as [`Log::reopen`].
+    pub(super) fn configure(&self, settings: &Logging) -> oneshot::Receiver<Result<(), OpenError>> {
         self.set_levels(settings);
-        self.send(Item::Configure(Box::new(settings.clone())));
+        let (answer, outcome) = oneshot::channel();
+        self.send(Item::Configure(Box::new(settings.clone()), answer));
+        outcome
     }
 
     /// Waits until everything logged so far is written, or for two seconds.
@@ -219,8 +231,9 @@ fn write(mut outputs: Outputs, items: &Receiver<Item>, dropped: &AtomicU64) {
 fn act(outputs: &mut Outputs, item: Item) {
     match item {
         Item::Record(record) => outputs.write(&record),
-        Item::Reopen => outputs.reopen(),
-        Item::Configure(settings) => outputs.configure(&settings),
+        // Nobody may wait for the answer: the outputs have logged what went wrong.
+        Item::Reopen(answer) => drop(answer.send(outputs.reopen())),
+        Item::Configure(settings, answer) => drop(answer.send(outputs.configure(&settings))),
         Item::Flush(done) => drop(done.send(())),
     }
 }

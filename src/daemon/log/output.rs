@@ -1,18 +1,16 @@
 //! Where lines go: standard error, log files, the syslog socket.
 
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing::Level;
 
+use super::files::{Files, OpenError};
 use super::format::{Format, facility};
-use super::record::{Record, Subsystem};
-use crate::config::logging::{Debug, Logging, Priority, Target};
+use super::record::Record;
+use crate::config::logging::{Debug, Logging, Priority};
 
 /// Where the system's log listens. Source: syslog(3).
 const SYSLOG: &str = "/dev/log";
@@ -30,7 +28,7 @@ pub(super) struct Outputs {
     /// Whether standard error and syslog both end in the journal, which would have every line twice.
     journal: bool,
     format: Format,
-    files: BTreeMap<PathBuf, File>,
+    files: Files,
     syslog: PathBuf,
     socket: Option<UnixDatagram>,
 }
@@ -40,8 +38,9 @@ impl Outputs {
     ///
     /// # Errors
     /// Corosync's words for the first that cannot be opened.
-    pub(super) fn open(settings: &Logging, stderr: bool) -> Result<Self, String> {
-        let files = open_files(settings)?;
+    pub(super) fn open(settings: &Logging, stderr: bool) -> Result<Self, OpenError> {
+        let mut files = Files::default();
+        files.open(settings).map_err(|mut failures| failures.swap_remove(0))?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let format = Format {
             timestamp: settings.timestamp,
@@ -63,11 +62,12 @@ impl Outputs {
             _ => target.debug >= Debug::On || record.priority() <= least,
         };
         // Nobody is left to tell when an output fails, and the others may still work.
-        if target.to_logfile
-            && heard(target.logfile_priority)
-            && let Some(mut file) = target.logfile.as_ref().and_then(|path| self.files.get(path))
-        {
-            let _ = file.write_all(self.format.file(record).as_bytes());
+        if target.to_logfile && heard(target.logfile_priority) {
+            let format = &self.format;
+            self.files.write(record.subsystem, &format.file(record), |lost| {
+                let text = format!("{lost} log lines are missing here: they could not be written");
+                format.file(&Record::own(Level::WARN, text))
+            });
         }
         let in_syslog = target.to_syslog && heard(target.syslog_priority) && {
             let line = self.format.syslog(record, facility(&target.syslog_facility));
@@ -78,21 +78,28 @@ impl Outputs {
         }
     }
 
-    /// Opens the log files again.
-    pub(super) fn reopen(&mut self) {
-        match open_files(&self.settings) {
-            Ok(files) => self.files = files,
-            Err(why) => self.write(&Record::own(Level::ERROR, format!("{why}; going on with the old one"))),
+    /// Opens the log files again. What cannot be opened is logged, and the old one goes on.
+    ///
+    /// # Errors
+    /// The first that cannot be opened.
+    pub(super) fn reopen(&mut self) -> Result<(), OpenError> {
+        let Err(mut failures) = self.files.open(&self.settings) else { return Ok(()) };
+        for why in &failures {
+            self.write(&Record::own(Level::ERROR, format!("{why}; the file in use until now goes on")));
         }
+        Err(failures.swap_remove(0))
     }
 
     /// Takes over other settings.
-    pub(super) fn configure(&mut self, settings: &Logging) {
+    ///
+    /// # Errors
+    /// As [`Outputs::reopen`].
+    pub(super) fn configure(&mut self, settings: &Logging) -> Result<(), OpenError> {
         self.settings = settings.clone();
         self.format.timestamp = settings.timestamp;
         self.format.fileline = settings.fileline;
         self.format.function_name = settings.function_name;
-        self.reopen();
+        self.reopen()
     }
 
     /// Whether it was taken.
@@ -133,34 +140,12 @@ fn connect(path: &Path) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-fn open_files(settings: &Logging) -> Result<BTreeMap<PathBuf, File>, String> {
-    let targets = Subsystem::ALL.map(|subsystem| settings.target(subsystem.name()));
-    let mut files = BTreeMap::new();
-    for path in targets.into_iter().filter_map(file_of) {
-        if files.contains_key(path) {
-            continue;
-        }
-        let opened =
-            OpenOptions::new().append(true).create(true).mode(0o640).open(path).map_err(|error| {
-                let number = error.raw_os_error().unwrap_or(0);
-                let words = error.to_string();
-                let words = words.split(" (os error").next().unwrap_or_default();
-                format!("Can't open logfile '{}' for reason: {words} ({number})", path.display())
-            })?;
-        files.insert(path.clone(), opened);
-    }
-    Ok(files)
-}
-
-fn file_of(target: &Target) -> Option<&PathBuf> {
-    target.logfile.as_ref().filter(|_| target.to_logfile)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
+    use crate::config::logging::Target;
 
     fn settings(path: &Path) -> Logging {
         Logging {
@@ -190,7 +175,7 @@ mod tests {
             outputs.write(&line(level, text));
         }
         settings.main.debug = Debug::On;
-        outputs.configure(&settings);
+        outputs.configure(&settings).unwrap();
         for (level, text) in [(Level::INFO, "second"), (Level::DEBUG, "third"), (Level::TRACE, "no")] {
             outputs.write(&line(level, text));
         }
@@ -206,7 +191,7 @@ mod tests {
         let mut outputs = Outputs::open(&settings(&path), false).unwrap();
         outputs.write(&line(Level::INFO, "one"));
         fs::rename(&path, dir.path().join("log.1")).unwrap();
-        outputs.reopen();
+        outputs.reopen().unwrap();
         outputs.write(&line(Level::INFO, "two"));
         assert!(fs::read_to_string(dir.path().join("log.1")).unwrap().ends_with("one\n"));
         assert!(fs::read_to_string(&path).unwrap().ends_with("two\n"));
@@ -218,7 +203,7 @@ mod tests {
         let path = dir.path().join("no/log");
         let error = Outputs::open(&settings(&path), false).unwrap_err();
         assert_eq!(
-            error,
+            error.to_string(),
             format!("Can't open logfile '{}' for reason: No such file or directory (2)", path.display())
         );
     }
