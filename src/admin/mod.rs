@@ -7,7 +7,7 @@
 //! | `client/` | the library that an application uses |
 //! | `service.rs` | the desk, and the [`Facts`] it answers from |
 //! | `shutdown.rs` | the vote on a shutdown, pure |
-//! | `reload.rs` | what a reload does to the database, and who waits for it |
+//! | `reload/` | how all nodes agree on a reload, and what it does to the database |
 //! | `status.rs` | how links are |
 //! | `wire/` | its messages |
 
@@ -21,6 +21,7 @@ mod tests;
 pub(crate) mod wire;
 
 pub use client::{Client, Shutdown, ShutdownRequest, blocking};
+pub use reload::{NodeOutcome, NodeReload, Reload};
 pub use service::{Desk, Facts};
 pub use status::{LINKS, LinkStatus, NodeStatus, OwnLink};
 

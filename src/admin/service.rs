@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::reload::{self, Reloads};
+use super::reload::{self, Act, Agreement, Judged, NodeReload, Reload};
 use super::shutdown::{Manner, Verdict, Vote};
 use super::status::{LinkStatus, NodeStatus, OwnLink};
 use super::wire::reply::refusal;
+use super::wire::report;
 use super::wire::request::number;
-use super::wire::{self, Exec, Question, Reply};
+use super::wire::{self, Exec, Question, Reply, Talk};
 use crate::config::Config;
+use crate::config::fingerprint::Fingerprint;
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
 use crate::service::{Delivery, Effects, Full, Order, Request, Service, Synchronised};
@@ -27,6 +29,9 @@ use crate::view::{View, ViewKind};
 
 /// Messages to the other nodes that may wait for the ring; then clients are told to try again.
 const UNSENT_LIMIT: usize = 64;
+
+/// Clients that may wait until the log files are open again; further ones are told to try again.
+const WAITING_LIMIT: usize = 1024;
 
 /// How long those that are asked before a shutdown may think about it.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,9 +63,15 @@ pub struct Desk {
     /// Whoever is to be asked before a shutdown.
     trackers: BTreeSet<ConnId>,
     vote: Option<Vote>,
-    /// Clients whose reload has not come back from the ring yet.
+    /// Clients whose reload in Corosync's way has not come back from the ring yet.
     reloading: Vec<ConnId>,
-    reloads: Reloads,
+    agreement: Agreement,
+    /// Reloads that are decided and on their way to [`Desk::adopted`], with who waits for them.
+    adopting: VecDeque<(Vec<ConnId>, Vec<NodeReload>)>,
+    /// Clients that want to know more about their reload than its status.
+    curious: BTreeSet<ConnId>,
+    /// Clients who wait until the log files are open again.
+    reopening: Vec<ConnId>,
     /// What could not be multicast yet.
     unsent: VecDeque<Vec<u8>>,
     malformed: u64,
@@ -69,6 +80,7 @@ pub struct Desk {
 impl Desk {
     /// The desk of this node.
     pub fn new(me: NodeId, facts: Facts) -> Self {
+        let managed = facts.managed;
         Self {
             me,
             facts,
@@ -76,7 +88,10 @@ impl Desk {
             trackers: BTreeSet::new(),
             vote: None,
             reloading: Vec::new(),
-            reloads: Reloads::default(),
+            agreement: Agreement::new(me, managed),
+            adopting: VecDeque::new(),
+            curious: BTreeSet::new(),
+            reopening: Vec::new(),
             unsent: VecDeque::new(),
             malformed: 0,
         }
@@ -92,33 +107,110 @@ impl Desk {
         self.malformed
     }
 
-    /// The configuration was read again, as [`Order::Reload`] wanted: puts it into the database, or, if it
-    /// cannot be used, notes why; then answers whoever waits for it.
-    pub fn reloaded(&mut self, outcome: Result<&Config, &str>, effects: &mut dyn Effects) {
-        let status = match outcome {
-            Ok(config) => {
-                for key in reload::take_over(&config.map, effects.database()) {
-                    tracing::info!(
-                        "Modified entry '{key}' in corosync.conf cannot be changed at run-time; the old value stays until a restart"
-                    );
-                }
-                let addresses = config.nodes.iter().filter_map(|node| {
-                    Some((node.id?, node.addresses.iter().map(|link| link.address).collect()))
-                });
-                self.facts.addresses = addresses.collect();
-                Status::Ok
-            }
+    /// The configuration was read again, as [`Order::Reload`] wanted, and can be used here, or cannot. What is
+    /// done with it is ordered as soon as all nodes know: [`Order::Adopt`] or [`Order::Discard`].
+    pub fn judged(&mut self, outcome: Result<&Config, &str>, effects: &mut dyn Effects) {
+        let outcome = match outcome {
+            Ok(config) => Ok(Judged {
+                fingerprint: Fingerprint::of(config),
+                kept: reload::kept(&config.map, effects.database())
+                    .into_iter()
+                    .map(|(key, place)| format!("{key} ({place})"))
+                    .collect(),
+            }),
             Err(why) => {
                 tracing::error!("Unable to reload config file: {why}");
-                reload::refuse(why, effects.database());
-                Status::InvalidParam
+                Err(why.to_owned())
             }
         };
-        for conn in self.reloads.done() {
-            effects.reply(conn, &refusal(number::RELOAD, status));
+        self.agreement.judged(outcome);
+        // What is to be multicast waits for `retry`, which the router calls when it may be.
+        self.perform(effects);
+    }
+
+    /// [`Order::Adopt`] was carried out around the stack, or could not be: puts the configuration into the
+    /// database, or notes why not; then answers whoever waits for it.
+    pub fn adopted(&mut self, outcome: Result<&Config, &str>, effects: &mut dyn Effects) {
+        let (waiting, nodes) = self.adopting.pop_front().unwrap_or_default();
+        let config = match outcome {
+            Ok(config) => config,
+            Err(why) => return self.refuse(waiting, Status::InvalidParam, why, effects),
+        };
+        for (key, place) in reload::kept(&config.map, effects.database()) {
+            tracing::info!(
+                "Modified entry '{key}' in corosync.conf cannot be changed at run-time; the old value stays until a \
+                 restart ({place})"
+            );
         }
-        if self.reloads.more() {
-            effects.order(Order::Reload);
+        let mut changed = reload::take_over(&config.map, effects.database());
+        changed.truncate(Reload::NAMES_LIMIT);
+        let addresses = config
+            .nodes
+            .iter()
+            .filter_map(|node| Some((node.id?, node.addresses.iter().map(|link| link.address).collect())));
+        self.facts.addresses = addresses.collect();
+        let report = Reload { changed, nodes };
+        self.tell_waiting(waiting, Status::Ok, "", &report, effects);
+    }
+
+    /// The reload was refused, here or anywhere.
+    fn refuse(&mut self, waiting: Vec<ConnId>, status: Status, why: &str, effects: &mut dyn Effects) {
+        tracing::error!("Configuration not reloaded; nothing has changed: {why}");
+        reload::refuse(status, why, effects.database());
+        self.tell_waiting(waiting, status, why, &Reload::default(), effects);
+    }
+
+    fn tell_waiting(
+        &mut self,
+        waiting: Vec<ConnId>,
+        status: Status,
+        why: &str,
+        report: &Reload,
+        effects: &mut dyn Effects,
+    ) {
+        for conn in waiting {
+            if self.curious.remove(&conn) {
+                effects.reply(conn, &report::encode(status, why, report));
+            } else {
+                effects.reply(conn, &refusal(number::RELOAD, status));
+            }
+        }
+    }
+
+    /// Does what has been agreed on.
+    fn act(&mut self, effects: &mut dyn Effects) {
+        self.perform(effects);
+        self.send(effects);
+    }
+
+    /// The same, without multicasting.
+    fn perform(&mut self, effects: &mut dyn Effects) {
+        for act in self.agreement.acts() {
+            match act {
+                Act::Say(talk) => self.unsent.push_back(talk.encode(self.me)),
+                Act::SayPlain(conn) => {
+                    self.reloading.push(conn);
+                    self.queue(&Exec::Reload { conn: conn.0 });
+                }
+                Act::Read => effects.order(Order::Reload),
+                Act::Adopt { waiting, nodes } => {
+                    self.adopting.push_back((waiting, nodes));
+                    effects.order(Order::Adopt);
+                }
+                Act::Drop => effects.order(Order::Discard),
+                Act::Refuse { waiting, status, why } => self.refuse(waiting, status, &why, effects),
+                Act::GiveUp(waiting) => {
+                    let why = "there was no ring for too long on which all nodes could be asked; ask again";
+                    self.tell_waiting(waiting, Status::Timeout, why, &Reload::default(), effects);
+                }
+            }
+        }
+    }
+
+    /// The log files were opened again, as [`Order::ReopenLogs`] wanted, with this outcome.
+    pub fn logs_reopened(&mut self, status: Status, effects: &mut dyn Effects) {
+        for conn in std::mem::take(&mut self.reopening) {
+            effects.reply(conn, &refusal(number::REOPEN_LOG_FILES, status));
         }
     }
 
@@ -139,15 +231,19 @@ impl Desk {
             Ask::NodeAddrs { node } => self.addresses(node).map(Reply::NodeAddrs).ok_or(Status::NotExist),
             Ask::LocalGet => Ok(Reply::LocalGet(self.me.get())),
             Ask::Kill { node, reason } => self.kill(node, reason, effects),
-            Ask::Reload => {
-                return match self.request_reload(conn, effects) {
+            Ask::Reload { report } => {
+                return match self.request_reload(conn, report, effects) {
                     Ok(()) => None, // answered when it is done
                     Err(status) => Some(Err(status)),
                 };
             }
             Ask::ReopenLogFiles if self.facts.managed => {
+                if self.reopening.len() >= WAITING_LIMIT {
+                    return Some(Err(Status::TryAgain));
+                }
+                self.reopening.push(conn);
                 effects.order(Order::ReopenLogs);
-                Ok(Reply::Done)
+                return None; // answered when it is done
             }
             Ask::ReopenLogFiles => Err(Status::NotSupported),
             Ask::TrackStart { flags: _ } => {
@@ -215,15 +311,26 @@ impl Desk {
         self.tell_all(&Exec::Kill { node, reason }, effects).map(|()| Reply::Done)
     }
 
-    fn request_reload(&mut self, conn: ConnId, effects: &mut dyn Effects) -> Result<(), Status> {
+    fn request_reload(
+        &mut self,
+        conn: ConnId,
+        report: bool,
+        effects: &mut dyn Effects,
+    ) -> Result<(), Status> {
         if !self.facts.managed {
             return Err(Status::NotSupported);
         }
-        if self.reloads.is_full() {
+        if self.agreement.is_full()
+            || self.reloading.len() >= WAITING_LIMIT
+            || self.unsent.len() >= UNSENT_LIMIT
+        {
             return Err(Status::TryAgain);
         }
-        self.tell_all(&Exec::Reload { conn: conn.0 }, effects)?;
-        self.reloading.push(conn);
+        if report {
+            self.curious.insert(conn);
+        }
+        self.agreement.ask(conn, effects.now());
+        self.act(effects);
         Ok(())
     }
 
@@ -291,6 +398,11 @@ impl Desk {
         Ok(())
     }
 
+    fn count_malformed(&mut self, from: NodeId, function: u16, length: usize) {
+        self.malformed += 1;
+        tracing::warn!(%from, function, length, "malformed administrative message dropped");
+    }
+
     fn queue(&mut self, message: &Exec<'_>) {
         self.unsent.push_back(message.encode(self.me));
     }
@@ -328,15 +440,23 @@ impl Service for Desk {
     }
 
     fn deliver(&mut self, delivery: Delivery, effects: &mut dyn Effects) {
-        let Delivery { from, function, message, order } = delivery;
-        let Some(message) = Exec::decode(function, &message, order) else {
-            self.malformed += 1;
-            tracing::warn!(%from, function, length = message.len(), "malformed administrative message dropped");
-            return;
+        let Delivery { from, function, message: bytes, order } = delivery;
+        let Some(message) = Exec::decode(function, &bytes, order) else {
+            return self.count_malformed(from, function, bytes.len());
         };
         match message {
+            Exec::RingReenable => match Talk::decode(&bytes, order) {
+                Ok(Some(talk)) => {
+                    self.agreement.heard(from, talk, effects.now());
+                    self.act(effects);
+                }
+                Ok(None) => {
+                    tracing::debug!(%from, function, "administrative message that means nothing here")
+                }
+                Err(_) => self.count_malformed(from, function, bytes.len()),
+            },
             // Keys are changed by knet alone, and each node goes by its own messages.
-            Exec::RingReenable | Exec::Crypto { .. } => {
+            Exec::Crypto { .. } => {
                 tracing::debug!(%from, function, "administrative message that means nothing here");
             }
             Exec::Kill { node, reason } => {
@@ -363,9 +483,8 @@ impl Service for Desk {
                 let own = if from == self.me { Some(ConnId(conn)) } else { None };
                 let place = own.and_then(|conn| self.reloading.iter().position(|other| *other == conn));
                 let conn = place.map(|place| self.reloading.remove(place));
-                if self.reloads.ask(conn) {
-                    effects.order(Order::Reload);
-                }
+                self.agreement.plain(conn);
+                self.act(effects);
             }
         }
     }
@@ -393,7 +512,12 @@ impl Service for Desk {
 
     fn disconnected(&mut self, conn: ConnId, effects: &mut dyn Effects) {
         self.reloading.retain(|other| *other != conn);
-        self.reloads.forget(conn);
+        self.agreement.forget(conn);
+        for (waiting, _) in &mut self.adopting {
+            waiting.retain(|other| *other != conn);
+        }
+        self.curious.remove(&conn);
+        self.reopening.retain(|other| *other != conn);
         if self.vote.as_ref().is_some_and(|vote| vote.initiator() == conn) {
             tracing::info!("Shutdown cancelled: whoever asked for it is gone");
             self.vote = None;
@@ -406,17 +530,25 @@ impl Service for Desk {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.vote.as_ref().map(Vote::until)
+        let vote = self.vote.as_ref().map(Vote::until);
+        [vote, self.agreement.deadline()].into_iter().flatten().min()
     }
 
     fn expired(&mut self, effects: &mut dyn Effects) {
-        let verdict = self.vote.as_ref().map(Vote::expired);
-        self.conclude(verdict, effects);
+        let now = effects.now();
+        if self.vote.as_ref().is_some_and(|vote| vote.until() <= now) {
+            let verdict = self.vote.as_ref().map(Vote::expired);
+            self.conclude(verdict, effects);
+        }
+        self.agreement.expired(now);
+        self.act(effects);
     }
 
-    fn view(&mut self, view: &View, _effects: &mut dyn Effects) {
+    fn view(&mut self, view: &View, effects: &mut dyn Effects) {
         if view.kind == ViewKind::Regular {
             self.members.clone_from(&view.members);
+            self.agreement.view(view, effects.now());
+            self.act(effects);
         }
     }
 

@@ -1,14 +1,18 @@
 //! The desk as its clients and the ring see it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::service::{Desk, Facts};
 use super::shutdown::Manner;
+use super::wire::report;
 use super::wire::request::number;
 use super::wire::{Exec, Question, Reply, Request as Ask, reply::NoReply};
+use crate::config::Config;
+use crate::config::os::OsHost;
 use crate::error::Status;
 use crate::ids::{ConnId, Endian, Guarantee, NodeId, RingId};
 use crate::service::{Database, Delivery, Effects, Full, Notice, Order, Request, Service, Statistics};
@@ -241,7 +245,7 @@ fn what_finds_no_room_waits() {
         taken += 1;
     }
     assert_eq!(taken, 64);
-    assert_eq!(room.refused(A, Ask::Reload), Status::TryAgain);
+    assert_eq!(room.refused(A, Ask::Reload { report: false }), Status::TryAgain);
     assert!(room.world.sent.is_empty() && !room.desk.settled());
     room.world.full = false;
     room.desk.retry(&mut room.world);
@@ -351,37 +355,119 @@ fn a_vote_ends_with_its_initiator() {
     assert_eq!(room.world.sent.len(), 1);
 }
 
+/// Of a desk alone on its ring.
+impl Room {
+    fn alone() -> Self {
+        let mut room = Self::new();
+        let members = vec![node(1)];
+        let ring = RingId { rep: node(1), seq: 8 };
+        let view = View { kind: ViewKind::Regular, ring, joined: Vec::new(), members, left: vec![node(2)] };
+        room.desk.view(&view, &mut room.world);
+        room
+    }
+
+    /// Messages go round until there are none.
+    fn settle(&mut self) {
+        self.desk.retry(&mut self.world);
+        while !self.world.sent.is_empty() {
+            self.turn();
+        }
+    }
+}
+
+fn config(totem: &str) -> Config {
+    let text = format!(
+        "[totem]\ntransport = \"udpu\"\n{totem}\n[[nodelist.node]]\nnodeid = 1\nring0_addr = \"127.0.0.1\"\n"
+    );
+    Config::from_toml(text.as_bytes(), Path::new("test.toml"), &OsHost).unwrap()
+}
+
 #[test]
 fn reloads_are_answered_when_they_are_done() {
-    let mut room = Room::new();
-    room.ask(A, Ask::Reload);
+    let mut room = Room::alone();
+    room.ask(A, Ask::Reload { report: false });
     assert!(room.world.replies.is_empty() && room.world.orders.is_empty());
-    room.turn();
+    room.settle();
     assert_eq!(room.world.orders, [Order::Reload]);
     // Two more meanwhile: one more run.
-    room.ask(B, Ask::Reload);
-    room.turn();
-    room.deliver(2, &Exec::Reload { conn: A.0 }.encode(node(2)));
+    room.ask(B, Ask::Reload { report: false });
+    room.ask(C, Ask::Reload { report: false });
+    room.settle();
     assert_eq!(room.world.orders, [Order::Reload]);
-    room.desk.reloaded(Err("file:3: nonsense"), &mut room.world);
+    room.desk.judged(Err("file:3: nonsense"), &mut room.world);
+    assert!(room.world.replies.is_empty(), "not before all have judged");
+    room.settle();
     assert_eq!(room.verdict(A, number::RELOAD), Status::InvalidParam);
-    assert_eq!(room.world.orders, [Order::Reload, Order::Reload]);
+    let message = room.world.database.get("config.reload_error_message");
+    assert_eq!(message, Some(&Value::text("node 1: file:3: nonsense")));
+    assert_eq!(room.world.orders, [Order::Reload, Order::Discard, Order::Reload]);
     room.desk.disconnected(B, &mut room.world);
-    room.desk.reloaded(Err("file:3: nonsense"), &mut room.world);
-    assert!(room.world.replies.is_empty(), "whoever asked is gone");
-    assert_eq!(room.world.orders.len(), 2);
+    room.world.orders.clear();
+    let config = config("token = 4000");
+    room.desk.judged(Ok(&config), &mut room.world);
+    room.settle();
+    assert_eq!(room.world.orders, [Order::Adopt]);
+    assert!(room.world.database.get("totem.token").is_none(), "not before the node has adapted to it");
+    room.desk.adopted(Ok(&config), &mut room.world);
+    assert_eq!(room.world.database.get("totem.token"), Some(&Value::U32(4000)));
+    assert_eq!(room.world.database.get("config.reload_status"), Some(&Value::I32(1)));
+    assert_eq!(room.verdict(C, number::RELOAD), Status::Ok);
+}
+
+/// Whoever wants to know more is told what changed and what did not; a C program gets its 24 bytes.
+#[test]
+fn a_reply_tells_what_became_of_it() {
+    let mut room = Room::alone();
+    room.world.database.set("totem.transport", Value::text("udp"));
+    room.world.database.set("totem.version", Value::U32(2));
+    room.ask(A, Ask::Reload { report: true });
+    room.ask(B, Ask::Reload { report: false });
+    room.settle();
+    let config = config("token = 4000");
+    room.desk.judged(Ok(&config), &mut room.world);
+    room.settle();
+    room.desk.adopted(Ok(&config), &mut room.world);
+    let (to, bytes) = room.world.replies.remove(0);
+    assert_eq!(to, A);
+    let (why, told) = report::decode(&bytes).unwrap();
+    assert_eq!(why, "");
+    assert!(told.changed.contains(&"totem.token".to_owned()), "{told:?}");
+    assert_eq!(told.nodes.len(), 1);
+    assert_eq!(told.nodes[0].kept, ["totem.transport (test.toml:2)"]);
+    let (to, bytes) = room.world.replies.remove(0);
+    assert_eq!((to, bytes.len()), (B, 24));
+
+    room.ask(A, Ask::Reload { report: true });
+    room.settle();
+    room.desk.judged(Err("file:3: nonsense"), &mut room.world);
+    room.settle();
+    let (_, bytes) = room.world.replies.remove(0);
+    assert_eq!(bytes[16..20], 7_i32.to_ne_bytes());
+    assert_eq!(report::decode(&bytes).unwrap().0, "node 1: file:3: nonsense");
 }
 
 #[test]
 fn a_node_without_a_program_around_it_says_so() {
     let mut room = Room::with(false);
-    assert_eq!(room.refused(A, Ask::Reload), Status::NotSupported);
+    assert_eq!(room.refused(A, Ask::Reload { report: false }), Status::NotSupported);
     assert_eq!(room.refused(A, Ask::ReopenLogFiles), Status::NotSupported);
     room.deliver(2, &Exec::Reload { conn: 1 }.encode(node(2)));
     assert!(room.world.orders.is_empty());
+}
+
+/// Whoever asks hears how it went, all with the next outcome.
+#[test]
+fn log_files_are_open_again_before_the_answer() {
     let mut room = Room::new();
-    assert_eq!(room.call(A, Ask::ReopenLogFiles), Ok(Reply::Done));
-    assert_eq!(room.world.orders, [Order::ReopenLogs]);
+    room.ask(A, Ask::ReopenLogFiles);
+    room.ask(B, Ask::ReopenLogFiles);
+    assert!(room.world.replies.is_empty());
+    assert_eq!(room.world.orders, [Order::ReopenLogs, Order::ReopenLogs]);
+    room.desk.disconnected(B, &mut room.world);
+    room.desk.logs_reopened(Status::NotExist, &mut room.world);
+    assert_eq!(room.verdict(A, number::REOPEN_LOG_FILES), Status::NotExist);
+    room.desk.logs_reopened(Status::Ok, &mut room.world);
+    assert!(room.world.replies.is_empty());
 }
 
 #[test]

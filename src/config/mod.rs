@@ -21,10 +21,12 @@
 //! | `check.rs` | from map to [`Config`]: the rules across settings |
 //! | `convert.rs` | from one file format to the other |
 //! | `effective.rs`, `reload.rs` | the listing of effective settings; what may change at run time |
+//! | `fingerprint.rs` | what must be the same in the files of all nodes |
 //! | `error.rs` | [`ConfigError`] |
 
 pub mod convert;
 pub mod effective;
+pub mod fingerprint;
 pub mod host;
 pub mod keys;
 pub mod logging;

@@ -2,10 +2,14 @@
 //!
 //! Source: corosync `exec/cfg.c`, `exec/main.c`; services and their keys decide the rest themselves.
 
+use std::net::IpAddr;
+
 use super::Config;
 use super::error::ConfigError;
 use super::keys::{self, Reload};
 use super::map::Map;
+use super::nodelist::Node;
+use crate::ids::NodeId;
 
 /// The difference between two configurations, by name of setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,3 +77,44 @@ pub fn check_links(old: &Config, new: &Config) -> Result<(), ConfigError> {
     }
     Ok(())
 }
+
+/// Checks that each of these members of the ring keeps its id and its address on link 0. `known` is where the
+/// nodes are by the configuration in effect.
+///
+/// A member that the new list does not have at all, neither its id nor its address, is removed: that is how a node
+/// leaves a cluster for good. A node that is not on the ring may move.
+///
+/// # Errors
+/// The first one that changes, with its place in the file: nothing of the new configuration may be applied.
+pub fn check_members(
+    known: &[(NodeId, IpAddr)],
+    members: &[NodeId],
+    new: &Config,
+) -> Result<(), ConfigError> {
+    for (id, address) in known.iter().filter(|(id, _)| members.contains(id)) {
+        let place = |node: &Node, key: &str| {
+            let entry = new.map.entry(&format!("nodelist.node.{}.{key}", node.position));
+            entry.map_or_else(String::new, |entry| format!(" ({})", entry.origin))
+        };
+        if let Some(node) = new.nodes.iter().find(|node| node.id == Some(*id)) {
+            let Some(now) = node.address(0).filter(|now| now != address) else { continue };
+            return Err(ConfigError::rule(format!(
+                "The address of node {id} on link 0 changed from {address} to {now}{}, and node {id} is on the ring",
+                place(node, "ring0_addr")
+            ))
+            .hint(STOP_FIRST));
+        }
+        let there = new.nodes.iter().find(|node| node.address(0) == Some(*address));
+        if let Some((node, now)) = there.and_then(|node| Some((node, node.id?))) {
+            return Err(ConfigError::rule(format!(
+                "The id of the node at {address} changed from {id} to {now}{}, and node {id} is on the ring",
+                place(node, "nodeid")
+            ))
+            .hint(STOP_FIRST));
+        }
+    }
+    Ok(())
+}
+
+/// What to do about a member that is to become another node.
+const STOP_FIRST: &str = "Stop the daemon of that node first, reload the others, and start it again.";

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use tokio::task::JoinHandle;
 
+use super::log;
 use crate::config::Config;
+use crate::config::logging::Logging;
 use crate::config::reload::check_links;
 
 /// What a new configuration is for.
@@ -20,14 +22,21 @@ pub(super) enum Scope {
 #[derive(Debug)]
 pub(super) struct Loader {
     path: PathBuf,
+    /// As it is in effect: whatever is open by it need not be tried out.
+    logging: Logging,
     running: Option<(Scope, JoinHandle<Result<Config, String>>)>,
     cluster: bool,
     host: bool,
 }
 
 impl Loader {
-    pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, running: None, cluster: false, host: false }
+    pub(super) const fn new(path: PathBuf, logging: Logging) -> Self {
+        Self { path, logging, running: None, cluster: false, host: false }
+    }
+
+    /// The daemon logs like this from now on.
+    pub(super) fn logs_like(&mut self, logging: &Logging) {
+        self.logging.clone_from(logging);
     }
 
     /// Has the file read, now or after the one that runs.
@@ -61,9 +70,20 @@ impl Loader {
             return;
         };
         let path = self.path.clone();
+        let logging = self.logging.clone();
         // A slow disk or name service must not stop the ring.
-        let task =
-            tokio::task::spawn_blocking(move || Config::load(&path).map_err(|error| error.to_string()));
+        let task = tokio::task::spawn_blocking(move || {
+            let config = Config::load(&path).map_err(|error| error.to_string())?;
+            if scope == Scope::Cluster {
+                // Of what concerns this host alone, what cannot be opened is logged, and the rest is used.
+                log::try_out(&config.logging, &logging).map_err(|error| {
+                    let place =
+                        config.map.entry("logging.logfile").map(|entry| format!(" ({})", entry.origin));
+                    format!("{error}{}", place.unwrap_or_default())
+                })?;
+            }
+            Ok(config)
+        });
         self.running = Some((scope, task));
     }
 }
@@ -116,7 +136,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("corosync.conf");
         std::fs::write(&path, "nonsense\n").unwrap();
-        let mut loader = Loader::new(path);
+        let mut loader = Loader::new(path, Logging::default());
         loader.want(Scope::Cluster);
         loader.want(Scope::Host);
         loader.want(Scope::Cluster);

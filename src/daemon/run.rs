@@ -3,6 +3,7 @@
 //! Source: corosync `exec/main.c`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,6 +19,7 @@ use super::reload::{Loader, Scope, check};
 use crate::config::os::OsHost;
 use crate::config::system::{SchedPriority, Ternary};
 use crate::config::{Config, ConfigError};
+use crate::error::Status as Service;
 use crate::ipc::{self, Endpoint};
 use crate::node::admission::Policy;
 use crate::node::clients::SERVICES;
@@ -25,6 +27,9 @@ use crate::node::command::{End, Handle, Status};
 use crate::node::errands;
 use crate::node::store::Store;
 use crate::node::{Builder, NodeError};
+
+/// Longest wait for log files to be opened again, before whoever asked is told that it takes too long.
+const LOG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the daemon to its end. Returns its exit status; what went wrong has been said.
 pub fn run(options: &Options) -> u8 {
@@ -131,7 +136,10 @@ impl Daemon<'_> {
             .event_interval(1)
             .build()
             .map_err(|error| Fatal::new(Exit::Totem, format!("Can't start the event loop: {error}")))?;
-        runtime.block_on(self.serve(store))
+        let outcome = runtime.block_on(self.serve(store));
+        // A file that is being read for a reload may never be there; nobody waits for it now.
+        runtime.shutdown_background();
+        outcome
     }
 
     /// The node and its clients, until a signal or an order.
@@ -156,7 +164,7 @@ impl Daemon<'_> {
         let ready = handle.ready();
         tokio::pin!(ready);
         let mut told = false;
-        let mut loader = Loader::new(self.options.config());
+        let mut loader = Loader::new(self.options.config(), self.config.logging.clone());
         loop {
             tokio::select! {
                 biased;
@@ -180,8 +188,7 @@ impl Daemon<'_> {
                         tokio::spawn(async move { leaving.leave().await });
                     }
                     Call::Reload => {
-                        self.log.reopen();
-                        tracing::info!(target: "annulus::daemon", "Log files reopened");
+                        self.reopen_logs(None);
                         if !self.options.dev {
                             announce_reload(told);
                             loader.want(Scope::Host);
@@ -191,68 +198,100 @@ impl Daemon<'_> {
                 },
                 wanted = errands.next() => {
                     if wanted.reopen_logs {
-                        self.log.reopen();
-                        tracing::info!(target: "annulus::daemon", "Log files reopened");
+                        self.reopen_logs(Some(&handle));
                     }
                     if let Some(logging) = wanted.logging {
-                        self.log.configure(&logging);
+                        // What cannot be opened is logged.
+                        drop(self.log.configure(&logging));
                         self.config.logging = *logging;
+                        loader.logs_like(&self.config.logging);
                     }
                     if wanted.dump_state {
                         dump(&handle).await;
+                    }
+                    if let Some(config) = wanted.adopt {
+                        self.adopt(*config, &handle).await;
+                        loader.logs_like(&self.config.logging);
+                    }
+                    if wanted.reload_over && told {
+                        notify(&[NotifyState::Ready]);
                     }
                     if wanted.reload {
                         announce_reload(told);
                         loader.want(Scope::Cluster);
                     }
                 }
-                (scope, outcome) = loader.next() => {
-                    self.reloaded(scope, outcome, &handle).await;
-                    if told {
-                        notify(&[NotifyState::Ready]);
+                (scope, outcome) = loader.next() => match scope {
+                    Scope::Cluster => {
+                        let outcome = outcome.and_then(|config| check(&self.config, &config).map(|()| config));
+                        // A node that has stopped goes over to nothing, and is seen to have stopped.
+                        let _ = handle.reloaded(outcome.map(Box::new)).await;
+                    }
+                    Scope::Host => {
+                        self.reloaded_host(outcome, &handle).await;
+                        loader.logs_like(&self.config.logging);
+                        if told {
+                            notify(&[NotifyState::Ready]);
+                        }
                     }
                 }
             }
         }
     }
 
-    /// The configuration was read again.
-    async fn reloaded(&mut self, scope: Scope, outcome: Result<Config, String>, handle: &Handle) {
-        // A node that has stopped takes nothing over, admits nobody, and is seen to have stopped.
-        match scope {
-            Scope::Cluster => {
-                let outcome = outcome.and_then(|config| check(&self.config, &config).map(|()| config));
-                match handle.reloaded(outcome.clone().map(Box::new)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) | Err(_) => return, // it has said why
+    /// Opens the log files again, and says so to whoever asked for it. The log's own thread does it.
+    fn reopen_logs(&self, asked: Option<&Handle>) {
+        let outcome = self.log.reopen();
+        let asked = asked.cloned();
+        tokio::spawn(async move {
+            let status = match tokio::time::timeout(LOG_PATIENCE, outcome).await {
+                Ok(Ok(Ok(()))) => {
+                    tracing::info!(target: "annulus::daemon", "Log files reopened");
+                    Service::Ok
                 }
-                let Ok(config) = outcome else { return };
-                for warning in &config.warnings {
-                    tracing::warn!(target: "annulus::daemon", "{warning}");
+                Ok(Ok(Err(error))) => error.status(), // the log has said which
+                Ok(Err(_)) | Err(_) => {
+                    tracing::error!(target: "annulus::daemon", "Log files not reopened yet: the disk is too slow");
+                    Service::Timeout
                 }
-                self.adapt(&config, handle).await;
-                self.config = config;
+            };
+            if let Some(node) = asked {
+                // One that has stopped owes no answers.
+                let _ = node.logs_reopened(status).await;
             }
-            Scope::Host => match outcome {
-                Ok(config) => {
-                    self.adapt(&config, handle).await;
-                    tracing::info!(
-                        target: "annulus::daemon",
-                        "Sections logging and uidgid are in effect as read now; other changes need \
-                         corosync-cfgtool -R, or a restart"
-                    );
-                    self.config.logging = config.logging;
-                    self.config.access = config.access;
-                }
-                Err(error) => tracing::error!(target: "annulus::daemon", "Not reloaded: {error}"),
-            },
+        });
+    }
+
+    /// All nodes go over to their new files; this is what the daemon makes of its own.
+    async fn adopt(&mut self, config: Config, handle: &Handle) {
+        for warning in &config.warnings {
+            tracing::warn!(target: "annulus::daemon", "{warning}");
+        }
+        self.adapt(&config, handle).await;
+        self.config = config;
+    }
+
+    /// The configuration was read again for what concerns this host alone.
+    async fn reloaded_host(&mut self, outcome: Result<Config, String>, handle: &Handle) {
+        match outcome {
+            Ok(config) => {
+                self.adapt(&config, handle).await;
+                tracing::info!(
+                    target: "annulus::daemon",
+                    "Sections logging and uidgid are in effect as read now; other changes need \
+                     corosync-cfgtool -R, or a restart"
+                );
+                self.config.logging = config.logging;
+                self.config.access = config.access;
+            }
+            Err(error) => tracing::error!(target: "annulus::daemon", "Not reloaded: {error}"),
         }
     }
 
     /// What the daemon itself makes of a new configuration.
     async fn adapt(&self, config: &Config, handle: &Handle) {
         if config.logging != self.config.logging {
-            self.log.configure(&config.logging);
+            drop(self.log.configure(&config.logging));
         }
         if config.access != self.config.access {
             let _ = handle.set_access(config.access.clone()).await;

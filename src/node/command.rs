@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, TryAcquireError, mpsc, oneshot};
 use crate::config::Config;
 use crate::config::system::Access;
 use crate::config::timeouts::Timeouts;
+use crate::error::Status as ServiceStatus;
 use crate::ids::{ConnId, NodeId, RingId, ServiceId};
 use crate::ipc;
 use crate::totem::{self, StateName};
@@ -135,8 +136,11 @@ pub enum Command {
     Reloaded {
         /// The new one, or why there is none.
         outcome: Result<Box<Config>, String>,
-        /// Told whether it is in effect, or why not.
-        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// The log files were opened again, as was wanted.
+    LogsReopened {
+        /// How it went.
+        status: ServiceStatus,
     },
     /// Fault injection: drop everything to and from exactly these nodes (an empty list heals).
     Cut {
@@ -372,16 +376,22 @@ impl Handle {
     }
 
     /// Says that the configuration was read again, as [`Errands`](super::errands::Errands) wanted, or why it
-    /// cannot be used. Afterwards it is in effect, as far as the node is concerned, and whoever asked for it
-    /// was answered.
+    /// cannot be used. What becomes of it depends on what the other nodes say about theirs: it comes back as
+    /// another errand, or the reload is over.
     ///
     /// # Errors
-    /// The node stopped. Inside: why the configuration is not in effect.
-    pub async fn reloaded(
-        &self,
-        outcome: Result<Box<Config>, String>,
-    ) -> Result<Result<(), String>, Refused> {
-        self.ask(|reply| Command::Reloaded { outcome, reply }).await
+    /// The node stopped.
+    pub async fn reloaded(&self, outcome: Result<Box<Config>, String>) -> Result<(), Refused> {
+        self.command(Command::Reloaded { outcome }).await
+    }
+
+    /// Says how opening the log files again went, as [`Errands`](super::errands::Errands) wanted. Whoever
+    /// asked for it is answered.
+    ///
+    /// # Errors
+    /// The node stopped.
+    pub async fn logs_reopened(&self, status: ServiceStatus) -> Result<(), Refused> {
+        self.command(Command::LogsReopened { status }).await
     }
 
     /// How the node ended, if it did so of its own accord.

@@ -6,6 +6,7 @@
 //! that a busy node still hears its sockets and leaves the runtime to others.
 
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -26,6 +27,7 @@ use super::queue::{Closed, Sink};
 use super::store::Store;
 use super::watch::Watch;
 use crate::config::Config;
+use crate::config::reload::check_members;
 use crate::config::timeouts::Timeouts;
 use crate::ids::{NodeId, ServiceId};
 use crate::ipc;
@@ -99,6 +101,8 @@ pub(crate) struct Driver {
     wake_at: Option<Instant>,
     watch: Watch,
     errand: Option<Errand>,
+    /// The configuration that was read last and could be used here, until all nodes know what to do with it.
+    judged: Option<Box<Config>>,
     kept: Option<KeptVotes>,
     leaving: Option<Leaving>,
 }
@@ -159,6 +163,7 @@ impl Driver {
             sleep: Box::pin(sleep_until(start)),
             wake_at: None,
             errand: parts.errand,
+            judged: None,
             kept: parts.kept,
             leaving: None,
         })
@@ -336,9 +341,8 @@ impl Driver {
             Command::Access { access } => {
                 self.stack.write(&mut self.outside, |database| admission::write(&access, database));
             }
-            Command::Reloaded { outcome, reply } => {
-                let _ = reply.send(self.reloaded(outcome, now));
-            }
+            Command::Reloaded { outcome } => self.judge(outcome, now),
+            Command::LogsReopened { status } => self.stack.logs_reopened(now, status, &mut self.outside),
             Command::Cut { peers, reply } => {
                 let _ = reply.send(self.cut(&peers));
             }
@@ -351,12 +355,42 @@ impl Driver {
         self.stack.reconfigure(timeouts, &mut self.outside);
     }
 
-    /// Adapts the node to a new configuration, or does nothing but note why not.
-    fn reloaded(&mut self, outcome: Result<Box<Config>, String>, now: Instant) -> Result<(), String> {
+    /// The configuration was read again: could this node go over to it?
+    fn judge(&mut self, outcome: Result<Box<Config>, String>, now: Instant) {
+        let outcome = outcome.and_then(|config| self.examine(&config).map(|()| config));
+        let result = outcome.as_deref().map_err(String::as_str);
+        self.stack.judged(now, result, &mut self.outside);
+        self.judged = outcome.ok();
+    }
+
+    /// Looks whether [`Driver::adapt`] could adapt the node to a new configuration. Changes nothing.
+    fn examine(&self, config: &Config) -> Result<(), String> {
+        let known: Vec<(NodeId, IpAddr)> = self.peers.iter().map(|peer| (peer.id, peer.addr)).collect();
+        check_members(&known, self.stack.totem().members(), config).map_err(|error| error.to_string())?;
+        let peers = self.new_peers(config)?;
+        self.outside.transport.check_peers(&peers).map_err(|error| error.to_string())
+    }
+
+    /// Goes over to the configuration that was judged, or does nothing but note why not.
+    fn adopt(&mut self, now: Instant) {
+        let outcome =
+            self.judged.take().ok_or_else(|| "the new configuration is not there any more".to_owned());
         let outcome = outcome.and_then(|config| self.adapt(&config, now).map(|()| config));
         let result = outcome.as_deref().map_err(String::as_str);
-        self.stack.reloaded(now, result, &mut self.outside);
-        outcome.map(drop)?;
+        self.stack.adopted(now, result, &mut self.outside);
+        let adopt = outcome.ok();
+        let done = adopt.is_some();
+        self.want(|wanted| {
+            wanted.adopt = adopt;
+            wanted.reload_over = true;
+        });
+        if done {
+            self.leave_removed();
+        }
+    }
+
+    /// Forms a ring without the members that are not in the node list any more.
+    fn leave_removed(&mut self) {
         let members = self.stack.totem().members();
         let removed: Vec<u32> = members
             .iter()
@@ -368,11 +402,10 @@ impl Driver {
             tracing::info!(target: "annulus::node", ?removed, "members of the ring are not in the node list any more");
             self.stack.gather(&mut self.outside);
         }
-        Ok(())
     }
 
-    /// What lies around the stack: the nodes that the transport knows, who may be on the ring.
-    fn adapt(&mut self, config: &Config, now: Instant) -> Result<(), String> {
+    /// The nodes that the transport is to know with a new configuration.
+    fn new_peers(&self, config: &Config) -> Result<Vec<Peer>, String> {
         let mut peers: Vec<Peer> = config.members().map(|(id, addr)| Peer { id, addr }).collect();
         if !peers.iter().any(|peer| peer.id == self.me) {
             // A ring of multicast may do without a list; then this node was added at the start.
@@ -385,6 +418,12 @@ impl Driver {
             };
             peers.push(*own);
         }
+        Ok(peers)
+    }
+
+    /// What lies around the stack: the nodes that the transport knows, who may be on the ring.
+    fn adapt(&mut self, config: &Config, now: Instant) -> Result<(), String> {
+        let peers = self.new_peers(config)?;
         self.outside.transport.set_peers(&peers).map_err(|error| error.to_string())?;
         let block = config.totem.block_unlisted_ips;
         self.outside.transport.set_block_unlisted(block);
@@ -511,12 +550,13 @@ impl Driver {
                 Order::Die { by, reason } => return Some(End::Killed { by, reason }),
                 Order::Reload => match &self.errand {
                     Some(errand) => errand.want(|wanted| wanted.reload = true),
-                    None => {
-                        let outcome = Err("this node has no configuration file".to_owned());
-                        // The desk and the log know; nobody else asked.
-                        let _ = self.reloaded(outcome, now);
-                    }
+                    None => self.judge(Err("this node has no configuration file".to_owned()), now),
                 },
+                Order::Adopt => self.adopt(now),
+                Order::Discard => {
+                    self.judged = None;
+                    self.want(|wanted| wanted.reload_over = true);
+                }
                 Order::DumpState => self.want(|wanted| wanted.dump_state = true),
                 Order::Logging(logging) => self.want(|wanted| wanted.logging = Some(logging)),
                 Order::ReopenLogs => self.want(|wanted| wanted.reopen_logs = true),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::config::Config;
 use crate::config::logging::Logging;
 
 /// What is wanted.
@@ -15,6 +16,10 @@ pub struct Errands {
     /// Read the configuration again and say how it went:
     /// [`Handle::reloaded`](super::command::Handle::reloaded).
     pub reload: bool,
+    /// Take this configuration, which was read before, for the one in effect: all nodes go over to theirs.
+    pub adopt: Option<Box<Config>>,
+    /// The reload is over, whether or not there is something to adopt.
+    pub reload_over: bool,
     /// Close and open the log files.
     pub reopen_logs: bool,
     /// Log how the node is: [`Handle::status`](super::command::Handle::status).

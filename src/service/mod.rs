@@ -186,8 +186,12 @@ pub struct Quorate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Order {
-    /// Read the configuration again.
+    /// Read the configuration again, and say what this node makes of it.
     Reload,
+    /// Go over to the configuration that was read last.
+    Adopt,
+    /// Forget the configuration that was read last, if there is one.
+    Discard,
     /// Close and open the log files.
     ReopenLogs,
     /// Leave the ring cleanly and end.

@@ -448,6 +448,13 @@ impl Router {
         Some(anew)
     }
 
+    /// Lets a service multicast what came up outside of the router, as far as there is room.
+    pub fn wake(&mut self, desks: Desks<'_, '_>, service: ServiceId, ground: &mut dyn Ground) {
+        if let Some(place) = self.place(service.0) {
+            self.at(place, desks, ground, |desk, effects| desk.retry(effects));
+        }
+    }
+
     /// Tells the desks what was announced outside of any of them.
     pub fn tell(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
         if self.telling {

@@ -352,10 +352,27 @@ impl Stack {
         self.drain(edge);
     }
 
-    /// The configuration was read again, as a desk ordered: takes it over, or notes in `why` that it cannot
-    /// be used; then the clients who asked for it are answered. What is outside of the stack has been
-    /// adapted to it before.
-    pub fn reloaded(&mut self, now: Instant, outcome: Result<&Config, &str>, edge: &mut dyn Edge) {
+    /// The configuration was read again, as a desk ordered, and could be used here, or why it could not.
+    pub fn judged(&mut self, now: Instant, outcome: Result<&Config, &str>, edge: &mut dyn Edge) {
+        self.now = now;
+        let mut below = Below {
+            me: self.me,
+            now: self.now,
+            totem: &mut self.totem,
+            database: &mut self.database,
+            announced: &mut self.announced,
+            edge,
+        };
+        self.admin.judged(outcome, &mut below);
+        route!(self, edge, wake, ServiceId::CFG);
+        route!(self, edge, tell);
+        self.drain(edge);
+    }
+
+    /// Takes over the configuration that was read last, as a desk ordered, or notes why it cannot be used after
+    /// all; then the clients who asked for it are answered. What is outside of the stack has been adapted to it
+    /// before.
+    pub fn adopted(&mut self, now: Instant, outcome: Result<&Config, &str>, edge: &mut dyn Edge) {
         self.now = now;
         if let Ok(config) = outcome {
             self.reconfigure(config.totem.timeouts.clone(), edge);
@@ -368,9 +385,24 @@ impl Stack {
             announced: &mut self.announced,
             edge,
         };
-        self.admin.reloaded(outcome, &mut below);
+        self.admin.adopted(outcome, &mut below);
         self.confdb.set_addresses(self.admin.facts().addresses.clone());
         route!(self, edge, tell);
+        self.drain(edge);
+    }
+
+    /// The log files were opened again, as a desk ordered: answers the clients who asked for it.
+    pub fn logs_reopened(&mut self, now: Instant, status: Status, edge: &mut dyn Edge) {
+        self.now = now;
+        let mut below = Below {
+            me: self.me,
+            now: self.now,
+            totem: &mut self.totem,
+            database: &mut self.database,
+            announced: &mut self.announced,
+            edge,
+        };
+        self.admin.logs_reopened(status, &mut below);
         self.drain(edge);
     }
 

@@ -247,6 +247,14 @@ impl Transport {
         self.up
     }
 
+    /// Whether this would be a node list for [`Transport::set_peers`].
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_peers(&self, peers: &[Peer]) -> Result<(), TransportError> {
+        options::check_peers(peers, self.options.address)
+    }
+
     /// Takes a new node list; refused as a whole, with nothing changed, if it is not one.
     ///
     /// The list is a set: naming a node again does not make it receive twice. Buffer sizes stay as opened.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Shutdown, calls};
+use crate::admin::reload::Reload;
 use crate::admin::status::{NodeStatus, OwnLink};
 use crate::ids::{NodeId, ServiceId};
 use crate::service::channel::{Channel, Dial};
@@ -90,7 +91,7 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    pub fn reload(&self) -> Result<(), Error> {
+    pub fn reload(&self) -> Result<Reload, Error> {
         self.line.apart().ask_blocking(&calls::reload())
     }
 
@@ -99,7 +100,7 @@ impl Client {
     /// # Errors
     /// As there.
     pub fn reopen_logs(&self) -> Result<(), Error> {
-        self.line.ask_blocking(&calls::reopen_logs())
+        self.line.apart().ask_blocking(&calls::reopen_logs())
     }
 }
 

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use super::Shutdown;
+use crate::admin::reload::Reload;
 use crate::admin::status::{NodeStatus, OwnLink};
+use crate::admin::wire::report;
 use crate::admin::wire::request::number;
 use crate::admin::wire::{Question, REASON_LIMIT, Reply, Request};
 use crate::error::Status;
@@ -108,13 +110,25 @@ pub(super) fn answer(yes: bool) -> Ask<()> {
     })
 }
 
-pub(super) fn reload() -> Ask<()> {
-    Ask::order("reload its configuration", Request::Reload.encode()).hint(|status| match status {
+pub(super) fn reload() -> Ask<Reload> {
+    let request = Request::Reload { report: true }.encode();
+    let ask = Ask::query("reload the configuration", request, |reply| {
+        // Corosync's daemon tells no more than that it is done.
+        Ok(report::decode(reply).map(|(_, report)| report).unwrap_or_default())
+    });
+    let ask = ask.once().why(|reply| report::decode(reply).map(|(why, _)| why).filter(|why| !why.is_empty()));
+    ask.hint(|status| match status {
         Status::InvalidParam => ". The file is wrong, and the old configuration stays: the log says where",
         _ => "",
     })
 }
 
 pub(super) fn reopen_logs() -> Ask<()> {
-    Ask::order("open its log files again", Request::ReopenLogFiles.encode())
+    Ask::order("open its log files again", Request::ReopenLogFiles.encode()).hint(|status| match status {
+        Status::NotExist => ". A folder of a log file is not there: make it. The old file goes on",
+        Status::Access | Status::NoSpace | Status::Library => {
+            ". The old file goes on, and has a line that says which file could not be opened and why"
+        }
+        _ => "",
+    })
 }

@@ -45,6 +45,7 @@ use std::sync::Arc;
 
 pub use shutdown::{Shutdown, ShutdownRequest};
 
+use super::reload::Reload;
 use super::status::{NodeStatus, OwnLink};
 use crate::ids::{NodeId, ServiceId};
 use crate::service::channel::Dial;
@@ -131,20 +132,29 @@ impl Client {
         })))
     }
 
-    /// Lets all nodes of the ring read their configuration files again. Returns when this one has.
+    /// Lets all nodes of the ring read their configuration files again. All go over to them, or none does. Returns
+    /// when that is decided and done on this node.
+    ///
+    /// With a daemon of Corosync, or members of Corosync on the ring, each node does what it thinks right with its
+    /// own file, and this is about the node that was asked alone.
     ///
     /// # Errors
-    /// [`Status::InvalidParam`](crate::error::Status::InvalidParam): this node's file is wrong, the old
-    /// configuration stays; no daemon, or it refuses this user.
-    pub async fn reload(&self) -> Result<(), Error> {
+    /// [`Error::Told`] with the reasons, each with the nodes that have it, file and line. Its status:
+    /// [`Status::InvalidParam`](crate::error::Status::InvalidParam): a file is wrong, changes what a running node
+    /// cannot change (an id, an address), or differs from the others;
+    /// [`Status::Timeout`](crate::error::Status::Timeout): a node did not read its file within 10 s, or there was no
+    /// ring for 30 s. Otherwise: no daemon, or it refuses this user.
+    pub async fn reload(&self) -> Result<Reload, Error> {
         self.line.apart().ask(calls::reload()).await
     }
 
-    /// Closes and opens this node's log files, after they were rotated.
+    /// Closes and opens this node's log files, after they were rotated. Returns when that is done.
     ///
     /// # Errors
-    /// They cannot be opened; no daemon, or it refuses this user.
+    /// One cannot be opened: the old one goes on, the log says which one and why, and the status is the kind
+    /// of it, such as [`Status::NotExist`](crate::error::Status::NotExist) for a folder that is not there; no
+    /// daemon, or it refuses this user.
     pub async fn reopen_logs(&self) -> Result<(), Error> {
-        self.line.ask(calls::reopen_logs()).await
+        self.line.apart().ask(calls::reopen_logs()).await
     }
 }

@@ -10,7 +10,7 @@ use crate::service::wire::{HEADER_LEN, HeaderBytes};
 /// How many functions there are.
 pub(crate) const COUNT: u16 = 5;
 
-const RING_REENABLE: u16 = 0;
+pub(super) const RING_REENABLE: u16 = 0;
 const KILL_NODE: u16 = 1;
 const SHUTDOWN: u16 = 2;
 const RELOAD: u16 = 3;
@@ -21,18 +21,18 @@ type LE = LittleEndian;
 /// `mar_message_source_t`: the connection means something to the sending node only.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-struct SourceBytes<O: ByteOrder> {
-    node: U32<O>,
-    pad: [u8; 4],
-    conn: U64<O>,
+pub(super) struct SourceBytes<O: ByteOrder> {
+    pub(super) node: U32<O>,
+    pub(super) pad: [u8; 4],
+    pub(super) conn: U64<O>,
 }
 
 /// RINGREENABLE and RELOAD_CONFIG.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-struct SourcedBytes<O: ByteOrder> {
-    header: HeaderBytes<O>,
-    source: SourceBytes<O>,
+pub(super) struct SourcedBytes<O: ByteOrder> {
+    pub(super) header: HeaderBytes<O>,
+    pub(super) source: SourceBytes<O>,
 }
 const _: () = assert!(size_of::<SourcedBytes<LE>>() == 32);
 
@@ -62,7 +62,7 @@ const _: () = assert!(size_of::<CryptoBytes<LE>>() == 24);
 /// What one node tells all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exec<'a> {
-    /// An idea of the past: nothing follows from it.
+    /// An idea of the past: nothing follows from it, unless it carries a [`super::Talk`].
     RingReenable,
     /// This node is to end at once.
     Kill {

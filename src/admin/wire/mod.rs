@@ -7,16 +7,21 @@
 //! | file | what |
 //! |---|---|
 //! | `exec.rs` | [`Exec`]: what nodes tell each other |
+//! | `talk.rs` | [`Talk`]: what nodes of annulusd tell each other before a reload |
+//! | `report.rs` | what a client is told about a reload |
 //! | `request.rs` | [`Request`]: what clients ask |
 //! | `reply.rs` | [`Reply`] and [`Question`]: what they are answered, and asked |
 
 pub(crate) mod exec;
 pub(crate) mod reply;
+pub(crate) mod report;
 pub(crate) mod request;
+pub(crate) mod talk;
 
 pub(crate) use exec::Exec;
 pub(crate) use reply::{Question, Reply};
 pub(crate) use request::Request;
+pub(crate) use talk::Talk;
 
 /// Longest reason for a kill, in bytes.
 pub(crate) const REASON_LIMIT: usize = 256;

@@ -23,6 +23,9 @@ pub(crate) mod number {
     pub(crate) const COUNT: u16 = 12;
 }
 
+/// Behind a RELOAD request of 24 bytes: the reply is to tell more than a status.
+const REPORT: u32 = 0x616e_6e31;
+
 type NE = NativeEndian;
 
 /// KILLNODE. The reason is a `cs_name_t`: unlike between nodes, its bytes follow the length at once.
@@ -102,7 +105,10 @@ pub(crate) enum Request<'a> {
     /// The id of this node.
     LocalGet,
     /// Let all nodes read their configuration again.
-    Reload,
+    Reload {
+        /// Whether the reply is to tell what became of it: [`super::report`]. Only annulusd's daemon looks at it.
+        report: bool,
+    },
     /// Close and open the log files of this node.
     ReopenLogFiles,
     /// Status of the links to a node.
@@ -132,7 +138,7 @@ impl<'a> Request<'a> {
             Self::ReplyToShutdown { .. } => number::REPLY_TO_SHUTDOWN,
             Self::NodeAddrs { .. } => number::NODE_ADDRS,
             Self::LocalGet => number::LOCAL_GET,
-            Self::Reload => number::RELOAD,
+            Self::Reload { .. } => number::RELOAD,
             Self::ReopenLogFiles => number::REOPEN_LOG_FILES,
             Self::NodeStatus { .. } => number::NODE_STATUS,
             Self::TrackStart { .. } => number::TRACK_START,
@@ -151,7 +157,7 @@ impl<'a> Request<'a> {
             Self::RingStatus
             | Self::RingReenable
             | Self::LocalGet
-            | Self::Reload
+            | Self::Reload { report: false }
             | Self::ReopenLogFiles
             | Self::TrackStop => header(HEADER_LEN).as_bytes().to_vec(),
             Self::Kill { node, reason } => {
@@ -167,6 +173,7 @@ impl<'a> Request<'a> {
                 .as_bytes()
                 .to_vec()
             }
+            Self::Reload { report: true } => one(REPORT),
             Self::TryShutdown { flags: value }
             | Self::ReplyToShutdown { response: value }
             | Self::NodeAddrs { node: value } => one(value),
@@ -201,7 +208,8 @@ impl<'a> Request<'a> {
             number::REPLY_TO_SHUTDOWN => Self::ReplyToShutdown { response: one()? },
             number::NODE_ADDRS => Self::NodeAddrs { node: one()? },
             number::LOCAL_GET => Self::LocalGet,
-            number::RELOAD => Self::Reload,
+            // Corosync's clients send the header alone.
+            number::RELOAD => Self::Reload { report: one() == Some(REPORT) },
             number::REOPEN_LOG_FILES => Self::ReopenLogFiles,
             number::NODE_STATUS => {
                 let (bytes, _) = NodeStatusBytes::ref_from_prefix(bytes).ok()?;
@@ -232,7 +240,7 @@ mod tests {
             (Request::ReplyToShutdown { response: 1 }, 24),
             (Request::NodeAddrs { node: 0 }, 24),
             (Request::LocalGet, 16),
-            (Request::Reload, 16),
+            (Request::Reload { report: false }, 16),
             (Request::ReopenLogFiles, 16),
             (Request::NodeStatus { node: 2, version: 1 }, 32),
             (Request::TrackStart { flags: 1 }, 24),
@@ -264,6 +272,18 @@ mod tests {
         let status = Request::NodeStatus { node: 2, version: 1 }.encode();
         assert_eq!(status[16..20], 2_u32.to_ne_bytes());
         assert_eq!(status[24..28], 1_u32.to_ne_bytes());
+    }
+
+    /// Corosync's daemon reads the header alone of either.
+    #[test]
+    fn a_client_of_ours_asks_for_more_than_a_status() {
+        let ask = Request::Reload { report: true };
+        let bytes = ask.encode();
+        assert_eq!(bytes.len(), 24);
+        assert_eq!(Request::decode(number::RELOAD, &bytes), Some(ask));
+        let plain = Some(Request::Reload { report: false });
+        assert_eq!(Request::decode(number::RELOAD, &bytes[..16]), plain);
+        assert_eq!(Request::decode(number::RELOAD, &[0; 24]), plain);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Failure, Outcome};
-use crate::admin::Shutdown;
+use crate::admin::{NodeOutcome, Reload, Shutdown};
 use crate::cli::quorum::json::line;
 use crate::cli::site::Site;
 use crate::cli::streams::Streams;
@@ -12,16 +12,63 @@ use crate::error::Status;
 use crate::ids::NodeId;
 
 pub(super) fn reload(site: &Site, json: bool, streams: &mut Streams<'_>) -> Outcome {
-    site.admin().reload()?;
-    // Where the daemon says more, what it says counts.
+    let report = site.admin().reload()?;
+    // Where a daemon of Corosync says more, what it says counts.
     let told = site.confdb(Map::Configuration).get_value("config.reload_error_message").ok().flatten();
     if let Some(message) =
         told.as_ref().and_then(|value| value.as_text()).filter(|message| !message.is_empty())
     {
         return Err(Failure::new(format!("not reloaded: {message}")));
     }
-    done("all nodes were told to read their configuration again", json, streams);
+    streams.out(if json { line(&as_json(&report)) } else { as_text(&report) });
     Ok(())
+}
+
+fn as_json(report: &Reload) -> serde_json::Value {
+    let nodes = report.nodes.iter().map(|node| {
+        json!({
+            "node": node.node.get(),
+            "outcome": match node.outcome {
+                NodeOutcome::Applied => "applied",
+                NodeOutcome::NoFile => "no_file",
+                NodeOutcome::Told => "told",
+            },
+            "waits_for_restart": node.kept,
+        })
+    });
+    let nodes: Vec<serde_json::Value> = nodes.collect();
+    json!({ "done": "reloaded", "changed": report.changed, "nodes": nodes })
+}
+
+/// A line for what the nodes did, and one for each kind of change.
+fn as_text(report: &Reload) -> String {
+    let ids = |outcome: NodeOutcome| -> Vec<String> {
+        let nodes = report.nodes.iter().filter(|node| node.outcome == outcome);
+        nodes.map(|node| node.node.to_string()).collect()
+    };
+    let mut text = match ids(NodeOutcome::Applied) {
+        none if none.is_empty() => "all nodes were told to read their configuration again\n".to_owned(),
+        some => format!("applied by: {}\n", some.join(" ")),
+    };
+    for (outcome, what) in [
+        (NodeOutcome::NoFile, "without a file, nothing to do for: "),
+        (NodeOutcome::Told, "told to read their files, but not able to say what they make of them: "),
+    ] {
+        let nodes = ids(outcome);
+        if !nodes.is_empty() {
+            text.push_str(&format!("{what}{}\n", nodes.join(" ")));
+        }
+    }
+    if !report.nodes.is_empty() {
+        let changed = if report.changed.is_empty() { "nothing".to_owned() } else { report.changed.join(" ") };
+        text.push_str(&format!("changed here: {changed}\n"));
+    }
+    for node in &report.nodes {
+        for key in &node.kept {
+            text.push_str(&format!("node {}: waits for a restart: {key}\n", node.node));
+        }
+    }
+    text
 }
 
 pub(super) fn reopen_logs(site: &Site, json: bool, streams: &mut Streams<'_>) -> Outcome {

@@ -59,7 +59,14 @@ pub(super) enum Command {
         action: Confdb,
     },
 
-    /// Let all nodes read their configuration files again
+    /// Let all nodes read their configuration files again; all go over to them, or none does
+    ///
+    /// Every node reads its own file and says what it makes of it. If one cannot use its file, would change the id or the
+    /// link-0 address of a running node, or has another node list or other settings of totem and quorum than the others,
+    /// nothing changes anywhere, and each reason is told with the nodes that have it. Otherwise it is told which nodes
+    /// went over, what changed here, and what waits for a restart, with file and line.
+    ///
+    /// With a daemon of Corosync, or nodes of Corosync on the ring, each node judges for itself.
     Reload,
 
     /// Close and open the log files of this node's daemon, after they were rotated

@@ -111,7 +111,9 @@ impl From<client::Error> for Error {
     fn from(error: client::Error) -> Self {
         match error {
             client::Error::Channel(error) => Self::Channel(error),
-            client::Error::Refused { what, status, .. } => Self::Refused { what, status },
+            client::Error::Refused { what, status, .. } | client::Error::Told { what, status, .. } => {
+                Self::Refused { what, status }
+            }
             // Not from here: what can be wrong with a group's name, its type knows.
             client::Error::Invalid(what) => Self::Refused { what, status: Status::InvalidParam },
         }

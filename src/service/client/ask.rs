@@ -11,6 +11,7 @@ pub(crate) struct Ask<T> {
     what: &'static str,
     read: fn(&[u8]) -> Result<T, Malformed>,
     hint: fn(Status) -> &'static str,
+    why: fn(&[u8]) -> Option<String>,
     passing: &'static [Status],
     repeatable: bool,
 }
@@ -24,12 +25,22 @@ impl<T> Ask<T> {
         read: fn(&[u8]) -> Result<T, Malformed>,
     ) -> Self {
         let passing = &[Status::TryAgain];
-        Self { request: request.into(), what, read, hint: |_| "", passing, repeatable: true }
+        Self { request: request.into(), what, read, hint: |_| "", why: |_| None, passing, repeatable: true }
     }
 
     /// What to add to an error with this status, as `. Sentence`.
     pub(crate) fn hint(self, hint: fn(Status) -> &'static str) -> Self {
         Self { hint, ..self }
+    }
+
+    /// Reads the reason from a refusal, if the daemon told one.
+    pub(crate) fn why(self, why: fn(&[u8]) -> Option<String>) -> Self {
+        Self { why, ..self }
+    }
+
+    /// Not to be asked again by itself: it changes something.
+    pub(crate) fn once(self) -> Self {
+        Self { repeatable: false, ..self }
     }
 
     /// Answers that pass: the same is asked again a little later. Otherwise [`Status::TryAgain`] alone.
@@ -73,7 +84,10 @@ impl<T> Ask<T> {
         match status(reply)? {
             Status::Ok => Ok(Some((self.read)(reply)?)),
             status if self.passing.contains(&status) => Ok(None),
-            status => Err(Error::Refused { what: self.what, status, hint: (self.hint)(status) }),
+            status => Err(match (self.why)(reply) {
+                Some(why) => Error::Told { what: self.what, status, why },
+                None => Error::Refused { what: self.what, status, hint: (self.hint)(status) },
+            }),
         }
     }
 }
@@ -81,7 +95,7 @@ impl<T> Ask<T> {
 impl Ask<()> {
     /// A request that changes something, and of whose answer only the status matters.
     pub(crate) fn order(what: &'static str, request: impl Into<Outgoing>) -> Self {
-        Self { repeatable: false, ..Self::query(what, request, |_| Ok(())) }
+        Self::query(what, request, |_| Ok(())).once()
     }
 }
 

@@ -21,6 +21,16 @@ pub enum Error {
         /// Why that may be and what to do about it, as `. Sentence`, or nothing.
         hint: &'static str,
     },
+    /// The daemon refused, and told why.
+    #[error("the daemon refused to {what}: {status}\n{why}")]
+    Told {
+        /// What was asked.
+        what: &'static str,
+        /// Its answer.
+        status: Status,
+        /// Why, in its words; several lines if there are several reasons.
+        why: String,
+    },
     /// Nothing was asked: an argument is not what it must be.
     #[error("{0}")]
     Invalid(&'static str),
@@ -33,14 +43,14 @@ impl Error {
     pub fn status(&self) -> Status {
         match self {
             Self::Channel(error) => error.status(),
-            Self::Refused { status, .. } => *status,
+            Self::Refused { status, .. } | Self::Told { status, .. } => *status,
             Self::Invalid(_) => Status::InvalidParam,
         }
     }
 
     /// Whether the daemon answered with this status.
     pub fn is_refusal(&self, with: Status) -> bool {
-        matches!(self, Self::Refused { status, .. } if *status == with)
+        matches!(self, Self::Refused { status, .. } | Self::Told { status, .. } if *status == with)
     }
 }
 

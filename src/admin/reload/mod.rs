@@ -1,0 +1,99 @@
+//! The reload of the configuration: how all nodes agree on it, and what it does to the database.
+//!
+//! Every node reads its own file when one of them asks for it. All go over to what they have read, or none does:
+//! a file that cannot be used changes nothing anywhere, where Corosync's nodes each do what they think right, and
+//! have deleted keys by the time they find a file wrong. What the ring makes of it is for the stack.
+//!
+//! | file | what |
+//! |---|---|
+//! | `agreement.rs` | [`Agreement`]: calls, rounds, verdicts, time-outs; pure |
+//! | `verdicts.rs` | what all verdicts together mean |
+//! | `report.rs` | [`Reload`]: what whoever asked is told |
+//!
+//! Source: corosync `exec/cfg.c`, the handler of `RELOAD_CONFIG`; services.md 4.5.
+
+mod agreement;
+mod report;
+#[cfg(test)]
+mod stories;
+#[cfg(test)]
+mod tests;
+mod verdicts;
+
+pub(super) use agreement::{Act, Agreement, Judged};
+pub use report::{NodeOutcome, NodeReload, Reload};
+
+use crate::config::map::{Map, Origin};
+use crate::config::reload::is_fixed;
+use crate::error::Status;
+use crate::service::Database;
+use crate::value::Value;
+
+/// Keys under these that a new file does not have are deleted.
+const OF_THE_FILE: [&str; 6] = ["logging.", "totem.", "nodelist.", "quorum.", "uidgid.config.", "nozzle."];
+
+/// Non-zero while a reload changes the database.
+const IN_PROGRESS: &str = "config.reload_in_progress";
+/// Non-zero from before the reload to its end: votequorum waits for it.
+const TOTEM_IN_PROGRESS: &str = "config.totemconfig_reload_in_progress";
+/// How the last reload ended: a status number.
+const STATUS: &str = "config.reload_status";
+/// What went wrong in it; absent if nothing did.
+const ERROR_MESSAGE: &str = "config.reload_error_message";
+
+/// Notes in the database that a reload was refused, and why.
+pub(super) fn refuse(status: Status, why: &str, database: &mut dyn Database) {
+    database.set(TOTEM_IN_PROGRESS, Value::U8(1));
+    database.set(ERROR_MESSAGE, text(why));
+    database.set(STATUS, Value::I32(status.code()));
+    database.set(TOTEM_IN_PROGRESS, Value::U8(0));
+}
+
+/// The keys that a new configuration changes although they cannot change at run time, each with its place.
+pub(super) fn kept<'a>(map: &'a Map, database: &dyn Database) -> Vec<(&'a str, &'a Origin)> {
+    let changed = map.iter().filter(|(name, entry)| keeps(name, &entry.value, database));
+    changed.map(|(name, entry)| (name, &entry.origin)).collect()
+}
+
+fn keeps(name: &str, value: &Value, database: &dyn Database) -> bool {
+    is_fixed(name) && database.get(name) != Some(value)
+}
+
+/// Makes the database say what a new configuration says, in Corosync's order of changes, but for the keys that
+/// cannot change at run time. Returns what changed.
+pub(super) fn take_over(map: &Map, database: &mut dyn Database) -> Vec<String> {
+    database.set(TOTEM_IN_PROGRESS, Value::U8(1));
+    database.remove(ERROR_MESSAGE);
+    database.set(IN_PROGRESS, Value::U8(1));
+    let mut changed = Vec::new();
+    for prefix in OF_THE_FILE {
+        let gone: Vec<String> = database
+            .range(prefix)
+            .filter(|(name, _)| map.entry(name).is_none())
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        for name in gone {
+            database.remove(&name);
+            changed.push(name);
+        }
+    }
+    for (name, entry) in map.iter() {
+        if keeps(name, &entry.value, database) || database.get(name) == Some(&entry.value) {
+            continue;
+        }
+        database.set(name, entry.value.clone());
+        changed.push(name.to_owned());
+    }
+    changed.sort_unstable();
+    database.set(STATUS, Value::I32(Status::Ok.code()));
+    database.set(TOTEM_IN_PROGRESS, Value::U8(0));
+    database.set(IN_PROGRESS, Value::U8(0));
+    changed
+}
+
+/// A text that the database can hold.
+fn text(words: &str) -> Value {
+    let mut bytes: Vec<u8> = words.bytes().filter(|byte| *byte != 0).collect();
+    bytes.truncate(crate::value::VALUE_LIMIT - 1);
+    Value::Text(bytes)
+}

@@ -1,0 +1,302 @@
+//! What nodes of annulusd tell each other before a reload, so that all of them or none goes over to new files.
+//!
+//! Corosync knows one message about reloads, after which each node does what it thinks right. These messages
+//! travel in RINGREENABLE, whose handler does nothing in any release of Corosync 3 and reads nothing of the
+//! message: behind its 32 bytes there is a mark, and then what is told. A node of Corosync counts them
+//! (`runtime.services.cfg.0.rx`) and does nothing else.
+
+use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::exec::{RING_REENABLE, SourceBytes, SourcedBytes};
+use crate::ids::{Endian, NodeId, ServiceId};
+use crate::service::wire::HeaderBytes;
+
+/// What tells these messages from RINGREENABLE; its last byte is the version of their form.
+const MARK: [u8; 8] = *b"annulus\x01";
+/// Nodes in one message, as many as a cluster may have.
+pub(crate) const NODE_LIMIT: usize = 384;
+/// Settings in one message, as many as are compared one by one.
+pub(crate) const SETTINGS_LIMIT: usize = 4096;
+/// Bytes of text in one message; a longer one is cut.
+pub(crate) const TEXT_LIMIT: usize = 4096;
+
+const CALL: u32 = 1;
+const HERE: u32 = 2;
+const PROPOSE: u32 = 3;
+const VERDICT: u32 = 4;
+const EXPIRE: u32 = 5;
+
+const ACCEPT: u32 = 1;
+const REFUSE: u32 = 2;
+const NO_FILE: u32 = 3;
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct TalkBytes<O: ByteOrder> {
+    reenable: SourcedBytes<O>,
+    mark: [u8; 8],
+    kind: U32<O>,
+    round_node: U32<O>,
+    round_ring: U64<O>,
+    round_count: U32<O>,
+    verdict: U32<O>,
+    nodes: U32<O>,
+    settings: U32<O>,
+    text: U32<O>,
+    pad: [u8; 4],
+}
+const _: () = assert!(size_of::<TalkBytes<LittleEndian>>() == 80);
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct NodeBytes<O: ByteOrder> {
+    id: U32<O>,
+    pad: [u8; 4],
+    hash: U64<O>,
+}
+
+/// One reload that all nodes judge: who proposed it, on which ring (its number), and his count on that ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RoundId {
+    pub(crate) node: u32,
+    pub(crate) ring: u64,
+    pub(crate) count: u32,
+}
+
+/// What one node makes of its new file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It could go over to it.
+    Accept(Accepted),
+    /// It could not, and why.
+    Refuse(String),
+    /// It has no file, and follows whatever the others decide.
+    NoFile,
+}
+
+/// What a file that can be used says, as far as the others are concerned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    /// A number for each listed node, ascending by node.
+    pub(crate) nodes: Vec<(u32, u64)>,
+    /// A number for each setting, ascending.
+    pub(crate) settings: Vec<u64>,
+    /// What it changes that needs a restart, a line each.
+    pub(crate) kept: String,
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Talk {
+    /// Who can judge a reload?
+    Call,
+    /// The sender can.
+    Here,
+    /// All are to read their files and say what they make of them.
+    Propose(RoundId),
+    /// What the sender makes of its own.
+    Verdict(RoundId, Verdict),
+    /// The sender has waited for verdicts long enough.
+    Expire(RoundId),
+}
+
+impl Talk {
+    /// The bytes to multicast.
+    pub(crate) fn encode(&self, me: NodeId) -> Vec<u8> {
+        const NOBODY: RoundId = RoundId { node: 0, ring: 0, count: 0 };
+        let none = Accepted::default();
+        let (kind, round, verdict, accepted, text) = match self {
+            Self::Call => (CALL, NOBODY, 0, &none, ""),
+            Self::Here => (HERE, NOBODY, 0, &none, ""),
+            Self::Propose(round) => (PROPOSE, *round, 0, &none, ""),
+            Self::Expire(round) => (EXPIRE, *round, 0, &none, ""),
+            Self::Verdict(round, verdict) => match verdict {
+                Verdict::Accept(accepted) => (VERDICT, *round, ACCEPT, accepted, accepted.kept.as_str()),
+                Verdict::Refuse(why) => (VERDICT, *round, REFUSE, &none, why.as_str()),
+                Verdict::NoFile => (VERDICT, *round, NO_FILE, &none, ""),
+            },
+        };
+        let nodes = &accepted.nodes[..accepted.nodes.len().min(NODE_LIMIT)];
+        let settings = &accepted.settings[..accepted.settings.len().min(SETTINGS_LIMIT)];
+        let text = cut(text, TEXT_LIMIT);
+        let size = size_of::<TalkBytes<LittleEndian>>()
+            + nodes.len() * size_of::<NodeBytes<LittleEndian>>()
+            + settings.len() * 8
+            + text.len();
+        let head = TalkBytes::<LittleEndian> {
+            reenable: SourcedBytes {
+                header: HeaderBytes::exec(ServiceId::CFG, RING_REENABLE, size),
+                source: SourceBytes { node: U32::new(me.get()), pad: [0; 4], conn: U64::new(0) },
+            },
+            mark: MARK,
+            kind: U32::new(kind),
+            round_node: U32::new(round.node),
+            round_ring: U64::new(round.ring),
+            round_count: U32::new(round.count),
+            verdict: U32::new(verdict),
+            nodes: U32::new(nodes.len() as u32),
+            settings: U32::new(settings.len() as u32),
+            text: U32::new(text.len() as u32),
+            pad: [0; 4],
+        };
+        let mut bytes = Vec::with_capacity(size);
+        bytes.extend_from_slice(head.as_bytes());
+        for (id, hash) in nodes {
+            let node = NodeBytes::<LittleEndian> { id: U32::new(*id), pad: [0; 4], hash: U64::new(*hash) };
+            bytes.extend_from_slice(node.as_bytes());
+        }
+        settings.iter().for_each(|one| bytes.extend_from_slice(&one.to_le_bytes()));
+        bytes.extend_from_slice(text.as_bytes());
+        bytes
+    }
+
+    /// Reads a message of RINGREENABLE in its sender's byte order. `Ok(None)`: it is nothing but that, or in a
+    /// form that is not known here.
+    ///
+    /// # Errors
+    /// It is cut, or a count in it is impossible.
+    pub(crate) fn decode(message: &[u8], order: Endian) -> Result<Option<Self>, Malformed> {
+        match order {
+            Endian::Little => Self::decode_in::<LittleEndian>(message),
+            Endian::Big => Self::decode_in::<BigEndian>(message),
+        }
+    }
+
+    fn decode_in<O: ByteOrder>(message: &[u8]) -> Result<Option<Self>, Malformed> {
+        let rest = message.get(size_of::<SourcedBytes<O>>()..).unwrap_or_default();
+        if !rest.starts_with(&MARK) {
+            return Ok(None);
+        }
+        let (head, rest) = TalkBytes::<O>::ref_from_prefix(message).map_err(|_| Malformed)?;
+        let round = RoundId {
+            node: head.round_node.get(),
+            ring: head.round_ring.get(),
+            count: head.round_count.get(),
+        };
+        Ok(Some(match head.kind.get() {
+            CALL => Self::Call,
+            HERE => Self::Here,
+            PROPOSE => Self::Propose(round),
+            EXPIRE => Self::Expire(round),
+            VERDICT => Self::Verdict(round, verdict(head, rest).ok_or(Malformed)?),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+fn verdict<O: ByteOrder>(head: &TalkBytes<O>, rest: &[u8]) -> Option<Verdict> {
+    let count =
+        |count: &U32<O>, limit: usize| usize::try_from(count.get()).ok().filter(|count| *count <= limit);
+    let (nodes, rest) =
+        <[NodeBytes<O>]>::ref_from_prefix_with_elems(rest, count(&head.nodes, NODE_LIMIT)?).ok()?;
+    let (settings, rest) =
+        <[U64<O>]>::ref_from_prefix_with_elems(rest, count(&head.settings, SETTINGS_LIMIT)?).ok()?;
+    let text = rest.get(..count(&head.text, TEXT_LIMIT)?)?;
+    let text = String::from_utf8_lossy(text).into_owned();
+    Some(match head.verdict.get() {
+        ACCEPT => Verdict::Accept(Accepted {
+            nodes: nodes.iter().map(|node| (node.id.get(), node.hash.get())).collect(),
+            settings: settings.iter().map(|one| one.get()).collect(),
+            kept: text,
+        }),
+        REFUSE => Verdict::Refuse(text),
+        NO_FILE => Verdict::NoFile,
+        _ => return None,
+    })
+}
+
+/// The text, or as much of it as so many bytes hold.
+pub(crate) fn cut(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// A message that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUND: RoundId = RoundId { node: 3, ring: 0x0102_0304_0506, count: 7 };
+
+    fn me() -> NodeId {
+        NodeId::new(3).unwrap()
+    }
+
+    fn all() -> Vec<Talk> {
+        let accepted = Accepted {
+            nodes: vec![(1, 0x11), (2, u64::MAX)],
+            settings: vec![5, 6, 7],
+            kept: "totem.transport (corosync.conf:3)".to_owned(),
+        };
+        vec![
+            Talk::Call,
+            Talk::Here,
+            Talk::Propose(ROUND),
+            Talk::Verdict(ROUND, Verdict::Accept(accepted)),
+            Talk::Verdict(ROUND, Verdict::Refuse("corosync.conf:3: no".to_owned())),
+            Talk::Verdict(ROUND, Verdict::NoFile),
+            Talk::Expire(ROUND),
+        ]
+    }
+
+    #[test]
+    fn all_come_back_and_cut_ones_are_refused() {
+        for talk in all() {
+            let bytes = talk.encode(me());
+            assert_eq!(bytes[8..12], (bytes.len() as u32).to_le_bytes());
+            assert_eq!(Talk::decode(&bytes, Endian::Little), Ok(Some(talk.clone())));
+            for length in 40..bytes.len() {
+                assert_eq!(
+                    Talk::decode(&bytes[..length], Endian::Little),
+                    Err(Malformed),
+                    "{talk:?} {length}"
+                );
+            }
+        }
+    }
+
+    /// To a node of Corosync it is RINGREENABLE, of which it reads nothing.
+    #[test]
+    fn it_begins_as_ring_reenable_does() {
+        let bytes = Talk::Call.encode(me());
+        assert_eq!(bytes[..4], [0, 0, 1, 0]);
+        assert_eq!(bytes[16..20], [3, 0, 0, 0]);
+        assert_eq!(Talk::decode(&bytes[..32], Endian::Little), Ok(None));
+    }
+
+    #[test]
+    fn other_forms_are_left_alone() {
+        let mut later = Talk::Call.encode(me());
+        later[39] = 2;
+        assert_eq!(Talk::decode(&later, Endian::Little), Ok(None));
+        let mut unknown = Talk::Call.encode(me());
+        unknown[40] = 99;
+        assert_eq!(Talk::decode(&unknown, Endian::Little), Ok(None));
+    }
+
+    #[test]
+    fn impossible_counts_are_refused() {
+        for at in [64, 68, 72] {
+            let mut bytes = all()[3].encode(me());
+            bytes[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+            assert_eq!(Talk::decode(&bytes, Endian::Little), Err(Malformed));
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let why = "ä".repeat(TEXT_LIMIT);
+        let bytes = Talk::Verdict(ROUND, Verdict::Refuse(why)).encode(me());
+        let Ok(Some(Talk::Verdict(_, Verdict::Refuse(cut)))) = Talk::decode(&bytes, Endian::Little) else {
+            panic!("{bytes:?}")
+        };
+        assert_eq!(cut, "ä".repeat(TEXT_LIMIT / 2));
+    }
+}

@@ -1,0 +1,105 @@
+//! What must be the same in the files of all nodes, in a form that is compared without sending the files.
+//!
+//! That is the node list and what the sections totem and quorum say, but for what concerns one host alone:
+//! addresses to bind, keys, votes without a node list, programs of the quorum device.
+
+use std::collections::BTreeMap;
+
+use super::Config;
+use super::map::{Map, Origin};
+use super::nodelist::Node;
+use crate::ids::NodeId;
+
+/// Settings that are compared one by one; more are compared as a whole.
+///
+/// A file with every option has less than two hundred of them.
+pub const SETTINGS_LIMIT: usize = 4096;
+
+/// What sections are compared.
+const SECTIONS: [&str; 2] = ["totem.", "quorum."];
+/// What in them may differ from host to host, or would tell about a secret.
+const OF_ONE_HOST: [&str; 7] = [
+    "totem.nodeid",
+    "totem.key",
+    "totem.keyfile",
+    "totem.config_version",
+    "totem.crypto_model",
+    "quorum.votes",
+    "quorum.device.heuristics.",
+];
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// A number for each node of the list, made of all that the list says about it.
+    pub nodes: BTreeMap<NodeId, u64>,
+    /// A number for each setting, made of its name and value; and for an operator the name and where it stands.
+    pub settings: BTreeMap<u64, String>,
+}
+
+impl Fingerprint {
+    /// That of a configuration.
+    pub fn of(config: &Config) -> Self {
+        let nodes = config.nodes.iter().filter_map(|node| Some((node.id?, of_node(node)))).collect();
+        Self { nodes, settings: of_settings(&config.map) }
+    }
+}
+
+fn of_node(node: &Node) -> u64 {
+    let mut hash = Hash::new();
+    hash.text(node.name.as_deref().unwrap_or_default());
+    hash.text(&node.quorum_votes.map_or_else(String::new, |votes| votes.to_string()));
+    for link in &node.addresses {
+        hash.text(&link.link.to_string());
+        hash.text(&link.text);
+    }
+    hash.0
+}
+
+fn of_settings(map: &Map) -> BTreeMap<u64, String> {
+    let mut settings = BTreeMap::new();
+    for (name, entry) in SECTIONS.iter().flat_map(|section| map.with_prefix(section)) {
+        if !matches!(entry.origin, Origin::File { .. }) || is_of_one_host(name) {
+            continue;
+        }
+        let mut hash = Hash::new();
+        hash.text(name);
+        hash.text(&format!("{:?}", entry.value));
+        settings.insert(hash.0, format!("{name} ({})", entry.origin));
+    }
+    if settings.len() > SETTINGS_LIMIT {
+        let mut hash = Hash::new();
+        settings.keys().for_each(|one| hash.bytes(&one.to_le_bytes()));
+        settings = BTreeMap::from([(hash.0, "sections totem and quorum".to_owned())]);
+    }
+    settings
+}
+
+fn is_of_one_host(name: &str) -> bool {
+    let listed = OF_ONE_HOST.iter().any(|own| match own.strip_suffix('.') {
+        Some(_) => name.starts_with(own),
+        None => name == *own,
+    });
+    listed || (name.starts_with("totem.interface.") && name.ends_with(".bindnetaddr"))
+}
+
+/// FNV-1a with 64 bits. Who writes the files is trusted; only chance must not make two the same.
+struct Hash(u64);
+
+impl Hash {
+    const fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    /// A text and its end, so that two texts are never one.
+    fn text(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+        self.bytes(&[0]);
+    }
+}
