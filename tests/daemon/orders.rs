@@ -184,6 +184,91 @@ fn reopened_logs_follow() {
     assert_eq!(client.cfg().reload().unwrap_err().status(), Status::NotSupported, "it has no file");
 }
 
+/// The folder of the log file is gone, or a new name cannot be opened: whoever asks hears it, the open file goes on,
+/// and of a reload nothing is taken.
+#[test]
+fn a_log_file_that_cannot_be_opened_is_told_and_the_old_one_goes_on() {
+    let site = Site::new();
+    let folder = site.path("logs");
+    fs::create_dir(&folder).unwrap();
+    let log = folder.join("daemon.log");
+    let file = |log: &std::path::Path| {
+        format!(
+            "logging {{\n to_stderr: yes\n to_syslog: no\n to_logfile: yes\n logfile: {}\n}}\n",
+            log.display()
+        )
+    };
+    let conf = site.configure(&file(&log));
+    let state = site.path("state");
+    let daemon = site.start(&["-f", "-c", &conf, "--state-dir", state.to_str().unwrap()]);
+    let client = Client::instance(site.instance.as_str()).connect_blocking().unwrap();
+    let gone = site.path("gone");
+    fs::rename(&folder, &gone).unwrap();
+    assert_eq!(client.cfg().reopen_logs().unwrap_err().status(), Status::NotExist);
+    let elsewhere = site.path("nowhere").join("daemon.log");
+    let text = fs::read_to_string(&conf).unwrap();
+    let text = text.replacen("cluster_name: test", "cluster_name: test\n token: 4000", 1);
+    fs::write(&conf, text.replacen(log.to_str().unwrap(), elsewhere.to_str().unwrap(), 1)).unwrap();
+    let error = client.cfg().reload().unwrap_err();
+    assert_eq!(error.status(), Status::InvalidParam);
+    let why =
+        format!("Can't open logfile '{}' for reason: No such file or directory (2) (", elsewhere.display());
+    assert!(error.to_string().contains(&why), "{error}");
+    assert_eq!(client.confdb().get::<u32>("totem.token").unwrap(), None);
+    // The file in use may be unreachable by its name: that is no reason to refuse the rest.
+    fs::write(&conf, text).unwrap();
+    assert!(client.cfg().reload().unwrap().changed.contains(&"totem.token".to_owned()));
+    fs::rename(&gone, &folder).unwrap();
+    client.cfg().reopen_logs().unwrap();
+    assert_eq!(daemon.end(Signal::TERM).0, Some(0));
+    let text = fs::read_to_string(&log).unwrap();
+    for line in ["the file in use until now goes on", &why, "Log files reopened", "exiting normally"] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert_eq!(text.matches("Config reload requested").count(), 2, "{text}");
+}
+
+/// A file that cannot be read to its end, a pipe without a writer, keeps neither whoever asked nor the daemon's end
+/// waiting.
+#[test]
+fn a_file_without_an_end_refuses_the_reload() {
+    let node = Node::new();
+    let text = fs::read_to_string(&node.conf).unwrap();
+    fs::remove_file(&node.conf).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        node.conf.as_str(),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    let error = node.client.cfg().reload().unwrap_err();
+    assert_eq!(error.status(), Status::Timeout);
+    assert!(error.to_string().contains("node 5: no verdict in time"), "{error}");
+    assert_eq!(node.number::<i32>("config.reload_status"), Some(5));
+    // Once it can be read, all is well; what was read for the reload that is over is not used for it.
+    fs::write(&node.conf, &text).unwrap();
+    let pipe = std::path::Path::new(&node.conf).with_extension("pipe");
+    fs::rename(&node.conf, pipe).unwrap();
+    fs::write(&node.conf, text).unwrap();
+    node.client.cfg().reload().unwrap();
+    assert_eq!(node.number::<i32>("config.reload_status"), Some(1));
+    fs::remove_file(&node.conf).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        node.conf.as_str(),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    assert_eq!(node.client.cfg().reload().unwrap_err().status(), Status::Timeout);
+    let begin = Instant::now();
+    assert_eq!(node.daemon.end(Signal::TERM).0, Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
 /// The ring stands still and its send queue is full: whatever needs no room in it is served all the same.
 #[test]
 fn a_full_ring_keeps_only_groups_waiting() {

@@ -106,7 +106,7 @@ pub(crate) fn reloads(side: &mut Side) {
     let mut broken = settings(Transport::Udpu, "token: 2500");
     broken.more = "quorum {\n".to_owned();
     reload(side, "a broken file here", &[1], &broken);
-    reload(side, "a broken file elsewhere", &[1], &settings(Transport::Udpu, "token: 2200"));
+    reload(side, "another file here alone", &[1], &settings(Transport::Udpu, "token: 2200"));
     reload(side, "a good file again", all, &settings(Transport::Udpu, ""));
     side.note(1, "rm /etc/corosync/corosync.conf; corosync-cfgtool -R");
 }

@@ -34,6 +34,7 @@ mod pacemaker;
 mod purpose;
 mod qdevice;
 mod quorumtool;
+mod reload;
 mod sequence;
 mod side_by_side;
 mod tools;

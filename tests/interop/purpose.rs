@@ -37,6 +37,60 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
               annulusd, tell what went wrong",
     },
     Difference {
+        note: "a broken file here, host 2: corosync-cmapctl",
+        theirs: &["config.reload_status"],
+        ours: &["config.reload_status", "config.reload_error_message", "  section quorum"],
+        why: "what one host cannot use, no host of annulusd goes over to, and each tells why; Corosync's others do",
+    },
+    Difference {
+        note: "a broken file here, host 3: corosync-cmapctl",
+        theirs: &["config.reload_status"],
+        ours: &["config.reload_status", "config.reload_error_message", "  section quorum"],
+        why: "the same",
+    },
+    Difference {
+        note: "another file here alone, host 1: corosync-cfgtool",
+        theirs: &["exit code", "Done"],
+        ours: &["exit code", "Could not reload configuration. Error CS_ERR_INVALID_PARAM"],
+        why: "annulusd refuses files that differ between hosts in what must be the same; Corosync's hosts go on with \
+              time-outs that differ",
+    },
+    Difference {
+        note: "another file here alone, host 1: corosync-cmapctl",
+        theirs: &[
+            "config.reload_status",
+            "config.totemconfig_reload_in_progress",
+            "totem.token ",
+            "runtime.config.totem.token ",
+            "runtime.config.totem.token_retransmit ",
+            "runtime.config.totem.consensus ",
+        ],
+        ours: &[
+            "config.reload_status",
+            "config.totemconfig_reload_in_progress",
+            "config.reload_error_message",
+            "the files of nodes 1 and 3 differ",
+            "totem.token ",
+            "totem.interface.0.mcastaddr ",
+            "runtime.config.totem.token ",
+            "runtime.config.totem.token_retransmit ",
+            "runtime.config.totem.consensus ",
+        ],
+        why: "the same, as the database has it",
+    },
+    Difference {
+        note: "another file here alone, host 2: corosync-cmapctl",
+        theirs: &["config.reload_status"],
+        ours: &["config.reload_status", "config.reload_error_message", "the files of nodes 1 and 3 differ"],
+        why: "the same, where another host asked for the reload",
+    },
+    Difference {
+        note: "another file here alone, host 3: corosync-cmapctl",
+        theirs: &["config.reload_status"],
+        ours: &["config.reload_status", "config.reload_error_message", "the files of nodes 1 and 3 differ"],
+        why: "the same, where another host asked for the reload",
+    },
+    Difference {
         note: "a file broken at home, host",
         theirs: &["config.reload_status", "config.totemconfig_reload_in_progress"],
         ours: &[
