@@ -15,6 +15,9 @@ use crate::service::client::Error;
 /// How often a daemon that is not ready is asked again, a second apart.
 const TRIES: u32 = 10;
 
+/// Names users, by id and with commas between, whose daemons are trusted beside those of root and of the user.
+const TRUSTED: &str = "ANNULUS_TRUST_UID";
+
 /// The way to one daemon of this host. Nothing is opened before something is asked.
 pub(super) struct Site {
     client: Client,
@@ -24,6 +27,8 @@ impl Site {
     /// To the daemon, or to the one of several that has this name.
     pub(super) fn new(instance: Option<&str>) -> Self {
         let dial = instance.map_or_else(IpcDial::default, IpcDial::instance);
+        let trusted = std::env::var(TRUSTED).unwrap_or_default();
+        let dial = trusted.split(',').filter_map(|uid| uid.trim().parse().ok()).fold(dial, IpcDial::trusting);
         Self { client: Client::new(Arc::new(dial)) }
     }
 

@@ -146,6 +146,11 @@ impl Connect {
         Self { dial: self.dial.at(rendezvous) }
     }
 
+    /// Also to a daemon that the user with this id runs; see [`IpcDial::trusting`].
+    pub fn trusting(self, uid: u32) -> Self {
+        Self { dial: self.dial.trusting(uid) }
+    }
+
     /// Connects.
     ///
     /// # Errors

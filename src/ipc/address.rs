@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use super::error::IpcError;
+use super::holder::{self, Holder};
+
 /// If this file exists, libqb on this host uses sockets in the file system.
 const FORCE_FILE: &str = "/etc/libqb/force-filesystem-sockets";
 /// Where they are then; a build option of libqb, this is Debian's.
@@ -35,6 +38,21 @@ impl Rendezvous {
         if Path::new(FORCE_FILE).exists() { Self::Directory(SOCKET_DIR.into()) } else { Self::Abstract }
     }
 
+    /// Why other processes of this host would not find the sockets, if that is so: this one has a folder of its own in
+    /// place of theirs (`PrivateTmp=`).
+    pub(super) fn seclusion(&self) -> Option<String> {
+        let Self::Directory(directory) = self else { return None };
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let private = mounts.lines().any(|line| is_private(line, directory));
+        private.then(|| {
+            format!(
+                "the sockets of this daemon are in {}, which the service manager has made private to it: no client finds \
+                 them. Set PrivateTmp=no in its unit, or remove {FORCE_FILE} on this host, then start it again",
+                directory.display()
+            )
+        })
+    }
+
     /// Where the service `name` is.
     pub(super) fn address(&self, name: &str) -> Address {
         match self {
@@ -60,7 +78,28 @@ impl fmt::Display for Address {
     }
 }
 
+/// Whether a line of `/proc/self/mountinfo` says that a directory, or one above it, is one that systemd made for this
+/// service alone.
+fn is_private(line: &str, directory: &Path) -> bool {
+    // Id, parent, device, root within the file system, mount point.
+    let mut fields = line.split(' ').skip(3);
+    let (Some(root), Some(point)) = (fields.next(), fields.next()) else { return false };
+    root.contains("/systemd-private-") && point != "/" && directory.starts_with(point)
+}
+
 impl Address {
+    /// How `/proc/net/unix` shows it.
+    pub(super) fn in_proc(&self) -> Vec<u8> {
+        match self {
+            Self::Abstract(name) => {
+                let mut shown = vec![b'@'; 1 + ABSTRACT];
+                shown[1..=name.len()].copy_from_slice(name.as_bytes());
+                shown
+            }
+            Self::Path(path) => path.as_os_str().as_encoded_bytes().to_vec(),
+        }
+    }
+
     fn socket_address(&self) -> rustix::io::Result<SocketAddrUnix> {
         match self {
             Self::Abstract(name) => {
@@ -77,7 +116,30 @@ impl Address {
     }
 
     /// A listening socket, non-blocking, whose connections come with credentials.
-    pub(super) fn listen(&self) -> io::Result<OwnedFd> {
+    ///
+    /// A name in the file system that a user other than root, or us, has taken is taken from him. An abstract one cannot
+    /// be.
+    ///
+    /// # Errors
+    /// [`IpcError::Taken`], [`IpcError::Listen`].
+    pub(super) fn listen(&self) -> Result<OwnedFd, IpcError> {
+        let taken =
+            |holder: Holder| IpcError::Taken { address: self.to_string(), advice: holder.advice(), holder };
+        if let Self::Path(_) = self
+            && let Some(holder) = holder::listener(self)
+        {
+            if holder.is_ours() {
+                return Err(taken(holder));
+            }
+            tracing::warn!(address = %self, "{holder} had taken the address of a service; it is taken from it");
+        }
+        self.try_listen().map_err(|source| match holder::of(self) {
+            Some(holder) if source.kind() == io::ErrorKind::AddrInUse => taken(holder),
+            Some(_) | None => IpcError::Listen { address: self.to_string(), source },
+        })
+    }
+
+    fn try_listen(&self) -> io::Result<OwnedFd> {
         let socket = socket(SocketFlags::NONBLOCK)?;
         rustix::net::sockopt::set_socket_passcred(&socket, true)?;
         if let Self::Path(path) = self {
@@ -124,6 +186,26 @@ mod tests {
         let address = Address::Abstract("cpg".into()).socket_address().unwrap();
         assert_eq!(address.abstract_name().map(<[u8]>::len), Some(107));
         assert!(Address::Abstract("x".repeat(200)).socket_address().is_err());
+    }
+
+    #[test]
+    fn a_private_folder_is_told_from_a_shared_one() {
+        let private =
+            "631 590 8:1 /tmp/systemd-private-1b-annulusd.service-x/tmp /tmp rw shared:3 - ext4 /dev/sda1 rw";
+        let shared = "80 29 0:41 / /tmp rw,nosuid shared:4 - tmpfs tmpfs rw";
+        let other = private.replace(" /tmp rw", " /var/tmp rw");
+        for (line, directory, expected) in [
+            (private, "/tmp", true),
+            (private, "/tmp/below", true),
+            (private, "/tmpother", false),
+            (private, "/run", false),
+            (shared, "/tmp", false),
+            (&*other, "/tmp", false),
+            ("", "/tmp", false),
+        ] {
+            assert_eq!(is_private(line, Path::new(directory)), expected, "{line:?} {directory}");
+        }
+        assert_eq!(Rendezvous::Abstract.seclusion(), None);
     }
 
     #[test]

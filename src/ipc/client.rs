@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::Pid;
@@ -21,6 +21,7 @@ use rustix::process::Pid;
 use super::address::Rendezvous;
 use super::credentials;
 use super::error::{ConnectError, IpcError};
+use super::holder;
 use super::ring::{self, Memory, Reader, Writer};
 use super::shm::Mapping;
 use super::wire::{AUTHENTICATE, ConnectRequest, ConnectResponse, SHARED_MEMORY};
@@ -84,10 +85,27 @@ impl Connection {
     /// # Errors
     /// See [`ConnectError`].
     pub fn connect_at(rendezvous: &Rendezvous, name: &str) -> Result<Self, ConnectError> {
+        Self::connect_trusting(rendezvous, name, &[])
+    }
+
+    /// The same; the daemon may also be run by one of the users `trusted`. Without them it is root's, or our own.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub fn connect_trusting(
+        rendezvous: &Rendezvous,
+        name: &str,
+        trusted: &[u32],
+    ) -> Result<Self, ConnectError> {
         let at = rendezvous.address(name);
         let address = at.to_string();
-        let socket =
-            at.connect().map_err(|source| ConnectError::Unreachable { address: address.clone(), source })?;
+        let unreachable = |source| ConnectError::Unreachable { address: address.clone(), source };
+        let socket = at.connect().map_err(unreachable)?;
+        // Anybody can take the name while the daemon does not run: nothing of ours goes to him.
+        let listener = holder::at_other_end(socket.as_fd()).map_err(unreachable)?;
+        if !listener.is_ours() && !trusted.contains(&listener.uid) {
+            return Err(ConnectError::Untrusted { address, listener });
+        }
         let request = ConnectRequest { id: AUTHENTICATE, max_size: MAX_MESSAGE }.to_bytes();
         match rustix::net::send(&socket, &request, SendFlags::NOSIGNAL) {
             Ok(sent) if sent == request.len() => {}
@@ -422,6 +440,12 @@ fn map_file(path: &[u8], len: usize) -> Result<Mapping, ConnectError> {
         let size = u64::try_from(rustix::fs::fstat(&file)?.st_size).unwrap_or(0);
         if size < len as u64 {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // The server leaves it to us to have the memory, as libqb's client does: if there is none, it shows here and not
+        // as a signal later.
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64) {
+            Ok(()) | Err(Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(error.into()),
         }
         Mapping::new(file.as_fd(), len, false)
     };

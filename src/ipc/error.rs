@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::holder::Holder;
 use super::ring::RingError;
 use crate::error::Status;
 
@@ -24,6 +25,16 @@ pub enum IpcError {
         address: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// Somebody else has the rendezvous address already.
+    #[error("cannot listen on {address}: {holder} has it. {advice}")]
+    Taken {
+        /// The address, as `/proc/net/unix` shows it.
+        address: String,
+        /// Who.
+        holder: Holder,
+        /// What to do.
+        advice: &'static str,
     },
     /// A system call failed.
     #[error("{what}: {source}")]
@@ -60,7 +71,9 @@ impl IpcError {
             Self::TooLong { .. } => Status::TooBig,
             Self::Name { .. } => Status::InvalidParam,
             Self::Ring(_) => Status::MessageError,
-            Self::Listen { .. } | Self::System { .. } | Self::Disconnected => Status::Library,
+            Self::Listen { .. } | Self::Taken { .. } | Self::System { .. } | Self::Disconnected => {
+                Status::Library
+            }
         }
     }
 }
@@ -76,6 +89,17 @@ pub enum ConnectError {
         address: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// Who listens there is neither root, nor the user who runs this program, nor one that is trusted. Nothing was sent.
+    #[error(
+        "{listener} listens at {address}, who is neither root nor the user of this program: it may be anybody who took \
+         the name of the daemon's socket. End that process, or name its user as trusted if it is meant to run the daemon"
+    )]
+    Untrusted {
+        /// The address.
+        address: String,
+        /// Who listens.
+        listener: Holder,
     },
     /// The daemon said no.
     #[error("the daemon at {address} refused: {reason}")]
@@ -122,6 +146,7 @@ impl ConnectError {
             Self::Refused { reason: error, .. }
             | Self::Unreachable { source: error, .. }
             | Self::Files { source: error, .. } => status_of(error.raw_os_error().unwrap_or(0)),
+            Self::Untrusted { .. } => Status::Access,
             Self::Silent { .. } => Status::Timeout,
             Self::Closed { .. } | Self::Protocol { .. } => Status::Library,
         }

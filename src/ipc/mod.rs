@@ -17,6 +17,7 @@
 //! | `wire.rs` | message headers, the two messages of the handshake |
 //! | `address.rs` | where a service listens |
 //! | `credentials.rs` | who is at the other end |
+//! | `holder.rs` | who has an address that a server is to have |
 //! | `files.rs` | the ring files: made, handed over, removed, swept |
 //! | `ring.rs` | chunks and indices of a ring |
 //! | `semaphore.rs` | glibc's semaphore, by hand |
@@ -38,6 +39,7 @@ mod client;
 mod credentials;
 mod error;
 mod files;
+mod holder;
 mod pool;
 mod ring;
 mod semaphore;
@@ -50,5 +52,6 @@ pub use address::Rendezvous;
 pub use client::{Connection, FlowLimit};
 pub use credentials::Credentials;
 pub use error::{ConnectError, IpcError};
+pub use holder::Holder;
 pub use ring::RingError;
 pub use server::{About, Admission, Counters, Endpoint, Flow, Incoming, Options, Refusal, Server, Stats};

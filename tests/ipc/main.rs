@@ -6,5 +6,6 @@
 mod echo;
 mod foreign;
 mod hostile;
+mod names;
 mod own;
 mod turns;

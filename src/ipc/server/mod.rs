@@ -218,14 +218,15 @@ impl Server {
         for (index, Endpoint { service, name }) in endpoints.into_iter().enumerate() {
             check_name(&name)?;
             let address = server.options.rendezvous.address(&name);
-            let listener = address
-                .listen()
-                .map_err(|source| IpcError::Listen { address: address.to_string(), source })?;
+            let listener = address.listen()?;
             epoll::add(&server.epoll, &listener, token(listener_id(index)), EventFlags::IN)
                 .map_err(system("cannot watch a listening socket"))?;
             let listener = Some(listener);
             let flow = Flow::Open;
             server.endpoints.push(Listening { service, name, address, listener, flow, paused: false });
+        }
+        if let Some(why) = server.options.rendezvous.seclusion() {
+            tracing::error!("{why}");
         }
         // Only now: having the addresses shows that no other server of these services runs here.
         let names: Vec<&str> = server.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();

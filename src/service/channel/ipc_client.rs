@@ -189,11 +189,12 @@ impl AsRawFd for Descriptor {
 pub struct IpcDial {
     instance: Option<String>,
     rendezvous: Rendezvous,
+    trusted: Vec<u32>,
 }
 
 impl Default for IpcDial {
     fn default() -> Self {
-        Self { instance: None, rendezvous: Rendezvous::of_this_host() }
+        Self { instance: None, rendezvous: Rendezvous::of_this_host(), trusted: Vec::new() }
     }
 }
 
@@ -206,6 +207,13 @@ impl IpcDial {
     /// Found in this way, instead of the one that the host is set up for.
     pub fn at(self, rendezvous: Rendezvous) -> Self {
         Self { rendezvous, ..self }
+    }
+
+    /// Also to a daemon that this user runs, by id. Without it a daemon must be root's, or of the user of this process:
+    /// any other may be somebody who took the name of its socket.
+    pub fn trusting(mut self, uid: u32) -> Self {
+        self.trusted.push(uid);
+        self
     }
 
     fn socket(&self, service: ServiceId) -> Result<String, ChannelError> {
@@ -231,7 +239,7 @@ impl IpcDial {
 
     fn open(&self, service: ServiceId) -> Result<IpcChannel, ChannelError> {
         let socket = self.socket(service)?;
-        match Connection::connect_at(&self.rendezvous, &socket) {
+        match Connection::connect_trusting(&self.rendezvous, &socket, &self.trusted) {
             Ok(connection) => Ok(IpcChannel::new(connection)),
             Err(error) => Err(self.refusal(error)),
         }
@@ -247,6 +255,13 @@ impl IpcDial {
                 },
                 socket: address,
                 cause: source.to_string(),
+            },
+            ConnectError::Untrusted { address, listener } => ChannelError::Refused {
+                socket: format!("{address} (held by {listener})"),
+                status,
+                hint: "Whoever listens there is neither root nor this user, and may be anybody who took the name of the \
+                       daemon's socket: nothing was sent. If that user is meant to run the daemon, trust it by its id \
+                       (IpcDial::trusting; for the tools, ANNULUS_TRUST_UID)",
             },
             ConnectError::Refused { address, reason } => {
                 let hint = match status {

@@ -1,0 +1,116 @@
+//! Who has an address that this server is to have.
+//!
+//! The name of an abstract socket belongs to whoever binds it first, and any local user can.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+
+use super::address::Address;
+use super::credentials::connected_by;
+
+/// A process that has bound an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its id; 0 if it is not visible in this PID namespace.
+    pub pid: u32,
+    /// Its user.
+    pub uid: u32,
+    /// The name of its program, at most 15 bytes; empty if unknown.
+    pub program: String,
+}
+
+impl Holder {
+    /// Whether it may be meant to be here: it is root's, or the user's who runs us.
+    pub(super) fn is_ours(&self) -> bool {
+        self.uid == 0 || self.uid == rustix::process::geteuid().as_raw()
+    }
+
+    /// What to do about it.
+    pub(super) fn advice(&self) -> &'static str {
+        if self.is_ours() {
+            "Stop that program, if it is another daemon, or start this one with --instance"
+        } else {
+            "It is no daemon of root's: any user can take such a name first. End that process, then start this daemon \
+             again"
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.pid, &*self.program) {
+            (0, _) => write!(f, "a process that is not visible from here, of user {}", self.uid),
+            (pid, "") => write!(f, "process {pid} of user {}", self.uid),
+            (pid, program) => write!(f, "process {pid} ({program}) of user {}", self.uid),
+        }
+    }
+}
+
+/// Who listens at an address; without one, who has bound it and does not listen, if that can be seen.
+pub(super) fn of(address: &Address) -> Option<Holder> {
+    listener(address).or_else(|| bound(address))
+}
+
+/// Who listens at an address.
+pub(super) fn listener(address: &Address) -> Option<Holder> {
+    let socket = address.connect().ok()?;
+    at_other_end(socket.as_fd()).ok()
+}
+
+/// Who listens at the address that a socket is connected to, as the kernel says it.
+pub(super) fn at_other_end(socket: BorrowedFd<'_>) -> io::Result<Holder> {
+    let found = connected_by(socket)?;
+    Ok(Holder { pid: found.pid, uid: found.uid, program: program(found.pid) })
+}
+
+/// Who has a descriptor of the socket that is bound there. Looks at what `/proc` shows of all processes: only for when
+/// a server cannot start.
+fn bound(address: &Address) -> Option<Holder> {
+    let path = address.in_proc();
+    let table = fs::read("/proc/net/unix").ok()?;
+    let inode = table.split(|byte| *byte == b'\n').skip(1).find_map(|line| inode_of(line, &path))?;
+    let link = format!("socket:[{inode}]");
+    for process in fs::read_dir("/proc").ok()?.flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // Not everybody's descriptors can be seen by everybody.
+        let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else { continue };
+        let has =
+            |entry: fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == link.as_str());
+        if descriptors.flatten().any(has) {
+            let uid = process.metadata().ok()?.uid();
+            return Some(Holder { pid, uid, program: program(pid) });
+        }
+    }
+    None
+}
+
+/// The inode in a line of `/proc/net/unix`, if it is about this path.
+fn inode_of(line: &[u8], path: &[u8]) -> Option<u64> {
+    let rest = line.strip_suffix(path)?.strip_suffix(b" ")?;
+    // Number, references, protocol, flags, type, state, inode.
+    let fields: Vec<&[u8]> = rest.split(|byte| *byte == b' ').filter(|field| !field.is_empty()).collect();
+    str::from_utf8(fields.get(6)?).ok()?.parse().ok()
+}
+
+fn program(pid: u32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    name.trim_end().chars().filter(|letter| !letter.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_table_is_found_by_its_whole_path() {
+        let line = b"ffff8b: 00000002 00000000 00010000 0001 01 4711 @cpg@@";
+        assert_eq!(inode_of(line, b"@cpg@@"), Some(4711));
+        for path in [&b"cpg@@"[..], b"@cpg@", b"@cpg", b"@cfg@@", b"4711 @cpg@@"] {
+            assert_eq!(inode_of(line, path), None, "{}", String::from_utf8_lossy(path));
+        }
+        assert_eq!(inode_of(b"", b"@cpg"), None);
+    }
+}
