@@ -22,6 +22,8 @@ use super::shm::Mapping;
 pub(super) const RINGS: [&str; 3] = ["request", "response", "event"];
 /// Longest base name of a ring; libqb keeps names in buffers of this size.
 const BASE_NAME: usize = 255;
+/// What a header file takes, in whole pages.
+const HEADER_ROOM: usize = 16 << 10;
 /// How often another random directory name is tried.
 const TRIES: usize = 16;
 
@@ -50,7 +52,11 @@ impl RingFiles {
         unique: u64,
         max: usize,
     ) -> io::Result<(Self, [Memory; 3])> {
-        let (name, directory) = make_directory(&open_root(root)?, owner.pid, unique)?;
+        let root_fd = open_root(root)?;
+        if room_in(&root_fd)?.is_some_and(|room| room < memory_of(max)) {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        let (name, directory) = make_directory(&root_fd, owner.pid, unique)?;
         let identity = identity(&directory)?;
         let bases = RINGS.map(|ring| format!("qb-{ring}-{service}"));
         let place = root.join(name.to_str().map_err(|_| io::ErrorKind::InvalidData)?);
@@ -78,8 +84,10 @@ impl RingFiles {
         max: usize,
     ) -> io::Result<Memory> {
         let data = ring::data_len(max);
-        let header = make_file(directory, &format!("{}-header", self.bases[ring]), header, owner)?;
-        let mapped = make_file(directory, &format!("{}-data", self.bases[ring]), data, owner)?;
+        let header = make_file(directory, &format!("{}-header", self.bases[ring]), header, owner, true)?;
+        // The client has the memory for it, so that it costs nothing before there is one who means it: libqb's
+        // allocates it at once, and for one who does not, `sigbus.rs` is prepared.
+        let mapped = make_file(directory, &format!("{}-data", self.bases[ring]), data, owner, false)?;
         let memory = Memory::new(header, mapped, data);
         let path = &self.paths[ring];
         memory.initialise(format!("{path}-header").as_bytes(), format!("{path}-data").as_bytes());
@@ -126,17 +134,47 @@ fn identity(directory: &OwnedFd) -> io::Result<(u64, u64)> {
     Ok((stat.st_dev, stat.st_ino))
 }
 
-fn make_file(directory: &OwnedFd, name: &str, len: usize, owner: Credentials) -> io::Result<Mapping> {
+fn make_file(
+    directory: &OwnedFd,
+    name: &str,
+    len: usize,
+    owner: Credentials,
+    allocated: bool,
+) -> io::Result<Mapping> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?;
-    // Allocated, not sparse: if shared memory is full, it shows here and not as a signal later.
-    match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64) {
+    let made = if allocated {
+        // If shared memory is full, it shows here and not as a signal later.
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64)
+    } else {
+        Err(rustix::io::Errno::OPNOTSUPP)
+    };
+    match made {
         Err(rustix::io::Errno::OPNOTSUPP) => rustix::fs::ftruncate(&file, len as u64)?,
         result => result?,
     }
     let mapping = Mapping::new(file.as_fd(), len, true)?;
     give(&file, owner, 0o600)?;
     Ok(mapping)
+}
+
+/// Bytes that the file system of a directory has left; `None`: it has no bound.
+fn room_in(directory: &OwnedFd) -> io::Result<Option<u64>> {
+    let found = rustix::fs::fstatvfs(directory)?;
+    Ok((found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(found.f_frsize)))
+}
+
+/// Bytes of the file system of a directory that connections may have together: an eighth is left to others.
+pub(super) fn share_of(root: &Path) -> u64 {
+    match rustix::fs::statvfs(root) {
+        Ok(found) if found.f_blocks > 0 => found.f_blocks.saturating_mul(found.f_frsize) / 8 * 7,
+        Ok(_) | Err(_) => u64::MAX,
+    }
+}
+
+/// Shared memory of a connection for messages of up to `max` bytes, once all of it is used.
+pub(super) fn memory_of(max: usize) -> u64 {
+    (RINGS.len() * (ring::data_len(max) + HEADER_ROOM)) as u64
 }
 
 /// Makes the file or directory the client's. Without the privilege to give things away, it stays ours.
@@ -257,6 +295,11 @@ mod tests {
             let sizes = [("header", header), ("data", 1_052_672)];
             for (part, size) in sizes {
                 let found = directory.join(format!("qb-{ring}-cpg-{part}")).metadata().unwrap();
+                assert!(
+                    found.blocks() * 512 <= 64 << 10,
+                    "{} bytes before there is any use",
+                    found.blocks() * 512
+                );
                 assert_eq!((found.len(), found.mode() & 0o777), (size, 0o600));
             }
         }

@@ -83,7 +83,7 @@ pub enum RingError {
         limit: usize,
     },
     /// The file was truncated while it was mapped.
-    #[error("its file was truncated")]
+    #[error("its file was truncated, or shared memory is full")]
     Torn,
 }
 

@@ -12,6 +12,8 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::shm::page_size;
+
 /// Mappings that can be registered at once; six a connection. Beyond it, connections are refused.
 pub(super) const SLOTS: usize = 32_768;
 
@@ -52,7 +54,8 @@ impl Guard {
         };
         let slot = &TABLE[index];
         slot.torn.store(false, Ordering::Relaxed);
-        slot.len.store(len, Ordering::Relaxed);
+        // Mappings cover whole pages, whatever length was asked for.
+        slot.len.store(len.next_multiple_of(page_size()), Ordering::Relaxed);
         slot.start.store(start, Ordering::Release);
         Ok(Self(index))
     }
@@ -115,8 +118,7 @@ fn cover(address: usize) -> bool {
     let used = USED.load(Ordering::Acquire);
     for slot in &TABLE[..used] {
         let start = slot.start.load(Ordering::Acquire);
-        // Mappings cover whole pages, whatever length was asked for.
-        let len = slot.len.load(Ordering::Relaxed).next_multiple_of(4096);
+        let len = slot.len.load(Ordering::Relaxed);
         if start == 0 || address < start || address - start >= len {
             continue;
         }

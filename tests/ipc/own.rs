@@ -289,7 +289,7 @@ fn what_waits_for_many_slow_readers_is_bounded() {
     reader.call(&[&request(COUNT, 0)]).unwrap();
 }
 
-struct Root;
+pub(crate) struct Root;
 
 impl Admission for Root {
     fn admit(&self, _: ServiceId, peer: &Credentials) -> Result<(), Refusal> {
@@ -449,6 +449,44 @@ fn there_is_a_limit_to_connections() {
     wait_until("there is room again", || Connection::connect(&echo.name).is_ok());
 }
 
+/// A connection costs next to nothing before it is used, may not be for messages of any length, and all together have a
+/// bound.
+#[test]
+fn shared_memory_is_made_small_and_bounded() {
+    const EACH: u64 = 3 * ((1 << 20) + (32 << 10));
+    let _alone = alone();
+    let echo = Echo::with("memory", |options| options.max_memory = 4 * EACH, Box::new(Root));
+    let used = |echo: &Echo| -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        let files = |directory: std::fs::DirEntry| std::fs::read_dir(directory.path()).unwrap().flatten();
+        let all = std::fs::read_dir(echo.directory.path()).unwrap().flatten().flat_map(files);
+        all.map(|file| file.metadata().unwrap().blocks() * 512).sum()
+    };
+    // By hand, without what a client adds.
+    let mut silent: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = crate::hostile::dial(&echo);
+            std::io::Write::write_all(&mut stream, &crate::hostile::hello(-1, 1 << 20)).unwrap();
+            stream
+        })
+        .collect();
+    wait_until("they are connected", || echo.connections() == 4);
+    let cost = used(&echo);
+    println!("4 connections for messages of 1 MiB cost {cost} bytes of shared memory before they are used");
+    assert!(cost < 4 * (128 << 10), "{cost}");
+    let error = Connection::connect(&echo.name).unwrap_err();
+    assert!(matches!(&error, ConnectError::Refused { reason, .. } if reason.raw_os_error() == Some(28)));
+    assert_eq!(error.status(), Status::NoSpace);
+    silent.pop();
+    wait_until("there is room again", || Connection::connect(&echo.name).is_ok());
+    // Longer messages than any library asks for.
+    let mut greedy = crate::hostile::dial(&echo);
+    std::io::Write::write_all(&mut greedy, &crate::hostile::hello(-1, (2 << 20) + 1)).unwrap();
+    let mut response = vec![0; 12_328];
+    std::io::Read::read_exact(&mut greedy, &mut response).unwrap();
+    assert_eq!(response[16..20], (-90_i32).to_ne_bytes(), "EMSGSIZE");
+}
+
 #[test]
 fn sockets_in_a_directory_work_as_well() {
     let _alone = alone();
@@ -472,7 +510,8 @@ fn names_and_addresses_are_checked() {
     let name = crate::echo::unique("taken");
     let _first = Server::bind(Options::default(), endpoint(&name)).unwrap();
     let error = Server::bind(Options::default(), endpoint(&name)).unwrap_err();
-    assert!(matches!(&error, IpcError::Listen { address, .. } if *address == format!("@{name}")));
+    let IpcError::Taken { address, holder, .. } = &error else { panic!("{error}") };
+    assert_eq!((address, holder.pid), (&format!("@{name}"), std::process::id()));
 }
 
 #[test]
@@ -495,8 +534,9 @@ fn the_descriptor_is_readable_only_when_there_is_work() {
         std::thread::yield_now();
     }
     let client = client.join().unwrap();
-    assert_eq!(server.next(now, &Root, &mut buf), None);
-    assert!(!server.is_unfinished() && !readable(&server));
+    // A turn that has ended meanwhile says so, once.
+    while server.next(now, &Root, &mut buf).is_some() || server.is_unfinished() {}
+    assert!(!readable(&server));
     for _ in 0..200 {
         client.post(&[&request(TICK, 0)], FlowLimit::Ordinary).unwrap();
     }

@@ -16,11 +16,11 @@ use super::connection::{Connection, Limits};
 use super::options::{Admission, Refusal};
 use super::poll::interest;
 use super::quiet::About;
-use super::table::{Client, Newcomer};
+use super::table::{Client, Newcomer, Table};
 use super::{Incoming, Listening, Server, listener_id, token};
 use crate::ids::ConnId;
 use crate::ipc::credentials::{self, Credentials};
-use crate::ipc::files::RingFiles;
+use crate::ipc::files::{self, RingFiles};
 use crate::ipc::ring::Memory;
 use crate::ipc::wire::{self, ConnectRequest, ConnectResponse};
 
@@ -220,8 +220,11 @@ impl Server {
             if max > limit {
                 return Err(Refusal::TooLong { asked: max, limit });
             }
-            let room = self.census.has_room(uid, Kind::Connection, self.options.connections());
-            if room { Ok(()) } else { Err(Refusal::TooMany) }
+            if !self.census.has_room(uid, Kind::Connection, self.options.connections()) {
+                return Err(Refusal::TooMany);
+            }
+            let room = has_memory(&self.table, self.options.max_memory, uid, max);
+            if room { Ok(()) } else { Err(Refusal::NoMemory) }
         });
         if let Err(refusal) = verdict {
             if let Some(left_out) = self.quiet.due(self.now, uid, About::Refused) {
@@ -231,7 +234,7 @@ impl Server {
                     Refusal::NotReady | Refusal::NoService => {
                         tracing::info!(pid, uid, gid, service, reason = %refusal, left_out, "refused a connection");
                     }
-                    Refusal::TooMany | Refusal::TooLong { .. } | Refusal::Denied => {
+                    Refusal::TooMany | Refusal::TooLong { .. } | Refusal::NoMemory | Refusal::Denied => {
                         tracing::warn!(pid, uid, gid, service, reason = %refusal, left_out, "refused a connection");
                     }
                 }
@@ -247,6 +250,17 @@ impl Server {
             error.raw_os_error().unwrap_or(libc::EIO)
         })
     }
+}
+
+/// Whether there may be another connection's shared memory, of that user and of all, within `limit` bytes.
+fn has_memory(table: &Table, limit: u64, uid: u32, max: u32) -> bool {
+    let more = files::memory_of(max as usize);
+    let (mut all, mut own) = (more, more);
+    for client in table.connections() {
+        all = all.saturating_add(client.memory);
+        own = own.saturating_add(if client.peer.uid == uid { client.memory } else { 0 });
+    }
+    all <= limit && (uid == 0 || own <= limit / 2)
 }
 
 /// Receives more of the first message. Whether it is complete; an error if the client is gone.

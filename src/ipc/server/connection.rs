@@ -13,7 +13,7 @@ use crate::ids::{ConnId, Piece, ServiceId};
 use crate::ipc::backlog::Backlog;
 use crate::ipc::buffers::Buffers;
 use crate::ipc::credentials::{self, Arrived, Credentials};
-use crate::ipc::files::RingFiles;
+use crate::ipc::files::{self, RingFiles};
 use crate::ipc::pool::Pool;
 use crate::ipc::ring::{Memory, Reader, RingError, Writer};
 use crate::ipc::wire::{self, RequestHeader};
@@ -82,6 +82,8 @@ pub(super) struct Connection {
     pub(super) id: ConnId,
     pub(super) service: ServiceId,
     pub(super) peer: Credentials,
+    /// Shared memory that its rings can hold, bytes.
+    pub(super) memory: u64,
     pub(super) buffers: Buffers,
     pub(super) counters: Counters,
     /// Requests that may still be taken before others have their turn.
@@ -136,6 +138,7 @@ impl Connection {
             id,
             service,
             peer,
+            memory: files::memory_of(max),
             buffers: Buffers::default(),
             counters: Counters::default(),
             budget: 0,

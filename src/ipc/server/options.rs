@@ -1,12 +1,13 @@
 //! The limits of a server, and what callers decide about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::census::Limit;
 use crate::ids::ServiceId;
 use crate::ipc::Credentials;
 use crate::ipc::address::Rendezvous;
+use crate::ipc::files;
 
 /// Descriptors left to the rest of the process, beyond what it has open before it serves clients: sockets of the ring,
 /// the store of ring ids, logs that are opened again, a configuration that is read again, directories of connections
@@ -24,6 +25,9 @@ const SHARE: usize = 8;
 /// Of connections and of handshakes, the part that only root may have.
 const FOR_ROOT: usize = 8;
 
+/// Where ring files are made.
+const SHARED_MEMORY: &str = "/dev/shm";
+
 /// Settings of a server.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -31,8 +35,12 @@ pub struct Options {
     pub rendezvous: Rendezvous,
     /// Where ring files are made. Default: `/dev/shm`.
     pub directory: PathBuf,
-    /// Longest message a client may ask for; more is refused with `EMSGSIZE`. Unit: bytes. Default: 16 MiB.
+    /// Longest message a client may ask for; more is refused with `EMSGSIZE`. Unit: bytes. Default: 2 MiB, twice what
+    /// Corosync's libraries ask for.
     pub max_message: u32,
+    /// Shared memory of all connections; more are refused with `ENOSPC`. Half of it may be of one user other than root.
+    /// A connection counts with all that its rings can hold. Unit: bytes. Default: seven eighths of `/dev/shm`.
+    pub max_memory: u64,
     /// Connections at once; more are refused with `EMFILE`. An eighth of them only root may have. Default: what
     /// `RLIMIT_NOFILE` allows beside handshakes and buffers, with what the process has open and 50 descriptors left, at
     /// most 4096.
@@ -73,8 +81,9 @@ impl Default for Options {
         let Shares { connections: max_connections, handshakes, buffers } = shares(limit, open_descriptors());
         Self {
             rendezvous: Rendezvous::of_this_host(),
-            directory: "/dev/shm".into(),
-            max_message: 16 << 20,
+            directory: SHARED_MEMORY.into(),
+            max_message: 2 << 20,
+            max_memory: files::share_of(Path::new(SHARED_MEMORY)),
             max_connections,
             max_per_user: (max_connections / 2).max(1),
             max_handshakes: handshakes,
@@ -196,6 +205,9 @@ pub enum Refusal {
         /// [`Options::max_message`].
         limit: u32,
     },
+    /// Too much shared memory (`ENOSPC`).
+    #[error("too much shared memory, of this user or of all connections")]
+    NoMemory,
     /// Neither its user nor its group is allowed (`EACCES`).
     #[error("access denied; a section uidgid of the configuration can allow its user or group")]
     Denied,
@@ -209,6 +221,7 @@ impl Refusal {
             Self::NoService => libc::ENOSYS,
             Self::TooMany => libc::EMFILE,
             Self::TooLong { .. } => libc::EMSGSIZE,
+            Self::NoMemory => libc::ENOSPC,
             Self::Denied => libc::EACCES,
         }
     }
