@@ -38,7 +38,7 @@ pub const REQUEST_BYTES: usize = 8 << 20;
 /// Largest request, head and payload together, as over IPC.
 pub const REQUEST_MAX: usize = 1 << 20;
 /// What may wait for one connection to read it; then it is closed as too slow.
-pub const EVENT_LIMIT: Limit = Limit { items: 1 << 16, bytes: 64 << 20 };
+pub const EVENT_LIMIT: Limit = Limit { items: 1 << 16, bytes: 160 << 20 };
 /// Views that may wait for one listener; then it is closed as too slow.
 pub const VIEW_LIMIT: Limit = Limit { items: 1024, bytes: 16 << 20 };
 

@@ -123,6 +123,16 @@ impl Log {
             ];
             all.extend(values.into_iter().map(|(name, value)| (format!("{start}{name}"), value)));
         };
+        // Who asks for one client's does not have all the others' names made up.
+        if let Some(conn) = named(prefix) {
+            if let Some(about) = server.and_then(|server| server.about(conn)) {
+                client(Some(about), about.conn, about.service, about.peer.pid);
+            }
+            for (conn, service) in local.filter(|(local, _)| *local == conn) {
+                client(None, conn, service, std::process::id());
+            }
+            return;
+        }
         for about in server.into_iter().flat_map(Server::clients) {
             client(Some(about), about.conn, about.service, about.peer.pid);
         }
@@ -133,6 +143,15 @@ impl Log {
         all.push((format!("{CLIENTS}global.active"), Value::U64(active)));
         all.push((format!("{CLIENTS}global.closed"), Value::U64(closed)));
     }
+}
+
+/// The one client whose statistics can begin with `prefix`, if it says that much.
+fn named(prefix: &str) -> Option<ConnId> {
+    let mut parts = prefix.strip_prefix(CLIENTS)?.split('.');
+    let (_service, _pid, conn) = (parts.next()?, parts.next()?, parts.next()?);
+    // Without what follows, the number may go on.
+    parts.next()?;
+    u64::from_str_radix(conn.strip_prefix("0x")?, 16).ok().map(ConnId)
 }
 
 /// Whether names that begin with `start` can begin with `prefix`.
@@ -179,8 +198,12 @@ mod tests {
         let pid = std::process::id();
         let name = format!("stats.ipcs.service2.{pid}.0x7.procname");
         let found = log.statistics(&name, None, local());
-        assert_eq!(found, [(name, Value::text(own_program()))]);
+        assert_eq!(found, [(name.clone(), Value::text(own_program()))]);
         assert!(!own_program().is_empty());
+        assert!(log.statistics(&name.replace("0x7", "0x70"), None, local()).is_empty());
+        assert!(log.statistics(&name.replace("service2", "service3"), None, local()).is_empty());
+        let start = &name[..name.len() - ".procname".len()];
+        assert_eq!(log.statistics(start, None, local()).len(), 13);
         assert_eq!(all.iter().find(|(name, _)| name == "stats.ipcs.global.active").unwrap().1, Value::U64(1));
     }
 }

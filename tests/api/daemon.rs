@@ -145,6 +145,20 @@ async fn members_of_a_daemon_have_the_same_api() {
     assert!(matches!(client.join("grp").await, Err(Error::Channel(ChannelError::NoDaemon { .. }))));
 }
 
+/// A member that sends and only then reads what it has sent, longer than all that may wait of messages that are whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_60_mb_needs_no_reader_meanwhile() {
+    let daemon = Daemon::start("long");
+    let client = daemon.client().await;
+    let one = client.join_with("grp", &pid(1)).await.unwrap();
+    let two = client.join_with("grp", &pid(2)).await.unwrap();
+    let long: Bytes = (0..60_000_000_u32).map(|i| (i % 251) as u8).collect::<Vec<_>>().into();
+    tokio::time::timeout(PATIENCE, one.multicast(long.clone())).await.expect("in time").unwrap();
+    for group in [&one, &two] {
+        assert!(Listener::new(group).messages(1).await[0] == long);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plain_program_can_be_a_member_of_a_daemon() {
     let daemon = Daemon::start("plain");

@@ -174,6 +174,18 @@ async fn long_messages_arrive_whole() {
     assert_eq!(error.status(), Status::TooBig);
 }
 
+/// The same without a reader: what a member sends itself waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_of_60_mb_needs_no_reader_meanwhile() {
+    let c = Cluster::start(2).await;
+    let groups = c.join("longer").await;
+    let long: Bytes = (0..60_000_000_u32).map(|i| (i % 251) as u8).collect::<Vec<_>>().into();
+    tokio::time::timeout(PATIENCE, groups[0].multicast(long.clone())).await.expect("in time").unwrap();
+    for group in &groups {
+        assert!(Listener::new(group).messages(1).await[0] == long);
+    }
+}
+
 /// Names are bytes, and a trailing NUL, as C programs send it, makes another group.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_are_bytes() {

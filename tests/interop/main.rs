@@ -28,6 +28,7 @@ mod engines;
 mod hostile;
 mod idle;
 mod lab;
+mod long;
 mod mixed;
 mod order;
 mod pacemaker;

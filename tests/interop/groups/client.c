@@ -7,6 +7,7 @@
  *   groups H               list H                list H GROUP         limit H
  *   send H NUMBER LENGTH [safe]                  a message
  *   burst H NUMBER COUNT LENGTH                  that many, from NUMBER on
+ *   whole H NUMBER LENGTH                        a message with one call, however long it is; nothing is read meanwhile
  *   zcb H NUMBER LENGTH [safe]                   a message from a zero-copy buffer
  *   exit                   ends without a word to the daemon
  *
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 #define HANDLES 8
-#define LONGEST (16 * 1024 * 1024)
+#define LONGEST (64 * 1024 * 1024)
 
 static cpg_handle_t handles[HANDLES];
 static int opened[HANDLES];
@@ -161,6 +162,17 @@ static void send_one(const char *call, int h, uint64_t number, size_t length, cp
     free(bytes);
 }
 
+static void send_whole(int h, uint64_t number, size_t length) {
+    unsigned char *bytes = malloc(length + 1);
+    if (bytes == NULL || length > LONGEST) {
+        exit(9);
+    }
+    fill(bytes, length, number);
+    struct iovec piece = {.iov_base = bytes, .iov_len = length};
+    fprintf(stderr, "%d whole: %d\n", h, cpg_mcast_joined(handles[h], CPG_TYPE_AGREED, &piece, 1));
+    free(bytes);
+}
+
 static void send_zcb(int h, uint64_t number, size_t length, cpg_guarantee_t guarantee) {
     void *bytes = NULL;
     int tries = 0;
@@ -258,6 +270,8 @@ static void act(char *line) {
             send_one(word, h, number, length, guarantee);
         } else if (strcmp(word, "zcb") == 0) {
             send_zcb(h, number, length, guarantee);
+        } else if (strcmp(word, "whole") == 0) {
+            send_whole(h, number, length);
         }
     }
 }
