@@ -11,4 +11,4 @@ scripts/install-peers.sh
 cargo build --release --quiet
 cargo build --release --quiet --locked --manifest-path tests/interop/peer/Cargo.toml
 ANNULUSD="${ANNULUSD:-${CARGO_TARGET_DIR:-$PWD/target}/release/annulusd}" \
-    cargo test --release --quiet --test interop -- hostile::stalls::table --ignored --nocapture --test-threads=1
+    cargo test --quiet --test interop -- hostile::stalls::table --ignored --nocapture --test-threads=1

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant as Clock};
 
 use annulus::ids::ServiceId;
+use annulus::ipc::wire::ResponseHeader;
 use annulus::ipc::{
     Admission, Connection, Credentials, Endpoint, FlowLimit, Incoming, Options, Refusal, Server,
 };
@@ -163,6 +164,29 @@ fn events_for_very_many_are_announced_in_several_turns() {
     server.flush();
     server.flush();
     assert_eq!(told(&clients), 20);
+}
+
+#[test]
+fn a_long_event_for_very_many_is_copied_in_several_turns() {
+    let _alone = alone();
+    let (mut server, name) = short_turns();
+    let clients = connect(&mut server, &name, 20);
+    let ids: Vec<_> = server.clients().map(|client| client.conn).collect();
+    let payload = vec![7; 512 << 10].into();
+    let head = ResponseHeader { id: 100, size: 24 + (512 << 10), error: 0 }.to_bytes();
+    for conn in ids {
+        server.event(conn, &head, &payload);
+    }
+    let waiting = |server: &Server| server.clients().filter(|client| client.queued > 0).count();
+    assert!((11..=13).contains(&waiting(&server)), "{} of 20 wait, 4 MiB are written", waiting(&server));
+    while server.deadline().is_some_and(|at| at == Instant::ZERO) || waiting(&server) > 0 {
+        server.flush();
+    }
+    let mut event = Vec::new();
+    for client in clients {
+        assert!(client.try_event(&mut event).unwrap());
+        assert_eq!(event.len(), head.len() + payload.len());
+    }
 }
 
 #[test]

@@ -226,15 +226,24 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes an event, or queues it behind those that wait already. [`Self::flush`] announces it. `own`: it is
-    /// something that the client itself has multicast.
-    pub(super) fn event(&mut self, head: &[u8], payload: &Bytes, own: Option<Piece>) -> Result<(), Reason> {
+    /// Writes an event, or queues it behind those that wait already, or if it shall not be written `at_once`.
+    /// [`Self::flush`] announces it. `own`: it is something that the client itself has multicast.
+    pub(super) fn event(
+        &mut self,
+        head: &[u8],
+        payload: &Bytes,
+        own: Option<Piece>,
+        at_once: bool,
+    ) -> Result<(), Reason> {
         self.counters.dispatched += 1;
-        if self.backlog.is_empty() && self.events.write(&[head, payload]).map_err(Reason::Events)? {
+        if at_once
+            && self.backlog.is_empty()
+            && self.events.write(&[head, payload]).map_err(Reason::Events)?
+        {
             self.unposted += 1;
         } else if !self.backlog.push(head, payload, own) {
             return Err(Reason::EventBacklog { waiting: self.backlog.len(), limit: self.most_waiting });
-        } else {
+        } else if at_once {
             self.counters.send_retries += 1;
         }
         Ok(())

@@ -6,6 +6,10 @@ use super::Server;
 use super::connection::Reason;
 use crate::ids::{ConnId, Piece};
 
+/// Bytes of events that are copied into rings between two calls of [`Server::flush`], which goes on with the rest, a
+/// turn at a time: a message of 1 MiB to thousands of members is gigabytes. Until then they wait, held once for all.
+const COPIED: usize = 4 << 20;
+
 impl Server {
     /// Sends an event, `head` and then `payload`. It is announced by [`Self::flush`] at the latest. It is
     /// queued if the client's ring has no room; the queues of many clients hold one payload together. A client that
@@ -26,8 +30,9 @@ impl Server {
     }
 
     fn announce_later(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, own: Option<Piece>) {
+        let at_once = self.copied < COPIED;
         let Some(client) = self.active(conn) else { return };
-        let result = client.event(head, payload, own);
+        let result = client.event(head, payload, own, at_once);
         client.throttle();
         let (batch, waits) = (client.has_batch(), client.waiting() > 0);
         let first = !std::mem::replace(&mut client.dirty, true);
@@ -35,6 +40,9 @@ impl Server {
             self.dirty.push_back(conn);
         }
         self.stats.events += 1;
+        if at_once {
+            self.copied += head.len() + payload.len();
+        }
         match result {
             Ok(()) if batch => self.flush_client(conn),
             Ok(()) => {}

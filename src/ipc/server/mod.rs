@@ -162,6 +162,8 @@ pub struct Server {
     unfinished: bool,
     /// Events are left to be announced in the next turn.
     untold: bool,
+    /// Bytes of events written into rings since the last [`Self::flush`].
+    copied: usize,
     since_poll: u32,
     now: Instant,
     stats: Stats,
@@ -211,6 +213,7 @@ impl Server {
             quiet: Quiet::default(),
             unfinished: false,
             untold: false,
+            copied: 0,
             since_poll: 0,
             now: Instant::ZERO,
             stats: Stats::default(),
@@ -303,6 +306,7 @@ impl Server {
     /// [`Self::next`] and is one of its own: of very many clients, the rest is told in the next.
     pub fn flush(&mut self) {
         self.turn.end();
+        self.copied = 0;
         while !self.dirty.is_empty() && self.announcing.step() {
             let Some(conn) = self.dirty.pop_front() else { break };
             if let Some(client) = self.table.open(conn) {

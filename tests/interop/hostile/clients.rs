@@ -73,6 +73,7 @@ pub(super) const KINDS: &[Kind] = &[
         threads: 1,
         run: slow,
     },
+    Kind { name: "herd", what: "multicasts of 1 MiB to 300 members", user: ALLOWED, threads: 1, run: herd },
     Kind {
         name: "trackers",
         what: "disconnects with 8000 trackers",
@@ -300,6 +301,24 @@ fn slow(end: Instant) -> u64 {
             members.clear();
         }
         if outcome? { Ok(()) } else { Err(()) }
+    })
+}
+
+/// All of them read.
+fn herd(end: Instant) -> u64 {
+    let members: Vec<Connection> = (0..300).map_while(|_| join(b'h').ok()).collect();
+    let payload = vec![7; (1 << 20) - 200];
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while Instant::now() < end {
+                members.iter().for_each(drain);
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        });
+        repeat(end, || match members.first().map(|first| multicast(first, &payload)) {
+            Some(Ok(true)) => Ok(()),
+            Some(Ok(false) | Err(())) | None => Err(()),
+        })
     })
 }
 
