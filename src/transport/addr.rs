@@ -35,19 +35,24 @@ impl Held {
     }
 }
 
-/// The local address that `wanted` means: itself, or the first address in the network of that name.
+/// The local address that `wanted` means: itself, or the first address in the network of that name; on
+/// `interface`, if one is named.
 ///
 /// Corosync also takes *any* address of the same network for a host address that is missing. Here that is an
 /// error: peers send to the configured address, which nobody would have.
-pub(super) fn find(wanted: IpAddr) -> Result<Local, TransportError> {
+pub(super) fn find(wanted: IpAddr, interface: Option<&str>) -> Result<Local, TransportError> {
     let held = held().map_err(|source| TransportError::Socket { action: "list the interfaces", source })?;
-    let found = choose(&held, wanted);
+    let found = choose(&held, wanted, interface);
     match found {
         Some(found) if !found.0.up => {
             Err(TransportError::InterfaceDown { interface: found.0.name.clone(), address: wanted })
         }
         Some((found, addr)) => Ok(Local { addr, interface: found.name.clone(), index: found.index }),
-        None => Err(TransportError::NotLocal { address: wanted, present: describe(&held, wanted) }),
+        None => Err(TransportError::NotLocal {
+            address: wanted,
+            interface: interface.map(|interface| format!("%{interface}")).unwrap_or_default(),
+            present: describe(&held, wanted),
+        }),
     }
 }
 
@@ -83,17 +88,20 @@ fn held() -> io::Result<Vec<Held>> {
         .collect())
 }
 
-fn choose(held: &[Held], wanted: IpAddr) -> Option<(&Held, IpAddr)> {
-    if let Some(exact) = held.iter().find(|held| held.addr == wanted) {
+fn choose<'a>(held: &'a [Held], wanted: IpAddr, interface: Option<&str>) -> Option<(&'a Held, IpAddr)> {
+    let here = || held.iter().filter(|held| interface.is_none_or(|interface| held.name == interface));
+    // The same link-local address may be on an interface that is down and on one that is up.
+    let mut exact = here().filter(|held| held.addr == wanted);
+    if let Some(exact) = exact.clone().find(|held| held.up).or_else(|| exact.next()) {
         return Some((exact, wanted));
     }
     // Every address of 127.0.0.0/8 is this host's, listed or not.
-    if let Some(loopback) = held.iter().find(|held| {
+    if let Some(loopback) = here().find(|held| {
         wanted.is_ipv4() && wanted.is_loopback() && held.addr.is_loopback() && held.same_network(wanted)
     }) {
         return Some((loopback, wanted));
     }
-    held.iter().find(|held| held.is_in_network(wanted)).map(|held| (held, held.addr))
+    here().find(|held| held.is_in_network(wanted)).map(|held| (held, held.addr))
 }
 
 fn describe(held: &[Held], wanted: IpAddr) -> String {
@@ -158,12 +166,16 @@ mod tests {
             held("eth0", 2, true, "10.1.0.7", "255.255.255.0"),
             held("eth0", 2, true, "10.1.0.8", "255.255.255.0"),
             held("eth1", 3, false, "fd00::7", "ffff:ffff:ffff:ffff::"),
+            held("eth1", 3, false, "fe80::1", "ffff:ffff:ffff:ffff::"),
+            held("eth2", 4, true, "fe80::1", "ffff:ffff:ffff:ffff::"),
+            held("eth3", 5, true, "fe80::1", "ffff:ffff:ffff:ffff::"),
         ]
     }
 
     fn chosen(wanted: &str) -> Option<String> {
         let held = host();
-        choose(&held, wanted.parse().unwrap())
+        let (address, interface) = wanted.split_once('%').map_or((wanted, None), |(a, i)| (a, Some(i)));
+        choose(&held, address.parse().unwrap(), interface)
             .map(|(held, addr)| format!("{addr} {} {}", held.name, held.index))
     }
 
@@ -173,6 +185,17 @@ mod tests {
         assert_eq!(chosen("10.1.0.0").as_deref(), Some("10.1.0.7 eth0 2"));
         assert_eq!(chosen("127.0.0.3").as_deref(), Some("127.0.0.3 lo 1"));
         assert_eq!(chosen("fd00::").as_deref(), Some("fd00::7 eth1 3"));
+    }
+
+    /// Every interface may have the same link-local address.
+    #[test]
+    fn a_named_interface_is_the_one_that_is_meant() {
+        assert_eq!(chosen("fe80::1%eth3").as_deref(), Some("fe80::1 eth3 5"));
+        assert_eq!(chosen("fe80::%eth3").as_deref(), Some("fe80::1 eth3 5"));
+        assert_eq!(chosen("fe80::1%eth1").as_deref(), Some("fe80::1 eth1 3"));
+        assert_eq!(chosen("fe80::1").as_deref(), Some("fe80::1 eth2 4"), "the first that is up");
+        assert_eq!(chosen("fe80::1%eth0"), None);
+        assert_eq!(chosen("10.1.0.7%eth1"), None);
     }
 
     /// Peers would send to an address that nobody has.

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::ids::NodeId;
+
 /// Why a transport could not be opened or changed. Nothing stays bound after any of these.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -12,17 +14,21 @@ pub enum TransportError {
     Setting {
         /// The setting's name in `corosync.conf(5)`.
         setting: &'static str,
+        /// The node whose setting it is, where it is one of the node list.
+        node: Option<NodeId>,
         /// What is wrong and what to give instead.
         why: String,
     },
     /// No interface of this host has the address (now).
     #[error(
-        "address {address} is not on this host ({present}); give it to an interface or correct ring0_addr \
-         or bindnetaddr"
+        "address {address}{interface} is not on this host ({present}); give it to an interface or correct \
+         ring0_addr or bindnetaddr"
     )]
     NotLocal {
         /// The address looked for.
         address: IpAddr,
+        /// `%` and the name of the interface on which it was looked for; empty: on all.
+        interface: String,
         /// Which addresses of that IP version the host has.
         present: String,
     },

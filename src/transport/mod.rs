@@ -106,7 +106,7 @@ impl Transport {
     /// Tries once; see [`TransportError::may_pass`] for what is worth another try.
     pub fn open(options: &Options) -> Result<Self, TransportError> {
         options.check()?;
-        let local = addr::find(options.address)?;
+        let local = addr::find(options.address, options.interface.as_deref())?;
         let mut stats = Stats::default();
         let sockets = Sockets::open(options, &local, &mut stats)?;
         let mut peers = Peers::new(options.me);
@@ -140,6 +140,21 @@ impl Transport {
     /// Says which nodes are in a ring with this one. What is known of the port that they send from is kept.
     pub fn set_members(&mut self, members: &[NodeId]) {
         self.peers.set_members(members);
+    }
+
+    /// Whether the sockets could be opened now, in the words of [`Transport::open`]. Nothing stays open; needs no
+    /// runtime.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub fn probe(options: &Options) -> Result<(), TransportError> {
+        options.check()?;
+        let local = addr::find(options.address, options.interface.as_deref())?;
+        for (port, purpose) in Sockets::ports(options) {
+            let address = peers::target(local.addr, port, &local);
+            socket::bind(&socket::open(address)?, address, purpose)?;
+        }
+        Ok(())
     }
 
     /// Sends every datagram of `batch`, in order, and empties it.
@@ -287,7 +302,7 @@ impl Transport {
     /// [`DroppedIn::kernel`] up to date. The sockets are kept unless the interface became another one.
     pub fn check_interface(&mut self) -> InterfaceChange {
         self.count_kernel_drops();
-        match addr::find(self.options.address) {
+        match addr::find(self.options.address, self.options.interface.as_deref()) {
             Ok(local) if self.sockets.is_some() && local == self.local => {
                 let was_up = std::mem::replace(&mut self.up, true);
                 self.keep_joined(!was_up);
@@ -414,6 +429,14 @@ impl Sockets {
         match options.kind {
             Kind::Udpu => Udpu::open(options, local, stats).map(Self::Udpu),
             Kind::Udp(cast) => Udp::open(options, cast, local, stats).map(|udp| Self::Udp(Box::new(udp))),
+        }
+    }
+
+    /// The ports that are bound for this node alone, and what for.
+    fn ports(options: &Options) -> Vec<(u16, &'static str)> {
+        match options.kind {
+            Kind::Udpu => vec![(options.port, udpu::PURPOSE)],
+            Kind::Udp(_) => vec![(options.port - 1, udp::SEND), (options.port, udp::TOKEN)],
         }
     }
 

@@ -24,11 +24,16 @@ pub struct Options {
     ///
     /// Source: `nodelist.node.ring0_addr` of this node, `totem.interface.bindnetaddr`.
     pub address: IpAddr,
+    /// The interface on which the address is looked for, by name; several may have the same link-local one. All
+    /// link-local addresses of peers are taken to be on the interface that is found.
+    ///
+    /// Default: `None`, the first that has it. Source: what stands behind `%` in `ring0_addr` or `bindnetaddr`.
+    pub interface: Option<String>,
     /// The UDP port of every node. Not 0; at least 2 with [`Kind::Udp`], which also binds the port below it.
     ///
     /// Default: [`Options::DEFAULT_PORT`]. Source: `totem.interface.mcastport`.
     pub port: u16,
-    /// The nodes in node-list order; this node may be among them. One address family, ids and addresses
+    /// The nodes in node-list order; this node may be among them. One address family, ids
     /// unique, at most [`Options::MAX_PEERS`]. Source: `nodelist.node.nodeid`, `nodelist.node.ring0_addr`.
     pub peers: Vec<Peer>,
     /// Drop datagrams whose source address belongs to no peer. Corosync filters on udpu only; here udp does
@@ -37,7 +42,7 @@ pub struct Options {
     /// Default: yes. Source: `totem.block_unlisted_ips`.
     pub block_unlisted: bool,
     /// Largest packet that the ring builds, in bytes; sizes the socket buffers only, datagrams of any size are
-    /// sent and received. Range: 576 to 65535. Default: 1500. Source: `totem.netmtu`.
+    /// sent and received. Range: 576 to 65507. Default: 1500. Source: `totem.netmtu`.
     pub netmtu: usize,
     /// Frames that one sender may multicast in one rotation of the token; sizes the socket buffers.
     ///
@@ -93,6 +98,7 @@ impl Options {
             kind,
             me,
             address,
+            interface: None,
             port: Self::DEFAULT_PORT,
             peers,
             block_unlisted: true,
@@ -132,8 +138,9 @@ impl Options {
             }
             Kind::Udp(Cast::Broadcast) | Kind::Udpu => {}
         }
-        if !(576..=65535).contains(&self.netmtu) {
-            return refuse("netmtu", format!("it is {}; give 576 to 65535", self.netmtu));
+        // Every IPv4 host takes 576 bytes, and UDP over IPv4 carries no more than 65507.
+        if !(576..=65507).contains(&self.netmtu) {
+            return refuse("netmtu", format!("it is {}; give 576 to 65507", self.netmtu));
         }
         if !(1..=16384).contains(&self.window) {
             return refuse("window_size", format!("it is {}; give 1 to 16384", self.window));
@@ -174,6 +181,8 @@ pub(super) fn check_dscp(dscp: Option<u8>) -> Result<(), TransportError> {
 }
 
 /// Refuses a node list in which a destination or a sender could not be told.
+///
+/// An address that is given twice is no reason: as with Corosync, the ring forms without whoever is not there.
 pub(super) fn check_peers(peers: &[Peer], local: IpAddr) -> Result<(), TransportError> {
     if peers.len() > Options::MAX_PEERS {
         return refuse(
@@ -183,38 +192,37 @@ pub(super) fn check_peers(peers: &[Peer], local: IpAddr) -> Result<(), Transport
     }
     for (index, peer) in peers.iter().enumerate() {
         if peer.addr.is_unspecified() || peer.addr.is_multicast() {
-            return refuse(
+            return refuse_node(
                 "ring0_addr",
+                peer.id,
                 format!("{} of node {} is not the address of a host", peer.addr, peer.id),
             );
         }
         if peer.addr.is_ipv4() != local.is_ipv4() {
-            return refuse(
+            return refuse_node(
                 "ring0_addr",
+                peer.id,
                 format!(
                     "{} of node {} is not of the same IP version as the local address {local}; give all nodes one",
                     peer.addr, peer.id
                 ),
             );
         }
-        for earlier in &peers[..index] {
-            if earlier.id == peer.id {
-                return refuse(
-                    "nodeid",
-                    format!("{} is given to both {} and {}", peer.id, earlier.addr, peer.addr),
-                );
-            }
-            if earlier.addr == peer.addr {
-                return refuse(
-                    "ring0_addr",
-                    format!("{} is given to both node {} and node {}", peer.addr, earlier.id, peer.id),
-                );
-            }
+        if let Some(earlier) = peers[..index].iter().find(|earlier| earlier.id == peer.id) {
+            return refuse_node(
+                "nodeid",
+                peer.id,
+                format!("{} is given to both {} and {}", peer.id, earlier.addr, peer.addr),
+            );
         }
     }
     Ok(())
 }
 
 fn refuse(setting: &'static str, why: impl Into<String>) -> Result<(), TransportError> {
-    Err(TransportError::Setting { setting, why: why.into() })
+    Err(TransportError::Setting { setting, node: None, why: why.into() })
+}
+
+fn refuse_node(setting: &'static str, node: NodeId, why: String) -> Result<(), TransportError> {
+    Err(TransportError::Setting { setting, node: Some(node), why })
 }

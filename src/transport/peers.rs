@@ -27,6 +27,8 @@ pub(super) struct Peers {
 struct Known {
     id: NodeId,
     addr: SockAddr,
+    /// This node, or an earlier one, has the same address: what is for everybody goes there already.
+    repeated: bool,
     log: Quiet,
     port: SourcePort,
 }
@@ -45,7 +47,9 @@ impl Peers {
             let addr = SockAddr::from(target(peer.addr, port, local));
             let known = before.iter().find(|known| known.id == peer.id && known.addr == addr);
             let port = known.map_or_else(SourcePort::default, |known| known.port);
-            self.list.push(Known { id: peer.id, addr, log: Quiet::default(), port });
+            let mut others = peers[..index].iter().chain(peers.iter().filter(|other| other.id == self.me));
+            let repeated = others.any(|other| other.id != peer.id && other.addr == peer.addr);
+            self.list.push(Known { id: peer.id, addr, repeated, log: Quiet::default(), port });
             self.by_addr.push((peer.addr, index));
             let kept = old.iter().position(|kept| kept.id == peer.id && kept.addr == peer.addr);
             stats.push(match kept {
@@ -59,13 +63,16 @@ impl Peers {
                 },
             });
         }
+        // Of several nodes at one address the first in the list counts as the sender.
         self.by_addr.sort_unstable();
+        self.by_addr.dedup_by_key(|&mut (addr, _)| addr);
         self.last = 0;
     }
 
-    /// The positions of all nodes but this one, in node-list order.
+    /// The positions of all nodes but this one, in node-list order, each address once.
     pub(super) fn others(&self) -> impl Iterator<Item = usize> {
-        self.list.iter().enumerate().filter(|(_, known)| known.id != self.me).map(|(index, _)| index)
+        let others = self.list.iter().enumerate().filter(|(_, known)| known.id != self.me && !known.repeated);
+        others.map(|(index, _)| index)
     }
 
     /// The position of a node.

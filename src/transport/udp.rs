@@ -15,6 +15,10 @@ use super::socket::{self, failed};
 use super::udpu::FRUITLESS_CALLS;
 use super::{Cast, Options, Stats, TransportError};
 
+/// What the two sockets that are this ring's alone are for, in errors.
+pub(super) const SEND: &str = "send";
+pub(super) const TOKEN: &str = "token";
+
 /// Tokens taken from their socket before the multicast socket is drained. One node holds one token; more come
 /// only as repetitions.
 const TOKENS: usize = 8;
@@ -62,11 +66,11 @@ impl Udp {
             Cast::Multicast { ttl, .. } => set_multicast(&send, local, ttl)?,
             Cast::Broadcast => send.set_broadcast(true).map_err(failed("allow broadcast"))?,
         }
-        socket::bind(&send, source, "send")?;
+        socket::bind(&send, source, SEND)?;
 
         let token = socket::open(token_address)?;
         socket::size_recv_buffer(&token, size)?;
-        socket::bind(&token, token_address, "token")?;
+        socket::bind(&token, token_address, TOKEN)?;
 
         let recv = socket::open(group)?;
         // Other rings of this host, and other nodes of a test, may share the group. The two sockets above are this

@@ -14,6 +14,9 @@ use super::received::{Left, Received};
 use super::socket;
 use super::{Options, Stats, TransportError};
 
+/// What the socket is for, in errors.
+pub(super) const PURPOSE: &str = "ring";
+
 /// Batches in a row of which nothing may be handed up (a flood from strangers) before other tasks get their turn.
 pub(super) const FRUITLESS_CALLS: u32 = 4;
 
@@ -33,7 +36,7 @@ impl Udpu {
         stats.send_buffer = socket::size_send_buffer(&socket, size)?;
         stats.dscp = socket::mark(&socket, address.is_ipv4(), options.dscp)?;
         // No SO_REUSEADDR: a second daemon on this port must fail here, not share the datagrams.
-        socket::bind(&socket, address, "ring")?;
+        socket::bind(&socket, address, PURPOSE)?;
         let socket = socket::register(socket)?;
         Ok(Self { socket })
     }

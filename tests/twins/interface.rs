@@ -1,14 +1,15 @@
 //! The local interface goes and comes back: reported, repaired, and never a busy loop.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use annulus::ids::Destination;
-use annulus::transport::InterfaceChange;
+use annulus::transport::{InterfaceChange, Options};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use crate::site::{Place, Site, Wire, node};
-use crate::suite::{Node, PATIENCE, greet, ring};
+use crate::site::{NODES, Place, Site, Wire, node};
+use crate::suite::{Node, PATIENCE, greet, open, ring};
 
 /// Every kind of wire, on IPv4 and, where there is one, on IPv6.
 const WIRES: [(Wire, Place); 5] = [
@@ -57,6 +58,40 @@ fn comes_back(site: &Site, node: &mut Node) {
     while site.check_interface(1, &mut node.transport) != InterfaceChange::Back {
         assert!(start.elapsed() < PATIENCE, "the interface stays away");
         std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Every interface may have the same link-local address; the other one is there first, and is up.
+#[test]
+fn a_link_local_address_is_taken_from_the_interface_that_is_named() {
+    for wire in [Wire::Udpu, Wire::Multicast] {
+        let Some(site) = Site::build(wire, Place::BridgeLinkLocal) else { return };
+        for id in 1..=NODES {
+            site.ip(id, "link add decoy type veth peer name decoy-end");
+            site.ip(id, "link set decoy-end up");
+            site.ip(id, "link set decoy up");
+            site.ip(id, &format!("addr add {}/64 dev decoy nodad", site.addr(id)));
+            site.replace_card(id);
+        }
+        let on = |id: u32, name: &str| Options { interface: Some(name.to_owned()), ..site.options(id) };
+        let scope = |options: &Options| match site.open(1, options).unwrap().local() {
+            SocketAddr::V6(local) => local.scope_id(),
+            SocketAddr::V4(local) => panic!("{local} is IPv4"),
+        };
+        let (decoy, card) = (scope(&on(1, "decoy")), scope(&on(1, "eth0")));
+        assert_eq!(scope(&site.options(1)), decoy, "without a name the first one is taken");
+        assert_ne!(decoy, card);
+        let error = site.open(1, &on(1, "eth7")).unwrap_err().to_string();
+        assert!(error.starts_with("address fe80::1%eth7 is not on this host (it has "), "{error}");
+        site.play(async |site| {
+            let mut nodes: Vec<Node> = (1..=NODES).map(|id| open(site, id, &on(id, "eth0"))).collect();
+            greet(&mut nodes).await;
+            // A look at the interface does not lead astray.
+            assert_eq!(site.check_interface(1, &mut nodes[0].transport), InterfaceChange::None);
+            site.ip(1, "link set decoy down");
+            assert_eq!(site.check_interface(1, &mut nodes[0].transport), InterfaceChange::None);
+            greet(&mut nodes).await;
+        });
     }
 }
 
