@@ -1,49 +1,98 @@
 //! What in a configuration can leave a cluster with two parts that both act, or with none.
 
-use super::settings::{Fixed, Found, Plan};
+use super::settings::Reading;
 
-/// Warnings about a configuration, each a sentence with its remedy.
-pub fn warnings(found: &Found, fixed: &Fixed, plan: &Plan) -> Vec<String> {
-    let mut all = Vec::new();
+/// A remark about a configuration, with its remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// How much it weighs.
+    pub weight: Weight,
+    /// A sentence.
+    pub text: String,
+    /// The settings that it is about, as in the table of settings; `*` stands for every node of the list.
+    pub keys: &'static [&'static str],
+}
+
+/// How much an advice weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// What is set hardly is what is meant.
+    Mistake,
+    /// The rule may be meant; it has a price that whoever sets it must know.
+    Price,
+}
+
+/// What there is to say of a configuration.
+pub fn of(reading: &Reading) -> Vec<Advice> {
+    let Reading { fixed, found, plan } = reading;
     let rules = &plan.rules;
-    let mut warn = |text: String| all.push(text);
+    let mut all = Vec::new();
+    let mut say = |weight, keys, text: String| all.push(Advice { weight, text, keys });
     if rules.two_node && !rules.wait_for_all {
-        warn(
+        say(
+            Weight::Mistake,
+            &["quorum.wait_for_all", "quorum.two_node"],
             "quorum.two_node without wait_for_all: two nodes that start apart from each other both act. \
              Remove wait_for_all: 0"
                 .to_owned(),
         );
     }
-    if rules.two_node && found.nodes().is_some_and(|nodes| nodes != 2) {
-        warn(format!(
-            "quorum.two_node with {} nodes in the node list: any two of them, and any one alone, are quorate. \
-             Remove two_node",
-            found.nodes().unwrap_or(0)
-        ));
+    match (found.nodes(), found.expected()) {
+        (Some(nodes), _) if rules.two_node && nodes != 2 => say(
+            Weight::Mistake,
+            &["quorum.two_node"],
+            format!(
+                "quorum.two_node with {nodes} nodes in the node list: any two of them, and any one alone, are quorate. \
+                 Remove two_node"
+            ),
+        ),
+        (_, Some(expected)) if rules.two_node && expected != 2 => say(
+            Weight::Mistake,
+            &["quorum.two_node", "quorum.expected_votes"],
+            format!(
+                "quorum.two_node with expected_votes {expected}: it is for two nodes with one vote each. Remove two_node"
+            ),
+        ),
+        _ => {}
+    }
+    if found.two_node() && !rules.two_node && fixed.tie_breaker.is_some() {
+        say(
+            Weight::Mistake,
+            &["quorum.two_node", "quorum.auto_tie_breaker"],
+            "quorum.two_node is not in effect beside auto_tie_breaker. Remove one of them".to_owned(),
+        );
     }
     if rules.last_man_standing && !rules.wait_for_all {
-        warn(
+        say(
+            Weight::Mistake,
+            &["quorum.last_man_standing"],
             "quorum.last_man_standing without wait_for_all: nodes that start apart from those left can become \
              quorate beside them. Set wait_for_all: 1"
                 .to_owned(),
         );
     }
     if rules.last_man_standing {
-        warn(
+        say(
+            Weight::Price,
+            &["quorum.last_man_standing"],
             "quorum.last_man_standing: as expected votes shrink, nodes that were cut off and one that is cut off \
              later can be quorate together, beside the others. Every node that leaves must be fenced"
                 .to_owned(),
         );
     }
     if rules.last_man_standing && rules.tie_breaker.is_some() {
-        warn(
+        say(
+            Weight::Price,
+            &["quorum.last_man_standing", "quorum.auto_tie_breaker"],
             "quorum.last_man_standing with auto_tie_breaker: a single node can end up quorate. Every node that \
              leaves must be fenced"
                 .to_owned(),
         );
     }
     if rules.tie_breaker.is_some() {
-        warn(
+        say(
+            Weight::Price,
+            &["quorum.auto_tie_breaker"],
             "quorum.auto_tie_breaker: after several cuts in a row, two halves can be quorate beside each other, \
              and in a cluster with an odd number of votes one node beside the rest. Every node that is cut off \
              must be fenced"
@@ -51,26 +100,61 @@ pub fn warnings(found: &Found, fixed: &Fixed, plan: &Plan) -> Vec<String> {
         );
     }
     if rules.allow_downscale {
-        warn(
+        say(
+            Weight::Price,
+            &["quorum.allow_downscale"],
             "quorum.allow_downscale is incomplete in Corosync too: nodes that left in order count no longer, \
              and can be quorate together if they start apart from the others"
                 .to_owned(),
         );
     }
     if let (Some(expected), Some(sum)) = (found.expected(), found.votes_of_nodes())
-        && expected < sum
         && !rules.expected_votes_tracking
     {
-        warn(format!(
-            "quorum.expected_votes {expected} is less than the {sum} votes of the node list: parts of the \
-             cluster that start apart from each other can each be quorate. Remove expected_votes"
-        ));
+        let all_votes = u64::from(sum) + u64::from(plan.device_votes.unwrap_or(0));
+        if expected < sum {
+            say(
+                Weight::Mistake,
+                &["quorum.expected_votes"],
+                format!(
+                    "quorum.expected_votes {expected} is less than the {sum} votes of the node list: parts of the \
+                     cluster that start apart from each other can each be quorate. Remove expected_votes"
+                ),
+            );
+        } else if u64::from(expected) / 2 + 1 > all_votes {
+            say(
+                Weight::Mistake,
+                &["quorum.expected_votes"],
+                format!(
+                    "quorum.expected_votes {expected}: the {all_votes} votes that there are can never be quorate. \
+                     Remove expected_votes"
+                ),
+            );
+        }
     }
     if plan.votes == 0 {
-        warn("This node has no vote (quorum_votes 0)".to_owned());
+        say(
+            Weight::Price,
+            &["nodelist.node.*.quorum_votes", "quorum.votes"],
+            "This node has no vote (quorum_votes 0)".to_owned(),
+        );
+    }
+    if fixed.unknown_tie_breaker {
+        say(
+            Weight::Mistake,
+            &["quorum.auto_tie_breaker_node"],
+            "quorum.auto_tie_breaker is not in effect: auto_tie_breaker_node must be lowest, highest or a list \
+             of node ids"
+                .to_owned(),
+        );
     }
     if fixed.tie_breaker.is_some() && rules.tie_breaker.is_none() {
-        warn("quorum.auto_tie_breaker is configured, but not in effect; see above".to_owned());
+        say(
+            Weight::Mistake,
+            &["quorum.auto_tie_breaker"],
+            "quorum.auto_tie_breaker is not in effect: where the number of votes is odd it needs wait_for_all: 1"
+                .to_owned(),
+        );
     }
     all
 }

@@ -20,14 +20,14 @@ const DEVICE_SYNC_TIMEOUT_MS: u32 = 30_000;
 /// Whether votes are counted at all.
 ///
 /// # Errors
-/// A provider that this program does not have: text for the operator.
-pub fn provider(database: &dyn Database) -> Result<bool, String> {
+/// A provider that this program does not have.
+pub fn provider(database: &dyn Database) -> Result<bool, Wrong> {
     match text(database, "quorum.provider").as_deref() {
         None | Some("") => Ok(false),
         Some(PROVIDER) => Ok(true),
         Some(other) => {
             tracing::error!("Quorum provider: {other} failed to initialize.");
-            Err("Invalid quorum provider".to_owned())
+            Err(Wrong::Provider)
         }
     }
 }
@@ -47,6 +47,8 @@ pub struct Fixed {
     pub expected_votes_tracking: bool,
     /// `quorum.auto_tie_breaker` and `quorum.auto_tie_breaker_node`.
     pub tie_breaker: Option<TieBreaker>,
+    /// A tie breaker is wanted, and `quorum.auto_tie_breaker_node` names none.
+    pub unknown_tie_breaker: bool,
 }
 
 impl Fixed {
@@ -56,27 +58,29 @@ impl Fixed {
         let allow_downscale = flag("quorum.allow_downscale");
         let window =
             number(database, "quorum.last_man_standing_window").unwrap_or(LAST_MAN_STANDING_WINDOW_MS);
+        let wanted = flag("quorum.auto_tie_breaker");
+        let tie_breaker = match text(database, "quorum.auto_tie_breaker_node") {
+            _ if !wanted => None,
+            None => Some(TieBreaker::Lowest),
+            Some(node) => {
+                let breaker = TieBreaker::parse(&node);
+                if breaker.is_none() {
+                    tracing::warn!(
+                        "auto_tie_breaker_node: {node:?} is not valid. It must be 'lowest', 'highest' \
+                         or a space-separated list of node IDs. auto_tie_breaker is disabled"
+                    );
+                }
+                breaker
+            }
+        };
         Self {
             allow_downscale,
             wait_for_all: number(database, "quorum.wait_for_all").map(|n| n != 0),
             last_man_standing: flag("quorum.last_man_standing"),
             last_man_standing_window: Duration::from_millis(window.into()),
             expected_votes_tracking: flag("quorum.expected_votes_tracking") || allow_downscale,
-            tie_breaker: flag("quorum.auto_tie_breaker")
-                .then(|| match text(database, "quorum.auto_tie_breaker_node") {
-                    None => Some(TieBreaker::Lowest),
-                    Some(node) => {
-                        let breaker = TieBreaker::parse(&node);
-                        if breaker.is_none() {
-                            tracing::warn!(
-                                "auto_tie_breaker_node: {node:?} is not valid. It must be 'lowest', 'highest' \
-                                 or a space-separated list of node IDs. auto_tie_breaker is disabled"
-                            );
-                        }
-                        breaker
-                    }
-                })
-                .flatten(),
+            unknown_tie_breaker: wanted && tie_breaker.is_none(),
+            tie_breaker,
         }
     }
 }
@@ -137,6 +141,11 @@ impl Found {
     /// Nodes in the node list.
     pub fn nodes(&self) -> Option<u32> {
         self.nodelist.map(|list| list.count)
+    }
+
+    /// Whether `quorum.two_node` is set, in effect or not.
+    pub const fn two_node(&self) -> bool {
+        self.two_node
     }
 
     /// Votes of the node list.
@@ -210,6 +219,58 @@ pub enum Wrong {
     /// The nodes without the device would have less than two votes.
     #[error("configuration error: quorum.device.votes is too high or expected_votes is too low")]
     DeviceVotesHigh,
+    /// A provider that this program does not have.
+    #[error("Invalid quorum provider")]
+    Provider,
+    /// What `expected_votes_tracking` remembers cannot be kept.
+    #[error("Unable to load ev_tracking file!")]
+    NowhereToKeep,
+}
+
+impl Wrong {
+    /// The settings that it is about, as in the table of settings; `*` stands for every node of the list.
+    pub fn keys(self) -> Vec<String> {
+        let keys: &[&str] = match self {
+            Self::NoVotes => &["quorum.expected_votes"],
+            Self::TwoNodeDevice => &["quorum.two_node", "quorum.device.model"],
+            Self::OddLastMan => &["quorum.auto_tie_breaker", "quorum.last_man_standing"],
+            Self::Device(other) => return vec![format!("quorum.{other}"), "quorum.device.model".to_owned()],
+            Self::DeviceVotesExpected => &["quorum.device.model", "quorum.expected_votes"],
+            Self::DeviceVotesNodes => &["quorum.device.model", "nodelist.node.*.quorum_votes"],
+            Self::DeviceVotesHigh => &["quorum.device.votes", "quorum.expected_votes"],
+            Self::Provider => &["quorum.provider"],
+            Self::NowhereToKeep => &["quorum.expected_votes_tracking", "quorum.allow_downscale"],
+        };
+        keys.iter().map(|key| (*key).to_owned()).collect()
+    }
+}
+
+/// What is found at the start, and what it comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What stays.
+    pub fixed: Fixed,
+    /// What is found.
+    pub found: Found,
+    /// What it comes to.
+    pub plan: Plan,
+}
+
+impl Reading {
+    /// Reads it. `kept`: the highest number of expected votes that was kept over restarts; `None` if there is
+    /// nowhere to keep it.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn at_start(database: &dyn Database, kept: Option<u32>) -> Result<Self, Wrong> {
+        let fixed = Fixed::read(database);
+        let found = Found::read(database);
+        if fixed.expected_votes_tracking && kept.is_none() {
+            return Err(Wrong::NowhereToKeep);
+        }
+        let plan = plan(&found, &fixed, kept.unwrap_or(0), Moment::Start)?;
+        Ok(Self { fixed, found, plan })
+    }
 }
 
 /// Which reading it is.

@@ -140,8 +140,8 @@ pub struct Setup {
 #[non_exhaustive]
 pub enum SetupError {
     /// The quorum section does not make sense, or needs what is not there.
-    #[error("{0}")]
-    Quorum(String),
+    #[error(transparent)]
+    Quorum(#[from] quorum::settings::Wrong),
 }
 
 /// The services in the order in which they end, with the names that operators know them by.
@@ -183,6 +183,15 @@ macro_rules! route {
     };
 }
 
+/// The configuration database as it is at the start.
+pub(crate) fn database_of(map: &Map) -> Store {
+    let mut database = Store::default();
+    for (name, entry) in map.iter() {
+        database.set(name, entry.value.clone());
+    }
+    database
+}
+
 impl Stack {
     /// A node that knows nobody yet. Give it [`Input::Timeout`] to make it look for others.
     ///
@@ -190,21 +199,14 @@ impl Stack {
     /// The configuration asks for what cannot be.
     pub fn new(params: Params, setup: Setup, now: Instant) -> Result<Self, SetupError> {
         let me = params.me;
-        let mut database = Store::default();
-        for (name, entry) in setup.map.iter() {
-            database.set(name, entry.value.clone());
-        }
+        let mut database = database_of(&setup.map);
         let mut confdb = confdb::Desk::new(me, setup.facts.addresses.clone());
         let mut admin = admin::Desk::new(me, setup.facts);
         let mut cpg = cpg::Desk::new(me);
-        let provided = quorum::settings::provider(&database).map_err(SetupError::Quorum)?;
+        let provided = quorum::settings::provider(&database)?;
         let mut quorum = quorum::Desk::new(provided);
-        let mut votequorum = if provided {
-            let desk = votequorum::Desk::new(me, &mut database, setup.kept_votes);
-            Some(desk.map_err(SetupError::Quorum)?)
-        } else {
-            None
-        };
+        let mut votequorum =
+            if provided { Some(votequorum::Desk::new(me, &mut database, setup.kept_votes)?) } else { None };
         let router = match &mut votequorum {
             Some(votequorum) => {
                 Router::new(&mut [&mut confdb, &mut admin, &mut cpg, &mut quorum, votequorum])

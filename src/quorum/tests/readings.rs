@@ -1,7 +1,8 @@
 //! What the desk makes of a configuration: `votequorum(5)`, and the errors that stop a start.
 
-use crate::quorum::advice::warnings;
-use crate::quorum::settings::{Fixed, Found, Moment, Plan, Wrong, plan, provider};
+use crate::config::keys;
+use crate::quorum::advice;
+use crate::quorum::settings::{Fixed, Found, Moment, Plan, Reading, Wrong, plan, provider};
 use crate::quorum::tie_breaker::TieBreaker;
 use crate::quorum::votequorum;
 use crate::service::Database;
@@ -135,7 +136,8 @@ fn impossible_configurations_are_refused() {
     for (votes, keys, text) in cases {
         let mut store = database(votes, keys);
         let error = votequorum::Desk::new(id(1), &mut store, Some(0)).unwrap_err();
-        assert_eq!(error, format!("configuration error: {text}"));
+        assert_eq!(error.to_string(), format!("configuration error: {text}"));
+        assert!(!error.keys().is_empty());
         let running = Moment::Running { device_registered: false };
         match read(votes, keys, running) {
             Ok(plan) => assert!(plan.device.is_some_and(|device| !device.can_operate), "{text}"),
@@ -144,7 +146,7 @@ fn impossible_configurations_are_refused() {
     }
     let mut store = database(&[1, 1], &[("expected_votes_tracking", "1")]);
     let error = votequorum::Desk::new(id(1), &mut store, None).unwrap_err();
-    assert_eq!(error, "Unable to load ev_tracking file!");
+    assert_eq!(error, Wrong::NowhereToKeep);
 }
 
 #[test]
@@ -192,11 +194,11 @@ fn dangers_are_named() {
     ];
     for (votes, keys, expected) in cases {
         let store = database(votes, keys);
-        let (found, fixed) = (Found::read(&store), Fixed::read(&store));
-        let given = warnings(&found, &fixed, &plan(&found, &fixed, 0, Moment::Start).unwrap());
+        let given = advice::of(&Reading::at_start(&store, Some(0)).unwrap());
         assert_eq!(given.len(), expected.len(), "{given:?}");
         for (warning, part) in given.iter().zip(expected) {
-            assert!(warning.contains(part), "{warning}");
+            assert!(warning.text.contains(part), "{}", warning.text);
+            assert!(!warning.keys.is_empty() && warning.keys.iter().all(|key| keys::find(key).is_some()));
         }
     }
 }
@@ -208,5 +210,5 @@ fn providers_that_are_not_here_are_refused() {
     store.set("quorum.provider", Value::text("corosync_votequorum"));
     assert_eq!(provider(&store), Ok(true));
     store.set("quorum.provider", Value::text("corosync_ykd"));
-    assert_eq!(provider(&store), Err("Invalid quorum provider".to_owned()));
+    assert_eq!(provider(&store), Err(Wrong::Provider));
 }

@@ -27,8 +27,7 @@ use zerocopy::{IntoBytes, U32};
 
 use self::device::Device;
 use self::outbox::{Outbox, Words};
-use super::advice;
-use super::settings::{self, Fixed, Found, Moment};
+use super::settings::{self, Fixed, Found, Moment, Reading, Wrong};
 use super::tie_breaker::TieBreaker;
 use super::votes::{Outcome, Rules, Votes};
 use super::wire::exec::{Exec, Param, Subject, flag, function};
@@ -104,18 +103,10 @@ impl Desk {
     /// votes that was kept over restarts; `None` if there is nowhere to keep it.
     ///
     /// # Errors
-    /// The configuration makes no sense: text for the operator.
-    pub fn new(me: NodeId, database: &mut dyn Database, kept: Option<u32>) -> Result<Self, String> {
-        let fixed = Fixed::read(database);
-        let found = Found::read(database);
-        if fixed.expected_votes_tracking && kept.is_none() {
-            return Err("Unable to load ev_tracking file!".to_owned());
-        }
+    /// The configuration makes no sense.
+    pub fn new(me: NodeId, database: &mut dyn Database, kept: Option<u32>) -> Result<Self, Wrong> {
+        let Reading { fixed, plan, .. } = Reading::at_start(database, kept)?;
         let kept = kept.unwrap_or(0);
-        let plan = settings::plan(&found, &fixed, kept, Moment::Start).map_err(|wrong| wrong.to_string())?;
-        for warning in advice::warnings(&found, &fixed, &plan) {
-            tracing::warn!("{warning}");
-        }
         let rules = Rules { device_votes: plan.device_votes.unwrap_or(0), ..plan.rules };
         let mut desk = Self {
             me,
