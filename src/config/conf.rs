@@ -62,8 +62,9 @@ fn line(
             return Err(Complaint::new("Missing section name before opening bracket '{'"));
         }
         if !trim(&whole[brace + 1..]).is_empty() {
-            let complaint = Complaint::new("Extra characters after opening bracket '{'");
-            return Err(complaint.hint("a comment needs a line of its own, and a value may not contain '{'"));
+            let complaint = Complaint::new("Extra characters after opening bracket '{'")
+                .hint("a comment needs a line of its own, and a value may not contain '{'");
+            return Err(complaint.about("line", whole));
         }
         let outer = path.len();
         if !extend(path, name) {
@@ -87,7 +88,9 @@ fn line(
 
     if position(whole, b'}').is_some() {
         if trim(whole) != b"}" {
-            return Err(Complaint::new("Extra characters before or after closing bracket '}'"));
+            return Err(
+                Complaint::new("Extra characters before or after closing bracket '}'").about("line", whole)
+            );
         }
         let Some(outer) = ends.pop() else {
             return Err(Complaint::new("Unexpected closing brace").hint("no section is open here"));
@@ -98,7 +101,7 @@ fn line(
     }
 
     let complaint = Complaint::new("Line is not opening or closing section or key value");
-    Err(complaint.hint("write `section {`, `key: value`, `}` or `# comment`"))
+    Err(complaint.hint("write `section {`, `key: value`, `}` or `# comment`").about("line", whole))
 }
 
 /// The line without its end and trailing blanks.

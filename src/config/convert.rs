@@ -39,7 +39,7 @@ pub fn conf_to_toml(text: &[u8], path: &Path, host: &dyn Host) -> Result<String,
 /// # Errors
 /// As there.
 pub fn conf_file_to_toml(text: &[u8], path: &Path, host: &dyn Host) -> Result<String, ConfigError> {
-    from_conf(text, path, host, uidgid_files(path)?)
+    from_conf(text, path, host, uidgid_files(path)?.read)
 }
 
 fn from_conf(
@@ -137,7 +137,7 @@ impl Converting<'_> {
                 .iter()
                 .position(|file| file == path.as_path())
                 .map_or(NOWHERE, |file| place(file, *line)),
-            Origin::Default | Origin::Derived => NOWHERE,
+            Origin::Default | Origin::Derived | Origin::DerivedFrom { .. } => NOWHERE,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::bytes::unusual;
+
 /// Why a configuration cannot be used: what, where, and what to do about it.
 ///
 /// The first line that [`Display`](fmt::Display) writes is word for word what Corosync says, so that
@@ -31,6 +33,14 @@ pub enum ErrorKind {
     Rule,
     /// Good for Corosync, but this version cannot do it.
     Unsupported,
+    /// The section `quorum` makes no sense, or asks for what this program does not have.
+    Quorum,
+    /// The ring's sockets cannot be opened on this host as it is now.
+    Ring,
+    /// The state directory cannot be used.
+    State,
+    /// The ring id cannot be kept there.
+    Store,
 }
 
 impl ConfigError {
@@ -38,6 +48,10 @@ impl ConfigError {
     pub const fn exit_status(&self) -> u8 {
         match self.kind {
             ErrorKind::Logging => 7,
+            ErrorKind::Ring => 15,
+            ErrorKind::State => 16,
+            ErrorKind::Quorum => 20,
+            ErrorKind::Store => 21,
             ErrorKind::Unreadable | ErrorKind::Syntax | ErrorKind::Rule | ErrorKind::Unsupported => 8,
         }
     }
@@ -123,6 +137,14 @@ impl Complaint {
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// With what nobody sees in a text that it is about, if there is such a thing.
+    pub(super) fn about(self, what: &str, text: &[u8]) -> Self {
+        let Some(unusual) = unusual(text) else { return self };
+        let more = format!("the {what} {unusual}");
+        let hint = self.hint.as_ref().map_or_else(|| more.clone(), |hint| format!("{more}\n{hint}"));
+        self.hint(hint)
     }
 
     /// With its place. Corosync gives up on a text of more than 383 bytes; so the first line does here.

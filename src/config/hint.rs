@@ -1,16 +1,32 @@
-//! Hints under an error: where a setting stands and what it may be.
+//! Hints under an error: where a setting stands, what it was made from, and what it may be.
 
+use super::bytes::unusual;
 use super::keys;
-use super::map::Map;
+use super::map::{Entry, Map, Origin};
+use crate::value::Value;
 
-/// Where a setting stands and what it may be, for hints.
+/// Items that a pattern may list.
+const LISTED: usize = 4;
+
+/// Where a setting stands and what it may be. A setting that was made from another is told with that one's
+/// place; of a name with `*` those that are given are listed.
 pub(super) fn explain(map: &Map, name: &str) -> String {
-    let mut text = match map.entry(name) {
-        Some(entry) => format!("{name} = {} at {}", entry.value, entry.origin),
-        None => format!("{name} is not given"),
+    if name.contains('*') {
+        let given = map.iter().filter(|(given, _)| keys::matches(name, given)).take(LISTED);
+        let lines: Vec<String> = given.map(|(given, _)| explain(map, given)).collect();
+        return if lines.is_empty() { format!("{name} is not given") } else { lines.join("\n") };
+    }
+    let Some(entry) = map.entry(name) else {
+        let default = keys::find(name).map_or("", |key| key.default);
+        return if default.is_empty() {
+            format!("{name} is not given")
+        } else {
+            format!("{name} is not given; default: {default}")
+        };
     };
+    let mut text = place(name, entry);
+    let word = entry.value.as_text();
     if let Some(key) = keys::find(name) {
-        let word = map.entry(name).and_then(|entry| entry.value.as_text());
         if !key.words.is_empty() {
             // A word that is allowed, and refused for something else, needs no other.
             if !word.as_ref().is_some_and(|word| key.words.contains(&word.as_ref())) {
@@ -19,9 +35,45 @@ pub(super) fn explain(map: &Map, name: &str) -> String {
                     text += &format!("; did you mean {meant}?");
                 }
             }
-        } else if !key.default.is_empty() {
+        } else if !key.default.is_empty() && !matches!(entry.origin, Origin::DerivedFrom { .. }) {
             text += &format!("; default: {}", key.default);
         }
     }
+    if let Value::Text(bytes) = &entry.value
+        && let Some(what) = unusual(bytes)
+    {
+        text += &format!("\nthe value {what}");
+    }
     text
+}
+
+/// As [`explain`], for a setting that is computed from `sources` while it is not given.
+pub(super) fn explain_made(map: &Map, name: &str, sources: &[&str]) -> String {
+    let mut text = explain(map, name);
+    if map.entry(name).is_none() {
+        for source in sources {
+            if let Some(entry) = map.entry(source) {
+                text += &format!("\nit follows from {}", place(source, entry));
+            }
+        }
+    }
+    text
+}
+
+/// The setting, its value and its place. A key is a secret.
+pub(super) fn place(name: &str, entry: &Entry) -> String {
+    let value = if name == "totem.key" { "(hidden)".to_owned() } else { entry.value.to_string() };
+    match &entry.origin {
+        Origin::DerivedFrom { name: source, path, line } => {
+            format!("{source} at {}:{line}, from which {name} = {value} is made", path.display())
+        }
+        origin @ (Origin::File { .. } | Origin::Default | Origin::Derived) => {
+            format!("{name} = {value} at {origin}")
+        }
+    }
+}
+
+/// The place of the first setting of a section, such as `nodelist.node.3.`; empty if it has none.
+pub(super) fn explain_section(map: &Map, prefix: &str) -> String {
+    map.with_prefix(prefix).next().map(|(name, entry)| place(name, entry)).unwrap_or_default()
 }

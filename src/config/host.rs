@@ -48,6 +48,12 @@ pub trait Host {
     /// The addresses of a name or a written address, in the resolver's order; empty if unknown.
     fn resolve(&self, name: &str) -> Vec<IpAddr>;
 
+    /// As [`Host::resolve`], each address with the index of the interface that it is bound to (a link-local one
+    /// may be), 0 for none.
+    fn resolve_scoped(&self, name: &str) -> Vec<(IpAddr, u32)> {
+        self.resolve(name).into_iter().map(|address| (address, 0)).collect()
+    }
+
     /// The name of an address, if the name service has one.
     fn reverse(&self, address: IpAddr) -> Option<String>;
 

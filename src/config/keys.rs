@@ -92,24 +92,47 @@ pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, name)| name)
 }
 
-/// Edits between two words; words too different in length, or long, count as `limit + 1` apart.
+/// The known name of which `word` is a slip of the pen: nearer than what [`nearest`] takes, because `word` was
+/// not refused.
+pub(super) fn slip_of<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = match word.len() {
+        0..=2 => return None,
+        3..=5 => 1,
+        6..=9 => 2,
+        _ => 3,
+    };
+    // Of names that are equally far the one that begins alike.
+    let first = |name: &str| name.as_bytes().first().map(u8::to_ascii_lowercase);
+    known
+        .map(|name| (distance(word, name, limit), first(word) != first(name), name))
+        .min()
+        .filter(|(far, _, name)| *far <= limit && *far < name.len())
+        .map(|(_, _, name)| name)
+}
+
+/// Edits between two words, two letters that changed places being one; words too different in length, or long, count as `limit + 1` apart.
 fn distance(a: &str, b: &str, limit: usize) -> usize {
     const LONGEST: usize = 64;
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len().abs_diff(b.len()) > limit || a.len() > LONGEST || b.len() > LONGEST {
         return limit + 1;
     }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(!x.eq_ignore_ascii_case(y));
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(diagonal + 1).min(row[j] + 1);
+    let same = |x: u8, y: u8| x.eq_ignore_ascii_case(&y);
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let changed = above[j - 1] + usize::from(!same(a[i - 1], b[j - 1]));
+            let mut cost = changed.min(above[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && same(a[i - 1], b[j - 2]) && same(a[i - 2], b[j - 1]) {
+                cost = cost.min(before[j - 2] + 1);
+            }
+            row.push(cost);
         }
+        before = std::mem::replace(&mut above, row);
     }
-    row[b.len()]
+    above[b.len()]
 }
 
 const YES_NO: &[&str] = &["yes", "no"];
@@ -219,7 +242,7 @@ pub const KEYS: &[Key] = &[
     number("nodelist.node.*.nodeid", U32, "udp, udpu: from the IPv4 address", "Node id, not 0."),
     text("nodelist.node.*.name", "", "Name of the node, as `uname -n` says it."),
     number("nodelist.node.*.quorum_votes", U32, "1", "Votes of the node."),
-    text("nodelist.node.*.ring0_addr", "", "Address of link 0; the only one that udp and udpu use."),
+    text("nodelist.node.*.ring0_addr", "", "Address of link 0; the only one that udp and udpu use. A link-local one has its interface behind it: fe80::1%eth1."),
     text("nodelist.node.*.ring1_addr", "", "Address of link 1."),
     text("nodelist.node.*.ring2_addr", "", "Address of link 2."),
     text("nodelist.node.*.ring3_addr", "", "Address of link 3."),

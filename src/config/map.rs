@@ -38,6 +38,15 @@ pub enum Origin {
     Default,
     /// Computed from other settings or from this host.
     Derived,
+    /// Made from one setting of a file.
+    DerivedFrom {
+        /// That setting's name.
+        name: String,
+        /// The file.
+        path: Arc<PathBuf>,
+        /// Its line, from 1.
+        line: u32,
+    },
 }
 
 impl fmt::Display for Origin {
@@ -46,6 +55,9 @@ impl fmt::Display for Origin {
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Default => f.write_str("default"),
             Self::Derived => f.write_str("derived"),
+            Self::DerivedFrom { name, path, line } => {
+                write!(f, "derived from {name} at {}:{line}", path.display())
+            }
         }
     }
 }
@@ -132,6 +144,18 @@ impl Map {
         if !self.entries.contains_key(name) {
             self.derive(name, value);
         }
+    }
+
+    /// As [`Map::derive`], for what is made from the item `source`, whose place in the file it keeps.
+    pub(super) fn derive_from(&mut self, name: &str, value: Value, source: &str) {
+        let origin = match self.entries.get(source).map(|entry| &entry.origin) {
+            Some(Origin::File { path, line }) => {
+                Origin::DerivedFrom { name: source.to_owned(), path: Arc::clone(path), line: *line }
+            }
+            Some(origin @ Origin::DerivedFrom { .. }) => origin.clone(),
+            Some(Origin::Default | Origin::Derived) | None => Origin::Derived,
+        };
+        self.entries.insert(name.to_owned(), Entry { value, origin });
     }
 }
 

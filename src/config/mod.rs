@@ -17,8 +17,9 @@
 //! | `nodelist.rs`, `quorum.rs`, `logging.rs`, `system.rs` | the other sections |
 //! | `uidgid.rs` | ids of users and groups |
 //! | `host.rs`, `os.rs` | what must be known of this host; the real one |
-//! | `hint.rs` | where a setting stands and what it may be, under an error |
-//! | `check.rs` | from map to [`Config`]: the rules across settings |
+//! | `resolve.rs` | names and addresses in the file to addresses of this host, with their interface |
+//! | `hint.rs`, `bytes.rs` | where a setting stands and what it may be, under an error; characters that nobody sees |
+//! | `check.rs`, `check/` | from map to [`Config`]: the rules across settings, and what is hardly meant |
 //! | `convert.rs` | from one file format to the other |
 //! | `effective.rs`, `reload.rs` | the listing of effective settings; what may change at run time |
 //! | `fingerprint.rs` | what must be the same in the files of all nodes |
@@ -39,10 +40,12 @@ pub mod system;
 pub mod timeouts;
 pub mod totem;
 
+mod bytes;
 mod check;
 mod conf;
 mod error;
 mod hint;
+mod resolve;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -126,10 +129,13 @@ impl Config {
         }
         let mut map = Map::default();
         parse_conf(&text, path, host, &mut map, false)?;
-        for (file, text) in uidgid_files(path)? {
+        let UidgidFiles { read, unread } = uidgid_files(path)?;
+        for (file, text) in read {
             parse_conf(&text, &file, host, &mut map, true)?;
         }
-        check::config(map, host)
+        let mut config = check::config(map, host)?;
+        config.warnings.extend(unread);
+        Ok(config)
     }
 
     /// Checks the text of a `corosync.conf`; `path` is for messages only.
@@ -153,9 +159,18 @@ impl Config {
     /// Whether this version can run it.
     ///
     /// # Errors
-    /// The transport is knet, link 0 has no address for this node, or clients are to come over sockets.
+    /// The transport is knet, link 0 has no address for this node, clients are to come over sockets, the priority
+    /// is none, or a limit is larger than any ring can keep.
     pub fn check_runnable(&self) -> Result<(), ConfigError> {
         check::runnable(self)
+    }
+
+    /// Whether a ring can keep the limits; also what a reload may bring.
+    ///
+    /// # Errors
+    /// One is larger than any ring can keep.
+    pub fn check_limits(&self) -> Result<(), ConfigError> {
+        check::check_limits(&self.map, &self.totem.timeouts)
     }
 
     /// This node's id.
@@ -179,10 +194,25 @@ impl Config {
         self.link()?.bind_address
     }
 
+    /// The interface that must have it, by name, where the file says one.
+    pub fn bind_interface(&self) -> Option<&str> {
+        self.link()?.bind_interface.as_deref()
+    }
+
+    /// Where a setting stands and what it may be, for the operator; a setting that was made from another is told
+    /// with that one's place. `*` in the name stands for one part of it.
+    pub fn explain(&self, name: &str) -> String {
+        hint::explain(&self.map, name)
+    }
+
     /// The address, with its interface, that [`Config::bind_address`] selects among those the host has
     /// now; `None` while none of them is up and fits.
     pub fn select_local(&self, host: &dyn Host) -> Option<LocalAddress> {
-        host::select(&host.addresses(), self.bind_address()?).cloned()
+        let mut addresses = host.addresses();
+        if let Some(interface) = self.bind_interface() {
+            addresses.retain(|local| local.interface == interface);
+        }
+        host::select(&addresses, self.bind_address()?).cloned()
     }
 
     /// All nodes that have an id and an address on link 0, this one included, in the list's order.
@@ -208,6 +238,7 @@ pub fn timeouts_of(map: &Map) -> Result<Timeouts, ConfigError> {
         .count();
     let timeouts = Timeouts::derive(&given, on_link_0);
     check::check_timers(map, &given, &timeouts)?;
+    check::check_limits(map, &timeouts)?;
     Ok(timeouts)
 }
 
@@ -243,25 +274,36 @@ fn read_file(path: &Path) -> Result<Vec<u8>, ConfigError> {
     Ok(text)
 }
 
+/// What the directory `uidgid.d` holds.
+#[derive(Default)]
+struct UidgidFiles {
+    read: Vec<(PathBuf, Vec<u8>)>,
+    /// A warning for each file that cannot be read.
+    unread: Vec<String>,
+}
+
 /// The files of the directory `uidgid.d` beside `path`, in the directory's order. A missing directory
-/// is fine; a file that cannot be read is left out, as Corosync does.
-fn uidgid_files(path: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, ConfigError> {
+/// is fine; a file that cannot be read is left out, as Corosync does, though not without a word.
+fn uidgid_files(path: &Path) -> Result<UidgidFiles, ConfigError> {
     let directory = path.parent().unwrap_or(Path::new("")).join("uidgid.d");
-    let Ok(listing) = std::fs::read_dir(&directory) else { return Ok(Vec::new()) };
-    let mut files = Vec::new();
+    let mut files = UidgidFiles::default();
+    let Ok(listing) = std::fs::read_dir(&directory) else { return Ok(files) };
     for entry in listing.flatten() {
         let file = entry.path();
         // Follows links, and leaves pipes and devices alone, which could block.
         if !std::fs::metadata(&file).is_ok_and(|about| about.is_file()) {
             continue;
         }
-        if files.len() >= UIDGID_FILES_LIMIT {
+        if files.read.len() + files.unread.len() >= UIDGID_FILES_LIMIT {
             let message = format!("Can't read directory {}: too many files", directory.display());
             return Err(ConfigError { kind: ErrorKind::Unreadable, message, hint: None }
                 .hint(format!("at most {UIDGID_FILES_LIMIT} files are read; put several users into one")));
         }
-        if let Ok(text) = read_file(&file) {
-            files.push((file, text));
+        match read_file(&file) {
+            Ok(text) => files.read.push((file, text)),
+            Err(error) => {
+                files.unread.push(format!("{}; who is named there may not connect.", error.message))
+            }
         }
     }
     Ok(files)

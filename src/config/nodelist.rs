@@ -8,6 +8,7 @@ use crate::ids::NodeId;
 
 use super::host::{Host, LocalAddress};
 use super::map::Map;
+use super::resolve;
 
 /// Nodes that a cluster may have; more are refused.
 ///
@@ -39,12 +40,19 @@ pub struct NodeAddress {
     pub text: String,
     /// What that means on this host.
     pub address: IpAddr,
+    /// The interface that is written behind the address (`fe80::1%eth1`), by name.
+    pub interface: Option<String>,
 }
 
 impl Node {
     /// The address on a link.
     pub fn address(&self, link: u8) -> Option<IpAddr> {
-        self.addresses.iter().find(|own| own.link == link).map(|own| own.address)
+        self.on(link).map(|own| own.address)
+    }
+
+    /// The same, as it is written, and with its interface.
+    pub fn on(&self, link: u8) -> Option<&NodeAddress> {
+        self.addresses.iter().find(|own| own.link == link)
     }
 }
 
@@ -125,7 +133,13 @@ pub(super) fn find_local(entries: &[Entry], host: &dyn Host, locals: &[LocalAddr
     }
     for local in locals {
         let text = local.address.to_string();
-        if let Some(position) = find(&|label| label == text) {
+        let is_this = |label: &str| match resolve::scoped(label) {
+            Some((address, scope)) => {
+                local.address == address && (scope == local.interface || scope.parse() == Ok(local.index))
+            }
+            None => label == text,
+        };
+        if let Some(position) = find(&is_this) {
             return Some(position);
         }
     }

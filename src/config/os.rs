@@ -7,7 +7,7 @@
 
 use std::ffi::{CStr, CString};
 use std::mem::{MaybeUninit, size_of};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::ptr;
 
 use super::host::{Host, LocalAddress};
@@ -30,12 +30,20 @@ impl Host for OsHost {
     }
 
     fn resolve(&self, name: &str) -> Vec<IpAddr> {
+        self.resolve_scoped(name).into_iter().map(|(address, _)| address).collect()
+    }
+
+    fn resolve_scoped(&self, name: &str) -> Vec<(IpAddr, u32)> {
         if let Ok(address) = name.parse() {
-            return vec![address];
+            return vec![(address, 0)];
         }
+        let scope = |socket: &SocketAddr| match socket {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(v6) => v6.scope_id(),
+        };
         // The port means nothing; the standard library resolves socket addresses only.
         match (name, 0).to_socket_addrs() {
-            Ok(found) => found.map(|socket| socket.ip()).collect(),
+            Ok(found) => found.map(|socket| (socket.ip(), scope(&socket))).collect(),
             Err(_) => Vec::new(),
         }
     }

@@ -65,7 +65,7 @@ pub fn check_links(old: &Config, new: &Config) -> Result<(), ConfigError> {
             .hint(recreate));
         }
         if let (Some(from), Some(to)) = (before.bind_address, after.bind_address)
-            && from != to
+            && (from, &before.bind_interface) != (to, &after.bind_interface)
         {
             return Err(ConfigError::rule(format!(
                 "new config has different address for link {} (addr changed from {from} to {to}). \

@@ -83,6 +83,7 @@ impl<'a> Sections<'a> {
                 String::from_utf8_lossy(name)
             ))
             .hint("a name has 3 to 255 characters of A-Z a-z 0-9 . _ - / :")
+            .about("name", own_part(name))
         })
     }
 
@@ -196,7 +197,7 @@ impl<'a> Sections<'a> {
             Some(id) => Some(account.numbered(id)?),
             None => account.named(&name, self.host),
         };
-        let Some(id) = id else { return Err(short(account.unknown(&name))) };
+        let Some(id) = id else { return Err(short(account.unknown(&name)).about("value", text)) };
         self.store(format!("uidgid.config.{}.{id}", account.key()).as_bytes(), Value::U8(1), line)
     }
 }
@@ -305,9 +306,15 @@ pub(super) fn typed(key: &Key, path: &[u8], text: &[u8]) -> Result<Value, Compla
         if let Some(meant) = keys::nearest(&given, key.words.iter().copied()) {
             hint += &format!("; did you mean {meant}?");
         }
-        return Err(Complaint::new(key.refusal).hint(hint));
+        return Err(Complaint::new(key.refusal).hint(hint).about("value", text));
     }
     Ok(Value::text(text))
+}
+
+/// The last part of a full name in which something is unusual, so that "begins with" is true in the file.
+fn own_part(name: &[u8]) -> &[u8] {
+    let mut parts = name.split(|byte| *byte == b'.').rev();
+    parts.find(|part| super::bytes::unusual(part).is_some()).unwrap_or(name)
 }
 
 fn integer(kind: Kind, path: &[u8], text: &[u8]) -> Result<Value, Complaint> {
@@ -325,7 +332,7 @@ fn integer(kind: Kind, path: &[u8], text: &[u8]) -> Result<Value, Complaint> {
             ))
         }
     };
-    let n = parsed.ok_or_else(refused)?;
+    let n = parsed.ok_or_else(|| refused().about("value", text))?;
     // The range was checked above, so no cast loses anything.
     Ok(match kind {
         Kind::U8 => Value::U8(n as u8),

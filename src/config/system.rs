@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use super::error::ConfigError;
 use super::map::Map;
 
+/// Corosync's default state directory, and that of a daemon that runs as root without a name of its own.
+pub const STATE_DIR: &str = "/var/lib/corosync";
+
 /// Kind of IPC offered to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IpcType {
@@ -130,7 +133,7 @@ pub(super) fn read(map: &Map) -> System {
             Some(_) | None => Ternary::Auto,
         },
         allow_knet_handle_fallback: text("allow_knet_handle_fallback").as_deref() == Some("yes"),
-        state_dir: PathBuf::from(text("state_dir").unwrap_or_else(|| "/var/lib/corosync".to_owned())),
+        state_dir: PathBuf::from(text("state_dir").unwrap_or_else(|| STATE_DIR.to_owned())),
     }
 }
 

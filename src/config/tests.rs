@@ -10,8 +10,10 @@ mod corosync;
 mod formats;
 mod grammar;
 mod hostile;
+mod origins;
 mod rules;
 mod uidgid;
+mod warnings;
 
 /// A host that exists only here: `n1.example.org` with 10.0.0.1/24 and fd00::1/64.
 pub(super) struct MadeUp {

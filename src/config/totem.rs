@@ -113,6 +113,9 @@ pub struct Interface {
     pub bind: Option<String>,
     /// `bind`, resolved.
     pub bind_address: Option<IpAddr>,
+    /// The interface that must have the address, by name: what is written behind `%` in a link-local address.
+    /// Default: none, the first that has it.
+    pub bind_interface: Option<String>,
     /// udp: the group. Default: [`multicast_address`]. Reload: no.
     pub multicast: Option<IpAddr>,
     /// udp: broadcast instead. Default: no. Reload: no.

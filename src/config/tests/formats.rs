@@ -173,7 +173,7 @@ fn every_setting_in_effect_is_listed_with_its_origin() {
         "totem.ip_version = ipv4 (derived)",
         "totem.netmtu = 1500 (derived)",
         "totem.interface.0.mcastport = 5405 (derived)",
-        "totem.interface.0.bindnetaddr = 10.0.0.1 (derived)",
+        "totem.interface.0.bindnetaddr = 10.0.0.1 (derived from nodelist.node.0.ring0_addr at test.conf:10)",
         "totem.interface.0.ttl = 1 (default)",
         "nodelist.local_node_pos = 0 (derived)",
         "nodelist.node.1.nodeid = 2 (test.conf:16)",

@@ -9,16 +9,16 @@ use super::*;
 fn uidgid_directory_adds_users_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("corosync.conf");
-    std::fs::write(&path, two_nodes("udpu", "") + "uidgid {\nuid: hacluster\n}\n").unwrap();
+    fs::write(&path, two_nodes("udpu", "") + "uidgid {\nuid: hacluster\n}\n").unwrap();
     let more = directory.path().join("uidgid.d");
-    std::fs::create_dir(&more).unwrap();
-    std::fs::create_dir(more.join("not-a-file")).unwrap();
-    std::fs::write(more.join("a"), "uidgid {\ngid: haclient\nuid: 7\n}\n").unwrap();
+    fs::create_dir(&more).unwrap();
+    fs::create_dir(more.join("not-a-file")).unwrap();
+    fs::write(more.join("a"), "uidgid {\ngid: haclient\nuid: 7\n}\n").unwrap();
     let config = Config::load_on(&path, &MadeUp::default()).unwrap();
     assert_eq!(config.access.uids.iter().copied().collect::<Vec<_>>(), [7, 189]);
     assert_eq!(config.access.gids.iter().copied().collect::<Vec<_>>(), [190]);
 
-    std::fs::write(more.join("a"), "totem {\ntoken: 1\n}\n").unwrap();
+    fs::write(more.join("a"), "totem {\ntoken: 1\n}\n").unwrap();
     let error = Config::load_on(&path, &MadeUp::default()).unwrap_err();
     let wanted = "uidgid: Can't add subsection different than uidgid";
     assert_eq!(error.message, format!("parser error: {}:1: {wanted}", more.join("a").display()));

@@ -1,0 +1,209 @@
+//! What is hardly meant as it is written: Corosync starts with it, and so do we, but not without a word.
+
+use super::*;
+use crate::config::host::Host;
+
+fn warnings(text: impl AsRef<[u8]>) -> Vec<String> {
+    conf(text).unwrap().warnings
+}
+
+#[test]
+fn an_unknown_name_that_resembles_a_known_one_is_told_with_that_one() {
+    for (slip, place, meant) in [
+        ("tokn: 5000", "totem.tokn = 5000 at test.conf:5", "totem.token"),
+        ("tokne: 5000", "totem.tokne = 5000 at test.conf:5", "totem.token"),
+        ("Token: 5000", "totem.Token = 5000 at test.conf:5", "totem.token"),
+        ("clustername: x", "totem.clustername = x at test.conf:5", "totem.cluster_name"),
+        ("net_mtu: 1400", "totem.net_mtu = 1400 at test.conf:5", "totem.netmtu"),
+        ("token-coefficient: 1", "totem.token-coefficient = 1 at test.conf:5", "totem.token_coefficient"),
+        ("two_node: 1", "totem.two_node = 1 at test.conf:5", "quorum.two_node"),
+        (
+            "interface {\nmcast_port: 5405\n}",
+            "totem.interface.mcast_port = 5405 at test.conf:6",
+            "totem.interface.mcastport",
+        ),
+        (
+            "interface {\nringnumber: 0\n}",
+            "totem.interface.ringnumber = 0 at test.conf:6",
+            "totem.interface.linknumber",
+        ),
+        ("}\nquorum {\ntwo_nodes: 1", "quorum.two_nodes = 1 at test.conf:7", "quorum.two_node"),
+        ("}\nquorum {\nexpected_vote: 1", "quorum.expected_vote = 1 at test.conf:7", "quorum.expected_votes"),
+        (
+            "}\nquorum {\ndevice {\nmodl: net\n}",
+            "quorum.device.modl = net at test.conf:8",
+            "quorum.device.model",
+        ),
+        ("}\nqourum {\ntwo_node: 1", "qourum.two_node = 1 at test.conf:7", "quorum.two_node"),
+        ("}\nlogging {\nto_logfiles: no", "logging.to_logfiles = no at test.conf:7", "logging.to_logfile"),
+        (
+            "}\nlogging {\nlogger_subsys {\nsubsys: CPG\ndebgu: on\n}",
+            "logging.logger_subsys.CPG.debgu = on at test.conf:9",
+            "logging.logger_subsys.CPG.debug",
+        ),
+        ("}\nsystem {\nstatedir: /x", "system.statedir = /x at test.conf:7", "system.state_dir"),
+        (
+            "}\nnodelist {\nnode {\nringO_addr: 10.0.0.1\nname: n1\n}",
+            "nodelist.node.0.ringO_addr = 10.0.0.1 at test.conf:8",
+            "nodelist.node.0.ring0_addr",
+        ),
+        ("}\nuidgdi {\nuid: root", "uidgdi.uid = root at test.conf:7", "uidgid.uid"),
+        (
+            "}\nnodelist {\nnode {\nvotes: 2\nname: n1\n}",
+            "nodelist.node.0.votes = 2 at test.conf:8",
+            "nodelist.node.0.quorum_votes",
+        ),
+    ] {
+        let given = warnings(two_nodes("udpu", slip));
+        let wanted = format!("{place} has no effect: the name is unknown; did you mean {meant}?");
+        assert!(given.contains(&wanted), "{wanted}:\n{given:#?}");
+    }
+}
+
+/// What other programs, other versions and old files write is none of our business.
+#[test]
+fn names_that_resemble_nothing_are_left_alone() {
+    let text = two_nodes(
+        "udpu",
+        "cluster_uuid: 001122\nvsftype: none\nip_dscp: 46\nfuture: yes\ninterface {\nfoo: bar\nmember {\nmemberaddr: 10.0.0.1\n}\n}",
+    ) + "compatibility: whitetank\namf {\nmode: disabled\n}\naisexec {\nuser: root\ngroup: root\n}\nmy_app {\ntoken: 5\nname: x\n}\n\
+         quorum {\nprovider: corosync_votequorum\ndevice {\nmodel: net\nvotes: 1\nnet {\nhost: q\nalgorithm: ffsplit\ntls: on\n}\n\
+         heuristics {\nmode: on\nexec_ping: /bin/ping\n}\n}\n}\nnozzle {\nname: noz\nipaddr: 10.9.0.0\n}\npload {\nmode: x\n}\n\
+         resources {\nprocess {\ncpu_used {\nmax: 9\n}\n}\n}\nlogging {\nlogging_daemon {\nname: pacemaker\nsubsys: A\ndebgu: on\n}\n\
+         logger_subsys {\nsubsys: AMF\ntags: enter\n}\n}\nuidgid {\nuid: 7\n}\n";
+    let given = warnings(text);
+    assert_eq!(
+        given,
+        [
+            "member section is used together with nodelist. Members ignored.",
+            "Please migrate config file to nodelist."
+        ]
+    );
+}
+
+#[test]
+fn so_many_slips_are_counted() {
+    let slips: String = (0..30).map(|n| format!("}}\nquorum {{\ndevice {{\nmodel{n}: x\n}}\n")).collect();
+    let given = warnings(two_nodes("udpu", &slips));
+    assert!(given.len() < 25, "{given:#?}");
+    assert!(
+        given.iter().any(|line| line == "10 more names are unknown and resemble known ones."),
+        "{given:#?}"
+    );
+}
+
+#[test]
+fn words_that_count_as_nothing_said_are_named() {
+    for (said, wanted) in [
+        ("secauth: yes", "totem.secauth = yes at test.conf:5 is unknown and counts as off; allowed: on, off"),
+        (
+            "block_unlisted_ips: off",
+            "totem.block_unlisted_ips = off at test.conf:5 is unknown and counts as yes",
+        ),
+        (
+            "clear_node_high_bit: on",
+            "totem.clear_node_high_bit = on at test.conf:5 is unknown and counts as no",
+        ),
+        (
+            "cancel_token_hold_on_retransmit: true",
+            "totem.cancel_token_hold_on_retransmit = true at test.conf:5",
+        ),
+        (
+            "interface {\nbroadcast: on\n}",
+            "totem.interface.0.broadcast = on at test.conf:6 is unknown and counts as no",
+        ),
+    ] {
+        let given = warnings(two_nodes("udpu", said));
+        assert!(given.iter().any(|line| line.starts_with(wanted)), "{wanted}:\n{given:#?}");
+    }
+}
+
+#[test]
+fn settings_without_effect_are_named() {
+    for (more, wanted) in [
+        (
+            "quorum {\ntwo_node: 1\n}\n",
+            "quorum.two_node = 1 at test.conf:20 has no effect: without quorum.provider",
+        ),
+        (
+            "quorum {\nprovider: corosync_votequorum\ndevice {\nvotes: 1\n}\n}\n",
+            "quorum.device.votes = 1 at test.conf:22 has no effect: quorum.device.model is not given.",
+        ),
+    ] {
+        let given = warnings(two_nodes("udpu", "") + more);
+        assert!(given.iter().any(|line| line.starts_with(wanted)), "{wanted}:\n{given:#?}");
+    }
+    let zero = warnings(two_nodes("udpu", "").replace("nodeid: 2", "nodeid: 0"));
+    assert!(
+        zero[0].starts_with("nodelist.node.1.nodeid = 0 at test.conf:15 counts as no node id"),
+        "{zero:?}"
+    );
+}
+
+#[test]
+fn an_address_that_two_nodes_have_is_told_with_both_lines() {
+    let given = warnings(two_nodes("udpu", "").replace("10.0.0.2", "alias.example.org"));
+    assert_eq!(given.len(), 1, "{given:?}");
+    let both = "nodelist.node.0.ring0_addr = 10.0.0.1 at test.conf:9 and nodelist.node.1.ring0_addr = alias.example.org \
+                at test.conf:14 are the same address, 10.0.0.1:";
+    assert!(given[0].starts_with(both), "{given:?}");
+}
+
+/// As Debian's installer writes /etc/hosts.
+struct Debian;
+
+impl Host for Debian {
+    fn name(&self) -> String {
+        "loc1".to_owned()
+    }
+
+    fn addresses(&self) -> Vec<LocalAddress> {
+        MadeUp::default().addresses
+    }
+
+    fn resolve(&self, name: &str) -> Vec<IpAddr> {
+        match name {
+            "loc1" => vec!["127.0.1.1".parse().unwrap()],
+            "loc2" => vec!["10.0.0.2".parse().unwrap()],
+            other => other.parse().ok().into_iter().collect(),
+        }
+    }
+
+    fn reverse(&self, _: IpAddr) -> Option<String> {
+        None
+    }
+
+    fn user(&self, _: &str) -> Option<u32> {
+        None
+    }
+
+    fn group(&self, _: &str) -> Option<u32> {
+        None
+    }
+}
+
+#[test]
+fn an_own_address_on_loopback_beside_others_on_a_network_is_told() {
+    let text =
+        |own: &str, other: &str| two_nodes("udpu", "").replace("10.0.0.1", own).replace("10.0.0.2", other);
+    let given = |own: &str, other: &str| {
+        let config = Config::from_conf(text(own, other).as_bytes(), Path::new("test.conf"), &Debian);
+        config.unwrap().warnings
+    };
+    let warnings = given("loc1", "loc2");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    for part in [
+        "own address is loopback, see /etc/hosts",
+        "nodelist.node.0.ring0_addr = loc1 at test.conf:9 is 127.0.1.1",
+        "nodelist.node.1.ring0_addr = loc2 at test.conf:14 is 10.0.0.2",
+    ] {
+        assert!(warnings[0].contains(part), "{part}: {warnings:?}");
+    }
+    let other = given("10.0.0.1", "127.0.1.1");
+    assert!(
+        other[0].contains("the address of another node is loopback") && other[0].contains("test.conf:14"),
+        "{other:?}"
+    );
+    assert!(given("10.0.0.1", "loc2").is_empty());
+    assert!(given("loc1", "127.0.0.2").is_empty(), "a cluster on one host");
+}
