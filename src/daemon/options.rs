@@ -33,6 +33,10 @@ pub struct Options {
     #[arg(short = 't', long)]
     pub check: bool,
 
+    /// Refuse also what --check and the log only warn of
+    #[arg(long)]
+    pub strict: bool,
+
     /// Directory of the stored ring id; must exist [default: system.state_dir, or below the user's runtime
     /// directory when not root]
     #[arg(long, value_name = "DIR")]
@@ -120,6 +124,7 @@ mod tests {
         let options = parse(&["-t"]).unwrap();
         assert!(options.check);
         assert_eq!(options.config(), PathBuf::from(DEFAULT_PATH));
+        assert!(parse(&["-t", "--strict"]).unwrap().strict && !options.strict);
         assert!(parse(&["-v"]).unwrap().version);
     }
 

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::exit::{Exit, Fatal};
 use super::options::Instance;
+use crate::config::system::STATE_DIR;
 use crate::config::totem::DEFAULT_PORT;
+use crate::node::inspect;
 
-/// Corosync's default state directory, and that of a daemon that runs as root without `--instance`.
-pub(super) const STATE_DIR: &str = "/var/lib/corosync";
 /// Where root's named instances keep their state.
 const INSTANCE_STATE: &str = "/var/lib/annulus";
 /// Where root's daemons keep their lock files.
@@ -98,6 +98,11 @@ impl Place {
         }
     }
 
+    /// The state directory that the system must have; `None` if one is made for this user or instance.
+    pub(super) fn systems_state_dir(&self) -> Option<PathBuf> {
+        (self.root && self.instance.is_none()).then(|| STATE_DIR.into())
+    }
+
     /// UDP port of the node that `--dev` runs: the default one, or one of the instance's own, so that several
     /// do not contend for it. Below the ports that systems give out on their own.
     pub(super) fn dev_port(&self) -> u16 {
@@ -149,17 +154,7 @@ impl Place {
 }
 
 fn existing(dir: &Path) -> Result<PathBuf, Fatal> {
-    let missing = |why: &dyn std::fmt::Display| {
-        Fatal::new(
-            Exit::StateDir,
-            format!(
-                "Can't use state directory {}: {why}. Create it, or name another with --state-dir or system.state_dir",
-                dir.display()
-            ),
-        )
-    };
-    let dir = fs::canonicalize(dir).map_err(|error| missing(&error))?;
-    if dir.is_dir() { Ok(dir) } else { Err(missing(&"it is not a directory")) }
+    inspect::existing(dir).map_err(Fatal::with(Exit::StateDir))
 }
 
 #[cfg(test)]

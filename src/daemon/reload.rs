@@ -1,13 +1,13 @@
 //! Reading the configuration again while the daemon runs: off the ring's thread, one at a time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::task::JoinHandle;
 
 use super::log;
-use crate::config::Config;
 use crate::config::logging::Logging;
 use crate::config::reload::check_links;
+use crate::config::{Config, ConfigError};
 
 /// What a new configuration is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Loader {
         let logging = self.logging.clone();
         // A slow disk or name service must not stop the ring.
         let task = tokio::task::spawn_blocking(move || {
-            let config = Config::load(&path).map_err(|error| error.to_string())?;
+            let config = load(&path).map_err(|error| error.to_string())?;
             if scope == Scope::Cluster {
                 // Of what concerns this host alone, what cannot be opened is logged, and the rest is used.
                 log::try_out(&config.logging, &logging).map_err(|error| {
@@ -86,6 +86,13 @@ impl Loader {
         });
         self.running = Some((scope, task));
     }
+}
+
+/// Reads the file; what no ring could run with is refused now and not at the next start.
+fn load(path: &Path) -> Result<Config, ConfigError> {
+    let config = Config::load(path)?;
+    config.check_limits()?;
+    Ok(config)
 }
 
 /// Whether a running node can go over to a new configuration.
@@ -109,8 +116,6 @@ pub(super) fn check(old: &Config, new: &Config) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::config::os::OsHost;
 

@@ -14,10 +14,10 @@ use super::lock::Lock;
 use super::log::Log;
 use super::options::Options;
 use super::os::{self, LeaveCgroup, Wishes};
-use super::place::{Place, STATE_DIR};
+use super::place::Place;
 use super::reload::{Loader, Scope, check};
 use crate::config::os::OsHost;
-use crate::config::system::{SchedPriority, Ternary};
+use crate::config::system::{STATE_DIR, SchedPriority, Ternary};
 use crate::config::{Config, ConfigError};
 use crate::error::Status as Service;
 use crate::ipc::{self, Endpoint};
@@ -25,6 +25,7 @@ use crate::node::admission::Policy;
 use crate::node::clients::SERVICES;
 use crate::node::command::{End, Handle, Status};
 use crate::node::errands;
+use crate::node::inspect::{Inspection, inspect, placed};
 use crate::node::store::Store;
 use crate::node::{Builder, NodeError};
 
@@ -46,10 +47,18 @@ pub fn run(options: &Options) -> u8 {
 fn start(options: &Options) -> Result<u8, Fatal> {
     let place = Place::of_process(options.instance.clone());
     let config = if options.dev { dev(&place) } else { Config::load(&options.config()) };
-    let config = config.and_then(|config| config.check_runnable().map(|()| config));
     let config = config.map_err(|error| refuse(&error))?;
+    // The same for a check and for a start, so that a check promises what the start does.
+    let mut inspection = inspect(&config).map_err(|error| refuse(&error))?;
     if options.check {
-        print!("{}", listing(&config));
+        let state_dir = required_state_dir(options, &place, &config);
+        inspection.look_at_host(&config, state_dir.as_deref()).map_err(|error| refuse(&error))?;
+    }
+    if options.strict {
+        inspection.strictly().map_err(|error| refuse(&error))?;
+    }
+    if options.check {
+        print!("{}", listing(&config, &inspection));
         return Ok(Exit::Done.status());
     }
     let state_dir = state_dir(options, &place, &config)?;
@@ -68,7 +77,9 @@ fn start(options: &Options) -> Result<u8, Fatal> {
         Ok(log) => log,
         Err(fatal) => return Err(give_up(background, fatal)),
     };
-    let mut daemon = Daemon { options, place, config, log: log.clone(), background };
+    let Inspection { builder, warnings, notes, .. } = inspection;
+    let remarks = [warnings, notes].concat();
+    let mut daemon = Daemon { options, place, config, builder, remarks, log: log.clone(), background };
     let outcome = daemon.live(state_dir.as_deref());
     let status = match outcome {
         Ok(()) => {
@@ -104,6 +115,10 @@ struct Daemon<'a> {
     options: &'a Options,
     place: Place,
     config: Config,
+    /// The node that the configuration describes.
+    builder: Builder,
+    /// What there is to say of it.
+    remarks: Vec<String>,
     log: Log,
     background: Option<Background>,
 }
@@ -116,8 +131,8 @@ impl Daemon<'_> {
             "annulusd {} starting up, node {} in {}", env!("CARGO_PKG_VERSION"), self.config.me(),
             self.config.totem.cluster_name.as_deref().unwrap_or("a cluster without a name")
         );
-        for warning in &self.config.warnings {
-            tracing::warn!(target: "annulus::daemon", "{warning}");
+        for remark in &self.remarks {
+            tracing::warn!(target: "annulus::daemon", "{remark}");
         }
         let _lock = Lock::take(&self.place.lock_file())?;
         let store = match state_dir {
@@ -150,8 +165,8 @@ impl Daemon<'_> {
             SERVICES.map(|(service, name)| Endpoint { service, name: self.place.socket(name) }).into();
         let server =
             ipc::Server::bind(ipc::Options::default(), endpoints).map_err(Fatal::with(Exit::Services))?;
-        let fatal = |error: NodeError| Fatal::new(exit_of(&error), error);
-        let builder = Builder::from_config(&self.config).map_err(fatal)?;
+        let fatal = |error: NodeError| refuse(&placed(&self.config, error));
+        let builder = self.builder.clone();
         let (errand, mut errands) = errands::channel();
         // Without a file there is nothing to read again.
         let errand = Some(errand).filter(|_| !self.options.dev);
@@ -341,14 +356,21 @@ fn dev(place: &Place) -> Result<Config, ConfigError> {
     Config::from_toml(text.as_bytes(), Path::new("--dev"), &OsHost)
 }
 
-/// Where the ring id is kept; `None` with `--dev`, which keeps nothing unless told to.
-fn state_dir(options: &Options, place: &Place, config: &Config) -> Result<Option<PathBuf>, Fatal> {
+/// The state directory that the configuration or the service manager says.
+fn configured_state_dir(config: &Config) -> Option<PathBuf> {
     let configured =
         Some(config.system.state_dir.clone()).filter(|dir| dir.as_path() != Path::new(STATE_DIR));
     // What the service manager made for us (StateDirectory=); the first of several.
-    let managed = std::env::var_os("STATE_DIRECTORY")
-        .and_then(|dirs| std::env::split_paths(&dirs).next().filter(|dir| dir.is_absolute()));
-    let configured = configured.or(managed);
+    let managed = || {
+        std::env::var_os("STATE_DIRECTORY")
+            .and_then(|dirs| std::env::split_paths(&dirs).next().filter(|dir| dir.is_absolute()))
+    };
+    configured.or_else(managed)
+}
+
+/// Where the ring id is kept; `None` with `--dev`, which keeps nothing unless told to.
+fn state_dir(options: &Options, place: &Place, config: &Config) -> Result<Option<PathBuf>, Fatal> {
+    let configured = configured_state_dir(config);
     match (&options.state_dir, options.dev) {
         (Some(dir), _) => place.state_dir(Some(dir)).map(Some),
         (None, true) => Ok(None),
@@ -356,11 +378,16 @@ fn state_dir(options: &Options, place: &Place, config: &Config) -> Result<Option
     }
 }
 
+/// The state directory that must be there, made by somebody else.
+fn required_state_dir(options: &Options, place: &Place, config: &Config) -> Option<PathBuf> {
+    options.state_dir.clone().or_else(|| configured_state_dir(config)).or_else(|| place.systems_state_dir())
+}
+
 /// What `--check` prints: every setting in effect and where it comes from.
-fn listing(config: &Config) -> String {
+fn listing(config: &Config, inspection: &Inspection) -> String {
     let mut text = String::new();
-    for warning in &config.warnings {
-        text.push_str(&format!("# warning: {warning}\n"));
+    for remark in inspection.remarks() {
+        text.push_str(&format!("{remark}\n"));
     }
     for setting in config.effective() {
         text.push_str(&format!("{setting}\n"));
@@ -371,19 +398,6 @@ fn listing(config: &Config) -> String {
 fn refuse(error: &ConfigError) -> Fatal {
     let exit = Exit::from_status(error.exit_status()).unwrap_or(Exit::Config);
     Fatal::new(exit, error)
-}
-
-fn exit_of(error: &NodeError) -> Exit {
-    match error {
-        NodeError::Config(_) => Exit::Config,
-        NodeError::Setup(_) | NodeError::Quorum(_) => Exit::Services,
-        NodeError::Store(_) => Exit::RingId,
-        NodeError::NoId
-        | NodeError::NoAddress
-        | NodeError::PeerZero(_)
-        | NodeError::Transport(_)
-        | NodeError::Runtime(_) => Exit::Totem,
-    }
 }
 
 /// Logs how the node is, in a few lines.

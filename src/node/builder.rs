@@ -5,14 +5,15 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Node;
 use super::admission::Policy;
 use super::command::{self, Handle};
 use super::driver::{Driver, DriverError, Parts};
 use super::errands::Errand;
+use super::inspect::placed;
 use super::kept_votes::KeptVotes;
-use super::store::{Store, StoreError};
-use crate::admin;
+use super::plan::{Plan, described};
+use super::store::Store;
+use super::{Node, NodeError};
 use crate::config::Config;
 use crate::config::map::{Map, Origin};
 use crate::config::quorum::Quorum;
@@ -20,53 +21,20 @@ use crate::config::timeouts::{Given, Timeouts};
 use crate::config::totem::TransportKind;
 use crate::ids::NodeId;
 use crate::ipc;
-use crate::stack::{Setup, SetupError};
+use crate::stack::Setup;
 use crate::transport::{Cast, Kind, Options, Peer, Transport, TransportError};
-use crate::value::Value;
 
 /// How often the sockets are tried.
 const ATTEMPTS: u32 = 10;
 /// Pause after the first attempt; it grows by as much with each.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Why a node cannot start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// [`Builder::id`] was not called, or with 0.
-    #[error("a node needs an id other than 0: Builder::id")]
-    NoId,
-    /// [`Builder::address`] was not called, and the peers do not name this node.
-    #[error("a node needs an address: Builder::address, or an entry of its own id in Builder::peers")]
-    NoAddress,
-    /// A peer's id is 0.
-    #[error("the peer at {0} has node id 0")]
-    PeerZero(IpAddr),
-    /// The configuration is for something that this version cannot run.
-    #[error(transparent)]
-    Config(#[from] crate::config::ConfigError),
-    /// The sockets of the ring.
-    #[error(transparent)]
-    Transport(#[from] TransportError),
-    /// The stored ring id.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A text in [`Builder::quorum`] is too long for a key.
-    #[error("the text for {0} is too long")]
-    Quorum(&'static str),
-    /// The quorum settings.
-    #[error(transparent)]
-    Setup(#[from] SetupError),
-    /// There is no tokio runtime here, or one without IO or time.
-    #[error("a node needs a tokio runtime with IO and time: {0}")]
-    Runtime(String),
-}
-
 /// Settings of a node, with defaults for all but its id and its peers.
 #[derive(Clone, Debug)]
 pub struct Builder {
     id: u32,
     address: Option<IpAddr>,
+    interface: Option<String>,
     port: u16,
     peers: Vec<(u32, IpAddr)>,
     links: BTreeMap<NodeId, Vec<IpAddr>>,
@@ -87,6 +55,7 @@ impl Default for Builder {
         Self {
             id: 0,
             address: None,
+            interface: None,
             port: Options::DEFAULT_PORT,
             peers: Vec::new(),
             links: BTreeMap::new(),
@@ -108,9 +77,16 @@ impl Builder {
     /// application usually may not write there: see [`Builder::state_dir`].
     ///
     /// # Errors
-    /// The configuration is for something that this version cannot run (transport knet), or does not say
-    /// which address or multicast group to use.
+    /// The configuration is for something that this version cannot run (transport knet), does not say which
+    /// address or multicast group to use, or has a setting with which no ring can be: [`NodeError::Config`], with
+    /// file and line.
     pub fn from_config(config: &Config) -> Result<Self, NodeError> {
+        let builder = Self::of(config).map_err(|error| placed(config, error))?;
+        builder.clone().plan().map_err(|error| placed(config, error))?;
+        Ok(builder)
+    }
+
+    fn of(config: &Config) -> Result<Self, NodeError> {
         config.check_runnable()?;
         let totem = &config.totem;
         let link = config.link();
@@ -134,6 +110,7 @@ impl Builder {
         Ok(Self {
             id: config.me().get(),
             address: config.bind_address(),
+            interface: config.bind_interface().map(str::to_owned),
             port: config.port(),
             peers: config.members().map(|(id, address)| (id.get(), address)).collect(),
             links,
@@ -160,6 +137,14 @@ impl Builder {
     #[must_use]
     pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
         self.address = Some(address.into());
+        self
+    }
+
+    /// The interface that has the address, by name; several may have the same link-local one. Default: the first
+    /// that has it.
+    #[must_use]
+    pub fn interface(mut self, name: impl Into<String>) -> Self {
+        self.interface = Some(name.into());
         self
     }
 
@@ -255,6 +240,10 @@ impl Builder {
     /// [`NodeError`].
     pub async fn start(self) -> Result<Node, NodeError> {
         let me = NodeId::new(self.id).ok_or(NodeError::NoId)?;
+        // The daemon says it with the places in its file.
+        for advice in self.clone().plan()?.advice()? {
+            tracing::warn!(target: "annulus::quorum", "{}", advice.text);
+        }
         let store = match self.state_dir.clone() {
             Some(dir) => tokio::task::spawn_blocking(move || Store::open(&dir, me))
                 .await
@@ -266,14 +255,11 @@ impl Builder {
         Ok(Node::new(me, handle, task))
     }
 
-    /// Opens the sockets, trying again for a while if they are taken or the interface is not up yet, and
-    /// puts everything together.
-    pub(crate) async fn assemble(
-        self,
-        store: Store,
-        server: Option<(ipc::Server, Policy)>,
-        errand: Option<Errand>,
-    ) -> Result<(Handle, Driver), NodeError> {
+    /// Decides what the node is made of.
+    ///
+    /// # Errors
+    /// What can be refused before anything is opened, but for the rules of quorum.
+    pub(super) fn plan(self) -> Result<Plan, NodeError> {
         let me = NodeId::new(self.id).ok_or(NodeError::NoId)?;
         let mut peers = Vec::with_capacity(self.peers.len());
         for (id, addr) in self.peers {
@@ -290,27 +276,42 @@ impl Builder {
         let mut addresses: BTreeMap<NodeId, Vec<IpAddr>> =
             peers.iter().map(|peer| (peer.id, vec![peer.addr])).collect();
         addresses.extend(self.links);
-        let mut options = Options::new(self.kind, me, address, peers.clone());
-        options.port = self.port;
-        options.netmtu = self.netmtu;
-        options.block_unlisted = self.block_unlisted;
-        options.window = timeouts.window_size;
         let mut map = self.map.unwrap_or_else(|| described(self.kind, self.port, me, &peers, &self.votes));
         for (key, value) in self.quorum.keys() {
             map.set(key.as_bytes(), value, Origin::Derived).map_err(|_| NodeError::Quorum(key))?;
         }
-        let facts =
-            admin::Facts { addresses, mtu: message_mtu(self.netmtu, address), managed: errand.is_some() };
+        let mut options = Options::new(self.kind, me, address, peers);
+        options.interface = self.interface;
+        options.port = self.port;
+        options.netmtu = self.netmtu;
+        options.block_unlisted = self.block_unlisted;
+        options.window = timeouts.window_size;
+        options.check()?;
+        Ok(Plan { options, timeouts, listed_only, map, addresses })
+    }
+
+    /// Opens the sockets, trying again for a while if they are taken or the interface is not up yet, and
+    /// puts everything together.
+    pub(crate) async fn assemble(
+        self,
+        store: Store,
+        server: Option<(ipc::Server, Policy)>,
+        errand: Option<Errand>,
+    ) -> Result<(Handle, Driver), NodeError> {
+        let plan = self.plan()?;
+        let me = plan.options.me;
+        let facts = plan.facts(errand.is_some());
+        let Plan { options, timeouts, listed_only, map, .. } = plan;
         let kept = kept_votes(&map, &store).await?;
         let transport = open(&options).await?;
         let (handle, inbox) = command::channel();
         let parts = Parts {
             me,
             timeouts,
-            netmtu: self.netmtu,
+            netmtu: options.netmtu,
             setup: Setup { map, facts, kept_votes: kept.as_ref().map(KeptVotes::first) },
-            kind: self.kind,
-            peers,
+            kind: options.kind,
+            peers: options.peers,
             listed_only,
             transport,
             store,
@@ -324,38 +325,6 @@ impl Builder {
         })?;
         Ok((handle, driver))
     }
-}
-
-/// Bytes of a message that one packet of the ring holds: without the headers of IP, UDP and the ring.
-///
-/// Source: corosync 3.1.7, as its NODESTATUSGET tells.
-fn message_mtu(netmtu: usize, address: IpAddr) -> u32 {
-    let below = if address.is_ipv4() { 28 } else { 48 };
-    u32::try_from(netmtu.saturating_sub(below + 62)).unwrap_or(u32::MAX)
-}
-
-/// A configuration of which nothing is known but the ring: every peer votes, more than half of them are needed.
-fn described(kind: Kind, port: u16, me: NodeId, peers: &[Peer], votes: &BTreeMap<u32, u32>) -> Map {
-    let mut map = Map::default();
-    let mut set = |name: &str, value: Value| {
-        // These names and values fit, and are few.
-        let _ = map.set(name.as_bytes(), value, Origin::Derived);
-    };
-    set("totem.version", Value::U32(2));
-    set("totem.transport", Value::text(if kind == Kind::Udpu { "udpu" } else { "udp" }));
-    set("totem.interface.0.mcastport", Value::U16(port));
-    set("quorum.provider", Value::text("corosync_votequorum"));
-    for (position, peer) in peers.iter().enumerate() {
-        set(&format!("nodelist.node.{position}.nodeid"), Value::U32(peer.id.get()));
-        set(&format!("nodelist.node.{position}.ring0_addr"), Value::text(peer.addr.to_string()));
-        if let Some(votes) = votes.get(&peer.id.get()) {
-            set(&format!("nodelist.node.{position}.quorum_votes"), Value::U32(*votes));
-        }
-        if peer.id == me {
-            set("nodelist.local_node_pos", Value::U32(position as u32));
-        }
-    }
-    map
 }
 
 /// Opens the file of the highest expected votes, if the configuration wants it and there is a directory for it.

@@ -114,6 +114,14 @@ impl AtomicFile {
         Ok(Self { path: inside(&path), temporary: inside(&temporary), dir: dir.clone() })
     }
 
+    /// Whether it could be written, as far as rights tell. Changes nothing.
+    pub(super) fn may_write(&self) -> Result<(), StoreError> {
+        use rustix::fs::{Access, access};
+        let Err(error) = access(&self.dir, Access::WRITE_OK | Access::EXEC_OK) else { return Ok(()) };
+        // What cannot be replaced is written over.
+        access(&self.path, Access::WRITE_OK).map_err(|_| failed("create", &self.temporary)(error.into()))
+    }
+
     /// Puts a new file in the place of the old one.
     fn replace(&self, content: &[u8]) -> Result<(), StoreError> {
         // What a crash left behind goes first, so that no link or foreign file is written through.

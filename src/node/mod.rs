@@ -7,6 +7,9 @@
 //! | file | what |
 //! |---|---|
 //! | `mod.rs`, `builder.rs` | [`Node`]: a node inside an application; its settings |
+//! | `plan.rs` | what a node is made of, decided before anything is opened |
+//! | `inspect.rs` | everything that can be said of a configuration before a start |
+//! | `error.rs` | [`NodeError`] |
 //! | `driver.rs` | the loop: the one task that owns everything, and the only real clock |
 //! | `errands.rs` | what the node wants of the program around it |
 //! | `edge.rs` | what the stack acts on: sockets, clients, store, listeners |
@@ -30,11 +33,14 @@ mod doorbell;
 mod driver;
 mod edge;
 pub mod errands;
+mod error;
 mod file;
+pub mod inspect;
 mod keeper;
 mod kept_votes;
 pub mod local;
 mod locals;
+mod plan;
 pub mod queue;
 mod source_port;
 mod stalls;
@@ -46,8 +52,9 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-pub use self::builder::{Builder, NodeError};
+pub use self::builder::Builder;
 use self::command::{Handle, Refused, Status};
+pub use self::error::NodeError;
 use self::queue::Source;
 use crate::admin;
 use crate::client::{Client, blocking};

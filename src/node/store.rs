@@ -74,6 +74,16 @@ impl Store {
         Ok(Self { first: last + 1, reserved, place: Place::File(keeper), dir: Some(dir.to_owned()) })
     }
 
+    /// Whether [`Store::open`] could read and may write there, in its words. Changes nothing.
+    ///
+    /// # Errors
+    /// It could not, or may not.
+    pub fn probe(dir: &Path, me: NodeId) -> Result<(), StoreError> {
+        let path = dir.join(format!("ringid_{me}"));
+        load(&path)?;
+        AtomicFile::new(path)?.may_write()
+    }
+
     /// For a node without a state directory: nothing is stored, and the numbers begin at the wall clock
     /// in ms, so that they rise over restarts as long as the clock does and rings form less often than
     /// every 4 ms on average.

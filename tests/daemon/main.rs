@@ -8,4 +8,5 @@ mod life;
 #[path = "../loopback/mod.rs"]
 mod loopback;
 mod orders;
+mod promises;
 mod refusals;

@@ -14,13 +14,31 @@ use crate::cli::corosync::keygen::RANDOM;
 use crate::cli::quorum::json::line;
 use crate::cli::streams::Streams;
 use crate::config::os::OsHost;
+use crate::config::system::STATE_DIR;
 use crate::config::{Config, ConfigError, FILE_LIMIT, convert};
+use crate::node::inspect::inspect;
 
-/// As `annulusd --check`, with its exit status.
-pub(super) fn check(file: &Path, quiet: bool, json: bool, streams: &mut Streams<'_>) -> Outcome {
-    let config = Config::load(file).and_then(|config| config.check_runnable().map(|()| config));
-    let config = match config {
-        Ok(config) => config,
+/// As `annulusd --check` of this user, with its exit status.
+pub(super) fn check(
+    file: &Path,
+    quiet: bool,
+    strict: bool,
+    json: bool,
+    streams: &mut Streams<'_>,
+) -> Outcome {
+    let checked = Config::load(file).and_then(|config| {
+        let mut inspection = inspect(&config)?;
+        let state_dir = &config.system.state_dir;
+        // Another user's default is made at a start.
+        let required = rustix::process::geteuid().is_root() || state_dir != Path::new(STATE_DIR);
+        inspection.look_at_host(&config, Some(state_dir.as_path()).filter(|_| required))?;
+        if strict {
+            inspection.strictly()?;
+        }
+        Ok((config, inspection))
+    });
+    let (config, inspection) = match checked {
+        Ok(checked) => checked,
         Err(error) if json => {
             streams.out(line(&json!({ "ok": false, "error": error.message, "hint": error.hint })));
             return Err(refused(error));
@@ -30,11 +48,12 @@ pub(super) fn check(file: &Path, quiet: bool, json: bool, streams: &mut Streams<
     if json {
         let setting = |setting: &crate::config::effective::Setting| json!({ "name": setting.name, "value": setting.value, "origin": setting.origin.to_string() });
         let settings: Vec<_> = config.effective().iter().map(setting).collect();
-        streams.out(line(&json!({ "ok": true, "warnings": config.warnings, "settings": settings })));
+        let (warnings, notes) = (&inspection.warnings, &inspection.notes);
+        streams.out(line(&json!({ "ok": true, "warnings": warnings, "notes": notes, "settings": settings })));
         return Ok(());
     }
-    for warning in &config.warnings {
-        streams.out(format!("# warning: {warning}\n"));
+    for remark in inspection.remarks() {
+        streams.out(format!("{remark}\n"));
     }
     if !quiet {
         for setting in config.effective() {

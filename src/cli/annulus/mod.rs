@@ -70,7 +70,7 @@ pub(super) fn run(args: Vec<OsString>, others: Vec<clap::Command>, streams: &mut
         Command::ReopenLogs => control::reopen_logs(&site, json, streams),
         Command::Shutdown { force, now } => control::shutdown(*force, *now, &site, json, streams),
         Command::Kill { node, reason } => control::kill(*node, reason, &site, json, streams),
-        Command::Check { file, quiet } => files::check(file, *quiet, json, streams),
+        Command::Check { file, quiet, strict } => files::check(file, *quiet, *strict, json, streams),
         Command::Convert { file, output, to } => files::convert(file, output.as_deref(), *to, streams),
         Command::Keygen(keygen) => files::keygen(keygen, json, streams),
         Command::Completions { shell, program } => pages::completions(*shell, program, others, streams),

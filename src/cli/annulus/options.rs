@@ -100,6 +100,9 @@ pub(super) enum Command {
         /// Say only what is wrong
         #[arg(short, long)]
         quiet: bool,
+        /// Refuse also what is only warned of
+        #[arg(long)]
+        strict: bool,
     },
 
     /// Turn corosync.conf into TOML, or TOML into corosync.conf, without loss

@@ -196,6 +196,8 @@ mod tests {
         for (index, subsystem) in Subsystem::ALL.into_iter().enumerate() {
             assert_eq!(subsystem as usize, index);
         }
+        // Whoever checks a configuration must know whose log files are opened.
+        assert_eq!(Subsystem::ALL.map(Subsystem::name), crate::config::logging::SUBSYSTEMS);
     }
 
     #[test]

@@ -1,0 +1,40 @@
+//! Why a node cannot start.
+
+use std::net::IpAddr;
+
+use super::store::StoreError;
+use crate::stack::SetupError;
+use crate::transport::TransportError;
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// [`Builder::id`](super::Builder::id) was not called, or with 0.
+    #[error("a node needs an id other than 0: Builder::id")]
+    NoId,
+    /// [`Builder::address`](super::Builder::address) was not called, and the peers do not name this node.
+    #[error("a node needs an address: Builder::address, or an entry of its own id in Builder::peers")]
+    NoAddress,
+    /// A peer's id is 0.
+    #[error("the peer at {0} has node id 0")]
+    PeerZero(IpAddr),
+    /// The configuration is for something that this version cannot run, or that no ring can be made of.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// The sockets of the ring.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The stored ring id.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A text in [`Builder::quorum`](super::Builder::quorum) is too long for a key.
+    #[error("the text for {0} is too long")]
+    Quorum(&'static str),
+    /// The quorum settings.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// There is no tokio runtime here, or one without IO or time.
+    #[error("a node needs a tokio runtime with IO and time: {0}")]
+    Runtime(String),
+}

@@ -1,0 +1,202 @@
+//! Everything that can be said of a configuration before a start: what a start refuses is refused here, in the
+//! same words, because it is the same code; what is hardly meant, and what this host lacks now, is said.
+
+use std::path::{Path, PathBuf};
+
+use super::plan::Plan;
+use super::store::Store;
+use super::{Builder, NodeError};
+use crate::config::logging::{Logging, SUBSYSTEMS};
+use crate::config::map::Origin;
+use crate::config::{Config, ConfigError, ErrorKind};
+use crate::quorum::advice::Weight;
+use crate::stack::SetupError;
+use crate::transport::{Transport, TransportError};
+
+/// What there is to say of a configuration that can be used.
+#[derive(Debug)]
+pub struct Inspection {
+    /// The node that it describes.
+    pub builder: Builder,
+    /// What is hardly meant as it is written, each a line with its remedy.
+    pub warnings: Vec<String>,
+    /// What may be meant and has a price, or is so on this host just now.
+    pub notes: Vec<String>,
+    plan: Plan,
+}
+
+/// Inspects a configuration. Looks at nothing but it.
+///
+/// # Errors
+/// What a start refuses, with the status of a start.
+pub fn inspect(config: &Config) -> Result<Inspection, ConfigError> {
+    let refuse = |error: NodeError| placed(config, error);
+    let builder = Builder::from_config(config).map_err(refuse)?;
+    let plan = builder.clone().plan().map_err(refuse)?;
+    plan.try_stack().map_err(|error| refuse(error.into()))?;
+    let mut warnings = config.warnings.clone();
+    let mut notes = Vec::new();
+    for advice in plan.advice().map_err(|error| refuse(error.into()))? {
+        let line = format!("{} ({})", advice.text, places(config, advice.keys));
+        match advice.weight {
+            Weight::Mistake => warnings.push(line),
+            Weight::Price => notes.push(line),
+        }
+    }
+    Ok(Inspection { builder, warnings, notes, plan })
+}
+
+impl Inspection {
+    /// Looks at this host: log files, state directory, address and port. `state_dir`: the one that a start would
+    /// use, if it must be there. Makes nothing.
+    ///
+    /// # Errors
+    /// What a start would be refused by the host as it is now. A port in use is only noted: a configuration is
+    /// checked while the daemon runs that uses it.
+    pub fn look_at_host(&mut self, config: &Config, state_dir: Option<&Path>) -> Result<(), ConfigError> {
+        log_files(&config.logging)?;
+        self.warnings.extend(unused_log_folder(config));
+        if let Some(dir) = state_dir {
+            let dir = existing(dir)?;
+            Store::probe(&dir, config.me()).map_err(|error| placed(config, error.into()))?;
+        }
+        match Transport::probe(&self.plan.options) {
+            Ok(()) => Ok(()),
+            Err(error @ TransportError::InUse { .. }) => {
+                self.notes.push(error.to_string());
+                Ok(())
+            }
+            Err(error) => Err(placed(config, error.into())),
+        }
+    }
+
+    /// With `--strict`.
+    ///
+    /// # Errors
+    /// There is a warning.
+    pub fn strictly(&self) -> Result<(), ConfigError> {
+        let Some((first, others)) = self.warnings.split_first() else { return Ok(()) };
+        let hint = Some(others.join("\n")).filter(|hint| !hint.is_empty());
+        Err(ConfigError { kind: ErrorKind::Rule, message: format!("refused by --strict: {first}"), hint })
+    }
+
+    /// The remarks as `--check` lists them.
+    pub fn remarks(&self) -> Vec<String> {
+        let warnings = self.warnings.iter().map(|warning| format!("# warning: {warning}"));
+        warnings.chain(self.notes.iter().map(|note| format!("# note: {note}"))).collect()
+    }
+}
+
+/// The error of a start as one of the configuration: with the places of the settings that it is about.
+pub fn placed(config: &Config, error: NodeError) -> ConfigError {
+    let message = error.to_string();
+    match error {
+        NodeError::Config(error) => error,
+        NodeError::Transport(TransportError::Setting { setting, node, .. }) => {
+            let hint = config.explain(&setting_name(config, setting, node.map(crate::ids::NodeId::get)));
+            ConfigError { kind: ErrorKind::Rule, message, hint: Some(hint) }
+        }
+        NodeError::Setup(SetupError::Quorum(wrong)) => {
+            let lines: Vec<String> = wrong.keys().iter().map(|key| config.explain(key)).collect();
+            ConfigError { kind: ErrorKind::Quorum, message, hint: Some(lines.join("\n")) }
+        }
+        NodeError::Transport(_) => {
+            // One line: a start logs it.
+            let place = places(config, &["totem.interface.0.bindnetaddr"]);
+            ConfigError { kind: ErrorKind::Ring, message: format!("{message} ({place})"), hint: None }
+        }
+        NodeError::Store(_) => ConfigError { kind: ErrorKind::Store, message, hint: None },
+        NodeError::NoId
+        | NodeError::NoAddress
+        | NodeError::PeerZero(_)
+        | NodeError::Quorum(_)
+        | NodeError::Runtime(_) => ConfigError { kind: ErrorKind::Ring, message, hint: None },
+    }
+}
+
+/// The full name of a setting that the transport calls by its own name.
+fn setting_name(config: &Config, setting: &str, node: Option<u32>) -> String {
+    let of_node = |id: u32, key: &str| {
+        let node = config.nodes.iter().find(|node| node.id.is_some_and(|own| own.get() == id));
+        format!("nodelist.node.{}.{key}", node.map_or(config.local_position, |node| node.position))
+    };
+    match (setting, node) {
+        ("mcastport" | "mcastaddr" | "broadcast" | "ttl", _) => format!("totem.interface.0.{setting}"),
+        ("ring0_addr" | "nodeid", Some(id)) => of_node(id, setting),
+        ("ring0_addr", None) => "totem.interface.0.bindnetaddr".to_owned(),
+        ("nodelist", _) => "nodelist.node.*.ring0_addr".to_owned(),
+        (other, _) => format!("totem.{other}"),
+    }
+}
+
+/// Settings and where they stand, in one line.
+fn places(config: &Config, keys: &[&str]) -> String {
+    let lines: Vec<String> = keys.iter().map(|key| config.explain(key)).collect();
+    lines.join("; ").replace('\n', "; ")
+}
+
+/// Whether the log files can be opened, in the daemon's words. Opens those that are there, and makes none.
+fn log_files(logging: &Logging) -> Result<(), ConfigError> {
+    let targets = SUBSYSTEMS.into_iter().map(|subsystem| logging.target(subsystem));
+    for path in targets.filter(|target| target.to_logfile).filter_map(|target| target.logfile.as_ref()) {
+        if let Err(error) = can_append(path) {
+            let number = error.raw_os_error().unwrap_or(0);
+            let words = error.to_string();
+            let words = words.split(" (os error").next().unwrap_or_default();
+            let message = format!("Can't open logfile '{}' for reason: {words} ({number})", path.display());
+            return Err(ConfigError { kind: ErrorKind::Logging, message, hint: None });
+        }
+    }
+    Ok(())
+}
+
+fn can_append(path: &Path) -> std::io::Result<()> {
+    use rustix::fs::{Access, access};
+    match std::fs::metadata(path) {
+        // Not opened: that can block.
+        Ok(about) if !about.is_file() && !about.is_dir() => Ok(access(path, Access::WRITE_OK)?),
+        Ok(_) => std::fs::OpenOptions::new().append(true).open(path).map(drop),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            Ok(access(folder.unwrap_or(Path::new(".")), Access::WRITE_OK | Access::EXEC_OK)?)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A log file that is named and not used, in a folder that is not there: it cannot be switched on.
+fn unused_log_folder(config: &Config) -> Option<String> {
+    let (name, entry) = config.map.iter().find(|(name, entry)| {
+        let own = matches!(&entry.origin, Origin::File { .. }) && name.starts_with("logging.");
+        own && name.ends_with(".logfile")
+            && entry.value.as_text().is_some_and(|file| {
+                let file = Path::new(file.as_ref());
+                file.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+            })
+    })?;
+    let place = places(config, &[name]);
+    Some(format!(
+        "the folder of the log file {} is not there; make it before to_logfile is set ({place})",
+        entry.value
+    ))
+}
+
+/// The state directory, which must be there.
+///
+/// # Errors
+/// It is not, or is something else.
+pub fn existing(dir: &Path) -> Result<PathBuf, ConfigError> {
+    let missing = |why: &dyn std::fmt::Display| ConfigError {
+        kind: ErrorKind::State,
+        message: format!(
+            "Can't use state directory {}: {why}. Create it, or name another with --state-dir or system.state_dir",
+            dir.display()
+        ),
+        hint: None,
+    };
+    let dir = std::fs::canonicalize(dir).map_err(|error| missing(&error))?;
+    if dir.is_dir() { Ok(dir) } else { Err(missing(&"it is not a directory")) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,453 @@
+//! What is accepted can be started; what is refused or warned of is told with its file and line, whichever setting
+//! it is.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::host::{Host, LocalAddress};
+use crate::config::keys::{KEYS, Key, Kind};
+use crate::config::os::OsHost;
+use crate::ids::{Destination, NodeId, Seq};
+use crate::time::Instant;
+use crate::totem::{Input, Output, Params, RESERVE, Totem};
+use crate::view::ViewKind;
+
+fn read(text: &str, format: Format) -> Result<Config, ConfigError> {
+    match format {
+        Format::Conf => Config::from_conf(text.as_bytes(), Path::new("test.conf"), &OsHost),
+        Format::Toml => Config::from_toml(text.as_bytes(), Path::new("test.toml"), &OsHost),
+    }
+}
+
+/// What there is to say of a file: the refusal, or all remarks.
+fn said(text: &str, format: Format) -> String {
+    match read(text, format).and_then(|config| inspect(&config)) {
+        Ok(inspection) => inspection.remarks().join("\n"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Conf,
+    Toml,
+}
+
+/// A value that its setting cannot have, or why there is none.
+enum Bad {
+    /// The value, and other settings of section totem that it takes.
+    Value(&'static str, &'static [(&'static str, &'static str)]),
+    /// Any text will do; or only this host can tell, see `look_at_host`.
+    Any,
+}
+
+fn bad(key: &Key) -> Bad {
+    let no_transport: &[_] = &[];
+    match key.name {
+        "totem.keyfile" => Bad::Value("/nonexistent/key", &[("transport", "knet"), ("secauth", "on")]),
+        "totem.key" => Bad::Value("short", &[("transport", "knet"), ("secauth", "on")]),
+        "totem.interface.*.bindnetaddr" => Bad::Value("no.such.host.invalid", &[]),
+        "totem.interface.*.mcastaddr" => Bad::Value("10.0.0.9", &[("transport", "udp")]),
+        "quorum.provider" => Bad::Value("corosync_ykd", no_transport),
+        "quorum.auto_tie_breaker_node" => Bad::Value("middle", no_transport),
+        "system.priority" => Bad::Value("urgent", no_transport),
+        name if name.starts_with("nodelist.node.*.ring") => Bad::Value("no.such.host.invalid", no_transport),
+        "totem.cluster_name" | "totem.rrp_mode" | "nodelist.node.*.name" | "quorum.device.model" => Bad::Any,
+        "logging.logfile" | "logging.logger_subsys.*.logfile" | "logging.logger_subsys.*.subsys" => Bad::Any,
+        "system.state_dir" | "resources.watchdog_device" => Bad::Any,
+        name if name.starts_with("resources.") && key.kind == Kind::Text => Bad::Any,
+        _ => Bad::Value("nonsense", no_transport),
+    }
+}
+
+/// A file with one setting, and the line on which that stands.
+struct File {
+    sections: Vec<(&'static str, Vec<(String, String)>)>,
+}
+
+impl File {
+    fn new(totem: &[(&str, &str)]) -> Self {
+        let own =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let mut file = Self {
+            sections: vec![
+                ("totem", own(&[("version", "2"), ("transport", "udpu"), ("cluster_name", "x")])),
+                ("totem.interface", Vec::new()),
+                ("nodelist.node", own(&[("ring0_addr", "127.0.0.1"), ("nodeid", "1")])),
+                ("quorum", own(&[("provider", "corosync_votequorum"), ("auto_tie_breaker", "1")])),
+                ("quorum.device", Vec::new()),
+                ("logging", Vec::new()),
+                ("logging.logger_subsys", Vec::new()),
+                ("system", Vec::new()),
+                ("resources", Vec::new()),
+                ("resources.system.memory_used", Vec::new()),
+                ("resources.system.load_15min", Vec::new()),
+            ],
+        };
+        for (key, value) in totem {
+            file.set("totem", key, value);
+        }
+        file
+    }
+
+    fn set(&mut self, section: &str, key: &str, value: &str) {
+        let (_, items) = self.sections.iter_mut().find(|(name, _)| *name == section).unwrap();
+        items.retain(|(own, _)| own != key);
+        items.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// The section and the key of a name in the table of settings.
+    fn place(name: &str) -> (&str, &str) {
+        let (path, key) = name.rsplit_once('.').unwrap();
+        (path.strip_suffix(".*").unwrap_or(path), key)
+    }
+
+    fn write(&self, format: Format) -> String {
+        let mut text = String::new();
+        for (section, items) in self.sections.iter().filter(|(_, items)| !items.is_empty()) {
+            let parts: Vec<&str> = section.split('.').collect();
+            match format {
+                Format::Conf => parts.iter().for_each(|part| text += &format!("{part} {{\n")),
+                Format::Toml => {
+                    text += &match *section {
+                        "totem.interface" | "nodelist.node" => format!("[[{section}]]\n"),
+                        "logging.logger_subsys" => "[logging.logger_subsys.CPG]\n".to_owned(),
+                        section => format!("[{section}]\n"),
+                    }
+                }
+            }
+            if *section == "logging.logger_subsys" && format == Format::Conf {
+                text += "subsys: CPG\n";
+            }
+            for (key, value) in items {
+                let number = value.parse::<u32>().is_ok();
+                text += &match format {
+                    Format::Conf => format!("{key}: {value}\n"),
+                    Format::Toml if number => format!("{key} = {value}\n"),
+                    Format::Toml => format!("{key} = {value:?}\n"),
+                };
+            }
+            if format == Format::Conf {
+                text += &"}\n".repeat(parts.len());
+            }
+        }
+        text
+    }
+}
+
+#[test]
+fn a_bad_value_of_any_setting_is_told_with_file_and_line_in_both_formats() {
+    let mut any = Vec::new();
+    for key in KEYS {
+        let Bad::Value(value, more) = bad(key) else {
+            any.push(key.name);
+            continue;
+        };
+        let (section, own) = File::place(key.name);
+        let mut file = File::new(more);
+        if key.name.ends_with("bindnetaddr") {
+            // The node list would win.
+            file.sections.retain(|(name, _)| *name != "nodelist.node");
+        }
+        file.set(section, own, value);
+        for (format, name) in [(Format::Conf, "test.conf"), (Format::Toml, "test.toml")] {
+            let text = file.write(format);
+            let line =
+                1 + text.lines().position(|line| line.starts_with(own) && line.contains(value)).unwrap();
+            let said = said(&text, format);
+            assert!(said.contains(&format!("{name}:{line}")), "{}, line {line}:\n{text}\n{said}", key.name);
+        }
+    }
+    assert_eq!(any.len(), 13, "each of these is a text that may be anything: {any:?}");
+}
+
+/// What the quorum services and the transport refuse, a check refuses, with the places.
+#[test]
+fn what_a_start_refuses_is_refused_with_every_place() {
+    let quorum = |more: &[(&str, &str)], device: &[(&str, &str)]| {
+        let mut file = File::new(&[]);
+        file.set("quorum", "auto_tie_breaker", "0");
+        more.iter().for_each(|(key, value)| file.set("quorum", key, value));
+        device.iter().for_each(|(key, value)| file.set("quorum.device", key, value));
+        file
+    };
+    let totem = |more: &[(&str, &str)], link: &[(&str, &str)]| {
+        let mut file = File::new(more);
+        link.iter().for_each(|(key, value)| file.set("totem.interface", key, value));
+        file
+    };
+    let net = &[("model", "net"), ("votes", "1")];
+    for (file, kind, message, keys) in [
+        (
+            quorum(&[("two_node", "1")], net),
+            ErrorKind::Quorum,
+            "two_node and quorum device cannot be configured at the same time!",
+            &["two_node", "model"][..],
+        ),
+        (
+            quorum(&[("allow_downscale", "1")], net),
+            ErrorKind::Quorum,
+            "quorum.device is not compatible with allow_downscale",
+            &["allow_downscale", "model"],
+        ),
+        (
+            quorum(&[("expected_votes", "3")], &[("model", "net")]),
+            ErrorKind::Quorum,
+            "quorum.device.votes must be specified when quorum.expected_votes is set",
+            &["expected_votes", "model"],
+        ),
+        (
+            quorum(&[("expected_votes", "2")], &[("model", "net"), ("votes", "1")]),
+            ErrorKind::Quorum,
+            "quorum.device.votes is too high or expected_votes is too low",
+            &["expected_votes", "votes"],
+        ),
+        (
+            quorum(&[("provider", "corosync_ykd")], &[]),
+            ErrorKind::Quorum,
+            "Invalid quorum provider",
+            &["provider"],
+        ),
+        (
+            totem(&[("netmtu", "256")], &[]),
+            ErrorKind::Rule,
+            "netmtu refused: it is 256; give 576 to 65507",
+            &["netmtu"],
+        ),
+        (totem(&[("netmtu", "66000")], &[]), ErrorKind::Rule, "netmtu refused", &["netmtu"]),
+        (
+            totem(&[("window_size", "100000")], &[]),
+            ErrorKind::Rule,
+            "window_size parameter (100000)",
+            &["window_size"],
+        ),
+        (totem(&[("transport", "udp")], &[("ttl", "0")]), ErrorKind::Rule, "ttl refused: it is 0", &["ttl"]),
+        (
+            totem(&[("transport", "udp")], &[("mcastport", "1")]),
+            ErrorKind::Rule,
+            "mcastport refused: it is 1",
+            &["mcastport"],
+        ),
+        (totem(&[("transport", "knet")], &[]), ErrorKind::Unsupported, "transport knet", &["transport"]),
+    ] {
+        for format in [Format::Conf, Format::Toml] {
+            let text = file.write(format);
+            let error = read(&text, format).and_then(|config| inspect(&config).map(drop)).unwrap_err();
+            assert!(error.message.contains(message), "{error}");
+            assert_eq!(error.kind, kind, "{error}");
+            for key in keys {
+                let line = 1 + text.lines().position(|line| line.starts_with(key)).unwrap();
+                assert!(error.to_string().contains(&format!(":{line}")), "{key} in line {line}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn remarks_are_refused_when_it_is_strict() {
+    let mut file = File::new(&[]);
+    file.set("quorum", "auto_tie_breaker", "0");
+    let plain = inspect(&read(&file.write(Format::Conf), Format::Conf).unwrap()).unwrap();
+    assert_eq!(plain.remarks(), Vec::<String>::new());
+    plain.strictly().unwrap();
+    // A rule with a price may be meant.
+    file.set("quorum", "allow_downscale", "1");
+    let priced = inspect(&read(&file.write(Format::Conf), Format::Conf).unwrap()).unwrap();
+    assert!(priced.remarks()[0].starts_with("# note: quorum.allow_downscale is incomplete"), "{priced:?}");
+    priced.strictly().unwrap();
+    file.set("quorum", "two_node", "1");
+    let wrong = inspect(&read(&file.write(Format::Conf), Format::Conf).unwrap()).unwrap();
+    let error = wrong.strictly().unwrap_err();
+    assert_eq!(error.exit_status(), 8);
+    let told = error.to_string();
+    let place = "quorum.two_node = 1 at test.conf:";
+    assert!(
+        told.starts_with("refused by --strict: quorum.two_node with 1 nodes") && told.contains(place),
+        "{told}"
+    );
+}
+
+#[test]
+fn log_files_are_looked_at_and_none_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |file: &Path, used: &str| {
+        let mut text = File::new(&[]);
+        text.set("logging", "to_logfile", used);
+        text.set("logging", "logfile", file.to_str().unwrap());
+        text.set("totem.interface", "mcastport", "0");
+        let config = read(&text.write(Format::Conf), Format::Conf).unwrap();
+        let mut inspection = inspect(&config).unwrap();
+        let outcome = inspection.look_at_host(&config, Some(dir.path()));
+        outcome.map(|()| inspection)
+    };
+    let missing = dir.path().join("gone/log");
+    let error = with(&missing, "yes").unwrap_err();
+    assert_eq!(error.exit_status(), 7);
+    assert_eq!(
+        error.message,
+        format!("Can't open logfile '{}' for reason: No such file or directory (2)", missing.display())
+    );
+    let unused = with(&missing, "no").unwrap();
+    let told = unused.warnings.iter().find(|warning| warning.starts_with("the folder of the log file"));
+    assert!(
+        told.is_some_and(|told| told.contains("logging.logfile = ") && told.contains("test.conf:")),
+        "{unused:?}"
+    );
+    assert_eq!(with(dir.path(), "yes").unwrap_err().exit_status(), 7, "a folder is no file");
+    let fresh = dir.path().join("log");
+    with(&fresh, "yes").unwrap();
+    assert!(!fresh.exists());
+    std::fs::write(&fresh, "one\n").unwrap();
+    with(&fresh, "yes").unwrap();
+    assert_eq!(std::fs::read_to_string(&fresh).unwrap(), "one\n");
+}
+
+/// A ring of one node with these settings forms, and goes on for some rounds of the token.
+fn forms(plan: &Plan) {
+    let me = plan.options.me;
+    let params = Params {
+        me,
+        timeouts: plan.timeouts.clone(),
+        netmtu: plan.options.netmtu,
+        ring_seq: 0,
+        stored: RESERVE,
+        origin: Seq(0),
+    };
+    let mut now = Instant::ZERO;
+    let mut totem = Totem::new(params, now);
+    let (mut formed, mut stored, mut looped) = (false, Vec::new(), VecDeque::new());
+    totem.handle_input(now, Input::Timeout);
+    for _ in 0..400 {
+        let wake = loop {
+            match totem.poll_output() {
+                Output::Send(Destination::Node(to), frame) if to == me => looped.push_back(frame),
+                Output::Send(..) | Output::Deliver(_) | Output::TokenSent => {}
+                Output::Store(up_to) => stored.push(up_to),
+                Output::View(view) => formed |= view.kind == ViewKind::Regular && view.members == [me],
+                Output::Wait(wake) => break wake,
+            }
+        };
+        if let Some(up_to) = stored.pop() {
+            totem.handle_input(now, Input::Stored(up_to));
+        } else if let Some(frame) = looped.pop_front() {
+            totem.handle_input(now, Input::Datagram(&frame));
+        } else if let Some(at) = wake {
+            now = now.max(at);
+            totem.handle_input(now, Input::Timeout);
+        } else {
+            break;
+        }
+    }
+    // With long waits and short ones between, agreement takes more steps than these.
+    let timeouts = &plan.timeouts;
+    let soon = timeouts.consensus <= timeouts.join * 20 && timeouts.send_join <= timeouts.join;
+    assert!(formed || !soon, "no ring of one node: {timeouts:?}");
+}
+
+/// Any number, often at an edge.
+fn numbers() -> impl Strategy<Value = u32> {
+    prop_oneof![Just(0), Just(1), 2u32..200, 200u32..20_000, any::<u32>(), Just(u32::MAX), Just(u32::MAX - 1)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 300 } else { 3000 }))]
+
+    /// Whatever is accepted, the daemon's parts are made of without sockets, and a ring forms.
+    #[test]
+    fn what_is_accepted_can_be_started(
+        numbers in proptest::collection::vec((0usize..KEYS.len(), numbers()), 0..5),
+        words in proptest::collection::vec((0usize..KEYS.len(), any::<proptest::sample::Index>()), 0..4),
+        udp: bool,
+        others in 0usize..4,
+    ) {
+        let mut file = File::new(&[("transport", if udp { "udp" } else { "udpu" })]);
+        let numeric: Vec<&Key> = KEYS.iter().filter(|key| key.kind != Kind::Text).collect();
+        let worded: Vec<&Key> = KEYS.iter().filter(|key| !key.words.is_empty()).collect();
+        for (index, number) in numbers {
+            let key = numeric[index % numeric.len()];
+            let (section, own) = File::place(key.name);
+            let most = key.kind.range().map_or(0, |(_, most)| most);
+            // Mostly in range.
+            let number = i128::from(number).min(most).to_string();
+            file.set(section, own, &number);
+        }
+        for (index, word) in words {
+            let key = worded[index % worded.len()];
+            if key.name == "totem.transport" { continue; }
+            let (section, own) = File::place(key.name);
+            file.set(section, own, key.words[word.index(key.words.len())]);
+        }
+        let mut text = file.write(Format::Conf) + "nodelist {\n";
+        // The node list begins anew: the first is the one above, with its settings kept.
+        text += "node {\n}\n";
+        for other in 0..others {
+            text += &format!("node {{\nring0_addr: 127.0.0.{}\nnodeid: {}\n}}\n", other + 2, other + 70_000);
+        }
+        text += "}\n";
+        let Ok(config) = read(&text, Format::Conf) else { return Ok(()) };
+        let Ok(inspection) = inspect(&config) else { return Ok(()) };
+        let plan = inspection.builder.clone().plan().unwrap();
+        plan.options.check().unwrap();
+        plan.try_stack().unwrap();
+        forms(&plan);
+        prop_assert!(NodeId::new(plan.options.me.get()).is_some());
+    }
+}
+
+/// A host with the same link-local address on two interfaces.
+struct TwoCards;
+
+impl Host for TwoCards {
+    fn name(&self) -> String {
+        "n1".to_owned()
+    }
+
+    fn addresses(&self) -> Vec<LocalAddress> {
+        let card = |interface: &str, index| LocalAddress {
+            interface: interface.to_owned(),
+            index,
+            address: "fe80::1".parse().unwrap(),
+            prefix: 64,
+            up: true,
+        };
+        vec![card("eth0", 2), card("eth1", 3)]
+    }
+
+    fn resolve(&self, name: &str) -> Vec<IpAddr> {
+        name.parse().ok().into_iter().collect()
+    }
+
+    fn reverse(&self, _: IpAddr) -> Option<String> {
+        None
+    }
+
+    fn user(&self, _: &str) -> Option<u32> {
+        None
+    }
+
+    fn group(&self, _: &str) -> Option<u32> {
+        None
+    }
+}
+
+#[test]
+fn the_interface_of_a_link_local_address_reaches_the_transport() {
+    for own in ["fe80::1%eth1", "fe80::1%3"] {
+        let mut file = File::new(&[]);
+        file.set("nodelist.node", "ring0_addr", own);
+        for (format, name) in [(Format::Conf, "test.conf"), (Format::Toml, "test.toml")] {
+            let text = file.write(format);
+            let config = match format {
+                Format::Conf => Config::from_conf(text.as_bytes(), Path::new(name), &TwoCards),
+                Format::Toml => Config::from_toml(text.as_bytes(), Path::new(name), &TwoCards),
+            };
+            let options = inspect(&config.unwrap()).unwrap().plan.options;
+            assert_eq!(options.interface.as_deref(), Some("eth1"), "{own}");
+            assert_eq!(options.address, "fe80::1".parse::<IpAddr>().unwrap());
+        }
+    }
+}
