@@ -5,9 +5,10 @@
 //! # Which configurations are safe
 //!
 //! Safe by itself means: however the cluster falls apart, heals, dies and restarts, never do two parts act at the
-//! same time. `tests/partitions.rs` looks for counterexamples, and shows one for each rule that has any. Where the
-//! last column says fencing, two parts can be quorate beside each other until one has been shot; that is so in
-//! Corosync as well, and the numbers are the same.
+//! same time. `tests/partitions.rs` looks for counterexamples over random votes and rules, and shows one for each rule
+//! that has any. Where the last column says fencing, two parts can be quorate beside each other until one has been
+//! shot. The first cut is the one that a cluster meets whole: `tests/first_cut.rs` looks for counterexamples to that,
+//! over random votes (none to four a node) and all combinations of the rules marked so.
 //!
 //! | rules | safe by themselves |
 //! |---|---|
@@ -15,12 +16,14 @@
 //! | `wait_for_all` | yes |
 //! | `expected_votes_tracking` | yes |
 //! | `expected_votes` at least the votes of the node list | yes |
-//! | `expected_votes` below that | no; even with fencing, parts that start apart both act |
+//! | these together | yes |
+//! | `expected_votes` below the votes of the node list | no; even with fencing, parts that start apart both act |
 //! | `two_node` (with the `wait_for_all` that it brings) | fencing; a node that starts waits for the other |
 //! | `two_node` with `wait_for_all: 0` | no; nodes that start apart shoot each other |
-//! | `auto_tie_breaker` | fencing, from the second cut on |
-//! | `last_man_standing` | fencing, and `wait_for_all` |
-//! | `allow_downscale` | no; incomplete, in Corosync too |
+//! | `auto_tie_breaker` | at the first cut; fencing from the second on |
+//! | `last_man_standing` | at the first cut; fencing, and `wait_for_all`, from the second on |
+//! | `allow_downscale` | at the first cut; incomplete, in Corosync too: nodes that left are no longer counted on |
+//! | any of the last three together | as each of them |
 //! | a quorum device | as far as its arbiter votes for one part only |
 //! | `master_wins` of a device | likewise |
 //! | no provider | no: every part acts |
@@ -33,6 +36,14 @@
 //! What nodes tell each other and what they make of it is the same, so both can vote in one cluster. But: what
 //! `expected_votes_tracking` has kept is written when it rises, and never lowers what is configured; expected votes
 //! do not shrink (`last_man_standing`) in the middle of a synchronisation; a node may only speak of itself.
+//!
+//! A tie is broken more carefully. Half of the votes, rounded down, are enough only if those who have gone since this
+//! part last had a majority have less than a majority; Corosync counts their number in place of their votes, and only
+//! since the ring before. So there nodes with 1, 1 and 3 votes (`auto_tie_breaker`, `wait_for_all`) come apart into two
+//! quorate parts at the first cut, as do halves that a list of nodes (`auto_tie_breaker_node`) is to tell apart, once
+//! one of them has formed a second ring. A node that was never quorate breaks a tie only for the half that has the
+//! first node of such a list. Where the number of votes is odd, `auto_tie_breaker` needs `wait_for_all` also without a
+//! node list.
 //!
 //! # Files
 //!

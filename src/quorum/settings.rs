@@ -324,7 +324,9 @@ pub fn plan(found: &Found, fixed: &Fixed, kept: u32, moment: Moment) -> Result<P
         two_node = false;
     }
     let nodelist = found.nodelist.unwrap_or_default();
-    if tie_breaker.is_some() && nodelist.sum % 2 == 1 && !wait_for_all {
+    // Without a node list it is the expected votes that tell; Corosync then does not ask.
+    let votes_of_all = found.nodelist.map_or(found.expected.unwrap_or(0), |list| list.sum);
+    if tie_breaker.is_some() && votes_of_all % 2 == 1 && !wait_for_all {
         if fixed.last_man_standing {
             return Err(Wrong::OddLastMan);
         }

@@ -12,7 +12,8 @@ pub enum TieBreaker {
     Lowest,
     /// The half that has the highest.
     Highest,
-    /// The half that has the first of these that was there before the split.
+    /// The half that has the first of these that was there when the cluster was last quorate. If it never was, as
+    /// far as this node knows, only the very first counts: the half that has it can be but one.
     List(Vec<NodeId>),
 }
 
@@ -21,12 +22,8 @@ pub enum TieBreaker {
 pub struct Halves<'a> {
     /// Members now, ascending.
     pub members: &'a [NodeId],
-    /// Members of the ring before, ascending.
-    pub previous: &'a [NodeId],
-    /// Lowest member when the cluster was last quorate.
-    pub lowest: Option<NodeId>,
-    /// Highest member then.
-    pub highest: Option<NodeId>,
+    /// Members when the cluster was last quorate by its votes, ascending; none if it never was.
+    pub before: &'a [NodeId],
 }
 
 impl TieBreaker {
@@ -57,11 +54,12 @@ impl TieBreaker {
     pub fn favours(&self, halves: Halves<'_>) -> bool {
         let here = |node: &NodeId| halves.members.contains(node);
         match self {
-            Self::Lowest => halves.lowest.as_ref().is_some_and(here),
-            Self::Highest => halves.highest.as_ref().is_some_and(here),
+            Self::Lowest => halves.before.first().is_some_and(here),
+            Self::Highest => halves.before.last().is_some_and(here),
             // Whoever stands before the first one that is here, and was there before, is in the other half.
             Self::List(ids) => match ids.iter().position(here) {
-                Some(first) => !ids[..first].iter().any(|node| halves.previous.contains(node)),
+                Some(first) if halves.before.is_empty() => first == 0,
+                Some(first) => !ids[..first].iter().any(|node| halves.before.contains(node)),
                 None => false,
             },
         }
@@ -113,16 +111,21 @@ mod tests {
         for (breaker, winner, loser) in cases {
             for (half, expected) in [(winner, true), (loser, false)] {
                 let members = ids(half);
-                let halves = Halves {
-                    members: &members,
-                    previous: &all,
-                    lowest: all.first().copied(),
-                    highest: all.last().copied(),
-                };
+                let halves = Halves { members: &members, before: &all };
                 assert_eq!(breaker.favours(halves), expected, "{breaker:?} {half:?}");
             }
         }
-        let halves = Halves { members: &all, previous: &[], lowest: None, highest: None };
-        assert!(!TieBreaker::Lowest.favours(halves), "never quorate: nothing to go by");
+    }
+
+    /// Nodes that start apart know nothing of each other: at most one half can be favoured.
+    #[test]
+    fn before_the_first_quorum_only_the_first_of_a_list_counts() {
+        let list = TieBreaker::List(ids(&[3, 1]));
+        for (half, expected) in [(&[2, 3], true), (&[1, 4], false)] {
+            let members = ids(half);
+            let halves = Halves { members: &members, before: &[] };
+            assert!(!TieBreaker::Lowest.favours(halves) && !TieBreaker::Highest.favours(halves));
+            assert_eq!(list.favours(halves), expected, "{half:?}");
+        }
     }
 }

@@ -79,19 +79,31 @@ pub struct Votes {
     quorate: bool,
     /// All nodes are waited for.
     waiting: bool,
-    /// Of the time at which this part was last quorate.
-    extremes: Option<(NodeId, NodeId)>,
+    /// Who made this part quorate the last time that more than half of the votes were there, ascending, each with its
+    /// votes; nobody before the first time. What has gone since is measured by it.
+    basis: Vec<(NodeId, u32)>,
     /// Of the current ring, ascending.
     members: Vec<NodeId>,
-    /// Of the ring before, ascending.
-    previous: Vec<NodeId>,
     /// Expected votes do not fall below this when nodes leave in order.
     ev_barrier: u32,
     /// Highest number of expected votes ever seen.
     ev_tracking_barrier: u32,
     /// Tests show by it that a wrong rule is found out.
     #[cfg(test)]
-    pub(super) half_is_enough: bool,
+    pub(super) wrong: Option<Wrong>,
+    /// Of the ring before, ascending; for a wrong rule.
+    #[cfg(test)]
+    previous: Vec<NodeId>,
+}
+
+/// Rules that must not be, for tests that show that they are found out.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// Half of the votes are a majority.
+    HalfIsEnough,
+    /// Of what has gone, nodes are counted in place of votes, and since the ring before. Corosync counts so.
+    NodesForVotes,
 }
 
 impl Votes {
@@ -105,13 +117,14 @@ impl Votes {
             quorum: 0,
             quorate: false,
             waiting: false,
-            extremes: None,
+            basis: Vec::new(),
             members: Vec::new(),
-            previous: Vec::new(),
             ev_barrier: 0,
             ev_tracking_barrier: kept,
             #[cfg(test)]
-            half_is_enough: false,
+            wrong: None,
+            #[cfg(test)]
+            previous: Vec::new(),
         };
         votes.set_waiting(waiting);
         votes
@@ -133,8 +146,8 @@ impl Votes {
     }
 
     /// Lowest and highest member when this part was last quorate.
-    pub const fn extremes(&self) -> Option<(NodeId, NodeId)> {
-        self.extremes
+    pub fn extremes(&self) -> Option<(NodeId, NodeId)> {
+        Some((self.basis.first()?.0, self.basis.last()?.0))
     }
 
     /// Members of the current ring, ascending.
@@ -174,10 +187,12 @@ impl Votes {
         let left = self.members.iter().any(|node| members.binary_search(node).is_err());
         self.nodes.bury(members);
         let count = u32::try_from(members.len()).unwrap_or(u32::MAX);
-        let lowest_stays = self.extremes.is_some_and(|(lowest, _)| members.binary_search(&lowest).is_ok());
+        let lowest_stays = self.extremes().is_some_and(|(lowest, _)| members.binary_search(&lowest).is_ok());
         let tie = count <= self.quorum && self.rules.tie_breaker.is_some() && lowest_stays;
         let shrink = self.rules.last_man_standing && (count >= self.quorum && left || tie);
-        self.previous = std::mem::replace(&mut self.members, members.to_vec());
+        #[cfg(test)]
+        self.previous.clone_from(&self.members);
+        self.members = members.to_vec();
         shrink
     }
 
@@ -219,7 +234,7 @@ impl Votes {
 
     #[cfg(test)]
     fn majority(&self, votes: u32) -> u32 {
-        if self.half_is_enough { (votes / 2).max(1) } else { majority(votes) }
+        if self.wrong == Some(Wrong::HalfIsEnough) { (votes / 2).max(1) } else { majority(votes) }
     }
 
     #[cfg(not(test))]
@@ -265,10 +280,7 @@ impl Votes {
         }
         let mut quorate = votes >= quorum;
         if quorate {
-            let mut members = self.nodes.members().map(|(id, _)| id);
-            let first = members.next();
-            let last = members.last();
-            self.extremes = first.map(|first| (first, last.unwrap_or(first)));
+            self.basis = self.nodes.members().map(|(id, node)| (id, node.votes)).collect();
         }
         quorate = quorate || self.tie(quorum, votes, expected) || self.device_decides();
         outcome.changed = quorate != self.quorate;
@@ -279,19 +291,36 @@ impl Votes {
         }
     }
 
-    /// Exactly half of the votes are here, less than a quorum went at once, and the tie breaker is for us.
+    /// Exactly half of the votes are here, the others have less than a quorum, and the tie breaker is for us.
+    ///
+    /// The others are those who have gone since this part last had more than half of the votes, and it is their
+    /// votes that are counted: of an odd number, half is one vote less than what the others need, so if all of
+    /// them went at once they may go on. Corosync counts nodes, since the ring before: nodes with 1, 1 and 3
+    /// votes come apart into two quorate parts, and one node alone is quorate as soon as it forms a second ring.
     fn tie(&self, quorum: u32, votes: u32, expected: u32) -> bool {
         let Some(breaker) = &self.rules.tie_breaker else { return false };
-        let gone = self.previous.len().saturating_sub(self.members.len());
+        if votes != expected / 2 {
+            return false;
+        }
         let present: Vec<NodeId> = self.nodes.members().map(|(id, _)| id).collect();
-        votes == expected / 2
-            && u32::try_from(gone).is_ok_and(|gone| gone < quorum)
-            && breaker.favours(Halves {
-                members: &present,
-                previous: &self.previous,
-                lowest: self.extremes.map(|(lowest, _)| lowest),
-                highest: self.extremes.map(|(_, highest)| highest),
-            })
+        let before: Vec<NodeId> = self.basis.iter().map(|(id, _)| *id).collect();
+        #[cfg(test)]
+        if self.wrong == Some(Wrong::NodesForVotes) {
+            let gone = self.previous.len().saturating_sub(self.members.len());
+            let list = matches!(breaker, TieBreaker::List(_));
+            let halves = Halves { members: &present, before: if list { &self.previous } else { &before } };
+            return gone < quorum as usize && breaker.favours(halves);
+        }
+        // Not what this part needs, which falls only where the rules say so: for those who start it is this.
+        let enough = quorum.min(majority(expected));
+        let others_too_few = if self.basis.is_empty() {
+            // Nobody has gone that this node knows of: they may be all that are not here.
+            votes > 0 && expected.saturating_sub(votes) < enough
+        } else {
+            let gone = self.basis.iter().filter(|(id, _)| present.binary_search(id).is_err());
+            gone.fold(0u32, |sum, (_, votes)| sum.saturating_add(*votes)) < enough
+        };
+        others_too_few && breaker.favours(Halves { members: &present, before: &before })
     }
 
     /// The quorum device votes in this part, and its word is enough.

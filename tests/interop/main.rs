@@ -32,6 +32,7 @@ mod long;
 mod mixed;
 mod order;
 mod pacemaker;
+mod parts;
 mod purpose;
 mod qdevice;
 mod quorumtool;

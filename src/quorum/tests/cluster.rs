@@ -11,6 +11,7 @@ use super::arithmetic::id;
 use super::keys::Keys;
 use crate::error::Status;
 use crate::ids::{ConnId, Endian, Guarantee, NodeId, RingId, ServiceId};
+use crate::quorum::votes::Wrong;
 use crate::quorum::{self, votequorum};
 use crate::service::router::{Ground, Router};
 use crate::service::{Database, Effects, Full, Notice, Order, Request, Statistics};
@@ -152,12 +153,12 @@ pub(super) struct Cluster {
     kept: BTreeMap<u32, u32>,
     now: Instant,
     seq: u64,
-    broken: bool,
+    wrong: Option<Wrong>,
 }
 
 impl Cluster {
-    /// So many nodes, all down and in one part of the network. `broken`: with a wrong rule.
-    pub(super) fn new(size: u32, broken: bool, database: impl Fn(u32) -> Keys + 'static) -> Self {
+    /// So many nodes, all down and in one part of the network; with a wrong rule, if one is given.
+    pub(super) fn new(size: u32, wrong: Option<Wrong>, database: impl Fn(u32) -> Keys + 'static) -> Self {
         Self {
             database: Box::new(database),
             nodes: BTreeMap::new(),
@@ -165,8 +166,13 @@ impl Cluster {
             kept: BTreeMap::new(),
             now: Instant::ZERO,
             seq: 0,
-            broken,
+            wrong,
         }
+    }
+
+    /// Whether a node with this configuration starts at all.
+    pub(super) fn starts(configuration: &Keys) -> bool {
+        votequorum::Desk::new(id(1), &mut configuration.clone(), Some(0)).is_ok()
     }
 
     pub(super) fn node(&mut self, node: u32) -> &mut Node {
@@ -186,8 +192,8 @@ impl Cluster {
         let mut database = (self.database)(node);
         let kept = self.kept.get(&node).copied().unwrap_or(0);
         let mut votequorum = votequorum::Desk::new(id(node), &mut database, Some(kept)).unwrap();
-        if self.broken {
-            votequorum.break_the_rule();
+        if let Some(wrong) = self.wrong {
+            votequorum.break_a_rule(wrong);
         }
         let mut quorum = quorum::Desk::new(true);
         let router = Router::new(&mut [&mut quorum, &mut votequorum]);

@@ -6,7 +6,7 @@ use crate::service::{Change, Database};
 use crate::value::Value;
 
 /// The keys, and what has changed since somebody asked.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
     entries: BTreeMap<String, Value>,
     changes: VecDeque<Change>,

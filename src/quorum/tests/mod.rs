@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod cluster;
+mod first_cut;
 mod keys;
 mod partitions;
 mod readings;

@@ -83,6 +83,8 @@ fn tie_breakers_need_an_even_number_or_waiting() {
     assert_eq!(breaker(even, &[("auto_tie_breaker_node", "first")]), None);
     assert_eq!(breaker(&[1, 1, 1], &[]), None);
     assert_eq!(breaker(&[1, 1, 1], &[("wait_for_all", "1")]), Some(TieBreaker::Lowest));
+    assert_eq!(breaker(&[], &[("expected_votes", "5")]), None, "without a node list, expected votes tell");
+    assert_eq!(breaker(&[], &[("expected_votes", "4")]), Some(TieBreaker::Lowest));
 }
 
 /// The errors that stop a start, in Corosync's words.

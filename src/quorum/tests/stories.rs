@@ -24,7 +24,7 @@ const DEVICE: &[(&str, &str)] = &[("device.model", "net")];
 
 /// A whole cluster, up.
 fn cluster(votes: &'static [u32], keys: &'static [(&'static str, &'static str)]) -> Cluster {
-    let mut cluster = Cluster::new(votes.len() as u32, false, move |node| -> Keys {
+    let mut cluster = Cluster::new(votes.len() as u32, None, move |node| -> Keys {
         let mut store = database(votes, keys);
         store.set("nodelist.local_node_pos", Value::U32(node - 1));
         store

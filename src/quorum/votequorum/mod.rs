@@ -146,8 +146,8 @@ impl Desk {
 
     /// Tests show with it that a wrong rule is found out.
     #[cfg(test)]
-    pub(super) fn break_the_rule(&mut self) {
-        self.votes.half_is_enough = true;
+    pub(super) fn break_a_rule(&mut self, wrong: super::votes::Wrong) {
+        self.votes.wrong = Some(wrong);
     }
 
     /// Counts again and acts on it.
