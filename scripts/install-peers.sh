@@ -15,7 +15,7 @@ packages=(
     pacemaker pacemaker-cli-utils resource-agents crmsh pcs
     corosync-qdevice corosync-qnetd libnss3-tools dlm-controld sbd
     # The machine's own; systemd for its checks of units, which need no running systemd.
-    tshark wireshark-common iproute2 util-linux procps systemd
+    tshark wireshark-common iproute2 nftables util-linux procps systemd
 )
 
 if [ "${1:-}" = --list ]; then

@@ -225,7 +225,7 @@ impl Service for Desk {
     fn noticed(&mut self, notice: &Notice, effects: &mut dyn Effects) {
         match notice {
             Notice::Quorum(decision) if self.provided => self.decide(decision, effects),
-            Notice::Quorum(_) | Notice::Changed(_) => {}
+            Notice::Quorum(_) | Notice::Changed(_) | Notice::NoRing => {}
         }
     }
 

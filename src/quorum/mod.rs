@@ -22,7 +22,7 @@
 //! | `two_node` with `wait_for_all: 0` | no; nodes that start apart shoot each other |
 //! | `auto_tie_breaker` | at the first cut; fencing from the second on |
 //! | `last_man_standing` | at the first cut; fencing, and `wait_for_all`, from the second on |
-//! | `allow_downscale` | at the first cut; incomplete, in Corosync too: nodes that left are no longer counted on |
+//! | `allow_downscale` | at the first cut; incomplete, in Corosync too: who left in order may be quorate apart |
 //! | any of the last three together | as each of them |
 //! | a quorum device | as far as its arbiter votes for one part only |
 //! | `master_wins` of a device | likewise |
@@ -44,6 +44,17 @@
 //! one of them has formed a second ring. A node that was never quorate breaks a tie only for the half that has the
 //! first node of such a list. Where the number of votes is odd, `auto_tie_breaker` needs `wait_for_all` also without a
 //! node list.
+//!
+//! # A node in no ring
+//!
+//! A node that leaves its ring to form the next goes on as in the last one, for clients need not know of every change.
+//! But the others may have formed theirs, and be quorate. So after `token + 2 * consensus` in no operating ring (see
+//! `stack/outage.rs`) a node is not quorate, whatever it was before: clients of both services are told, with the id of
+//! the last ring and this node as its only member; `runtime.totem.outage` and the log say why. The vote itself is not
+//! touched: it is about rings. `wait_for_all` does not begin again, `last_man_standing` counts nobody out, a quorum
+//! device goes on being polled, and the next ring is judged by its votes as ever, so none of the rules above gets
+//! weaker. Corosync tells clients nothing, for as long as it lasts. Messages that clients multicast meanwhile wait, as
+//! in Corosync, and are sent in the next ring.
 //!
 //! # Files
 //!

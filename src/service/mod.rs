@@ -169,6 +169,9 @@ pub enum Notice {
     Changed(Change),
     /// The quorum provider has decided anew; also when nothing changed.
     Quorum(Quorate),
+    /// This node has been in no operating ring for longer than a change of membership takes. It ends with the next
+    /// synchronisation that is completed.
+    NoRing,
 }
 
 /// Whether this node's part of the cluster may act.

@@ -7,18 +7,22 @@
 //! |---|---|
 //! | `mod.rs` | [`Stack`] and [`Edge`] |
 //! | `ground.rs` | what the router and the desks stand on: ring and edge as one |
+//! | `outage.rs` | how long this node has been in no operating ring |
 //! | `statistics.rs` | the ring's counters under their names in the database |
 
 mod ground;
+mod outage;
 mod statistics;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use self::ground::Below;
+use self::outage::{Outage, Standing, Turn};
 use crate::admin;
 use crate::confdb::{self, Store};
 use crate::config::Config;
@@ -122,6 +126,7 @@ pub struct Stack {
     now: Instant,
     /// Of the ring alone.
     deadline: Option<Instant>,
+    outage: Outage,
 }
 
 /// What a node is set up with, besides its ring.
@@ -154,6 +159,13 @@ const ENGINES: [(ServiceId, &str); 5] = [
     (ServiceId::CPG, "corosync cluster closed process group service v1.01"),
     (ServiceId::QUORUM, "corosync cluster quorum service v0.1"),
 ];
+
+/// Why this node is in no operating ring, for the operator; there only while it is so.
+pub const OUTAGE: &str = "runtime.totem.outage";
+
+/// How long services may synchronise in an operating ring before that counts as none; a quorum device may have them wait
+/// for longer.
+const SYNC_MAY_TAKE: Duration = Duration::from_secs(10);
 
 /// Calls a method of the router with the desks as its first argument and the ground as its last.
 macro_rules! route {
@@ -220,6 +232,7 @@ impl Stack {
         while database.take_change().is_some() {}
         Ok(Self {
             me,
+            outage: Outage::new(&params.timeouts),
             totem: Totem::new(params, now),
             router,
             confdb,
@@ -244,6 +257,7 @@ impl Stack {
         if self.router.deadline().is_some_and(|at| at <= now) {
             self.look_after_synchronisation(edge);
         }
+        self.look_for_outage(edge);
     }
 
     /// Whoever keeps silent in the synchronisation of the services does not keep all others waiting for ever.
@@ -306,7 +320,8 @@ impl Stack {
     /// When to give the next [`Input::Timeout`], if nothing happens before. It may be in the past: then as
     /// soon as other inputs had their turn.
     pub fn deadline(&self) -> Option<Instant> {
-        self.desks().filter_map(Service::deadline).chain(self.deadline).chain(self.router.deadline()).min()
+        let own = [self.deadline, self.router.deadline(), self.outage.deadline()].into_iter().flatten();
+        self.desks().filter_map(Service::deadline).chain(own).min()
     }
 
     /// Whether clients may connect: a first synchronisation has completed. Never false again after that.
@@ -431,6 +446,7 @@ impl Stack {
     /// Changes the ring's timers and limits.
     pub fn reconfigure(&mut self, timeouts: Timeouts, edge: &mut dyn Edge) {
         self.write(edge, |database| confdb::totem(database, &timeouts));
+        self.outage.reconfigure(&timeouts);
         self.totem.reconfigure(timeouts);
         self.drain(edge);
     }
@@ -481,6 +497,50 @@ impl Stack {
     fn desks(&self) -> impl Iterator<Item = &dyn Service> {
         let desks: [&dyn Service; 4] = [&self.confdb, &self.admin, &self.cpg, &self.quorum];
         desks.into_iter().chain(self.votequorum.iter().map(|desk| desk as &dyn Service))
+    }
+
+    /// Whether this node has been in no operating ring for longer than a change of membership takes: then clients are
+    /// told that it is not quorate, and `runtime.totem.outage` says why until it is in one again.
+    fn look_for_outage(&mut self, edge: &mut dyn Edge) {
+        let standing = match (self.totem.state(), self.router.syncing()) {
+            (StateName::Operational, false) => Standing::Working,
+            (StateName::Operational, true) => {
+                let device = self.votequorum.as_ref().map_or(Duration::ZERO, votequorum::Desk::sync_takes);
+                Standing::Syncing(device.max(SYNC_MAY_TAKE))
+            }
+            (StateName::Gather | StateName::Commit | StateName::Recovery, _) => Standing::Apart,
+        };
+        let Some(turn) = self.outage.look(self.now, standing) else { return };
+        let why = match standing {
+            Standing::Working => String::new(),
+            Standing::Syncing(_) => "the services of the ring are not synchronised".to_owned(),
+            Standing::Apart => self.totem.why_no_ring(self.now),
+        };
+        let ms = |out: Duration| u64::try_from(out.as_millis()).unwrap_or(u64::MAX);
+        match turn {
+            Turn::Out(out) => {
+                tracing::warn!(
+                    ms = ms(out), last = %self.totem.ring(), state = %self.totem.state(), %why,
+                    "in no operating ring for longer than a change of membership takes: this node is not quorate"
+                );
+                self.announced.push_back(Notice::NoRing);
+            }
+            Turn::StillOut(out) => {
+                let changed = self.database.get(OUTAGE).and_then(Value::as_text).as_deref() != Some(&why);
+                if changed {
+                    tracing::warn!(ms = ms(out), %why, "still in no operating ring");
+                }
+            }
+            Turn::Back(out) => {
+                tracing::info!(ms = ms(out), ring = %self.totem.ring(), "in an operating ring again")
+            }
+        }
+        self.write(edge, |database| match turn {
+            Turn::Out(_) | Turn::StillOut(_) => database.set(OUTAGE, Value::text(&why)),
+            Turn::Back(_) => {
+                database.remove(OUTAGE);
+            }
+        });
     }
 
     /// Carries out what the ring has decided, until it has nothing more.

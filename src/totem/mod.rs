@@ -276,6 +276,12 @@ impl Totem {
         self.srp.members()
     }
 
+    /// What keeps this node and those it knows from being one ring, in a sentence for the operator: which way datagrams
+    /// get lost, as far as what was heard tells.
+    pub fn why_no_ring(&self, now: Instant) -> String {
+        self.srp.why_no_ring(now)
+    }
+
     /// Nodes that were heard of since the last ring was installed, its members included.
     pub fn known(&self) -> &[NodeId] {
         self.srp.known()

@@ -457,6 +457,33 @@ impl Lab {
         }
     }
 
+    /// Loses all that host `k` sends of the ring; it still receives.
+    pub(crate) fn silence(&self, k: usize) {
+        self.filter(k, "output", "udp dport 5405");
+    }
+
+    /// Lets host `k` receive no tokens of either kind, but what else is sent.
+    pub(crate) fn lose_tokens(&self, k: usize) {
+        // The kind is the fourth byte behind the UDP header.
+        self.filter(k, "input", "udp dport 5405 @th,88,8 { 0, 4 }");
+    }
+
+    fn filter(&self, k: usize, hook: &str, what: &str) {
+        let chain = format!("{{ type filter hook {hook} priority 0 ; policy accept ; }}");
+        self.must(
+            k,
+            &format!(
+                "nft add table inet lab && nft add chain inet lab {hook} '{chain}' && \
+                 nft add rule inet lab {hook} '{what} drop'"
+            ),
+        );
+    }
+
+    /// Ends what [`Lab::silence`] and [`Lab::lose_tokens`] did.
+    pub(crate) fn unfilter(&self, k: usize) {
+        self.must(k, "nft delete table inet lab");
+    }
+
     fn in_hub(&self, words: &[&str]) {
         run_in_net(self.hub.inside, words);
     }

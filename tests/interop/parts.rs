@@ -1,8 +1,16 @@
 //! Clusters that come apart where Corosync lets two parts act, or says nothing of it, and annulusd does not.
 
-use crate::both::{Side, compare};
-use crate::lab::{Kind, Settings, Transport};
-use crate::ready;
+use crate::both::{PATIENCE, Side, compare, ours};
+use crate::lab::{Kind, Lab, Settings, Transport};
+use crate::{have, ready};
+use std::time::{Duration, Instant};
+
+const OUTAGE: &str = "runtime.totem.outage";
+
+/// Whether the packets of a host can be filtered.
+fn nft_is_here() -> bool {
+    have(&[("/usr/sbin/nft", "nftables")])
+}
 
 /// Gives host 3 three votes; the others keep their one.
 fn three_votes(side: &Side) {
@@ -43,5 +51,100 @@ fn unequal(side: &mut Side) {
 fn unequal_votes_leave_one_quorate_part() {
     if ready() {
         compare(3, unequal);
+    }
+}
+
+/// All that a host sends is lost, and it receives: the others go on without it. It says that it is alone and not quorate,
+/// keeps to its own ring, and its log tells which way is lost.
+#[test]
+fn a_host_that_nobody_hears_is_not_quorate_and_says_which_way_is_lost() {
+    if !(ready() && nft_is_here()) {
+        return;
+    }
+    for (transport, unheard) in [(Transport::Udpu, 1), (Transport::Udp, 3)] {
+        let mut lab = Lab::shared(3);
+        lab.configure(transport, "token: 1000");
+        lab.start_all(ours());
+        let quorate = |code: i32, nodes: usize, lab: &Lab, k: usize| {
+            lab.until(k, "corosync-quorumtool -s", PATIENCE, |said| {
+                said.code == code && said.out.contains(&format!("Nodes:            {nodes}\n"))
+            })
+        };
+        for k in 1..=3 {
+            quorate(0, 3, &lab, k);
+        }
+        lab.silence(unheard);
+        let began = Instant::now();
+        for k in (1..=3).filter(|k| *k != unheard) {
+            quorate(0, 2, &lab, k);
+        }
+        quorate(2, 1, &lab, unheard);
+        println!("{transport:?}: not quorate after {:.1} s", began.elapsed().as_secs_f64());
+        // Twice as long as the others' rings are let alone: two rings more at most.
+        let ring = |lab: &Lab| lab.must(unheard, "corosync-cmapctl -m stats stats.srp.operational_entered");
+        let number = |text: &str| -> u64 {
+            text.rsplit(' ').next().and_then(|word| word.trim().parse().ok()).expect("a counter")
+        };
+        let before = number(&ring(&lab));
+        std::thread::sleep(Duration::from_secs(12));
+        let rings = number(&ring(&lab)) - before;
+        assert!(rings <= 2, "{rings} rings in 12 s");
+        let log = lab.must(unheard, &format!("cat {}/daemon.log", lab.dir(unheard).join("log").display()));
+        let line = log.lines().find(|line| line.contains("what this node sends does not arrive"));
+        let line = line.unwrap_or_else(|| panic!("the direction is not told:\n{log}"));
+        println!("{line}");
+        assert!(
+            log.matches("what this node sends does not arrive").count() <= 3,
+            "the same line again and again"
+        );
+        lab.unfilter(unheard);
+        for k in 1..=3 {
+            quorate(0, 3, &lab, k);
+        }
+    }
+}
+
+/// Join messages arrive and tokens do not: nobody comes to a ring any more, however long it lasts.
+fn no_tokens(side: &mut Side) {
+    side.state("no tokens, before");
+    side.begin(&Settings::new(Transport::Udpu, "token: 1000", 3), &[1, 2, 3]);
+    side.settle(&[1, 2, 3]);
+    let corosync = side.kind(1) == Kind::Corosync;
+    for k in 1..=3 {
+        side.lab.lose_tokens(k);
+    }
+    // A token time-out, then a token time-out and two consensus time-outs; and that again.
+    std::thread::sleep(Duration::from_secs(10));
+    side.state("no tokens");
+    for k in 1..=3 {
+        let quorate = side.note(k, "corosync-quorumtool -s").code == 0;
+        assert_eq!(quorate, corosync, "{}: host {k} in no ring", side.name());
+        if !corosync {
+            let why = side.lab.must(k, &format!("corosync-cmapctl -g {OUTAGE}"));
+            assert!(why.contains("hear each other's join messages"), "{why}");
+            #[cfg(feature = "tools")]
+            {
+                let status = side.lab.say(k, concat!(env!("CARGO_BIN_EXE_annulus"), " status"));
+                let line = status.out.lines().find(|line| line.contains("NONE")).unwrap_or_default();
+                assert!(line.contains("hear each other's join messages"), "{}", status.text());
+            }
+        }
+    }
+    for k in 1..=3 {
+        side.lab.unfilter(k);
+    }
+    side.state("no tokens, after");
+    side.settle_when(&[1, 2, 3], |text| text.contains("Quorate:          Yes"));
+    for k in 1..=3 {
+        side.note(k, "corosync-quorumtool -s");
+        side.note(k, &format!("corosync-cmapctl -g {OUTAGE}"));
+    }
+}
+
+/// Where no ring operates, nobody is quorate; Corosync's hosts go on saying that they are.
+#[test]
+fn hosts_in_no_operating_ring_are_not_quorate() {
+    if ready() && nft_is_here() {
+        compare(3, no_tokens);
     }
 }

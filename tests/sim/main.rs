@@ -24,6 +24,7 @@ mod trace;
 mod forged;
 mod hostile;
 mod membership;
+mod oneway;
 mod ordering;
 mod paper;
 mod partition;

@@ -19,6 +19,8 @@ use crate::ids::NodeId;
 /// All there is to show.
 struct Status {
     cluster: Option<String>,
+    /// Why this node is in no operating ring.
+    outage: Option<String>,
     report: Report,
     /// The names in the node list.
     names: BTreeMap<NodeId, String>,
@@ -31,6 +33,7 @@ pub(super) fn run(site: &Site, json: bool, streams: &mut Streams<'_>) -> Outcome
     if json {
         let value = json!({
             "cluster": status.cluster,
+            "outage": status.outage,
             "quorum": json::report(&status.report),
             "links": links_json(&status.links),
             "groups": groups::json(&status.groups),
@@ -49,14 +52,15 @@ fn ask(site: &Site) -> Result<Status, super::Failure> {
         Ok(value.and_then(|value| value.as_text().map(|text| harmless(text.as_bytes()))))
     };
     let cluster = words("totem.cluster_name")?;
+    let outage = words(crate::stack::OUTAGE)?;
     let (report, _) = gather::report(site, words("quorum.provider")?, Naming::default())?;
     let links = Links::ask(site)?;
     let groups = site.cpg().groups()?.into_iter().collect();
-    Ok(Status { cluster, report, names: gather::names(site), links, groups })
+    Ok(Status { cluster, outage, report, names: gather::names(site), links, groups })
 }
 
 fn text(status: &Status, streams: &Streams<'_>) -> String {
-    let Status { cluster, report, links, groups, .. } = status;
+    let Status { cluster, outage, report, links, groups, .. } = status;
     let head = |text: &str| tinted(text, Tint::Head, streams);
     let cluster = cluster.as_deref().unwrap_or("without a name");
     let mut text = format!("{} {} in cluster {cluster}\n", head("Node"), report.local);
@@ -68,6 +72,10 @@ fn text(status: &Status, streams: &Streams<'_>) -> String {
         links.reaches.len().max(report.members.len()),
         links.transport
     );
+    if let Some(why) = outage {
+        let none = tinted("NONE operates, the last is shown", Tint::Bad, streams);
+        text += &format!("{} {none}: {why}\n", head("Ring"));
+    }
     text += &format!("{} {}\n", head("Quorum"), quorum(report, streams));
     text.push('\n');
     text += &nodes(status, streams);

@@ -114,7 +114,7 @@ impl Node {
         if self.router.syncing() {
             return None;
         }
-        let quorate = self.votequorum.votes().quorate();
+        let quorate = self.votequorum.quorate();
         assert_eq!(self.quorum.quorate(), quorate, "both desks say the same");
         Some(quorate)
     }
@@ -129,6 +129,12 @@ impl Node {
 
     pub(super) fn request(&mut self, conn: ConnId, bytes: &[u8]) {
         route!(self, request, conn, Request { bytes, tail: &[] });
+    }
+
+    /// It is in no operating ring for too long.
+    pub(super) fn lose_ring(&mut self) {
+        self.below.announced.push_back(Notice::NoRing);
+        route!(self, tell);
     }
 
     /// Sets a key as a client of the database would.

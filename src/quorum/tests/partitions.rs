@@ -29,6 +29,8 @@ enum Act {
     Start(u8),
     Kill(u8),
     Leave(u8),
+    /// A node is in no operating ring for too long, and forms one again with the next act that makes it.
+    LoseRing(u8),
     /// More than the window of last_man_standing passes.
     Wait,
 }
@@ -76,6 +78,7 @@ fn acts(nodes: u8, len: usize) -> impl Strategy<Value = Vec<Step>> {
         3 => (0..nodes).prop_map(Act::Start),
         2 => (0..nodes).prop_map(Act::Kill),
         1 => (0..nodes).prop_map(Act::Leave),
+        1 => (0..nodes).prop_map(Act::LoseRing),
         1 => Just(Act::Wait),
     ];
     let pace = prop_oneof![2 => Just(None), 1 => (0..40u8).prop_map(Some)];
@@ -128,6 +131,14 @@ fn play(
             Act::Start(node) => cluster.start(u32::from(*node) + 1),
             Act::Kill(node) => cluster.kill(u32::from(*node) + 1),
             Act::Leave(node) => cluster.leave(u32::from(*node) + 1),
+            Act::LoseRing(node) => {
+                if let Some(node) = cluster.nodes.get_mut(&(u32::from(*node) + 1)) {
+                    let vote = node.votequorum.votes().quorate();
+                    node.lose_ring();
+                    prop_assert!(node.quorate() != Some(true), "quorate without a ring");
+                    prop_assert_eq!(node.votequorum.votes().quorate(), vote, "the vote is about rings");
+                }
+            }
             Act::Wait => cluster.wait(Duration::from_secs(11)),
         }
         match pace {
@@ -196,7 +207,7 @@ fn a_wrong_rule_is_found_out() {
 fn rules_that_need_fencing_do() {
     type Keys = &'static [(&'static str, &'static str)];
     let cut = |parts: &[u8]| Act::Part(parts.to_vec());
-    let cases: [(&str, Keys, &[u32], Vec<Act>); 7] = [
+    let cases: [(&str, Keys, &[u32], Vec<Act>); 8] = [
         // Node 1 alone still takes itself for the lowest when it comes back with others.
         (
             "auto_tie_breaker",
@@ -233,6 +244,13 @@ fn rules_that_need_fencing_do() {
             vec![Act::Kill(4), Act::Kill(3), Act::Wait, cut(&[0, 0, 1, 1, 1]), Act::Start(3), Act::Start(4)],
         ),
         ("two_node", &[("two_node", "1")], &[1, 1], vec![cut(&[0, 1])]),
+        // Node 4 leaves in order: nodes are counted then, not votes. It does not know when it starts again.
+        (
+            "allow_downscale",
+            &[("allow_downscale", "1")],
+            &[3, 0, 1, 3],
+            vec![Act::Leave(3), cut(&[0, 0, 1, 1]), Act::Start(3)],
+        ),
         (
             "expected_votes",
             &[("expected_votes", "1")],

@@ -125,6 +125,65 @@ fn trackers_hear_of_a_change_in_corosyncs_order() {
     assert!(cluster.node(1).below.events.is_empty(), "nobody listens");
 }
 
+/// A node that is in no operating ring does not go on saying what its last ring was: clients of all three kinds are told
+/// that it is not quorate, and alone. The vote is as it was; the next ring is told as ever.
+#[test]
+fn a_node_without_a_ring_is_not_quorate_until_the_next_one() {
+    let mut cluster = cluster(&[1, 1, 1, 1], &[("last_man_standing", "1"), ("wait_for_all", "1")]);
+    cluster.kill(4);
+    cluster.settle();
+    let node = cluster.node(1);
+    let (v0, v1, votes) = (ConnId(1), ConnId(2), ConnId(3));
+    node.connect(ServiceId::QUORUM, v0);
+    node.connect(ServiceId::QUORUM, v1);
+    node.connect(ServiceId::VOTEQUORUM, votes);
+    node.connect(ServiceId::VOTEQUORUM, CLIENT);
+    let model = q::NumberRequestBytes::new(q::request::MODEL_GET_TYPE, 1);
+    assert_eq!(status(node, v1, model.as_bytes()), Status::Ok.code());
+    let track = q::NumberRequestBytes::new(q::request::TRACK_START, TRACK_CHANGES);
+    for conn in [v0, v1] {
+        assert_eq!(status(node, conn, track.as_bytes()), Status::Ok.code());
+    }
+    let track = v::TrackStartRequestBytes::new(5, TRACK_CHANGES);
+    assert_eq!(status(node, votes, track.as_bytes()), Status::Ok.code());
+    node.below.events.clear();
+    assert_eq!(node.quorate(), Some(true));
+
+    node.lose_ring();
+    assert_eq!(node.quorate(), Some(false));
+    let told = std::mem::take(&mut node.below.events);
+    let order: Vec<(u64, i32)> = told.iter().map(|(to, event)| (to.0, i32::from(event[0]))).collect();
+    assert_eq!(order, [(2, 6), (1, 3), (3, 3)], "no new node list: there is no new ring");
+    let (event, members) = q::V1QuorumBytes::ref_from_prefix(&told[0].1).unwrap();
+    assert_eq!((event.quorate.get(), event.count.get(), &members[..4]), (0, 1, &1u32.to_ne_bytes()[..]));
+    let (event, _) = v::QuorumBytes::ref_from_prefix(&told[2].1).unwrap();
+    assert_eq!((event.quorate.get(), event.context.get()), (0, 5));
+    let asked = ask(node, v0, PlainRequestBytes::new(q::request::GET_QUORATE.into(), 16).as_bytes());
+    assert_eq!(asked.unwrap().2[24..28], 0u32.to_ne_bytes());
+    let seen = info(node, 0);
+    assert_eq!(seen.flags.get() & v::info::QUORATE, 0);
+    assert_eq!((seen.total_votes.get(), seen.expected_votes.get(), seen.quorum.get()), (1, 4, 3));
+    node.below.events.clear();
+    node.lose_ring();
+    assert!(node.below.events.is_empty(), "told once");
+
+    // The window of last_man_standing passes: who is left is not known, so nothing shrinks.
+    cluster.wait(Duration::from_secs(11));
+    cluster.settle();
+    let node = cluster.node(1);
+    assert_eq!((node.votequorum.votes().nodes.us().expected, node.quorate()), (4, Some(false)));
+
+    // It was not the vote that was lost, so nobody is waited for in the next ring.
+    cluster.kill(3);
+    cluster.start(3);
+    cluster.settle();
+    for n in 1..=3 {
+        assert_eq!(cluster.node(n).quorate(), Some(true), "node {n}");
+    }
+    let told = events(cluster.node(1), v1);
+    assert_eq!(told.last(), Some(&i32::from(q::response::V1_QUORUM)));
+}
+
 /// corosync-quorumtool -e and -v: all nodes follow; what would take the quorum away is refused.
 #[test]
 fn votes_are_changed_while_running() {

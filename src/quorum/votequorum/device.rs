@@ -69,6 +69,11 @@ impl Device {
         self.configured.map_or(Duration::from_secs(10), |device| device.timeout)
     }
 
+    /// How long a synchronisation may wait for a device: all nodes are configured alike.
+    pub(super) fn sync_takes(&self) -> Duration {
+        self.configured.map_or(Duration::ZERO, |device| device.sync_timeout)
+    }
+
     pub(super) fn sync_timeout(&self) -> Duration {
         self.configured.map_or(Duration::from_secs(30), |device| device.sync_timeout)
     }

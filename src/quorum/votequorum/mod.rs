@@ -68,6 +68,9 @@ pub struct Desk {
     ring: Option<RingId>,
     /// From a new ring to the end of this desk's part in its synchronisation.
     syncing: bool,
+    /// This node has been in no operating ring for too long: whatever the votes of the last ring were, it may not act.
+    /// The vote itself is as it was, and counted anew in the next ring.
+    ringless: bool,
     /// Where that part stands.
     step: sync::Step,
     /// When expected votes are to shrink to who is left.
@@ -119,6 +122,7 @@ impl Desk {
             trackers: Vec::new(),
             ring: None,
             syncing: true,
+            ringless: false,
             step: sync::Step::Done,
             last_man_at: None,
             reloading: false,
@@ -183,7 +187,7 @@ impl Desk {
                     "quorum lost, blocking activity"
                 }
             );
-            if !self.syncing {
+            if !self.syncing && !self.ringless {
                 self.announce(effects);
             }
         }
@@ -193,8 +197,26 @@ impl Desk {
     /// Tells all desks how it stands.
     fn announce(&self, effects: &mut dyn Effects) {
         let Some(ring) = self.ring else { return };
-        let members = self.votes.members().to_vec();
-        effects.announce(Notice::Quorum(Quorate { ring, members, quorate: self.votes.quorate() }));
+        let members = if self.ringless { vec![self.me] } else { self.votes.members().to_vec() };
+        effects.announce(Notice::Quorum(Quorate { ring, members, quorate: self.quorate() }));
+    }
+
+    /// Whether this node may act.
+    pub const fn quorate(&self) -> bool {
+        self.votes.quorate() && !self.ringless
+    }
+
+    /// This node is in no operating ring. The others may have formed theirs, and be quorate in it: it may not act, and
+    /// what its clients see is this node alone, with the id of its last ring.
+    fn lost_its_ring(&mut self, effects: &mut dyn Effects) {
+        if !std::mem::replace(&mut self.ringless, true) {
+            self.announce(effects);
+        }
+    }
+
+    /// How long a synchronisation may wait for the quorum device of any node.
+    pub fn sync_takes(&self) -> Duration {
+        self.device.sync_takes()
     }
 
     fn publish(&mut self, database: &mut dyn Database) {
@@ -407,14 +429,16 @@ impl Service for Desk {
 
     fn noticed(&mut self, notice: &Notice, effects: &mut dyn Effects) {
         match notice {
+            Notice::NoRing => self.lost_its_ring(effects),
             Notice::Changed(change) => self.changed(&change.name, change.new.as_ref(), effects),
             Notice::Quorum(quorate) => self.tell_quorum(&self.trackers, quorate.quorate, effects),
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        // Whether this part is quorate is open during a synchronisation, so expected votes do not shrink in it.
-        let last_man_at = self.last_man_at.filter(|_| !self.syncing);
+        // Whether this part is quorate is open during a synchronisation, so expected votes do not shrink in it. Nor do
+        // they without a ring: who is left is not known.
+        let last_man_at = self.last_man_at.filter(|_| !self.syncing && !self.ringless);
         [last_man_at, self.device.silent_at].into_iter().flatten().min()
     }
 
@@ -423,7 +447,7 @@ impl Service for Desk {
         if self.device.silent_at.is_some_and(|at| at <= now) {
             self.device_is_silent(effects);
         }
-        if !self.syncing && self.last_man_at.is_some_and(|at| at <= now) {
+        if !self.syncing && !self.ringless && self.last_man_at.is_some_and(|at| at <= now) {
             self.last_man_at = None;
             if self.votes.quorate() {
                 self.recalculate(true, true, effects);

@@ -109,13 +109,14 @@ impl Desk {
         };
         let rules = &self.votes.rules;
         let members = || self.votes.nodes.members().map(|(_, node)| node);
-        let mut total = members().fold(0u32, |sum, node| sum.saturating_add(node.votes));
+        let here = self.votes.nodes.members().filter(|(id, _)| !self.ringless || *id == self.me);
+        let mut total = here.fold(0u32, |sum, (_, node)| sum.saturating_add(node.votes));
         if node.has(flag::QDEVICE_CAST_VOTE) {
             total = total.saturating_add(rules.device_votes);
         }
         let settings = [
             (rules.two_node, info::TWO_NODE),
-            (self.votes.quorate(), info::QUORATE),
+            (self.quorate(), info::QUORATE),
             (rules.wait_for_all, info::WAIT_FOR_ALL),
             (rules.last_man_standing, info::LAST_MAN_STANDING),
             (rules.tie_breaker.is_some(), info::AUTO_TIE_BREAKER),
@@ -192,7 +193,7 @@ impl Desk {
         let tracker = Tracker { conn, context };
         if flags & (TRACK_CURRENT | TRACK_CHANGES) != 0 {
             self.tell_nodelist(&[tracker], effects);
-            self.tell_quorum(&[tracker], self.votes.quorate(), effects);
+            self.tell_quorum(&[tracker], self.quorate(), effects);
         }
         if self.trackers.iter().any(|tracker| tracker.conn == conn) {
             return Err(Status::Exist);

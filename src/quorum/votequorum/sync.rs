@@ -63,6 +63,7 @@ impl Synchronised for Desk {
 
     fn activate(&mut self, effects: &mut dyn Effects) {
         self.recalculate(false, false, effects);
+        self.ringless = false;
         self.announce(effects);
         self.syncing = false;
         self.step = Step::Done;

@@ -11,6 +11,9 @@ use super::timers::Timer;
 use crate::time::Instant;
 use crate::totem::wire::{CommitToken, Join, Kind};
 
+/// How long the rings of nodes that did not answer are no reason to gather, in consensus time-outs.
+const LET_ALONE: u32 = 8;
+
 /// Facts of the gathering.
 #[derive(Debug)]
 pub(super) struct Gather {
@@ -134,7 +137,17 @@ impl Gather {
             return None;
         }
         let silent = ring.proc.minus(&self.consensus);
-        tracing::info!(silent = %silent, ring = %ring.current, "giving up nodes that did not agree in time");
+        let others = silent.minus(&MemberSet::new([ring.me]));
+        let when = (ring.heard_since(now), now);
+        match ring.witness.given_up(&others, when, ring.timeouts.consensus * LET_ALONE) {
+            Some((true, why)) => tracing::warn!(
+                silent = %silent, ring = %ring.current, %why, "giving up nodes that do not hear this node"
+            ),
+            Some((false, why)) => tracing::info!(
+                silent = %silent, ring = %ring.current, %why, "giving up nodes that did not agree in time"
+            ),
+            None => {}
+        }
         ring.failed.merge(&silent);
         Some(Next::Gather(Cause::ConsensusTimeout))
     }

@@ -57,6 +57,13 @@ impl MemberSet {
         self.0.first().copied()
     }
 
+    /// From whom `node` gets the token, on a ring of these members: the next lower id, or the highest.
+    pub fn before(&self, node: NodeId) -> NodeId {
+        let lower = self.0.partition_point(|other| *other < node);
+        let before = lower.checked_sub(1).or_else(|| self.0.len().checked_sub(1));
+        before.and_then(|at| self.0.get(at)).copied().unwrap_or(node)
+    }
+
     /// The nodes, ascending.
     pub fn as_slice(&self) -> &[NodeId] {
         &self.0

@@ -24,6 +24,7 @@
 //! | `members.rs` | set algebra, representative |
 //! | `left_out.rs` | nodes that the ring goes on without for a while |
 //! | `timers.rs` | timers |
+//! | `witness.rs` | who is heard while gathering, and who hears this node |
 //! | `stats.rs` | counters |
 
 mod commit;
@@ -46,6 +47,7 @@ pub mod stats;
 pub mod timers;
 mod visit;
 pub mod window;
+mod witness;
 
 use std::time::Duration;
 
@@ -132,7 +134,10 @@ impl Srp {
                     self.go(now, next);
                 }
             }
-            Input::Interface => self.gather(now, Cause::Interface),
+            Input::Interface => {
+                self.ring.witness.forget();
+                self.gather(now, Cause::Interface);
+            }
         }
         while let Some(timer) = self.ring.timers.take_due(now) {
             self.expire(now, timer);
@@ -187,6 +192,7 @@ impl Srp {
 
     /// Gathers because somebody asked for it.
     pub(crate) fn force_gather(&mut self, now: Instant) {
+        self.ring.witness.forget();
         self.gather(now, Cause::Forced);
     }
 
@@ -231,6 +237,12 @@ impl Srp {
 
     pub(crate) fn members(&self) -> &[NodeId] {
         self.ring.members.as_slice()
+    }
+
+    /// What keeps this node and those it knows from being one ring, in a sentence for the operator.
+    pub(crate) fn why_no_ring(&self, now: Instant) -> String {
+        let others = self.ring.proc.minus(&MemberSet::new([self.ring.me]));
+        self.ring.witness.why(&others, self.ring.heard_since(now))
     }
 
     pub(crate) fn known(&self) -> &[NodeId] {
@@ -339,6 +351,12 @@ impl Srp {
 
     fn mcast(&mut self, now: Instant, mcast: &Mcast<'_>, order: Endian, bytes: impl FnOnce() -> Bytes) {
         let stored = || Stored::new(mcast, bytes(), order);
+        let ring = &self.ring;
+        let late = ring.members.contains(mcast.system_from) && mcast.ring.seq < ring.installed.seq;
+        let foreign = mcast.ring != ring.current && mcast.ring != ring.installed && !late;
+        if foreign && self.meets_in_vain(now, mcast.system_from) {
+            return;
+        }
         let ring = &mut self.ring;
         let next = match &mut self.state {
             State::Operational => operational::mcast(ring, mcast, stored),
@@ -407,6 +425,9 @@ impl Srp {
             return;
         }
         let ring = &mut self.ring;
+        if !own {
+            ring.witness.join(now, ring.me, join);
+        }
         let counts = match &self.state {
             State::Operational => operational::join_counts(ring, join),
             State::Gather(_) => true,
@@ -442,7 +463,18 @@ impl Srp {
         self.go(now, next);
     }
 
+    /// A node of another ring was heard. Whether that is no reason to gather: it does not hear this node.
+    fn meets_in_vain(&mut self, now: Instant, node: NodeId) -> bool {
+        self.ring.witness.foreign(now, node);
+        let in_vain = self.ring.witness.lets_alone(node, now);
+        self.ring.stats.rx_msg_dropped += u64::from(in_vain);
+        in_vain
+    }
+
     fn merge_detect(&mut self, now: Instant, probe: &MergeDetect) {
+        if probe.ring != self.ring.current && self.meets_in_vain(now, probe.from) {
+            return;
+        }
         let ring = &mut self.ring;
         let next = match &self.state {
             State::Operational => operational::merge_detect(ring, probe),
@@ -484,10 +516,7 @@ impl Srp {
                 self.ring.timers.start(Timer::Alive, now, self.ring.timeouts.token / 5);
             }
             Timer::Token | Timer::Heartbeat => self.token_lost(now),
-            Timer::TokenWarning => tracing::warn!(
-                ring = %self.ring.current, percent = self.ring.timeouts.token_warning,
-                "no token for this share of the token time-out"
-            ),
+            Timer::TokenWarning => self.token_is_late(),
             Timer::TokenRetransmit => match self.state {
                 State::Gather(_) => {}
                 State::Operational | State::Commit(_) | State::Recovery(_) => {
@@ -554,6 +583,22 @@ impl Srp {
             Some(_) | None => {}
         }
         self.gather(now, Cause::RecoveryStalled);
+    }
+
+    /// Says from whom the token is awaited. That a ring which is being formed has none is told as its failure.
+    fn token_is_late(&self) {
+        let ring = &self.ring;
+        let percent = ring.timeouts.token_warning;
+        match &self.state {
+            State::Operational => tracing::warn!(
+                ring = %ring.current, percent, from = %ring.members.before(ring.me),
+                "no token for this share of the token time-out"
+            ),
+            State::Gather(_) | State::Commit(_) | State::Recovery(_) => tracing::debug!(
+                ring = %ring.current, percent, state = %self.state.name(),
+                "no token for this share of the token time-out, of a ring that is being formed"
+            ),
+        }
     }
 
     fn token_lost(&mut self, now: Instant) {

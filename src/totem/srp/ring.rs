@@ -13,6 +13,7 @@ use super::outbox::{Outbox, Queue};
 use super::stats::Stats;
 use super::timers::{Timer, TimerTable};
 use super::window::Reception;
+use super::witness::Witness;
 use crate::config::timeouts::Timeouts;
 use crate::ids::{Destination, NodeId, RingId, Seq};
 use crate::time::Instant;
@@ -47,6 +48,8 @@ pub(crate) struct Ring {
     /// This node should form a ring and cannot, for want of a reserved ring id: it sends no join messages, so
     /// that the others form one without it.
     pub(super) silent: bool,
+    /// Who is heard, and hears this node.
+    pub(super) witness: Witness,
 
     /// Nodes that this one does not hear for a while.
     pub(super) left_out: LeftOut,
@@ -100,6 +103,7 @@ impl Ring {
             leavers: MemberSet::default(),
             failed_to_receive: false,
             silent: false,
+            witness: Witness::default(),
             left_out: LeftOut::default(),
             stalls: 0,
             reception: Reception::new(params.origin),
@@ -127,6 +131,12 @@ impl Ring {
         assert!(!self.reception.aru.is_before(self.delivered), "delivered past what was received");
         assert!(!self.reception.high_seen.is_before(self.reception.aru), "received past the highest seen");
         assert!(self.numbers.highest() >= self.current.seq, "on a ring that it has not heard of");
+    }
+
+    /// What was heard before does not count for who is heard now: a token time-out and a consensus time-out ago.
+    pub(super) fn heard_since(&self, now: Instant) -> Instant {
+        let window = self.timeouts.token + self.timeouts.consensus;
+        Instant::from_micros(now.as_micros().saturating_sub(window.as_micros() as u64))
     }
 
     /// Nodes that a ring would be formed of.

@@ -159,6 +159,46 @@ fn pacemaker_runs_on_us() {
     }
 }
 
+/// All that a host sends is lost, and it receives. The others run all resources; the host, whose no-quorum-policy is
+/// `stop`, stops its own, whether or not it had the coordinator.
+#[test]
+fn a_host_that_nobody_hears_stops_its_resources() {
+    if !(ready() && pacemaker_is_here() && crate::have(&[("/usr/sbin/nft", "nftables")])) {
+        return;
+    }
+    let mut cluster = Story::new(crate::both::ours(), Transport::Udpu).cluster;
+    cluster.step("three hosts online", |_| {}, |cluster| cluster.online(&[1, 2, 3], &[1, 2, 3]));
+    cluster.step(
+        "resources started",
+        |cluster| cluster.configure(RESOURCES),
+        |cluster| cluster.runs_on(1, &[1, 2, 3]),
+    );
+    let coordinator = (1..=3)
+        .find(|k| cluster.monitor(1).contains(&format!("Current DC: n{k} ")))
+        .expect("there is a coordinator");
+    for (what, cut) in [("the coordinator", coordinator), ("another host", coordinator % 3 + 1)] {
+        let rest = cluster.others(cut);
+        cluster.step(
+            &format!("{what} is not heard: its resources run elsewhere"),
+            |cluster| cluster.lab.silence(cut),
+            |cluster| cluster.online(&rest, &rest) && cluster.runs_on(rest[0], &rest),
+        );
+        cluster.step(
+            "it has stopped its own",
+            |_| {},
+            |cluster| {
+                cluster.monitor(cut).contains("partition WITHOUT quorum")
+                    && cluster.all_places(cut).iter().all(Vec::is_empty)
+            },
+        );
+        cluster.step(
+            "it is heard again: three online, all resources run",
+            |cluster| cluster.lab.unfilter(cut),
+            |cluster| cluster.online(&[1, 2, 3], &[1, 2, 3]) && cluster.runs_on(rest[0], &[1, 2, 3]),
+        );
+    }
+}
+
 /// All of it on both daemons and both transports, with the times beside each other.
 #[test]
 #[ignore = "a quarter of an hour: scripts/pacemaker.sh"]
