@@ -52,9 +52,12 @@ fn a_bad_configuration_ends_as_the_daemon_does() {
     let (status, out, err) = annulus(&["check", path]);
     assert_eq!((status, out.as_str()), (8, ""));
     assert!(err.contains(&format!("parser error: {path}:3: Value of key \"totem.token\"")), "{err}");
-    let (status, json, _) = annulus(&["--json", "check", path]);
-    assert_eq!(status, 8);
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["ok"], false);
+    let (status, json, err) = annulus(&["--json", "check", path]);
+    assert_eq!((status, err.as_str()), (8, ""));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["ok"], &json["error"]["kind"]), (&false.into(), &"config".into()), "{json}");
+    assert_eq!(json["error"]["exit_status"], 8);
+    assert!(json["error"]["message"].as_str().unwrap().contains(&format!("{path}:3: ")), "{json}");
     assert_eq!(annulus(&["check", "/nonexistent/corosync.conf"]).0, 8);
 }
 
@@ -126,16 +129,68 @@ fn without_a_daemon_they_say_what_to_do() {
         &["reopen-logs"],
         &["shutdown"],
         &["kill", "1"],
-        &["status", "--json"],
     ] {
         let all = [&["--instance", NOBODY], args].concat();
         let (status, out, err) = annulus(&all);
         assert_eq!((status, out.as_str()), (1, ""), "{args:?}");
         assert!(err.contains("is not running") && err.contains(NOBODY), "{args:?}: {err}");
+        let (status, out, err) = annulus(&[all.as_slice(), &["--json"]].concat());
+        assert_eq!((status, err.as_str()), (1, ""), "{args:?}");
+        assert_is_error(&out, "unreachable", "is not running");
     }
-    let (status, out, err) = run(env!("CARGO_BIN_EXE_quorum-tool"), &["-s", "--instance", NOBODY]);
-    assert_eq!((status, out.as_str()), (1, ""));
-    assert!(err.contains("is not running"), "{err}");
+    let tool = env!("CARGO_BIN_EXE_quorum-tool");
+    for args in [&["-s"][..], &["-l"], &["-m"], &["-e", "1"], &["-v", "1"], &["-f"]] {
+        let all = [args, &["--instance", NOBODY]].concat();
+        let (status, out, err) = run(tool, &all);
+        assert_eq!((status, out.as_str()), (1, ""), "{args:?}");
+        assert!(err.contains("is not running"), "{args:?}: {err}");
+        let (status, out, err) = run(tool, &[all.as_slice(), &["--json"]].concat());
+        assert_eq!((status, err.as_str()), (1, ""), "{args:?}");
+        assert_is_error(&out, "unreachable", "is not running");
+    }
+    let (status, out, err) = annulus(&["health", "--instance", NOBODY]);
+    assert_eq!((status, err.as_str(), out.lines().count()), (1, "", 1));
+    assert!(out.starts_with("not reachable: ") && out.contains(NOBODY), "{out}");
+    let (status, out, err) = annulus(&["health", "--instance", NOBODY, "--json"]);
+    assert_eq!((status, err.as_str()), (1, ""));
+    assert_is_error(&out, "unreachable", NOBODY);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&out).unwrap()["health"], "not reachable");
+}
+
+/// Standard output is one JSON object with an error of this kind.
+fn assert_is_error(out: &str, kind: &str, words: &str) {
+    let json: serde_json::Value =
+        serde_json::from_str(out).unwrap_or_else(|error| panic!("{error}: {out:?}"));
+    let error = &json["error"];
+    assert_eq!(error["kind"], kind, "{json}");
+    assert!(error["message"].as_str().unwrap().contains(words), "{json}");
+    assert!(error["exit_status"].as_u64().unwrap() > 0, "{json}");
+}
+
+/// Whatever goes wrong, and with which command: whoever asks for JSON gets it, with the same exit status.
+#[test]
+fn errors_are_json_where_json_is_asked_for() {
+    let tool = env!("CARGO_BIN_EXE_quorum-tool");
+    let program = env!("CARGO_BIN_EXE_annulus");
+    for (program, args, kind, words) in [
+        (program, &["bogus"][..], "usage", "bogus"),
+        (program, &["confdb", "get"], "usage", "KEY"),
+        (program, &["status", "--timeout", "x"], "usage", "--timeout"),
+        (program, &["confdb", "set", "my.key", "u8", "300"], "failed", "not valid u8"),
+        (program, &["convert", "/nonexistent/corosync.conf"], "failed", "/nonexistent/corosync.conf"),
+        (program, &["check", "/nonexistent/corosync.conf"], "config", "/nonexistent/corosync.conf"),
+        (program, &["keygen", "-o", "/nonexistent/key"], "failed", "/nonexistent/key"),
+        (program, &["man", "/nonexistent"], "failed", "/nonexistent"),
+        (program, &["completions", "bash", "--program", "x"], "failed", "annulusd"),
+        (tool, &["-x"], "usage", "-x"),
+        (tool, &["-e", "0"], "usage", "0"),
+    ] {
+        let (status, out, err) = run(program, args);
+        assert!(status > 0 && out.is_empty() && err.contains(words), "{args:?}: {out}{err}");
+        let (with_json, out, err) = run(program, &[args, &["--json"]].concat());
+        assert_eq!((with_json, err.as_str()), (status, ""), "{args:?}");
+        assert_is_error(&out, kind, words);
+    }
 }
 
 #[test]

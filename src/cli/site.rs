@@ -1,13 +1,16 @@
 //! The daemon that a tool talks to.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::deadline::Deadline;
+use super::failure::{Failure, Form, Kind};
 use crate::admin;
 use crate::client::blocking::Client;
 use crate::confdb::{self, Map};
 use crate::cpg;
-use crate::ids::NodeId;
+use crate::ids::{NodeId, ServiceId};
 use crate::quorum;
 use crate::service::channel::IpcDial;
 use crate::service::client::Error;
@@ -17,19 +20,39 @@ const TRIES: u32 = 10;
 
 /// Names users, by id and with commas between, whose daemons are trusted beside those of root and of the user.
 const TRUSTED: &str = "ANNULUS_TRUST_UID";
+/// Names the daemon, of several on this host, that tools talk to when the command line does not.
+pub(super) const INSTANCE: &str = "ANNULUS_INSTANCE";
 
 /// The way to one daemon of this host. Nothing is opened before something is asked.
 pub(super) struct Site {
     client: Client,
+    /// How long it may take.
+    pub(super) deadline: Deadline,
+    /// How it is said what went wrong.
+    pub(super) form: Form,
 }
 
 impl Site {
-    /// To the daemon, or to the one of several that has this name.
-    pub(super) fn new(instance: Option<&str>) -> Self {
-        let dial = instance.map_or_else(IpcDial::default, IpcDial::instance);
-        let trusted = std::env::var(TRUSTED).unwrap_or_default();
-        let dial = trusted.split(',').filter_map(|uid| uid.trim().parse().ok()).fold(dial, IpcDial::trusting);
-        Self { client: Client::new(Arc::new(dial)) }
+    /// To the daemon, or to the one of several that has this name, else the one that the environment names. When it
+    /// has not answered for `timeout`, the process says so in the given form and ends.
+    pub(super) fn new(instance: Option<&str>, timeout: Option<Duration>, form: Form) -> Self {
+        let dial = dial(instance);
+        let silent = dial.clone();
+        let deadline = Deadline::start(timeout, move |limit| {
+            let failure = Failure::of(Kind::Unreachable, silence(&silent, limit));
+            let (out, err) = form.words(&failure);
+            // Whoever does not read it sees the exit status.
+            let _ = io::stdout().write_all(out.as_bytes()).and_then(|()| io::stdout().flush());
+            let _ = io::stderr().write_all(err.as_bytes());
+            failure.status
+        });
+        Self { client: Client::new(Arc::new(dial)), deadline, form }
+    }
+
+    /// To the daemon that the environment names. It waits for as long as it takes, as Corosync's tools do.
+    pub(super) fn patient() -> Self {
+        let form = Form { json: false, prefix: "", is_answer: false };
+        Self { client: Client::new(Arc::new(dial(None))), deadline: Deadline::none(), form }
     }
 
     pub(super) fn confdb(&self, map: Map) -> &confdb::blocking::Client {
@@ -76,4 +99,31 @@ impl Site {
             }
         }
     }
+}
+
+fn dial(instance: Option<&str>) -> IpcDial {
+    let named = || std::env::var(INSTANCE).ok().filter(|name| !name.is_empty());
+    let dial = instance.map(str::to_owned).or_else(named).map_or_else(IpcDial::default, IpcDial::instance);
+    let trusted = std::env::var(TRUSTED).unwrap_or_default();
+    trusted.split(',').filter_map(|uid| uid.trim().parse().ok()).fold(dial, IpcDial::trusting)
+}
+
+/// Why a daemon may be silent, and what to do.
+fn silence(dial: &IpcDial, limit: Duration) -> String {
+    let waited = format!("did not answer within {} s", limit.as_secs_f64());
+    let Some(pid) = dial.listener(ServiceId::CMAP) else {
+        return format!("the daemon {waited}, and nobody can be seen to listen for it. See its log");
+    };
+    let read = |what| std::fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
+    let name = read("comm");
+    let name = if name.trim().is_empty() { "the daemon" } else { name.trim() };
+    let status = read("status");
+    let state = status.lines().find_map(|line| line.strip_prefix("State:")).unwrap_or_default().trim();
+    let why = match state.chars().next() {
+        Some('T') => format!("it is stopped. Let it go on with `kill -CONT {pid}`"),
+        Some('t') => "it is stopped by a debugger".to_owned(),
+        Some('D') => "it waits for a disk or another device".to_owned(),
+        _ => "it is too busy, or waits for its ring. Its log says more; --timeout waits longer".to_owned(),
+    };
+    format!("{name} (process {pid}) {waited}: {why}")
 }

@@ -45,6 +45,32 @@ impl<'a> Streams<'a> {
     }
 }
 
+/// Holds back what is written until it is flushed: an answer is written when all of it is there, so that whoever reads
+/// it slowly does not hold up the questions.
+pub(super) struct Held<W> {
+    to: W,
+    text: Vec<u8>,
+}
+
+impl<W: Write> Held<W> {
+    pub(super) const fn new(to: W) -> Self {
+        Self { to, text: Vec::new() }
+    }
+}
+
+impl<W: Write> Write for Held<W> {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let text = std::mem::take(&mut self.text);
+        self.to.write_all(&text)?;
+        self.to.flush()
+    }
+}
+
 /// Whether standard output goes to a terminal whose user has nothing against colours.
 ///
 /// Source: no-color.org.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
@@ -51,6 +51,15 @@ impl Rendezvous {
                 directory.display()
             )
         })
+    }
+
+    /// The process that listens for the service `name`, whether it answers or not; `None` if nobody does, or it
+    /// cannot be seen from here.
+    pub fn listener(&self, name: &str) -> Option<u32> {
+        let socket = self.address(name).connect().ok()?;
+        // Of a connection that nobody has accepted yet it is who called listen().
+        let listener = super::credentials::connected_by(socket.as_fd()).ok()?;
+        Some(listener.pid).filter(|pid| *pid != 0)
     }
 
     /// Where the service `name` is.
@@ -215,6 +224,9 @@ mod tests {
         std::fs::write(directory.path().join("cpg"), "stale").unwrap();
         let _listener = address.listen().unwrap();
         address.connect().unwrap();
+        let place = Rendezvous::Directory(directory.path().into());
+        assert_eq!(place.listener("cpg"), Some(std::process::id()));
+        assert_eq!(place.listener("cmap"), None);
         address.remove();
         assert!(address.connect().is_err());
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);

@@ -134,7 +134,8 @@ pub(super) fn discard(socket: BorrowedFd<'_>) -> Arrived {
     }
 }
 
-/// Who called `connect` (effective ids then), known before anything was received.
+/// Who called `connect` (effective ids then), known before anything was received; at the end that connected, who called
+/// `listen`.
 pub(super) fn connected_by(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
     let mut raw = MaybeUninit::<libc::ucred>::zeroed();
     let mut len = size_of::<libc::ucred>() as libc::socklen_t;

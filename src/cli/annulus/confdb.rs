@@ -3,10 +3,11 @@
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value as Json, json};
 
+use super::Outcome;
 use super::options::{Confdb, Which};
 use super::table::{Tint, harmless, tinted};
-use super::{Failure, Outcome};
 use crate::cli::corosync::values::{self, type_name};
+use crate::cli::failure::Failure;
 use crate::cli::quorum::json::line;
 use crate::cli::site::Site;
 use crate::cli::streams::Streams;
@@ -87,6 +88,7 @@ fn watch(prefixes: &[String], map: Map, site: &Site, json: bool, streams: &mut S
     let prefixes = if prefixes.is_empty() { all.as_slice() } else { prefixes };
     let mut changes: Vec<_> =
         prefixes.iter().map(|prefix| site.confdb(map).watch(prefix)).collect::<Result<_, _>>()?;
+    site.deadline.pause();
     while !streams.closed() {
         streams.flush();
         let mut waits: Vec<_> = changes.iter().map(|changes| PollFd::new(changes, PollFlags::IN)).collect();

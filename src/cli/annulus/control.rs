@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::{Failure, Outcome};
+use super::Outcome;
 use crate::admin::{NodeOutcome, Reload, Shutdown};
+use crate::cli::failure::Failure;
 use crate::cli::quorum::json::line;
 use crate::cli::site::Site;
 use crate::cli::streams::Streams;
@@ -12,6 +13,7 @@ use crate::error::Status;
 use crate::ids::NodeId;
 
 pub(super) fn reload(site: &Site, json: bool, streams: &mut Streams<'_>) -> Outcome {
+    others_must_agree(site)?;
     let report = site.admin().reload()?;
     // Where a daemon of Corosync says more, what it says counts.
     let told = site.confdb(Map::Configuration).get_value("config.reload_error_message").ok().flatten();
@@ -89,6 +91,7 @@ pub(super) fn shutdown(
         (true, false) => Shutdown::Regardless,
         (false, false) => Shutdown::IfAllAgree,
     };
+    others_must_agree(site)?;
     site.admin().shutdown(how).map_err(|error| match error.status() {
         Status::Busy => Failure::new(
             "a program that uses the daemon objects (Pacemaker does while it runs). Stop it first, or use --force",
@@ -103,6 +106,14 @@ pub(super) fn kill(node: u32, reason: &str, site: &Site, json: bool, streams: &m
     let Some(id) = NodeId::new(node) else { return Err(Failure::new("no node has the id 0")) };
     site.admin().kill(id, reason)?;
     done(&format!("node {node} was told to end"), json, streams);
+    Ok(())
+}
+
+/// What follows takes the consent of other nodes or programs, and its time; whether there is a daemon that answers is
+/// found out before.
+fn others_must_agree(site: &Site) -> Outcome {
+    site.local()?;
+    site.deadline.expect_order();
     Ok(())
 }
 

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::Outcome;
 use super::options::{Format, Keygen};
-use super::{Failure, Outcome};
 use crate::cli::corosync::c::reason;
 use crate::cli::corosync::keygen::RANDOM;
+use crate::cli::failure::{Failure, Kind};
 use crate::cli::quorum::json::line;
 use crate::cli::streams::Streams;
 use crate::config::os::OsHost;
@@ -37,14 +38,7 @@ pub(super) fn check(
         }
         Ok((config, inspection))
     });
-    let (config, inspection) = match checked {
-        Ok(checked) => checked,
-        Err(error) if json => {
-            streams.out(line(&json!({ "ok": false, "error": error.message, "hint": error.hint })));
-            return Err(refused(error));
-        }
-        Err(error) => return Err(refused(error)),
-    };
+    let (config, inspection) = checked.map_err(refused)?;
     if json {
         let setting = |setting: &crate::config::effective::Setting| json!({ "name": setting.name, "value": setting.value, "origin": setting.origin.to_string() });
         let settings: Vec<_> = config.effective().iter().map(setting).collect();
@@ -64,7 +58,8 @@ pub(super) fn check(
 }
 
 fn refused(error: ConfigError) -> Failure {
-    Failure { status: error.exit_status(), message: error.to_string() }
+    let status = error.exit_status();
+    Failure { status, kind: Kind::Config, message: error.message, hint: error.hint }
 }
 
 /// Converts a file; the format of its name's ending is left for the other one.

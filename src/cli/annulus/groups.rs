@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::Outcome;
 use super::table::{columns, harmless};
-use super::{Failure, Outcome};
+use crate::cli::failure::Failure;
 use crate::cli::quorum::json::line;
 use crate::cli::site::Site;
 use crate::cli::streams::Streams;

@@ -1,10 +1,12 @@
 //! The command line of `annulus`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::corosync::keygen::{KEY_FILE, SIZE, SIZES};
+use crate::cli::deadline::seconds;
 use crate::cli::quorum::options::{EXIT, Query};
 use crate::config::DEFAULT_PATH;
 
@@ -18,16 +20,20 @@ use crate::config::DEFAULT_PATH;
                   after configuration files. It talks to annulusd on this host, or to Corosync, whose clients \
                   speak the same.\n\nCalled by the name corosync-quorumtool, corosync-cmapctl, corosync-cfgtool, \
                   corosync-cpgtool or corosync-keygen, it is that tool.",
-    after_help = "Exit status: 0; 1 if something went wrong; `quorum` 2 if not quorate; `check` as annulusd's."
+    after_help = "Exit status: 0; 1 if something went wrong; `quorum` and `health` 2 if not quorate; `check` as annulusd's."
 )]
 pub(super) struct Options {
-    /// JSON instead of text
+    /// Write JSON instead of text, errors included
     #[arg(long, global = true)]
     pub(super) json: bool,
 
-    /// Talk to the daemon of this name, of several on this host
+    /// Talk to the daemon of this name, of several on this host [default: $ANNULUS_INSTANCE]
     #[arg(long, global = true, value_name = "NAME")]
     pub(super) instance: Option<String>,
+
+    /// Give up when the daemon has not answered for so long; 0: never [default: 5; reload, shutdown: 60]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(super) timeout: Option<Duration>,
 
     #[command(subcommand)]
     pub(super) command: Command,
@@ -38,6 +44,12 @@ pub(super) struct Options {
 pub(super) enum Command {
     /// The node at a glance: ring, members, quorum, links, groups
     Status,
+
+    /// Say in one line, and by the exit status, whether all is well
+    #[command(
+        after_help = "Exit status: 0 well; 2 the node's part of the cluster is not quorate; 1 the daemon cannot be reached."
+    )]
+    Health,
 
     /// The ring: its id, its members, its timers and counters
     Ring,

@@ -8,8 +8,9 @@ use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
+use super::Outcome;
 use super::options::Options;
-use super::{Failure, Outcome};
+use crate::cli::failure::Failure;
 use crate::cli::quorum;
 use crate::cli::streams::Streams;
 

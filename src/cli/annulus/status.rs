@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::table::{Tint, columns, harmless, tinted};
 use super::{Outcome, groups};
+use crate::cli::failure::Failure;
 use crate::cli::links::Links;
 use crate::cli::quorum::gather::{self, Naming};
 use crate::cli::quorum::json;
@@ -46,8 +47,8 @@ pub(super) fn run(site: &Site, json: bool, streams: &mut Streams<'_>) -> Outcome
     Ok(())
 }
 
-fn ask(site: &Site) -> Result<Status, super::Failure> {
-    let words = |key| -> Result<Option<String>, super::Failure> {
+fn ask(site: &Site) -> Result<Status, Failure> {
+    let words = |key| -> Result<Option<String>, Failure> {
         let value = site.confdb(Map::Configuration).get_value(key)?;
         Ok(value.and_then(|value| value.as_text().map(|text| harmless(text.as_bytes()))))
     };

@@ -1,10 +1,13 @@
 //! The command line of `quorum-tool`: the letters of `corosync-quorumtool`, with long names beside them.
 
+use std::time::Duration;
+
 use clap::{Args, Parser};
 
 use super::report::Order;
 use super::text::Style;
 use super::tool::{Action, Request};
+use crate::cli::deadline::seconds;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -20,13 +23,17 @@ pub(in crate::cli) struct Options {
     #[command(flatten)]
     pub(in crate::cli) query: Query,
 
-    /// JSON: one object for a status or a change, a list of members with -l
+    /// Write JSON, errors included: one object for a status or a change, a list of members with -l
     #[arg(long)]
     pub(in crate::cli) json: bool,
 
-    /// Talk to the daemon of this name, of several on this host
+    /// Talk to the daemon of this name, of several on this host [default: $ANNULUS_INSTANCE]
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) instance: Option<String>,
+
+    /// Give up when the daemon has not answered for so long; 0: never [default: 5]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(in crate::cli) timeout: Option<Duration>,
 
     /// Print the version and end
     #[arg(short = 'V', long)]

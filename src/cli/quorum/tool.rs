@@ -5,6 +5,7 @@ use super::json;
 use super::report::{Order, Report};
 use super::text::{self, Style};
 use crate::cli::date;
+use crate::cli::failure::{Failure, Form, Kind};
 use crate::cli::site::Site;
 use crate::cli::streams::Streams;
 use crate::confdb::Map;
@@ -50,29 +51,34 @@ pub(in crate::cli) struct Request {
 
 /// Does it. Returns the exit status.
 pub(in crate::cli) fn run(request: &Request, site: &Site, streams: &mut Streams<'_>) -> u8 {
-    match act(request, site, streams) {
+    let outcome = act(request, site, streams);
+    site.deadline.pause();
+    match outcome {
         Ok(status) => status,
-        Err(complaint) => {
-            streams.err(complaint + "\n");
-            1
-        }
+        // As with Corosync's tool no name stands before it.
+        Err(failure) => Form { prefix: "", ..site.form }.say(&failure, streams),
     }
 }
 
-fn act(request: &Request, site: &Site, streams: &mut Streams<'_>) -> Result<u8, String> {
+fn act(request: &Request, site: &Site, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     let provider = match site.confdb(Map::Configuration).get_value("quorum.provider") {
         Ok(value) => value.and_then(|value| value.as_text().map(std::borrow::Cow::into_owned)),
-        Err(error) if request.helpful => return Err(error.to_string()),
-        Err(_) => return Err("Cannot initialize CMAP service".to_owned()),
+        Err(error) if request.helpful => return Err(error.into()),
+        Err(_) => return Err(Failure::new("Cannot initialize CMAP service")),
     };
     let votes = provider.as_deref() == Some(VOTEQUORUM);
-    let without = |what: &str| Err(format!("You cannot {what}, corosync is not using votequorum"));
+    let without =
+        |what: &str| Err(Failure::new(format!("You cannot {what}, corosync is not using votequorum")));
     match request.action {
         Action::Status | Action::Monitor if provider.is_none() => {
-            if request.action == Action::Monitor {
+            if request.action == Action::Monitor && !request.json {
                 streams.out("\nQuorum is not configured - cannot monitor\n");
             }
-            Err(format!("Unable to start votequorum status tracking: {}", Status::BadHandle))
+            let what = format!("Unable to start votequorum status tracking: {}", Status::BadHandle);
+            Err(match request.helpful {
+                true => Failure::new(format!("{what}: the daemon has no quorum.provider, so nobody votes")),
+                false => Failure::new(what),
+            })
         }
         Action::Status => {
             let report = report(request, site, provider, streams)?;
@@ -104,29 +110,42 @@ fn act(request: &Request, site: &Site, streams: &mut Streams<'_>) -> Result<u8, 
         Action::Unregister if !votes => without("unregister quorum device"),
         Action::Expect(votes) => {
             let set = site.quorum().set_expected_votes(votes);
-            set.map_err(|error| format!("Unable to set expected votes: {}", error.status()))?;
+            set.map_err(refused("Unable to set expected votes"))?;
             Ok(0)
         }
         Action::Vote(votes) => {
             let node = match request.node {
                 Some(node) => node,
-                None => site.local().map_err(|_| "Unable to retrieve this_node_id")?.get(),
+                None => site.local().map_err(|_| Failure::new("Unable to retrieve this_node_id"))?.get(),
             };
             let set = match NodeId::new(node) {
                 Some(id) => site.quorum().set_votes(id, votes).map_err(|error| error.status()),
                 None => Err(Status::InvalidParam),
             };
-            set.map_err(|status| format!("Unable to set votes {votes} for nodeid: {node}: {status}"))?;
+            set.map_err(|status| {
+                Failure::of(
+                    Kind::Refused,
+                    format!("Unable to set votes {votes} for nodeid: {node}: {status}"),
+                )
+            })?;
             Ok(0)
         }
         Action::Unregister => unregister(site).map(|()| 0),
     }
 }
 
+/// In Corosync's words: what failed, and the status.
+fn refused(what: &'static str) -> impl Fn(Error) -> Failure {
+    move |error| {
+        let kind = Failure::from(error.clone()).kind;
+        Failure::of(kind, format!("{what}: {}", error.status()))
+    }
+}
+
 /// Without a device there is nothing to do.
-fn unregister(site: &Site) -> Result<(), String> {
-    let failed = |error: Error| format!("Unable to unregister quorum device: {}", error.status());
-    let own = site.quorum().info().map_err(failed)?.votes;
+fn unregister(site: &Site) -> Result<(), Failure> {
+    let failed = refused("Unable to unregister quorum device");
+    let own = site.quorum().info().map_err(&failed)?.votes;
     let Some(device) = own.map(|votes| votes.device).filter(|device| device.registered) else {
         return Ok(());
     };
@@ -139,14 +158,15 @@ fn report(
     site: &Site,
     provider: Option<String>,
     streams: &mut Streams<'_>,
-) -> Result<Report, String> {
+) -> Result<Report, Failure> {
     let naming = Naming { addresses: request.addresses, all: request.all_addresses };
     let asked = gather::report(site, provider, naming);
     let (mut report, missing) = asked.map_err(|error| match request.helpful {
-        true => error.to_string(),
-        false => format!("Unable to start votequorum status tracking: {}", error.status()),
+        true => error.into(),
+        false => refused("Unable to start votequorum status tracking")(error),
     })?;
-    for what in missing {
+    // In JSON the names are missing where they should be.
+    for what in missing.into_iter().filter(|_| !request.json) {
         streams.err(what + "\n");
     }
     report.sort(request.order);
@@ -167,16 +187,19 @@ fn monitor(
     site: &Site,
     provider: &Option<String>,
     streams: &mut Streams<'_>,
-) -> Result<u8, String> {
-    let failed = |error: Error| format!("Unable to dispatch quorum status: {}", error.status());
-    let mut changes = site.quorum().changes().map_err(failed)?;
+) -> Result<u8, Failure> {
+    let failed = refused("Unable to dispatch quorum status");
+    let mut changes = site.quorum().changes().map_err(&failed)?;
     while !streams.closed() {
-        if changes.next(None).map_err(failed)?.is_some() {
+        site.deadline.pause();
+        if changes.next(None).map_err(&failed)?.is_some() {
+            site.deadline.restart();
             let report = report(request, site, provider.clone(), streams)?;
             show(&report, request, streams);
             if !request.json {
                 streams.out("\n");
             }
+            site.deadline.pause();
             streams.flush();
         }
     }

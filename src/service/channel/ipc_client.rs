@@ -216,6 +216,12 @@ impl IpcDial {
         self
     }
 
+    /// The process that listens for this service, whether it answers or not; `None` if nobody does, or it cannot be
+    /// seen from here.
+    pub fn listener(&self, service: ServiceId) -> Option<u32> {
+        self.rendezvous.listener(&self.socket(service).ok()?)
+    }
+
     fn socket(&self, service: ServiceId) -> Result<String, ChannelError> {
         let short = match service {
             ServiceId::CMAP => "cmap",
