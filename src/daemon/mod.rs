@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `run.rs` | the daemon's life, from options to exit status |
 //! | `options.rs` | the command line |
+//! | `dev.rs` `nodes.rs` | `--dev`: a node on loopback, or several |
 //! | `place.rs` | lock file, state directory and socket names, by user and instance |
 //! | `lock.rs` | one daemon an instance |
 //! | `fork.rs` | into the background |
@@ -14,10 +15,12 @@
 //! | `reload.rs` | reading the configuration again |
 //! | `exit.rs` | exit statuses |
 
+mod dev;
 mod exit;
 mod fork;
 mod lock;
 mod log;
+mod nodes;
 mod options;
 mod os;
 mod place;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::Parser;
 
+use super::dev::NODES_LIMIT;
 use crate::config::DEFAULT_PATH;
 
 /// Longest name of an instance: socket names made from it must fit a socket address.
@@ -37,8 +38,8 @@ pub struct Options {
     #[arg(long)]
     pub strict: bool,
 
-    /// Directory of the stored ring id; must exist [default: system.state_dir, or below the user's runtime
-    /// directory when not root]
+    /// Directory of the stored ring id; must exist, but for --dev, which makes it [default: system.state_dir, or below
+    /// the user's runtime directory when not root or with --dev]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
@@ -50,6 +51,18 @@ pub struct Options {
     /// against
     #[arg(long, conflicts_with_all = ["config", "check"])]
     pub dev: bool,
+
+    /// With --dev: run so many nodes, on 127.0.0.1, 127.0.0.2 and so on, each a process of its own. Tools find the
+    /// first as without this option, the others with --instance dev-2, dev-3 and so on (NAME-2 with --instance NAME)
+    #[arg(
+        long, value_name = "COUNT", requires = "dev",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_LIMIT))
+    )]
+    pub nodes: Option<u32>,
+
+    /// With --nodes: run only this one of them, from 1, for example again after it was killed
+    #[arg(long, value_name = "NUMBER", requires = "nodes", value_parser = clap::value_parser!(u32).range(1..))]
+    pub node: Option<u32>,
 
     /// Print the version and end
     #[arg(short = 'v', long)]
@@ -132,6 +145,14 @@ mod tests {
     fn nonsense_is_refused() {
         let bad: [&[&str]; 6] =
             [&["--dev", "-c", "x"], &["--dev", "-t"], &["-x"], &["stray"], &["-c"], &["--instance"]];
+        for args in [
+            &["--nodes", "3"][..],
+            &["--dev", "--nodes", "0"],
+            &["--dev", "--nodes", "33"],
+            &["--dev", "--node", "1"],
+        ] {
+            assert!(parse(args).is_err(), "{args:?}");
+        }
         for args in bad {
             assert!(parse(args).is_err(), "{args:?}");
         }

@@ -103,6 +103,31 @@ impl Place {
         (self.root && self.instance.is_none()).then(|| STATE_DIR.into())
     }
 
+    /// The state directory of a node that `--dev` runs, made if it is missing: `given`, or one below the runtime
+    /// directory, whoever the user is.
+    ///
+    /// # Errors
+    /// It cannot be made, or is not safely this user's.
+    pub(super) fn dev_state_dir(&self, given: Option<&Path>) -> Result<PathBuf, Fatal> {
+        if let Some(dir) = given {
+            DirBuilder::new().mode(0o700).recursive(true).create(dir).map_err(|error| {
+                Fatal::new(Exit::StateDir, format!("Can't make state directory {}: {error}", dir.display()))
+            })?;
+            return existing(dir);
+        }
+        let own = match (&self.runtime, self.root) {
+            (None, true) => Path::new(RUN_DIR).join("annulus"),
+            (Some(_), _) | (None, false) => self.own_dir(),
+        };
+        let dir = own.join(match &self.instance {
+            None => "dev".to_owned(),
+            Some(instance) => format!("dev-{instance}"),
+        });
+        self.make(&own)?;
+        self.make(&dir)?;
+        Ok(dir)
+    }
+
     /// UDP port of the node that `--dev` runs: the default one, or one of the instance's own, so that several
     /// do not contend for it. Below the ports that systems give out on their own.
     pub(super) fn dev_port(&self) -> u16 {
@@ -228,6 +253,28 @@ mod tests {
         let error = place.state_dir(Some(&dir.path().join("gone"))).unwrap_err();
         assert_eq!(error.exit, Exit::StateDir);
         assert!(error.message.contains("gone") && error.message.contains("--state-dir"), "{error}");
+    }
+
+    #[test]
+    fn a_developers_directory_is_made() {
+        let temporary = tempfile::tempdir().unwrap();
+        let plain = place(false, temporary.path(), None);
+        let own = temporary.path().join(format!("annulus-{}", plain.uid()));
+        for _ in 0..2 {
+            assert_eq!(plain.dev_state_dir(None).unwrap(), own.join("dev"));
+        }
+        let given = temporary.path().join("a/b");
+        assert_eq!(plain.dev_state_dir(Some(&given)).unwrap(), fs::canonicalize(&given).unwrap());
+        let root = Place {
+            runtime: Some(temporary.path().to_owned()),
+            ..place(true, Path::new("/nowhere"), Some("x"))
+        };
+        assert_eq!(root.dev_state_dir(None).unwrap(), temporary.path().join("annulus/dev-x"));
+        fs::write(temporary.path().join("file"), "").unwrap();
+        assert_eq!(
+            plain.dev_state_dir(Some(&temporary.path().join("file/x"))).unwrap_err().exit,
+            Exit::StateDir
+        );
     }
 
     #[test]

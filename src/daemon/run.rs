@@ -8,15 +8,16 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::dev;
 use super::exit::{Exit, Fatal};
 use super::fork::{Background, Side, fork};
 use super::lock::Lock;
 use super::log::Log;
+use super::nodes;
 use super::options::Options;
 use super::os::{self, LeaveCgroup, Wishes};
 use super::place::Place;
 use super::reload::{Loader, Scope, check};
-use crate::config::os::OsHost;
 use crate::config::system::{STATE_DIR, SchedPriority, Ternary};
 use crate::config::{Config, ConfigError};
 use crate::error::Status as Service;
@@ -45,8 +46,13 @@ pub fn run(options: &Options) -> u8 {
 }
 
 fn start(options: &Options) -> Result<u8, Fatal> {
-    let place = Place::of_process(options.instance.clone());
-    let config = if options.dev { dev(&place) } else { Config::load(&options.config()) };
+    let part = dev::Part::of(options)?;
+    if part.nodes > 1 && options.node.is_none() {
+        return nodes::run(options, part.nodes);
+    }
+    nodes::end_with_parent();
+    let place = Place::of_process(dev::instance(options.instance.as_ref(), part.node)?);
+    let config = if options.dev { dev::config(options, part) } else { Config::load(&options.config()) };
     let config = config.map_err(|error| refuse(&error))?;
     // The same for a check and for a start, so that a check promises what the start does.
     let mut inspection = inspect(&config).map_err(|error| refuse(&error))?;
@@ -61,7 +67,7 @@ fn start(options: &Options) -> Result<u8, Fatal> {
         print!("{}", listing(&config, &inspection));
         return Ok(Exit::Done.status());
     }
-    let state_dir = state_dir(options, &place, &config)?;
+    let state_dir = state_dir(options, &place, &config, part)?;
     place.prepare()?;
 
     let foreground = options.foreground || options.dev;
@@ -78,9 +84,10 @@ fn start(options: &Options) -> Result<u8, Fatal> {
         Err(fatal) => return Err(give_up(background, fatal)),
     };
     let Inspection { builder, warnings, notes, .. } = inspection;
-    let remarks = [warnings, notes].concat();
+    // A developer's addresses are on loopback, and are meant to be.
+    let remarks = if options.dev { Vec::new() } else { [warnings, notes].concat() };
     let mut daemon = Daemon { options, place, config, builder, remarks, log: log.clone(), background };
-    let outcome = daemon.live(state_dir.as_deref());
+    let outcome = daemon.live(&state_dir);
     let status = match outcome {
         Ok(()) => {
             tracing::info!(target: "annulus::daemon", "annulusd exiting normally");
@@ -125,7 +132,7 @@ struct Daemon<'a> {
 
 impl Daemon<'_> {
     /// From the lock to the end.
-    fn live(&mut self, state_dir: Option<&Path>) -> Result<(), Fatal> {
+    fn live(&mut self, state_dir: &Path) -> Result<(), Fatal> {
         tracing::info!(
             target: "annulus::daemon",
             "annulusd {} starting up, node {} in {}", env!("CARGO_PKG_VERSION"), self.config.me(),
@@ -135,10 +142,7 @@ impl Daemon<'_> {
             tracing::warn!(target: "annulus::daemon", "{remark}");
         }
         let _lock = Lock::take(&self.place.lock_file())?;
-        let store = match state_dir {
-            Some(dir) => Store::open(dir, self.config.me()).map_err(Fatal::with(Exit::RingId))?,
-            None => Store::memory(),
-        };
+        let store = Store::open(state_dir, self.config.me()).map_err(Fatal::with(Exit::RingId))?;
         self.log.start_writer()?;
         if !self.options.dev {
             for refused in os::prepare(self.wishes()?) {
@@ -346,16 +350,6 @@ fn announce_reload(ready: bool) {
     }
 }
 
-/// One node on loopback, for `--dev`.
-fn dev(place: &Place) -> Result<Config, ConfigError> {
-    let text = format!(
-        "[totem]\ncluster_name = \"dev\"\ntransport = \"udpu\"\n\n[[totem.interface]]\nmcastport = {}\n\n\
-         [[nodelist.node]]\nnodeid = 1\nring0_addr = \"127.0.0.1\"\n\n[logging]\nto_syslog = false\n",
-        place.dev_port()
-    );
-    Config::from_toml(text.as_bytes(), Path::new("--dev"), &OsHost)
-}
-
 /// The state directory that the configuration or the service manager says.
 fn configured_state_dir(config: &Config) -> Option<PathBuf> {
     let configured =
@@ -368,14 +362,19 @@ fn configured_state_dir(config: &Config) -> Option<PathBuf> {
     configured.or_else(managed)
 }
 
-/// Where the ring id is kept; `None` with `--dev`, which keeps nothing unless told to.
-fn state_dir(options: &Options, place: &Place, config: &Config) -> Result<Option<PathBuf>, Fatal> {
-    let configured = configured_state_dir(config);
-    match (&options.state_dir, options.dev) {
-        (Some(dir), _) => place.state_dir(Some(dir)).map(Some),
-        (None, true) => Ok(None),
-        (None, false) => place.state_dir(configured.as_deref()).map(Some),
+/// Where the ring id is kept.
+fn state_dir(options: &Options, place: &Place, config: &Config, part: dev::Part) -> Result<PathBuf, Fatal> {
+    if options.dev {
+        let given = options.state_dir.as_ref();
+        // Several nodes have a directory each.
+        let given = given
+            .map(|dir| if part.nodes > 1 { dir.join(format!("node{}", part.node)) } else { dir.clone() });
+        return place.dev_state_dir(given.as_deref());
     }
+    if let Some(dir) = &options.state_dir {
+        return place.state_dir(Some(dir));
+    }
+    place.state_dir(configured_state_dir(config).as_deref())
 }
 
 /// The state directory that must be there, made by somebody else.
@@ -417,13 +416,13 @@ async fn dump(handle: &Handle) {
 }
 
 /// What a signal asks for.
-enum Call {
+pub(super) enum Call {
     End(&'static str),
     Reload,
     Dump,
 }
 
-struct Signals {
+pub(super) struct Signals {
     term: Signal,
     int: Signal,
     quit: Signal,
@@ -434,7 +433,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn install() -> Result<Self, Fatal> {
+    pub(super) fn install() -> Result<Self, Fatal> {
         let catch =
             |kind| signal(kind).map_err(|e| Fatal::new(Exit::Totem, format!("Can't catch signals: {e}")));
         Ok(Self {
@@ -447,7 +446,7 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Call {
+    pub(super) async fn next(&mut self) -> Call {
         tokio::select! {
             _ = self.term.recv() => Call::End("SIGTERM"),
             _ = self.int.recv() => Call::End("SIGINT"),

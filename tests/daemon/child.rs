@@ -97,11 +97,23 @@ impl Site {
 
     /// Starts the program and waits until clients can connect.
     pub(crate) fn start(&self, words: &[&str]) -> Daemon {
-        let file = fs::File::create(self.path("stderr")).unwrap();
-        let child = self.command(words).stdout(Stdio::null()).stderr(file).spawn().unwrap();
-        let daemon = Daemon { child, stderr: self.path("stderr") };
-        daemon.wait_for("ready to provide service");
+        self.start_until(words, "ready to provide service")
+    }
+
+    /// Starts the program and waits until its log has `line`.
+    pub(crate) fn start_until(&self, words: &[&str], line: &str) -> Daemon {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let stderr = self.path(&format!("stderr-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let (out, err) = (fs::File::create(self.path("stdout")).unwrap(), fs::File::create(&stderr).unwrap());
+        let child = self.command(words).stdout(out).stderr(err).spawn().unwrap();
+        let daemon = Daemon { child, stderr };
+        daemon.wait_for(line);
         daemon
+    }
+
+    /// What the program that was started last has written to standard output.
+    pub(crate) fn stdout(&self) -> String {
+        fs::read_to_string(self.path("stdout")).unwrap()
     }
 }
 

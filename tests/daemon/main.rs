@@ -10,3 +10,6 @@ mod loopback;
 mod orders;
 mod promises;
 mod refusals;
+mod several;
+#[cfg(feature = "tools")]
+mod tools;
