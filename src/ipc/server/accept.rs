@@ -157,12 +157,14 @@ impl Server {
                 self.notices.push_back(Incoming::Connected { conn: id, service, peer });
                 self.table.promote(connection);
             }
-            Err(socket) => {
+            Err(remains) => {
                 self.stats.turned_away += 1;
                 self.table.release(id);
-                let _ = rustix::event::epoll::delete(&self.epoll, &socket);
+                if let Some(socket) = remains.socket() {
+                    let _ = rustix::event::epoll::delete(&self.epoll, socket);
+                }
                 self.census.turned_away(caller);
-                self.closer.take(Remains::Socket(socket), Some((caller, Kind::TurnedAway)));
+                self.closer.take(remains, Some((caller, Kind::TurnedAway)));
                 if self.census.count(Kind::TurnedAway) >= self.options.max_handshakes {
                     self.pause(BREATH);
                 }
@@ -171,11 +173,11 @@ impl Server {
     }
 
     /// Makes a connection of a newcomer that has said who it is, and answers it; or gives its socket back.
-    fn admit(&mut self, newcomer: Newcomer, admit: &dyn Admission) -> Result<Connection, OwnedFd> {
+    fn admit(&mut self, newcomer: Newcomer, admit: &dyn Admission) -> Result<Connection, Remains> {
         let request = ConnectRequest::read(&newcomer.request);
         // Not a libqb client, or one without credentials: no answer, as libqb does.
         let Some(peer) = newcomer.sender.filter(|_| request.id == wire::AUTHENTICATE) else {
-            return Err(newcomer.socket);
+            return Err(Remains::Socket(newcomer.socket));
         };
         let max = request.max_size.max(wire::LEAST_MAX);
         let id = newcomer.id;
@@ -183,7 +185,7 @@ impl Server {
             Ok(made) => made,
             Err(errno) => {
                 send_whole(&newcomer.socket, &ConnectResponse::Refused(errno));
-                return Err(newcomer.socket);
+                return Err(Remains::Socket(newcomer.socket));
             }
         };
         let endpoint = &self.endpoints[newcomer.endpoint];
@@ -200,7 +202,7 @@ impl Server {
         // Reports again whatever has arrived since.
         let watched =
             rustix::event::epoll::modify(&self.epoll, connection.socket(), token(id), interest(false));
-        if told && watched.is_ok() { Ok(connection) } else { Err(connection.into_socket()) }
+        if told && watched.is_ok() { Ok(connection) } else { Err(connection.into_remains()) }
     }
 
     /// Decides about a client and makes its files. The error is the errno to answer with.

@@ -7,18 +7,22 @@
 //!
 //! What carries descriptors gets a thread for itself, so that it keeps nobody else waiting. Until something is closed,
 //! it counts for its user.
+//!
+//! The thread that owns the ring may have real-time priority, and these have not: it must never wait for them, not even
+//! for the moment in which one of them was interrupted. So it only tries locks, and there is no channel, whose ends
+//! wait for each other. Nor is memory unmapped here, since that would hold up who maps some.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant as Clock};
 
 use super::census::Kind;
-use super::table::Client;
 use crate::ipc::buffers::Buffers;
 use crate::ipc::credentials::{self, Arrived};
+use crate::ipc::files::RingFiles;
 
 /// Threads that close what carries descriptors.
 const MOST_APART: usize = 64;
@@ -33,9 +37,9 @@ const LAST: Duration = Duration::from_secs(1);
 
 /// Something to be closed.
 pub(super) enum Remains {
-    /// A client, whether accepted or not.
-    Client(Client),
-    /// A socket of somebody who was turned away at once.
+    /// An accepted client.
+    Connection(OwnedFd, RingFiles, Buffers),
+    /// A client that was not accepted.
     Socket(OwnedFd),
     /// A connection's zero-copy buffers.
     Buffers(Buffers),
@@ -44,11 +48,23 @@ pub(super) enum Remains {
 }
 
 impl Remains {
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
+    pub(super) fn socket(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Client(client) => Some(client.socket().as_fd()),
-            Self::Socket(socket) => Some(socket.as_fd()),
+            Self::Connection(socket, ..) | Self::Socket(socket) => Some(socket.as_fd()),
             Self::Buffers(_) | Self::File(_) => None,
+        }
+    }
+
+    fn close(self) {
+        match self {
+            Self::Connection(socket, files, buffers) => {
+                drop(files);
+                drop(buffers);
+                drop(socket);
+            }
+            Self::Socket(socket) => drop(socket),
+            Self::Buffers(buffers) => drop(buffers),
+            Self::File(file) => drop(file),
         }
     }
 }
@@ -59,49 +75,109 @@ pub(super) type Owner = (u32, Kind);
 type Rest = (Remains, Option<Owner>);
 
 /// See the module. The thread begins with the first thing to close.
-#[derive(Debug, Default)]
-pub(super) struct Closer(Option<Running>);
+#[derive(Default)]
+pub(super) struct Closer {
+    /// Not handed over yet.
+    rests: VecDeque<Rest>,
+    /// Taken from the threads.
+    closed: VecDeque<Owner>,
+    shared: Arc<Shared>,
+    thread: Option<Thread>,
+}
 
-#[derive(Debug)]
-struct Running {
-    rests: Sender<Rest>,
-    closed: Receiver<Owner>,
+#[derive(Default)]
+struct Shared {
+    rests: Mutex<VecDeque<Rest>>,
+    closed: Mutex<VecDeque<Owner>>,
+    /// The server is gone.
+    ends: AtomicBool,
+}
+
+impl Shared {
+    fn close(&self, (remains, owner): Rest) {
+        remains.close();
+        if let Some(owner) = owner {
+            lock(&self.closed).push_back(owner);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 impl Closer {
     /// Closes something soon. `owner` is told by [`Self::closed`] when that is done.
     pub(super) fn take(&mut self, remains: Remains, owner: Option<Owner>) {
-        if self.0.is_none() {
-            self.0 = start();
-        }
-        if let Some(running) = &self.0 {
-            // Without its thread, which never ends by itself, it is closed right here.
-            let _ = running.rests.send((remains, owner));
-        }
+        self.rests.push_back((remains, owner));
+        self.hand_over();
+    }
+
+    /// Whether something is not handed over yet, since a thread was looking just then.
+    pub(super) fn has_rest(&self) -> bool {
+        !self.rests.is_empty()
     }
 
     /// The owner of the next thing that is closed.
-    pub(super) fn closed(&self) -> Option<Owner> {
-        self.0.as_ref()?.closed.try_recv().ok()
+    pub(super) fn closed(&mut self) -> Option<Owner> {
+        self.hand_over();
+        if self.closed.is_empty()
+            && let Some(mut closed) = try_lock(&self.shared.closed)
+        {
+            std::mem::swap(&mut *closed, &mut self.closed);
+        }
+        self.closed.pop_front()
+    }
+
+    fn hand_over(&mut self) {
+        if self.rests.is_empty() {
+            return;
+        }
+        if self.thread.is_none() {
+            self.thread = start(&self.shared);
+        }
+        let Some(thread) = &self.thread else {
+            // Without a thread there is nobody else.
+            for rest in self.rests.drain(..) {
+                self.shared.close(rest);
+            }
+            return;
+        };
+        if let Some(mut rests) = try_lock(&self.shared.rests) {
+            rests.append(&mut self.rests);
+            drop(rests);
+            thread.unpark();
+        }
     }
 }
 
 impl Drop for Closer {
     fn drop(&mut self) {
-        let Some(Running { rests, closed }) = self.0.take() else { return };
-        drop(rests);
+        let Some(thread) = &self.thread else { return };
+        lock(&self.shared.rests).append(&mut self.rests);
+        self.shared.ends.store(true, Ordering::Release);
+        thread.unpark();
+        // Each thread holds the other end until it has nothing left to close.
         let until = Clock::now() + LAST;
-        // Ends when the last thread has dropped its end.
-        while closed.recv_timeout(until.saturating_duration_since(Clock::now())).is_ok() {}
+        while Arc::strong_count(&self.shared) > 1 && Clock::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
-fn start() -> Option<Running> {
-    let (rests, taken) = mpsc::channel();
-    let (report, closed) = mpsc::channel();
-    let thread = thread::Builder::new().name("annulus-closer".into()).stack_size(STACK);
-    match thread.spawn(move || work(&taken, &report)) {
-        Ok(_) => Some(Running { rests, closed }),
+fn start(shared: &Arc<Shared>) -> Option<Thread> {
+    let shared = Arc::clone(shared);
+    match thread::Builder::new().name("annulus-closer".into()).stack_size(STACK).spawn(move || work(&shared))
+    {
+        Ok(handle) => Some(handle.thread().clone()),
         Err(error) => {
             tracing::warn!(%error, "cannot start the thread that closes what clients leave; their end may delay the ring");
             None
@@ -109,49 +185,43 @@ fn start() -> Option<Running> {
     }
 }
 
-fn work(rests: &Receiver<Rest>, report: &Sender<Owner>) {
+fn work(shared: &Arc<Shared>) {
     let apart = Arc::new(());
     let mut odd = VecDeque::new();
     loop {
-        let next = if odd.is_empty() {
-            rests.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            rests.recv_timeout(LOOK)
-        };
-        match next {
-            Ok(rest) if rest.0.socket().is_some_and(|socket| carries_descriptors(socket)) => {
-                odd.push_back(rest)
+        let ends = shared.ends.load(Ordering::Acquire);
+        let rests = std::mem::take(&mut *lock(&shared.rests));
+        let idle = rests.is_empty();
+        for rest in rests {
+            if rest.0.socket().is_some_and(carries_descriptors) {
+                odd.push_back(rest);
+            } else {
+                shared.close(rest);
             }
-            Ok(rest) => close(rest, report),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
         }
         while Arc::strong_count(&apart) <= MOST_APART
             && let Some(rest) = odd.pop_front()
         {
-            let (token, report) = (Arc::clone(&apart), report.clone());
-            let thread = thread::Builder::new().name("annulus-closer".into()).stack_size(STACK);
-            let started = thread.spawn(move || {
-                close(rest, &report);
-                drop(token);
-            });
-            if let Err(error) = started {
-                tracing::warn!(%error, "cannot start a thread that closes what a client has sent");
-            }
+            close_apart(rest, Arc::clone(shared), Arc::clone(&apart));
+        }
+        match (idle, odd.is_empty()) {
+            (false, _) => {}
+            (true, _) if ends => return,
+            (true, true) => thread::park(),
+            (true, false) => thread::park_timeout(LOOK),
         }
     }
 }
 
-fn close((remains, owner): Rest, report: &Sender<Owner>) {
-    match remains {
-        Remains::Client(client) => drop(client),
-        Remains::Socket(socket) => drop(socket),
-        Remains::Buffers(buffers) => drop(buffers),
-        Remains::File(file) => drop(file),
-    }
-    if let Some(owner) = owner {
-        // The server may be gone.
-        let _ = report.send(owner);
+/// Closes something on a thread of its own. `apart` counts them.
+fn close_apart(rest: Rest, shared: Arc<Shared>, apart: Arc<()>) {
+    let thread = thread::Builder::new().name("annulus-closer".into()).stack_size(STACK);
+    let started = thread.spawn(move || {
+        shared.close(rest);
+        drop((shared, apart));
+    });
+    if let Err(error) = started {
+        tracing::warn!(%error, "cannot start a thread that closes what a client has sent");
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
+use super::closer::Remains;
 use super::counters::{About, Counters};
 use super::options::Flow;
 use crate::ids::{ConnId, Piece, ServiceId};
@@ -117,7 +118,7 @@ pub(super) struct Connection {
     owed: usize,
     /// Requests taken since the doorbells were last read.
     taken: u32,
-    _files: RingFiles,
+    files: RingFiles,
 }
 
 impl Connection {
@@ -161,7 +162,7 @@ impl Connection {
             unposted: 0,
             owed: 0,
             taken: 0,
-            _files: files,
+            files,
         }
     }
 
@@ -379,9 +380,9 @@ impl Connection {
         self.requests.memory().ref_count().store(0, Ordering::Release);
     }
 
-    /// The socket of a client that was never told that it is connected.
-    pub(super) fn into_socket(self) -> OwnedFd {
-        self.socket
+    /// What has to be closed elsewhere. The memory is unmapped here: what it shows is freed with the files.
+    pub(super) fn into_remains(self) -> Remains {
+        Remains::Connection(self.socket, self.files, self.buffers)
     }
 
     /// Tells the client that it is disconnected.

@@ -103,7 +103,7 @@ impl Server {
             self.census.turned_away(owner.0);
             owner.1 = Kind::TurnedAway;
         }
-        self.closer.take(Remains::Client(client), Some(owner));
+        self.closer.take(client.into_remains(), Some(owner));
     }
 
     /// Counts what has been closed by now.

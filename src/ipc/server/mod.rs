@@ -321,7 +321,11 @@ impl Server {
     /// When to call [`Self::next`] even if the descriptor is not readable: at once if there is work left,
     /// at the end of a handshake's time, to look again at a client that had no room.
     pub fn deadline(&self) -> Option<Instant> {
-        let waits = self.unfinished || self.untold || !self.reported.is_empty() || self.pool.has_abandoned();
+        let waits = self.unfinished
+            || self.untold
+            || self.closer.has_rest()
+            || !self.reported.is_empty()
+            || self.pool.has_abandoned();
         if waits || !self.ready.is_empty() || !self.notices.is_empty() {
             return Some(self.now);
         }
@@ -470,7 +474,7 @@ impl Drop for Server {
             if let table::Client::Open(connection) = &client {
                 connection.part();
             }
-            self.closer.take(Remains::Client(client), None);
+            self.closer.take(client.into_remains(), None);
         }
     }
 }

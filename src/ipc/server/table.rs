@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::census::Kind;
+use super::closer::Remains;
 use super::connection::Connection;
 use crate::ids::ConnId;
 use crate::ipc::credentials::Credentials;
@@ -43,6 +44,14 @@ impl Client {
         match self {
             Self::New(newcomer) => &newcomer.socket,
             Self::Open(connection) => connection.socket(),
+        }
+    }
+
+    /// What of it has to be closed elsewhere.
+    pub(super) fn into_remains(self) -> Remains {
+        match self {
+            Self::New(newcomer) => Remains::Socket(newcomer.socket),
+            Self::Open(connection) => connection.into_remains(),
         }
     }
 

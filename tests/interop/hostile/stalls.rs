@@ -15,7 +15,9 @@ use std::time::Duration;
 /// A ring of two that lets [`ALLOWED`] in.
 fn ring(kind: Kind, token: u32) -> Lab {
     let mut lab = Lab::new(2);
-    let mut settings = Settings::new(Transport::Udpu, &format!("token: {token}"), 2);
+    // The token never rests, which would look like a stall.
+    let totem = format!("token: {token}\n  seqno_unchanged_const: 1000000000");
+    let mut settings = Settings::new(Transport::Udpu, &totem, 2);
     settings.more = format!("uidgid {{\n  uid: {ALLOWED}\n}}");
     lab.configure_with(&settings);
     lab.start_all(kind);
