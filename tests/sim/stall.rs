@@ -1,12 +1,13 @@
 //! Rings whose token turns and that would still not get on: each of them ends.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use annulus::config::timeouts::{Given, Timeouts};
 use annulus::ids::Guarantee;
-use annulus::totem::StateName;
 use annulus::totem::srp::window::WINDOW;
-use annulus::totem::wire::{Encapsulated, Frame, Kind};
+use annulus::totem::wire::{self, Encapsulated, Frame, Kind, LittleEndian};
+use annulus::totem::{Input, StateName};
 
 use crate::cluster::{Cluster, Setup};
 use crate::network::{Parcel, id};
@@ -143,17 +144,49 @@ fn a_recovery_that_nobody_holds_up_ends() {
     c.submit(1, 20_000, Guarantee::Agreed).unwrap();
     c.run(Duration::from_millis(20));
     lose_the_token(&mut c);
-    // The flow control count says that the ring has sent all that it may, at every visit.
-    c.network.change = Some(Box::new(|_, bytes| {
-        let Ok((Frame::Token(mut token), _)) = annulus::totem::wire::parse(bytes) else { return None };
-        if !token.retransmitting {
-            return None;
+    // On the next two rings every token says that somebody has more to send.
+    let mut rings = BTreeSet::new();
+    c.network.change = Some(Box::new(move |_, bytes| {
+        let Ok((Frame::Token(mut token), _)) = wire::parse(bytes) else { return None };
+        if rings.len() < 2 {
+            rings.insert(token.ring);
         }
-        token.fcc = 50;
-        Some(token.encode::<annulus::totem::wire::LittleEndian>())
+        token.retransmitting |= rings.contains(&token.ring);
+        Some(token.encode::<LittleEndian>())
     }));
     c.run_until_within(c.patience() * 2, "one ring", Cluster::one_ring);
+    c.network.change = None;
+    assert!(c.alive().all(|(_, p)| p.totem.stats().recovery_stalled > 0), "nothing was given up");
+    assert!((1..=3).all(|node| c.views(node).iter().any(|view| view.members.len() < 3)), "nobody parted");
     c.finish();
+}
+
+/// One token whose flow control count is full although nothing was sent: the ring would never send again.
+#[test]
+fn a_wrong_flow_control_count_does_not_silence_the_ring() {
+    for count in [50, 51, u32::MAX] {
+        let mut c = Cluster::seeded(665, 1..=3);
+        c.settle();
+        c.run(Duration::from_millis(500));
+        let mut changed = false;
+        c.network.change = Some(Box::new(move |_, bytes| {
+            let Ok((Frame::Token(mut token), _)) = wire::parse(bytes) else { return None };
+            if changed {
+                return None;
+            }
+            changed = true;
+            token.fcc = count;
+            Some(token.encode::<LittleEndian>())
+        }));
+        c.contents_may_change = true;
+        c.run(Duration::from_millis(500));
+        c.network.change = None;
+        let ring = c.ring(1);
+        let msg = c.submit(2, 20_000, Guarantee::Safe).unwrap();
+        c.run_until("delivered", |c| (1..=3).all(|node| c.has_delivered(node, msg)));
+        assert_eq!(c.ring(1), ring, "it went on on the same ring");
+        c.finish();
+    }
 }
 
 /// No phase waits for ever: whatever a node is doing when it hears nobody any more, it forms a ring of its own.
@@ -167,7 +200,7 @@ fn every_phase_ends_in_silence() {
                 c.wish(sender, 20_000, Guarantee::Safe);
             }
             if phase != StateName::Operational {
-                c.input(node, annulus::totem::Input::Interface);
+                c.input(node, Input::Interface);
             }
             c.run_until(&format!("{phase}"), |c| c.totem(node).state() == phase);
             c.network.filter = Some(Box::new(|_| true));

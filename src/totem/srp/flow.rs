@@ -13,7 +13,13 @@ use super::window::{Reception, WINDOW};
 pub(super) fn allowance(limits: &Timeouts, token: &Token, last: &Rotation, backlog: u32) -> u32 {
     // A member whose window is larger than ours may have filled the token past our window; one frame
     // keeps us from starving.
-    let left = limits.window_size.checked_sub(token.fcc).unwrap_or(1);
+    let left = match limits.window_size.checked_sub(token.fcc) {
+        // The count says that the ring has just sent all that it may, and it has sent nothing for a while: it is
+        // wrong, by a datagram that was changed or forged, and would stay so.
+        Some(0) if last.has_been_idle() && token.missing.is_empty() => 1,
+        Some(left) => left,
+        None => 1,
+    };
     let allowed = limits.max_messages.min(left);
 
     let ring_backlog = token.backlog.wrapping_add(backlog).wrapping_sub(last.backlog);

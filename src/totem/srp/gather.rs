@@ -124,8 +124,7 @@ impl Gather {
             }
             // All agree, so it is the representative that failed to send the commit token; it has one
             // token time-out more.
-            if self.lacks_ring_id(ring) {
-                ring.silent = true;
+            if self.lacks_ring_id(ring) && !std::mem::replace(&mut ring.silent, true) {
                 tracing::warn!(
                     wanted = ring.numbers.next(),
                     "no ring id is reserved on disk yet; the others go on without this node until one is \

@@ -50,6 +50,11 @@ impl Rotation {
         idle
     }
 
+    /// Whether nothing new was sent in the last rotations, whatever the token counts.
+    pub(super) const fn has_been_idle(&self) -> bool {
+        self.idle >= 3
+    }
+
     /// Somebody has something to send.
     pub(super) const fn cancel(&mut self) {
         self.idle = 0;

@@ -230,6 +230,7 @@ impl Recovery {
         }
         ring.stats.operational_entered += 1;
         ring.stalls = 0;
+        ring.silent = false;
         ring.timers.stop(Timer::Recovery);
         ring.timers.start(Timer::Alive, now, ring.timeouts.token / 5);
     }

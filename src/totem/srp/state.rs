@@ -51,3 +51,27 @@ pub(super) const fn ended_by(phase: StateName) -> &'static [&'static [Timer]] {
         StateName::Recovery => &[&[Timer::Token], &[Timer::TokenRetransmit], &[Timer::Recovery]],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_phase_is_without_a_timer_that_the_token_does_not_keep_alive() {
+        let all = [StateName::Operational, StateName::Gather, StateName::Commit, StateName::Recovery];
+        for phase in all {
+            assert!(
+                !ended_by(phase).is_empty() && ended_by(phase).iter().all(|row| !row.is_empty()),
+                "{phase}"
+            );
+        }
+        // On a ring the token means that it works; in a recovery it does not.
+        assert!(ended_by(StateName::Recovery).contains(&&[Timer::Recovery][..]));
+    }
+
+    #[test]
+    #[should_panic(expected = "OPERATIONAL: none of [Token] runs")]
+    fn a_phase_that_nothing_may_end_is_found() {
+        State::Operational.check(&TimerTable::default());
+    }
+}
