@@ -529,7 +529,7 @@ fn decode_version_in<O: ByteOrder>(message: &[u8]) -> Option<u64> {
         if item.key.name() == CONFIG_VERSION && item.kind == 8 {
             version = U64::<O>::ref_from_bytes(value).ok()?.get();
         }
-        // The next one begins at a multiple of 8; the last may lack its padding.
+        // `len` is within `after`, so the sum does not overflow. The next one begins at a multiple of 8; the last may lack its padding.
         rest = after.get(len.next_multiple_of(8)..).unwrap_or_default();
     }
     Some(version)

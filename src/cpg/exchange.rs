@@ -9,10 +9,16 @@
 //! that went and came back in between is never reported as gone), and a process whose leave message
 //! passes its join list on the way does not come back as a ghost.
 
+use std::collections::HashSet;
+
 use super::groups::{PROCESSES_PER_NODE, Process};
 use super::name::{GroupName, Member};
 use crate::ids::{NodeId, RingId};
 use crate::service::SyncView;
+
+/// Processes that may leave while an exchange runs and are remembered. Members send nothing but the exchange then,
+/// so real ones are few; for those past it, a join list that is under way brings a ghost, until the next ring.
+const DEPARTED_LIMIT: usize = 4 * PROCESSES_PER_NODE;
 
 /// Where the exchange stands.
 #[derive(Debug, Default)]
@@ -26,8 +32,8 @@ pub(super) struct Exchange {
     pub(super) came_along: Vec<NodeId>,
     /// What other nodes' join lists say, in order of arrival.
     pub(super) received: Vec<Process>,
-    /// Who left a group while the exchange ran.
-    pub(super) departed: Vec<Process>,
+    /// Who left a group while the exchange ran; at most [`DEPARTED_LIMIT`].
+    pub(super) departed: HashSet<Process>,
     pub(super) step: Step,
 }
 
@@ -76,7 +82,9 @@ impl Exchange {
     pub(super) fn depart(&mut self, process: &Process) {
         if self.step != Step::Settled {
             self.received.retain(|other| other != process);
-            self.departed.push(process.clone());
+            if self.departed.len() < DEPARTED_LIMIT {
+                self.departed.insert(process.clone());
+            }
         }
     }
 

@@ -76,6 +76,7 @@ impl Groups {
         let same = self.processes[first..].iter().take_while(|other| other.member == member);
         let place = first + same.take_while(|other| other.group.as_bytes() != group).count();
         let removed = self.processes.remove(place);
+        // Both are changed here alone, together: no message reaches only one of them.
         assert!(removed.member == member && removed.group.as_bytes() == group, "index and table agree");
         true
     }

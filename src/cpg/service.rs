@@ -350,6 +350,7 @@ impl Service for Desk {
                 self.stats.long_join_lists += self.exchange.join_list(from, &list) as u64;
             }
             Exec::DownList => self.exchange.down_list(from),
+            // The payloads are slices of `message`, as the decoder cut them: `slice_ref` finds them in it.
             Exec::Mcast { group, pid, payload } => {
                 let size = size_of::<wire::DeliverBytes>() + payload.len();
                 let head = wire::DeliverBytes {

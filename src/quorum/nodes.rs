@@ -82,6 +82,7 @@ impl Nodes {
 
     /// This node.
     pub(super) fn us_mut(&mut self) -> &mut Node {
+        // `insert` makes room with dead nodes only, and nothing declares this node dead.
         self.table.get_mut(&self.me).expect("this node is never removed")
     }
 

@@ -177,6 +177,7 @@ impl SyncMessage {
             .to_vec(),
             Self::Services { ring, services } => {
                 let mut list = [I32::ZERO; LIST_LIMIT];
+                // Our own desks, never what another node listed.
                 assert!(services.len() <= usize::from(ServiceId::LIMIT), "a peer's table has 64 places");
                 for (place, service) in list.iter_mut().zip(services) {
                     *place = I32::new(i32::from(service.0));

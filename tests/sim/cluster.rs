@@ -117,6 +117,7 @@ enum Happening {
     Wake { who: Process },
     Stored { who: Process, up_to: u64 },
     Work { node: u32 },
+    Overdue { who: Process, ring: RingId },
 }
 
 struct Due {
@@ -165,6 +166,9 @@ pub(crate) struct Cluster {
     pub(crate) step_limit: u64,
     /// Whether frames may arrive changed, so that contents prove nothing.
     pub(crate) contents_may_change: bool,
+    /// Whether an outsider forges frames: then nothing is known of what a process sends, as it sends again what
+    /// it received, and a synchronisation that lost a message is given up after this time, as the services do.
+    pub(crate) besieged: Option<Duration>,
     show: bool,
 }
 
@@ -201,6 +205,7 @@ impl Cluster {
             steps: 0,
             step_limit: 2_000_000,
             contents_may_change: false,
+            besieged: None,
             show: std::env::var_os("ANNULUS_SIM_TRACE").is_some(),
         }
     }
@@ -380,6 +385,63 @@ impl Cluster {
         self.check(End::Quiet);
     }
 
+    /// What is asked of a cluster that an outsider has besieged, once the outsider is gone: one ring within
+    /// [`Cluster::patience`], and messages flow on it, for all properties from there on.
+    pub(crate) fn recover_from_siege(&mut self) {
+        self.rest();
+        self.setup.told_in_sync = 0..0;
+        self.settle();
+        // A ring may look whole and be about to end, by what reached it last.
+        let timeouts = self.setup.timeouts();
+        self.run((timeouts.token + timeouts.consensus) * 2);
+        self.settle();
+        for (_, node) in self.nodes.iter_mut() {
+            if let Some(process) = &mut node.process {
+                // What was accepted before may be lost, as a forged frame can take its place.
+                process.app.due.clear();
+                process.app.wishes.clear();
+            }
+        }
+        let (first, rings) = (self.trace.sent.len(), self.rings());
+        let nodes: Vec<u32> = self.alive().map(|(node, _)| node).collect();
+        for size in [1, 100, 5000, 40_000] {
+            for node in &nodes {
+                self.wish(*node, size, if size < 5000 { Guarantee::Safe } else { Guarantee::Agreed });
+            }
+        }
+        let limit = self.patience();
+        let all = |c: &Self| {
+            c.nothing_due() && nodes.iter().all(|n| c.delivered_since(*n, first) == 4 * nodes.len())
+        };
+        self.run_until_within(limit, "every message everywhere", all);
+        self.run(timeouts.token * 2);
+        assert!(self.one_ring(), "seed {}: not one ring\n{}", self.setup.seed, self.report());
+        assert_eq!(self.rings(), rings, "seed {}: another ring\n{}", self.setup.seed, self.report());
+        let orders: BTreeSet<Vec<Msg>> = nodes.iter().map(|node| self.order_since(*node, first)).collect();
+        assert_eq!(orders.len(), 1, "seed {}: two orders\n{}", self.setup.seed, self.report());
+        if let Err(violation) = checkers::check_besieged(&self.trace) {
+            panic!("seed {}: {violation}\n{}", self.setup.seed, self.report());
+        }
+    }
+
+    /// Rings of all running nodes.
+    fn rings(&self) -> Vec<Option<RingId>> {
+        self.alive().map(|(node, _)| self.ring(node)).collect()
+    }
+
+    /// What `node` delivered of the messages from `first` on.
+    fn order_since(&self, node: u32, first: Msg) -> Vec<Msg> {
+        let delivered = self.events(node).iter().filter_map(|(_, event)| match event {
+            Event::Deliver(msg) if *msg >= first => Some(*msg),
+            _ => None,
+        });
+        delivered.collect()
+    }
+
+    fn delivered_since(&self, node: u32, first: Msg) -> usize {
+        self.order_since(node, first).len()
+    }
+
     /// Checks every property that can be checked now.
     pub(crate) fn check(&self, end: End) {
         if let Err(violation) = checkers::check(&self.trace, end) {
@@ -545,6 +607,7 @@ impl Cluster {
             Happening::Wake { who } => self.called(who, due.at),
             Happening::Stored { who, up_to } => self.written(who, up_to),
             Happening::Work { node } => self.worked(node),
+            Happening::Overdue { who, ring } => self.overdue(who, ring),
         }
     }
 
@@ -648,7 +711,9 @@ impl Cluster {
         }
         let who = self.running(from).app.who;
         let syncing = self.running(from).was_syncing;
-        self.sniffer.look_at(who, syncing, bytes, &self.register, &mut self.trace);
+        if self.besieged.is_none() {
+            self.sniffer.look_at(who, syncing, bytes, &self.register, &mut self.trace);
+        }
         let targets: Vec<u32> = match to {
             Destination::All => self.nodes.keys().copied().filter(|node| *node != from).collect(),
             Destination::Node(node) => self.nodes.keys().copied().filter(|n| *n == node.get()).collect(),
@@ -754,7 +819,20 @@ impl Cluster {
             let result = process.totem.submit(Group::Sync, Guarantee::Agreed, &[&step]);
             assert!(result.is_ok(), "node {node}: no room for the synchronisation: {result:?}");
         }
+        if let (Some(ring), Some(bound)) = (regular, self.besieged) {
+            self.plan(now + bound, Happening::Overdue { who, ring });
+        }
         self.trace.add(now, who, Event::View(view));
+    }
+
+    /// The synchronisation of `ring` should be over: if it is not, the services ask for another ring.
+    fn overdue(&mut self, who: Process, ring: RingId) {
+        let Some(process) = self.nodes.get(&who.node).and_then(|node| node.process.as_ref()) else { return };
+        let waits = process.app.who == who && process.app.round.as_ref().is_some_and(|r| r.ring == ring);
+        if waits && process.paused.is_none() {
+            self.note(who.node, "gives the synchronisation up");
+            self.input(who.node, Input::Interface);
+        }
     }
 
     fn synchronise(&mut self, node: u32, message: &Message) {

@@ -4,14 +4,18 @@
 
 use std::time::Duration;
 
-use annulus::totem::RING_SEQ_LIMIT;
-use annulus::totem::wire::{Join, LittleEndian};
+use annulus::ids::{Guarantee, NodeId, RingId, Seq};
+use annulus::totem::wire::{
+    self, CommitEntry, CommitToken, Encapsulated, Frame, Join, LittleEndian, Mcast, Missing, Token,
+};
+use annulus::totem::{Input, RING_SEQ_LIMIT, StateName};
+use bytes::Bytes;
 
 use crate::cluster::{Cluster, Setup};
-use crate::network::id;
+use crate::network::{Parcel, id};
 
 /// A join message of node 2, which proposes the whole cluster of `count` nodes.
-fn join(count: u32, ring_seq: u64) -> bytes::Bytes {
+fn join(count: u32, ring_seq: u64) -> Bytes {
     let proc = (1..=count).map(id).collect();
     Join { from: id(2), leave: false, ring_seq, proc, failed: Vec::new() }.encode::<LittleEndian>()
 }
@@ -100,5 +104,266 @@ fn ring_numbers_far_apart_merge() {
             assert!(c.ring(1).unwrap().seq > far);
             c.finish();
         }
+    }
+}
+
+/// The token that was sent last.
+fn last_token(c: &Cluster) -> Token {
+    let bytes = c.network.heard.get("token").expect("a ring has a token");
+    let Ok((Frame::Token(token), _)) = wire::parse(bytes) else { panic!("a token") };
+    token
+}
+
+/// The token that comes next, but changed.
+fn forged_token(c: &Cluster, change: impl FnOnce(&mut Token)) -> Bytes {
+    let mut token = last_token(c);
+    token.token_seq = token.token_seq.plus(40);
+    change(&mut token);
+    token.encode::<LittleEndian>()
+}
+
+fn forged_data(from: u32, ring: RingId, seq: Seq, encapsulated: Encapsulated, payload: &[u8]) -> Bytes {
+    let (from, counter, guarantee) = (id(from), 0, Guarantee::Agreed);
+    Mcast { encapsulated, from, system_from: from, seq, counter, ring, guarantee, payload }
+        .encode::<LittleEndian>()
+        .freeze()
+}
+
+/// Sends from everywhere, and waits until all is delivered.
+fn messages_flow(c: &mut Cluster) {
+    for size in [40, 3000, 50_000] {
+        for node in c.setup.nodes.clone() {
+            c.wish(node, size, Guarantee::Safe);
+        }
+    }
+    c.run_until("everything delivered", |c| c.one_ring() && c.nothing_due());
+}
+
+/// A recovery frame with a number far past the token's is not counted when the ring is installed: no node takes
+/// for received what it has not.
+#[test]
+fn a_recovery_frame_past_the_token_is_not_installed() {
+    for seq in [2, 3, 100, 16_000] {
+        let mut c = Cluster::seeded(610, 1..=3);
+        c.settle();
+        let before = c.ring(1).unwrap();
+        inject_all(&mut c, &join(3, before.seq));
+        let next = RingId { seq: before.seq + 4, ..before };
+        let frame = forged_data(2, next, Seq(seq), Encapsulated::Recovery, b"x");
+        for _ in 0..20_000 {
+            c.inject(3, &frame);
+            c.run(Duration::from_micros(20));
+        }
+        c.finish();
+        messages_flow(&mut c);
+        c.finish();
+    }
+}
+
+/// What a forged token says wrongly does not last: the ring goes on with it, or another is formed.
+#[test]
+fn no_token_leaves_a_ring_that_does_not_work() {
+    type Change = fn(&mut Token);
+    let changes: [(&str, Change); 17] = [
+        ("nothing", |_| {}),
+        ("seq, by one", |t| t.seq = t.seq.plus(1)),
+        ("seq", |t| t.seq = t.seq.plus(100)),
+        ("seq, by a window", |t| t.seq = t.seq.plus(16_000)),
+        ("seq, back", |t| t.seq = t.seq.minus(2)),
+        ("aru", |t| t.aru = t.aru.plus(1000)),
+        ("aru, back", |t| t.aru = t.aru.minus(1000)),
+        ("aru, held by a stranger", |t| (t.aru, t.aru_by) = (t.aru.minus(2), NodeId::new(99))),
+        ("aru, held by a member", |t| (t.aru, t.aru_by) = (t.aru.minus(2), NodeId::new(2))),
+        ("fcc, the window", |t| t.fcc = 50),
+        ("fcc, more than any window", |t| t.fcc = u32::MAX),
+        ("backlog", |t| t.backlog = 5000),
+        ("retransmitting", |t| t.retransmitting = true),
+        ("token_seq", |t| t.token_seq = t.token_seq.plus(1 << 30)),
+        ("token_seq, the farthest", |t| t.token_seq = t.token_seq.plus(0x7fff_ff00)),
+        ("requests for what is to come", |t| {
+            t.missing = (1..31).map(|n| Missing { ring: t.ring, seq: t.seq.plus(n + 50) }).collect();
+        }),
+        ("requests of another ring", |t| {
+            let ring = RingId { seq: t.ring.seq + 4, ..t.ring };
+            t.missing = (1..31).map(|n| Missing { ring, seq: Seq(n) }).collect();
+        }),
+    ];
+    for (what, change) in changes {
+        for target in 1..=3 {
+            let mut c = Cluster::seeded(611, 1..=3);
+            c.settle();
+            messages_flow(&mut c);
+            let forged = forged_token(&c, change);
+            c.inject(target, &forged);
+            c.run(Duration::from_millis(300));
+            c.settle();
+            // What was handed on of the forged token is no fault of the ring's.
+            c.network.highest_fcc = 0;
+            let before = c.now;
+            for _ in 0..20 {
+                messages_flow(&mut c);
+            }
+            let took = c.now.since(before);
+            assert!(took < Duration::from_secs(6), "{what}, at {target}: messages took {took:?}");
+            c.network.highest_fcc = 0;
+            c.finish();
+            let token = last_token(&c);
+            assert!(token.missing.is_empty() && token.fcc < 50, "{what}, at {target}: {token:?}");
+        }
+    }
+}
+
+/// A token that counts messages that nobody sent ends its ring soon, though it goes on turning.
+#[test]
+fn a_token_that_counts_what_nobody_sent_ends_its_ring() {
+    let mut c = Cluster::seeded(612, 1..=3);
+    c.settle();
+    let (ring, before) = (c.ring(1), c.now);
+    let forged = forged_token(&c, |token| {
+        token.seq = token.seq.plus(200);
+        // A list that is full of the later ones hides none of the first.
+        token.missing = (100..130).map(|n| Missing { ring: token.ring, seq: token.seq.minus(n) }).collect();
+    });
+    c.inject(2, &forged);
+    c.run_until("another ring", |c| c.one_ring() && c.ring(1) != ring);
+    assert!(c.now.since(before) < Duration::from_secs(2), "took {:?}", c.now.since(before));
+    assert!((1..=3).any(|node| c.totem(node).stats().forged > 0));
+    c.network.highest_fcc = 0;
+    messages_flow(&mut c);
+    c.finish();
+}
+
+/// Requests that nobody can answer leave the token, whose list is free for real ones: a message that was lost is
+/// asked for and comes.
+#[test]
+fn requests_that_nobody_can_answer_leave_the_token() {
+    let mut c = Cluster::seeded(613, 1..=3);
+    c.settle();
+    for _ in 0..20 {
+        messages_flow(&mut c);
+    }
+    c.run(Duration::from_secs(1));
+    let ring = c.ring(1);
+    let forged = forged_token(&c, |token| {
+        // All have these, and nobody holds them any more.
+        token.missing =
+            (0..30).map(|n| Missing { ring: token.ring, seq: token.seq.minus(100 + n) }).collect();
+    });
+    c.inject(1, &forged);
+    c.run(Duration::from_secs(1));
+    assert_eq!(last_token(&c).missing, []);
+    let mut lose = 1;
+    c.network.filter = Some(Box::new(move |parcel: &Parcel<'_>| {
+        let lost = lose > 0 && parcel.to == 3 && matches!(parcel.frame(), Some(Frame::Mcast(_)));
+        lose -= i32::from(lost);
+        lost
+    }));
+    c.wish(2, 100, Guarantee::Safe);
+    c.run_until("delivered", |c| c.nothing_due());
+    assert_eq!(c.ring(1), ring, "the ring was broken");
+    assert!(c.totem(1).stats().mcast_retx + c.totem(2).stats().mcast_retx > 0, "nothing was asked for");
+    c.finish();
+}
+
+/// A data frame with a number that is not given out yet is forgotten when the token comes: the real one with that
+/// number is handed up, and the ring stays.
+#[test]
+fn a_data_frame_past_the_token_takes_no_place() {
+    for (ahead, stays) in [(2, true), (30, true), (16_000, true), (1, false)] {
+        let mut c = Cluster::seeded(614, 1..=3);
+        c.settle();
+        let ring = c.ring(1).unwrap();
+        let seq = last_token(&c).seq.plus(ahead);
+        let mut payload = Vec::new();
+        wire::pack::write_head(&mut payload, 0, 0, &[3]);
+        payload.extend_from_slice(&[9, 9, 9]);
+        let frame = forged_data(2, ring, seq, Encapsulated::Plain, &payload);
+        c.inject(1, &frame);
+        c.inject(3, &frame);
+        c.run(Duration::from_secs(1));
+        // The next number is handed up at once: then only a new ring puts things right.
+        assert_eq!(c.ring(1) == Some(ring), stays, "{ahead} ahead");
+        messages_flow(&mut c);
+        assert_eq!(c.totem(1).dropped().malformed, 0);
+        c.finish();
+    }
+}
+
+/// Two tokens in a row say that all have what one member lacks, so the others release it: who lacks it finds that
+/// nobody has it any more.
+#[test]
+fn a_message_that_was_released_too_early_ends_the_ring() {
+    let mut c = Cluster::seeded(615, 1..=3);
+    c.settle();
+    let ring = c.ring(1);
+    c.network.filter = Some(Box::new(|p| matches!(p.frame(), Some(Frame::Mcast(_))) && p.to == 3));
+    c.submit(1, 200, Guarantee::Agreed).unwrap();
+    c.run_until("sent", |c| c.trace.sent[0].on.is_some());
+    c.run(Duration::from_millis(3));
+    for _ in 0..3 {
+        for node in 1..=2 {
+            let forged = forged_token(&c, |token| (token.aru, token.aru_by) = (token.seq, None));
+            c.inject(node, &forged);
+        }
+    }
+    c.network.filter = None;
+    c.run_until("another ring", |c| c.one_ring() && c.ring(3) != ring);
+    // Node 3 lacks what was released, which is what the forgeries were for; from here on nobody lacks anything.
+    c.recover_from_siege();
+}
+
+/// A join message in a node's own name that gives the node itself up is not believed: it would give itself up
+/// for ever.
+#[test]
+fn a_join_in_ones_own_name_is_not_believed() {
+    for phase in [StateName::Operational, StateName::Gather] {
+        let mut c = Cluster::seeded(616, 1..=3);
+        c.settle();
+        if phase == StateName::Gather {
+            c.input(3, Input::Interface);
+        }
+        let ring_seq = c.ring(3).unwrap().seq;
+        let proc = (1..=3).map(id).collect();
+        let join = Join { from: id(3), leave: false, ring_seq, proc, failed: vec![id(3)] };
+        c.inject(3, &join.encode::<LittleEndian>());
+        c.settle();
+        assert_eq!(c.members(3), [1, 2, 3]);
+        c.finish();
+    }
+}
+
+/// Commit tokens for rings that nobody forms, and for the one that is being formed with what no member wrote into
+/// them, in every phase: one ring afterwards, and every property holds.
+#[test]
+fn no_commit_token_keeps_a_ring_from_forming() {
+    let entry = |ring, aru| Some(CommitEntry { ring, aru, high_delivered: aru, received_all: true });
+    for round in 0..60_u64 {
+        let mut c = Cluster::seeded(620 + round, 1..=3);
+        c.settle();
+        let before = c.ring(1).unwrap();
+        let mut token = CommitToken {
+            from: id(1),
+            token_seq: [0, 3, 6, 77][(round % 4) as usize],
+            ring: RingId {
+                rep: id(1),
+                seq: before.seq + [4, 8, 1000, 1 << 40, 1 << 60][(round % 5) as usize],
+            },
+            filled: [0, 1, 2, 3][(round / 4 % 4) as usize],
+            members: (1..=3).map(|node| (id(node), None)).collect(),
+        };
+        if round % 3 == 0 {
+            for member in &mut token.members {
+                member.1 = entry(RingId { seq: before.seq + 1, ..before }, Seq(7));
+            }
+        }
+        c.input(2, Input::Interface);
+        for _ in 0..30 {
+            inject_all(&mut c, &token.encode::<LittleEndian>());
+            c.run(Duration::from_micros(100));
+        }
+        c.settle();
+        assert_eq!(c.members(1), [1, 2, 3]);
+        messages_flow(&mut c);
+        c.finish();
     }
 }

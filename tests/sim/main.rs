@@ -6,6 +6,7 @@
 //! | `cluster.rs` | nodes, disks, virtual time: the loop that turns the core's outputs into inputs |
 //! | `network.rs` | links: loss, duplication, reordering, delay, cuts, mutation |
 //! | `application.rs` | what stands above the ring on each node: messages and the synchronisation |
+//! | `outsider.rs` | forged frames that may be believed |
 //! | `sniffer.rs` | on which ring each message was multicast |
 //! | `trace.rs` | what happened, as the checkers read it |
 //! | `checkers/` | the properties, and broken traces that they must catch |
@@ -17,6 +18,7 @@ mod application;
 mod checkers;
 mod cluster;
 mod network;
+mod outsider;
 mod random;
 mod sniffer;
 mod trace;

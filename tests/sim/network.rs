@@ -83,6 +83,8 @@ pub(crate) struct Network {
     /// Nodes whose frames go out in the other byte order.
     pub(crate) big_endian: BTreeSet<u32>,
     archive: Vec<Bytes>,
+    /// The last frame of each kind that was sent, for an outsider who listens.
+    pub(crate) heard: BTreeMap<&'static str, Bytes>,
     last: BTreeMap<(u32, u32, bool), Instant>,
     /// Datagrams sent, by kind of frame.
     pub(crate) sent: BTreeMap<&'static str, u64>,
@@ -106,6 +108,7 @@ impl Network {
             replay: 0.0,
             big_endian: BTreeSet::new(),
             archive: Vec::new(),
+            heard: BTreeMap::new(),
             last: BTreeMap::new(),
             sent: BTreeMap::new(),
             highest_fcc: 0,
@@ -150,7 +153,7 @@ impl Network {
     ) -> Vec<(Instant, Bytes)> {
         let bytes = if self.big_endian.contains(&from) { turn_around(bytes) } else { bytes.clone() };
         let bytes = self.change.as_mut().and_then(|change| change(from, &bytes)).unwrap_or(bytes);
-        let kind = wire::parse(&bytes).ok().map(|(frame, _)| self.look_at(&frame));
+        let kind = wire::parse(&bytes).ok().map(|(frame, _)| self.look_at(&frame, &bytes));
         if let Some(filter) = &mut self.filter
             && filter(&Parcel { from, to, kind, bytes: &bytes })
         {
@@ -191,7 +194,7 @@ impl Network {
     }
 
     /// Remembers what the checkers want to know of frames in flight.
-    fn look_at(&mut self, frame: &Frame<'_>) -> Kind {
+    fn look_at(&mut self, frame: &Frame<'_>, bytes: &Bytes) -> Kind {
         let (kind, name) = match frame {
             Frame::Token(token) => {
                 self.highest_fcc = self.highest_fcc.max(token.fcc);
@@ -205,6 +208,7 @@ impl Network {
             Frame::HoldCancel(_) => (Kind::HoldCancel, "hold-cancel"),
         };
         *self.sent.entry(name).or_default() += 1;
+        self.heard.insert(name, bytes.clone());
         kind
     }
 

@@ -17,6 +17,7 @@ use annulus::totem::wire::Kind;
 use crate::checkers::End;
 use crate::cluster::{Cluster, Load, Setup};
 use crate::network::Quality;
+use crate::outsider::Outsider;
 use crate::random::Random;
 
 /// Seeds of a run without `ANNULUS_SIM_SEEDS`.
@@ -24,6 +25,18 @@ const SEEDS: u64 = 300;
 
 #[test]
 fn faults_from_many_seeds_break_no_property() {
+    each_seed("faults_from_many_seeds", one);
+}
+
+/// An outsider who knows the protocol, the members and the ring forges frames among the faults: no node panics,
+/// and when the outsider stops there is one ring again, on which messages flow.
+#[test]
+fn forgeries_from_many_seeds_leave_a_ring_that_works() {
+    each_seed("forgeries_from_many_seeds", besieged);
+}
+
+/// Runs `life` for each seed that is asked for, on all processors.
+fn each_seed(name: &str, life: fn(u64)) {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a whole number"));
     let first = number("ANNULUS_SIM_SEED");
     let count = number("ANNULUS_SIM_SEEDS").unwrap_or(if first.is_some() { 1 } else { SEEDS });
@@ -39,7 +52,7 @@ fn faults_from_many_seeds_break_no_property() {
                     if seed >= first + count {
                         return;
                     }
-                    if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| one(seed))) {
+                    if let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| life(seed))) {
                         let text = panic.downcast_ref::<String>().cloned();
                         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
                         let mut failures = failures.lock().expect("nobody panics while holding it");
@@ -55,10 +68,42 @@ fn faults_from_many_seeds_break_no_property() {
     let heads: Vec<&str> = failures.iter().filter_map(|(_, text)| text.lines().next()).collect();
     panic!(
         "{} of {count} seeds failed:\n{}\n\nthe first of them, {text}\nrepeat it with\n  \
-         ANNULUS_SIM_SEED={seed} cargo test --test sim faults_from_many_seeds",
+         ANNULUS_SIM_SEED={seed} cargo test --test sim {name}",
         failures.len(),
         heads.join("\n")
     );
+}
+
+/// The life of one seed's cluster under an outsider's forgeries.
+fn besieged(seed: u64) {
+    let mut random = Random::seeded(seed ^ 0xf0f0);
+    let mut c = setup(seed, &mut random).build();
+    c.contents_may_change = true;
+    let timeouts = c.setup.timeouts();
+    c.besieged = Some(timeouts.token + timeouts.consensus);
+    c.start_all();
+    if random.chance(0.8) {
+        c.settle();
+    }
+    if random.chance(0.7) {
+        c.work(load(&mut random));
+    }
+    let mut outsider = Outsider::new(random.fork());
+    let bursts = random.number(1..6);
+    for _ in 0..bursts {
+        let pause = random.pick(&[50, 1000, 20_000, 200_000]);
+        let frames = random.number(1..60);
+        for _ in 0..frames {
+            outsider.forge(&mut c);
+            let time = random.duration(&(Duration::ZERO..Duration::from_micros(pause)));
+            c.run(time);
+        }
+        if random.chance(0.4) {
+            fault(&mut c, &mut random);
+        }
+    }
+    peace(&mut c, &mut random);
+    c.recover_from_siege();
 }
 
 /// The whole life of one seed's cluster.

@@ -96,6 +96,10 @@ impl Assembler {
             Table::Normal => &mut self.normal,
             Table::Sync => &mut self.sync,
         };
+        // A sender that begins anew has nothing to complete: what seemed to be its beginning was forged.
+        if packet.continuation == 0 && table.remove(&from).is_some() {
+            dropped.orphaned += 1;
+        }
         // Most packets are whole: no entry is made for them.
         if packet.continuation == 0 && packet.fragmented == 0 && !table.contains_key(&from) {
             for piece in packet.pieces() {

@@ -16,6 +16,8 @@ use crate::totem::wire::{CommitEntry, CommitToken, LittleEndian};
 pub(super) struct Commit {
     /// Who forms the ring.
     pub(super) members: MemberSet,
+    /// What this node has told of its last ring.
+    mine: CommitEntry,
 }
 
 impl Commit {
@@ -28,10 +30,12 @@ impl Commit {
             high_delivered: ring.delivered,
             received_all: ring.reception.has_all(),
         };
+        // In range: `Gather` found this node at `filled`, or is the representative, at 0.
         token.members[mine].1 = Some(entry);
         mark_behind(&mut token, mine, ring.installed);
 
         token.filled += 1;
+        // Not empty: this node is in it.
         ring.successor = token.members[token.filled % token.members.len()].0;
         ring.current = token.ring;
         ring.numbers.took(token.ring.seq);
@@ -46,7 +50,7 @@ impl Commit {
         tracing::debug!(ring = %token.ring, %members, "committing to a ring");
         pass_on(ring, &mut token);
         ring.await_token(now);
-        Self { members }
+        Self { members, mine: entry }
     }
 
     /// The token came back, filled in by all: its second round.
@@ -54,8 +58,17 @@ impl Commit {
         let complete = token.ring == ring.current
             && token.filled == token.members.len()
             && token.members.iter().all(|member| member.1.is_some())
-            && token.members.iter().map(|member| member.0).eq(self.members.as_slice().iter().copied());
+            && token.members.iter().map(|member| member.0).eq(self.members.as_slice().iter().copied())
+            && token.members.iter().any(|member| member.0 == ring.me && self.is_mine(member.1));
         complete.then_some(Next::Recovery(token))
+    }
+
+    /// Whether an entry is what this node wrote. Others may have noted that it lacks messages.
+    fn is_mine(&self, entry: Option<CommitEntry>) -> bool {
+        entry.is_some_and(|entry| {
+            let received_all = entry.received_all;
+            (self.mine.received_all || !received_all) && CommitEntry { received_all, ..self.mine } == entry
+        })
     }
 }
 

@@ -3,7 +3,10 @@
 //! An idle ring's token would spin; its representative keeps it for a while instead, until somebody
 //! has something to send (hold cancel). Source: corosync `totem.hold`, `seqno_unchanged_const`.
 
+use super::plausible::Excess;
+use super::retransmit::Unanswered;
 use crate::ids::Seq;
+use crate::totem::wire::Missing;
 
 /// What the last visit of the token left.
 #[derive(Clone, Debug)]
@@ -24,6 +27,14 @@ pub(super) struct Rotation {
     pub(super) sent: u32,
     /// Frames that this node had queued at its last visit.
     pub(super) backlog: u32,
+    /// The token's seq as it was passed on.
+    pub(super) passed: Seq,
+    /// The token's retransmission requests as it was passed on.
+    pub(super) requests: Vec<Missing>,
+    /// Visits at which the request for the first frame that is missing here had come round unanswered.
+    pub(super) unanswered: Unanswered,
+    /// What of the flow control count nothing explains.
+    pub(super) excess: Excess,
 }
 
 impl Rotation {
@@ -38,7 +49,16 @@ impl Rotation {
             aru_stuck: 0,
             sent: 0,
             backlog: 0,
+            passed: origin,
+            requests: Vec::new(),
+            unanswered: Unanswered::none(origin),
+            excess: Excess::NONE,
         }
+    }
+
+    /// Whether the last two visits found the ring's highest number unchanged.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.idle >= 2
     }
 
     /// Notes that a token came with `seq`. Returns whether the ring was idle since the last.

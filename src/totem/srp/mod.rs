@@ -17,6 +17,7 @@
 //! | `recovery.rs` | old-ring messages, transitional then regular view (paper: recovery) |
 //! | `deliver.rs` | agreed and safe delivery |
 //! | `retransmit.rs` | asking for and answering gaps |
+//! | `plausible.rs` | what a token cannot say |
 //! | `flow.rs` | window, backlog, flow control count (paper: flow control) |
 //! | `hold.rs` | idle token |
 //! | `window.rs` | received frames by number |
@@ -39,6 +40,7 @@ mod next;
 mod number;
 mod operational;
 pub(crate) mod outbox;
+mod plausible;
 mod recovery;
 mod retransmit;
 mod ring;
@@ -64,6 +66,7 @@ use self::ring::Ring;
 use self::state::State;
 use self::stats::Stats;
 use self::timers::Timer;
+use self::visit::End;
 use self::window::Stored;
 use super::wire::{
     self, CommitToken, Encapsulated, Frame, HoldCancel, Join, LittleEndian, Mcast, MergeDetect, Token,
@@ -312,12 +315,30 @@ impl Srp {
         }
     }
 
+    /// Whether a frame that came from the network names this node as its sender. No node sends this node's
+    /// frames but data, which others send again; and a node believes what it says itself.
+    fn claims_to_be_own(&self, frame: &Frame<'_>) -> bool {
+        let from = match frame {
+            Frame::Mcast(_) => return false,
+            Frame::Token(token) => token.from,
+            Frame::Join(join) => join.from,
+            Frame::Commit(token) => token.from,
+            Frame::MergeDetect(probe) => probe.from,
+            Frame::HoldCancel(cancel) => cancel.from,
+        };
+        from == self.ring.me
+    }
+
     /// Handles a datagram, which is `own` if it comes from this node.
     fn receive(&mut self, now: Instant, datagram: &[u8], own: Option<&Bytes>, feed: &mut dyn Feed) {
         let (frame, order) = match wire::parse(datagram) {
             Ok(parsed) => parsed,
             Err(error) => return self.ring.stats.refuse(error),
         };
+        if own.is_none() && self.claims_to_be_own(&frame) {
+            self.ring.stats.rx_msg_dropped += 1;
+            return;
+        }
         if let Some(kind) = self.stranger(&frame) {
             return self.ring.stats.refuse(wire::WireError::Value(kind, "node id: it is not configured"));
         }
@@ -364,7 +385,7 @@ impl Srp {
                 // Still counts for what this node brings along; handed up when the next ring is installed.
                 let plain = mcast.encapsulated == Encapsulated::Plain;
                 if plain && ring.current == ring.installed && !ring.is_known(mcast) {
-                    ring.reception.take(mcast.seq, stored());
+                    ring.reception.take_from_network(ring.rotation.passed, mcast.seq, stored());
                 }
                 None
             }
@@ -394,15 +415,15 @@ impl Srp {
         match &mut self.state {
             State::Operational => {
                 let Some(visit) = visit::take(ring, None, now, token, feed) else { return };
-                if visit.cannot_receive {
-                    return self.give_up_receiving(now);
+                if let Some(end) = visit.end {
+                    return self.end_ring(now, end);
                 }
                 visit::pass_on(ring, visit, now, true);
             }
             State::Recovery(recovery) => {
                 let Some(mut visit) = visit::take(ring, Some(recovery), now, token, feed) else { return };
-                if visit.cannot_receive {
-                    return self.give_up_receiving(now);
+                if let Some(end) = visit.end {
+                    return self.end_ring(now, end);
                 }
                 let complete = recovery.is_complete(visit.token_mut());
                 if recovery.gets_on(visit.token_mut()) {
@@ -496,6 +517,23 @@ impl Srp {
             ring.timers.stop(Timer::Hold);
             self.expire(now, Timer::TokenRetransmit);
         }
+    }
+
+    /// The token is here, but this node cannot go on with it.
+    fn end_ring(&mut self, now: Instant, end: End) {
+        let ring = &mut self.ring;
+        let cause = match end {
+            End::CannotReceive => return self.give_up_receiving(now),
+            End::NobodyHas => Cause::NobodyHas,
+            End::NeverSent => Cause::NeverSent,
+        };
+        ring.stats.forged += 1;
+        tracing::warn!(
+            ring = %ring.current, received = %ring.reception.aru, delivered = %ring.delivered,
+            "{cause}; a new ring will be formed (datagrams that no member sent reach this node: see who else \
+             can send to its network, or use an encrypted transport)"
+        );
+        self.gather(now, cause);
     }
 
     fn give_up_receiving(&mut self, now: Instant) {

@@ -37,6 +37,10 @@ pub(super) enum Cause {
     Unsynchronised,
     /// It cannot receive what the others send.
     CannotReceive,
+    /// It lacks a message that nobody has.
+    NobodyHas,
+    /// It has handed up a message that nobody on the ring sent.
+    NeverSent,
     /// A message of another ring.
     ForeignMessage(NodeId),
     /// Another ring's representative looks for rings.
@@ -71,6 +75,8 @@ impl fmt::Display for Cause {
             Self::RecoveryStalled => f.write_str("the recovery did not get on"),
             Self::Unsynchronised => f.write_str("the services could not be synchronised"),
             Self::CannotReceive => f.write_str("this node fails to receive what the others send"),
+            Self::NobodyHas => f.write_str("the token counts a message that nobody has"),
+            Self::NeverSent => f.write_str("a message came that nobody on the ring sent"),
             Self::ForeignMessage(node) => write!(f, "a message came from another ring, node {node}"),
             Self::MergeDetect(node) => write!(f, "another ring is reachable, represented by node {node}"),
             Self::Join(node) => write!(f, "node {node} proposes another membership"),

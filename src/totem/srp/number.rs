@@ -19,8 +19,8 @@
 //! begins at what is stored, and counts from there.
 //!
 //! So an endless stream of forged numbers takes longer than any cluster lives to use up half of what there is
-//! (69,000 years; 68 if it keeps a node from being on any ring), and when it stops, the next ring is formed as
-//! if the numbers had been real.
+//! (70 years; four if it keeps a node from being on any ring), and when it stops, the next ring is formed as if
+//! the numbers had been real.
 
 use std::time::Duration;
 
@@ -56,12 +56,12 @@ pub(super) const FAR: u64 = 1 << 20;
 /// failed do not meet either.
 pub(super) const SPREAD: u64 = 1 << 28;
 
-/// Credit that a node gains in a microsecond once it has been on a ring with others: 10⁶ a second, of which
-/// real rings need a few.
-const SLOW: u64 = 1;
+/// Credit that a node gains in a microsecond once it has been on a ring with others: 10⁹ a second. Real rings need
+/// a few, and nodes whose disks fail [`FAR`] and up to [`SPREAD`] at once, which the others have soon.
+const SLOW: u64 = 1 << 10;
 
 /// The same for a node that has not been on a ring with others since its start.
-const FAST: u64 = 1 << 10;
+const FAST: u64 = 1 << 14;
 
 /// A node's credit is at most what it gains in this time; it starts with as much.
 const SAVED: Duration = Duration::from_secs(3600);
@@ -300,7 +300,7 @@ mod tests {
             let leap = numbers.highest() + (1 << (step % 60));
             numbers.heard(at(step / 1000), leap);
         }
-        let most = FREE + most(SLOW) + 100 * 1_000_000;
+        let most = FREE + most(SLOW) + SLOW * 100 * 1_000_000;
         assert!(numbers.highest() <= most, "{:x}", numbers.highest());
         assert!(numbers.next() < RING_SEQ_LIMIT);
     }
@@ -309,16 +309,16 @@ mod tests {
     fn a_node_that_starts_catches_up_with_those_that_were_flooded() {
         let mut flooded = started();
         flooded.met_others();
-        let day = 86_400;
-        for second in 0..day {
+        let time = 10 * 3600;
+        for second in 0..time {
             flooded.heard(at(second), RING_SEQ_LIMIT / 2 - 1);
         }
-        let mut fresh = RingNumbers::new(1, RESERVE, at(day));
-        assert!(fresh.heard(at(day), flooded.highest()));
-        // One that never was on a ring with others goes on a thousand times faster than it can be driven.
-        let ahead = fresh.highest() + most(FAST) + SLOW * 1_000_000 * day;
-        assert!(!fresh.heard(at(day), ahead));
-        assert!(fresh.heard(at(day + 100), ahead));
+        let mut fresh = RingNumbers::new(1, RESERVE, at(time));
+        assert!(fresh.heard(at(time), flooded.highest()));
+        // After that it goes on sixteen times faster than the others can be driven.
+        let ahead = fresh.highest() + most(FAST) + SLOW * 1_000_000 * 16 * 3600;
+        assert!(!fresh.heard(at(time), ahead));
+        assert!(fresh.heard(at(time + 3600 + 3600), ahead));
     }
 
     #[test]

@@ -13,9 +13,12 @@ use crate::totem::wire::{Encapsulated, Join, Mcast, MergeDetect};
 /// A data frame came.
 pub(super) fn mcast(ring: &mut Ring, mcast: &Mcast<'_>, stored: impl FnOnce() -> Stored) -> Option<Next> {
     if mcast.ring == ring.current {
-        if mcast.encapsulated == Encapsulated::Plain
+        // A recovery frame has nothing to hand up any more, but may be what fills a gap: this node installed
+        // the ring without it, which only a forged token can cause.
+        let due = mcast.encapsulated == Encapsulated::Plain || !ring.rotation.passed.is_before(mcast.seq);
+        if due
             && !ring.is_known(mcast)
-            && ring.reception.take(mcast.seq, stored())
+            && ring.reception.take_from_network(ring.rotation.passed, mcast.seq, stored())
         {
             ring.deliver();
         }

@@ -80,7 +80,8 @@ impl Recovery {
         } else {
             let high = ring.reception.high_seen;
             let low = came_along.map(|(_, entry)| entry.aru).fold(high, Seq::earlier);
-            old_frames(&ring.reception, low, high)
+            // What was released all had, whatever an entry says.
+            old_frames(&ring.reception, low.later(ring.reception.last_released), high)
         };
         tracing::debug!(
             ring = %ring.current, old_ring = %old_ring, came_along = %transitional, frames = queue.len(),
@@ -107,6 +108,7 @@ impl Recovery {
     /// The commit token came back a third time: the representative replaces it by the first token, once.
     /// Returns whether that raises the "retransmitting" flag.
     pub(super) fn commit_token(&mut self, ring: &Ring, token: &CommitToken) -> Option<bool> {
+        // The parser refuses a token without members.
         let rounds = token.token_seq as usize / token.members.len();
         if !ring.is_representative() || self.originated || token.ring != ring.current || rounds < 2 {
             return None;
@@ -120,7 +122,7 @@ impl Recovery {
     pub(super) fn receive(&mut self, ring: &Ring, seq: Seq, stored: Stored) {
         let old =
             inner(&stored).filter(|(mcast, _)| mcast.ring == ring.installed).map(|(mcast, _)| mcast.seq);
-        if self.reception.take(seq, stored)
+        if self.reception.take_from_network(ring.rotation.passed, seq, stored)
             && let Some(old) = old
         {
             self.heard.insert(old.0);
@@ -215,9 +217,8 @@ impl Recovery {
 
         ring.installed = ring.current;
         ring.reception = self.reception;
-        let high_seen = ring.reception.high_seen;
-        ring.delivered =
-            ring.reception.window.highest_up_to(high_seen).unwrap_or(ring.reception.last_released);
+        // All have that much: the token says so of the others, and this node never counts past a gap.
+        ring.delivered = ring.reception.aru.earlier(self.install_seq).later(ring.reception.last_released);
         ring.reception.release(ring.delivered);
         ring.safe_to = ring.origin;
         ring.rotation.aru = ring.origin;
@@ -280,6 +281,7 @@ fn inner(stored: &Stored) -> Option<(Mcast<'_>, Stored)> {
     if stored.encapsulated != Encapsulated::Recovery {
         return None;
     }
+    // A stored frame was parsed as one, so it has a fixed part; the same goes for the frame inside.
     let (frame, order) = wire::parse(&stored.frame[wire::mcast::FIXED..]).ok()?;
     let Frame::Mcast(mcast) = frame else { return None };
     let plain = mcast.encapsulated == Encapsulated::Plain;

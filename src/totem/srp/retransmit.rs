@@ -2,6 +2,10 @@
 //!
 //! Totem paper, total ordering: the retransmission request list of the token. A frame is asked for only
 //! when it was missing at `miss_count_const` visits, since a token may overtake the data before it.
+//!
+//! On a real ring every request is answered within a rotation: who sent a frame keeps it until all have it. A
+//! request that nobody can answer comes from a forged token or frame. Those that this node does not need are
+//! taken off the list, which has only so many places; if this node does, the ring cannot go on.
 
 use crate::ids::{RingId, Seq};
 use crate::totem::wire::token::MAX_MISSING;
@@ -11,6 +15,60 @@ use super::io::Action;
 use super::window::Reception;
 use crate::ids::Destination;
 use std::collections::VecDeque;
+
+/// Times that a request comes round unanswered before the ring is given up. Holders may be kept from
+/// answering by flow control for some rotations.
+const UNANSWERED: u32 = 100;
+
+/// How often requests for frames that are missing here came round unanswered, since the first of those frames
+/// is missing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unanswered {
+    aru: Seq,
+    times: u32,
+}
+
+impl Unanswered {
+    /// All is received up to `aru`.
+    pub(super) const fn none(aru: Seq) -> Self {
+        Self { aru, times: 0 }
+    }
+
+    /// Notes a token as it came. `passed_on` are the requests with which this node passed it on. Returns
+    /// whether nobody has a frame that is missing here.
+    pub(super) fn visit(&mut self, token: &Token, passed_on: &[Missing], reception: &Reception) -> bool {
+        if self.aru != reception.aru {
+            *self = Self::none(reception.aru);
+        }
+        let unanswered = token.missing.iter().any(|missing| {
+            missing.ring == token.ring
+                && reception.aru.is_before(missing.seq)
+                && !token.seq.is_before(missing.seq)
+                && reception.window.frame(missing.seq).is_none()
+                && passed_on.contains(missing)
+        });
+        self.times = self.times.saturating_add(unanswered.into());
+        self.times > UNANSWERED
+    }
+}
+
+/// Takes requests off the list that can never be answered: of another ring, for what was not sent yet, or for
+/// what this node has had and neither holds any more nor saw answered when the token was here last.
+pub(super) fn drop_unanswerable(token: &mut Token, reception: &Reception, passed_on: &[Missing]) {
+    let (ring, end) = (token.ring, token.seq);
+    token.missing.retain(|missing| {
+        let wanted = reception.aru.is_before(missing.seq);
+        let held = reception.window.frame(missing.seq).is_some();
+        missing.ring == ring
+            && !end.is_before(missing.seq)
+            && (wanted || held || !passed_on.contains(missing))
+    });
+}
+
+/// Whether the list has requests that this node cannot answer.
+pub(super) fn has_open_requests(token: &Token, reception: &Reception) -> bool {
+    token.missing.iter().any(|missing| reception.window.frame(missing.seq).is_none())
+}
 
 /// Multicasts again what the token asks for and this node holds, at most `allowed` frames, and takes it
 /// off the list. Returns how many frames that were.

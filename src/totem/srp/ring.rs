@@ -126,6 +126,10 @@ impl Ring {
 
     /// What holds between any two inputs, for the installed ring. Stays on in release: Totem survives a
     /// node that stops, not one that delivers out of order.
+    ///
+    /// No datagram reaches one of these: members come from a commit token that was taken because it names this
+    /// node; the numbers of what was received change only in `Reception`, which counts what is in its window, and
+    /// `delivered` goes from one frame in it to the next; a ring's number is believed before the ring is taken.
     pub(super) fn check(&self) {
         assert!(self.members.is_empty() || self.members.contains(self.me), "not a member of its own ring");
         assert!(!self.reception.aru.is_before(self.delivered), "delivered past what was received");

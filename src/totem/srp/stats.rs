@@ -47,6 +47,8 @@ pub struct Stats {
     pub token_out_of_window: u64,
     /// Tokens seen before.
     pub token_duplicates: u64,
+    /// Rings given up because of a message or token that no member can have sent.
+    pub forged: u64,
     /// The last visits of the token.
     pub visits: Visits,
 }

@@ -5,11 +5,12 @@
 use super::flow;
 use super::io::{Action, Feed};
 use super::outbox::Queue;
+use super::plausible;
 use super::recovery::Recovery;
 use super::retransmit;
 use super::ring::Ring;
 use super::timers::Timer;
-use super::window::{Stored, WINDOW};
+use super::window::Stored;
 use crate::ids::{Endian, Seq};
 use crate::time::Instant;
 use crate::totem::wire::{Encapsulated, LittleEndian, Mcast, Token};
@@ -19,8 +20,19 @@ pub(super) struct Visit {
     token: Token,
     /// The representative keeps the token of an idle ring.
     keep: bool,
-    /// This node has not received anything new for too long and must go.
-    pub(super) cannot_receive: bool,
+    /// Why this node cannot stay on the ring; the token is not passed on then.
+    pub(super) end: Option<End>,
+}
+
+/// Why a node leaves a ring whose token it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It has not received anything new for too long.
+    CannotReceive,
+    /// It lacks a message that nobody has: the token or the message was forged.
+    NobodyHas,
+    /// It has handed up a message past the token's seq: nobody on the ring sent that.
+    NeverSent,
 }
 
 impl Visit {
@@ -46,11 +58,22 @@ pub(super) fn take(
         ring.stats.token_duplicates += 1;
         return None;
     }
-    let aru = recovery.as_ref().map_or(ring.reception.aru, |recovery| recovery.reception.aru);
-    if token.seq.since(aru) >= WINDOW {
+    let passed = ring.rotation.passed;
+    let delivered = recovery.as_ref().map_or(ring.delivered, |recovery| recovery.reception.last_released);
+    let reception = recovery.as_deref_mut().map_or(&mut ring.reception, |recovery| &mut recovery.reception);
+    if !plausible::admits(&token, passed, reception) {
         ring.stats.token_out_of_window += 1;
         return None;
     }
+    reception.confirm(token.seq, delivered);
+    let mut end = token.seq.is_before(delivered).then_some(End::NeverSent);
+    let nobody_has = ring.rotation.unanswered.visit(&token, &ring.rotation.requests, reception);
+    end = end.or(nobody_has.then_some(End::NobodyHas));
+    if end.is_some() {
+        return Some(Visit { token, keep: false, end });
+    }
+    let members = recovery.as_ref().map_or(&ring.members, |recovery| &recovery.members);
+    plausible::mend(&mut token, members, &mut ring.rotation);
     let representative = ring.is_representative();
     ring.stats.visits.note(now, token.backlog);
 
@@ -62,7 +85,8 @@ pub(super) fn take(
     }
 
     let before = std::mem::replace(&mut ring.rotation.aru, token.aru);
-    let everybody = token.aru.earlier(before);
+    let reception = recovery.as_ref().map_or(&ring.reception, |recovery| &recovery.reception);
+    let everybody = plausible::everybody(&token, before, reception);
     match recovery.as_deref_mut() {
         Some(recovery) => recovery.release(ring, everybody),
         None => {
@@ -77,11 +101,15 @@ pub(super) fn take(
     let backlog = backlog as u32; // a queue has a few thousand frames at most
     let reception = recovery.as_deref_mut().map_or(&mut ring.reception, |recovery| &mut recovery.reception);
     let mut allowed = flow::allowance(&ring.timeouts, &token, &ring.rotation, backlog);
+    retransmit::drop_unanswerable(&mut token, reception, &ring.rotation.requests);
     let served = retransmit::serve(&mut token, reception, allowed, &mut ring.actions);
     ring.stats.mcast_retx += u64::from(served);
     allowed -= served;
     retransmit::request(&mut token, reception, ring.current, ring.timeouts.miss_count_const);
-    if ring.timeouts.cancel_token_hold_on_retransmit && (served > 0 || !token.missing.is_empty()) {
+    let repairing = served > 0 || !token.missing.is_empty();
+    if ring.timeouts.cancel_token_hold_on_retransmit && repairing
+        || retransmit::has_open_requests(&token, reception)
+    {
         ring.rotation.held = false;
     }
     allowed = flow::fitting(reception, &token, allowed, ring.timeouts.window_size);
@@ -115,9 +143,12 @@ pub(super) fn take(
     let cannot_receive =
         ring.rotation.aru_stuck > ring.timeouts.fail_recv_const && token.aru_by == Some(ring.me);
 
+    ring.rotation.passed = token.seq;
+    ring.rotation.requests.clone_from(&token.missing);
     ring.rotation.token_seq = token.token_seq;
     token.token_seq = token.token_seq.plus(1);
-    Some(Visit { token, keep: representative && ring.rotation.held, cannot_receive })
+    let end = cannot_receive.then_some(End::CannotReceive);
+    Some(Visit { token, keep: representative && ring.rotation.held, end })
 }
 
 /// Passes the token on, or keeps it for a while, and hands up what is in order now.

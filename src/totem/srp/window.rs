@@ -13,6 +13,10 @@ use crate::totem::wire::{Encapsulated, Mcast, mcast};
 /// this far past it.
 pub const WINDOW: u32 = 16384;
 
+/// Bytes of frames that are held past the ring's highest number that this node knows. Real ones are those of
+/// one rotation, which flow control bounds: a twentieth of this.
+pub const AHEAD_BYTES: usize = 64 * 1024 * 1024;
+
 /// A frame in the window.
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -45,6 +49,7 @@ impl Stored {
 
     /// What the frame carries.
     pub fn payload(&self) -> Bytes {
+        // Own frames and parsed ones alike have a fixed part.
         self.frame.slice(mcast::FIXED..)
     }
 }
@@ -105,14 +110,9 @@ impl Window {
         self.head = seq.plus(1);
     }
 
-    /// The highest number not after `limit` whose frame is here.
-    pub fn highest_up_to(&self, limit: Seq) -> Option<Seq> {
-        if limit.is_before(self.head) {
-            return None;
-        }
-        let count = self.slots.len().min(limit.plus(1).since(self.head) as usize);
-        let index = self.slots.range(..count).rposition(|slot| slot.stored.is_some())?;
-        Some(self.head.plus(index as u32))
+    /// Forgets everything after `seq`, which is not before what was released.
+    pub fn forget_after(&mut self, seq: Seq) {
+        self.slots.truncate(seq.plus(1).since(self.head) as usize);
     }
 
     /// How many frames are here.
@@ -148,12 +148,14 @@ pub struct Reception {
     pub high_seen: Seq,
     /// Everything up to here was released.
     pub last_released: Seq,
+    /// Bytes of the frames that came since [`Reception::confirm`], past what was known then.
+    ahead: usize,
 }
 
 impl Reception {
     /// Nothing received yet, on a ring whose first frame is `origin + 1`.
     pub const fn new(origin: Seq) -> Self {
-        Self { window: Window::new(origin), aru: origin, high_seen: origin, last_released: origin }
+        Self { window: Window::new(origin), aru: origin, high_seen: origin, last_released: origin, ahead: 0 }
     }
 
     /// Takes a frame in. Returns whether it is new.
@@ -164,6 +166,33 @@ impl Reception {
         self.high_seen = self.high_seen.later(seq);
         self.advance();
         true
+    }
+
+    /// Takes a frame in that came from the network. It may be past `known`, the ring's highest number that this
+    /// node knows, but only so many bytes of such frames are held.
+    pub fn take_from_network(&mut self, known: Seq, seq: Seq, stored: Stored) -> bool {
+        let size = stored.frame.len();
+        let ahead = known.is_before(seq);
+        if ahead && self.ahead + size > AHEAD_BYTES {
+            return false;
+        }
+        let new = self.take(seq, stored);
+        if ahead && new {
+            self.ahead += size;
+        }
+        new
+    }
+
+    /// The ring's highest number is `seq`: what was received past it was never sent and is forgotten, but for
+    /// what was handed up already, up to `delivered`.
+    pub fn confirm(&mut self, seq: Seq, delivered: Seq) {
+        self.ahead = 0;
+        let end = seq.later(delivered).later(self.last_released);
+        if end.is_before(self.high_seen) {
+            self.window.forget_after(end);
+            self.high_seen = end;
+            self.aru = self.aru.earlier(end);
+        }
     }
 
     /// Forgets everything up to `seq`, which every member has.
@@ -214,9 +243,41 @@ mod tests {
             assert_eq!(reception.aru, origin.plus(3));
             reception.release(origin.plus(2));
             assert!(reception.window.frame(origin.plus(2)).is_none());
-            assert_eq!(reception.window.highest_up_to(origin.plus(9)), Some(origin.plus(3)));
             assert!(!reception.take(origin.plus(1), stored(1)), "released");
         }
+    }
+
+    #[test]
+    fn what_was_never_sent_is_forgotten() {
+        for origin in [Seq(0), Seq(u32::MAX - 1)] {
+            let mut reception = Reception::new(origin);
+            for seq in [1, 2, 4, 900] {
+                assert!(reception.take_from_network(origin, origin.plus(seq), stored(1)));
+            }
+            reception.confirm(origin.plus(4), origin);
+            assert_eq!((reception.aru, reception.high_seen), (origin.plus(2), origin.plus(4)));
+            assert_eq!(reception.window.len(), 3);
+            reception.confirm(origin.plus(1), origin);
+            assert_eq!((reception.aru, reception.high_seen), (origin.plus(1), origin.plus(1)));
+            assert!(reception.take(origin.plus(2), stored(2)), "its place is free");
+            // What was handed up, or released, stays counted.
+            reception.confirm(origin, origin.plus(1));
+            assert_eq!(reception.aru, origin.plus(1));
+            reception.release(origin.plus(1));
+            reception.confirm(origin, origin);
+            assert_eq!((reception.aru, reception.high_seen), (origin.plus(1), origin.plus(1)));
+        }
+    }
+
+    #[test]
+    fn frames_past_what_is_known_are_bounded() {
+        let mut reception = Reception::new(Seq(0));
+        let large = Stored { frame: Bytes::from(vec![0; 1 << 16]), ..stored(0) };
+        let held = (2..3000).filter(|seq| reception.take_from_network(Seq(0), Seq(*seq), large.clone()));
+        assert_eq!(held.count(), AHEAD_BYTES >> 16);
+        assert!(reception.take_from_network(Seq(3000), Seq(2999), large.clone()), "known to have been sent");
+        reception.confirm(Seq(2), Seq(0));
+        assert!(reception.take_from_network(Seq(2), Seq(3), large));
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl Token {
 
     /// The token's bytes.
     pub fn encode<O: ByteOrder>(&self) -> Bytes {
+        // The parser refuses longer lists, and `retransmit` adds none to a full one.
         debug_assert!(self.missing.len() <= MAX_MISSING);
         let missing = &self.missing[..self.missing.len().min(MAX_MISSING)];
         let size = size_of::<TokenBytes<O>>() + size_of_val(missing);

@@ -244,7 +244,7 @@ fn ring_ids_that_fall_or_name_two_rings_are_caught() {
     run.event(A, Event::Stop);
     let again = Process { node: 1, life: 2 };
     run.move_on(again, 5, &[1, 2], &[], &[]);
-    run.is_caught_by("ring ids rise");
+    run.is_caught_by("no ring id comes again");
 
     let mut run = Run::new();
     run.move_on(A, 9, &[1], &[1], &[2]);

@@ -22,7 +22,7 @@ pub(super) fn check(history: &History<'_>, end: End) -> Result<(), Violation> {
     Ok(())
 }
 
-fn once(history: &History<'_>) -> Result<(), Violation> {
+pub(super) fn once(history: &History<'_>) -> Result<(), Violation> {
     let mut seen: HashSet<(u32, Msg)> = HashSet::new();
     for (who, life) in &history.lives {
         for msg in life.stays.iter().flat_map(Stay::delivered) {

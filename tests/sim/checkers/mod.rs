@@ -55,6 +55,19 @@ pub(crate) fn check(trace: &Trace, end: End) -> Result<(), Violation> {
     order::check(&history)
 }
 
+/// Checks what holds even while an outsider forges frames of members, which nothing tells from theirs.
+///
+/// A forged data frame takes the place of a real one at whom it reaches first; a forged token gives a number
+/// out twice; a forged commit token says what its members never had. So contents and order, and which messages
+/// members share, prove nothing before the outsider stops. What each node can see for itself it must keep:
+/// views come in pairs and follow one another, a node is in its own rings, ring ids rise, and no node hands up
+/// one message twice.
+pub(crate) fn check_besieged(trace: &Trace) -> Result<(), Violation> {
+    let history = History::read(trace)?;
+    views::check_besieged(&history)?;
+    delivery::once(&history)
+}
+
 fn broken<T>(property: &'static str, detail: String) -> Result<T, Violation> {
     Err(Violation { property, detail })
 }
