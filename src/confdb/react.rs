@@ -61,8 +61,9 @@ impl Desk {
         if effects.database().get(RELOADING_TOTEM) == Some(&Value::U8(1)) {
             return;
         }
-        let mut map = copy(effects.database(), "totem.");
-        for (name, entry) in copy(effects.database(), "nodelist.").iter() {
+        let sections = copy(effects.database(), "totem.").zip(copy(effects.database(), "nodelist."));
+        let Some((mut map, nodes)) = sections else { return };
+        for (name, entry) in nodes.iter() {
             // It was taken from the database, so it fits.
             let _ = map.set(name.as_bytes(), entry.value.clone(), Origin::Derived);
         }
@@ -82,7 +83,8 @@ impl Desk {
         if effects.database().get(RELOADING) == Some(&Value::U8(1)) {
             return;
         }
-        match config::logging_of(&copy(effects.database(), "logging.")) {
+        let Some(section) = copy(effects.database(), "logging.") else { return };
+        match config::logging_of(&section) {
             Ok(logging) => {
                 if self.settings.logging.as_ref() != Some(&logging) {
                     self.settings.logging = Some(logging.clone());
@@ -125,14 +127,26 @@ const TWINS: [&str; 17] = [
     "window_size",
 ];
 
-/// A section of the database in the form that the configuration is read from.
-fn copy(database: &dyn Database, section: &str) -> Map {
+/// Keys of a section that are read at each change of one. The node list of as many nodes as there can be has less than
+/// half as many.
+const SECTION_LIMIT: usize = 8192;
+
+/// A section of the database in the form that the configuration is read from. `None`: a client has filled it with so
+/// many keys that to read them takes too long.
+fn copy(database: &dyn Database, section: &str) -> Option<Map> {
     let mut map = Map::default();
-    for (name, value) in database.range(section) {
+    for (n, (name, value)) in database.range(section).enumerate() {
+        if n >= SECTION_LIMIT {
+            tracing::error!(
+                "the database has more than {SECTION_LIMIT} keys that begin with {section}: changes of settings there \
+                 have no effect until some are removed"
+            );
+            return None;
+        }
         // What does not fit there, no setting has.
         let _ = map.set(name.as_bytes(), value.clone(), Origin::Derived);
     }
-    map
+    Some(map)
 }
 
 #[cfg(test)]

@@ -173,8 +173,10 @@ fn another_user_than_root_can_run_it() {
     if getrlimit(Resource::Rtprio).current == Some(0) {
         assert!(log().contains("Real-time scheduling was refused"), "{}", log());
     }
-    // Root may always connect.
-    let client = Client::instance(site.instance.as_str()).connect_blocking().unwrap();
+    // Root may always connect, and has to say that it trusts this user: it might be anybody who took the name.
+    let refused = Client::instance(site.instance.as_str()).connect_blocking().unwrap_err().to_string();
+    assert!(refused.contains(&format!("process {} (annulusd) of user 65534", child.id())), "{refused}");
+    let client = Client::instance(site.instance.as_str()).trusting(65_534).connect_blocking().unwrap();
     assert_eq!(client.local_id().unwrap().get(), 5);
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert!(child.wait().unwrap().success(), "{}", log());

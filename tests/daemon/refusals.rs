@@ -1,6 +1,8 @@
 //! What is refused, with which words and which exit status.
 
 use std::fs;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 
 use rustix::process::Signal;
 
@@ -85,6 +87,25 @@ fn missing_directories_are_told_apart() {
     assert!(err.contains("ringid_5.new"), "{err}");
     assert!(err.contains("exiting with status 21"), "{err}");
     assert!(!site.lock_file().exists());
+}
+
+/// Whoever has the name of a socket is named, and the daemon does not start: its clients would talk to somebody else.
+#[test]
+fn a_name_that_is_taken_is_no_start() {
+    let site = Site::new();
+    let path = site.configure("");
+    let state = site.path("state");
+    let mut name = [0; 107];
+    let cpg = format!("annulus-{}-cpg", site.instance);
+    name[..cpg.len()].copy_from_slice(cpg.as_bytes());
+    let squatter = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+    let (status, _, err) = site.run(&["-f", "-c", &path, "--state-dir", state.to_str().unwrap()]);
+    assert_eq!(status, 20, "{err}");
+    let who = format!("cannot listen on @{cpg}: process {} (", std::process::id());
+    assert!(err.contains(&who) && err.contains("has it. Stop that program"), "{err}");
+    drop(squatter);
+    let daemon = site.start(&["-f", "-c", &path, "--state-dir", state.to_str().unwrap()]);
+    assert_eq!(daemon.end(Signal::TERM).0, Some(0));
 }
 
 /// A number that is lost is not guessed, whoever damaged it: the operator is told what to do, and the file stays as it

@@ -77,3 +77,17 @@ fn triggers_are_pulled_and_reset() {
     bench.set(conn, "runtime.blackbox.dump_flight_data", Value::text("1700000000"));
     assert_eq!(bench.below.orders, [Order::DumpState, Order::DumpState]);
 }
+
+/// A section that a client has filled up is not read at each change of it.
+#[test]
+fn a_section_with_too_many_keys_has_no_effect_until_some_are_gone() {
+    let mut bench = three_nodes();
+    let conn = bench.connect(1);
+    let keys = 0..8192;
+    bench.write(|database| keys.clone().for_each(|n| database.set(&format!("logging.x{n}"), Value::U8(1))));
+    bench.below.orders.clear();
+    assert_eq!(bench.set(conn, "logging.debug", Value::text("on")), Status::Ok);
+    assert!(bench.below.orders.is_empty());
+    bench.write(|database| keys.for_each(|n| assert!(database.remove(&format!("logging.x{n}")))));
+    assert!(matches!(&bench.below.orders[..], [Order::Logging(_), ..]), "{:?}", bench.below.orders);
+}
