@@ -8,6 +8,7 @@ use super::log;
 use crate::config::logging::Logging;
 use crate::config::reload::check_links;
 use crate::config::{Config, ConfigError};
+use crate::node::inspect::inspect_reload;
 
 /// What a new configuration is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,7 @@ impl Loader {
 /// Reads the file; what no ring could run with is refused now and not at the next start.
 fn load(path: &Path) -> Result<Config, ConfigError> {
     let config = Config::load(path)?;
-    config.check_limits()?;
+    inspect_reload(&config)?;
     Ok(config)
 }
 
@@ -134,6 +135,30 @@ mod tests {
         assert_eq!(check(&old, &old), Ok(()));
         assert_eq!(check(&old, &config(1, ["127.0.0.1", "192.0.2.8"])), Ok(()), "others may move");
         assert!(check(&old, &config(2, ["127.0.0.1", "192.0.2.7"])).unwrap_err().contains("from 1 to 2"));
+    }
+
+    #[test]
+    fn what_no_ring_could_run_with_is_refused_with_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("corosync.conf");
+        let text = |more: &str, other: &str| {
+            format!(
+                "totem {{\nversion: 2\ntransport: udpu\n{more}\n}}\nnodelist {{\nnode {{\nnodeid: 1\nring0_addr: \
+                 127.0.0.1\n}}\nnode {{\nnodeid: 2\nring0_addr: {other}\n}}\n}}\n"
+            )
+        };
+        for (more, other, line, words) in [
+            ("window_size: 100000", "127.0.0.2", 4, "window_size parameter (100000)"),
+            ("", "0.0.0.0", 13, "ring0_addr refused: 0.0.0.0 of node 2"),
+            ("", "239.1.1.1", 13, "ring0_addr refused: 239.1.1.1 of node 2"),
+        ] {
+            std::fs::write(&path, text(more, other)).unwrap();
+            let told = load(&path).unwrap_err().to_string();
+            assert!(told.contains(words) && told.contains(&format!("corosync.conf:{line}")), "{told}");
+        }
+        // Twice the same address is only warned of, and what stays as it is until a restart is not looked at.
+        std::fs::write(&path, text("netmtu: 100", "127.0.0.1")).unwrap();
+        load(&path).unwrap();
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use crate::config::map::Origin;
 use crate::config::{Config, ConfigError, ErrorKind};
 use crate::quorum::advice::Weight;
 use crate::stack::SetupError;
-use crate::transport::{Transport, TransportError};
+use crate::transport::{Options, Peer, Transport, TransportError};
 
 /// What there is to say of a configuration that can be used.
 #[derive(Debug)]
@@ -44,6 +44,17 @@ pub fn inspect(config: &Config) -> Result<Inspection, ConfigError> {
         }
     }
     Ok(Inspection { builder, warnings, notes, plan })
+}
+
+/// Inspects what a reload takes over without a restart.
+///
+/// # Errors
+/// What no ring could run with, with its places.
+pub fn inspect_reload(config: &Config) -> Result<(), ConfigError> {
+    config.check_limits()?;
+    let Some(local) = config.bind_address() else { return Ok(()) };
+    let peers: Vec<Peer> = config.members().map(|(id, addr)| Peer { id, addr }).collect();
+    Options::check_peers(&peers, local).map_err(|error| placed(config, error.into()))
 }
 
 impl Inspection {

@@ -149,6 +149,12 @@ impl Options {
         check_peers(&self.peers, self.address)
     }
 
+    /// Refuses nodes of which a destination or a sender could not be told; part of [`Options::check`], and what
+    /// [`Transport::set_peers`](super::Transport::set_peers) refuses. `local`: the local address.
+    pub fn check_peers(peers: &[Peer], local: IpAddr) -> Result<(), TransportError> {
+        check_peers(peers, local)
+    }
+
     fn check_group(&self, group: IpAddr, ttl: u8) -> Result<(), TransportError> {
         if !group.is_multicast() {
             return refuse(
