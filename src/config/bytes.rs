@@ -17,7 +17,7 @@ pub(super) fn unusual(text: &[u8]) -> Option<String> {
         (0, true) => "is".to_owned(),
         (0, false) => "begins with".to_owned(),
         (_, true) => "ends in".to_owned(),
-        (_, false) => format!("has, after {} bytes,", at),
+        (_, false) => format!("has, at byte {},", at + 1),
     };
     Some(format!("{place} {what} (bytes {}); remove it", hex.join(" ")))
 }
@@ -59,12 +59,12 @@ mod tests {
             ("\u{feff}totem".as_bytes(), "begins with a byte order mark, U+FEFF (bytes ef bb bf); remove it"),
             (
                 "10.0.\u{200b}0.1".as_bytes(),
-                "has, after 5 bytes, an invisible character, U+200B (bytes e2 80 8b)",
+                "has, at byte 6, an invisible character, U+200B (bytes e2 80 8b)",
             ),
-            ("a\u{2011}b".as_bytes(), "has, after 1 bytes, a dash other than '-', U+2011"),
-            (b"a\tb", "has, after 1 bytes, a tab, U+0009 (bytes 09)"),
+            ("a\u{2011}b".as_bytes(), "has, at byte 2, a dash other than '-', U+2011"),
+            (b"a\tb", "has, at byte 2, a tab, U+0009 (bytes 09)"),
             (b"\xff", "is a byte that is not UTF-8 (bytes ff)"),
-            (b"a\xffb", "has, after 1 bytes, a byte that is not UTF-8 (bytes ff)"),
+            (b"a\xffb", "has, at byte 2, a byte that is not UTF-8 (bytes ff)"),
             ("\u{e9}t\u{e9}".as_bytes(), "begins with '\u{e9}' (bytes c3 a9)"),
         ] {
             let got = unusual(text).unwrap();

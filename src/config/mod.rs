@@ -302,7 +302,7 @@ fn uidgid_files(path: &Path) -> Result<UidgidFiles, ConfigError> {
         match read_file(&file) {
             Ok(text) => files.read.push((file, text)),
             Err(error) => {
-                files.unread.push(format!("{}; who is named there may not connect.", error.message))
+                files.unread.push(format!("{}; who is named there may not connect.", error.message));
             }
         }
     }

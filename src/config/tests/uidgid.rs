@@ -24,6 +24,21 @@ fn uidgid_directory_adds_users_and_nothing_else() {
     assert_eq!(error.message, format!("parser error: {}:1: {wanted}", more.join("a").display()));
 }
 
+/// Corosync leaves it out without a word.
+#[test]
+fn a_file_that_cannot_be_read_is_left_out_with_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("corosync.conf");
+    fs::write(&path, two_nodes("udpu", "")).unwrap();
+    let large = directory.path().join("uidgid.d/large");
+    fs::create_dir(large.parent().unwrap()).unwrap();
+    fs::File::create(&large).unwrap().set_len(crate::config::FILE_LIMIT + 1).unwrap();
+    let config = Config::load_on(&path, &MadeUp::default()).unwrap();
+    let told =
+        format!("Can't read file {}: File too large; who is named there may not connect.", large.display());
+    assert_eq!(config.warnings, [told]);
+}
+
 /// A file of `uidgid.d`, what is wrong with it (empty: nothing), and the line.
 const FILES: &[(&str, &str, u32)] = &[
     ("", "", 0),
