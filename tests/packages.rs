@@ -18,6 +18,7 @@ const NOT_NEEDED: &[(&str, &str)] = &[
     ("free", "a word of a sentence"),
     ("init", "an option of a test client"),
     ("kill", "a builtin of the shell"),
+    ("look", "a word of a sentence"),
     ("make", "a word of a sentence"),
     ("man", "a subcommand of annulus"),
     ("node", "a section of the configuration"),

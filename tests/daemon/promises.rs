@@ -211,8 +211,7 @@ fn what_is_hardly_meant_is_warned_of_and_refused_only_by_strict() {
         let started = site.run(&["-f", "--strict", "-c", &path, "--state-dir", &state]);
         assert_eq!((started.0, started.2), (status, err), "{}", case.1);
         let daemon = site.start(&["-f", "-c", &path, "--state-dir", &state]);
-        let log = fs::read_to_string(site.path("stderr")).unwrap();
+        let log = daemon.log();
         assert!(log.contains(warning), "{warning}\n{log}");
-        drop(daemon);
     }
 }
