@@ -156,7 +156,8 @@ fn a_recovery_that_nobody_holds_up_ends() {
     }));
     c.run_until_within(c.patience() * 2, "one ring", Cluster::one_ring);
     c.network.change = None;
-    assert!(c.alive().all(|(_, p)| p.totem.stats().recovery_stalled > 0), "nothing was given up");
+    // Whose timer fires first, tells the others: the second time each goes on alone.
+    assert!(c.alive().any(|(_, p)| p.totem.stats().recovery_stalled > 1), "nothing was given up");
     assert!((1..=3).all(|node| c.views(node).iter().any(|view| view.members.len() < 3)), "nobody parted");
     c.finish();
 }

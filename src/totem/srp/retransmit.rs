@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 
 /// Times that a request comes round unanswered before the ring is given up. Holders may be kept from
 /// answering by flow control for some rotations.
-const UNANSWERED: u32 = 100;
+const UNANSWERED: u32 = 50;
 
 /// How often requests for frames that are missing here came round unanswered, since the first of those frames
 /// is missing.
@@ -65,9 +65,11 @@ pub(super) fn drop_unanswerable(token: &mut Token, reception: &Reception, passed
     });
 }
 
-/// Whether the list has requests that this node cannot answer.
-pub(super) fn has_open_requests(token: &Token, reception: &Reception) -> bool {
-    token.missing.iter().any(|missing| reception.window.frame(missing.seq).is_none())
+/// Whether a request came round unanswered that this node cannot answer either: then the ring's end is near, and
+/// waited for no longer than it must be.
+pub(super) fn came_round(token: &Token, reception: &Reception, passed_on: &[Missing]) -> bool {
+    let open = |missing: &Missing| reception.window.frame(missing.seq).is_none();
+    token.missing.iter().any(|missing| open(missing) && passed_on.contains(missing))
 }
 
 /// Multicasts again what the token asks for and this node holds, at most `allowed` frames, and takes it

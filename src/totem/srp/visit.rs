@@ -101,15 +101,14 @@ pub(super) fn take(
     let backlog = backlog as u32; // a queue has a few thousand frames at most
     let reception = recovery.as_deref_mut().map_or(&mut ring.reception, |recovery| &mut recovery.reception);
     let mut allowed = flow::allowance(&ring.timeouts, &token, &ring.rotation, backlog);
+    let came_round = retransmit::came_round(&token, reception, &ring.rotation.requests);
     retransmit::drop_unanswerable(&mut token, reception, &ring.rotation.requests);
     let served = retransmit::serve(&mut token, reception, allowed, &mut ring.actions);
     ring.stats.mcast_retx += u64::from(served);
     allowed -= served;
     retransmit::request(&mut token, reception, ring.current, ring.timeouts.miss_count_const);
     let repairing = served > 0 || !token.missing.is_empty();
-    if ring.timeouts.cancel_token_hold_on_retransmit && repairing
-        || retransmit::has_open_requests(&token, reception)
-    {
+    if came_round || ring.timeouts.cancel_token_hold_on_retransmit && repairing {
         ring.rotation.held = false;
     }
     allowed = flow::fitting(reception, &token, allowed, ring.timeouts.window_size);
