@@ -186,6 +186,9 @@ fn start(shared: &Arc<Shared>) -> Option<Thread> {
 }
 
 fn work(shared: &Arc<Shared>) {
+    // There are locks in the kernel and the allocator too that it may hold while the ring's thread wants them. On a busy
+    // host it would hold them for as long as it waits for a processor; with this it gets one soon, if that is allowed.
+    let _ = rustix::process::setpriority_process(None, -20);
     let apart = Arc::new(());
     let mut odd = VecDeque::new();
     loop {
