@@ -155,7 +155,8 @@ impl Desk {
 
     /// The reload was refused, here or anywhere.
     fn refuse(&mut self, waiting: Vec<ConnId>, status: Status, why: &str, effects: &mut dyn Effects) {
-        tracing::error!("Configuration not reloaded; nothing has changed: {why}");
+        let reasons = why.replace('\n', "; ");
+        tracing::error!("Configuration not reloaded; nothing has changed: {reasons}");
         reload::refuse(status, why, effects.database());
         self.tell_waiting(waiting, status, why, &Reload::default(), effects);
     }
@@ -451,7 +452,7 @@ impl Service for Desk {
                     self.act(effects);
                 }
                 Ok(None) => {
-                    tracing::debug!(%from, function, "administrative message that means nothing here")
+                    tracing::debug!(%from, function, "administrative message that means nothing here");
                 }
                 Err(_) => self.count_malformed(from, function, bytes.len()),
             },

@@ -103,6 +103,11 @@ pub(crate) fn reloads(side: &mut Side) {
     reload(side, "more logging", all, &debug);
     reload(side, "a time-out that cannot be", all, &settings(Transport::Udpu, "token: 10"));
     reload(side, "a transport that cannot change", all, &settings(Transport::Udp, "token: 2500"));
+    let mut no_log = settings(Transport::Udpu, "token: 2500");
+    no_log.more = "logging {\n  logfile: /nowhere/daemon.log\n}".to_owned();
+    reload(side, "a log file that cannot be", all, &no_log);
+    // What a refused file would have changed must not be left for what follows.
+    reload(side, "a log file that can be", all, &settings(Transport::Udp, "token: 2500"));
     let mut broken = settings(Transport::Udpu, "token: 2500");
     broken.more = "quorum {\n".to_owned();
     reload(side, "a broken file here", &[1], &broken);

@@ -49,6 +49,23 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         why: "the same",
     },
     Difference {
+        note: "a log file that cannot be, host 1: corosync-cfgtool",
+        theirs: &["exit code", "Done"],
+        ours: &["exit code", "Could not reload configuration. Error CS_ERR_INVALID_PARAM"],
+        why: "Corosync says that all is well; annulusd refuses a log file that a host cannot open, and says which",
+    },
+    Difference {
+        note: "a log file that cannot be, host ",
+        theirs: &["config.reload_status", "logging.logfile", "totem.interface.0.mcastaddr"],
+        ours: &[
+            "config.reload_status",
+            "config.reload_error_message",
+            "logging.logfile",
+            "totem.interface.0.mcastaddr",
+        ],
+        why: "the same, as the database of each host has it",
+    },
+    Difference {
         note: "another file here alone, host 1: corosync-cfgtool",
         theirs: &["exit code", "Done"],
         ours: &["exit code", "Could not reload configuration. Error CS_ERR_INVALID_PARAM"],

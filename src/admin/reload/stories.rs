@@ -101,9 +101,10 @@ impl Table {
                     member.reading = true;
                 }
                 Act::Adopt { waiting, nodes } => {
-                    let did = |outcome| nodes.iter().filter(|node| node.outcome == outcome).count();
-                    let told = if did(NodeOutcome::Told) > 0 { " alone" } else { "" };
-                    member.log.push(format!("applied{told} for {}", waiting.len()));
+                    let did = |outcome| nodes.iter().any(|node| node.outcome == outcome);
+                    let told = if did(NodeOutcome::Told) { " alone" } else { "" };
+                    let without = if did(NodeOutcome::NoFile) { " but by those without a file" } else { "" };
+                    member.log.push(format!("applied{told} for {}{without}", waiting.len()));
                 }
                 Act::Drop => {}
                 Act::Refuse { waiting, status, why } => {
@@ -432,6 +433,22 @@ fn beside_corosync_each_judges_for_itself() {
     table.run();
     let logs = table.logs(&[1, 2]);
     assert!(logs.iter().all(|log| log.last() == Some(&"applied alone for 0")), "{logs:?}");
+}
+
+/// A program that is a node itself has no file: it has nothing to say against others' and hears what came of it.
+#[test]
+fn a_node_without_a_file_follows() {
+    let mut table = Table::new(&[1, 2]);
+    table.member(2).agreement = Agreement::new(node(2), false);
+    table.view(&[1, 2]);
+    table.ask(1);
+    table.run();
+    assert_eq!(table.logs(&[1, 2]), [vec!["applied for 1 but by those without a file"], vec![]]);
+    table.member(1).file = File::Bad("no");
+    table.ask(1);
+    table.run();
+    assert_eq!(table.logs(&[2])[0], ["InvalidParam for 0: node 1: no"]);
+    assert!(!table.members[&2].reading);
 }
 
 /// A proposal that finds another ring than it was made for is made again.
