@@ -54,7 +54,9 @@
 //! touched: it is about rings. `wait_for_all` does not begin again, `last_man_standing` counts nobody out, a quorum
 //! device goes on being polled, and the next ring is judged by its votes as ever, so none of the rules above gets
 //! weaker. Corosync tells clients nothing, for as long as it lasts. Messages that clients multicast meanwhile wait, as
-//! in Corosync, and are sent in the next ring.
+//! in Corosync, and are sent in the next ring. Pacemaker's daemons decide by such messages, also to themselves, so it
+//! can stop nothing without a ring: after the same time again the node goes on in a ring of its own for a while, and is
+//! not quorate by its votes.
 //!
 //! # Files
 //!

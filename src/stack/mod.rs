@@ -500,7 +500,9 @@ impl Stack {
     }
 
     /// Whether this node has been in no operating ring for longer than a change of membership takes: then clients are
-    /// told that it is not quorate, and `runtime.totem.outage` says why until it is in one again.
+    /// told that it is not quorate, and `runtime.totem.outage` says why until it is in one again. After the same time
+    /// again it forms a ring of its own for a while: whoever is ruled by messages to itself, as Pacemaker is, cannot act
+    /// on what it is told without a ring.
     fn look_for_outage(&mut self, edge: &mut dyn Edge) {
         let standing = match (self.totem.state(), self.router.syncing()) {
             (StateName::Operational, false) => Standing::Working,
@@ -526,13 +528,19 @@ impl Stack {
                 self.announced.push_back(Notice::NoRing);
             }
             Turn::StillOut(out) => {
-                let changed = self.database.get(OUTAGE).and_then(Value::as_text).as_deref() != Some(&why);
-                if changed {
-                    tracing::warn!(ms = ms(out), %why, "still in no operating ring");
+                let me = self.me;
+                let others: Vec<_> = self.totem.known().iter().copied().filter(|node| *node != me).collect();
+                if standing == Standing::Apart && !others.is_empty() {
+                    let alone = self.outage.alone();
+                    tracing::warn!(
+                        ms = ms(out), for_ms = ms(alone), %why,
+                        "still in no operating ring: this node goes on alone for a while, so that its groups go on"
+                    );
+                    self.totem.leave_out(self.now, &others, alone);
                 }
             }
             Turn::Back(out) => {
-                tracing::info!(ms = ms(out), ring = %self.totem.ring(), "in an operating ring again")
+                tracing::info!(ms = ms(out), ring = %self.totem.ring(), "in an operating ring again");
             }
         }
         self.write(edge, |database| match turn {

@@ -57,6 +57,11 @@ impl Outage {
         self.bound = bound(timeouts);
     }
 
+    /// How long a node that came to no ring with the others goes on without them, before it tries again.
+    pub(super) fn alone(&self) -> Duration {
+        self.bound * 2
+    }
+
     /// When to look next, if nothing happens before.
     pub(super) const fn deadline(&self) -> Option<Instant> {
         self.due

@@ -181,7 +181,7 @@ fn a_node_without_a_ring_is_not_quorate_until_the_next_one() {
         assert_eq!(cluster.node(n).quorate(), Some(true), "node {n}");
     }
     let told = events(cluster.node(1), v1);
-    assert_eq!(told.last(), Some(&i32::from(q::response::V1_QUORUM)));
+    assert_eq!(told.last(), Some(&q::response::V1_QUORUM));
 }
 
 /// corosync-quorumtool -e and -v: all nodes follow; what would take the quorum away is refused.

@@ -199,6 +199,37 @@ fn a_host_that_nobody_hears_stops_its_resources() {
     }
 }
 
+/// Tokens are lost everywhere, so that nobody comes to a ring: no host is quorate, and Pacemaker's messages to itself wait
+/// as all others do. In rings of their own the hosts stop their resources, and start them when tokens arrive again.
+#[test]
+fn hosts_that_come_to_no_ring_stop_their_resources() {
+    if !(ready() && pacemaker_is_here() && crate::have(&[("/usr/sbin/nft", "nftables")])) {
+        return;
+    }
+    let mut cluster = Story::new(crate::both::ours(), Transport::Udpu).cluster;
+    cluster.step("three hosts online", |_| {}, |cluster| cluster.online(&[1, 2, 3], &[1, 2, 3]));
+    cluster.step(
+        "resources started",
+        |cluster| cluster.configure(RESOURCES),
+        |cluster| cluster.runs_on(1, &[1, 2, 3]),
+    );
+    cluster.step(
+        "no tokens: each has stopped its resources",
+        |cluster| (1..=3).for_each(|k| cluster.lab.lose_tokens(k)),
+        |cluster| {
+            (1..=3).all(|k| {
+                cluster.monitor(k).contains("partition WITHOUT quorum")
+                    && cluster.all_places(k).iter().all(Vec::is_empty)
+            })
+        },
+    );
+    cluster.step(
+        "tokens again: three online, all resources run",
+        |cluster| (1..=3).for_each(|k| cluster.lab.unfilter(k)),
+        |cluster| cluster.online(&[1, 2, 3], &[1, 2, 3]) && cluster.runs_on(1, &[1, 2, 3]),
+    );
+}
+
 /// All of it on both daemons and both transports, with the times beside each other.
 #[test]
 #[ignore = "a quarter of an hour: scripts/pacemaker.sh"]
