@@ -38,7 +38,7 @@ const LAST: Duration = Duration::from_secs(1);
 /// Something to be closed.
 pub(super) enum Remains {
     /// An accepted client.
-    Connection(OwnedFd, RingFiles, Buffers),
+    Connection(OwnedFd, Box<RingFiles>, Buffers),
     /// A client that was not accepted.
     Socket(OwnedFd),
     /// A connection's zero-copy buffers.

@@ -382,7 +382,7 @@ impl Connection {
 
     /// What has to be closed elsewhere. The memory is unmapped here: what it shows is freed with the files.
     pub(super) fn into_remains(self) -> Remains {
-        Remains::Connection(self.socket, self.files, self.buffers)
+        Remains::Connection(self.socket, Box::new(self.files), self.buffers)
     }
 
     /// Tells the client that it is disconnected.

@@ -82,7 +82,8 @@ impl Gather {
         } else if active.lowest() != Some(ring.me) {
             return None;
         }
-        if !ring.numbers.may_form() && !(waited && ring.borrow_numbers()) {
+        let may_form = ring.numbers.may_form() || waited && ring.borrow_numbers();
+        if !may_form {
             return None; // `reserved` comes back to it
         }
         if ring.failed_to_receive {

@@ -164,7 +164,7 @@ impl RingNumbers {
     }
 
     /// How far to reserve now, if more is to be reserved: this is kept ahead of what new rings would use.
-    pub(super) const fn to_store(&mut self) -> Option<u64> {
+    pub(super) const fn reservation_due(&mut self) -> Option<u64> {
         if self.highest.saturating_add(RESERVE / 2) <= self.store_asked {
             return None;
         }
@@ -331,8 +331,8 @@ mod tests {
         }
         assert!(!numbers.heard(at(1), numbers.highest() + STEP + 1), "a leap");
         let mut last = RingNumbers::new(RING_SEQ_LIMIT - 1, 0, at(0));
-        assert_eq!(last.to_store(), Some(RING_SEQ_LIMIT - 1));
-        assert_eq!(last.to_store(), None);
+        assert_eq!(last.reservation_due(), Some(RING_SEQ_LIMIT - 1));
+        assert_eq!(last.reservation_due(), None);
         last.stored(u64::MAX);
         assert!(!last.may_form());
     }

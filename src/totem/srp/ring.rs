@@ -203,7 +203,7 @@ impl Ring {
     }
 
     fn reserve_ahead(&mut self) {
-        if let Some(up_to) = self.numbers.to_store() {
+        if let Some(up_to) = self.numbers.reservation_due() {
             self.actions.push_back(Action::Store(up_to));
         }
     }

@@ -171,7 +171,7 @@ enum Part {
     Own(&'static str),
     /// A key and its value.
     Fixed(&'static str, &'static str),
-    Section(&'static str, Vec<Part>),
+    Section(&'static str, Vec<Self>),
 }
 
 /// What a comment stands with.
