@@ -14,8 +14,8 @@ packages=(
     # What runs on it.
     pacemaker pacemaker-cli-utils resource-agents crmsh pcs
     corosync-qdevice corosync-qnetd libnss3-tools dlm-controld sbd
-    # The machine's own; systemd for its checks of units, which need no running systemd.
-    tshark wireshark-common iproute2 nftables util-linux procps systemd
+    # The machine's own; systemd for its checks of units, which need no running systemd; man for those of pages.
+    tshark wireshark-common iproute2 nftables util-linux procps systemd man-db groff-base
 )
 
 if [ "${1:-}" = --list ]; then

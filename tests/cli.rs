@@ -272,7 +272,7 @@ fn manual_pages_have_every_option() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     assert_eq!(out.lines().count(), written.len());
-    for page in ["annulus.8", "annulus-confdb-set.8", "annulus-convert.8", "annulusd.8", "quorum-tool.8"] {
+    for page in ["annulus.8", "annulus-confdb-set.8", "annulus-health.8", "annulusd.8", "corosync.toml.5"] {
         assert!(written.contains(page), "{page} is not among {written:?}");
     }
     let mut found = Vec::new();
@@ -288,6 +288,138 @@ fn manual_pages_have_every_option() {
         assert!(text.replace('\\', "").contains(&option), "{page}.8 lacks {option}");
     }
     assert_eq!(annulus(&["man", "/nonexistent"]).0, 1);
+}
+
+/// All pages, by name and section.
+fn all_pages(dir: &Path) -> Vec<(String, String)> {
+    let (status, out, err) = annulus(&["man", dir.to_str().unwrap()]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let name = |file: &str| Path::new(file).file_name().unwrap().to_str().unwrap().to_owned();
+    out.lines().map(|file| (name(file), fs::read_to_string(file).unwrap())).collect()
+}
+
+#[test]
+fn the_page_of_the_configuration_has_every_setting() {
+    let dir = tempfile::tempdir().unwrap();
+    let pages = all_pages(dir.path());
+    let (_, page) = pages.iter().find(|(name, _)| name == "corosync.toml.5").expect("a page of section 5");
+    let page = page.replace("\\*(Aq", "'").replace('\\', "");
+    for key in annulus::config::keys::KEYS {
+        let at = page
+            .find(&format!(".TP\nfB{}fR\n", key.name))
+            .unwrap_or_else(|| panic!("{} is missing", key.name));
+        let entry = page[at + 4..].split("\n.TP").next().unwrap();
+        for fact in ["Type: ", "efault", "Reload: ", "Source: "] {
+            assert!(entry.contains(fact), "{}: no {fact} in {entry}", key.name);
+        }
+        for word in key.words.iter().chain(&[key.default]) {
+            assert!(entry.contains(word), "{}: no {word} in {entry}", key.name);
+        }
+    }
+    assert!(page.contains("Unit: milliseconds. Default: 3000."), "{page}");
+}
+
+/// What a page points to can be read: it is one of these, or of Debian's package corosync.
+#[test]
+fn manual_pages_point_to_pages_that_exist() {
+    let dir = tempfile::tempdir().unwrap();
+    let pages = all_pages(dir.path());
+    let debians = [
+        "corosync.conf(5)",
+        "votequorum(5)",
+        "corosync_overview(7)",
+        "cmap_keys(7)",
+        "corosync-quorumtool(8)",
+        "corosync-cfgtool(8)",
+        "corosync-cmapctl(8)",
+        "corosync-keygen(8)",
+    ];
+    let place = |page: &str| {
+        let (name, section) = page.trim_end_matches(')').split_once('(').unwrap();
+        format!("/usr/share/man/man{section}/{name}.{section}.gz")
+    };
+    let installed = Path::new(&place("corosync-cfgtool(8)")).exists();
+    if !installed {
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "the manual pages of corosync must be there in CI"
+        );
+        println!(
+            "skipped: whether Debian's pages exist; the package corosync is not installed with its pages"
+        );
+    }
+    let mut found = 0;
+    for (name, page) in &pages {
+        let plain = page.replace("\\fB", "").replace("\\fR", "").replace("\\fI", "").replace('\\', "");
+        let word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        for (at, _) in plain.match_indices('(') {
+            let rest = &plain[at..];
+            if !matches!(rest.as_bytes(), [b'(', b'1'..=b'9', b')', ..]) {
+                continue;
+            }
+            let start = plain[..at].rfind(|c| !word(c)).map_or(0, |before| before + 1);
+            let reference = format!("{}{}", &plain[start..at], &rest[..3]);
+            let own = reference.replace('(', ".").replace(')', "");
+            let known = pages.iter().any(|(page, _)| *page == own) || debians.contains(&reference.as_str());
+            assert!(known, "{name} points to {reference}");
+            found += 1;
+        }
+        assert!(page.contains(".SH \"SEE ALSO\"") || page.contains(".SH SEE ALSO"), "{name}");
+    }
+    assert!(found > 60, "{found} references");
+    for page in debians.iter().filter(|_| installed) {
+        assert!(Path::new(&place(page)).exists(), "{page} is not installed");
+    }
+}
+
+/// No argument is explained by half a question.
+#[test]
+fn manual_pages_are_in_sentences() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, page) in all_pages(dir.path()) {
+        for line in page.lines() {
+            assert!(!line.starts_with("Which") && !line.starts_with("Of which"), "{name}: {line}");
+        }
+        if name.ends_with(".8") {
+            assert!(page.contains("EXIT STATUS"), "{name}");
+            assert!(!page.contains(".SH EXTRA"), "{name}");
+        }
+    }
+}
+
+/// The formatter has nothing to say against them.
+#[test]
+fn manual_pages_are_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut formatter = "man";
+    for (name, _) in all_pages(dir.path()) {
+        let file = dir.path().join(&name);
+        let run = |formatter: &str| {
+            let mut command = Command::new(formatter);
+            match formatter {
+                "man" => command.args(["--warnings", "-E", "UTF-8", "-Tutf8", "-l"]),
+                _ => command.args(["-man", "-ww", "-z", "-Tutf8"]),
+            };
+            command.arg(&file).env("MANROFFSEQ", "").env("MANWIDTH", "80").output()
+        };
+        let output = match run(formatter) {
+            Err(_) if formatter == "man" => {
+                formatter = "groff";
+                run(formatter)
+            }
+            output => output,
+        };
+        let output = match output {
+            Ok(output) => output,
+            Err(error) => {
+                assert!(std::env::var("CI").as_deref() != Ok("true"), "man or groff must run in CI: {error}");
+                println!("skipped: neither man nor groff can be run ({error})");
+                return;
+            }
+        };
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.trim().is_empty(), "{name}: {said}");
+    }
 }
 
 #[test]

@@ -20,7 +20,6 @@ const NOT_NEEDED: &[(&str, &str)] = &[
     ("kill", "a builtin of the shell"),
     ("look", "a word of a sentence"),
     ("make", "a word of a sentence"),
-    ("man", "a subcommand of annulus"),
     ("node", "a section of the configuration"),
     ("ping", "a message of a test"),
     ("route", "a subcommand of ip"),

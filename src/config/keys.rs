@@ -65,6 +65,34 @@ pub struct Key {
     pub what: &'static str,
 }
 
+impl Key {
+    /// The unit of its value, as its explanation begins with or names it before anything else; `None` for what is
+    /// counted or told by words.
+    pub fn unit(&self) -> Option<&'static str> {
+        const UNITS: &[(&str, &str)] = &[
+            ("ms", "milliseconds"),
+            ("seconds", "seconds"),
+            ("percent", "percent"),
+            ("bytes", "bytes"),
+            ("votes", "votes"),
+            ("frames", "frames"),
+        ];
+        let words = self.what.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+        let first = words.into_iter().find(|word| *word != "knet")?;
+        let unit = UNITS.iter().find(|(word, _)| first.eq_ignore_ascii_case(word))?;
+        Some(unit.1)
+    }
+
+    /// Where Corosync describes it.
+    pub fn source(&self) -> &'static str {
+        match self.name.split_once('.') {
+            Some(("quorum", _)) => "votequorum(5)",
+            Some(("resources", _)) => "cmap_keys(7)",
+            Some(_) | None => "corosync.conf(5)",
+        }
+    }
+}
+
 /// The setting that `name` (as in the database) belongs to.
 pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| matches(key.name, name))
@@ -183,7 +211,7 @@ pub const KEYS: &[Key] = &[
     text("totem.cluster_name", "", "Name of the cluster; udp derives its multicast address from it.").fixed(),
     number("totem.config_version", U64, "0", "Version of the contents, raised by hand with each change; nodes with an older one leave."),
     text("totem.transport", "knet", "How datagrams travel: udpu (UDP unicast) or udp (IP multicast); knet is parsed only.").of(&["knet", "udpu", "udp"]).fixed(),
-    text("totem.ip_version", "ipv6-4 (udp: ipv4)", "Which addresses a name is resolved to, the preferred family first.").of(&["ipv4", "ipv6", "ipv4-6", "ipv6-4"]).else_say("Invalid ip_version type").fixed(),
+    text("totem.ip_version", "ipv6-4 (udp: ipv4)", "The addresses that a name is resolved to, the preferred family first.").of(&["ipv4", "ipv6", "ipv4-6", "ipv6-4"]).else_say("Invalid ip_version type").fixed(),
     text("totem.link_mode", "passive", "knet: how several links are used.").of(&["passive", "active", "rr"]).at_start(),
     number("totem.netmtu", U32, "1500 (knet: 65536)", "Bytes of a network packet.").fixed(),
     number("totem.threads", U32, "0", "Not used.").fixed(),
@@ -257,7 +285,7 @@ pub const KEYS: &[Key] = &[
     number("quorum.two_node", U8, "0", "1: one of two nodes is enough."),
     number("quorum.wait_for_all", U8, "0 (two_node: 1)", "1: the first quorum needs all nodes.").at_start(),
     number("quorum.auto_tie_breaker", U8, "0", "1: of two equal halves one stays quorate.").at_start(),
-    text("quorum.auto_tie_breaker_node", "lowest", "Which half: lowest, highest, or a list of node ids.").at_start(),
+    text("quorum.auto_tie_breaker_node", "lowest", "The half that stays: lowest, highest, or a list of node ids.").at_start(),
     number("quorum.last_man_standing", U8, "0", "1: expected votes shrink as nodes go one by one.").at_start(),
     number("quorum.last_man_standing_window", U32, "10000", "ms before they shrink.").at_start(),
     number("quorum.allow_downscale", U8, "0", "1: expected votes shrink when a node leaves in order.").at_start(),
@@ -283,7 +311,7 @@ pub const KEYS: &[Key] = &[
     text("logging.fileline", "off", "Source file and line in each line.").of(ON_OFF),
     text("logging.function_name", "off", "Function name in each line.").of(ON_OFF),
     text("logging.blackbox", "on", "Whether the flight recorder runs.").of(ON_OFF),
-    text("logging.logger_subsys.*.subsys", "", "Which subsystem; these keys are for it alone."),
+    text("logging.logger_subsys.*.subsys", "", "Name of the subsystem that the keys beside it are for."),
     text("logging.logger_subsys.*.to_stderr", "as above", "Log to standard error.").of(SWITCH),
     text("logging.logger_subsys.*.to_syslog", "as above", "Log to syslog.").of(SWITCH),
     text("logging.logger_subsys.*.to_logfile", "as above", "Log to a file.").of(SWITCH),

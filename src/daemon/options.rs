@@ -22,7 +22,8 @@ pub(super) const INSTANCE_LIMIT: usize = 32;
                   Signals: TERM, INT, QUIT leave the cluster and end; HUP reopens log files and reads logging and uidgid again; USR2 logs the state."
 )]
 pub struct Options {
-    /// Configuration: corosync.conf, or TOML if the name ends in .toml [default: /etc/corosync/corosync.conf]
+    /// Read this configuration: corosync.conf, or TOML if the name ends in .toml [default:
+    /// /etc/corosync/corosync.conf]
     #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
@@ -38,7 +39,7 @@ pub struct Options {
     #[arg(long)]
     pub strict: bool,
 
-    /// Directory of the stored ring id; must exist, but for --dev, which makes it [default: system.state_dir, or below
+    /// Keep the ring id in this directory, which must exist, but for --dev, which makes it [default: system.state_dir, or below
     /// the user's runtime directory when not root or with --dev]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,

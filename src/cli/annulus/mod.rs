@@ -9,6 +9,7 @@
 //! | `control.rs` | reload, shutdown, kill |
 //! | `files.rs` | check and convert configurations; make a key |
 //! | `pages.rs` | manual pages and completions |
+//! | `manual.rs` `settings.rs` | what the pages say beyond the command lines; the page of the configuration |
 //! | `table.rs` | columns, colours |
 
 mod confdb;
@@ -16,9 +17,11 @@ mod control;
 mod files;
 mod groups;
 mod health;
+mod manual;
 mod options;
 mod pages;
 mod ring;
+mod settings;
 mod status;
 mod table;
 

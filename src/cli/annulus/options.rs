@@ -42,7 +42,7 @@ pub(super) struct Options {
 /// What is to be done.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// The node at a glance: ring, members, quorum, links, groups
+    /// Show the node at a glance: ring, members, quorum, links, groups
     Status,
 
     /// Say in one line, and by the exit status, whether all is well
@@ -51,21 +51,21 @@ pub(super) enum Command {
     )]
     Health,
 
-    /// The ring: its id, its members, its timers and counters
+    /// Show the ring: its id, its members, its timers and counters
     Ring,
 
-    /// Process groups and who is in them
+    /// Show the process groups and who is in them
     Groups {
-        /// Only these groups
+        /// Show only these groups
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
 
-    /// Quorum and votes, with the options of quorum-tool
+    /// Show and set quorum and votes, with the options of quorum-tool
     #[command(after_help = EXIT)]
     Quorum(Query),
 
-    /// The configuration database and the statistics
+    /// Read and set the configuration database and the statistics
     Confdb {
         #[command(subcommand)]
         action: Confdb,
@@ -89,27 +89,27 @@ pub(super) enum Command {
         /// Ask the programs so that they can prepare, and end it whatever they say
         #[arg(long)]
         force: bool,
-        /// Ask nobody
+        /// End it at once and ask nobody
         #[arg(long, conflicts_with = "force")]
         now: bool,
     },
 
     /// End the daemon of a node at once, without a word to its clients
     Kill {
-        /// Which node
+        /// The id of the node to end
         #[arg(value_name = "NODEID", value_parser = clap::value_parser!(u32).range(1..))]
         node: u32,
-        /// For its log
+        /// The reason that the node writes into its log
         #[arg(long, default_value = "killed by administrator")]
         reason: String,
     },
 
     /// Check a configuration file and list the settings in effect, as annulusd --check does
     Check {
-        /// corosync.conf, or TOML if the name ends in .toml
+        /// The file to check: corosync.conf, or TOML if the name ends in .toml
         #[arg(value_name = "FILE", default_value = DEFAULT_PATH)]
         file: PathBuf,
-        /// Say only what is wrong
+        /// Print only what is wrong
         #[arg(short, long)]
         quiet: bool,
         /// Refuse also what is only warned of
@@ -119,7 +119,7 @@ pub(super) enum Command {
 
     /// Turn corosync.conf into TOML, or TOML into corosync.conf, without loss
     Convert {
-        /// The file; TOML if its name ends in .toml
+        /// The file to convert; TOML if its name ends in .toml
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// Write it here, where nothing may be yet, instead of to standard output
@@ -135,16 +135,16 @@ pub(super) enum Command {
 
     /// Write completions for a shell to standard output
     Completions {
-        /// Which shell
+        /// The shell that the completions are for
         shell: clap_complete::Shell,
-        /// Of which program
+        /// The program whose command line is completed: annulus, annulusd or quorum-tool
         #[arg(long, default_value = "annulus")]
         program: String,
     },
 
     /// Write the manual pages of all programs
     Man {
-        /// Into this directory; it must exist
+        /// The directory to write to, which must exist; man8 and man5 in it are used if they are there
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
@@ -162,14 +162,14 @@ pub(super) enum Format {
 /// What is to be done with the database.
 #[derive(Debug, Subcommand)]
 pub(super) enum Confdb {
-    /// The values of keys
+    /// Print the values of keys
     Get {
         #[command(flatten)]
         map: Which,
-        /// Values alone
+        /// Print the values alone
         #[arg(short, long)]
         quiet: bool,
-        /// Which
+        /// The keys to read, for example totem.token
         #[arg(required = true, value_name = "KEY")]
         keys: Vec<String>,
     },
@@ -179,30 +179,30 @@ pub(super) enum Confdb {
                             file, or - for standard input."
     )]
     Set {
-        /// Which
+        /// The key to set, for example my.key
         #[arg(value_name = "KEY")]
         key: String,
-        /// Its type
+        /// The type of the value: i8 u8 i16 u16 i32 u32 i64 u64 flt dbl str bin
         #[arg(value_name = "TYPE")]
         kind: String,
-        /// Its value
+        /// The value; that of a bin is the name of a file, or - for standard input
         #[arg(value_name = "VALUE", allow_hyphen_values = true)]
         value: String,
     },
     /// Delete keys
     Delete {
-        /// All keys that begin so, instead of the keys themselves
+        /// Delete all keys that begin with KEY
         #[arg(long)]
         prefix: bool,
-        /// Which
+        /// The keys to delete
         #[arg(required = true, value_name = "KEY")]
         keys: Vec<String>,
     },
-    /// All keys, or those that begin with one of the prefixes
+    /// List all keys, or those that begin with one of the prefixes
     List {
         #[command(flatten)]
         map: Which,
-        /// How they begin
+        /// The beginning of the keys to list
         #[arg(value_name = "PREFIX")]
         prefixes: Vec<String>,
     },
@@ -210,7 +210,7 @@ pub(super) enum Confdb {
     Watch {
         #[command(flatten)]
         map: Which,
-        /// How the keys begin; without, all
+        /// The beginning of the keys to watch; without it all are watched
         #[arg(value_name = "PREFIX")]
         prefixes: Vec<String>,
     },
@@ -219,7 +219,7 @@ pub(super) enum Confdb {
 /// Which of the two databases.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Which {
-    /// The statistics instead of configuration and state
+    /// Use the statistics instead of configuration and state
     #[arg(short, long)]
     pub(super) statistics: bool,
 }
@@ -227,10 +227,10 @@ pub(super) struct Which {
 /// How a key is made.
 #[derive(Debug, Args)]
 pub(super) struct Keygen {
-    /// Write it here; a key that is there is replaced only with --force
+    /// Write the key to this file; one that is there is replaced only with --force
     #[arg(short, long, value_name = "FILE", default_value = KEY_FILE)]
     pub(super) output: PathBuf,
-    /// Bytes
+    /// Make a key of so many bytes
     #[arg(
         short, long, default_value_t = SIZE as u16,
         value_parser = clap::value_parser!(u16).range(*SIZES.start() as i64..=*SIZES.end() as i64)

@@ -1,5 +1,5 @@
-//! `annulus man` and `annulus completions`: from the definitions of the command lines, so that they cannot
-//! differ from them.
+//! `annulus man` and `annulus completions`: from the definitions of the command lines and the table of settings, so
+//! that they cannot differ from them.
 
 use std::fs;
 use std::path::Path;
@@ -7,15 +7,20 @@ use std::path::Path;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use clap_mangen::roff::Roff;
 
 use super::Outcome;
 use super::options::Options;
+use super::{manual, settings};
 use crate::cli::failure::Failure;
 use crate::cli::quorum;
 use crate::cli::streams::Streams;
 
 /// Section of the manual: programs of the administrator.
 const SECTION: &str = "8";
+
+/// What roff begins each of its texts with.
+const APOSTROPHE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
 /// All programs.
 fn programs(others: Vec<Command>) -> Vec<Command> {
@@ -40,34 +45,62 @@ pub(super) fn completions(
     Ok(())
 }
 
+/// Writes all pages into `man8` and `man5` of the directory where these are, else into the directory itself.
 pub(super) fn man(dir: &Path, others: Vec<Command>, streams: &mut Streams<'_>) -> Outcome {
+    let mut all = Vec::new();
     for command in programs(others) {
-        for (name, page) in pages(command)? {
-            let file = dir.join(format!("{name}.{SECTION}"));
-            fs::write(&file, page).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
-            streams.out(format!("{}\n", file.display()));
-        }
+        all.extend(pages(command)?.into_iter().map(|(name, page)| (name, SECTION, page)));
+    }
+    let mut roff = Roff::new();
+    settings::page(&mut roff);
+    all.push((settings::NAME.to_owned(), settings::SECTION, roff.render().into_bytes()));
+    for (name, section, page) in all {
+        let own = dir.join(format!("man{section}"));
+        let place = if own.is_dir() { own.as_path() } else { dir };
+        let file = place.join(format!("{name}.{section}"));
+        fs::write(&file, page).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
+        streams.out(format!("{}\n", file.display()));
     }
     Ok(())
 }
 
 /// The pages of a program and of its subcommands, by name.
-fn pages(mut command: Command) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+fn pages(command: Command) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let mut command = without_help(command);
     command.build();
     let mut pages = Vec::new();
     let mut left = vec![command];
     while let Some(command) = left.pop() {
         left.extend(inner(&command).cloned());
         let name = name(&command);
-        let mut page = Vec::new();
-        Man::new(command.disable_help_subcommand(true))
+        let has_commands = inner(&command).next().is_some();
+        let man = Man::new(command)
             .section(SECTION)
             .manual("annulus")
-            .source(format!("annulus {}", env!("CARGO_PKG_VERSION")))
-            .render(&mut page)?;
-        pages.push((name, page));
+            .source(format!("annulus {}", env!("CARGO_PKG_VERSION")));
+        let mut page = Vec::new();
+        man.render_title(&mut page)?;
+        man.render_name_section(&mut page)?;
+        man.render_synopsis_section(&mut page)?;
+        man.render_description_section(&mut page)?;
+        man.render_options_section(&mut page)?;
+        if has_commands {
+            man.render_subcommands_section(&mut page)?;
+        }
+        let mut roff = Roff::new();
+        manual::add(&name, &mut roff);
+        page.extend(roff.render().into_bytes());
+        // Each part defines the apostrophe; once is enough.
+        let page = String::from_utf8_lossy(&page);
+        let rest = page.replace(APOSTROPHE, "");
+        pages.push((name, format!("{APOSTROPHE}{rest}").into_bytes()));
     }
     Ok(pages)
+}
+
+/// Without the subcommand `help`, which has no page.
+fn without_help(command: Command) -> Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
 }
 
 /// `annulus-confdb-get`.

@@ -47,15 +47,15 @@ pub(in crate::cli) const EXIT: &str =
 /// What is asked. Of several actions the last one counts.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Query {
-    /// How it stands with quorum (the default)
+    /// Show how it stands with quorum (the default)
     #[arg(short = 's', long, overrides_with_all = ["list", "monitor", "votes", "expected", "unregister"])]
     status: bool,
 
-    /// The members of the ring
+    /// List the members of the ring
     #[arg(short = 'l', long, overrides_with_all = ["status", "monitor", "votes", "expected", "unregister"])]
     list: bool,
 
-    /// As -s, again at each change
+    /// Show the same as -s, again at each change
     #[arg(short = 'm', long, overrides_with_all = ["status", "list", "votes", "expected", "unregister"])]
     monitor: bool,
 
@@ -77,27 +77,27 @@ pub(in crate::cli) struct Query {
     #[arg(short = 'f', long, overrides_with_all = ["status", "list", "monitor", "votes", "expected"])]
     unregister: bool,
 
-    /// The node that -v is for [default: this one]
+    /// Set the votes of this node with -v [default: this one]
     #[arg(short = 'n', long, value_name = "NODEID", value_parser = clap::value_parser!(u32).range(1..))]
     node: Option<u32>,
 
-    /// Node ids in hexadecimal
+    /// Print node ids in hexadecimal
     #[arg(short = 'H', long)]
     hex: bool,
 
-    /// Addresses instead of names
+    /// Print addresses instead of names
     #[arg(short = 'i', long)]
     addresses: bool,
 
-    /// All addresses of each node, not the first alone
+    /// Print all addresses of each node, not the first alone
     #[arg(short = 'a', long)]
     all: bool,
 
-    /// With -s and -l: always with the column of the quorum device
+    /// Print the column of the quorum device always, with -s and -l
     #[arg(short = 'p', long)]
     machine: bool,
 
-    /// Order of the members: by address (as on the ring), name or node id
+    /// Order the members by address (as on the ring), name or node id
     #[arg(short = 'o', long, value_name = "ORDER", default_value = "a")]
     order: Order,
 }
