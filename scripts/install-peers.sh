@@ -10,7 +10,7 @@ set -euo pipefail
 packages=(
     # The engine and its libraries; corosync-notifyd is a package of its own.
     corosync corosync-notifyd libcpg-dev libcfg-dev libcmap-dev libquorum-dev libvotequorum-dev libsam-dev libqb-dev
-    gcc
+    gcc libc6-dev
     # What runs on it.
     pacemaker pacemaker-cli-utils resource-agents crmsh pcs
     corosync-qdevice corosync-qnetd libnss3-tools dlm-controld sbd
