@@ -283,9 +283,7 @@ fn headers_that_c_programs_include_are_in_installed_packages() {
     let dpkg = Dpkg::about(included.iter().map(|(header, _)| header.clone()));
     let mut faults = Vec::new();
     for (header, file) in included {
-        // The C library's headers come with the compiler.
-        let package =
-            dpkg.owner(&header).filter(|package| *package != "libc6-dev" && !listed.contains(*package));
+        let package = dpkg.owner(&header).filter(|package| !listed.contains(*package));
         if let Some(package) = package {
             faults.push(format!("{}, of {package}, is included by {}", header.display(), file.display()));
         }
