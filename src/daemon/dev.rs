@@ -15,9 +15,6 @@ use crate::config::host::{Host, LocalAddress};
 use crate::config::os::OsHost;
 use crate::config::{Config, ConfigError};
 
-/// How many nodes `--dev` runs at most.
-pub(super) const NODES_LIMIT: u32 = 32;
-
 /// Which of how many nodes this process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {

@@ -5,6 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | `run.rs` | the daemon's life, from options to exit status |
+//! | `signals.rs` | the signals, and what each asks for |
 //! | `options.rs` | the command line |
 //! | `dev.rs` `nodes.rs` | `--dev`: a node on loopback, or several |
 //! | `place.rs` | lock file, state directory and socket names, by user and instance |
@@ -26,6 +27,7 @@ mod os;
 mod place;
 mod reload;
 mod run;
+mod signals;
 
 use std::process::ExitCode;
 

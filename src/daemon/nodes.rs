@@ -15,7 +15,7 @@ use super::dev;
 use super::exit::{Exit, Fatal};
 use super::options::{Instance, Options};
 use super::place::Place;
-use super::run::{Call, Signals};
+use super::signals::{Call, Signals};
 use crate::client::blocking;
 use crate::service::channel::IpcDial;
 

@@ -6,11 +6,13 @@ use std::str::FromStr;
 
 use clap::Parser;
 
-use super::dev::NODES_LIMIT;
 use crate::config::DEFAULT_PATH;
 
 /// Longest name of an instance: socket names made from it must fit a socket address.
 pub(super) const INSTANCE_LIMIT: usize = 32;
+
+/// How many nodes `--dev` runs at most.
+pub(super) const NODES_LIMIT: u32 = 32;
 
 /// The command line. `-c`, `-f`, `-t` and `-v` are Corosync's.
 #[derive(Clone, Debug, Default, Parser)]

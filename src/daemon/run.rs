@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::dev;
 use super::exit::{Exit, Fatal};
@@ -18,6 +17,7 @@ use super::options::Options;
 use super::os::{self, LeaveCgroup, Wishes};
 use super::place::Place;
 use super::reload::{Loader, Scope, check};
+use super::signals::{Call, Signals};
 use crate::config::system::{STATE_DIR, SchedPriority, Ternary};
 use crate::config::{Config, ConfigError};
 use crate::error::Status as Service;
@@ -413,46 +413,4 @@ async fn dump(handle: &Handle) {
     tracing::info!(target: "annulus::daemon", "Ring counters: {totem:?}");
     tracing::info!(target: "annulus::daemon", "Network counters: {transport:?}");
     tracing::info!(target: "annulus::daemon", "Client counters: {ipc:?}");
-}
-
-/// What a signal asks for.
-pub(super) enum Call {
-    End(&'static str),
-    Reload,
-    Dump,
-}
-
-pub(super) struct Signals {
-    term: Signal,
-    int: Signal,
-    quit: Signal,
-    hup: Signal,
-    usr2: Signal,
-    /// Caught so that a broken pipe (standard error, syslog) is an error of its write and no more.
-    _pipe: Signal,
-}
-
-impl Signals {
-    pub(super) fn install() -> Result<Self, Fatal> {
-        let catch =
-            |kind| signal(kind).map_err(|e| Fatal::new(Exit::Totem, format!("Can't catch signals: {e}")));
-        Ok(Self {
-            term: catch(SignalKind::terminate())?,
-            int: catch(SignalKind::interrupt())?,
-            quit: catch(SignalKind::quit())?,
-            hup: catch(SignalKind::hangup())?,
-            usr2: catch(SignalKind::user_defined2())?,
-            _pipe: catch(SignalKind::pipe())?,
-        })
-    }
-
-    pub(super) async fn next(&mut self) -> Call {
-        tokio::select! {
-            _ = self.term.recv() => Call::End("SIGTERM"),
-            _ = self.int.recv() => Call::End("SIGINT"),
-            _ = self.quit.recv() => Call::End("SIGQUIT"),
-            _ = self.hup.recv() => Call::Reload,
-            _ = self.usr2.recv() => Call::Dump,
-        }
-    }
 }

@@ -98,7 +98,7 @@ fn is_private(line: &str, directory: &Path) -> bool {
 
 impl Address {
     /// How `/proc/net/unix` shows it.
-    pub(super) fn in_proc(&self) -> Vec<u8> {
+    fn in_proc(&self) -> Vec<u8> {
         match self {
             Self::Abstract(name) => {
                 let mut shown = vec![b'@'; 1 + ABSTRACT];
@@ -135,17 +135,23 @@ impl Address {
         let taken =
             |holder: Holder| IpcError::Taken { address: self.to_string(), advice: holder.advice(), holder };
         if let Self::Path(_) = self
-            && let Some(holder) = holder::listener(self)
+            && let Some(holder) = self.listener()
         {
             if holder.is_ours() {
                 return Err(taken(holder));
             }
             tracing::warn!(address = %self, "{holder} had taken the address of a service; it is taken from it");
         }
-        self.try_listen().map_err(|source| match holder::of(self) {
+        self.try_listen().map_err(|source| match self.listener().or_else(|| holder::bound(&self.in_proc())) {
             Some(holder) if source.kind() == io::ErrorKind::AddrInUse => taken(holder),
             Some(_) | None => IpcError::Listen { address: self.to_string(), source },
         })
+    }
+
+    /// Who listens here.
+    fn listener(&self) -> Option<Holder> {
+        let socket = self.connect().ok()?;
+        holder::at_other_end(socket.as_fd()).ok()
     }
 
     fn try_listen(&self) -> io::Result<OwnedFd> {

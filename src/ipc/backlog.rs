@@ -4,17 +4,13 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::block::{Block, Item};
 use super::pool::Pool;
 use crate::ids::Piece;
 
 /// A payload of at least this length is held as it came, by every queue that it waits in, and not copied. Of a shorter
 /// one a copy costs less than to hold the datagram that it lies in. Unit: bytes.
 const SHARED: usize = 1024;
-/// What one message costs beyond its bytes.
-const OVERHEAD: usize = size_of::<Item>();
-/// Bytes and messages after which a new block is begun: so much is allocated, and freed, at a time.
-const BLOCK_BYTES: usize = 32 << 10;
-const BLOCK_ITEMS: usize = 128;
 
 /// A bounded queue of byte messages. What it holds is in the account of a [`Pool`].
 #[derive(Debug)]
@@ -28,50 +24,6 @@ pub(super) struct Backlog {
     /// The part of `own` that belongs to a message of which more pieces are to come.
     unfinished: usize,
     limit: usize,
-}
-
-/// Some of the messages, in a row.
-#[derive(Debug, Default)]
-pub(super) struct Block {
-    /// What was copied, of all of them.
-    bytes: Vec<u8>,
-    items: Vec<Item>,
-    /// How many have been taken, and how many of the bytes.
-    taken: usize,
-    taken_bytes: usize,
-}
-
-/// A message that waits: bytes in the block, then the payload.
-#[derive(Debug)]
-struct Item {
-    copied: usize,
-    payload: Bytes,
-    own: bool,
-}
-
-impl Item {
-    fn bytes(&self) -> usize {
-        self.copied + self.payload.len()
-    }
-
-    fn private(&self) -> usize {
-        self.copied + OVERHEAD
-    }
-
-    fn size(&self) -> usize {
-        self.private() + self.payload.len()
-    }
-}
-
-impl Block {
-    fn has_room_for(&self, copied: usize) -> bool {
-        self.items.len() < BLOCK_ITEMS && self.bytes.len() + copied <= BLOCK_BYTES
-    }
-
-    /// Those that have not been taken: what each holds of its own, and its payload.
-    pub(super) fn rest(&self) -> impl Iterator<Item = (usize, &Bytes)> {
-        self.items[self.taken..].iter().map(|item| (item.private(), &item.payload))
-    }
 }
 
 impl Backlog {
@@ -179,6 +131,7 @@ impl Drop for Backlog {
 
 #[cfg(test)]
 mod tests {
+    use super::super::block::OVERHEAD;
     use super::*;
 
     #[test]

@@ -5,10 +5,9 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 
-use super::address::Address;
 use super::credentials::connected_by;
 
 /// A process that has bound an address.
@@ -49,29 +48,17 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Who listens at an address; without one, who has bound it and does not listen, if that can be seen.
-pub(super) fn of(address: &Address) -> Option<Holder> {
-    listener(address).or_else(|| bound(address))
-}
-
-/// Who listens at an address.
-pub(super) fn listener(address: &Address) -> Option<Holder> {
-    let socket = address.connect().ok()?;
-    at_other_end(socket.as_fd()).ok()
-}
-
 /// Who listens at the address that a socket is connected to, as the kernel says it.
 pub(super) fn at_other_end(socket: BorrowedFd<'_>) -> io::Result<Holder> {
     let found = connected_by(socket)?;
     Ok(Holder { pid: found.pid, uid: found.uid, program: program(found.pid) })
 }
 
-/// Who has a descriptor of the socket that is bound there. Looks at what `/proc` shows of all processes: only for when
+/// Who has a descriptor of the socket that is bound to this path, as `/proc/net/unix` shows it. Looks at what `/proc` shows of all processes: only for when
 /// a server cannot start.
-fn bound(address: &Address) -> Option<Holder> {
-    let path = address.in_proc();
+pub(super) fn bound(path: &[u8]) -> Option<Holder> {
     let table = fs::read("/proc/net/unix").ok()?;
-    let inode = table.split(|byte| *byte == b'\n').skip(1).find_map(|line| inode_of(line, &path))?;
+    let inode = table.split(|byte| *byte == b'\n').skip(1).find_map(|line| inode_of(line, path))?;
     let link = format!("socket:[{inode}]");
     for process in fs::read_dir("/proc").ok()?.flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };

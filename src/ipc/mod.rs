@@ -24,6 +24,7 @@
 //! | `shm.rs` | memory shared with another process, reached through atomics |
 //! | `sigbus.rs` | survives files that are truncated under us |
 //! | `backlog.rs` | messages that wait for room |
+//! | `block.rs` | some of them, which are allocated and freed together |
 //! | `pool.rs` | what waits in all queues together |
 //! | `buffers.rs` | zero-copy buffers of CPG clients |
 //! | `error.rs` | what goes wrong |
@@ -34,6 +35,7 @@
 
 mod address;
 mod backlog;
+mod block;
 mod buffers;
 mod client;
 mod credentials;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::backlog::Block;
+use super::block::Block;
 
 /// The account that all queues of a server share.
 #[derive(Clone, Debug, Default)]

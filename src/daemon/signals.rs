@@ -1,0 +1,47 @@
+//! The signals that the daemon hears, and what each asks for.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::exit::{Exit, Fatal};
+
+/// What a signal asks for.
+pub(super) enum Call {
+    End(&'static str),
+    Reload,
+    Dump,
+}
+
+pub(super) struct Signals {
+    term: Signal,
+    int: Signal,
+    quit: Signal,
+    hup: Signal,
+    usr2: Signal,
+    /// Caught so that a broken pipe (standard error, syslog) is an error of its write and no more.
+    _pipe: Signal,
+}
+
+impl Signals {
+    pub(super) fn install() -> Result<Self, Fatal> {
+        let catch =
+            |kind| signal(kind).map_err(|e| Fatal::new(Exit::Totem, format!("Can't catch signals: {e}")));
+        Ok(Self {
+            term: catch(SignalKind::terminate())?,
+            int: catch(SignalKind::interrupt())?,
+            quit: catch(SignalKind::quit())?,
+            hup: catch(SignalKind::hangup())?,
+            usr2: catch(SignalKind::user_defined2())?,
+            _pipe: catch(SignalKind::pipe())?,
+        })
+    }
+
+    pub(super) async fn next(&mut self) -> Call {
+        tokio::select! {
+            _ = self.term.recv() => Call::End("SIGTERM"),
+            _ = self.int.recv() => Call::End("SIGINT"),
+            _ = self.quit.recv() => Call::End("SIGQUIT"),
+            _ = self.hup.recv() => Call::Reload,
+            _ = self.usr2.recv() => Call::Dump,
+        }
+    }
+}
