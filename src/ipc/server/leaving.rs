@@ -13,7 +13,7 @@ use crate::ipc::credentials::Credentials;
 
 impl Server {
     /// Closes a connection: nothing more is read from it, what was sent to it is still delivered (for up
-    /// to [`Options::linger`]). [`Incoming::Closed`] follows.
+    /// to [`Options::linger`](super::Options::linger)). [`Incoming::Closed`] follows.
     pub fn close(&mut self, conn: ConnId) {
         let until = self.now + self.options.linger;
         let Some(client) = self.table.open(conn).filter(|client| client.lingers.is_none()) else { return };
