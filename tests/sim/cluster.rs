@@ -409,7 +409,8 @@ impl Cluster {
                 self.wish(*node, size, if size < 5000 { Guarantee::Safe } else { Guarantee::Agreed });
             }
         }
-        let limit = self.patience();
+        // Behind whatever is queued: a small window on a slow network takes its time over it.
+        let limit = self.patience() * 10;
         let all = |c: &Self| {
             c.nothing_due() && nodes.iter().all(|n| c.delivered_since(*n, first) == 4 * nodes.len())
         };

@@ -7,10 +7,11 @@
 //!
 //! * A number below [`FREE`] is believed at once, however far above the own it is. Real clusters stay far
 //!   below: so nodes whose ring id files are lost or years apart meet at once.
-//! * Above that, what is known rises by no more than a credit that grows with time, and that only a higher
-//!   number heard spends: slowly for a node that has been on a ring with others, whose numbers the others have
-//!   heard too; fast for one that just started, which may have to catch up. A number beyond the credit is
-//!   believed as far as the credit reaches, and its frame is dropped; its sender repeats it.
+//! * Above that, what is known rises by no more than a credit that grows with time, the same for every node,
+//!   and that only a higher number heard spends. A number beyond the credit is believed as far as the credit
+//!   reaches, and its frame is dropped; its sender repeats it. A node that starts has none: so none is driven
+//!   farther than the others can follow, whatever restarts under a flood, and after it one that was not there
+//!   follows in the time for which the flood lasted, at most.
 //! * Below [`RING_SEQ_LIMIT`] there is always room: a rise of more than a few rings ends at half of it, and
 //!   what lies above is for rings that are really formed, four numbers each.
 //!
@@ -19,8 +20,7 @@
 //! begins at what is stored, and counts from there.
 //!
 //! So an endless stream of forged numbers takes longer than any cluster lives to use up half of what there is
-//! (70 years; four if it keeps a node from being on any ring), and when it stops, the next ring is formed as if
-//! the numbers had been real.
+//! (70 years), and when it stops, the next ring is formed as if the numbers had been real.
 
 use std::time::Duration;
 
@@ -56,15 +56,15 @@ pub(super) const FAR: u64 = 1 << 20;
 /// failed do not meet either.
 pub(super) const SPREAD: u64 = 1 << 28;
 
-/// Credit that a node gains in a microsecond once it has been on a ring with others: 10⁹ a second. Real rings need
-/// a few, and nodes whose disks fail [`FAR`] and up to [`SPREAD`] at once, which the others have soon.
-const SLOW: u64 = 1 << 10;
+/// Credit that a node gains in a microsecond: 10⁹ a second. Real rings need a few, and nodes whose disks fail
+/// [`FAR`] and up to [`SPREAD`] at once, which the others have soon.
+const RATE: u64 = 1 << 10;
 
-/// The same for a node that has not been on a ring with others since its start.
-const FAST: u64 = 1 << 14;
-
-/// A node's credit is at most what it gains in this time; it starts with as much.
+/// A node's credit is at most what it gains in this time.
 const SAVED: Duration = Duration::from_secs(3600);
+
+/// The most credit that a node has.
+const MOST: u64 = RATE * SAVED.as_secs() * 1_000_000;
 
 /// Time between two log lines about numbers that are not believed.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -85,8 +85,6 @@ pub(super) struct RingNumbers {
     credit: u64,
     /// Up to when `credit` was reckoned.
     credited: Instant,
-    /// On a ring with others since the start.
-    met_others: bool,
     /// When a number that is not believed was logged last.
     logged: Option<Instant>,
 }
@@ -100,9 +98,8 @@ impl RingNumbers {
             store_asked: stored,
             borrowed: 0,
             disk_fails: false,
-            credit: most(FAST),
+            credit: 0,
             credited: now,
-            met_others: false,
             logged: None,
         }
     }
@@ -177,11 +174,6 @@ impl RingNumbers {
         Some(up_to)
     }
 
-    /// This node is on a ring with others: what they know, it knows.
-    pub(super) const fn met_others(&mut self) {
-        self.met_others = true;
-    }
-
     /// A number was heard. Returns whether it is believed.
     pub(super) fn heard(&mut self, now: Instant, seq: u64) -> bool {
         if seq <= self.highest {
@@ -205,9 +197,8 @@ impl RingNumbers {
     }
 
     fn reckon(&mut self, now: Instant) {
-        let rate = if self.met_others { SLOW } else { FAST };
-        let gained = (now.since(self.credited).as_micros() as u64).saturating_mul(rate);
-        self.credit = self.credit.saturating_add(gained).min(most(rate));
+        let gained = (now.since(self.credited).as_micros() as u64).saturating_mul(RATE);
+        self.credit = self.credit.saturating_add(gained).min(MOST);
         self.credited = now;
     }
 
@@ -224,11 +215,6 @@ impl RingNumbers {
              that number"
         );
     }
-}
-
-/// The credit of a node that gains `rate` in a microsecond.
-const fn most(rate: u64) -> u64 {
-    rate * SAVED.as_secs() * 1_000_000
 }
 
 #[cfg(test)]
@@ -277,7 +263,6 @@ mod tests {
     fn what_a_real_cluster_has_is_believed_at_once() {
         for seq in [5, 1 << 30, 1 << 41, FREE] {
             let mut numbers = started();
-            numbers.met_others();
             assert!(numbers.heard(at(1), seq));
             assert_eq!((numbers.highest(), numbers.next()), (seq, seq + 4));
         }
@@ -295,30 +280,26 @@ mod tests {
     #[test]
     fn a_flood_of_rising_numbers_raises_no_more_than_time_allows() {
         let mut numbers = started();
-        numbers.met_others();
         for step in 0..100_000 {
             let leap = numbers.highest() + (1 << (step % 60));
             numbers.heard(at(step / 1000), leap);
         }
-        let most = FREE + most(SLOW) + SLOW * 100 * 1_000_000;
+        let most = FREE + RATE * 100 * 1_000_000;
         assert!(numbers.highest() <= most, "{:x}", numbers.highest());
         assert!(numbers.next() < RING_SEQ_LIMIT);
     }
 
     #[test]
-    fn a_node_that_starts_catches_up_with_those_that_were_flooded() {
-        let mut flooded = started();
-        flooded.met_others();
-        let time = 10 * 3600;
-        for second in 0..time {
-            flooded.heard(at(second), RING_SEQ_LIMIT / 2 - 1);
+    fn a_node_that_starts_under_a_flood_is_not_driven_away_from_the_others() {
+        let (mut running, mut restarted) = (started(), RingNumbers::new(5000, 9000, at(100)));
+        for second in 100..200 {
+            restarted.heard(at(second), RING_SEQ_LIMIT / 2 - 1);
         }
-        let mut fresh = RingNumbers::new(1, RESERVE, at(time));
-        assert!(fresh.heard(at(time), flooded.highest()));
-        // After that it goes on sixteen times faster than the others can be driven.
-        let ahead = fresh.highest() + most(FAST) + SLOW * 1_000_000 * 16 * 3600;
-        assert!(!fresh.heard(at(time), ahead));
-        assert!(fresh.heard(at(time + 3600 + 3600), ahead));
+        assert!(running.heard(at(200), restarted.highest()), "one that was not flooded");
+        running.heard(at(200), RING_SEQ_LIMIT / 2 - 1);
+        let mut fresh = RingNumbers::new(1, RESERVE, at(200));
+        assert!(!fresh.heard(at(200), running.highest()));
+        assert!(fresh.heard(at(400), running.highest()), "it takes no longer than the flood");
     }
 
     #[test]

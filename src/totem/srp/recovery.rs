@@ -226,9 +226,6 @@ impl Recovery {
         ring.failed = MemberSet::default();
         ring.leavers = MemberSet::default();
         ring.members = self.members;
-        if ring.members.len() > 1 {
-            ring.numbers.met_others();
-        }
         ring.stats.operational_entered += 1;
         ring.stalls = 0;
         ring.silent = false;
