@@ -386,11 +386,12 @@ impl Cluster {
     }
 
     /// What is asked of a cluster that an outsider has besieged, once the outsider is gone: one ring within
-    /// [`Cluster::patience`], and messages flow on it, for all properties from there on.
-    pub(crate) fn recover_from_siege(&mut self) {
+    /// [`Cluster::patience`] and as long again as the siege lasted, for which ring numbers may have been driven
+    /// apart; and messages flow on it, for all properties from there on.
+    pub(crate) fn recover_from_siege(&mut self, siege: Duration) {
         self.rest();
         self.setup.told_in_sync = 0..0;
-        self.settle();
+        self.run_until_within(self.patience() + siege, "one ring", Self::one_ring);
         // A ring may look whole and be about to end, by what reached it last.
         let timeouts = self.setup.timeouts();
         self.run((timeouts.token + timeouts.consensus) * 2);

@@ -309,7 +309,7 @@ fn a_message_that_was_released_too_early_ends_the_ring() {
     c.network.filter = None;
     c.run_until("another ring", |c| c.one_ring() && c.ring(3) != ring);
     // Node 3 lacks what was released, which is what the forgeries were for; from here on nobody lacks anything.
-    c.recover_from_siege();
+    c.recover_from_siege(Duration::ZERO);
 }
 
 /// A join message in a node's own name that gives the node itself up is not believed: it would give itself up
@@ -328,6 +328,32 @@ fn a_join_in_ones_own_name_is_not_believed() {
         c.inject(3, &join.encode::<LittleEndian>());
         c.settle();
         assert_eq!(c.members(3), [1, 2, 3]);
+        c.finish();
+    }
+}
+
+/// A commit token for a ring that this node would represent, but did not begin, is not taken: its number is not
+/// reserved, and would be used again after a restart.
+#[test]
+fn a_node_represents_no_ring_that_it_did_not_begin() {
+    for ahead in [4, 8, 0x4000] {
+        let mut c = Cluster::seeded(617, 1..=1);
+        c.settle();
+        let before = c.ring(1).unwrap();
+        let token = CommitToken {
+            from: id(2),
+            token_seq: 0,
+            ring: RingId { seq: before.seq + ahead, ..before },
+            filled: 0,
+            members: vec![(id(1), None)],
+        };
+        c.stick_disk(1, Duration::from_secs(5));
+        c.input(1, Input::Interface);
+        c.inject(1, &token.encode::<LittleEndian>());
+        c.settle();
+        assert_eq!(c.ring(1).unwrap().seq, before.seq + 4);
+        c.crash(1);
+        c.start(1);
         c.finish();
     }
 }

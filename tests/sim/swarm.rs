@@ -89,6 +89,7 @@ fn besieged(seed: u64) {
         c.work(load(&mut random));
     }
     let mut outsider = Outsider::new(random.fork());
+    let before = c.now;
     let bursts = random.number(1..6);
     for _ in 0..bursts {
         let pause = random.pick(&[50, 1000, 20_000, 200_000]);
@@ -103,7 +104,8 @@ fn besieged(seed: u64) {
         }
     }
     peace(&mut c, &mut random);
-    c.recover_from_siege();
+    let siege = c.now.since(before);
+    c.recover_from_siege(siege);
 }
 
 /// The whole life of one seed's cluster.

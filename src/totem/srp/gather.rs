@@ -98,7 +98,12 @@ impl Gather {
     pub(super) fn commit_token(ring: &mut Ring, now: Instant, token: CommitToken) -> Option<Next> {
         let members = MemberSet::new(token.members.iter().map(|member| member.0));
         let mine = token.members.get(token.filled).is_some_and(|member| member.0 == ring.me);
-        if !mine || members != ring.active() || token.ring.seq <= ring.current.seq {
+        // A ring that this node represents begins here, with a number that it has reserved, and nowhere else.
+        if !mine
+            || token.ring.rep == ring.me
+            || members != ring.active()
+            || token.ring.seq <= ring.current.seq
+        {
             return None;
         }
         if Some(token.ring.rep) != members.lowest() || !ring.heard_ring_seq(now, Kind::Commit, token.ring.seq)
