@@ -14,7 +14,7 @@ use crate::value::Value;
 pub const ITERATIONS_LIMIT: usize = 256;
 
 /// Statistics that are taken at a time: each time all of them are computed.
-const CHUNK: usize = 128;
+pub(super) const CHUNK: usize = 128;
 
 /// One iteration's place.
 #[derive(Debug)]

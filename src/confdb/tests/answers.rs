@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{ALL, Bench, Told};
+use crate::confdb::iterate::CHUNK;
 use crate::confdb::wire::{self, lib, track};
 use crate::confdb::{CONNECTION_TRACKERS_LIMIT, ITERATIONS_LIMIT};
 use crate::error::Status;
@@ -239,7 +240,7 @@ fn statistics_are_only_read_and_cleared() {
     while bench.next(conn, handle).is_ok() {
         left += 1;
     }
-    assert_eq!(left, 511, "what was looked at together");
+    assert_eq!(left, CHUNK - 1, "what was looked at together");
 }
 
 #[test]

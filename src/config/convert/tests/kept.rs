@@ -365,8 +365,11 @@ fn check_places(made: &Made, got: &str) -> Result<(), String> {
                 && (!line.starts_with("linknumber") || is_wanted(Some(line)))
         };
         let before = is_wanted(lines[..at].iter().rev().find(sets));
-        // Where a header says what it stood before, it is right below.
-        let behind = !is_end && is_wanted(lines[at..].iter().find(sets));
+        // Where a header says what it stood before, it is right below. The values of a list become lines of their own
+        // again, and what stood at its end stands before the last of them.
+        let next = lines[at..].iter().find(sets);
+        let in_list = next.is_some_and(|line| line.starts_with("uid:") || line.starts_with("gid:"));
+        let behind = (!is_end || in_list) && is_wanted(next);
         if !before && !behind {
             return Err(format!("comment{name} is not with {wanted:?}"));
         }
