@@ -461,7 +461,12 @@ fn log_files_go_on_until_there_are_new_ones() {
     // Both are asked for all of it; what they answer is the same.
     let cases = [
         ("nothing wrong", "true", 0, "true"),
-        ("rotated", "mv /run/logs/daemon.log /run/logs/daemon.log.1", 0, "test -s /run/logs/daemon.log"),
+        (
+            "rotated",
+            "mv /run/logs/daemon.log /run/logs/daemon.log.1",
+            0,
+            "timeout 20 sh -c 'until test -s /run/logs/daemon.log; do sleep 0.1; done'",
+        ),
         ("the folder vanished", "mv /run/logs /run/gone", 12, "mv /run/gone /run/logs"),
         (
             "the name is a folder",
