@@ -25,7 +25,7 @@ pub(super) enum Kind {
     Usage,
     /// A configuration file is wrong.
     Config,
-    /// Anything else.
+    /// Any other failure, told in the message alone.
     Failed,
 }
 

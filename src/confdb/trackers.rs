@@ -56,7 +56,7 @@ pub(super) struct Trackers {
 /// come and go.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Place {
-    /// Nowhere yet.
+    /// No tracker has been told yet.
     #[default]
     Start,
     /// Among those of the exact key, after this one.
@@ -65,7 +65,7 @@ pub(super) enum Place {
     Prefix(usize, u64),
     /// Among those of everything, after this one.
     Root(u64),
-    /// Through.
+    /// All trackers have been told.
     End,
 }
 

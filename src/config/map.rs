@@ -42,7 +42,7 @@ pub enum Origin {
     DerivedFrom {
         /// That setting's name.
         name: String,
-        /// The file.
+        /// The file that the setting stands in.
         path: Arc<PathBuf>,
         /// Its line, from 1.
         line: u32,

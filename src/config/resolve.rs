@@ -78,7 +78,7 @@ fn why_unknown(text: &str) -> String {
     String::new()
 }
 
-/// In words.
+/// The address families that may be resolved to, in words for an error.
 pub(super) fn family(ip_version: IpVersion) -> &'static str {
     match ip_version {
         IpVersion::V4 => "IPv4",

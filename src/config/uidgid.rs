@@ -27,7 +27,7 @@ impl Account {
         }
     }
 
-    /// Its key.
+    /// The key that names such an id in a section `uidgid`.
     pub(super) const fn key(self) -> &'static str {
         match self {
             Self::User => "uid",
@@ -35,7 +35,7 @@ impl Account {
         }
     }
 
-    /// In words.
+    /// The word for such an id in an error.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::User => "user",

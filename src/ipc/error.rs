@@ -31,7 +31,7 @@ pub enum IpcError {
     Taken {
         /// The address, as `/proc/net/unix` shows it.
         address: String,
-        /// Who.
+        /// The process that has taken the name.
         holder: Holder,
         /// What to do.
         advice: &'static str,
@@ -96,9 +96,9 @@ pub enum ConnectError {
          the name of the daemon's socket. End that process, or name its user as trusted if it is meant to run the daemon"
     )]
     Untrusted {
-        /// The address.
+        /// The socket's name, as `ss -xl` shows it.
         address: String,
-        /// Who listens.
+        /// The process that listens there.
         listener: Holder,
     },
     /// The daemon said no.

@@ -15,7 +15,7 @@ use super::credentials::connected_by;
 pub struct Holder {
     /// Its id; 0 if it is not visible in this PID namespace.
     pub pid: u32,
-    /// Its user.
+    /// The user id of the process.
     pub uid: u32,
     /// The name of its program, at most 15 bytes; empty if unknown.
     pub program: String,

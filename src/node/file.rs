@@ -26,13 +26,13 @@ pub enum StoreError {
         what: &'static str,
         /// With which file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The reason that the system gives.
         error: io::Error,
     },
     /// What is in the file cannot be what was stored.
     #[error("{} {why}; {remedy}", path.display())]
     Damaged {
-        /// Which file.
+        /// The file that is damaged.
         path: PathBuf,
         /// What is wrong with it.
         why: String,

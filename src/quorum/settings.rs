@@ -248,9 +248,9 @@ impl Wrong {
 /// What is found at the start, and what it comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// What stays.
+    /// The rules that stay as they were at the start.
     pub fixed: Fixed,
-    /// What is found.
+    /// The numbers that the database has now.
     pub found: Found,
     /// What it comes to.
     pub plan: Plan,

@@ -167,6 +167,20 @@ pub const OUTAGE: &str = "runtime.totem.outage";
 /// for longer.
 const SYNC_MAY_TAKE: Duration = Duration::from_secs(10);
 
+/// What lies below the desks, borrowed from the stack field by field, so that the desks can be borrowed beside it.
+macro_rules! below {
+    ($stack:ident, $edge:ident) => {
+        &mut Below {
+            me: $stack.me,
+            now: $stack.now,
+            totem: &mut $stack.totem,
+            database: &mut $stack.database,
+            announced: &mut $stack.announced,
+            edge: $edge,
+        }
+    };
+}
+
 /// Calls a method of the router with the desks as its first argument and the ground as its last.
 macro_rules! route {
     ($stack:ident, $edge:ident, $method:ident $(, $argument:expr)*) => {
@@ -183,14 +197,7 @@ macro_rules! route {
         $stack.router.$method(
             &mut $desks,
             $($argument,)*
-            &mut Below {
-                me: $stack.me,
-                now: $stack.now,
-                totem: &mut $stack.totem,
-                database: &mut $stack.database,
-                announced: &mut $stack.announced,
-                edge: $edge,
-            },
+            below!($stack, $edge),
         )
     };
 }
@@ -372,15 +379,7 @@ impl Stack {
     /// The configuration was read again, as a desk ordered, and could be used here, or why it could not.
     pub fn judged(&mut self, now: Instant, outcome: Result<&Config, &str>, edge: &mut dyn Edge) {
         self.now = now;
-        let mut below = Below {
-            me: self.me,
-            now: self.now,
-            totem: &mut self.totem,
-            database: &mut self.database,
-            announced: &mut self.announced,
-            edge,
-        };
-        self.admin.judged(outcome, &mut below);
+        self.admin.judged(outcome, below!(self, edge));
         route!(self, edge, wake, ServiceId::CFG);
         route!(self, edge, tell);
         self.drain(edge);
@@ -394,15 +393,7 @@ impl Stack {
         if let Ok(config) = outcome {
             self.reconfigure(config.totem.timeouts.clone(), edge);
         }
-        let mut below = Below {
-            me: self.me,
-            now: self.now,
-            totem: &mut self.totem,
-            database: &mut self.database,
-            announced: &mut self.announced,
-            edge,
-        };
-        self.admin.adopted(outcome, &mut below);
+        self.admin.adopted(outcome, below!(self, edge));
         self.confdb.set_addresses(self.admin.facts().addresses.clone());
         route!(self, edge, tell);
         self.drain(edge);
@@ -411,15 +402,7 @@ impl Stack {
     /// The log files were opened again, as a desk ordered: answers the clients who asked for it.
     pub fn logs_reopened(&mut self, now: Instant, status: Status, edge: &mut dyn Edge) {
         self.now = now;
-        let mut below = Below {
-            me: self.me,
-            now: self.now,
-            totem: &mut self.totem,
-            database: &mut self.database,
-            announced: &mut self.announced,
-            edge,
-        };
-        self.admin.logs_reopened(status, &mut below);
+        self.admin.logs_reopened(status, below!(self, edge));
         self.drain(edge);
     }
 

@@ -16,7 +16,7 @@ pub(super) enum Standing {
     Working,
     /// In an operating ring, whose services are being synchronised, which may take so much longer.
     Syncing(Duration),
-    /// In none.
+    /// The node is in no operating ring.
     Apart,
 }
 
@@ -25,7 +25,7 @@ pub(super) enum Standing {
 pub(super) enum Turn {
     /// In no operating ring for so long.
     Out(Duration),
-    /// Still so.
+    /// The node is still in no operating ring, for so long now.
     StillOut(Duration),
     /// In an operating ring again, after so long.
     Back(Duration),

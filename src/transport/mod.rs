@@ -265,7 +265,7 @@ impl Transport {
     /// Whether this would be a node list for [`Transport::set_peers`].
     ///
     /// # Errors
-    /// Why not.
+    /// [`TransportError::Setting`] names the setting and the reason.
     pub fn check_peers(&self, peers: &[Peer]) -> Result<(), TransportError> {
         options::check_peers(peers, self.options.address)
     }

@@ -23,7 +23,7 @@ pub enum Shows {
     OnePort,
     /// It is about to end; another implementation may follow at its address.
     Leaving,
-    /// Nothing.
+    /// The datagram shows nothing of its sender's port.
     Nothing,
 }
 

@@ -20,7 +20,7 @@ struct File {
     totem: String,
     /// The log file, instead of the lab's.
     logfile: Option<&'static str>,
-    /// More sections.
+    /// Further sections of the file, as they are written.
     more: &'static str,
 }
 

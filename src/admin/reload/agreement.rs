@@ -44,7 +44,7 @@ const _: () = assert!(talk::SETTINGS_LIMIT >= fingerprint::SETTINGS_LIMIT);
 /// What the desk is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::admin) enum Act {
-    /// Multicast this.
+    /// Multicast this message to all members.
     Say(Talk),
     /// Multicast Corosync's message about a reload, on behalf of this client.
     SayPlain(ConnId),
@@ -63,9 +63,9 @@ pub(in crate::admin) enum Act {
     Refuse {
         /// Who waits for it.
         waiting: Vec<ConnId>,
-        /// With what.
+        /// The status that each of them is answered with.
         status: Status,
-        /// Why.
+        /// The reason, for the log.
         why: String,
     },
     /// Tell these that nothing came of it; nothing is noted.

@@ -22,7 +22,7 @@ impl Reload {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeReload {
-    /// Which.
+    /// The node that this is about.
     pub node: NodeId,
     /// What it did.
     pub outcome: NodeOutcome,

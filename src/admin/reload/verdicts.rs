@@ -17,7 +17,7 @@ const REASONS: usize = 16;
 pub(super) enum Decision {
     /// All go over to their new files.
     Apply,
-    /// Nobody does.
+    /// No node goes over to its file.
     Refuse {
         /// What whoever asked is told.
         status: Status,

@@ -86,7 +86,7 @@ pub(crate) struct Accepted {
     pub(crate) kept: String,
 }
 
-/// One message.
+/// One message of the agreement on a reload, as members multicast it to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Talk {
     /// Who can judge a reload?

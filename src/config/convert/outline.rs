@@ -61,7 +61,7 @@ pub(super) enum Next {
 pub(super) struct Outline {
     /// Ascending by first line.
     pub(super) sections: Vec<Section>,
-    /// Ascending.
+    /// The keys, in ascending order.
     pub(super) keys: Vec<Key>,
     /// Ascending by line.
     pub(super) comments: Vec<(Next, String)>,

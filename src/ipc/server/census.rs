@@ -7,7 +7,7 @@ use std::collections::HashMap;
 pub(super) enum Kind {
     /// Has not said yet who it is.
     Newcomer,
-    /// Is accepted.
+    /// The client was accepted and is connected.
     Connection,
     /// Was not accepted, and is closed by and by.
     TurnedAway,

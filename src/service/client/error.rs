@@ -26,7 +26,7 @@ pub enum Error {
     Told {
         /// What was asked.
         what: &'static str,
-        /// Its answer.
+        /// The status that the daemon answered with.
         status: Status,
         /// Why, in its words; several lines if there are several reasons.
         why: String,

@@ -32,7 +32,7 @@ pub(super) struct Kind {
     run: fn(Instant) -> u64,
 }
 
-/// All kinds.
+/// All kinds of hostile clients, in the order of the table's rows.
 pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "nobody",

@@ -159,13 +159,8 @@ fn pacemaker_runs_on_us() {
     }
 }
 
-/// All that a host sends is lost, and it receives. The others run all resources; the host, whose no-quorum-policy is
-/// `stop`, stops its own, whether or not it had the coordinator.
-#[test]
-fn a_host_that_nobody_hears_stops_its_resources() {
-    if !(ready() && pacemaker_is_here() && crate::have(&[("/usr/sbin/nft", "nftables")])) {
-        return;
-    }
+/// Three hosts of ours on udpu that run all resources.
+fn three_with_resources() -> Cluster {
     let mut cluster = Story::new(crate::both::ours(), Transport::Udpu).cluster;
     cluster.step("three hosts online", |_| {}, |cluster| cluster.online(&[1, 2, 3], &[1, 2, 3]));
     cluster.step(
@@ -173,6 +168,17 @@ fn a_host_that_nobody_hears_stops_its_resources() {
         |cluster| cluster.configure(RESOURCES),
         |cluster| cluster.runs_on(1, &[1, 2, 3]),
     );
+    cluster
+}
+
+/// All that a host sends is lost, and it receives. The others run all resources; the host, whose no-quorum-policy is
+/// `stop`, stops its own, whether or not it had the coordinator.
+#[test]
+fn a_host_that_nobody_hears_stops_its_resources() {
+    if !(ready() && pacemaker_is_here() && crate::have(&[("/usr/sbin/nft", "nftables")])) {
+        return;
+    }
+    let mut cluster = three_with_resources();
     let coordinator = (1..=3)
         .find(|k| cluster.monitor(1).contains(&format!("Current DC: n{k} ")))
         .expect("there is a coordinator");
@@ -206,13 +212,7 @@ fn hosts_that_come_to_no_ring_stop_their_resources() {
     if !(ready() && pacemaker_is_here() && crate::have(&[("/usr/sbin/nft", "nftables")])) {
         return;
     }
-    let mut cluster = Story::new(crate::both::ours(), Transport::Udpu).cluster;
-    cluster.step("three hosts online", |_| {}, |cluster| cluster.online(&[1, 2, 3], &[1, 2, 3]));
-    cluster.step(
-        "resources started",
-        |cluster| cluster.configure(RESOURCES),
-        |cluster| cluster.runs_on(1, &[1, 2, 3]),
-    );
+    let mut cluster = three_with_resources();
     cluster.step(
         "no tokens: each has stopped its resources",
         |cluster| (1..=3).for_each(|k| cluster.lab.lose_tokens(k)),
