@@ -21,6 +21,7 @@ impl Lone {
             netmtu: 1500,
             ring_seq: 1,
             stored: 1 << 20,
+            life: 1,
             origin: Seq(0),
         };
         let mut lone = Self { totem: Totem::new(params, Instant::ZERO), now: Instant::ZERO };

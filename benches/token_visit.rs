@@ -34,6 +34,7 @@ impl Ring {
                     netmtu: 1500,
                     ring_seq: 1,
                     stored: 1 << 20,
+                    life: 1,
                     origin: Seq(0),
                 };
                 Totem::new(params, Instant::ZERO)

@@ -5,7 +5,9 @@
 //! number of them: a token never waits behind a flood of clients. After a few turns the task yields, so
 //! that a busy node still hears its sockets and leaves the runtime to others.
 
+use std::collections::hash_map::RandomState;
 use std::future::{Future, poll_fn};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -135,6 +137,7 @@ impl Driver {
             netmtu: parts.netmtu,
             ring_seq: parts.store.first(),
             stored: parts.store.reserved(),
+            life: life(),
             origin: crate::ids::Seq(0),
         };
         let (server, clients) = match parts.server {
@@ -629,4 +632,9 @@ impl Driver {
             Poll::Pending => false,
         }
     }
+}
+
+/// Another number in each life of the node: from the keys that the system draws for hash maps.
+fn life() -> u64 {
+    RandomState::new().hash_one(std::process::id())
 }

@@ -49,6 +49,7 @@ impl Plan {
             netmtu: self.options.netmtu,
             ring_seq: 0,
             stored: RESERVE,
+            life: 1,
             origin: Seq(0),
         };
         let setup = Setup { map: self.map.clone(), facts: self.facts(true), kept_votes: Some(0) };

@@ -89,6 +89,7 @@ impl Net {
                 netmtu: 1500,
                 ring_seq: 1,
                 stored: RESERVE,
+                life: 1,
                 origin: Seq(0),
             };
             if index == silent {

@@ -39,6 +39,7 @@ impl Net {
                     netmtu: 1500,
                     ring_seq: 1,
                     stored: RESERVE,
+                    life: 1,
                     origin,
                 };
                 Node { totem: Totem::new(params, Instant::ZERO), log: Vec::new(), heard: Vec::new() }

@@ -231,6 +231,7 @@ impl Cluster {
             netmtu: self.setup.netmtu,
             ring_seq: node.disk.durable + 1,
             stored: node.disk.durable,
+            life: u64::from(node.life - 1),
             origin: self.setup.origin,
         };
         self.trace.lives.entry(who).or_default();

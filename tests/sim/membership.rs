@@ -1,5 +1,6 @@
 //! Who is on the ring: forming, joining, leaving, crashing, coming back, pausing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use annulus::ids::{Guarantee, NodeId};
@@ -219,6 +220,30 @@ fn no_ring_before_its_id_is_reserved() {
     );
     c.settle();
     c.finish();
+}
+
+/// demand 2: no ring id comes again in a life that begins with the same ring id file as the last, whose writes hang
+/// in each of them.
+#[test]
+fn lives_with_an_unchanged_ring_id_file_use_no_ring_id_twice() {
+    for nodes in [1, 2, 3] {
+        let mut c = Setup::new(22, 1..=nodes).build();
+        let mut used = BTreeSet::new();
+        for life in 0..30 {
+            for node in 1..=nodes {
+                c.stick_disk(node, Duration::from_secs(600));
+            }
+            c.start_all();
+            c.settle();
+            let ring = c.ring(1).unwrap();
+            assert!(used.insert(ring), "{nodes} nodes: {ring} again in life {life}");
+            for node in 1..=nodes {
+                c.crash(node);
+            }
+        }
+        c.start_all();
+        c.finish();
+    }
 }
 
 /// A pause shorter than the token time-out changes nothing.

@@ -46,6 +46,7 @@ fn lone_node() -> (Totem, Instant) {
         netmtu: 1500,
         ring_seq: 1,
         stored: 100_000,
+        life: 1,
         origin: Seq(0),
     };
     let mut now = Instant::from_micros(1);

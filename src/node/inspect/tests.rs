@@ -315,6 +315,7 @@ fn forms(plan: &Plan) {
         netmtu: plan.options.netmtu,
         ring_seq: 0,
         stored: RESERVE,
+        life: 1,
         origin: Seq(0),
     };
     let mut now = Instant::ZERO;

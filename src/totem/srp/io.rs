@@ -21,6 +21,10 @@ pub struct Params {
     pub ring_seq: u64,
     /// Ring sequence numbers up to this one are reserved on stable storage: a restart begins above it.
     pub stored: u64,
+    /// Another number in each life of this node: a random one. What this node draws comes from it, ring sequence
+    /// numbers among it that it has to use without having reserved them; so no two lives use the same, also if they
+    /// begin with the same `ring_seq`, as when a file is restored or lost.
+    pub life: u64,
     /// Where message numbers of a new ring begin: 0, which the wire takes for granted. Simulations begin
     /// shortly before the roll-over.
     pub origin: Seq,

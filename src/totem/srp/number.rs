@@ -52,8 +52,8 @@ const NEXT: u64 = 4;
 /// them, or to restart 250 times.
 pub(super) const FAR: u64 = 1 << 20;
 
-/// How much farther they may be. Each life draws another number below this, so that two lives whose disks both
-/// failed do not meet either.
+/// How much farther they may be. Each life draws another number below this
+/// ([`Params::life`](super::io::Params::life)), so that two lives whose disks both failed do not meet either.
 pub(super) const SPREAD: u64 = 1 << 28;
 
 /// Credit that a node gains in a microsecond: 10⁹ a second. Real rings need a few, and nodes whose disks fail

@@ -120,7 +120,7 @@ impl Ring {
             stats: Stats::default(),
             actions: VecDeque::new(),
             loopback: VecDeque::new(),
-            jitter: u64::from(params.me.get()) ^ params.ring_seq.rotate_left(32),
+            jitter: u64::from(params.me.get()) ^ params.ring_seq.rotate_left(32) ^ params.life,
         }
     }
 
@@ -261,8 +261,8 @@ impl Ring {
         self.multicast(join.encode::<LittleEndian>());
     }
 
-    /// A number below `limit` that differs from node to node and from call to call; the same in every
-    /// run with the same inputs.
+    /// A number below `limit` that differs from node to node, from life to life and from call to call; the same in
+    /// every run with the same inputs.
     pub(super) const fn draw(&mut self, limit: u64) -> u64 {
         // One step of splitmix64.
         self.jitter = self.jitter.wrapping_add(0x9e37_79b9_7f4a_7c15);
