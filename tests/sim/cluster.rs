@@ -23,6 +23,9 @@ use crate::trace::{Event, Msg, Phase, Process, Sent, Trace};
 /// Datagrams that wait for a paused process; more are lost, as in a socket buffer.
 const SOCKET_BUFFER: usize = 512;
 
+/// Bytes that a node's queue holds; see `totem::srp::outbox`.
+const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+
 /// Inputs that one instant may take: more means that the core goes in circles.
 const SAME_INSTANT: u32 = 100_000;
 
@@ -377,8 +380,7 @@ impl Cluster {
     pub(crate) fn finish(&mut self) {
         self.rest();
         self.settle();
-        // A small window on a slow network takes its time over a long queue.
-        let limit = self.patience() * 10;
+        let limit = self.drains_within();
         self.run_until_within(limit, "everything delivered", |c| c.one_ring() && c.nothing_due());
         let timeouts = self.setup.timeouts();
         self.run(timeouts.hold * 4 + timeouts.token_retransmit * 4);
@@ -411,8 +413,8 @@ impl Cluster {
                 self.wish(*node, size, if size < 5000 { Guarantee::Safe } else { Guarantee::Agreed });
             }
         }
-        // Behind whatever is queued: a small window on a slow network takes its time over it.
-        let limit = self.patience() * 10;
+        // Behind whatever is queued.
+        let limit = self.drains_within();
         let all = |c: &Self| {
             c.nothing_due() && nodes.iter().all(|n| c.delivered_since(*n, first) == 4 * nodes.len())
         };
@@ -466,6 +468,20 @@ impl Cluster {
     pub(crate) fn patience(&self) -> Duration {
         let timeouts = self.setup.timeouts();
         (timeouts.token + timeouts.consensus) * 12 + Duration::from_secs(2)
+    }
+
+    /// How long it may take until what is queued and wished is delivered everywhere: several changes of membership, and
+    /// rotations of two frames each at the network's slowest. A small window on a slow network takes its time over long
+    /// queues: a ring that sends a frame now and then is not taken for one that works.
+    pub(crate) fn drains_within(&self) -> Duration {
+        let payload = self.setup.netmtu - 90;
+        let wished = |wish: &Wish| wish.size.div_ceil(payload);
+        let queued = |process: &Running| QUEUE_BYTES / payload - process.totem.queue_room().0;
+        let waiting =
+            |process: &Running| queued(process) + process.app.wishes.iter().map(wished).sum::<usize>();
+        let frames: usize = self.alive().map(|(_, process)| waiting(process)).sum();
+        let rotation = self.network.quality.delay.end * self.setup.nodes.len() as u32;
+        self.patience() * 10 + rotation * (frames / 2) as u32
     }
 
     pub(crate) fn alive(&self) -> impl Iterator<Item = (u32, &Running)> {

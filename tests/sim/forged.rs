@@ -289,6 +289,28 @@ fn a_data_frame_past_the_token_takes_no_place() {
     }
 }
 
+/// A part of a message that nobody sent, its beginning or its middle, ends a ring that has handed it up; it costs none
+/// of the whole messages that its supposed sender sends on the next.
+#[test]
+fn a_forged_part_of_a_message_costs_no_real_one() {
+    for (fragmented, continuation) in [(1, 0), (200, 0), (2, 1), (0, 1), (0, 255)] {
+        let mut c = Cluster::seeded(618, 1..=3);
+        c.settle();
+        let ring = c.ring(1).unwrap();
+        let mut payload = Vec::new();
+        wire::pack::write_head(&mut payload, fragmented, continuation, &[30]);
+        payload.extend_from_slice(&[9; 30]);
+        let frame = forged_data(2, ring, last_token(&c).seq.plus(1), Encapsulated::Plain, &payload);
+        c.inject(1, &frame);
+        c.inject(3, &frame);
+        c.run_until("another ring", |c| c.one_ring() && c.ring(1) != Some(ring));
+        let first = c.submit(2, 200, Guarantee::Agreed).unwrap();
+        c.run_until("delivered", |c| (1..=3).all(|node| c.has_delivered(node, first)));
+        messages_flow(&mut c);
+        c.finish();
+    }
+}
+
 /// Two tokens in a row say that all have what one member lacks, so the others release it: who lacks it finds that
 /// nobody has it any more.
 #[test]
