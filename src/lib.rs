@@ -9,6 +9,7 @@
 
 pub mod error;
 pub mod ids;
+mod quiet;
 pub mod time;
 pub mod value;
 pub mod view;

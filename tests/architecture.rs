@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const RANKS: &[&[&str]] = &[
     &["ids"],
     &["view", "time", "error", "value"],
-    &["config"],
+    &["config", "quiet"],
     &["transport", "totem", "ipc"],
     &["service"],
     &["admin", "confdb", "cpg", "quorum"],

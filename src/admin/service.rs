@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::config::fingerprint::Fingerprint;
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
+use crate::quiet::Quiet;
 use crate::service::{Delivery, Effects, Full, Order, Request, Service, Synchronised};
 use crate::time::Instant;
 use crate::view::{View, ViewKind};
@@ -75,6 +76,15 @@ pub struct Desk {
     /// What could not be multicast yet.
     unsent: VecDeque<Vec<u8>>,
     malformed: u64,
+    logs: Logs,
+}
+
+/// The limits of each kind of line that other nodes can cause as often as they like.
+#[derive(Debug, Default)]
+struct Logs {
+    malformed: Quiet,
+    shut_down: Quiet,
+    reload: Quiet,
 }
 
 impl Desk {
@@ -94,6 +104,7 @@ impl Desk {
             reopening: Vec::new(),
             unsent: VecDeque::new(),
             malformed: 0,
+            logs: Logs::default(),
         }
     }
 
@@ -399,9 +410,11 @@ impl Desk {
         Ok(())
     }
 
-    fn count_malformed(&mut self, from: NodeId, function: u16, length: usize) {
+    fn count_malformed(&mut self, now: Instant, from: NodeId, function: u16, length: usize) {
         self.malformed += 1;
-        tracing::warn!(%from, function, length, "malformed administrative message dropped");
+        if let Some(held_back) = self.logs.malformed.may_speak(now) {
+            tracing::warn!(%from, function, length, held_back, "malformed administrative message dropped");
+        }
     }
 
     fn queue(&mut self, message: &Exec<'_>) {
@@ -443,7 +456,7 @@ impl Service for Desk {
     fn deliver(&mut self, delivery: Delivery, effects: &mut dyn Effects) {
         let Delivery { from, function, message: bytes, order } = delivery;
         let Some(message) = Exec::decode(function, &bytes, order) else {
-            return self.count_malformed(from, function, bytes.len());
+            return self.count_malformed(effects.now(), from, function, bytes.len());
         };
         match message {
             Exec::RingReenable => match Talk::decode(&bytes, order) {
@@ -454,7 +467,7 @@ impl Service for Desk {
                 Ok(None) => {
                     tracing::debug!(%from, function, "administrative message that means nothing here");
                 }
-                Err(_) => self.count_malformed(from, function, bytes.len()),
+                Err(_) => self.count_malformed(effects.now(), from, function, bytes.len()),
             },
             // Keys are changed by knet alone, and each node goes by its own messages.
             Exec::Crypto { .. } => {
@@ -470,15 +483,28 @@ impl Service for Desk {
                 }
             }
             Exec::Shutdown => {
-                tracing::info!("Node {from} was shut down by sysadmin");
+                if let Some(held_back) = self.logs.shut_down.may_speak(effects.now()) {
+                    tracing::info!(
+                        held_back = (held_back > 0).then_some(held_back),
+                        "Node {from} was shut down by sysadmin"
+                    );
+                }
                 if from == self.me {
                     effects.order(Order::Shutdown);
                 }
             }
             Exec::Reload { conn } => {
-                tracing::info!("Config reload requested by node {from}");
+                let told = self.logs.reload.may_speak(effects.now());
+                if let Some(held_back) = told {
+                    tracing::info!(
+                        held_back = (held_back > 0).then_some(held_back),
+                        "Config reload requested by node {from}"
+                    );
+                }
                 if !self.facts.managed {
-                    tracing::info!("Not reloaded: this node has no configuration file");
+                    if told.is_some() {
+                        tracing::info!("Not reloaded: this node has no configuration file");
+                    }
                     return;
                 }
                 let own = if from == self.me { Some(ConnId(conn)) } else { None };

@@ -18,6 +18,7 @@ use super::wire::{self, exec, request, response, track};
 use super::{members, published};
 use crate::error::Status;
 use crate::ids::{ConnId, NodeId, ServiceId};
+use crate::quiet::Quiet;
 use crate::service::wire::plain_reply;
 use crate::service::{Change, Delivery, Effects, Notice, Request, Service, Synchronised};
 use crate::time::Instant;
@@ -63,6 +64,8 @@ pub struct Desk {
     pub(super) version: VersionCheck,
     pub(super) settings: Settings,
     pub(super) stats: Stats,
+    /// The limit of lines about malformed messages.
+    malformed: Quiet,
     pub(super) handles: u64,
 }
 
@@ -111,6 +114,7 @@ impl Desk {
             version: VersionCheck::default(),
             settings: Settings::default(),
             stats: Stats::default(),
+            malformed: Quiet::default(),
             handles: 0,
         }
     }
@@ -254,7 +258,10 @@ impl Service for Desk {
         let Delivery { from, message, order, .. } = delivery;
         let Some(version) = wire::decode_version(&message, order) else {
             self.stats.malformed += 1;
-            tracing::warn!(%from, length = message.len(), "malformed message of the database dropped");
+            if let Some(held_back) = self.malformed.may_speak(effects.now()) {
+                let length = message.len();
+                tracing::warn!(%from, length, held_back, "malformed message of the database dropped");
+            }
             return;
         };
         self.version.heard(from != self.me, version);

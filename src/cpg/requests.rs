@@ -37,7 +37,9 @@ impl Desk {
                 let status = self.mcast(conn, bytes, [payload, request.tail], effects);
                 if status != Status::Ok {
                     self.stats.dropped_requests += 1;
-                    tracing::warn!(?conn, %status, "multicast request dropped");
+                    if let Some(held_back) = self.logs.dropped_request.may_speak(effects.now()) {
+                        tracing::warn!(?conn, %status, held_back, "multicast request dropped");
+                    }
                 }
             }
             request::MEMBERSHIP => {

@@ -18,6 +18,7 @@ use super::requests;
 use super::wire::{self, Exec, exec, request, response};
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, Piece, ServiceId};
+use crate::quiet::Quiet;
 use crate::service::wire::ReplyHeaderBytes;
 use crate::service::{Delivery, Effects, Full, Request, Service, Synchronised};
 use crate::view::View;
@@ -51,6 +52,14 @@ pub struct Stats {
     pub delivered: u64,
 }
 
+/// The limits of each kind of line that other nodes and local clients can cause as often as they like.
+#[derive(Debug, Default)]
+pub(super) struct Logs {
+    pub(super) malformed: Quiet,
+    pub(super) unknown_sender: Quiet,
+    pub(super) dropped_request: Quiet,
+}
+
 /// The desk of service 2, closed process groups.
 #[derive(Debug)]
 pub struct Desk {
@@ -65,6 +74,7 @@ pub struct Desk {
     /// Closed connections whose leave message has not come back yet, in the order of closing.
     pub(super) leaving: Vec<Leaving>,
     pub(super) stats: Stats,
+    pub(super) logs: Logs,
 }
 
 /// What the desk knows of a client.
@@ -129,6 +139,7 @@ impl Desk {
             owed_totem_conf: Vec::new(),
             leaving: Vec::new(),
             stats: Stats::default(),
+            logs: Logs::default(),
         }
     }
 
@@ -260,7 +271,11 @@ impl Desk {
         }
         if !sender_is_member {
             self.stats.unknown_sender += 1;
-            tracing::warn!(%from, "message to a group from a node that has no process in it, not delivered");
+            if let Some(held_back) = self.logs.unknown_sender.may_speak(effects.now()) {
+                tracing::warn!(
+                    %from, held_back, "message to a group from a node that has no process in it, not delivered"
+                );
+            }
             return;
         }
         for conn in listeners {
@@ -338,7 +353,10 @@ impl Service for Desk {
         let Delivery { from, function, message, order } = delivery;
         let Some(decoded) = Exec::decode(function, &message, order) else {
             self.stats.malformed += 1;
-            tracing::warn!(%from, function, length = message.len(), "malformed group message dropped");
+            if let Some(held_back) = self.logs.malformed.may_speak(effects.now()) {
+                let length = message.len();
+                tracing::warn!(%from, function, length, held_back, "malformed group message dropped");
+            }
             return;
         };
         match decoded {

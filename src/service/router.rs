@@ -21,6 +21,7 @@ use super::{
 };
 use crate::error::Status;
 use crate::ids::{ConnId, Endian, Guarantee, NodeId, Piece, RingId, ServiceId};
+use crate::quiet::Quiet;
 use crate::time::Instant;
 use crate::value::Value;
 use crate::view::{View, ViewKind};
@@ -142,6 +143,9 @@ pub struct Router {
     /// Whether desks are being told what others announced.
     telling: bool,
     stats: Stats,
+    /// The limits of lines about messages of the synchronisation, and of clients.
+    unreadable: Quiet,
+    overload: Quiet,
 }
 
 impl Router {
@@ -171,6 +175,8 @@ impl Router {
             ready: false,
             telling: false,
             stats,
+            unreadable: Quiet::default(),
+            overload: Quiet::default(),
         }
     }
 
@@ -249,7 +255,9 @@ impl Router {
             Ok(SyncMessage::Barrier { ring }) => self.barrier.barrier(from, ring),
             Err(error) => {
                 self.stats.bad_sync += 1;
-                tracing::warn!(%from, %error, "unreadable synchronisation message dropped");
+                if let Some(held_back) = self.unreadable.may_speak(ground.now()) {
+                    tracing::warn!(%from, %error, held_back, "unreadable synchronisation message dropped");
+                }
                 return;
             }
         };
@@ -364,7 +372,13 @@ impl Router {
             if desk.answers(function) {
                 ground.reply(conn, &wire::plain_reply(0, Status::TryAgain));
             } else {
-                tracing::warn!(?conn, "message dropped: it was sent while the ring could not take it");
+                if let Some(held_back) = self.overload.may_speak(ground.now()) {
+                    tracing::warn!(
+                        ?conn,
+                        held_back,
+                        "message dropped: it was sent while the ring could not take it"
+                    );
+                }
             }
             return;
         }

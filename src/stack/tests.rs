@@ -6,13 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Edge, Setup, Stack};
+use crate::config::map::{Map, Origin};
 use crate::config::timeouts::{Given, Timeouts};
 use crate::error::Status;
-use crate::ids::{ConnId, Destination, NodeId, RingId, Seq};
+use crate::ids::{ConnId, Destination, Guarantee, NodeId, RingId, Seq};
+use crate::quiet::written;
 use crate::service::router::Turned;
 use crate::service::{Order, Statistics};
 use crate::time::Instant;
-use crate::totem::{Input, Output, Params, RESERVE, Totem};
+use crate::totem::{Group, Input, Output, Params, RESERVE, Totem};
 use crate::value::Value;
 use crate::view::View;
 
@@ -80,6 +82,11 @@ fn id(index: usize) -> NodeId {
 impl Net {
     /// Three nodes, of which this one is silent if it is one.
     fn new(silent: usize) -> Self {
+        Self::with(silent, &Map::default())
+    }
+
+    /// The same, set up like this.
+    fn with(silent: usize, map: &Map) -> Self {
         let given = Given { token: Some(1000), token_coefficient: Some(0), ..Given::default() };
         let node = |index| {
             let timeouts = Timeouts::derive(&given, 3);
@@ -95,7 +102,8 @@ impl Net {
             if index == silent {
                 return Node::Silent(Box::new(Totem::new(params, Instant::ZERO)));
             }
-            let stack = Stack::new(params, Setup::default(), Instant::ZERO).unwrap();
+            let setup = Setup { map: map.clone(), ..Setup::default() };
+            let stack = Stack::new(params, setup, Instant::ZERO).unwrap();
             Node::Whole(Box::new(stack), Wire::default())
         };
         let nodes = (0..3).map(node).collect();
@@ -216,4 +224,35 @@ fn members_that_speak_serve_at_once_and_stay() {
     net.run(Duration::from_secs(300));
     assert_eq!(rings(&net), before);
     assert_eq!(net.serving(), 3);
+}
+
+/// A node of its own making sends what no service can read, or what means nothing here, as fast as the ring takes it:
+/// the others write a few lines, which say how many like them were held back.
+#[test]
+fn a_flood_of_nonsense_does_not_fill_the_log() {
+    let mut map = Map::default();
+    map.set(b"quorum.provider", Value::text("corosync_votequorum"), Origin::Derived).unwrap();
+    map.set(b"quorum.expected_votes", Value::U32(3), Origin::Derived).unwrap();
+    let mut net = Net::with(2, &map);
+    net.run(Duration::from_secs(3));
+    let (mut sent, mut number) = (0, 0_u32);
+    let (lines, held_back) = written::during(|| {
+        for _ in 0..1500 {
+            let Node::Silent(totem) = &mut net.nodes[2] else { unreachable!("it was made so") };
+            totem.synced();
+            for _ in 0..10 {
+                number += 1;
+                let (service, function) = ([0, 1, 2, 5][number as usize % 4], number / 4 % 5);
+                let length = [16, 20, 60, 400][number as usize / 20 % 4];
+                let mut message = vec![if number % 3 == 0 { 0 } else { 7 }; length];
+                message[..4].copy_from_slice(&(service << 16 | function).to_le_bytes());
+                let group = if number % 11 == 0 { Group::Sync } else { Group::App };
+                sent += u64::from(totem.submit(group, Guarantee::Agreed, &[&message]).is_ok());
+            }
+            net.run(Duration::from_millis(10));
+        }
+    });
+    assert!(sent > 10_000, "{sent}");
+    assert!(lines < 100, "{lines} lines");
+    assert!(held_back > sent / 10, "of {sent}, {held_back} were held back");
 }

@@ -98,6 +98,8 @@ pub enum Refused {
 #[derive(Debug)]
 pub struct Totem {
     srp: Srp,
+    /// When the last input came.
+    now: Instant,
     packer: Packer,
     assembler: Assembler,
     dropped: Dropped,
@@ -116,6 +118,7 @@ impl Totem {
         let net_mtu = params.netmtu.clamp(*NETMTU.start(), *NETMTU.end()) - HEADS;
         Self {
             srp: Srp::new(&params, net_mtu, now),
+            now,
             packer: Packer::new(net_mtu),
             assembler: Assembler::default(),
             dropped: Dropped::default(),
@@ -139,6 +142,7 @@ impl Totem {
     /// Takes one input at `now`, which never goes back. Never fails: a bad datagram is counted by reason
     /// and dropped, an early or repeated [`Input::Timeout`] is harmless.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        self.now = now;
         self.srp.handle_input(now, input, &mut self.packer);
         self.weigh_queue();
     }
@@ -162,7 +166,7 @@ impl Totem {
                 }
                 Action::Packet { from, payload, order } => {
                     if self.members.contains(from) {
-                        self.assembler.packet(self.table, from, payload, order, &mut self.dropped);
+                        self.assembler.packet(self.now, self.table, from, payload, order, &mut self.dropped);
                     } else {
                         self.dropped.stranger += 1;
                     }

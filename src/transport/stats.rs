@@ -1,9 +1,11 @@
 //! What a transport counts, and how often it may speak of it.
 
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant as Clock;
 
 use crate::ids::NodeId;
+use crate::quiet;
+use crate::time::Instant;
 
 /// Counters since the transport was opened; they survive a reopened socket and a changed node list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -142,37 +144,23 @@ pub(super) struct Logs {
     pub(super) interface: Quiet,
 }
 
-/// Lets one line through in a period and counts those it holds back. The period doubles while the cause lasts: a node
-/// cut off from hundreds of others says so for each, but not for ever at the same rate.
-#[derive(Clone, Copy, Debug, Default)]
+/// A limit for lines of the log by the clock, which the core has not.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Quiet {
-    spoken: Option<Instant>,
-    held_back: u64,
-    doublings: u32,
+    start: Clock,
+    limit: quiet::Quiet,
+}
+
+impl Default for Quiet {
+    fn default() -> Self {
+        Self { start: Clock::now(), limit: quiet::Quiet::default() }
+    }
 }
 
 impl Quiet {
-    /// The first period.
-    const PERIOD: Duration = Duration::from_secs(10);
-
-    /// The last one is this often doubled: 640 s.
-    const DOUBLINGS: u32 = 6;
-
     /// `Some(lines held back since the last one)` if a line may be written now.
     pub(super) fn may_speak(&mut self) -> Option<u64> {
-        let now = Instant::now();
-        match self.spoken {
-            Some(spoken) if now.duration_since(spoken) < Self::PERIOD * (1 << self.doublings) => {
-                self.held_back += 1;
-                None
-            }
-            Some(_) | None => {
-                self.spoken = Some(now);
-                self.doublings =
-                    if self.held_back > 0 { (self.doublings + 1).min(Self::DOUBLINGS) } else { 0 };
-                Some(std::mem::take(&mut self.held_back))
-            }
-        }
+        self.limit.may_speak(Instant::ZERO + self.start.elapsed())
     }
 }
 
@@ -188,27 +176,5 @@ mod tests {
         errors.add(libc::ENETUNREACH);
         assert_eq!((errors.total(), errors.count(libc::ENETUNREACH), errors.count(libc::EIO)), (3, 2, 0));
         assert_eq!(errors.iter().collect::<Vec<_>>(), [(libc::ENETUNREACH, 2), (libc::EPERM, 1)]);
-    }
-
-    #[test]
-    fn a_lasting_cause_speaks_once_in_a_while() {
-        let mut quiet = Quiet::default();
-        assert_eq!(quiet.may_speak(), Some(0));
-        assert_eq!(quiet.may_speak(), None);
-        assert_eq!(quiet.may_speak(), None);
-        let back = |quiet: &mut Quiet, periods| {
-            quiet.spoken = quiet.spoken.and_then(|spoken| spoken.checked_sub(Quiet::PERIOD * periods));
-        };
-        back(&mut quiet, 1);
-        assert_eq!(quiet.may_speak(), Some(2));
-        assert_eq!(quiet.may_speak(), None);
-        back(&mut quiet, 1);
-        assert_eq!(quiet.may_speak(), None, "the second period is longer");
-        back(&mut quiet, 1);
-        assert_eq!(quiet.may_speak(), Some(2));
-        back(&mut quiet, 4);
-        assert_eq!(quiet.may_speak(), Some(0), "it was quiet meanwhile");
-        back(&mut quiet, 1);
-        assert_eq!(quiet.may_speak(), Some(0), "so the period is the first again");
     }
 }

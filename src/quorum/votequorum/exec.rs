@@ -22,7 +22,9 @@ impl Desk {
                     self.heard_of(id, info, effects);
                 } else {
                     self.stats.impostors += 1;
-                    tracing::warn!(%from, %id, "a node speaks of another's votes; dropped");
+                    if let Some(held_back) = self.logs.impostor.may_speak(effects.now()) {
+                        tracing::warn!(%from, %id, held_back, "a node speaks of another's votes; dropped");
+                    }
                 }
             }
             Exec::Reconfigure { param: Param::ExpectedVotes, value, .. } => {
@@ -41,7 +43,12 @@ impl Desk {
                 self.recalculate(true, false, effects);
             }
             Exec::Reconfigure { param: Param::CancelWaitForAll, .. } => {
-                tracing::info!("wait_for_all_status reset by user on node {from}.");
+                if let Some(held_back) = self.logs.reset.may_speak(effects.now()) {
+                    tracing::info!(
+                        held_back = (held_back > 0).then_some(held_back),
+                        "wait_for_all_status reset by user on node {from}."
+                    );
+                }
                 self.votes.set_waiting(false);
                 self.recalculate(false, false, effects);
             }

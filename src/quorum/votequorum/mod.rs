@@ -33,6 +33,7 @@ use super::votes::{Outcome, Rules, Votes};
 use super::wire::exec::{Exec, Param, Subject, flag, function};
 use super::wire::votequorum::{self as wire, request};
 use crate::ids::{ConnId, NodeId, RingId, ServiceId};
+use crate::quiet::Quiet;
 use crate::service::{
     Database, Delivery, Effects, Full, Notice, Order, Quorate, Request, Service, Synchronised,
 };
@@ -85,6 +86,15 @@ pub struct Desk {
     /// What was last logged of waiting for all nodes.
     logged_waiting: Option<(u32, u32)>,
     stats: Stats,
+    logs: Logs,
+}
+
+/// The limits of each kind of line that other nodes can cause as often as they like.
+#[derive(Debug, Default)]
+struct Logs {
+    malformed: Quiet,
+    impostor: Quiet,
+    reset: Quiet,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +139,7 @@ impl Desk {
             leaving: Leaving::No,
             logged_waiting: None,
             stats: Stats::default(),
+            logs: Logs::default(),
         };
         desk.votes.configure(plan.votes, plan.expected.unwrap_or(0));
         // Nothing can come of it that anybody is to be told before the first ring.
@@ -407,7 +418,10 @@ impl Service for Desk {
             Some(exec) => self.heard(from, exec, effects),
             None => {
                 self.stats.malformed += 1;
-                tracing::warn!(%from, function, length = message.len(), "malformed quorum message dropped");
+                if let Some(held_back) = self.logs.malformed.may_speak(effects.now()) {
+                    let length = message.len();
+                    tracing::warn!(%from, function, length, held_back, "malformed quorum message dropped");
+                }
             }
         }
     }

@@ -5,6 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use bytes::{Bytes, BytesMut};
 
 use crate::ids::{Endian, NodeId};
+use crate::quiet::Quiet;
+use crate::time::Instant;
 use crate::totem::wire::pack::{self, Group, Packet};
 
 /// Bytes that are held of one sender's unfinished message at most; what a C peer holds.
@@ -46,6 +48,8 @@ pub(crate) struct Assembler {
     normal: HashMap<NodeId, Assembly>,
     sync: HashMap<NodeId, Assembly>,
     ready: VecDeque<Message>,
+    /// The limit of lines about malformed packets.
+    malformed: Quiet,
 }
 
 /// What was wrong with a packet or message.
@@ -80,6 +84,7 @@ impl Assembler {
     /// Takes a packet in.
     pub(crate) fn packet(
         &mut self,
+        now: Instant,
         table: Table,
         from: NodeId,
         payload: Bytes,
@@ -89,7 +94,9 @@ impl Assembler {
         let size = payload.len();
         let Some(packet) = Packet::parse(payload, order) else {
             dropped.malformed += 1;
-            tracing::warn!(%from, size, "dropped a packet whose message lengths do not add up");
+            if let Some(held_back) = self.malformed.may_speak(now) {
+                tracing::warn!(%from, size, held_back, "dropped a packet whose message lengths do not add up");
+            }
             return;
         };
         let table = match table {
@@ -154,5 +161,27 @@ fn hand_up(
     }
     if named.sync {
         ready.push_back(Message { from, group: Group::Sync, body, order });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quiet::written;
+
+    /// Anybody can send such packets: they are counted, and a few lines say so.
+    #[test]
+    fn a_flood_of_malformed_packets_does_not_fill_the_log() {
+        let (mut assembler, mut dropped) = (Assembler::default(), Dropped::default());
+        let from = NodeId::new(1).unwrap();
+        let (lines, held_back) = written::during(|| {
+            for millisecond in 0..60_000 {
+                let (now, packet) = (Instant::from_micros(millisecond * 1000), Bytes::from_static(&[9; 20]));
+                assembler.packet(now, Table::Normal, from, packet, Endian::Little, &mut dropped);
+            }
+        });
+        assert_eq!(dropped.malformed, 60_000);
+        assert!((2..10).contains(&lines), "{lines} lines");
+        assert!(held_back > 20_000, "{held_back} held back");
     }
 }
