@@ -26,6 +26,7 @@ use super::errands::{Errand, Errands};
 use super::kept_votes::KeptVotes;
 use super::locals::Waiting;
 use super::queue::{Closed, Sink};
+use super::share::Share;
 use super::store::Store;
 use super::watch::Watch;
 use crate::config::Config;
@@ -102,6 +103,7 @@ pub(crate) struct Driver {
     /// When `sleep` ends.
     wake_at: Option<Instant>,
     watch: Watch,
+    share: Share,
     errand: Option<Errand>,
     /// The configuration that was read last and could be used here, until all nodes know what to do with it.
     judged: Option<Box<Config>>,
@@ -165,6 +167,7 @@ impl Driver {
             received: Received::new(),
             sleep: Box::pin(sleep_until(start)),
             wake_at: None,
+            share: Share::default(),
             errand: parts.errand,
             judged: None,
             kept: parts.kept,
@@ -186,12 +189,15 @@ impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         let begun = self.now();
         self.outside.log.stalls.looks(begun);
+        self.share.works(begun);
         let mut now = begun;
         for _ in 0..TURNS {
             match self.turn(cx, now) {
                 Turn::Busy => {}
                 Turn::Idle => {
-                    self.outside.log.stalls.sleeps(self.now());
+                    now = self.now();
+                    self.outside.log.stalls.sleeps(now);
+                    self.share.sleeps(now);
                     return Poll::Pending;
                 }
                 Turn::Done => return Poll::Ready(Turn::Done),
@@ -467,7 +473,16 @@ impl Driver {
     /// Clients over IPC.
     fn take_clients(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let (Some(clients), Some(doorbell)) = (&mut self.clients, &self.doorbell) else { return false };
+        if self.share.clients_wait(now).is_some() {
+            return false;
+        }
         clients.serve(cx, now, doorbell, &mut self.stack, &mut self.outside)
+    }
+
+    /// When to serve clients even if nobody rings.
+    fn clients_due(&self, now: Instant) -> Option<Instant> {
+        let clients = self.clients.as_ref()?;
+        self.share.clients_wait(now).or_else(|| clients.deadline(self.outside.server.as_ref()))
     }
 
     /// Requests from inside the process: to process groups while the ring would take any of them, to the
@@ -610,7 +625,7 @@ impl Driver {
     fn sleep_until_due(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let dues = [
             self.stack.deadline(),
-            self.clients.as_ref().and_then(|clients| clients.deadline(self.outside.server.as_ref())),
+            self.clients_due(now),
             Some(self.watch.due()),
             self.leaving.as_ref().map(|leaving| leaving.until),
         ];

@@ -42,6 +42,7 @@ pub mod local;
 mod locals;
 mod plan;
 pub mod queue;
+mod share;
 mod source_port;
 mod stalls;
 mod statistics;
