@@ -27,6 +27,7 @@
 //! | `timers.rs` | timers |
 //! | `witness.rs` | who is heard while gathering, and who hears this node |
 //! | `stats.rs` | counters |
+//! | `sample.rs` | for tests: a node on a ring, frames |
 
 mod commit;
 mod deliver;
@@ -44,6 +45,8 @@ mod plausible;
 mod recovery;
 mod retransmit;
 mod ring;
+#[cfg(test)]
+mod sample;
 mod state;
 pub mod stats;
 pub mod timers;

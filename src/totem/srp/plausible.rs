@@ -97,6 +97,16 @@ mod tests {
         assert!(!admits(&token(0x8000_0000), Seq(100), &reception));
     }
 
+    /// What is safe, and what is released, is at most what this node has: also in a recovery.
+    #[test]
+    fn a_token_that_counts_what_is_missing_here_releases_nothing_of_it() {
+        let reception = Reception::new(Seq(100));
+        let all = |aru, before| everybody(&Token { aru: Seq(aru), ..token(120) }, Seq(before), &reception);
+        assert_eq!(all(120, 120), Seq(100));
+        assert_eq!(all(90, 120), Seq(90));
+        assert_eq!(all(120, 90), Seq(90), "one token says it, the last one did not");
+    }
+
     #[test]
     fn a_count_that_nothing_explains_goes() {
         let members = MemberSet::new([1, 2].map(node));

@@ -14,7 +14,7 @@ use super::io::Action;
 use super::members::MemberSet;
 use super::ring::Ring;
 use super::timers::Timer;
-use super::window::{Reception, Stored, WINDOW};
+use super::window::{Reception, Stored};
 use crate::ids::{Endian, Guarantee, NodeId, RingId, Seq};
 use crate::time::Instant;
 use crate::totem::wire::{self, CommitToken, Encapsulated, Frame, LittleEndian, Mcast, Token};
@@ -78,10 +78,7 @@ impl Recovery {
         let queue = if came_along.clone().all(|(_, entry)| entry.received_all) {
             VecDeque::new()
         } else {
-            let high = ring.reception.high_seen;
-            let low = came_along.map(|(_, entry)| entry.aru).fold(high, Seq::earlier);
-            // What was released all had, whatever an entry says.
-            old_frames(&ring.reception, low.later(ring.reception.last_released), high)
+            old_frames(&ring.reception, came_along.map(|(_, entry)| entry.aru))
         };
         tracing::debug!(
             ring = %ring.current, old_ring = %old_ring, came_along = %transitional, frames = queue.len(),
@@ -129,10 +126,9 @@ impl Recovery {
         }
     }
 
-    /// Every member has received all up to `seq` of the new ring: that makes room for more, as the old
-    /// frames in it are filed where they belong.
+    /// Every member, this one included, has received all up to `seq` of the new ring: that makes room for more, as
+    /// the old frames in it are filed where they belong.
     pub(super) fn release(&mut self, ring: &mut Ring, seq: Seq) {
-        let seq = seq.earlier(self.reception.aru);
         self.file_old_frames(ring, seq);
         self.reception.release(seq);
     }
@@ -217,7 +213,8 @@ impl Recovery {
 
         ring.installed = ring.current;
         ring.reception = self.reception;
-        // All have that much: the token says so of the others, and this node never counts past a gap.
+        // All have that much: the token says so of the others, and this node never counts past a gap, nor before what
+        // it has released, whatever a forged token made it believe. What only some have stays for the others.
         ring.delivered = ring.reception.aru.earlier(self.install_seq).later(ring.reception.last_released);
         ring.reception.release(ring.delivered);
         ring.safe_to = ring.origin;
@@ -285,9 +282,13 @@ fn inner(stored: &Stored) -> Option<(Mcast<'_>, Stored)> {
     plain.then(|| (mcast, Stored::new(&mcast, stored.payload(), order)))
 }
 
-/// What is held of `low + 1 ..= high`.
-fn old_frames(reception: &Reception, low: Seq, high: Seq) -> VecDeque<(Seq, Bytes)> {
-    (1..=high.since(low).min(WINDOW - 1))
+/// The frames that some lack of those who say that they have received all up to `arus`.
+///
+/// What was released all had, whatever an entry says: none that is far back hides a frame that is held.
+fn old_frames(reception: &Reception, arus: impl Iterator<Item = Seq>) -> VecDeque<(Seq, Bytes)> {
+    let high = reception.high_seen;
+    let low = arus.map(|aru| aru.later(reception.last_released)).fold(high, Seq::earlier);
+    (1..=high.since(low))
         .map(|distance| low.plus(distance))
         .filter_map(|seq| reception.window.frame(seq).map(|stored| (seq, stored.frame.clone())))
         .collect()
@@ -299,4 +300,124 @@ fn log_views(ring: &Ring, members: &MemberSet, left: &MemberSet, joined: &Member
         ring = %ring.current, %members, %joined, left = %leaving, failed = %left.minus(&leaving),
         "a new membership was formed"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::totem::srp::sample;
+    use crate::totem::srp::window::WINDOW;
+    use crate::totem::wire::CommitEntry;
+
+    /// A recovery of three nodes that all come from the same ring; nodes 2 and 3 say that they have received up to
+    /// `arus` there.
+    fn entered(ring: &mut Ring, arus: [Seq; 2]) -> Recovery {
+        let old = ring.installed;
+        ring.current = RingId { seq: old.seq + 4, ..old };
+        ring.numbers.took(ring.current.seq);
+        let entry =
+            |aru, received_all| Some(CommitEntry { ring: old, aru, high_delivered: aru, received_all });
+        let token = CommitToken {
+            from: sample::node(3),
+            token_seq: 3,
+            ring: ring.current,
+            filled: 3,
+            members: vec![
+                (sample::node(1), entry(ring.reception.aru, true)),
+                (sample::node(2), entry(arus[0], false)),
+                (sample::node(3), entry(arus[1], false)),
+            ],
+        };
+        Recovery::enter(ring, Instant::ZERO, token)
+    }
+
+    /// `count` frames of the ring, or of the one that is being formed.
+    fn fill(reception: &mut Reception, ring: RingId, count: u32, encapsulated: Encapsulated) {
+        for _ in 0..count {
+            let seq = reception.high_seen.plus(1);
+            assert!(reception.take(seq, sample::stored(&sample::mcast(ring, seq, encapsulated))));
+        }
+    }
+
+    #[test]
+    fn what_entries_say_hides_no_old_frame_that_is_held() {
+        let far = Seq(1 << 31);
+        for (arus, first) in [
+            ([Seq(20_010), Seq(20_003)], 20_004),
+            ([Seq(20_010), Seq(19_000)], 20_001),
+            // So far back that as many numbers as the window has end before what is held.
+            ([Seq(20_010), Seq(3)], 20_001),
+            ([Seq(20_010), far.plus(20_011)], 20_001),
+            // One before the other, and the second after what is held, as numbers go round.
+            ([far.plus(20_011), far.plus(5).minus(1 << 30)], 20_001),
+        ] {
+            let mut ring = sample::ring(3);
+            ring.reception = Reception::new(Seq(20_000));
+            ring.delivered = Seq(20_000);
+            ring.reception.release(Seq(20_000));
+            let old = ring.installed;
+            fill(&mut ring.reception, old, 10, Encapsulated::Plain);
+            let queue = entered(&mut ring, arus).queue;
+            let seqs: Vec<u32> = queue.iter().map(|(seq, _)| seq.0).collect();
+            assert_eq!(seqs, (first..=20_010).collect::<Vec<_>>(), "{arus:?}");
+        }
+    }
+
+    /// A frame at the far end of the window, too.
+    #[test]
+    fn as_many_old_frames_are_sent_again_as_the_window_holds() {
+        let mut ring = sample::ring(3);
+        ring.reception.release(Seq(0));
+        let old = ring.installed;
+        fill(&mut ring.reception, old, WINDOW, Encapsulated::Plain);
+        assert_eq!(entered(&mut ring, [Seq(0), Seq(0)]).queue.len(), WINDOW as usize);
+    }
+
+    /// Who has less than this node asks for it on the new ring, where it must still be held.
+    #[test]
+    fn what_came_after_all_was_there_is_not_released_with_the_installation() {
+        let mut ring = sample::ring(3);
+        let mut recovery = entered(&mut ring, [Seq(0), Seq(0)]);
+        fill(&mut recovery.reception, ring.current, 5, Encapsulated::Recovery);
+        recovery.install_seq = Seq(3);
+        recovery.install(&mut ring, Instant::ZERO);
+        assert_eq!(ring.delivered, Seq(3));
+        assert!(
+            ring.reception.window.frame(Seq(4)).is_some() && ring.reception.window.frame(Seq(5)).is_some()
+        );
+        ring.check();
+    }
+
+    /// The token's seq rose and all had received that, so it was released: nothing stays to wait for before it.
+    #[test]
+    fn an_installed_ring_goes_on_after_what_was_released() {
+        let mut ring = sample::ring(3);
+        let mut recovery = entered(&mut ring, [Seq(0), Seq(0)]);
+        fill(&mut recovery.reception, ring.current, 5, Encapsulated::Recovery);
+        recovery.install_seq = Seq(3);
+        recovery.release(&mut ring, Seq(4));
+        recovery.install(&mut ring, Instant::ZERO);
+        assert_eq!(ring.delivered, Seq(4));
+        ring.deliver();
+        assert_eq!(ring.delivered, Seq(5));
+        ring.check();
+    }
+
+    /// An aru half the circle of numbers away is neither before what this node has, nor before what is to be installed.
+    #[test]
+    fn no_token_makes_a_node_install_what_it_has_not() {
+        let mut ring = sample::ring(3);
+        let mut recovery = entered(&mut ring, [Seq(0), Seq(0)]);
+        fill(&mut recovery.reception, ring.current, 5, Encapsulated::Recovery);
+        let aru = Seq((1 << 31) + 100);
+        assert!(!recovery.reception.aru.is_before(aru), "a visit leaves it as it is");
+        let complete = (0..4).map(|visit| {
+            let token = sample::token(ring.current, visit, Seq(200));
+            recovery.is_complete(&mut Token { aru, ..token })
+        });
+        assert_eq!(complete.collect::<Vec<_>>(), [false, false, false, true]);
+        recovery.install(&mut ring, Instant::ZERO);
+        assert_eq!(ring.delivered, Seq(5));
+        ring.check();
+    }
 }
