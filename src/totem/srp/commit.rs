@@ -109,3 +109,54 @@ fn mark_behind(token: &mut CommitToken, last: usize, old_ring: RingId) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::totem::srp::sample;
+    use crate::totem::wire::{self, Encapsulated, Frame};
+
+    /// The recovery counts on the entries: one that was changed on its way could make the others hand up what this
+    /// node lacks, or lack what it has handed up.
+    #[test]
+    fn a_commit_token_that_says_something_else_of_this_node_is_not_taken() {
+        for has_all in [true, false] {
+            let mut ring = sample::ring(2);
+            let old = ring.current;
+            for seq in if has_all { 1..=2 } else { 2..=2 } {
+                ring.reception
+                    .take(Seq(seq), sample::stored(&sample::mcast(old, Seq(seq), Encapsulated::Plain)));
+            }
+            let blank = blank_token(ring.me, &ring.members, 5);
+            let commit = Commit::enter(&mut ring, Instant::ZERO, blank);
+            let sent = ring.last_token.clone().unwrap();
+            let (Frame::Commit(mut token), _) = wire::parse(&sent).unwrap() else { panic!("a commit token") };
+            let mine = token.members[0].1.unwrap();
+            assert_eq!(mine.received_all, has_all);
+            token.members[1].1 = Some(mine);
+            token.filled = 2;
+
+            let taken = |entry| {
+                let mut token = token.clone();
+                token.members[0].1 = entry;
+                commit.commit_token(&ring, token).is_some()
+            };
+            assert!(taken(Some(mine)));
+            assert!(
+                taken(Some(CommitEntry { received_all: false, ..mine })),
+                "another may lack what this one has"
+            );
+            assert_eq!(taken(Some(CommitEntry { received_all: true, ..mine })), has_all);
+            assert!(!taken(None));
+            let other = RingId { seq: old.seq + 4, ..old };
+            for changed in [
+                CommitEntry { aru: mine.aru.plus(1), ..mine },
+                CommitEntry { aru: mine.aru.minus(1), ..mine },
+                CommitEntry { high_delivered: mine.high_delivered.plus(1), ..mine },
+                CommitEntry { ring: other, ..mine },
+            ] {
+                assert!(!taken(Some(changed)), "{changed:?}, not {mine:?}");
+            }
+        }
+    }
+}

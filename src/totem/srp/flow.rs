@@ -50,3 +50,35 @@ pub(super) fn settle(token: &mut Token, last: &mut Rotation, sent: u32, backlog:
     last.sent = sent;
     last.backlog = backlog;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::timeouts::Given;
+    use crate::ids::Seq;
+    use crate::totem::srp::sample;
+    use crate::totem::wire::Missing;
+
+    fn idle(visits: u32) -> Rotation {
+        let mut last = Rotation::new(Seq(0));
+        for _ in 0..visits {
+            last.visited(Seq(0), true, 30);
+        }
+        last
+    }
+
+    /// A count as large as the window keeps everybody from sending, so nobody would ever lower it; if nothing was
+    /// sent for a while, it is wrong.
+    #[test]
+    fn a_full_window_of_an_idle_ring_lets_one_frame_through() {
+        let limits = Timeouts::derive(&Given::default(), 2);
+        let ring = sample::ring(2).current;
+        let full = Token { fcc: limits.window_size, ..sample::token(ring, 9, Seq(0)) };
+        assert_eq!(allowance(&limits, &full, &idle(2), 10), 0, "it may have been sent just now");
+        assert_eq!(allowance(&limits, &full, &idle(3), 10), 1);
+        let repairing = Token { missing: vec![Missing { ring, seq: Seq(1) }], ..full.clone() };
+        assert_eq!(allowance(&limits, &repairing, &idle(3), 10), 0, "retransmissions count, too");
+        let fuller = Token { fcc: limits.window_size + 1, ..full };
+        assert_eq!(allowance(&limits, &fuller, &idle(0), 10), 1, "a window is larger elsewhere");
+    }
+}

@@ -67,3 +67,40 @@ impl Ring {
         !window.in_range(mcast.seq) || window.frame(mcast.seq).is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Seq;
+    use crate::totem::srp::io::Action;
+    use crate::totem::srp::sample;
+
+    fn receive(ring: &mut Ring, seq: u32, encapsulated: Encapsulated) {
+        let frame = sample::mcast(ring.current, Seq(seq), encapsulated);
+        assert!(mcast(ring, &frame, || sample::stored(&frame)).is_none(), "the ring stays");
+    }
+
+    /// A recovery frame of an operational ring fills a gap, but takes no place that a message is still to have.
+    #[test]
+    fn a_recovery_frame_takes_no_place_past_the_token() {
+        let mut ring = sample::ring(2);
+        receive(&mut ring, 1, Encapsulated::Plain);
+        ring.rotation.passed = Seq(3);
+        for seq in [4, 5, 900] {
+            receive(&mut ring, seq, Encapsulated::Recovery);
+        }
+        assert_eq!((ring.reception.high_seen, ring.delivered), (Seq(1), Seq(1)));
+
+        receive(&mut ring, 2, Encapsulated::Recovery);
+        receive(&mut ring, 3, Encapsulated::Plain);
+        assert_eq!(ring.delivered, Seq(3), "the gap is filled");
+
+        ring.actions.clear();
+        receive(&mut ring, 4, Encapsulated::Plain);
+        assert!(
+            matches!(ring.actions.pop_front(), Some(Action::Packet { .. })),
+            "the message itself is handed up"
+        );
+        assert_eq!(ring.delivered, Seq(4));
+    }
+}

@@ -213,3 +213,42 @@ fn next_frame(ring: &mut Ring, queue: Queue, seq: Seq, counter: u32) -> Option<S
     ring.stats.mcast_tx += 1;
     Some(Stored::new(&fixed, outgoing.frame.freeze(), Endian::Little))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::ids::Guarantee;
+    use crate::totem::srp::outbox::{Outbox, Outgoing};
+    use crate::totem::srp::sample;
+    use crate::totem::wire::mcast;
+
+    struct Nothing;
+
+    impl Feed for Nothing {
+        fn token_arrived(&mut self, _: &mut Outbox) {}
+    }
+
+    /// Numbers that were given out are not given out again: the others have frames with them.
+    #[test]
+    fn a_token_whose_seq_went_back_is_not_taken() {
+        let mut ring = sample::ring(2);
+        let current = ring.current;
+        for _ in 0..2 {
+            let frame = BytesMut::zeroed(mcast::FIXED + 8);
+            ring.outbox.push(ring.queue(), Outgoing { frame, guarantee: Guarantee::Safe });
+        }
+        let mut visit = |token_seq, seq| {
+            take(&mut ring, None, Instant::ZERO, sample::token(current, token_seq, Seq(seq)), &mut Nothing)
+                .map(|visit| visit.token.seq)
+        };
+        assert_eq!(visit(0, 0), Some(Seq(2)), "two frames are sent");
+        for (token_seq, seq) in [(1, 1), (2, 0), (3, u32::MAX)] {
+            assert_eq!(visit(token_seq, seq), None);
+        }
+        assert_eq!(visit(4, 2), Some(Seq(2)), "the real one is");
+        assert_eq!(ring.stats.token_out_of_window, 3);
+        assert_eq!(ring.reception.high_seen, Seq(2), "its own frames are kept");
+    }
+}
