@@ -10,6 +10,7 @@ use crate::config;
 use crate::config::logging::Logging;
 use crate::config::map::{Map, Origin};
 use crate::config::timeouts::Timeouts;
+use crate::quiet::Quiet;
 use crate::service::{Change, Database, Effects, Order};
 use crate::value::Value;
 
@@ -22,6 +23,15 @@ const RELOADING_TOTEM: &str = "config.totemconfig_reload_in_progress";
 pub(super) struct Settings {
     timeouts: Option<Timeouts>,
     logging: Option<Logging>,
+    logs: Logs,
+}
+
+/// The limits of each kind of line that clients can cause as often as they like.
+#[derive(Debug, Default)]
+struct Logs {
+    timeouts: Quiet,
+    logging: Quiet,
+    section: Quiet,
 }
 
 impl Desk {
@@ -61,8 +71,8 @@ impl Desk {
         if effects.database().get(RELOADING_TOTEM) == Some(&Value::U8(1)) {
             return;
         }
-        let sections = copy(effects.database(), "totem.").zip(copy(effects.database(), "nodelist."));
-        let Some((mut map, nodes)) = sections else { return };
+        let Some(mut map) = self.section("totem.", effects) else { return };
+        let Some(nodes) = self.section("nodelist.", effects) else { return };
         for (name, entry) in nodes.iter() {
             // It was taken from the database, so it fits.
             let _ = map.set(name.as_bytes(), entry.value.clone(), Origin::Derived);
@@ -75,7 +85,11 @@ impl Desk {
                     effects.order(Order::Reconfigure(Box::new(timeouts)));
                 }
             }
-            Err(error) => tracing::error!("{error}; the ring's timers stay as they are"),
+            Err(error) => {
+                if let Some(held_back) = self.settings.logs.timeouts.may_speak(effects.now()) {
+                    tracing::error!(held_back, "{error}; the ring's timers stay as they are");
+                }
+            }
         }
     }
 
@@ -83,7 +97,7 @@ impl Desk {
         if effects.database().get(RELOADING) == Some(&Value::U8(1)) {
             return;
         }
-        let Some(section) = copy(effects.database(), "logging.") else { return };
+        let Some(section) = self.section("logging.", effects) else { return };
         match config::logging_of(&section) {
             Ok(logging) => {
                 if self.settings.logging.as_ref() != Some(&logging) {
@@ -91,8 +105,27 @@ impl Desk {
                     effects.order(Order::Logging(Box::new(logging)));
                 }
             }
-            Err(error) => tracing::error!("{error}; logging stays as it is"),
+            Err(error) => {
+                if let Some(held_back) = self.settings.logs.logging.may_speak(effects.now()) {
+                    tracing::error!(held_back, "{error}; logging stays as it is");
+                }
+            }
         }
+    }
+
+    /// A section of the database, or a line that says why it is not read.
+    fn section(&mut self, section: &str, effects: &mut dyn Effects) -> Option<Map> {
+        let found = copy(effects.database(), section);
+        if found.is_none()
+            && let Some(held_back) = self.settings.logs.section.may_speak(effects.now())
+        {
+            tracing::error!(
+                held_back,
+                "the database has more than {SECTION_LIMIT} keys that begin with {section}: changes of settings there \
+                 have no effect until some are removed"
+            );
+        }
+        found
     }
 }
 
@@ -137,10 +170,6 @@ fn copy(database: &dyn Database, section: &str) -> Option<Map> {
     let mut map = Map::default();
     for (n, (name, value)) in database.range(section).enumerate() {
         if n >= SECTION_LIMIT {
-            tracing::error!(
-                "the database has more than {SECTION_LIMIT} keys that begin with {section}: changes of settings there \
-                 have no effect until some are removed"
-            );
             return None;
         }
         // What does not fit there, no setting has.

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::quiet::Quiet;
 use crate::service::{Change, Database};
+use crate::time::Instant;
 use crate::value::Value;
 
 /// Keys that the database holds; further ones are refused.
@@ -24,6 +26,9 @@ pub struct Store {
     changes: VecDeque<Change>,
     /// As [`BYTES_LIMIT`] counts.
     bytes: usize,
+    now: Instant,
+    /// The limit of lines about what does not fit.
+    full: Quiet,
 }
 
 /// What a value counts.
@@ -43,6 +48,17 @@ impl Store {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// What time it is now: what does not fit is logged once in a while.
+    pub const fn at(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    fn refuse(&mut self, name: &str) {
+        if let Some(held_back) = self.full.may_speak(self.now) {
+            tracing::error!(name, held_back, "the configuration database is full; the key is not stored");
+        }
     }
 
     /// The earliest change that has not been taken yet.
@@ -79,8 +95,7 @@ impl Database for Store {
             if *place != value {
                 let bytes = self.bytes - weight(place) + weight(&value);
                 if bytes > BYTES_LIMIT {
-                    tracing::error!(name, "the configuration database is full; the value is not stored");
-                    return;
+                    return self.refuse(name);
                 }
                 self.bytes = bytes;
                 let old = std::mem::replace(place, value.clone());
@@ -90,8 +105,7 @@ impl Database for Store {
         }
         let bytes = self.bytes + name.len() + weight(&value);
         if self.entries.len() >= KEY_LIMIT || bytes > BYTES_LIMIT {
-            tracing::error!(name, "the configuration database is full; the key is not stored");
-            return;
+            return self.refuse(name);
         }
         self.bytes = bytes;
         let name: Arc<str> = name.into();
@@ -110,6 +124,7 @@ impl Database for Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quiet::written;
 
     #[test]
     fn what_does_not_fit_is_not_stored_and_room_comes_back() {
@@ -133,6 +148,25 @@ mod tests {
         }
         assert!(store.remove("new") && !store.remove("new"));
         assert_eq!((store.bytes, store.len()), (0, 0));
+    }
+
+    /// A client may go on after the database is full: a few lines say so.
+    #[test]
+    fn a_flood_of_what_does_not_fit_does_not_fill_the_log() {
+        let mut store = Store::default();
+        for n in 0..KEY_LIMIT {
+            store.set(&format!("key.{n}"), Value::U8(1));
+            store.take_change();
+        }
+        let (lines, held_back) = written::during(|| {
+            for millisecond in 0..60_000 {
+                store.at(Instant::from_micros(millisecond * 1000));
+                store.set("another", Value::U8(1));
+            }
+        });
+        assert_eq!(store.len(), KEY_LIMIT);
+        assert!((2..10).contains(&lines), "{lines} lines");
+        assert!(held_back > 20_000, "{held_back} held back");
     }
 
     #[test]

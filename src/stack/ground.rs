@@ -48,6 +48,7 @@ impl Effects for Below<'_> {
     }
 
     fn database(&mut self) -> &mut dyn Database {
+        self.database.at(self.now);
         self.database
     }
 

@@ -442,6 +442,7 @@ impl Stack {
 
     /// Changes the configuration database, then tells the desks and those clients who track what changed.
     pub fn write(&mut self, edge: &mut dyn Edge, write: impl FnOnce(&mut dyn Database)) {
+        self.database.at(self.now);
         write(&mut self.database);
         route!(self, edge, tell);
         self.drain(edge);

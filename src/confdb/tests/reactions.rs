@@ -2,7 +2,9 @@
 
 use super::bench::Bench;
 use crate::error::Status;
+use crate::quiet::written;
 use crate::service::{Database, Order};
+use crate::time::Instant;
 use crate::value::Value;
 
 fn three_nodes() -> Bench {
@@ -78,16 +80,57 @@ fn triggers_are_pulled_and_reset() {
     assert_eq!(bench.below.orders, [Order::DumpState, Order::DumpState]);
 }
 
+/// Does something to the database that is read once, at its end.
+fn at_once(bench: &mut Bench, act: impl FnOnce(&mut dyn Database)) {
+    bench.write(|database| {
+        database.set("config.reload_in_progress", Value::U8(1));
+        act(database);
+    });
+    bench.write(|database| database.set("config.reload_in_progress", Value::U8(0)));
+}
+
+fn fill(database: &mut dyn Database) {
+    (0..8192).for_each(|n| database.set(&format!("logging.x{n}"), Value::U8(1)));
+}
+
 /// A section that a client has filled up is not read at each change of it.
 #[test]
 fn a_section_with_too_many_keys_has_no_effect_until_some_are_gone() {
     let mut bench = three_nodes();
     let conn = bench.connect(1);
-    let keys = 0..8192;
-    bench.write(|database| keys.clone().for_each(|n| database.set(&format!("logging.x{n}"), Value::U8(1))));
+    at_once(&mut bench, fill);
     bench.below.orders.clear();
     assert_eq!(bench.set(conn, "logging.debug", Value::text("on")), Status::Ok);
     assert!(bench.below.orders.is_empty());
-    bench.write(|database| keys.for_each(|n| assert!(database.remove(&format!("logging.x{n}")))));
+    at_once(&mut bench, |database| {
+        (0..8192).for_each(|n| assert!(database.remove(&format!("logging.x{n}"))));
+    });
     assert!(matches!(&bench.below.orders[..], [Order::Logging(_), ..]), "{:?}", bench.below.orders);
+}
+
+/// Clients may set what cannot be used as often as they like: a few lines say so.
+#[test]
+fn a_flood_of_settings_that_cannot_be_used_does_not_fill_the_log() {
+    for (key, values, full) in [
+        ("totem.token", [Value::U32(10), Value::U32(11)], false),
+        ("logging.timestamp", [Value::text("sometimes"), Value::text("seldom")], false),
+        ("logging.debug", [Value::text("on"), Value::text("off")], true),
+    ] {
+        let mut bench = three_nodes();
+        let conn = bench.connect(1);
+        bench.set(conn, "totem.token_coefficient", Value::U32(0));
+        let (lines, held_back) = written::during(|| {
+            if full {
+                at_once(&mut bench, fill);
+            }
+            for second in 0..60 {
+                bench.below.now = Instant::from_micros(second * 1_000_000);
+                for value in &values {
+                    bench.set(conn, key, value.clone());
+                }
+            }
+        });
+        assert!((2..10).contains(&lines), "{key}: {lines} lines");
+        assert!(held_back > 50, "{key}: {held_back} held back");
+    }
 }

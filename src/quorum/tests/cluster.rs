@@ -23,7 +23,7 @@ use crate::view::{View, ViewKind};
 #[derive(Debug)]
 pub(super) struct Below {
     me: NodeId,
-    now: Instant,
+    pub(super) now: Instant,
     database: Keys,
     announced: VecDeque<Notice>,
     /// To be multicast: whether it belongs to the synchronisation, and the message.

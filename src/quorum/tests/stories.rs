@@ -10,12 +10,14 @@ use super::keys::Keys;
 use super::readings::database;
 use crate::error::Status;
 use crate::ids::{ConnId, RingId, ServiceId};
+use crate::quiet::written;
 use crate::quorum::wire::exec::flag;
 use crate::quorum::wire::quorum as q;
 use crate::quorum::wire::votequorum::{self as v, request};
 use crate::quorum::wire::{NE, PlainRequestBytes, TRACK_CHANGES, TRACK_CURRENT};
 use crate::service::wire::{HeaderBytes, ReplyHeaderBytes};
 use crate::service::{Database, Service};
+use crate::time::Instant;
 use crate::value::Value;
 
 const CLIENT: ConnId = ConnId(7);
@@ -347,6 +349,25 @@ fn a_reload_is_read_at_its_end() {
     for n in 1..=3 {
         assert_eq!(cluster.node(n).votequorum.votes().quorum(), 3);
     }
+}
+
+/// Clients may set what cannot be used as often as they like: a few lines say so.
+#[test]
+fn a_flood_of_settings_that_cannot_be_used_does_not_fill_the_log() {
+    // Half of an odd number is not half: see `Wrong::OddLastMan`.
+    let mut cluster = cluster(&[1, 1], &[("auto_tie_breaker", "1"), ("last_man_standing", "1")]);
+    let (lines, held_back) = written::during(|| {
+        for second in 0..60_u64 {
+            let node = cluster.node(1);
+            node.below.now = Instant::from_micros(second * 1_000_000);
+            for votes in [2, 4] {
+                node.set("nodelist.node.0.quorum_votes", Value::U32(votes));
+            }
+        }
+    });
+    assert_eq!(cluster.node(1).votequorum.votes().quorum(), 2, "nothing of it was taken");
+    assert!((2..10).contains(&lines), "{lines} lines");
+    assert!(held_back > 50, "{held_back} held back");
 }
 
 /// `corosync-cmapctl -s quorum.cancel_wait_for_all u8 1`.

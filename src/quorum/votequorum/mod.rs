@@ -89,12 +89,13 @@ pub struct Desk {
     logs: Logs,
 }
 
-/// The limits of each kind of line that other nodes can cause as often as they like.
+/// The limits of each kind of line that other nodes, or clients, can cause as often as they like.
 #[derive(Debug, Default)]
 struct Logs {
     malformed: Quiet,
     impostor: Quiet,
     reset: Quiet,
+    settings: Quiet,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -322,7 +323,9 @@ impl Desk {
         let plan = match settings::plan(&found, &self.fixed, self.votes.ev_tracking_barrier(), moment) {
             Ok(plan) => plan,
             Err(wrong) => {
-                tracing::error!("{wrong}; the quorum settings stay as they were");
+                if let Some(held_back) = self.logs.settings.may_speak(effects.now()) {
+                    tracing::error!(held_back, "{wrong}; the quorum settings stay as they were");
+                }
                 return;
             }
         };
