@@ -222,11 +222,13 @@ impl Lab {
         &self.hosts[k - 1]
     }
 
-    /// A command that will run inside host `k`.
+    /// A command that will run inside host `k`. SIGINT and SIGQUIT end it, unless it handles them: a shell that runs
+    /// these tests in the background ignores both, which programs inherit.
     pub(crate) fn command(&self, k: usize, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command
             .args(["-t", &self.host(k).holder.inside.to_string(), "-m", "-n", "-u", "-p", "--"])
+            .args(["env", "--default-signal=INT,QUIT"])
             .arg(program);
         command
     }

@@ -64,7 +64,10 @@ impl Site {
 
     /// Starts a process of this program in this role.
     pub(crate) fn start(&self, role: &str, scenario: &str) -> Running {
-        let child = Command::new(std::env::current_exe().unwrap())
+        // A shell that runs these tests in the background ignores SIGINT, which programs inherit.
+        let child = Command::new("env")
+            .arg("--default-signal=INT")
+            .arg(std::env::current_exe().unwrap())
             .args(["role", role, scenario])
             .env("SAM_DIR", self.path())
             .process_group(0)
