@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Edge, Setup, Stack};
+use crate::confdb::BYTES_LIMIT;
 use crate::config::map::{Map, Origin};
 use crate::config::timeouts::{Given, Timeouts};
 use crate::error::Status;
@@ -255,4 +256,20 @@ fn a_flood_of_nonsense_does_not_fill_the_log() {
     assert!(sent > 10_000, "{sent}");
     assert!(lines < 100, "{lines} lines");
     assert!(held_back > sent / 10, "of {sent}, {held_back} were held back");
+}
+
+/// The database tells the time by its stack: what does not fit is logged again after a while.
+#[test]
+fn a_full_database_is_logged_again_after_a_while() {
+    let mut net = Net::new(3);
+    net.run(Duration::from_secs(5));
+    let (lines, held_back) = written::during(|| {
+        for _ in 0..60 {
+            net.run(Duration::from_secs(1));
+            let Node::Whole(stack, edge) = &mut net.nodes[0] else { unreachable!("all are") };
+            stack.write(edge, |database| database.set("key", Value::Bytes(vec![0; BYTES_LIMIT])));
+        }
+    });
+    assert!((2..10).contains(&lines), "{lines} lines");
+    assert!(held_back > 20, "{held_back} held back");
 }
