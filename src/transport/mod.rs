@@ -23,6 +23,7 @@
 mod addr;
 mod error;
 mod gate;
+pub mod knet;
 mod options;
 mod peers;
 mod received;
