@@ -7,8 +7,9 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
+use super::arrival::{Arrival, DropReason};
 use super::settings::Settings;
-use super::sizes::Sizes;
+use super::sizes::{self, Sizes};
 use crate::ids::{Destination, NodeId};
 use crate::time::Instant;
 
@@ -35,7 +36,7 @@ pub struct Burst {
 
 impl Burst {
     /// Unused bytes in front of each packet.
-    pub const ROOM: usize = 16;
+    pub const ROOM: usize = sizes::ROOM;
 }
 
 /// What the driver is to do.
@@ -89,36 +90,6 @@ pub enum Fault {
     Unreachable,
     /// Anything else; the errno.
     Other(i32),
-}
-
-/// Why a received packet or message was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DropReason {
-    /// Too short, of another version or type, or with fields that contradict each other.
-    Malformed,
-    /// Its source is no configured host, or not at this address, or the link is not configured.
-    Foreign,
-    /// Data of a host that no link reaches.
-    Unreachable,
-    /// Seen before.
-    Duplicate,
-    /// A fragment that does not fit the others of its message, or of a message that was given up.
-    Fragment,
-    /// Compressed in a way that is not supported, or longer than a message may be.
-    Compression,
-    /// A message for another host, or on another channel.
-    NotForUs,
-    /// More than a host may send of it in this time.
-    Flood,
-}
-
-/// A message that came in.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Arrival<'a> {
-    /// It is a part of the packet that was given.
-    Whole(&'a [u8]),
-    /// It was put together from several, or decompressed.
-    Assembled(Bytes),
 }
 
 /// How a link is, for tools and statistics.

@@ -7,11 +7,32 @@
 //! | `settings.rs` | [`Settings`]: hosts, links and their timers |
 //! | `sizes.rs` | what encryption adds to a packet; from path MTU to fragment size |
 //! | `engine.rs` | [`Engine`]: decides; has no clock, socket, randomness or key |
+//! | `wire.rs` | the five packets, byte by byte |
+//! | `outbound.rs` | a message becomes packets: number, destination, compression, fragments |
+//! | `inbound.rs` | a host's packets become messages again |
+//! | `sequence.rs` | message numbers: the sender's counter, the receiver's window against duplicates |
+//! | `fragments.rs` `assembly.rs` | cutting a message; putting it together, within bounds |
+//! | `compression.rs` | which compressions are understood, and how far they may expand |
+//! | `filter.rs` | the node that a totem message is meant for |
+//! | `arrival.rs` | [`Arrival`], [`DropReason`]: what comes of a packet |
+//! | `stats.rs` | [`HandleStats`]: what is counted |
 
+mod arrival;
+mod assembly;
+mod compression;
 mod engine;
+mod filter;
+mod fragments;
+mod inbound;
+mod outbound;
+mod sequence;
 mod settings;
 mod sizes;
+mod stats;
+mod wire;
 
-pub use engine::{Arrival, Burst, Cause, DropReason, Engine, Event, Fault, LinkView, Output, Path, Refused};
+pub use arrival::{Arrival, DropReason};
+pub use engine::{Burst, Cause, Engine, Event, Fault, LinkView, Output, Path, Refused};
 pub use settings::{Compression, Host, LINKS, LinkMode, LinkSettings, Settings};
 pub use sizes::Sizes;
+pub use stats::HandleStats;

@@ -1,0 +1,32 @@
+//! Cuts a message into packets that fit the path.
+
+use super::filter;
+use super::sizes::{MESSAGE, ROOM};
+use super::wire::{self, Data, FRAGMENTS, Piece};
+use crate::ids::NodeId;
+
+/// Least user bytes of a fragment: with fewer, the longest message would need more than [`FRAGMENTS`]. Every
+/// path carries more, see [`Sizes::floor`](super::sizes::Sizes::floor).
+pub(super) const LEAST: usize = MESSAGE.div_ceil(FRAGMENTS as usize);
+
+// The totem header lies in the first fragment.
+const _: () = assert!(LEAST >= filter::HEADER && LEAST * FRAGMENTS as usize >= MESSAGE);
+
+/// Where the message begins in its first packet.
+pub(super) const PAYLOAD: usize = ROOM + wire::DATA_LEN;
+
+/// The packets of a message whose fragments have at most `size` bytes each; `data` is the message as if it fitted.
+pub(super) fn cut(source: NodeId, data: &Data<'_>, size: usize) -> Vec<Vec<u8>> {
+    let size = size.max(LEAST);
+    if data.payload.len() <= size {
+        return vec![wire::data(source, data)];
+    }
+    let of = data.payload.len().div_ceil(size) as u8;
+    data.payload
+        .chunks(size)
+        .zip(1..)
+        .map(|(payload, number)| {
+            wire::data(source, &Data { piece: Piece::Fragment { number, of }, payload, ..*data })
+        })
+        .collect()
+}

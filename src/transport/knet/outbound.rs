@@ -1,0 +1,77 @@
+//! Makes packets of a message: its number, its destination, compressed or not, cut to the size of the path.
+
+use super::compression::Compressor;
+use super::filter;
+use super::fragments;
+use super::sequence::Counter;
+use super::settings::Settings;
+use super::sizes::MESSAGE;
+use super::stats::HandleStats;
+use super::wire::{Data, Piece};
+use crate::ids::{Destination, NodeId};
+
+/// What this node sends.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    me: NodeId,
+    counter: Counter,
+    compressor: Compressor,
+}
+
+/// The packets of a message.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Each with [`ROOM`](super::sizes::ROOM) bytes in front. None if the message was no totem message, or too long.
+    pub(super) packets: Vec<Vec<u8>>,
+    /// Before them, an untimed ping with this number is due on every link.
+    pub(super) forced_ping: Option<u16>,
+}
+
+impl Outbound {
+    /// Counts from the beginning.
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self { me: settings.me, counter: Counter::default(), compressor: Compressor::new(settings) }
+    }
+
+    /// Goes over to other settings of compression.
+    pub(super) fn reconfigure(&mut self, settings: &Settings) {
+        self.compressor = Compressor::new(settings);
+    }
+
+    /// Number of the last message, as pings name it; 0 before the first.
+    pub(super) const fn last(&self) -> u16 {
+        self.counter.last()
+    }
+
+    /// The packets of a message: identical for every host, and with a number of their own.
+    pub(super) fn cut(
+        &mut self,
+        to: Destination,
+        message: &[u8],
+        fragment_size: usize,
+        stats: &mut HandleStats,
+    ) -> Cut {
+        if !(filter::HEADER..=MESSAGE).contains(&message.len()) {
+            debug_assert!(false, "{} bytes are no totem message", message.len());
+            return Cut::default();
+        }
+        let (seq, ping) = self.counter.advance();
+        let forced_ping = ping.then_some(seq);
+        let plain = Data {
+            seq,
+            compress: 0,
+            broadcast: to == Destination::All,
+            channel: 0,
+            piece: Piece::Whole,
+            payload: message,
+        };
+        let packets = if let Some((compress, payload)) = self.compressor.compress(to, message, stats) {
+            fragments::cut(self.me, &Data { compress, payload, ..plain }, fragment_size)
+        } else {
+            let mut packets = fragments::cut(self.me, &plain, fragment_size);
+            filter::set_target(&mut packets[0][fragments::PAYLOAD..], to);
+            packets
+        };
+        Cut { packets, forced_ping }
+    }
+}
