@@ -8,115 +8,13 @@ use std::net::IpAddr;
 use bytes::Bytes;
 
 use super::arrival::{Arrival, DropReason};
+use super::output::{Burst, Fault, LinkView, Output, PacketKind, Path, Refused};
 use super::settings::Settings;
-use super::sizes::{self, Sizes};
+use super::sizes::Sizes;
+use super::stats::{Drops, HandleStats};
 use crate::ids::{Destination, NodeId};
 use crate::time::Instant;
-
-/// A link to a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Path {
-    /// The host.
-    pub host: NodeId,
-    /// The link's number.
-    pub link: u8,
-}
-
-/// Plain packets that go to the same paths, in this order. Each is sealed once and sent to each path.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Burst {
-    /// Each packet with [`Burst::ROOM`] unused bytes in front, for the initialisation vector.
-    pub packets: Vec<Vec<u8>>,
-    /// Where they go.
-    pub to: Vec<Path>,
-    /// This is a probe of the path's MTU: a failure to send it is expected, and told with
-    /// [`Engine::not_sent`] without being counted as an error.
-    pub probe: bool,
-}
-
-impl Burst {
-    /// Unused bytes in front of each packet.
-    pub const ROOM: usize = sizes::ROOM;
-}
-
-/// What the driver is to do.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Seal and send.
-    Send(Burst),
-    /// Something changed that operators should know.
-    Event(Event),
-}
-
-/// Something that operators should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A link carries messages now.
-    LinkUp(Path),
-    /// A link carries none any more.
-    LinkDown(Path, Cause),
-    /// Messages reach the host (`true`), or no link to it works any more.
-    Host(NodeId, bool),
-    /// The size of fragments changed, in user bytes.
-    Fragments {
-        /// Before.
-        from: usize,
-        /// Now.
-        to: usize,
-    },
-}
-
-/// Why a link is down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// No pong came for as long as the settings allow.
-    Silence,
-    /// The host or a router said that nothing arrives (ICMP), and no pong came since.
-    Unreachable,
-    /// No packet of the least size gets through.
-    Mtu,
-    /// This host's own address or interface is gone.
-    Interface,
-    /// The settings do not have it any more.
-    Removed,
-}
-
-/// A failure that the driver met on a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Longer than the path's MTU, which is this many bytes if the kernel knows it (EMSGSIZE).
-    TooLong(Option<u16>),
-    /// The kernel reported from the socket's error queue that the host, its port or its network cannot be reached.
-    Unreachable,
-    /// Anything else; the errno.
-    Other(i32),
-}
-
-/// How a link is, for tools and statistics.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkView {
-    /// Which.
-    pub path: Path,
-    /// Its own address and the host's, as configured.
-    pub addresses: (Option<IpAddr>, Option<IpAddr>),
-    /// Whether it carries messages.
-    pub connected: bool,
-    /// User bytes of a fragment on it.
-    pub mtu: u32,
-    /// When it came up or went down last.
-    pub since: Instant,
-    /// Why it is down, if it is.
-    pub cause: Option<Cause>,
-    /// Latency in µs: least, mean, most, and over how many pongs; `None` before the first.
-    pub latency: Option<(u32, u32, u32, u32)>,
-    /// How often it went down and up.
-    pub changes: (u32, u32),
-}
-
-/// Why settings are refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Refused(pub String);
+use crate::value::Value;
 
 /// See the module.
 #[derive(Debug)]
@@ -153,9 +51,25 @@ impl Engine {
         todo!("{now:?} {link} {from} {packet:?}")
     }
 
-    /// A packet could not be sent on this path, or the kernel reported an error of it later.
-    pub fn not_sent(&mut self, now: Instant, path: Path, fault: Fault) {
+    /// The kernel refused to send a packet on this path.
+    pub fn not_sent(&mut self, now: Instant, path: Path, kind: PacketKind, fault: Fault) {
+        todo!("{now:?} {path:?} {kind:?} {fault:?}")
+    }
+
+    /// The kernel reported an error of a packet that it had sent on this path before (the socket's error queue). It may
+    /// come from an ICMP message that anybody forged.
+    pub fn reported(&mut self, now: Instant, path: Path, fault: Fault) {
         todo!("{now:?} {path:?} {fault:?}")
+    }
+
+    /// The socket's buffer was full, so the packet was sent again later. Only counts.
+    pub fn retried(&mut self, path: Path, kind: PacketKind) {
+        todo!("{path:?} {kind:?}")
+    }
+
+    /// Takes a burst back that was sent; its memory is used for the next ones.
+    pub fn recycle(&mut self, burst: Burst) {
+        todo!("{burst:?}")
     }
 
     /// This host's address on a link is gone, or back.
@@ -214,8 +128,32 @@ impl Engine {
         todo!()
     }
 
-    /// The counters of a link under the names of `stats.knet.nodeN.linkL.`, and of the handle under
-    /// `stats.knet.handle.`, come from here too; see `stats.rs`.
+    /// Every key below `stats.knet.nodeN.linkL.` of each link, by node and link; this node's link 0 to itself is one.
+    pub fn link_stats(&self) -> Vec<(Path, [(&'static str, Value); 39])> {
+        todo!()
+    }
+
+    /// The counters of all links together; whoever encrypts counts it here.
+    pub fn handle_stats(&mut self) -> &mut HandleStats {
+        todo!()
+    }
+
+    /// What was dropped.
+    pub fn drops(&self) -> &Drops {
+        todo!()
+    }
+
+    /// Counts a message for this node alone, which did not come here.
+    pub fn count_looped(&mut self, bytes: usize) {
+        todo!("{bytes}")
+    }
+
+    /// All counters are 0, as after `stats.clear.knet`.
+    pub fn clear_stats(&mut self) {
+        todo!()
+    }
+
+    /// What it goes by.
     pub fn settings(&self) -> &Settings {
         todo!()
     }

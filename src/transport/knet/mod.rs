@@ -6,6 +6,8 @@
 //! |---|---|
 //! | `settings.rs` | [`Settings`]: hosts, links and their timers |
 //! | `sizes.rs` | what encryption adds to a packet; from path MTU to fragment size |
+//! | `stats.rs` | counters under libknet's names |
+//! | `output.rs` | [`Output`]: what the engine asks for and tells |
 //! | `engine.rs` | [`Engine`]: decides; has no clock, socket, randomness or key |
 //! | `wire.rs` | the five packets, byte by byte |
 //! | `outbound.rs` | a message becomes packets: number, destination, compression, fragments |
@@ -15,7 +17,6 @@
 //! | `compression.rs` | which compressions are understood, and how far they may expand |
 //! | `filter.rs` | the node that a totem message is meant for |
 //! | `arrival.rs` | [`Arrival`], [`DropReason`]: what comes of a packet |
-//! | `stats.rs` | [`HandleStats`]: what is counted |
 
 mod arrival;
 mod assembly;
@@ -25,6 +26,7 @@ mod filter;
 mod fragments;
 mod inbound;
 mod outbound;
+mod output;
 mod sequence;
 mod settings;
 mod sizes;
@@ -32,7 +34,8 @@ mod stats;
 mod wire;
 
 pub use arrival::{Arrival, DropReason};
-pub use engine::{Burst, Cause, Engine, Event, Fault, LinkView, Output, Path, Refused};
+pub use engine::Engine;
+pub use output::{Burst, Cause, Event, Fault, LinkView, Output, PacketKind, Path, Refused};
 pub use settings::{Compression, Host, LINKS, LinkMode, LinkSettings, Settings};
 pub use sizes::Sizes;
-pub use stats::HandleStats;
+pub use stats::{Drops, Flow, HandleStats, KindStats, LinkStats, Times};
