@@ -8,10 +8,12 @@
 //! | `links.rs`, `nodes.rs` | links and nodes, with what they must have in common |
 //! | `timers.rs` | limits of the ring's timers |
 //! | `crypto.rs` | what encryption needs |
+//! | `knet.rs` | what of links and encryption is hardly meant |
 //! | `runnable.rs` | what Corosync can do and this version cannot |
 //! | `warnings.rs`, `unknown.rs` | what is hardly meant as it is written |
 
 mod crypto;
+mod knet;
 mod links;
 mod nodes;
 mod runnable;
@@ -52,8 +54,9 @@ struct Ground<'a> {
 pub(super) fn config(mut map: Map, host: &dyn Host) -> Result<Config, ConfigError> {
     let logging = logging::read(&map)?;
     let transport = totem::transport(&map).map_err(|error| error.hint(explain(&map, "totem.transport")))?;
-    let crypto = totem::crypto(&map).map_err(|error| error.hint(crypto::wanted_by(&map)))?;
-    crypto::check(&map, &crypto, transport)?;
+    let mut crypto = totem::crypto(&map).map_err(|error| error.hint(crypto::wanted_by(&map)))?;
+    crypto.key = crypto::key(&map, &crypto, transport)?;
+    hide_key(&mut map);
     let knet = totem::knet(&map);
     if knet.link_mode.len() >= LINK_MODE_LIMIT {
         return Err(ConfigError::rule("totem.link_mode is too long").hint(explain(&map, "totem.link_mode")));
@@ -122,6 +125,7 @@ pub(super) fn config(mut map: Map, host: &dyn Host) -> Result<Config, ConfigErro
         map.derive("nodelist.local_node_pos", Value::U32(position));
     }
     warnings.extend(warnings::of_nodes(&map, &nodes, own));
+    warnings.extend(knet::warnings(&map, &totem, own));
     Ok(Config {
         local_position: own.position,
         totem,
@@ -135,6 +139,11 @@ pub(super) fn config(mut map: Map, host: &dyn Host) -> Result<Config, ConfigErro
         map,
         me,
     })
+}
+
+/// The key is with [`Crypto`](totem::Crypto) now; the map goes into the database and its listings.
+fn hide_key(map: &mut Map) {
+    map.hide("totem.key");
 }
 
 /// The second half: everything is read, does it fit together? Returns this node's entry.

@@ -3,7 +3,8 @@
 //! Not the text is converted but what it means, the [`Map`]: so sections that were repeated are one, a key
 //! that was set twice stands once, and what comes out means the same, which is checked before it is given out.
 //! What TOML has no place for, such as keys that no table knows, goes into the table `other`; in
-//! `corosync.conf` it becomes a line with its full name at the top level. Names of users and groups stay names.
+//! `corosync.conf` it becomes a line with its full name at the top level. Where a file says nothing of encryption, what
+//! that means in its format is written in the other. Names of users and groups stay names.
 //!
 //! Every comment is kept: with the setting or the section that it stood before, or at the end of its section or file.
 
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
 use super::host::{Host, LocalAddress};
-use super::map::{Entry, Map, Origin};
+use super::map::{Entry, Map, Origin, Value};
 use super::{parse_conf, toml, uidgid_files};
 use outline::{Outline, Place, place};
 
@@ -63,6 +64,9 @@ fn from_conf(
         return Err(ConfigError::rule(format!("{}: totem.version is missing", path.display()))
             .hint("write `version: 2` into section totem"));
     }
+    if toml::is_silent_on_encryption(&map) {
+        map.derive("totem.crypto_cipher", Value::text("none"));
+    }
     let written = to_toml::write(&Converting { map: &map, files: &files, host: &host }, outline);
     let read = toml::parse(written.as_bytes(), Path::new("the converted text"), &host)?;
     compare(&map, &read)?;
@@ -94,7 +98,7 @@ pub fn toml_to_conf(text: &[u8], path: &Path, host: &dyn Host) -> Result<Vec<u8>
 
 /// Whether both mean the same; where a setting comes from does not matter.
 fn compare(wanted: &Map, got: &Map) -> Result<(), ConfigError> {
-    let values = |map: &Map| -> BTreeMap<String, super::map::Value> {
+    let values = |map: &Map| -> BTreeMap<String, Value> {
         map.iter().map(|(name, entry)| (name.to_owned(), entry.value.clone())).collect()
     };
     let (wanted, got) = (values(wanted), values(got));
@@ -105,7 +109,7 @@ fn compare(wanted: &Map, got: &Map) -> Result<(), ConfigError> {
     match differs {
         None => Ok(()),
         Some((name, _)) => {
-            let shown = |map: &BTreeMap<String, super::map::Value>| {
+            let shown = |map: &BTreeMap<String, Value>| {
                 map.get(name).map_or_else(|| "nothing".to_owned(), |value| format!("{value:?}"))
             };
             Err(ConfigError::rule(format!("{name} would change: from {} to {}", shown(&wanted), shown(&got))))

@@ -43,7 +43,8 @@ impl Config {
                 match self.computed(&name) {
                     // A computed value that is written down as a number in the table is a plain default.
                     Some(value) => {
-                        let origin = if key.default == value { Origin::Default } else { Origin::Derived };
+                        let plain = key.default == value || is_off(&name, &value);
+                        let origin = if plain { Origin::Default } else { Origin::Derived };
                         all.push(Setting { name, value, origin });
                     }
                     None if !key.default.is_empty() => {
@@ -112,6 +113,11 @@ impl Config {
         };
         Some(ms.as_millis().to_string())
     }
+}
+
+/// Encryption is off unless something says otherwise; `corosync.toml` says it in the map.
+fn is_off(name: &str, value: &str) -> bool {
+    matches!(name, "totem.crypto_cipher" | "totem.crypto_hash") && value == "none"
 }
 
 /// A key must not end up on a screen or in a log.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::Config;
 use super::map::{Map, Origin};
 use super::nodelist::Node;
+use super::totem::TransportKind;
 use crate::ids::NodeId;
 
 /// Settings that are compared one by one; more are compared as a whole.
@@ -18,12 +19,16 @@ pub const SETTINGS_LIMIT: usize = 4096;
 /// What sections are compared.
 const SECTIONS: [&str; 2] = ["totem.", "quorum."];
 /// What in them may differ from host to host, or would tell about a secret.
-const OF_ONE_HOST: [&str; 7] = [
+const OF_ONE_HOST: [&str; 10] = [
     "totem.nodeid",
     "totem.key",
     "totem.keyfile",
     "totem.config_version",
     "totem.crypto_model",
+    // What they mean together is compared, see `encryption`.
+    "totem.secauth",
+    "totem.crypto_cipher",
+    "totem.crypto_hash",
     "quorum.votes",
     "quorum.device.heuristics.",
 ];
@@ -41,7 +46,9 @@ impl Fingerprint {
     /// That of a configuration.
     pub fn of(config: &Config) -> Self {
         let nodes = config.nodes.iter().filter_map(|node| Some((node.id?, of_node(node)))).collect();
-        Self { nodes, settings: of_settings(&config.map) }
+        let mut settings = of_settings(&config.map);
+        settings.extend(encryption(config));
+        Self { nodes, settings }
     }
 }
 
@@ -73,6 +80,23 @@ fn of_settings(map: &Map) -> BTreeMap<u64, String> {
         settings = BTreeMap::from([(hash.0, "sections totem and quorum".to_owned())]);
     }
     settings
+}
+
+/// Cipher and hash, whichever settings say so, in whichever of the formats: what is not said means something else in
+/// each of them.
+fn encryption(config: &Config) -> Option<(u64, String)> {
+    if config.totem.transport != TransportKind::Knet {
+        return None;
+    }
+    let crypto = &config.totem.crypto;
+    let mut hash = Hash::new();
+    for text in ["totem.crypto", &crypto.cipher, &crypto.hash] {
+        hash.text(text);
+    }
+    let names = ["totem.crypto_cipher", "totem.crypto_hash", "totem.secauth"];
+    let place = names.into_iter().find_map(|name| Some(config.map.entry(name)?.origin.to_string()));
+    let place = place.unwrap_or_else(|| "default".to_owned());
+    Some((hash.0, format!("encryption {}/{} ({place})", crypto.cipher, crypto.hash)))
 }
 
 fn is_of_one_host(name: &str) -> bool {

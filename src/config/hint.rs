@@ -64,10 +64,11 @@ pub(super) fn explain_made(map: &Map, name: &str, sources: &[&str]) -> String {
 pub(super) fn place(name: &str, entry: &Entry) -> String {
     let value = if name == "totem.key" { "(hidden)".to_owned() } else { entry.value.to_string() };
     match &entry.origin {
+        Origin::Default => format!("{name} = {value} by default"),
         Origin::DerivedFrom { name: source, path, line } => {
             format!("{source} at {}:{line}, from which {name} = {value} is made", path.display())
         }
-        origin @ (Origin::File { .. } | Origin::Default | Origin::Derived) => {
+        origin @ (Origin::File { .. } | Origin::Derived) => {
             format!("{name} = {value} at {origin}")
         }
     }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::Refusal;
+use super::secret::Secret;
 pub use crate::value::Value;
 
 /// Items that one configuration may have; a longer one is refused.
@@ -137,6 +138,21 @@ impl Map {
     /// Sets an item whose name is known to be good and which the program computed.
     pub(super) fn derive(&mut self, name: &str, value: Value) {
         self.entries.insert(name.to_owned(), Entry { value, origin: Origin::Derived });
+    }
+
+    /// Overwrites a secret text with a word that says that it is one.
+    pub(super) fn hide(&mut self, name: &str) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            if let Value::Text(text) = &mut entry.value {
+                drop(Secret::new(std::mem::take(text)));
+            }
+            entry.value = Value::text("(hidden)");
+        }
+    }
+
+    /// As [`Map::derive`], for a built-in value that the file's format has.
+    pub(super) fn default_to(&mut self, name: &str, value: Value) {
+        self.entries.insert(name.to_owned(), Entry { value, origin: Origin::Default });
     }
 
     /// As [`Map::derive`], unless the item is there already.

@@ -18,6 +18,7 @@
 //! | `uidgid.rs` | ids of users and groups |
 //! | `host.rs`, `os.rs` | what must be known of this host; the real one |
 //! | `resolve.rs` | names and addresses in the file to addresses of this host, with their interface |
+//! | `secret.rs` | the key of the cluster, in memory |
 //! | `hint.rs`, `bytes.rs` | where a setting stands and what it may be, under an error; characters that nobody sees |
 //! | `check.rs`, `check/` | from map to [`Config`]: the rules across settings, and what is hardly meant |
 //! | `convert.rs` | from one file format to the other |
@@ -36,6 +37,7 @@ pub mod nodelist;
 pub mod os;
 pub mod quorum;
 pub mod reload;
+pub mod secret;
 pub mod system;
 pub mod timeouts;
 pub mod totem;
@@ -65,9 +67,10 @@ use self::logging::Logging;
 use self::map::Map;
 use self::nodelist::Node;
 use self::quorum::Quorum;
+use self::secret::Secret;
 use self::system::{Access, Resources, System};
 use self::timeouts::Timeouts;
-use self::totem::{Interface, Totem};
+use self::totem::{Interface, Totem, TransportKind};
 use crate::ids::NodeId;
 
 /// Where the configuration is when nothing else is said. Source: corosync(8).
@@ -123,12 +126,14 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn load_on(path: &Path, host: &dyn Host) -> Result<Self, ConfigError> {
-        let text = read_file(path)?;
+        // A key may stand in it.
+        let text = Secret::new(read_file(path)?);
+        let text = text.bytes();
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
-            return Self::from_toml(&text, path, host);
+            return Self::from_toml(text, path, host);
         }
         let mut map = Map::default();
-        parse_conf(&text, path, host, &mut map, false)?;
+        parse_conf(text, path, host, &mut map, false)?;
         let UidgidFiles { read, unread } = uidgid_files(path)?;
         for (file, text) in read {
             parse_conf(&text, &file, host, &mut map, true)?;
@@ -159,8 +164,9 @@ impl Config {
     /// Whether this version can run it.
     ///
     /// # Errors
-    /// The transport is knet, link 0 has no address for this node, clients are to come over sockets, the priority
-    /// is none, or a limit is larger than any ring can keep.
+    /// A link is to go over SCTP, messages are to be compressed in a way that is not here, udp or udpu have no address
+    /// for this node, clients are to come over sockets, the priority is none, or a limit is larger than any ring can
+    /// keep.
     pub fn check_runnable(&self) -> Result<(), ConfigError> {
         check::runnable(self)
     }
@@ -215,9 +221,14 @@ impl Config {
         host::select(&addresses, self.bind_address()?).cloned()
     }
 
-    /// All nodes that have an id and an address on link 0, this one included, in the list's order.
+    /// All nodes that have an id and an address, this one included, in the list's order: with the address on link 0,
+    /// and on knet, which may have no such link, that on the lowest link.
     pub fn members(&self) -> impl Iterator<Item = (NodeId, IpAddr)> {
-        self.nodes.iter().filter_map(|node| Some((node.id?, node.address(0)?)))
+        let knet = self.totem.transport == TransportKind::Knet;
+        self.nodes.iter().filter_map(move |node| {
+            let lowest = || node.addresses.iter().min_by_key(|own| own.link).map(|own| own.address);
+            Some((node.id?, if knet { lowest() } else { node.address(0) }?))
+        })
     }
 
     /// UDP port of link 0.

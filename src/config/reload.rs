@@ -9,6 +9,7 @@ use super::error::ConfigError;
 use super::keys::{self, Reload};
 use super::map::Map;
 use super::nodelist::Node;
+use super::totem::TransportKind;
 use crate::ids::NodeId;
 
 /// The difference between two configurations, by name of setting.
@@ -46,13 +47,14 @@ pub fn is_fixed(name: &str) -> bool {
     !name.starts_with("totem.interface.") && keys::find(name).is_some_and(|key| key.reload == Reload::Refused)
 }
 
-/// Checks that the links of a new configuration have the local addresses and protocols of the old one.
+/// Checks that this node can go over to the links of a new configuration: their protocols, and its own addresses.
+///
+/// On udp and udpu its address stays. On knet a link may get another one, may go, and may come, while another link of
+/// this node stays as it is. (Corosync refuses another address: the link must go in one reload and come in the next.)
 ///
 /// # Errors
-/// One that differs: nothing of the new configuration may be applied.
+/// What cannot change: nothing of the new configuration may be applied.
 pub fn check_links(old: &Config, new: &Config) -> Result<(), ConfigError> {
-    let recreate = "To reconfigure an interface it must be deleted and recreated. \
-                    A working interface needs to be available to corosync at all times";
     for before in &old.totem.interfaces {
         let Some(after) = new.totem.interfaces.iter().find(|after| after.link == before.link) else {
             continue;
@@ -62,21 +64,63 @@ pub fn check_links(old: &Config, new: &Config) -> Result<(), ConfigError> {
                 "New config has different knet transport for link {}. Internal value was NOT changed.",
                 before.link
             ))
-            .hint(recreate));
+            .hint(RECREATE));
         }
-        if let (Some(from), Some(to)) = (before.bind_address, after.bind_address)
+        if old.totem.transport != TransportKind::Knet
+            && let (Some(from), Some(to)) = (before.bind_address, after.bind_address)
             && (from, &before.bind_interface) != (to, &after.bind_interface)
         {
-            return Err(ConfigError::rule(format!(
-                "new config has different address for link {} (addr changed from {from} to {to}). \
-                 Internal value was NOT changed.",
-                before.link
-            ))
-            .hint(recreate));
+            return Err(different_address(before.link, &from, &to).hint(RECREATE));
         }
     }
-    Ok(())
+    if old.totem.transport == TransportKind::Knet { check_own_links(old, new) } else { Ok(()) }
 }
+
+/// What Corosync says to a link that has another address than before.
+pub fn different_address(link: u8, from: &dyn std::fmt::Display, to: &dyn std::fmt::Display) -> ConfigError {
+    ConfigError::rule(format!(
+        "new config has different address for link {link} (addr changed from {from} to {to}). \
+         Internal value was NOT changed."
+    ))
+}
+
+/// What to do about a link that must not change. In Corosync's words.
+const RECREATE: &str = "To reconfigure an interface it must be deleted and recreated. \
+                        A working interface needs to be available to corosync at all times";
+
+/// On knet.
+fn check_own_links(old: &Config, new: &Config) -> Result<(), ConfigError> {
+    if new.totem.transport != TransportKind::Knet {
+        // Of udp and udpu all links but one would go, and the encryption.
+        let message = format!(
+            "The transport changed from knet to {}, and this node is on the ring",
+            new.totem.transport.name()
+        );
+        let hint = format!(
+            "{}\nStop the daemons of all nodes first; nothing of the new file is taken over until then.",
+            super::hint::explain(&new.map, "totem.transport")
+        );
+        return Err(ConfigError::rule(message).hint(hint));
+    }
+    let stays = old.totem.interfaces.iter().any(|before| {
+        let after = new.totem.interfaces.iter().find(|after| after.link == before.link);
+        after.is_some_and(|after| {
+            before.bind_address.is_some()
+                && (before.bind_address, &before.bind_interface)
+                    == (after.bind_address, &after.bind_interface)
+        })
+    });
+    if stays {
+        return Ok(());
+    }
+    let own = format!("nodelist.node.{}.ring", new.local_position);
+    let place = super::hint::explain_section(&new.map, &own);
+    Err(ConfigError::rule("No link of this node stays as it is").hint(format!("{place}\n{ONE_AT_A_TIME}")))
+}
+
+/// How links change while a ring runs over them.
+const ONE_AT_A_TIME: &str = "Change one link, reload, wait until it is up on all nodes (annulus status), and then \
+                             change the next.";
 
 /// Checks that each of these members of the ring keeps its id and its address on link 0. `known` is where the
 /// nodes are by the configuration in effect.
@@ -109,6 +153,44 @@ pub fn check_members(
             return Err(ConfigError::rule(format!(
                 "The id of the node at {address} changed from {id} to {now}{}, and node {id} is on the ring",
                 place(node, "nodeid")
+            ))
+            .hint(STOP_FIRST));
+        }
+    }
+    Ok(())
+}
+
+/// As [`check_members`], on knet, where a member may get another address on a link while another link to it stays as
+/// it is. `known`: where the nodes are on each link.
+///
+/// # Errors
+/// As there.
+pub fn check_hosts(
+    known: &[(NodeId, Vec<(u8, IpAddr)>)],
+    members: &[NodeId],
+    new: &Config,
+) -> Result<(), ConfigError> {
+    for (id, addresses) in known.iter().filter(|(id, _)| members.contains(id)) {
+        if let Some(node) = new.nodes.iter().find(|node| node.id == Some(*id)) {
+            if addresses.iter().any(|(link, address)| node.address(*link) == Some(*address)) {
+                continue;
+            }
+            let place =
+                super::hint::explain_section(&new.map, &format!("nodelist.node.{}.ring", node.position));
+            return Err(ConfigError::rule(format!(
+                "No link to node {id} stays as it is ({place}), and node {id} is on the ring"
+            ))
+            .hint(ONE_AT_A_TIME));
+        }
+        let there = addresses.iter().find_map(|(link, address)| {
+            let node = new.nodes.iter().find(|node| node.address(*link) == Some(*address))?;
+            Some((address, node, node.id?))
+        });
+        if let Some((address, node, now)) = there {
+            let entry = new.map.entry(&format!("nodelist.node.{}.nodeid", node.position));
+            let place = entry.map_or_else(String::new, |entry| format!(" ({})", entry.origin));
+            return Err(ConfigError::rule(format!(
+                "The id of the node at {address} changed from {id} to {now}{place}, and node {id} is on the ring"
             ))
             .hint(STOP_FIRST));
         }

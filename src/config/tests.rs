@@ -10,6 +10,7 @@ mod corosync;
 mod formats;
 mod grammar;
 mod hostile;
+mod knet;
 mod origins;
 mod rules;
 mod uidgid;

@@ -3,7 +3,8 @@
 //! The section names are tables; nodes are `[[nodelist.node]]` (or `[[node]]`), links
 //! `[[totem.interface]]`, subsystems `[logging.logger_subsys.NAME]`. Yes/no and on/off settings also
 //! take `true` and `false`, `uid` and `gid` take lists. Unlike in `corosync.conf` an unknown name is
-//! an error, and `totem.version` may be left out. What has no place here stands under its full name in the
+//! an error, and `totem.version` may be left out. A file for transport knet that says nothing of encryption means aes256
+//! and sha256. What has no place here stands under its full name in the
 //! table `other` and is taken as `corosync.conf` would: a text, or where that is none a list of its bytes.
 //!
 //! Corosync has no such format.
@@ -53,8 +54,21 @@ pub(super) fn parse(text: &[u8], path: &Path, host: &dyn Host) -> Result<Map, Co
         let line = reader.lines.number(offset);
         complaint.at(path, line)
     })?;
-    reader.map.derive_missing("totem.version", Value::U32(2));
-    Ok(reader.map)
+    let mut map = reader.map;
+    map.derive_missing("totem.version", Value::U32(2));
+    if is_silent_on_encryption(&map) {
+        map.default_to("totem.crypto_cipher", Value::text("aes256"));
+        map.default_to("totem.crypto_hash", Value::text("sha256"));
+    }
+    Ok(map)
+}
+
+/// Whether a file is for a transport that can encrypt, and says nothing of that: then `corosync.toml` means that
+/// everything is encrypted, `corosync.conf` that nothing is.
+pub(super) fn is_silent_on_encryption(map: &Map) -> bool {
+    let is_knet = map.text("totem.transport").is_none_or(|word| word == "knet");
+    let said = ["totem.secauth", "totem.crypto_cipher", "totem.crypto_hash"];
+    is_knet && said.into_iter().all(|name| map.entry(name).is_none())
 }
 
 /// Any TOML value, with the place of all that is in it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::map::Map;
+use super::secret::Secret;
 use super::timeouts::{Given, Timeouts};
 
 /// UDP port of link 0 when the file says nothing.
@@ -15,7 +16,7 @@ pub const DEFAULT_PORT: u16 = 5405;
 /// How datagrams travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TransportKind {
-    /// kronosnet: several links, encryption. Parsed and typed; this version cannot run it.
+    /// kronosnet: several links, encryption.
     Knet,
     /// UDP unicast to each node of the list.
     Udpu,
@@ -71,19 +72,32 @@ impl IpVersion {
     }
 }
 
+/// Where the key is when nothing else is said. Source: `corosync.conf(5)` `keyfile`.
+pub const DEFAULT_KEYFILE: &str = "/etc/corosync/authkey";
+
 /// Encryption settings; only knet has any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crypto {
-    /// Library. Default: `nss`. Reload: yes.
+    /// Corosync's library. Default: `nss`. Nothing follows from it here: all of them write the same bytes.
     pub model: String,
-    /// Cipher. Default: `none`, with `secauth: on` `aes256`. Reload: yes.
+    /// Cipher: `none`, `aes128`, `aes192` or `aes256`. Default in `corosync.conf`: `none`, with `secauth: on`
+    /// `aes256`; in a `corosync.toml` that says nothing of encryption: `aes256`. Reload: yes.
     pub cipher: String,
-    /// Hash. Default: `none`, with `secauth: on` `sha256`. Reload: yes.
+    /// Hash: `none`, `md5`, `sha1`, `sha256`, `sha384` or `sha512`. Default in `corosync.conf`: `none`, with
+    /// `secauth: on` `sha256`; in a `corosync.toml` that says nothing of encryption: `sha256`. Reload: yes.
     pub hash: String,
-    /// File with the key. Default: `/etc/corosync/authkey`. Reload: yes.
+    /// File with the key. Default: [`DEFAULT_KEYFILE`]. Reload: yes.
     pub keyfile: Option<String>,
-    /// The key itself, used without `keyfile`. Reload: yes.
-    pub key: Option<String>,
+    /// The key, of that file or, without `keyfile`, as it stands in the configuration; 128 to 4096 bytes. `None`
+    /// while nothing is encrypted or authenticated. Reload: yes.
+    pub key: Option<Secret>,
+}
+
+impl Crypto {
+    /// Whether messages are neither encrypted nor authenticated, so that no key is needed.
+    pub fn is_off(&self) -> bool {
+        self.cipher == "none" && self.hash == "none"
+    }
 }
 
 /// Settings of knet that are not a link's.
@@ -157,7 +171,7 @@ pub struct Totem {
     pub netmtu: u32,
     /// Whether bit 31 of a node id made from an IPv4 address is cleared. Default: no. Reload: no.
     pub clear_node_high_bit: bool,
-    /// udpu: drop datagrams from addresses that are not in the node list. Default: yes. Reload: yes.
+    /// knet, udpu: drop datagrams from addresses that are not in the node list. Default: yes. Reload: yes.
     pub block_unlisted_ips: bool,
     /// What the file says about timers and limits.
     pub given: Given,
@@ -196,22 +210,31 @@ pub(super) fn ip_version(map: &Map, transport: TransportKind) -> IpVersion {
     }
 }
 
-/// Cipher and hash that the map asks for, checked against each other.
+/// Cipher and hash that the map asks for, checked against each other. The key is not read yet.
 pub(super) fn crypto(map: &Map) -> Result<Crypto, ConfigError> {
     let text = |name: &str| map.text(name).map(|text| text.into_owned());
-    let secauth = map.text("totem.secauth").as_deref() == Some("on");
-    let default = |word: &str| if secauth { word.to_owned() } else { "none".to_owned() };
+    let (cipher, hash) = cipher_and_hash(text);
     let crypto = Crypto {
         model: text("totem.crypto_model").unwrap_or_else(|| "nss".to_owned()),
-        cipher: text("totem.crypto_cipher").unwrap_or_else(|| default("aes256")),
-        hash: text("totem.crypto_hash").unwrap_or_else(|| default("sha256")),
+        cipher,
+        hash,
         keyfile: text("totem.keyfile"),
-        key: text("totem.key"),
+        key: None,
     };
     if crypto.cipher != "none" && crypto.hash == "none" {
         return Err(ConfigError::rule("crypto_cipher requires crypto_hash with value other than none"));
     }
     Ok(crypto)
+}
+
+/// Cipher and hash that settings ask for; `setting` gives them under their names in the database.
+pub fn cipher_and_hash(setting: impl Fn(&str) -> Option<String>) -> (String, String) {
+    let secauth = setting("totem.secauth").as_deref() == Some("on");
+    let default = |word: &str| if secauth { word.to_owned() } else { "none".to_owned() };
+    (
+        setting("totem.crypto_cipher").unwrap_or_else(|| default("aes256")),
+        setting("totem.crypto_hash").unwrap_or_else(|| default("sha256")),
+    )
 }
 
 /// What the map says about timers and limits.

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use super::log;
 use crate::config::logging::Logging;
 use crate::config::reload::check_links;
+use crate::config::totem::TransportKind;
 use crate::config::{Config, ConfigError};
 use crate::node::inspect::inspect_reload;
 
@@ -109,7 +110,7 @@ pub(super) fn check(old: &Config, new: &Config) -> Result<(), String> {
             new.me()
         ));
     }
-    if new.bind_address().is_none() {
+    if new.totem.transport != TransportKind::Knet && new.bind_address().is_none() {
         return Err("Cannot configure new interface definitions: link 0 of this node is gone".to_owned());
     }
     Ok(())

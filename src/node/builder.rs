@@ -14,11 +14,11 @@ use super::kept_votes::KeptVotes;
 use super::plan::{Plan, described};
 use super::store::Store;
 use super::{Node, NodeError};
-use crate::config::Config;
 use crate::config::map::{Map, Origin};
 use crate::config::quorum::Quorum;
 use crate::config::timeouts::{Given, Timeouts};
 use crate::config::totem::TransportKind;
+use crate::config::{Config, ConfigError, ErrorKind};
 use crate::ids::NodeId;
 use crate::ipc;
 use crate::stack::Setup;
@@ -99,8 +99,11 @@ impl Builder {
                 }
                 None => return Err(NodeError::NoAddress),
             },
-            // knet was refused above.
-            TransportKind::Udpu | TransportKind::Knet => Kind::Udpu,
+            TransportKind::Udpu => Kind::Udpu,
+            TransportKind::Knet => {
+                let message = "transport knet is not available in this version".to_owned();
+                return Err(ConfigError { kind: ErrorKind::Unsupported, message, hint: None }.into());
+            }
         };
         let links = config
             .nodes

@@ -8,6 +8,7 @@ use super::store::Store;
 use super::{Builder, NodeError};
 use crate::config::logging::{Logging, SUBSYSTEMS};
 use crate::config::map::Origin;
+use crate::config::totem::TransportKind;
 use crate::config::{Config, ConfigError, ErrorKind};
 use crate::quorum::advice::Weight;
 use crate::stack::SetupError;
@@ -43,6 +44,7 @@ pub fn inspect(config: &Config) -> Result<Inspection, ConfigError> {
             Weight::Price => notes.push(line),
         }
     }
+    notes.extend(in_the_clear(config));
     Ok(Inspection { builder, warnings, notes, plan })
 }
 
@@ -138,6 +140,19 @@ fn setting_name(config: &Config, setting: &str, node: Option<u32>) -> String {
         ("nodelist", _) => "nodelist.node.*.ring0_addr".to_owned(),
         (other, _) => format!("totem.{other}"),
     }
+}
+
+/// A transport that cannot encrypt: of one that can and does not, the configuration itself warns.
+fn in_the_clear(config: &Config) -> Option<String> {
+    let transport = config.totem.transport;
+    (transport != TransportKind::Knet).then(|| {
+        format!(
+            "the cluster runs unencrypted, as transport {} has no encryption: whoever reaches its network can read and \
+             forge its messages. Transport knet encrypts ({})",
+            transport.name(),
+            places(config, &["totem.transport"])
+        )
+    })
 }
 
 /// Settings and where they stand, in one line.

@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `options.rs` | the command line |
-//! | `status.rs` `ring.rs` `groups.rs` | how things are |
+//! | `status.rs` `ring.rs` `groups.rs` `encryption.rs` | how things are |
 //! | `health.rs` | whether they are as they should be |
 //! | `confdb.rs` | the configuration database |
 //! | `control.rs` | reload, shutdown, kill |
@@ -14,6 +14,7 @@
 
 mod confdb;
 mod control;
+mod encryption;
 mod files;
 mod groups;
 mod health;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::encryption::Encryption;
 use super::table::{Tint, columns, harmless, tinted};
 use super::{Outcome, groups};
 use crate::cli::failure::Failure;
@@ -26,6 +27,7 @@ struct Status {
     /// The names in the node list.
     names: BTreeMap<NodeId, String>,
     links: Links,
+    encryption: Encryption,
     groups: Vec<(GroupName, Vec<Member>)>,
 }
 
@@ -37,6 +39,7 @@ pub(super) fn run(site: &Site, json: bool, streams: &mut Streams<'_>) -> Outcome
             "outage": status.outage,
             "quorum": json::report(&status.report),
             "links": links_json(&status.links),
+            "encryption": status.encryption.json(),
             "groups": groups::json(&status.groups),
         });
         streams.out(json::line(&value));
@@ -56,8 +59,9 @@ fn ask(site: &Site) -> Result<Status, Failure> {
     let outage = words(crate::stack::OUTAGE)?;
     let (report, _) = gather::report(site, words("quorum.provider")?, Naming::default())?;
     let links = Links::ask(site)?;
+    let encryption = Encryption::ask(site)?;
     let groups = site.cpg().groups()?.into_iter().collect();
-    Ok(Status { cluster, outage, report, names: gather::names(site), links, groups })
+    Ok(Status { cluster, outage, report, names: gather::names(site), links, encryption, groups })
 }
 
 fn text(status: &Status, streams: &Streams<'_>) -> String {
@@ -78,6 +82,7 @@ fn text(status: &Status, streams: &Streams<'_>) -> String {
         text += &format!("{} {none}: {why}\n", head("Ring"));
     }
     text += &format!("{} {}\n", head("Quorum"), quorum(report, streams));
+    text += &format!("{} {}\n", head("Encryption"), status.encryption.text(streams));
     text.push('\n');
     text += &nodes(status, streams);
     text.push('\n');

@@ -1,23 +1,34 @@
-//! What encryption needs: a transport that has it, and a key. Nothing of the key is kept.
+//! What encryption needs: a transport that has it, and a key that the nodes alone know.
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
 use crate::config::error::{ConfigError, reason};
 use crate::config::hint::explain;
-use crate::config::map::Map;
-use crate::config::totem::{Crypto, TransportKind};
+use crate::config::map::{Map, Origin, Value};
+use crate::config::secret::Secret;
+use crate::config::totem::{Crypto, DEFAULT_KEYFILE, TransportKind};
 
 /// Bytes of a key. Source: corosync `include/corosync/totem/totem.h`.
 const LEAST: usize = 128;
 const MOST: usize = 4096;
 
-/// Refuses encryption on a transport that has none, and a key that is not there.
+/// Mode bits with which somebody who is neither the owner nor of the group may read or change a file.
+const OTHERS: u32 = 0o006;
+
+/// Refuses encryption on a transport that has none, and a key that is not there or that anybody may read. Gives the
+/// key, if one is needed.
 ///
 /// Corosync looks at the key first, so that who has none on udpu is told to make one.
-pub(super) fn check(map: &Map, crypto: &Crypto, transport: TransportKind) -> Result<(), ConfigError> {
-    if crypto.cipher == "none" && crypto.hash == "none" {
-        return Ok(());
+pub(super) fn key(
+    map: &Map,
+    crypto: &Crypto,
+    transport: TransportKind,
+) -> Result<Option<Secret>, ConfigError> {
+    if crypto.is_off() {
+        return Ok(None);
     }
     let wanted = wanted_by(map);
     if transport != TransportKind::Knet {
@@ -29,14 +40,21 @@ pub(super) fn check(map: &Map, crypto: &Crypto, transport: TransportKind) -> Res
             transport.name()
         )));
     }
-    check_key(map, crypto).map_err(|error| {
+    let key = read_key(map, crypto).map_err(|error| {
         let hint = error.hint.clone();
         error.hint([hint, Some(wanted)].into_iter().flatten().collect::<Vec<_>>().join("\n"))
-    })
+    })?;
+    Ok(Some(key))
 }
 
 /// The settings that ask for encryption.
 pub(super) fn wanted_by(map: &Map) -> String {
+    let silent = matches!(map.entry("totem.crypto_cipher"), Some(entry) if entry.origin == Origin::Default);
+    if silent {
+        return "corosync.toml says nothing of encryption, which means crypto_cipher = \"aes256\" and crypto_hash = \
+                \"sha256\"; crypto_cipher = \"none\" switches it off"
+            .to_owned();
+    }
     let given = ["totem.secauth", "totem.crypto_cipher", "totem.crypto_hash"].into_iter().filter(|name| {
         let word = map.text(name);
         word.is_some_and(|word| !matches!(word.as_ref(), "off" | "none"))
@@ -45,31 +63,74 @@ pub(super) fn wanted_by(map: &Map) -> String {
     lines.join("\n")
 }
 
-fn check_key(map: &Map, crypto: &Crypto) -> Result<(), ConfigError> {
-    if let (None, Some(key)) = (&crypto.keyfile, &crypto.key) {
-        let refused = |message| Err(ConfigError::rule(message).hint(explain(map, "totem.key")));
-        // The closing NUL counts.
-        return match key.len() + 1 {
+fn read_key(map: &Map, crypto: &Crypto) -> Result<Secret, ConfigError> {
+    if let (None, Some(entry)) = (&crypto.keyfile, map.entry("totem.key")) {
+        let refused = |message| {
+            let remedy = format!(
+                "{}\na key has {LEAST} to {MOST} bytes, its closing NUL counted; better, leave totem.key out and \
+                 make a key file on one node: annulus keygen",
+                explain(map, "totem.key")
+            );
+            Err(ConfigError::rule(message).hint(remedy))
+        };
+        let mut key = match &entry.value {
+            Value::Text(text) => text.clone(),
+            // No file can say that.
+            other => other.to_string().into_bytes(),
+        };
+        key.push(0); // the closing NUL counts
+        return match key.len() {
             0..LEAST => refused("key is too short"),
-            LEAST..=MOST => Ok(()),
+            LEAST..=MOST => Ok(Secret::new(key)),
             _ => refused("key is too long"),
         };
     }
-    let path = crypto.keyfile.as_deref().unwrap_or("/etc/corosync/authkey");
+    key_of_file(Path::new(crypto.keyfile.as_deref().unwrap_or(DEFAULT_KEYFILE)), map)
+}
+
+/// The first 4096 bytes of a file, as they are.
+fn key_of_file(path: &Path, map: &Map) -> Result<Secret, ConfigError> {
+    let shown = path.display();
     let place = || explain(map, "totem.keyfile");
-    let refused = |what: &str, why: std::io::Error| {
-        ConfigError::rule(format!("Could not {what} {path}: {}", reason(&why))).hint(place())
+    let make = |force: &str| {
+        let output =
+            if path == Path::new(DEFAULT_KEYFILE) { String::new() } else { format!(" --output {shown}") };
+        format!("make one on one node and copy it to the others: annulus keygen{force}{output}")
     };
-    let file = File::open(path).map_err(|why| refused("open", why))?;
-    let mut key = Vec::new();
+    let refused = |what: &str, why: std::io::Error| {
+        let remedy = if why.kind() == std::io::ErrorKind::NotFound {
+            format!("\n{}", make(""))
+        } else {
+            String::new()
+        };
+        ConfigError::rule(format!("Could not {what} {shown}: {}", reason(&why))).hint(place() + &remedy)
+    };
+    // A pipe that nobody writes to is an empty file and no wait.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.map_err(|why| refused("open", why))?;
+    let about = file.metadata().map_err(|why| refused("read", why))?;
+    let mut key = Vec::with_capacity(MOST);
     file.take(MOST as u64).read_to_end(&mut key).map_err(|why| refused("read", why))?;
-    if key.len() < LEAST {
+    let key = Secret::new(key);
+    if key.bytes().len() < LEAST {
         return Err(ConfigError::rule(format!(
-            "Could only read {} bits of minimum {} bits from {path}.",
-            key.len() * 8,
+            "Could only read {} bits of minimum {} bits from {shown}.",
+            key.bytes().len() * 8,
             LEAST * 8
         ))
-        .hint(place()));
+        .hint(format!("{}\n{}", place(), make(" --force"))));
     }
-    Ok(())
+    // Corosync does not look.
+    if about.mode() & OTHERS != 0 {
+        let message = format!(
+            "Every user of this host can read or change the key file {shown} (mode {:04o}).",
+            about.mode() & 0o7777
+        );
+        return Err(ConfigError::rule(message).hint(format!(
+            "{}\nchmod 400 {shown}; and if somebody may have read it, {}",
+            place(),
+            make(" --force")
+        )));
+    }
+    Ok(key)
 }

@@ -7,25 +7,23 @@ use crate::config::hint::{explain, explain_section};
 use crate::config::system::IpcType;
 use crate::config::totem::TransportKind;
 
+/// What messages can be compressed with; of knet's models the others are not here.
+const COMPRESSIONS: [&str; 4] = ["zlib", "lz4", "lz4hc", "zstd"];
+
+/// IP packets that every host takes, and the longest that there are. Unit: bytes.
+const MTU: std::ops::RangeInclusive<u32> = 576..=65_535;
+
 /// Whether this version can run a configuration that is good for Corosync's parser.
 pub(in crate::config) fn runnable(config: &Config) -> Result<(), ConfigError> {
-    let unsupported = |message: &str, hint: String| {
-        Err(ConfigError { kind: ErrorKind::Unsupported, message: message.to_owned(), hint: Some(hint) })
-    };
     match config.totem.transport {
-        TransportKind::Knet => {
-            let place = explain(&config.map, "totem.transport");
-            return unsupported(
-                "transport knet is not available in this version",
-                format!("{place}\nset totem.transport to udpu or udp on all nodes of the cluster"),
-            );
+        TransportKind::Knet => knet(config)?,
+        TransportKind::Udp | TransportKind::Udpu => {
+            if config.local_node().and_then(|node| node.address(0)).is_none() {
+                let section = format!("nodelist.node.{}.", config.local_position);
+                let hint = format!("give {section}ring0_addr\n{}", explain_section(&config.map, &section));
+                return unsupported("udp and udpu need an address of link 0 for the local node", hint);
+            }
         }
-        TransportKind::Udp | TransportKind::Udpu => {}
-    }
-    if config.local_node().and_then(|node| node.address(0)).is_none() {
-        let section = format!("nodelist.node.{}.", config.local_position);
-        let hint = format!("give {section}ring0_addr\n{}", explain_section(&config.map, &section));
-        return unsupported("udp and udpu need an address of link 0 for the local node", hint);
     }
     if config.system.ipc_type == IpcType::Socket {
         let place = explain(&config.map, "system.qb_ipc_type");
@@ -39,4 +37,45 @@ pub(in crate::config) fn runnable(config: &Config) -> Result<(), ConfigError> {
         error.hint(format!("{}\n{hint}", explain(&config.map, "system.priority")))
     })?;
     check_limits(&config.map, &config.totem.timeouts)
+}
+
+/// What of knet is not here, and what libknet takes although nothing gets through with it.
+fn knet(config: &Config) -> Result<(), ConfigError> {
+    let own = config.local_node().map_or(&[][..], |node| &node.addresses);
+    if own.is_empty() {
+        let section = format!("nodelist.node.{}.", config.local_position);
+        let hint = format!("give {section}ring0_addr\n{}", explain_section(&config.map, &section));
+        return unsupported("knet needs an address of a link for the local node", hint);
+    }
+    for link in &config.totem.interfaces {
+        if link.knet_transport == "sctp" {
+            let place = explain(&config.map, &format!("totem.interface.{}.knet_transport", link.link));
+            return unsupported(
+                "knet_transport sctp is not available in this version",
+                format!("{place}\nset knet_transport to udp on all nodes of the cluster, or leave it out"),
+            );
+        }
+    }
+    let knet = &config.totem.knet;
+    if let Some(model) = knet.compression_model.as_deref().filter(|model| !COMPRESSIONS.contains(model)) {
+        let place = explain(&config.map, "totem.knet_compression_model");
+        return unsupported(
+            &format!("knet_compression_model {model} is not available in this version"),
+            format!(
+                "{place}\nwhat the other nodes compress with it, this one could not read: set it to lz4 or zlib on \
+                 all nodes of the cluster, or leave it out"
+            ),
+        );
+    }
+    if let Some(mtu) = knet.mtu.filter(|mtu| !MTU.contains(mtu)) {
+        let place = explain(&config.map, "totem.knet_mtu");
+        let message =
+            format!("The knet_mtu parameter ({mtu}) must be between {} and {}.", MTU.start(), MTU.end());
+        return Err(ConfigError::in_config(message).hint(format!("{place}\n0 finds it out")));
+    }
+    Ok(())
+}
+
+fn unsupported(message: &str, hint: String) -> Result<(), ConfigError> {
+    Err(ConfigError { kind: ErrorKind::Unsupported, message: message.to_owned(), hint: Some(hint) })
 }

@@ -39,7 +39,7 @@ impl Referee {
     }
 
     /// Compares the verdicts on one file. The very same text in the same place is given to both.
-    fn compare(&self, text: &[u8]) -> Result<(), String> {
+    pub(super) fn compare(&self, text: &[u8]) -> Result<(), String> {
         let path = self.directory.path().join("c.conf");
         fs::write(&path, text).unwrap();
         let (status, said) = self.ask(&path);

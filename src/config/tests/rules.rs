@@ -160,22 +160,6 @@ fn timers_are_held_to_their_limits() {
     conf(two_nodes("udpu", "token_warning: 100\nhold: 14\njoin: 30\nmerge: 30\ntoken: 130")).unwrap();
 }
 
-#[test]
-fn knet_is_understood_but_not_run() {
-    let config = conf(two_nodes("knet", "crypto_model: openssl\nlink_mode: rr")).unwrap();
-    assert_eq!(config.totem.netmtu, 65536);
-    assert_eq!(config.totem.knet.link_mode, "rr");
-    assert_eq!(config.link().unwrap().knet_ping_timeout.as_millis(), 1500);
-    assert_eq!(config.link().unwrap().knet_ping_interval.as_millis(), 750);
-    let error = config.check_runnable().unwrap_err();
-    assert_eq!(error.message, "transport knet is not available in this version");
-    assert_eq!(
-        error.hint.unwrap(),
-        "totem.transport = knet at test.conf:4\nset totem.transport to udpu or udp on all nodes of the cluster"
-    );
-    conf(two_nodes("udpu", "")).unwrap().check_runnable().unwrap();
-}
-
 /// Who relies on the watchdog is told that there is none.
 #[test]
 fn a_watchdog_that_is_not_served_is_warned_of() {

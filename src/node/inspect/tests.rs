@@ -232,7 +232,12 @@ fn what_a_start_refuses_is_refused_with_every_place() {
             "mcastport refused: it is 1",
             &["mcastport"],
         ),
-        (totem(&[("transport", "knet")], &[]), ErrorKind::Unsupported, "transport knet", &["transport"]),
+        (
+            totem(&[("transport", "knet"), ("secauth", "off")], &[("knet_transport", "sctp")]),
+            ErrorKind::Unsupported,
+            "knet_transport sctp",
+            &["knet_transport"],
+        ),
     ] {
         for format in [Format::Conf, Format::Toml] {
             let text = file.write(format);
@@ -252,7 +257,9 @@ fn remarks_are_refused_when_it_is_strict() {
     let mut file = File::new(&[]);
     file.set("quorum", "auto_tie_breaker", "0");
     let plain = inspect(&read(&file.write(Format::Conf), Format::Conf).unwrap()).unwrap();
-    assert_eq!(plain.remarks(), Vec::<String>::new());
+    let remarks = plain.remarks();
+    assert!(remarks[0].starts_with("# note: the cluster runs unencrypted, as transport udpu"), "{remarks:?}");
+    assert!(remarks[0].contains("totem.transport = udpu at test.conf:") && remarks.len() == 1, "{remarks:?}");
     plain.strictly().unwrap();
     // A rule with a price may be meant.
     file.set("quorum", "allow_downscale", "1");

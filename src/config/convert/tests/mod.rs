@@ -43,6 +43,16 @@ fn of_conf(text: &[u8]) -> Result<BTreeMap<String, Value>, ConfigError> {
     Ok(values(&map))
 }
 
+/// The same, with what is said in `corosync.toml` of encryption if `corosync.conf` says nothing.
+fn meant(text: &[u8]) -> Result<BTreeMap<String, Value>, ConfigError> {
+    let mut map = Map::default();
+    parse_conf(text, Path::new("a.conf"), &Accounts, &mut map, false)?;
+    if toml::is_silent_on_encryption(&map) {
+        map.derive("totem.crypto_cipher", Value::text("none"));
+    }
+    Ok(values(&map))
+}
+
 fn to_toml(text: &[u8]) -> Result<String, ConfigError> {
     conf_to_toml(text, Path::new("a.conf"), &Accounts)
 }
@@ -55,9 +65,9 @@ fn to_conf(text: &str) -> Result<Vec<u8>, ConfigError> {
 fn there_and_back(text: &[u8]) -> (String, String) {
     let toml = to_toml(text).unwrap_or_else(|error| panic!("{error}"));
     let read = toml::parse(toml.as_bytes(), Path::new("a.toml"), &Accounts).unwrap();
-    assert_eq!(values(&read), of_conf(text).unwrap(), "{toml}");
+    assert_eq!(values(&read), meant(text).unwrap(), "{toml}");
     let back = to_conf(&toml).unwrap_or_else(|error| panic!("{error}\n{toml}"));
-    assert_eq!(of_conf(&back).unwrap(), of_conf(text).unwrap(), "{toml}");
+    assert_eq!(of_conf(&back).unwrap(), meant(text).unwrap(), "{toml}");
     (toml, String::from_utf8_lossy(&back).into_owned())
 }
 
@@ -169,8 +179,8 @@ fn files_of_uidgid_d_are_taken_in() {
     let file = dir.path().join("corosync.conf");
     std::fs::create_dir(dir.path().join("uidgid.d")).unwrap();
     std::fs::write(dir.path().join("uidgid.d/pacemaker"), "uidgid {\n gid: haclient\n}\n").unwrap();
-    let toml = conf_file_to_toml(b"totem {\n version: 2\n}\n", &file, &Accounts).unwrap();
-    assert_eq!(toml, "[totem]\nversion = 2\n\n[uidgid]\ngid = [\"haclient\"]\n");
+    let toml = conf_file_to_toml(b"totem {\n version: 2\n transport: udp\n}\n", &file, &Accounts).unwrap();
+    assert_eq!(toml, "[totem]\nversion = 2\ntransport = \"udp\"\n\n[uidgid]\ngid = [\"haclient\"]\n");
 }
 
 #[test]
@@ -181,6 +191,46 @@ fn the_example_survives() {
     let wanted = toml::parse(text.as_bytes(), Path::new("a.toml"), &Accounts).unwrap();
     let got = toml::parse(toml.as_bytes(), Path::new("a.toml"), &Accounts).unwrap();
     assert_eq!(values(&got), values(&wanted));
+}
+
+/// What a file does not say of encryption means something else in each format.
+#[test]
+fn encryption_is_the_same_in_both_formats() {
+    let crypto = |text: &[u8]| {
+        let map = |text: &[u8]| {
+            let mut map = Map::default();
+            parse_conf(text, Path::new("a.conf"), &Accounts, &mut map, false).unwrap();
+            let crypto = crate::config::totem::crypto(&map).unwrap();
+            (crypto.cipher, crypto.hash)
+        };
+        let there = to_toml(text).unwrap();
+        let read = toml::parse(there.as_bytes(), Path::new("a.toml"), &Accounts).unwrap();
+        let read = crate::config::totem::crypto(&read).unwrap();
+        let back = to_conf(&there).unwrap();
+        assert_eq!(map(text), (read.cipher, read.hash), "{there}");
+        assert_eq!(map(text), map(&back), "{there}");
+        (map(text), there)
+    };
+    for (lines, cipher, hash, written) in [
+        ("", "none", "none", "crypto_cipher = \"none\""),
+        ("transport: knet", "none", "none", "crypto_cipher = \"none\""),
+        ("crypto_model: nss", "none", "none", "crypto_cipher = \"none\""),
+        ("secauth: off", "none", "none", "secauth = \"off\""),
+        ("secauth: on", "aes256", "sha256", "secauth = \"on\""),
+        ("crypto_hash: sha1", "none", "sha1", "crypto_hash = \"sha1\""),
+        ("crypto_cipher: aes128\ncrypto_hash: sha512", "aes128", "sha512", "crypto_cipher = \"aes128\""),
+    ] {
+        let ((has_cipher, has_hash), toml) =
+            crypto(format!("totem {{\nversion: 2\n{lines}\n}}\n").as_bytes());
+        assert_eq!((has_cipher.as_str(), has_hash.as_str()), (cipher, hash), "{lines}");
+        assert!(toml.contains(written), "{toml}");
+        assert_eq!(toml.matches("crypto_cipher").count(), usize::from(written.contains("cipher")), "{toml}");
+    }
+    let udpu = to_toml(b"totem {\nversion: 2\ntransport: udpu\n}\n").unwrap();
+    assert!(!udpu.contains("crypto"), "{udpu}");
+    let silent = "[totem]\ncluster_name = \"x\"\n";
+    let conf = String::from_utf8(to_conf(silent).unwrap()).unwrap();
+    assert!(conf.contains("crypto_cipher: aes256") && conf.contains("crypto_hash: sha256"), "{conf}");
 }
 
 /// A name of a section or key: known ones, and any other.
@@ -226,7 +276,7 @@ proptest! {
     #[test]
     fn any_file_survives(blocks in prop::collection::vec(block(), 0..10)) {
         let text = format!("totem {{\nversion: 2\n}}\n{}", blocks.concat());
-        let Ok(meant) = of_conf(text.as_bytes()) else {
+        let Ok(meant) = meant(text.as_bytes()) else {
             prop_assert!(to_toml(text.as_bytes()).is_err());
             return Ok(());
         };
