@@ -189,3 +189,6 @@ impl Assembly {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

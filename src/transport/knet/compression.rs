@@ -212,3 +212,6 @@ impl fmt::Debug for Decompressor {
         f.debug_struct("Decompressor").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,3 +98,6 @@ impl Inbound {
         self.assemblies.wipe();
     }
 }
+
+#[cfg(test)]
+mod tests;

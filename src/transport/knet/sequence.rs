@@ -187,3 +187,6 @@ const fn slot(seq: u16) -> (usize, u64) {
     let index = seq % WINDOW;
     (index as usize / 64, 1 << (index % 64))
 }
+
+#[cfg(test)]
+mod tests;

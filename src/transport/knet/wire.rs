@@ -209,3 +209,6 @@ fn answer(kind: u8, source: NodeId, question: &[u8]) -> Vec<u8> {
     packet.extend_from_slice(&question[4..]);
     packet
 }
+
+#[cfg(test)]
+mod tests;
