@@ -121,7 +121,11 @@ impl Desk {
     /// The configuration was read again, as [`Order::Reload`] wanted, and can be used here, or cannot. What is
     /// done with it is ordered as soon as all nodes know: [`Order::Adopt`] or [`Order::Discard`].
     pub fn judged(&mut self, outcome: Result<&Config, &str>, effects: &mut dyn Effects) {
-        let outcome = match outcome {
+        let beside = |config: &Config| {
+            self.agreement.is_plain().then(|| reload::readdressed(config, effects.database()))
+        };
+        let moved = outcome.ok().and_then(beside).flatten();
+        let outcome = match moved.as_deref().map_or(outcome, Err) {
             Ok(config) => Ok(Judged {
                 fingerprint: Fingerprint::of(config),
                 kept: reload::kept(&config.map, effects.database())

@@ -414,6 +414,37 @@ fn reloads_are_answered_when_they_are_done() {
     assert_eq!(room.verdict(C, number::RELOAD), Status::Ok);
 }
 
+/// Corosync's nodes take no other address for a link; a node of ours beside them must not either.
+#[test]
+fn a_link_with_another_address_is_told_in_corosyncs_words() {
+    let mut room = Room::alone();
+    let knet = |own: &str, other: &str| {
+        let text = format!(
+            "totem {{\nversion: 2\n}}\nnodelist {{\nnode {{\nnodeid: 1\nname: a\nring0_addr: 127.0.0.1\n\
+             ring1_addr: {own}\n}}\nnode {{\nnodeid: 2\nname: b\nring0_addr: 127.0.0.2\nring1_addr: {other}\n}}\n}}\n"
+        );
+        Config::from_conf(text.as_bytes(), Path::new("test.conf"), &OsHost).unwrap()
+    };
+    for (name, entry) in knet("127.0.1.1", "127.0.1.2").map.iter() {
+        room.world.database.set(name, entry.value.clone());
+    }
+    let said = |config: &Config| super::reload::readdressed(config, &room.world.database);
+    assert_eq!(said(&knet("127.0.1.1", "127.0.1.2")), None);
+    for (own, other, from, to) in [
+        ("127.0.3.1", "127.0.1.2", "127.0.1.1", "127.0.3.1"),
+        ("127.0.1.1", "127.0.3.2", "127.0.1.2", "127.0.3.2"),
+    ] {
+        let told = said(&knet(own, other)).unwrap();
+        let wanted = format!(
+            "new config has different address for link 1 (addr changed from {from} to {to}). Internal value was NOT \
+             changed.\n  To reconfigure an interface it must be deleted and recreated."
+        );
+        assert!(told.starts_with(&wanted), "{told}");
+    }
+    // On udpu other rules hold.
+    assert_eq!(said(&config("")), None);
+}
+
 /// Whoever wants to know more is told what changed and what did not; a C program gets its 24 bytes.
 #[test]
 fn a_reply_tells_what_became_of_it() {

@@ -10,6 +10,7 @@ use crate::config;
 use crate::config::logging::Logging;
 use crate::config::map::{Map, Origin};
 use crate::config::timeouts::Timeouts;
+use crate::config::totem::Watching;
 use crate::quiet::Quiet;
 use crate::service::{Change, Database, Effects, Order};
 use crate::value::Value;
@@ -22,6 +23,7 @@ const RELOADING_TOTEM: &str = "config.totemconfig_reload_in_progress";
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     timeouts: Option<Timeouts>,
+    watching: Option<Watching>,
     logging: Option<Logging>,
     logs: Logs,
 }
@@ -30,6 +32,7 @@ pub(super) struct Settings {
 #[derive(Debug, Default)]
 struct Logs {
     timeouts: Quiet,
+    links: Quiet,
     logging: Quiet,
     section: Quiet,
 }
@@ -80,6 +83,7 @@ impl Desk {
         match config::timeouts_of(&map) {
             Ok(timeouts) => {
                 published::totem(effects.database(), &timeouts);
+                self.take_watching(&map, &timeouts, effects);
                 if self.settings.timeouts.as_ref() != Some(&timeouts) {
                     self.settings.timeouts = Some(timeouts.clone());
                     effects.order(Order::Reconfigure(Box::new(timeouts)));
@@ -88,6 +92,26 @@ impl Desk {
             Err(error) => {
                 if let Some(held_back) = self.settings.logs.timeouts.may_speak(effects.now()) {
                     tracing::error!(held_back, "{error}; the ring's timers stay as they are");
+                }
+            }
+        }
+    }
+
+    /// On knet the links follow, too.
+    fn take_watching(&mut self, map: &Map, timeouts: &Timeouts, effects: &mut dyn Effects) {
+        if map.text("totem.transport").is_some_and(|transport| transport != "knet") {
+            return;
+        }
+        match config::watching_of(map, timeouts) {
+            Ok(watching) => {
+                if self.settings.watching.as_ref() != Some(&watching) {
+                    self.settings.watching = Some(watching.clone());
+                    effects.order(Order::Watch(Box::new(watching)));
+                }
+            }
+            Err(error) => {
+                if let Some(held_back) = self.settings.logs.links.may_speak(effects.now()) {
+                    tracing::error!(held_back, "{error}; the links stay as they are");
                 }
             }
         }

@@ -30,7 +30,7 @@ use super::timeouts::Timeouts;
 use super::totem::{self, IpVersion, Totem, TransportKind};
 use super::{Config, logging, quorum, system};
 
-pub(super) use self::runnable::runnable;
+pub(super) use self::runnable::{check_mtu, runnable};
 pub(super) use self::timers::{check as check_timers, check_limits};
 
 /// Corosync keeps link modes in a buffer of this size.

@@ -70,7 +70,7 @@ use self::quorum::Quorum;
 use self::secret::Secret;
 use self::system::{Access, Resources, System};
 use self::timeouts::Timeouts;
-use self::totem::{Interface, Totem, TransportKind};
+use self::totem::{Interface, Totem, TransportKind, Watching};
 use crate::ids::NodeId;
 
 /// Where the configuration is when nothing else is said. Source: corosync(8).
@@ -251,6 +251,16 @@ pub fn timeouts_of(map: &Map) -> Result<Timeouts, ConfigError> {
     check::check_timers(map, &given, &timeouts)?;
     check::check_limits(map, &timeouts)?;
     Ok(timeouts)
+}
+
+/// How the links of transport knet are watched, by a section `totem` and a node list; `timeouts` are theirs.
+///
+/// # Errors
+/// An MTU that no packet can have.
+pub fn watching_of(map: &Map, timeouts: &Timeouts) -> Result<Watching, ConfigError> {
+    let watching = totem::watching(map, timeouts.token);
+    check::check_mtu(map, watching.mtu)?;
+    Ok(watching)
 }
 
 /// What a section `logging` means.

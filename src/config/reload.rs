@@ -70,7 +70,7 @@ pub fn check_links(old: &Config, new: &Config) -> Result<(), ConfigError> {
             && let (Some(from), Some(to)) = (before.bind_address, after.bind_address)
             && (from, &before.bind_interface) != (to, &after.bind_interface)
         {
-            return Err(different_address(before.link, &from, &to).hint(RECREATE));
+            return Err(different_address(before.link, &from, &to));
         }
     }
     if old.totem.transport == TransportKind::Knet { check_own_links(old, new) } else { Ok(()) }
@@ -82,6 +82,7 @@ pub fn different_address(link: u8, from: &dyn std::fmt::Display, to: &dyn std::f
         "new config has different address for link {link} (addr changed from {from} to {to}). \
          Internal value was NOT changed."
     ))
+    .hint(RECREATE)
 }
 
 /// What to do about a link that must not change. In Corosync's words.

@@ -2,6 +2,7 @@
 //!
 //! Source: `corosync.conf(5)`; corosync `exec/totemconfig.c`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -153,6 +154,34 @@ pub struct Interface {
     pub knet_transport: String,
 }
 
+/// How a link of knet is watched, and how much it is liked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pings {
+    /// Time between pings.
+    pub interval: Duration,
+    /// Silence after which the link is down.
+    pub timeout: Duration,
+    /// How many values the latency is averaged over; not 0.
+    pub precision: u32,
+    /// Pongs after which the link is up; not 0.
+    pub pong_count: u32,
+    /// Priority; not 0.
+    pub priority: u8,
+}
+
+/// What of the links of knet follows a single key of the database at once, as the ring's timers do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watching {
+    /// By number, those of the links that anything is said about.
+    pub links: BTreeMap<u8, Pings>,
+    /// Time between searches for the path MTU.
+    pub pmtud_interval: Duration,
+    /// MTU in bytes; `None` finds it out.
+    pub mtu: Option<u32>,
+    /// Whether datagrams from addresses that are not in the node list are dropped.
+    pub block_unlisted_ips: bool,
+}
+
 /// Section `totem`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Totem {
@@ -284,6 +313,42 @@ pub(super) fn knet(map: &Map) -> Knet {
         compression_model: text("totem.knet_compression_model"),
         compression_threshold: map.u32("totem.knet_compression_threshold").unwrap_or(0),
         compression_level: level.and_then(|n| n.try_into().ok()).unwrap_or(0),
+    }
+}
+
+/// How a link is watched, with this token time-out. Source: corosync `exec/totemconfig.c`.
+pub(super) fn pings(map: &Map, link: u8, token: Duration) -> Pings {
+    let given = |key: &str| map.u32(&format!("totem.interface.{link}.{key}")).filter(|number| *number != 0);
+    let ms = |key: &str| given(key).map(|ms| Duration::from_millis(ms.into()));
+    let pong_count = given("knet_pong_count").unwrap_or(2);
+    let token = token.as_millis() as u64; // a u32 of ms at most
+    let pongs = u64::from(pong_count);
+    Pings {
+        interval: ms("knet_ping_interval").unwrap_or(Duration::from_millis(token / (pongs * 2))),
+        timeout: ms("knet_ping_timeout").unwrap_or(Duration::from_millis(token / pongs)),
+        precision: given("knet_ping_precision").unwrap_or(2048),
+        pong_count,
+        priority: given("knet_link_priority").and_then(|n| u8::try_from(n).ok()).unwrap_or(1),
+    }
+}
+
+/// How all links are watched.
+pub(super) fn watching(map: &Map, token: Duration) -> Watching {
+    let numbers = map.with_prefix("totem.interface.").filter_map(|(name, _)| {
+        let (number, _) = name.strip_prefix("totem.interface.")?.split_once('.')?;
+        number.parse().ok()
+    });
+    let on_a_link = map.with_prefix("nodelist.node.").filter_map(|(name, _)| {
+        let key = name.strip_prefix("nodelist.node.")?.split_once('.')?.1;
+        key.strip_prefix("ring")?.strip_suffix("_addr")?.parse().ok()
+    });
+    let links: BTreeSet<u8> = numbers.chain(on_a_link).collect();
+    let knet = knet(map);
+    Watching {
+        links: links.into_iter().map(|link| (link, pings(map, link, token))).collect(),
+        pmtud_interval: knet.pmtud_interval,
+        mtu: knet.mtu,
+        block_unlisted_ips: switch(map, "totem.block_unlisted_ips") != Some(false),
     }
 }
 

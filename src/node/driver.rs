@@ -565,6 +565,8 @@ impl Driver {
                 Order::Shutdown => self.begin_leaving(now, None),
                 Order::Gather => self.stack.gather(&mut self.outside),
                 Order::Reconfigure(timeouts) => self.reconfigure(*timeouts, now),
+                // There are no links yet.
+                Order::Watch(_) => {}
                 Order::Die { by, reason } => return Some(End::Killed { by, reason }),
                 Order::Reload => match &self.errand {
                     Some(errand) => errand.want(|wanted| wanted.reload = true),

@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 use crate::config::logging::Logging;
 use crate::config::timeouts::Timeouts;
+use crate::config::totem::Watching;
 use crate::error::Status;
 use crate::ids::{ConnId, Endian, Guarantee, NodeId, Piece, RingId, ServiceId};
 use crate::time::Instant;
@@ -214,6 +215,8 @@ pub enum Order {
     DumpState,
     /// Use these timers and limits of the ring from now on.
     Reconfigure(Box<Timeouts>),
+    /// Watch the links of knet like this from now on.
+    Watch(Box<Watching>),
     /// Log like this from now on.
     Logging(Box<Logging>),
 }

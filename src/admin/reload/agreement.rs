@@ -265,6 +265,11 @@ impl Agreement {
         self.read();
     }
 
+    /// Whether the file is read in Corosync's way, as there is a node of Corosync's on the ring.
+    pub(in crate::admin) const fn is_plain(&self) -> bool {
+        matches!(self.reading, Some(Reading::Plain(_)))
+    }
+
     /// This node's file was read: what it makes of it.
     pub(in crate::admin) fn judged(&mut self, outcome: Result<Judged, String>) {
         match self.reading.take() {

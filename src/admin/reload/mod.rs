@@ -23,8 +23,10 @@ mod verdicts;
 pub(super) use agreement::{Act, Agreement, Judged};
 pub use report::{NodeOutcome, NodeReload, Reload};
 
+use crate::config::Config;
 use crate::config::map::{Map, Origin};
-use crate::config::reload::is_fixed;
+use crate::config::reload::{different_address, is_fixed};
+use crate::config::totem::TransportKind;
 use crate::error::Status;
 use crate::service::Database;
 use crate::value::Value;
@@ -57,6 +59,28 @@ pub(super) fn kept<'a>(map: &'a Map, database: &dyn Database) -> Vec<(&'a str, &
 
 fn keeps(name: &str, value: &Value, database: &dyn Database) -> bool {
     is_fixed(name) && database.get(name) != Some(value)
+}
+
+/// A link of knet that gets another address, in Corosync's words: its nodes refuse that, so beside one of them it is
+/// refused here too, or the two would look for each other at different addresses. What is written counts.
+pub(super) fn readdressed(config: &Config, database: &dyn Database) -> Option<String> {
+    if config.totem.transport != TransportKind::Knet {
+        return None;
+    }
+    let text = |name: &str| Some(database.get(name)?.as_text()?.into_owned());
+    for (name, value) in database.range("nodelist.node.") {
+        let position = name.strip_prefix("nodelist.node.").and_then(|rest| rest.strip_suffix(".nodeid"));
+        let (Some(position), Some(id)) = (position, value.number()) else { continue };
+        let now = config.nodes.iter().find(|node| node.id.is_some_and(|own| i128::from(own.get()) == id));
+        for address in now.iter().flat_map(|node| &node.addresses) {
+            let link = address.link;
+            let Some(before) = text(&format!("nodelist.node.{position}.ring{link}_addr")) else { continue };
+            if before != address.text {
+                return Some(different_address(link, &before, &address.text).to_string());
+            }
+        }
+    }
+    None
 }
 
 /// Makes the database say what a new configuration says, in Corosync's order of changes, but for the keys that

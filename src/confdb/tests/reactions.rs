@@ -9,6 +9,7 @@ use crate::value::Value;
 
 fn three_nodes() -> Bench {
     Bench::with(&[
+        ("totem.transport", Value::text("udpu")),
         ("nodelist.node.0.ring0_addr", Value::text("10.0.0.1")),
         ("nodelist.node.1.ring0_addr", Value::text("10.0.0.2")),
         ("nodelist.node.2.ring0_addr", Value::text("10.0.0.3")),
@@ -30,6 +31,46 @@ fn a_token_timeout_set_by_a_client_takes_effect() {
     assert_eq!(bench.set(conn, "totem.token", Value::U32(10)), Status::Ok);
     assert_eq!(bench.below.orders.len(), 2, "what is out of range is not taken");
     assert_eq!(bench.get(conn, "runtime.config.totem.token"), Ok(Value::U32(5000)));
+}
+
+/// On knet links are watched by the token time-out, unless they have times of their own.
+#[test]
+fn links_follow_the_keys_that_a_client_sets() {
+    let mut bench = Bench::with(&[
+        ("nodelist.local_node_pos", Value::U32(0)),
+        ("nodelist.node.0.ring0_addr", Value::text("10.0.0.1")),
+        ("nodelist.node.0.ring1_addr", Value::text("10.1.0.1")),
+        ("totem.interface.1.knet_pong_count", Value::U32(5)),
+    ]);
+    let conn = bench.connect(1);
+    assert_eq!(bench.set(conn, "totem.token", Value::U32(1000)), Status::Ok);
+    let [Order::Watch(watching), Order::Reconfigure(_)] = &bench.below.orders[..] else {
+        panic!("{:?}", bench.below.orders)
+    };
+    let times = |link: u8| {
+        let pings = watching.links[&link];
+        (pings.timeout.as_millis(), pings.interval.as_millis(), pings.pong_count, pings.priority)
+    };
+    assert_eq!((times(0), times(1)), ((500, 250, 2, 1), (200, 100, 5, 1)));
+    assert_eq!(watching.pmtud_interval.as_secs(), 30);
+    bench.below.orders.clear();
+    for (key, value, orders) in [
+        ("totem.interface.1.knet_link_priority", Value::U8(9), 1),
+        ("totem.interface.1.knet_ping_timeout", Value::U32(700), 1),
+        ("totem.knet_pmtud_interval", Value::U32(5), 1),
+        ("totem.knet_mtu", Value::U32(1400), 1),
+        // No packet can have this one.
+        ("totem.knet_mtu", Value::U32(100), 0),
+        ("totem.knet_mtu", Value::U32(0), 1),
+        ("totem.block_unlisted_ips", Value::text("no"), 1),
+        ("totem.join", Value::U32(60), 1),
+    ] {
+        bench.below.orders.clear();
+        assert_eq!(bench.set(conn, key, value), Status::Ok);
+        assert_eq!(bench.below.orders.len(), orders, "{key}: {:?}", bench.below.orders);
+    }
+    assert!(matches!(&bench.below.orders[..], [Order::Reconfigure(_)]), "the links stay as they are");
+    assert_eq!(bench.get(conn, "runtime.config.totem.interface.1.knet_ping_timeout"), Ok(Value::U32(700)));
 }
 
 #[test]

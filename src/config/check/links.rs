@@ -118,17 +118,10 @@ fn interface(map: &Map, link: u8, ground: &Ground<'_>) -> Result<Interface, Conf
 
 /// The timers of knet's links, which follow the token time-out.
 pub(super) fn ping_timers(map: &Map, totem: &mut Totem) {
-    let token = totem.timeouts.token.as_millis() as u64; // a u32 of ms at most
     for interface in &mut totem.interfaces {
-        let given = |key: &str| {
-            let name = format!("{PREFIX}{}.{key}", interface.link);
-            map.u32(&name).filter(|ms| *ms != 0).map(u64::from)
-        };
-        let pongs = u64::from(interface.knet_pong_count);
-        let timeout = given("knet_ping_timeout").unwrap_or(token / pongs);
-        let interval = given("knet_ping_interval").unwrap_or(token / (pongs * 2));
-        interface.knet_ping_timeout = Duration::from_millis(timeout);
-        interface.knet_ping_interval = Duration::from_millis(interval);
+        let pings = totem::pings(map, interface.link, totem.timeouts.token);
+        interface.knet_ping_timeout = pings.timeout;
+        interface.knet_ping_interval = pings.interval;
     }
 }
 

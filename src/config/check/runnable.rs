@@ -4,6 +4,7 @@ use super::timers::check_limits;
 use crate::config::Config;
 use crate::config::error::{ConfigError, ErrorKind};
 use crate::config::hint::{explain, explain_section};
+use crate::config::map::Map;
 use crate::config::system::IpcType;
 use crate::config::totem::TransportKind;
 
@@ -67,13 +68,15 @@ fn knet(config: &Config) -> Result<(), ConfigError> {
             ),
         );
     }
-    if let Some(mtu) = knet.mtu.filter(|mtu| !MTU.contains(mtu)) {
-        let place = explain(&config.map, "totem.knet_mtu");
-        let message =
-            format!("The knet_mtu parameter ({mtu}) must be between {} and {}.", MTU.start(), MTU.end());
-        return Err(ConfigError::in_config(message).hint(format!("{place}\n0 finds it out")));
-    }
-    Ok(())
+    check_mtu(&config.map, knet.mtu)
+}
+
+/// Refuses an MTU with which nothing gets through, which libknet takes.
+pub(in crate::config) fn check_mtu(map: &Map, mtu: Option<u32>) -> Result<(), ConfigError> {
+    let Some(mtu) = mtu.filter(|mtu| !MTU.contains(mtu)) else { return Ok(()) };
+    let message =
+        format!("The knet_mtu parameter ({mtu}) must be between {} and {}.", MTU.start(), MTU.end());
+    Err(ConfigError::in_config(message).hint(format!("{}\n0 finds it out", explain(map, "totem.knet_mtu"))))
 }
 
 fn unsupported(message: &str, hint: String) -> Result<(), ConfigError> {
