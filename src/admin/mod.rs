@@ -8,10 +8,12 @@
 //! | `service.rs` | the desk, and the [`Facts`] it answers from |
 //! | `shutdown.rs` | the vote on a shutdown, pure |
 //! | `reload/` | how all nodes agree on a reload, and what it does to the database |
+//! | `rekey.rs` | the change to another key or cipher, pure |
 //! | `status.rs` | how links are |
 //! | `wire/` | its messages |
 
 pub mod client;
+mod rekey;
 mod reload;
 mod service;
 mod shutdown;

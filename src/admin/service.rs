@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::rekey::{self, Rekey};
 use super::reload::{self, Act, Agreement, Judged, NodeReload, Reload};
 use super::shutdown::{Manner, Verdict, Vote};
 use super::status::{LinkStatus, NodeStatus, OwnLink};
@@ -67,6 +68,8 @@ pub struct Desk {
     /// Clients whose reload in Corosync's way has not come back from the ring yet.
     reloading: Vec<ConnId>,
     agreement: Agreement,
+    /// The change to another key or cipher.
+    rekey: Rekey,
     /// Reloads that are decided and on their way to [`Desk::adopted`], with who waits for them.
     adopting: VecDeque<(Vec<ConnId>, Vec<NodeReload>)>,
     /// Clients that want to know more about their reload than its status.
@@ -99,6 +102,7 @@ impl Desk {
             vote: None,
             reloading: Vec::new(),
             agreement: Agreement::new(me, managed),
+            rekey: Rekey::new(me),
             adopting: VecDeque::new(),
             curious: BTreeSet::new(),
             reopening: Vec::new(),
@@ -116,6 +120,11 @@ impl Desk {
     /// Exec messages that are too short or have impossible lengths; dropped.
     pub const fn malformed(&self) -> u64 {
         self.malformed
+    }
+
+    /// Whether the ring is changing its key or cipher.
+    pub fn is_rekeying(&self) -> bool {
+        self.rekey.is_running()
     }
 
     /// The configuration was read again, as [`Order::Reload`] wanted, and can be used here, or cannot. What is
@@ -144,8 +153,10 @@ impl Desk {
     }
 
     /// [`Order::Adopt`] was carried out around the stack, or could not be: puts the configuration into the
-    /// database, or notes why not; then answers whoever waits for it.
-    pub fn adopted(&mut self, outcome: Result<&Config, &str>, effects: &mut dyn Effects) {
+    /// database, or notes why not; then answers whoever waits for it. `rekeys`: it has another key, cipher or hash,
+    /// for which the transport is prepared by now; the ring is told when this node sends with it
+    /// ([`Order::SwitchKey`]), and when the old one is forgotten ([`Order::ForgetKey`]).
+    pub fn adopted(&mut self, outcome: Result<&Config, &str>, rekeys: bool, effects: &mut dyn Effects) {
         let (waiting, nodes) = self.adopting.pop_front().unwrap_or_default();
         let config = match outcome {
             Ok(config) => config,
@@ -166,6 +177,11 @@ impl Desk {
         self.facts.addresses = addresses.collect();
         let report = Reload { changed, nodes };
         self.tell_waiting(waiting, Status::Ok, "", &report, effects);
+        if rekeys {
+            self.rekey.begin();
+            // What is to be multicast waits for `retry`, which the router calls when it may be.
+            self.perform(effects);
+        }
     }
 
     /// The reload was refused, here or anywhere.
@@ -218,6 +234,21 @@ impl Desk {
                 Act::GiveUp(waiting) => {
                     let why = "there was no ring for too long on which all nodes could be asked; ask again";
                     self.tell_waiting(waiting, Status::Timeout, why, &Reload::default(), effects);
+                }
+            }
+        }
+        for act in self.rekey.acts() {
+            match act {
+                rekey::Act::Say(phase) => self.queue(&Exec::Crypto { phase }),
+                rekey::Act::Switch => {
+                    tracing::info!("This node sends with the new key, cipher and hash from now on");
+                    effects.order(Order::SwitchKey);
+                }
+                rekey::Act::Finish => {
+                    tracing::info!(
+                        "What is sealed with the old key, cipher and hash is not accepted any more"
+                    );
+                    effects.order(Order::ForgetKey);
                 }
             }
         }
@@ -465,6 +496,7 @@ impl Service for Desk {
         match message {
             Exec::RingReenable => match Talk::decode(&bytes, order) {
                 Ok(Some(talk)) => {
+                    self.rekey.expect();
                     self.agreement.heard(from, talk, effects.now());
                     self.act(effects);
                 }
@@ -473,9 +505,9 @@ impl Service for Desk {
                 }
                 Err(_) => self.count_malformed(effects.now(), from, function, bytes.len()),
             },
-            // Keys are changed by knet alone, and each node goes by its own messages.
-            Exec::Crypto { .. } => {
-                tracing::debug!(%from, function, "administrative message that means nothing here");
+            Exec::Crypto { phase } => {
+                self.rekey.heard(from, phase, effects.now());
+                self.act(effects);
             }
             Exec::Kill { node, reason } => {
                 if node == self.me.get() {
@@ -505,6 +537,7 @@ impl Service for Desk {
                         "Config reload requested by node {from}"
                     );
                 }
+                self.rekey.expect();
                 if !self.facts.managed {
                     if told.is_some() {
                         tracing::info!("Not reloaded: this node has no configuration file");
@@ -562,7 +595,7 @@ impl Service for Desk {
 
     fn deadline(&self) -> Option<Instant> {
         let vote = self.vote.as_ref().map(Vote::until);
-        [vote, self.agreement.deadline()].into_iter().flatten().min()
+        [vote, self.agreement.deadline(), self.rekey.deadline()].into_iter().flatten().min()
     }
 
     fn expired(&mut self, effects: &mut dyn Effects) {
@@ -572,6 +605,7 @@ impl Service for Desk {
             self.conclude(verdict, effects);
         }
         self.agreement.expired(now);
+        self.rekey.expired(now);
         self.act(effects);
     }
 
@@ -579,6 +613,7 @@ impl Service for Desk {
         if view.kind == ViewKind::Regular {
             self.members.clone_from(&view.members);
             self.agreement.view(view, effects.now());
+            self.rekey.view(&view.members);
             self.act(effects);
         }
     }

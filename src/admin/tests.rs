@@ -408,7 +408,7 @@ fn reloads_are_answered_when_they_are_done() {
     room.settle();
     assert_eq!(room.world.orders, [Order::Adopt]);
     assert!(room.world.database.get("totem.token").is_none(), "not before the node has adapted to it");
-    room.desk.adopted(Ok(&config), &mut room.world);
+    room.desk.adopted(Ok(&config), false, &mut room.world);
     assert_eq!(room.world.database.get("totem.token"), Some(&Value::U32(4000)));
     assert_eq!(room.world.database.get("config.reload_status"), Some(&Value::I32(1)));
     assert_eq!(room.verdict(C, number::RELOAD), Status::Ok);
@@ -457,7 +457,7 @@ fn a_reply_tells_what_became_of_it() {
     let config = config("token = 4000");
     room.desk.judged(Ok(&config), &mut room.world);
     room.settle();
-    room.desk.adopted(Ok(&config), &mut room.world);
+    room.desk.adopted(Ok(&config), false, &mut room.world);
     let (to, bytes) = room.world.replies.remove(0);
     assert_eq!(to, A);
     let (why, told) = report::decode(&bytes).unwrap();

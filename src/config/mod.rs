@@ -23,6 +23,7 @@
 //! | `check.rs`, `check/` | from map to [`Config`]: the rules across settings, and what is hardly meant |
 //! | `convert.rs` | from one file format to the other |
 //! | `effective.rs`, `reload.rs` | the listing of effective settings; what may change at run time |
+//! | `key.rs` | [`key::Key`]: the secret that the nodes share |
 //! | `fingerprint.rs` | what must be the same in the files of all nodes |
 //! | `error.rs` | [`ConfigError`] |
 
@@ -30,6 +31,7 @@ pub mod convert;
 pub mod effective;
 pub mod fingerprint;
 pub mod host;
+pub mod key;
 pub mod keys;
 pub mod logging;
 pub mod map;

@@ -386,7 +386,7 @@ impl Driver {
             self.judged.take().ok_or_else(|| "the new configuration is not there any more".to_owned());
         let outcome = outcome.and_then(|config| self.adapt(&config, now).map(|()| config));
         let result = outcome.as_deref().map_err(String::as_str);
-        self.stack.adopted(now, result, &mut self.outside);
+        self.stack.adopted(now, result, false, &mut self.outside);
         let adopt = outcome.ok();
         let done = adopt.is_some();
         self.want(|wanted| {
@@ -579,6 +579,8 @@ impl Driver {
                 }
                 Order::DumpState => self.want(|wanted| wanted.dump_state = true),
                 Order::Logging(logging) => self.want(|wanted| wanted.logging = Some(logging)),
+                // Carried out when it was ordered.
+                Order::SwitchKey | Order::ForgetKey => {}
                 Order::ReopenLogs => self.want(|wanted| wanted.reopen_logs = true),
                 Order::KeepVotes(votes) => {
                     if let Some(kept) = &self.kept {

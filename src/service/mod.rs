@@ -196,6 +196,11 @@ pub enum Order {
     Adopt,
     /// Forget the configuration that was read last, if there is one.
     Discard,
+    /// Send with the key, cipher and hash that are prepared, at once: whatever was sent before goes out with the old
+    /// ones.
+    SwitchKey,
+    /// Accept nothing any more that is sealed with the key, cipher and hash from before [`Order::SwitchKey`].
+    ForgetKey,
     /// Close and open the log files.
     ReopenLogs,
     /// Leave the ring cleanly and end.

@@ -387,16 +387,31 @@ impl Stack {
 
     /// Takes over the configuration that was read last, as a desk ordered, or notes why it cannot be used after
     /// all; then the clients who asked for it are answered. What is outside of the stack has been adapted to it
-    /// before.
-    pub fn adopted(&mut self, now: Instant, outcome: Result<&Config, &str>, edge: &mut dyn Edge) {
+    /// before. `rekeys`: so is the transport to another key, cipher or hash; [`Order::SwitchKey`] and
+    /// [`Order::ForgetKey`](crate::service::Order::ForgetKey) follow.
+    ///
+    /// [`Order::SwitchKey`]: crate::service::Order::SwitchKey
+    pub fn adopted(
+        &mut self,
+        now: Instant,
+        outcome: Result<&Config, &str>,
+        rekeys: bool,
+        edge: &mut dyn Edge,
+    ) {
         self.now = now;
         if let Ok(config) = outcome {
             self.reconfigure(config.totem.timeouts.clone(), edge);
         }
-        self.admin.adopted(outcome, below!(self, edge));
+        self.admin.adopted(outcome, rekeys, below!(self, edge));
         self.confdb.set_addresses(self.admin.facts().addresses.clone());
+        route!(self, edge, wake, ServiceId::CFG);
         route!(self, edge, tell);
         self.drain(edge);
+    }
+
+    /// Whether the ring is changing its key, cipher or hash.
+    pub fn is_rekeying(&self) -> bool {
+        self.admin.is_rekeying()
     }
 
     /// The log files were opened again, as a desk ordered: answers the clients who asked for it.

@@ -11,6 +11,8 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use socket2::SockAddr;
 
@@ -247,4 +249,19 @@ unsafe fn address(name: *const libc::sockaddr) -> Option<IpAddr> {
         }
         _ => None,
     }
+}
+
+/// How often this process is the child of a fork, since this was asked for the first time. Costs a look at memory.
+pub(super) fn forks() -> u32 {
+    static ASKED: Once = Once::new();
+    static FORKS: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn in_the_child() {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+    }
+    ASKED.call_once(|| {
+        // SAFETY: the handler only changes an atomic, which is allowed between fork and exec; it lives for ever.
+        let failed = unsafe { libc::pthread_atfork(None, None, Some(in_the_child)) };
+        assert!(failed == 0, "a handler for forks finds no memory");
+    });
+    FORKS.load(Ordering::Relaxed)
 }

@@ -8,6 +8,7 @@
 //! | `sizes.rs` | what encryption adds to a packet; from path MTU to fragment size |
 //! | `stats.rs` | counters under libknet's names |
 //! | `output.rs` | [`Output`]: what the engine asks for and tells |
+//! | `envelope/` | [`envelope::Envelope`]: encrypts packets, and changes keys while running |
 //! | `engine.rs` | [`Engine`]: decides; has no clock, socket, randomness or key |
 //! | `wire.rs` | the five packets, byte by byte |
 //! | `outbound.rs` | a message becomes packets: number, destination, compression, fragments |
@@ -22,6 +23,7 @@ mod arrival;
 mod assembly;
 mod compression;
 mod engine;
+pub mod envelope;
 mod filter;
 mod fragments;
 mod inbound;

@@ -1,0 +1,241 @@
+//! The change of a running ring to another key or cipher: a pure state machine.
+//!
+//! By the reload before it, every member understands what is sealed in the new way. Each then multicasts that it will
+//! switch (phase 1), switches when it receives that itself, multicasts that it has (phase 2), and forgets the old key.
+//! Corosync's nodes forget it when they receive their own phase 2. Here it is kept until all members' phase 2 came,
+//! for a member that has still not switched must be heard; at most for a while, for it is forgotten for a reason.
+//!
+//! Source: corosync `exec/cfg.c`, the handler of `CRYPTO_RECONFIG`; services.md 4.5.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::ids::NodeId;
+use crate::time::Instant;
+
+/// How long members may take to switch after this one.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The sender uses the new key.
+pub(super) const USES: u32 = 1;
+/// The sender forgets the old one.
+pub(super) const FORGETS: u32 = 2;
+
+/// What the desk is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Multicast this phase.
+    Say(u32),
+    /// Send with the new key.
+    Switch,
+    /// Forget the old one.
+    Finish,
+}
+
+/// How far this node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// No change is under way.
+    Idle,
+    /// The others can use the new key.
+    Prepared,
+    /// This node does.
+    Switched,
+    /// It said so to all, and waits for the others.
+    Waiting { until: Instant },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Rekey {
+    me: NodeId,
+    members: BTreeSet<NodeId>,
+    stage: Stage,
+    /// Members that have switched.
+    switched: BTreeSet<NodeId>,
+    acts: Vec<Act>,
+}
+
+impl Rekey {
+    pub(super) const fn new(me: NodeId) -> Self {
+        Self { me, members: BTreeSet::new(), stage: Stage::Idle, switched: BTreeSet::new(), acts: Vec::new() }
+    }
+
+    /// What is to be done by now, in this order.
+    pub(super) fn acts(&mut self) -> Vec<Act> {
+        std::mem::take(&mut self.acts)
+    }
+
+    /// Whether a change is under way.
+    pub(super) fn is_running(&self) -> bool {
+        self.stage != Stage::Idle
+    }
+
+    /// A reload begins, by which others may be faster than this node.
+    pub(super) fn expect(&mut self) {
+        if !self.is_running() {
+            self.switched.clear();
+        }
+    }
+
+    /// This node understands what is sealed in the new way.
+    pub(super) fn begin(&mut self) {
+        self.stage = Stage::Prepared;
+        self.acts.push(Act::Say(USES));
+    }
+
+    /// A member said how far it is; in the order of all messages.
+    pub(super) fn heard(&mut self, from: NodeId, phase: u32, now: Instant) {
+        if phase == FORGETS {
+            self.switched.insert(from);
+        }
+        if from == self.me {
+            match (self.stage, phase) {
+                (Stage::Prepared, USES) => {
+                    self.stage = Stage::Switched;
+                    self.acts.extend([Act::Switch, Act::Say(FORGETS)]);
+                }
+                (Stage::Switched, FORGETS) => self.stage = Stage::Waiting { until: now + PATIENCE },
+                // Of a change before.
+                (Stage::Idle | Stage::Prepared | Stage::Switched | Stage::Waiting { .. }, _) => {}
+            }
+        }
+        self.conclude();
+    }
+
+    /// A new ring.
+    pub(super) fn view(&mut self, members: &[NodeId]) {
+        self.members = members.iter().copied().collect();
+        self.conclude();
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Waiting { until } => Some(until),
+            Stage::Idle | Stage::Prepared | Stage::Switched => None,
+        }
+    }
+
+    pub(super) fn expired(&mut self, now: Instant) {
+        if self.deadline().is_some_and(|until| until <= now) {
+            let late: Vec<u32> = self.members.difference(&self.switched).map(|node| node.get()).collect();
+            tracing::warn!(
+                ?late,
+                "these members did not say that they have changed their key or cipher; the old one is not accepted any \
+                 more. If they leave the ring, give them this node's key, cipher and hash and restart them"
+            );
+            self.finish();
+        }
+    }
+
+    fn conclude(&mut self) {
+        if matches!(self.stage, Stage::Waiting { .. }) && self.members.is_subset(&self.switched) {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        self.stage = Stage::Idle;
+        self.switched.clear();
+        self.acts.push(Act::Finish);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(id: u32) -> NodeId {
+        NodeId::new(id).unwrap()
+    }
+
+    fn on_ring_of_two() -> Rekey {
+        let mut rekey = Rekey::new(node(1));
+        rekey.view(&[node(1), node(2)]);
+        rekey.expect();
+        rekey
+    }
+
+    const NOW: Instant = Instant::ZERO;
+
+    #[test]
+    fn a_node_switches_at_its_own_message_alone() {
+        let mut rekey = on_ring_of_two();
+        rekey.begin();
+        assert_eq!(rekey.acts(), [Act::Say(USES)]);
+        rekey.heard(node(2), USES, NOW);
+        assert_eq!(rekey.acts(), []);
+        rekey.heard(node(1), USES, NOW);
+        assert_eq!(rekey.acts(), [Act::Switch, Act::Say(FORGETS)]);
+    }
+
+    #[test]
+    fn the_old_key_is_kept_until_all_have_switched() {
+        let mut rekey = on_ring_of_two();
+        rekey.begin();
+        rekey.heard(node(1), USES, NOW);
+        rekey.acts();
+        rekey.heard(node(1), FORGETS, NOW);
+        assert_eq!(rekey.acts(), []);
+        assert!(rekey.is_running());
+        rekey.heard(node(2), FORGETS, NOW);
+        assert_eq!(rekey.acts(), [Act::Finish]);
+        assert!(!rekey.is_running() && rekey.deadline().is_none());
+    }
+
+    #[test]
+    fn one_that_was_faster_counts() {
+        let mut rekey = on_ring_of_two();
+        rekey.heard(node(2), USES, NOW);
+        rekey.heard(node(2), FORGETS, NOW);
+        rekey.begin();
+        rekey.heard(node(1), USES, NOW);
+        rekey.heard(node(1), FORGETS, NOW);
+        assert_eq!(rekey.acts(), [Act::Say(USES), Act::Switch, Act::Say(FORGETS), Act::Finish]);
+    }
+
+    #[test]
+    fn one_that_leaves_or_says_nothing_is_not_awaited() {
+        for leaves in [true, false] {
+            let mut rekey = on_ring_of_two();
+            rekey.begin();
+            rekey.heard(node(1), USES, NOW);
+            rekey.heard(node(1), FORGETS, NOW);
+            rekey.acts();
+            if leaves {
+                rekey.view(&[node(1)]);
+            } else {
+                let until = rekey.deadline().unwrap();
+                assert_eq!(until, NOW + PATIENCE);
+                rekey.expired(NOW);
+                assert_eq!(rekey.acts(), []);
+                rekey.expired(until);
+            }
+            assert_eq!(rekey.acts(), [Act::Finish]);
+        }
+    }
+
+    #[test]
+    fn messages_of_no_change_do_nothing() {
+        let mut rekey = on_ring_of_two();
+        for phase in [0, USES, FORGETS, 3, u32::MAX] {
+            rekey.heard(node(1), phase, NOW);
+        }
+        assert_eq!(rekey.acts(), []);
+        assert!(!rekey.is_running());
+    }
+
+    #[test]
+    fn the_next_change_waits_for_all_again() {
+        let mut rekey = on_ring_of_two();
+        for _ in 0..2 {
+            rekey.expect();
+            rekey.begin();
+            rekey.heard(node(1), USES, NOW);
+            rekey.heard(node(1), FORGETS, NOW);
+            assert_eq!(rekey.acts().last(), Some(&Act::Say(FORGETS)));
+            rekey.heard(node(2), FORGETS, NOW);
+            assert_eq!(rekey.acts(), [Act::Finish]);
+        }
+    }
+}

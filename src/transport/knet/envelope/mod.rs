@@ -1,0 +1,238 @@
+//! The envelope of packets: encryption and authentication as libknet 1.25 has them, byte for byte.
+//!
+//! | mode | datagram |
+//! |---|---|
+//! | clear | the packet |
+//! | hash only | packet, code |
+//! | cipher and hash | initialisation vector, ciphertext, code of both |
+//!
+//! The code is an HMAC with the whole key, the cipher AES-CBC with the key's first bytes and PKCS#7 padding. Nothing
+//! of a datagram is looked at before its code has been found right.
+//!
+//! Nothing on the wire says which key was used: there are two slots, and each datagram is tried with both. So that
+//! a running cluster can change its key, every node first fills its second slot ([`Envelope::prepare`]), then
+//! sends with it ([`Envelope::switch`]), and forgets the first when all have switched ([`Envelope::finish`]).
+//!
+//! Who has prepared and hears a node that has switched switches, too: a node of Corosync forgets the old key without
+//! waiting for the others, and would not hear this one any more. By then all have prepared.
+//!
+//! | file | what |
+//! |---|---|
+//! | `suite.rs` | [`Cipher`], [`Hash`], [`Suite`]: their names and sizes |
+//! | `slot.rs` | one suite with its key: seals and opens |
+//! | `cipher.rs`, `mac.rs` | AES-CBC, HMAC |
+//! | `salt.rs` | initialisation vectors |
+
+mod cipher;
+mod mac;
+mod salt;
+mod slot;
+mod suite;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+
+use self::salt::Salts;
+use self::slot::Slot;
+pub use self::suite::{Cipher, Hash, Suite};
+use crate::config::key::Key;
+use crate::transport::knet::{Burst, Sizes};
+
+/// How every clear packet begins.
+const VERSION: u8 = 1;
+
+/// Why a datagram is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// It has not the length of anything that is sealed.
+    #[error("its length is that of no encrypted packet")]
+    Length,
+    /// Its code is wrong: another key, another cipher or hash, not encrypted at all, or forged.
+    #[error("not encrypted with this cluster's key, cipher and hash")]
+    Code,
+    /// Its code is right, but it was not padded as it has to be.
+    #[error("encrypted with this cluster's key, but wrongly padded")]
+    Padding,
+}
+
+/// Why there is no envelope.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// A cipher was given without a hash.
+    #[error("crypto_cipher requires crypto_hash with value other than none")]
+    NoHash,
+    /// The kernel gives no random bytes for initialisation vectors.
+    #[error("no random bytes from the kernel: {0}")]
+    Random(#[from] io::Error),
+}
+
+/// A suite that does not authenticate has no slot.
+#[derive(Clone, Copy, Debug)]
+struct KeyRequired;
+
+/// See the module.
+pub struct Envelope {
+    slots: [Option<Slot>; 2],
+    /// The slot that sends; `None`: what is sent is clear.
+    sends: Option<usize>,
+    /// What will send after [`Envelope::switch`], if a change is prepared.
+    next: Option<Option<usize>>,
+    /// Whether a datagram that no slot opens is taken for a clear packet.
+    lets_clear_in: bool,
+    salts: Salts,
+}
+
+impl Envelope {
+    /// Nothing is encrypted, and clear packets are let in.
+    ///
+    /// # Errors
+    /// The kernel gives no random bytes, which encryption would need later.
+    pub fn clear() -> Result<Self, EnvelopeError> {
+        Ok(Self { slots: [None, None], sends: None, next: None, lets_clear_in: true, salts: Salts::new()? })
+    }
+
+    /// Seals like this, and refuses whatever is sealed otherwise or not at all. The key of a clear suite is not
+    /// looked at.
+    ///
+    /// # Errors
+    /// A cipher without a hash; no random bytes.
+    pub fn new(suite: Suite, key: &Key) -> Result<Self, EnvelopeError> {
+        let mut envelope = Self::clear()?;
+        envelope.prepare(suite, Some(key))?;
+        envelope.switch();
+        envelope.finish();
+        Ok(envelope)
+    }
+
+    /// What the sending slot adds to a packet.
+    pub fn sizes(&self) -> Sizes {
+        self.sending().map_or(Sizes::CLEAR, Slot::sizes)
+    }
+
+    /// What is sent with.
+    pub fn suite(&self) -> Suite {
+        self.sending().map_or(Suite::CLEAR, Slot::suite)
+    }
+
+    /// Seals a packet that lies behind [`Burst::ROOM`] unused bytes, and says where in it the datagram lies.
+    ///
+    /// Allocates nothing if there is room behind for padding and code: [`Sizes::datagram`].
+    pub fn seal(&mut self, packet: &mut Vec<u8>) -> Range<usize> {
+        if packet.len() < Burst::ROOM {
+            // Not even an empty packet: there is nothing to send.
+            return packet.len()..packet.len();
+        }
+        match self.sends.and_then(|at| self.slots[at].as_ref()) {
+            Some(slot) => slot.seal(packet, || self.salts.next()),
+            None => Burst::ROOM..packet.len(),
+        }
+    }
+
+    /// Opens a datagram, and says where in it the plain packet lies.
+    ///
+    /// # Errors
+    /// Why it is not let in; its bytes mean nothing then.
+    pub fn open(&mut self, datagram: &mut [u8]) -> Result<Range<usize>, Refusal> {
+        let first = self.sends.unwrap_or(0);
+        let mut refusal = Refusal::Code;
+        for at in [first, 1 - first] {
+            let Some(slot) = &self.slots[at] else { continue };
+            match slot.open(datagram) {
+                Ok(range) => {
+                    if self.next == Some(Some(at)) {
+                        self.switch();
+                    }
+                    return Ok(range);
+                }
+                // It was decrypted in place, and so is nothing else any more.
+                Err(Refusal::Padding) => return Err(Refusal::Padding),
+                Err(other) => refusal = other,
+            }
+        }
+        if !self.lets_clear_in {
+            return Err(refusal);
+        }
+        if self.next == Some(None) && datagram.first() == Some(&VERSION) {
+            self.switch();
+        }
+        Ok(0..datagram.len())
+    }
+
+    /// Whether a change is prepared that has not been switched to.
+    pub const fn is_prepared(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Fills the other slot: what is sealed like this is let in from now on. Without a key, or with a suite that
+    /// needs none, clear packets are. What was prepared before is forgotten.
+    ///
+    /// # Errors
+    /// A cipher without a hash. Nothing has changed then.
+    pub fn prepare(&mut self, suite: Suite, key: Option<&Key>) -> Result<(), EnvelopeError> {
+        let key = key.filter(|_| !suite.is_clear());
+        let slot = key.map(|key| Slot::new(suite, key)).transpose().map_err(|_| EnvelopeError::NoHash)?;
+        self.abandon();
+        match slot {
+            Some(slot) => {
+                let at = self.sends.map_or(0, |at| 1 - at);
+                self.slots[at] = Some(slot);
+                self.next = Some(Some(at));
+            }
+            None => {
+                self.lets_clear_in = true;
+                self.next = Some(None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends with what was prepared, if anything was; what was sent with before is still let in.
+    pub fn switch(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.sends = next;
+        }
+    }
+
+    /// Forgets what is not sent with, after [`Envelope::switch`]. Before it, nothing happens.
+    pub fn finish(&mut self) {
+        if self.next.is_none() {
+            self.forget();
+        }
+    }
+
+    /// Forgets what was prepared and not switched to, if anything was.
+    pub fn abandon(&mut self) {
+        if self.next.take().is_some() {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            if self.sends != Some(at) {
+                *slot = None;
+            }
+        }
+        self.lets_clear_in = self.sends.is_none();
+    }
+
+    fn sending(&self) -> Option<&Slot> {
+        self.sends.and_then(|at| self.slots[at].as_ref())
+    }
+}
+
+/// Says nothing about keys.
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let suites = self.slots.each_ref().map(|slot| slot.as_ref().map(|slot| slot.suite().to_string()));
+        f.debug_struct("Envelope")
+            .field("slots", &suites)
+            .field("sends", &self.sends)
+            .field("next", &self.next)
+            .field("lets_clear_in", &self.lets_clear_in)
+            .finish_non_exhaustive()
+    }
+}
