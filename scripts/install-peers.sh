@@ -16,6 +16,8 @@ packages=(
     corosync-qdevice corosync-qnetd libnss3-tools dlm-controld sbd
     # The machine's own; systemd for its checks of units, which need no running systemd; man for those of pages.
     tshark wireshark-common iproute2 nftables util-linux procps systemd man-db groff-base
+    # For scripts/trixie.sh, which makes a system with another version of the engine.
+    debootstrap
 )
 
 if [ "${1:-}" = --list ]; then

@@ -65,8 +65,11 @@ impl Side {
     /// Writes a configuration on host `k` alone.
     pub(crate) fn configure(&self, k: usize, settings: &Settings) {
         let mut settings = settings.clone();
-        if self.transport == Transport::Udp {
-            settings.transport = settings.transport.other();
+        if self.transport != Transport::Udpu {
+            settings.transport = match settings.transport {
+                Transport::Udpu => self.transport,
+                Transport::Udp | Transport::Knet(_) => self.transport.other(),
+            };
         }
         self.lab.configure_host(k, &settings);
     }

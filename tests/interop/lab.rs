@@ -1,19 +1,24 @@
-//! Hosts on one machine: each its own network, mount, host name and process namespace, all on one bridge.
+//! Hosts on one machine: each its own network, mount, host name and process namespace, all on two networks.
 //!
-//! Host K is `10.77.0.K/24` named `nK` with its own `/etc/corosync`, `/var/lib`, `/run` and `/dev/shm`. Nothing here has
+//! Host K is `10.77.0.K/24` and `10.78.0.K/24`, named `nK`, with its own `/etc/corosync`, `/var/lib`, `/run` and `/dev/shm`. Nothing here has
 //! a name in the system: the namespaces live as long as a holder process, the holder as long as the pipe from us, so
 //! even a test killed by SIGKILL leaves no namespace, daemon or client behind, only a folder that the next run sweeps.
 
+mod links;
 mod program;
 mod settings;
+mod transport;
 
+pub(crate) use links::address;
 pub(crate) use program::{Program, Said};
 pub(crate) use settings::Settings;
+pub(crate) use transport::{CIPHERS, Crypto, HASHES, Knet, NETWORKS, Transport};
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,33 +36,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) enum Kind {
     /// This project's `annulusd`.
     Annulus,
-    /// Debian's `corosync`.
+    /// Debian's `corosync`, of the system that the tests run on.
     Corosync,
+    /// Debian 13's `corosync`, of a system of its own; see [`crate::trixie`].
+    Trixie,
 }
 
-/// How the hosts' daemons talk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
-    /// Multicast ring.
-    Udp,
-    /// Unicast ring.
-    Udpu,
-}
-
-impl Transport {
-    /// Its word in corosync.conf.
-    pub(crate) const fn word(self) -> &'static str {
+impl Kind {
+    /// Whether it is Debian's, of either version.
+    pub(crate) const fn is_corosync(self) -> bool {
         match self {
-            Self::Udp => "udp",
-            Self::Udpu => "udpu",
-        }
-    }
-
-    /// Not this one.
-    pub(crate) const fn other(self) -> Self {
-        match self {
-            Self::Udp => Self::Udpu,
-            Self::Udpu => Self::Udp,
+            Self::Annulus => false,
+            Self::Corosync | Self::Trixie => true,
         }
     }
 }
@@ -178,8 +168,14 @@ impl Lab {
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).expect("make the lab's folder");
         let hub = Holder::start(
-            "for b in br0 br1 br2; do ip link add $b type bridge mcast_snooping 0; ip link set $b up; done; \
-             ip link set lo up",
+            &(0..NETWORKS)
+                .flat_map(|network| (0..links::BRIDGES).map(move |at| links::bridge(network, at)))
+                .fold("ip link set lo up".to_owned(), |script, bridge| {
+                    script
+                        + &format!(
+                            "; ip link add {bridge} type bridge mcast_snooping 0; ip link set {bridge} up"
+                        )
+                }),
         );
         let hosts = (1..=count).map(|k| Host::new(&dir, k, hub.inside)).collect();
         Self { dir, hosts, hub, _turn: turn }
@@ -207,6 +203,17 @@ impl Lab {
         let dir = self.dir(k);
         fs::write(dir.join("etc/corosync.conf"), settings.text(&dir.join("log/daemon.log")))
             .unwrap_or_else(|error| panic!("write the configuration of host {k}: {error}"));
+        if settings.transport.crypto().is_some() {
+            self.write_key(k, &settings.key());
+        }
+    }
+
+    /// Gives host `k` a key, as corosync-keygen does: for root alone.
+    pub(crate) fn write_key(&self, k: usize, key: &[u8]) {
+        let file = self.dir(k).join("etc/authkey");
+        let _ = fs::remove_file(&file);
+        fs::write(&file, key).expect("write the key");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).expect("guard the key");
     }
 
     /// Makes host `k` forget what its daemon kept across runs.
@@ -261,6 +268,7 @@ impl Lab {
         let (program, options): (PathBuf, &[&str]) = match kind {
             Kind::Annulus => (annulusd(), &["-f", "-c", "/etc/corosync/corosync.conf"]),
             Kind::Corosync => ("corosync".into(), &["-f"]),
+            Kind::Trixie => (crate::trixie::entrance(self.dir(k)), &["corosync", "-f"]),
         };
         let mut command = match by {
             [] => self.command(k, program),
@@ -388,80 +396,9 @@ impl Lab {
         status.expect("waited for")
     }
 
-    /// Takes host `k` off the bridge.
-    pub(crate) fn cut(&self, k: usize) {
-        self.in_hub(&["ip", "link", "set", &format!("v{k}"), "down"]);
-    }
-
-    /// Puts host `k` on another bridge: it hears those that are there too, and none of the others.
-    pub(crate) fn apart(&self, k: usize) {
-        self.place(k, 1);
-    }
-
-    /// Puts host `k` on the bridge of all again.
-    pub(crate) fn heal(&self, k: usize) {
-        self.in_hub(&["ip", "link", "set", &format!("v{k}"), "master", "br0", "up"]);
-    }
-
-    /// Puts host `k` on one of three bridges: 0, where all begin, 1 or 2. Hosts on different bridges hear nothing of
-    /// each other.
-    pub(crate) fn place(&self, k: usize, bridge: usize) {
-        self.in_hub(&["ip", "link", "set", &format!("v{k}"), "master", &format!("br{bridge}")]);
-    }
-
-    /// Makes the way to host `k` narrow, with little room to wait: of many packets at once, some are lost. Whether this
-    /// machine's kernel can.
-    pub(crate) fn narrow(&self, k: usize) -> bool {
-        let link = format!("v{k}");
-        let words = ["-n", "--", "tc", "qdisc", "add", "dev", &link, "root", "tbf"];
-        let output = Command::new("nsenter")
-            .args(["-t", &self.hub.inside.to_string()])
-            .args(words)
-            .args(["rate", "20mbit", "burst", "6000", "limit", "12000"])
-            .output()
-            .expect("nsenter starts");
-        output.status.success()
-    }
-
-    /// Ends what [`Lab::narrow`] did.
-    pub(crate) fn widen(&self, k: usize) {
-        self.in_hub(&["tc", "qdisc", "del", "dev", &format!("v{k}"), "root"]);
-    }
-
-    /// Lets hosts `a` and `b` hear nothing of each other that is sent to one address; everybody else still hears both.
-    pub(crate) fn part(&self, a: usize, b: usize) {
-        for (k, other) in [(a, b), (b, a)] {
-            let address = format!("10.77.0.{other}");
-            // A hardware address that nobody has.
-            let words = [
-                "ip",
-                "neigh",
-                "replace",
-                &address,
-                "lladdr",
-                "02:00:00:00:00:99",
-                "dev",
-                "eth0",
-                "nud",
-                "permanent",
-            ];
-            run_in_net(self.host(k).holder.inside, &words);
-        }
-    }
-
-    /// Ends what [`Lab::part`] did.
-    pub(crate) fn join(&self, a: usize, b: usize) {
-        for (k, other) in [(a, b), (b, a)] {
-            run_in_net(
-                self.host(k).holder.inside,
-                &["ip", "neigh", "del", &format!("10.77.0.{other}"), "dev", "eth0"],
-            );
-        }
-    }
-
     /// Loses all that host `k` sends of the ring; it still receives.
     pub(crate) fn silence(&self, k: usize) {
-        self.filter(k, "output", "udp dport 5405");
+        self.filter(k, "output", "udp dport 5405-5412");
     }
 
     /// Lets host `k` receive no tokens of either kind, but what else is sent.
@@ -611,12 +548,17 @@ impl Host {
             "hostname n{k}; ip link set lo up; mount --bind {d}/etc /etc/corosync; mount --bind {d}/lib /var/lib; \
              mount --bind {d}/run /run; mount -t tmpfs -o size=2g tmpfs /dev/shm"
         ));
-        let (v, inside) = (format!("v{k}"), holder.inside.to_string());
-        run_in_net(hub, &["ip", "link", "add", &v, "type", "veth", "peer", "name", "eth0", "netns", &inside]);
-        run_in_net(hub, &["ip", "link", "set", &v, "master", "br0", "up"]);
-        run_in_net(holder.inside, &["ip", "addr", "add", &format!("10.77.0.{k}/24"), "dev", "eth0"]);
-        run_in_net(holder.inside, &["ip", "link", "set", "eth0", "up"]);
-        run_in_net(holder.inside, &["ip", "route", "add", "224.0.0.0/4", "dev", "eth0"]);
+        let (mut outside, mut inside) = (String::new(), String::new());
+        for network in 0..NETWORKS {
+            let (cable, eth) = (links::cable(k, network), format!("eth{network}"));
+            let bridge = links::bridge(network, 0);
+            let _ = writeln!(outside, "link add {cable} type veth peer name {eth} netns {}", holder.inside);
+            let _ = writeln!(outside, "link set {cable} master {bridge} up");
+            let _ = writeln!(inside, "addr add {}/24 dev {eth}\nlink set {eth} up", address(k, network));
+        }
+        inside.push_str("route add 224.0.0.0/4 dev eth0\n");
+        batch_in_net(hub, &outside);
+        batch_in_net(holder.inside, &inside);
         Self { holder, dir, daemon: None }
     }
 }
@@ -835,6 +777,17 @@ fn run_in_net(inside: u32, words: &[&str]) {
         .output()
         .expect("nsenter starts");
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Runs lines of ip(8).
+fn batch_in_net(inside: u32, lines: &str) {
+    let mut child = Command::new("nsenter")
+        .args(["-t", &inside.to_string(), "-n", "--", "ip", "-batch", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("nsenter starts");
+    child.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("ip reads its lines");
+    assert!(child.wait().expect("wait works").success(), "ip -batch: {lines}");
 }
 
 const PREFIX: &str = "annulus-lab-";

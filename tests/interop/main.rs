@@ -12,6 +12,7 @@
 //! | `ANNULUS_INTEROP_OURS=corosync` | Debian's Corosync in our place: proves the comparisons themselves |
 //! | `ANNULUS_INTEROP_NOTES` | a folder for all that the compared tools said |
 //! | `ANNULUS_LAB_KEEP=1` | keep the hosts' folders |
+//! | `ANNULUS_TRIXIE` | the folder of Debian 13's system, see [`trixie`]; `target/trixie` |
 
 #![cfg(all(target_os = "linux", feature = "daemon"))]
 
@@ -27,12 +28,14 @@ mod disk;
 mod engines;
 mod hostile;
 mod idle;
+mod knet_bench;
 mod lab;
 mod long;
 mod mixed;
 mod order;
 mod pacemaker;
 mod parts;
+mod pcs;
 mod purpose;
 mod qdevice;
 mod quorumtool;
@@ -40,6 +43,7 @@ mod reload;
 mod sequence;
 mod side_by_side;
 mod tools;
+mod trixie;
 mod usage;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Clusters that come apart where Corosync lets two parts act, or says nothing of it, and annulusd does not.
 
 use crate::both::{PATIENCE, Side, compare, ours};
-use crate::lab::{Kind, Lab, Settings, Transport};
+use crate::lab::{Lab, Settings, Transport};
 use crate::{have, ready};
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ fn unequal(side: &mut Side) {
     side.settle(&[3]);
     side.state("one, one and three votes, cut");
     let quorate = [1, 2, 3].map(|k| side.note(k, "corosync-quorumtool -s").code == 0);
-    let two_parts = side.kind(1) == Kind::Corosync;
+    let two_parts = side.kind(1).is_corosync();
     assert_eq!(quorate, [two_parts, two_parts, true], "{}", side.name());
     side.lab.heal(3);
     side.settle(&[1, 2, 3]);
@@ -109,7 +109,7 @@ fn no_tokens(side: &mut Side) {
     side.state("no tokens, before");
     side.begin(&Settings::new(Transport::Udpu, "token: 1000", 3), &[1, 2, 3]);
     side.settle(&[1, 2, 3]);
-    let corosync = side.kind(1) == Kind::Corosync;
+    let corosync = side.kind(1).is_corosync();
     for k in 1..=3 {
         side.lab.lose_tokens(k);
     }

@@ -163,7 +163,7 @@ pub(crate) fn strike(kind: Kind, what: &str, text: &str) -> String {
         DIFFERENCES.iter().filter(|difference| what.contains(difference.note)).collect();
     let struck = |line: &str| {
         about.iter().any(|difference| {
-            let starts = if kind == Kind::Corosync { difference.theirs } else { difference.ours };
+            let starts = if kind.is_corosync() { difference.theirs } else { difference.ours };
             starts.iter().any(|start| line.starts_with(start))
         })
     };

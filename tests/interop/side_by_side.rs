@@ -62,7 +62,8 @@ pub(crate) fn field(line: &str, name: &str) -> f64 {
         .unwrap_or_else(|| panic!("{line:?}: {name}"))
 }
 
-fn seconds() -> f64 {
+/// Length of one measurement.
+pub(crate) fn seconds() -> f64 {
     std::env::var("ANNULUS_BENCH_SECONDS")
         .map_or(2.0, |value| value.parse().expect("ANNULUS_BENCH_SECONDS: a number"))
 }
@@ -134,7 +135,7 @@ fn three_senders(kind: Kind, transport: Transport) -> Vec<Figures> {
 }
 
 /// `ours / theirs` as the table shows it.
-fn ratio(ours: f64, theirs: f64) -> String {
+pub(crate) fn ratio(ours: f64, theirs: f64) -> String {
     if theirs > 0.0 { format!("{:.2}", ours / theirs) } else { "-".to_owned() }
 }
 
@@ -154,8 +155,7 @@ impl Report {
         theirs: Figures,
     ) {
         let mut line = format!(
-            "| {hosts} | {senders} | {} | {size} | {:.0} | {:.0} | {} | {:.1} | {:.1} |",
-            transport.word(),
+            "| {hosts} | {senders} | {transport} | {size} | {:.0} | {:.0} | {} | {:.1} | {:.1} |",
             ours.messages,
             theirs.messages,
             ratio(ours.messages, theirs.messages),
@@ -182,13 +182,9 @@ impl Report {
             let comma = if self.json.is_empty() { "" } else { ",\n" };
             let _ = write!(
                 self.json,
-                "{comma}{{\"daemon\":\"{name}\",\"hosts\":{hosts},\"senders\":{senders},\"transport\":\"{}\",\"size\":{size},\
+                "{comma}{{\"daemon\":\"{name}\",\"hosts\":{hosts},\"senders\":{senders},\"transport\":\"{transport}\",\"size\":{size},\
                  \"msgs_per_s\":{:.1},\"mb_per_s\":{:.3},\"p50_us\":{:.1},\"p99_us\":{:.1}}}",
-                transport.word(),
-                figures.messages,
-                figures.megabytes,
-                figures.p50,
-                figures.p99
+                figures.messages, figures.megabytes, figures.p50, figures.p99
             );
         }
     }

@@ -1,22 +1,31 @@
 //! One ring of both: Debian's Corosync and annulusd as members of one cluster.
 //!
 //! What is told here is told of a [`Mix`]: which daemon each host runs, and how they talk. A mix is written `ACC/udpu`:
-//! host 1 runs annulusd, hosts 2 and 3 Corosync. Host 1, with the lowest node id, is the representative as long as it
+//! host 1 runs annulusd, hosts 2 and 3 Corosync, or Debian 13's with `T`. Knet is written with its links, cipher and
+//! hash and link mode: `AC/knet`, `CAC/knet2+aes256+sha256`, `ACA/knet2+active`. Host 1, with the lowest node id, is the representative as long as it
 //! runs; so `AC` and `CA` are two mixes.
 //!
-//! `ANNULUS_INTEROP_MIXES` names other mixes than the ones of every day: a list with commas, or `all` of them.
+//! `ANNULUS_INTEROP_MIXES` names other mixes than the ones of every day: a list with commas, `all` of udp and udpu, or
+//! `knet`.
 
 mod counts;
 mod faults;
+mod flow;
 mod groups;
 mod handover;
+mod links;
 mod neighbours;
+mod rekey;
 mod same;
 mod soak;
 mod stream;
 mod tools;
+mod trixie;
 mod units;
 mod votes;
+
+pub(crate) use flow::Flow;
+pub(crate) use rekey::{pace, pings};
 
 use crate::both::{Side, compare_with};
 use crate::lab::{Kind, Lab, Transport};
@@ -68,11 +77,28 @@ impl Mix {
         all
     }
 
+    /// The mixes of knet: every arrangement of 2 and 3 hosts with at least one of each kind, and a choice of those of 4
+    /// and 5; one link and two, clear and encrypted.
+    pub(crate) fn knet() -> Vec<Self> {
+        let few = Self::all().into_iter().filter(|mix| mix.transport == Transport::Udpu && mix.len() <= 3);
+        let mut kinds: Vec<Vec<Kind>> = few.map(|mix| mix.kinds).collect();
+        for more in ["ACCC", "CAAC", "ACAC", "CAAA", "CACAC", "ACACA", "CCCCA", "AACCC"] {
+            kinds.push(format!("{more}/knet").parse::<Self>().expect("a mix").kinds);
+        }
+        let mut all = Vec::new();
+        for word in ["knet", "knet+aes256+sha256", "knet2", "knet2+aes256+sha256"] {
+            let transport = word.parse().expect("a transport");
+            all.extend(kinds.iter().map(|kinds| Self { kinds: kinds.clone(), transport }));
+        }
+        all
+    }
+
     /// The mixes that the environment names, else these.
     pub(crate) fn chosen(every_day: &[&str]) -> Vec<Self> {
         let parse = |word: &str| word.parse().unwrap_or_else(|why| panic!("{why}"));
         match std::env::var("ANNULUS_INTEROP_MIXES").as_deref() {
             Ok("all") => Self::all(),
+            Ok("knet") => Self::knet(),
             Ok(list) => list.split(',').map(parse).collect(),
             Err(_) => every_day.iter().copied().map(parse).collect(),
         }
@@ -85,9 +111,10 @@ impl fmt::Display for Mix {
             f.write_str(match kind {
                 Kind::Annulus => "A",
                 Kind::Corosync => "C",
+                Kind::Trixie => "T",
             })?;
         }
-        write!(f, "/{}", self.transport.word())
+        write!(f, "/{}", self.transport)
     }
 }
 
@@ -95,19 +122,19 @@ impl FromStr for Mix {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("{text:?} is no mix: A and C for each of up to {HOSTS} hosts, then /udp or /udpu");
-        let (hosts, transport) = text.split_once('/').ok_or_else(wrong)?;
-        let transport = match transport {
-            "udp" => Transport::Udp,
-            "udpu" => Transport::Udpu,
-            _ => return Err(wrong()),
+        let wrong = || {
+            format!(
+                "{text:?} is no mix: A, C and T for each of up to {HOSTS} hosts, then / and the transport"
+            )
         };
+        let (hosts, transport) = text.split_once('/').ok_or_else(wrong)?;
+        let transport = transport.parse()?;
         let kinds: Option<Vec<Kind>> = hosts
             .chars()
             .map(|letter| match letter {
                 'A' => Some(Kind::Annulus),
                 'C' => Some(Kind::Corosync),
+                'T' => Some(Kind::Trixie),
                 _ => None,
             })
             .collect();
@@ -135,7 +162,10 @@ fn mixes_are_named_and_counted() {
         assert!(mix.kinds.contains(&Kind::Annulus) && mix.kinds.contains(&Kind::Corosync), "{mix}");
         assert_eq!(mix.to_string().parse().as_ref(), Ok(mix));
     }
-    for wrong in ["", "AC", "AC/knet", "AXC/udp", "/udp", "ACACAC/udp"] {
+    for mix in Mix::knet() {
+        assert_eq!(mix.to_string().parse(), Ok(mix));
+    }
+    for wrong in ["", "AC", "AC/knot", "AXC/udp", "/udp", "ACACAC/udp", "AC/knet3"] {
         assert!(wrong.parse::<Mix>().is_err(), "{wrong}");
     }
 }

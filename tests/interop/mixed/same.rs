@@ -9,15 +9,15 @@ use crate::sequence::Process;
 
 /// What the clients of a stream were all delivered.
 #[derive(Debug, Default)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     /// Messages.
-    pub(super) messages: u64,
+    pub(crate) messages: u64,
     /// Bytes in them.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// How many messages of each sender.
-    pub(super) senders: BTreeMap<Process, u64>,
+    pub(crate) senders: BTreeMap<Process, u64>,
     /// Views of the group, the complete one first.
-    pub(super) views: u64,
+    pub(crate) views: u64,
 }
 
 /// A log from its first view of all clients on.

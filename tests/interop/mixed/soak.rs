@@ -42,7 +42,7 @@ struct Samples(BTreeMap<(usize, u32), Vec<Sample>>);
 
 impl Samples {
     fn take(&mut self, field: &Field, at: Duration) {
-        for k in (1..=field.cluster().0.len()).filter(|k| field.cluster().host(*k).up) {
+        for k in (1..=field.cluster().len()).filter(|k| field.cluster().host(*k).up) {
             let pid = field.lab.daemon_pid(k);
             let sample = Sample { at, rss_kib: resident(pid).0, busy: processor_time(pid) };
             self.0.entry((k, pid)).or_default().push(sample);

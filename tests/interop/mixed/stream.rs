@@ -9,7 +9,7 @@
 use super::Mix;
 use super::counts::Counts;
 use super::same::{Stream, same_streams};
-use crate::lab::{Kind, Lab, Peer};
+use crate::lab::{CIPHERS, Crypto, HASHES, Kind, Knet, Lab, Peer, Transport};
 use crate::{full, number, ready};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 const LONG: Duration = Duration::from_secs(300);
 
 /// The mixes of every day: each kind as representative, as the one, as the many.
-const EVERY_DAY: [&str; 4] = ["AC/udpu", "CAC/udpu", "ACA/udp", "CACAC/udp"];
+const EVERY_DAY: [&str; 6] =
+    ["AC/udpu", "CAC/udpu", "ACA/udp", "CACAC/udp", "CA/knet2+aes256+sha256", "ACA/knet"];
 
 /// Smallest and largest message of a stream.
 type Sizes = (usize, usize);
@@ -129,22 +130,53 @@ fn stream(mix: &Mix, lab: &Lab, (min, max): Sizes) -> String {
 
 #[test]
 fn three_senders_at_full_speed() {
-    if !ready() {
-        return;
+    if ready() {
+        streams(&Mix::chosen(&EVERY_DAY));
     }
+}
+
+/// Each of these mixes, one after the other, with its figures.
+pub(super) fn streams(mixes: &[Mix]) {
     println!(
         "| mix | bytes | messages | per s | MB/s | frames | sent again, by host | processor s, by host | highest MiB of ours | took s | by sender | refused |"
     );
-    for mix in Mix::chosen(&EVERY_DAY) {
+    for mix in mixes {
         let mut lab = Lab::new(mix.len());
         lab.configure(mix.transport, "token: 3000");
         mix.start(&mut lab);
         lab.wait_for_one_ring();
         for sizes in sizes() {
-            println!("{}", stream(&mix, &lab, sizes));
+            println!("{}", stream(mix, &lab, sizes));
         }
         for k in 1..=mix.len() {
             lab.assert_alive(k);
         }
+    }
+}
+
+/// Each cipher and each hash, each way.
+#[test]
+#[ignore = "minutes: scripts/knet.sh streams"]
+fn every_cipher_and_hash() {
+    if !ready() {
+        return;
+    }
+    let mut mixes = Vec::new();
+    for cipher in CIPHERS {
+        for hash in HASHES {
+            let crypto = Some(Crypto { cipher, hash });
+            let transport = Transport::Knet(Knet { links: 1, crypto, mode: None });
+            mixes.push(Mix { kinds: vec![Kind::Annulus, Kind::Corosync], transport });
+        }
+    }
+    streams(&mixes);
+}
+
+/// The arrangements of knet.
+#[test]
+#[ignore = "minutes: scripts/knet.sh streams"]
+fn every_arrangement_of_knet() {
+    if ready() {
+        streams(&Mix::knet());
     }
 }

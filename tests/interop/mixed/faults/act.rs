@@ -27,6 +27,10 @@ pub(crate) enum Act {
     Split(Vec<usize>),
     /// A host has no link.
     Unplug(usize),
+    /// A host has one link less; the others of it stay as they are.
+    CutLink { host: usize, link: usize, how: Cut },
+    /// All links are whole again.
+    HealLinks,
     /// Nobody is parted from anybody any more.
     Heal,
     /// All daemons end, one after the other, and are started at the same time.
@@ -37,6 +41,23 @@ pub(crate) enum Act {
     Go(usize),
     /// The eldest guest of a host is killed.
     Die(usize),
+}
+
+/// How one link of a host is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Nothing comes through, and the host's interface does not notice.
+    Behind,
+    /// The interface has no carrier.
+    Unplugged,
+    /// The host hears nothing, and is heard.
+    Deaf,
+    /// The host is not heard, and hears.
+    Mute,
+}
+
+impl Cut {
+    const ALL: [Self; 4] = [Self::Behind, Self::Unplugged, Self::Deaf, Self::Mute];
 }
 
 impl Act {
@@ -50,6 +71,8 @@ impl Act {
             Self::Narrow { .. } => "narrow",
             Self::Split(_) => "split",
             Self::Unplug(_) => "unplugged",
+            Self::CutLink { .. } => "link cut",
+            Self::HealLinks => "links healed",
             Self::Heal => "healed",
             Self::Restart { .. } => "all restarted",
             Self::Come(_) => "client came",
@@ -72,6 +95,8 @@ impl fmt::Display for Act {
             Self::Narrow { host, ms } => write!(f, "narrow {host} for {ms} ms"),
             Self::Split(bridges) => write!(f, "split {bridges:?}"),
             Self::Unplug(k) => write!(f, "unplug {k}"),
+            Self::CutLink { host, link, how } => write!(f, "cut link {link} of {host}: {how:?}"),
+            Self::HealLinks => f.write_str("heal links"),
             Self::Heal => f.write_str("heal"),
             Self::Restart { kill: true } => f.write_str("kill all, start all"),
             Self::Restart { kill: false } => f.write_str("end all, start all"),
@@ -91,34 +116,52 @@ pub(crate) struct State {
     pub(crate) bridge: usize,
     /// Whether it has a link.
     pub(crate) plugged: bool,
+    /// The link that is cut, and how.
+    pub(crate) cut: Option<(usize, Cut)>,
     /// How many clients it has beside the one that is always there.
     pub(crate) guests: usize,
 }
 
 /// What is so with all hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cluster(pub(crate) Vec<State>);
+pub(crate) struct Cluster {
+    hosts: Vec<State>,
+    /// How many links each host has to each other.
+    links: usize,
+}
 
 impl Cluster {
     /// `count` hosts, all up and on one bridge.
-    pub(crate) fn new(count: usize) -> Self {
-        Self(vec![State { up: true, bridge: 0, plugged: true, guests: 0 }; count])
+    pub(crate) fn new(count: usize, links: usize) -> Self {
+        Self { hosts: vec![State { up: true, bridge: 0, plugged: true, cut: None, guests: 0 }; count], links }
+    }
+
+    /// Number of hosts.
+    pub(crate) fn len(&self) -> usize {
+        self.hosts.len()
     }
 
     /// Host `k`.
     pub(crate) fn host(&self, k: usize) -> &State {
-        &self.0[k - 1]
+        &self.hosts[k - 1]
     }
 
     fn host_mut(&mut self, k: usize) -> &mut State {
-        &mut self.0[k - 1]
+        &mut self.hosts[k - 1]
     }
 
     fn hosts(&self, which: impl Fn(&State) -> bool) -> Vec<usize> {
-        (1..=self.0.len()).filter(|k| which(self.host(*k))).collect()
+        (1..=self.len()).filter(|k| which(self.host(*k))).collect()
     }
 
-    /// The hosts that run and hear each other, as sets; without host `but`.
+    /// The link that one or more hosts have lost. Nobody loses another one meanwhile: who has lost one link and who has
+    /// lost the other would not hear each other, while others heard both.
+    fn weak_link(&self) -> Option<usize> {
+        self.hosts.iter().find_map(|host| host.cut.map(|(link, _)| link))
+    }
+
+    /// The hosts that run and hear each other, as sets; without host `but`. A link that is cut parts nobody: there is
+    /// another one.
     pub(crate) fn components(&self, but: Option<usize>) -> Vec<Vec<usize>> {
         let mut sets: Vec<Vec<usize>> = Vec::new();
         for k in self.hosts(|host| host.up) {
@@ -145,13 +188,19 @@ impl Cluster {
             Act::Start(hosts) => hosts.iter().for_each(|k| self.host_mut(*k).up = true),
             Act::Pause { .. } | Act::Narrow { .. } => {}
             Act::Split(bridges) => {
-                for (host, bridge) in self.0.iter_mut().zip(bridges) {
+                for (host, bridge) in self.hosts.iter_mut().zip(bridges) {
                     host.bridge = *bridge;
                 }
             }
             Act::Unplug(k) => self.host_mut(*k).plugged = false,
-            Act::Heal => self.0.iter_mut().for_each(|host| (host.bridge, host.plugged) = (0, true)),
-            Act::Restart { .. } => self.0.iter_mut().for_each(|host| (host.up, host.guests) = (true, 0)),
+            Act::CutLink { host, link, how } => self.host_mut(*host).cut = Some((*link, *how)),
+            Act::HealLinks => self.hosts.iter_mut().for_each(|host| host.cut = None),
+            Act::Heal => {
+                self.hosts
+                    .iter_mut()
+                    .for_each(|host| (host.bridge, host.plugged, host.cut) = (0, true, None));
+            }
+            Act::Restart { .. } => self.hosts.iter_mut().for_each(|host| (host.up, host.guests) = (true, 0)),
             Act::Come(k) => self.host_mut(*k).guests += 1,
             Act::Go(k) | Act::Die(k) => self.host_mut(*k).guests -= 1,
         }
@@ -223,13 +272,17 @@ impl Draw {
 
     /// Draws a kind of act, and gives one if it is possible now.
     fn try_act(&mut self, cluster: &Cluster) -> Option<Act> {
-        let count = cluster.0.len();
+        // First, and only where there are more: with one link a seed gives what it always gave.
+        if cluster.links > 1 && self.random.random_bool(0.25) {
+            return self.link_act(cluster);
+        }
+        let count = cluster.len();
         let up = cluster.hosts(|host| host.up);
         let mut mortal = up.clone();
         mortal.retain(|k| !self.spared.contains(k));
         let down = cluster.hosts(|host| !host.up);
         let hosting = cluster.hosts(|host| host.guests > 0);
-        let parted = cluster.0.iter().any(|host| host.bridge != 0 || !host.plugged);
+        let parted = cluster.hosts.iter().any(|host| host.bridge != 0 || !host.plugged);
         match self.random.random_range(0..100) {
             0..12 => (up.len() > 1 && !mortal.is_empty()).then(|| Act::Kill(self.pick(&mortal))),
             12..20 => (up.len() > 1 && !mortal.is_empty()).then(|| Act::Leave(self.pick(&mortal))),
@@ -255,7 +308,7 @@ impl Draw {
                 // Two or three parts, even or not; a part may be one host, as host 1 alone.
                 let parts = if count > 3 && self.random.random_bool(0.2) { 3 } else { 2 };
                 let bridges: Vec<usize> = (0..count).map(|_| self.random.random_range(0..parts)).collect();
-                let news = bridges.iter().zip(&cluster.0).any(|(bridge, host)| *bridge != host.bridge);
+                let news = bridges.iter().zip(&cluster.hosts).any(|(bridge, host)| *bridge != host.bridge);
                 news.then_some(Act::Split(bridges))
             }
             70..74 => {
@@ -272,6 +325,21 @@ impl Draw {
             94..97 => (!hosting.is_empty()).then(|| Act::Go(self.pick(&hosting))),
             _ => (!hosting.is_empty()).then(|| Act::Die(self.pick(&hosting))),
         }
+    }
+
+    /// Draws what happens to one link of a host, or to all that are cut.
+    fn link_act(&mut self, cluster: &Cluster) -> Option<Act> {
+        let weak = cluster.weak_link();
+        if weak.is_some() && self.random.random_bool(0.5) {
+            return Some(Act::HealLinks);
+        }
+        let whole = cluster.hosts(|host| host.cut.is_none() && host.plugged);
+        if whole.is_empty() {
+            return None;
+        }
+        let link = weak.unwrap_or_else(|| self.random.random_range(0..cluster.links));
+        let how = Cut::ALL[self.random.random_range(0..Cut::ALL.len())];
+        Some(Act::CutLink { host: self.pick(&whole), link, how })
     }
 
     fn pick(&mut self, choices: &[usize]) -> usize {

@@ -1,10 +1,10 @@
 //! The hosts with their daemons and clients, to which things happen.
 
-use super::act::{Act, Cluster};
+use super::act::{Act, Cluster, Cut};
 use super::check::{Checker, Counts, Log};
 use super::journal::Journal;
 use super::signs::Signs;
-use crate::lab::{Kind, Lab, PATIENCE, Peer, Settings};
+use crate::lab::{Lab, PATIENCE, Peer, Settings};
 use crate::mixed::Mix;
 use crate::sequence::Process;
 use rustix::process::Signal;
@@ -85,7 +85,7 @@ impl Field {
             signs: Signs::new(mix.len()),
             lab,
             mix: mix.clone(),
-            cluster: Cluster::new(mix.len()),
+            cluster: Cluster::new(mix.len(), mix.transport.links()),
             clients: Vec::new(),
             checker: Checker::default(),
             ended: Vec::new(),
@@ -158,12 +158,24 @@ impl Field {
                 for (k, bridge) in (1..).zip(bridges) {
                     if before.host(k).bridge != *bridge {
                         self.lab.place(k, *bridge);
+                        // The cable's new place lets everything through.
+                        if let Some((link, Cut::Behind)) = before.host(k).cut {
+                            self.lab.cut_link(k, link);
+                        }
                     }
                 }
             }
             Act::Unplug(k) => self.lab.cut(*k),
+            Act::CutLink { host, link, how } => match how {
+                Cut::Behind => self.lab.cut_link(*host, *link),
+                Cut::Unplugged => self.lab.unplug_link(*host, *link),
+                Cut::Deaf => self.lab.deafen_link(*host, *link),
+                Cut::Mute => self.lab.mute_link(*host, *link),
+            },
+            Act::HealLinks => self.heal_links(&before),
             Act::Heal => {
-                for k in 1..=before.0.len() {
+                self.heal_links(&before);
+                for k in 1..=before.len() {
                     if before.host(k).bridge != 0 || !before.host(k).plugged {
                         self.lab.heal(k);
                     }
@@ -185,6 +197,17 @@ impl Field {
         Ok(())
     }
 
+    fn heal_links(&self, before: &Cluster) {
+        let cut = |k: &usize| before.host(*k).cut.zip(Some(*k));
+        for ((link, how), k) in (1..=before.len()).filter_map(|k| cut(&k)) {
+            // Where it has no link at all, the cable stays out.
+            if matches!(how, Cut::Behind | Cut::Unplugged) && before.host(k).plugged {
+                self.lab.restore_link(k, link);
+            }
+        }
+        self.lab.unfilter_links();
+    }
+
     fn start_host(&mut self, k: usize) {
         self.lab.start(k, self.mix.kind(k));
         self.start_client(k, true);
@@ -197,7 +220,7 @@ impl Field {
 
     fn restart(&mut self, before: &Cluster, kill: bool) {
         let signal = if kill { Signal::KILL } else { Signal::TERM };
-        let up: Vec<usize> = (1..=before.0.len()).filter(|k| before.host(*k).up).collect();
+        let up: Vec<usize> = (1..=before.len()).filter(|k| before.host(*k).up).collect();
         for k in &up {
             self.lab.signal(*k, signal);
         }
@@ -205,7 +228,7 @@ impl Field {
             self.lab.ended(*k, PATIENCE);
             self.daemon_gone(*k);
         }
-        for k in 1..=before.0.len() {
+        for k in 1..=before.len() {
             self.start_host(k);
         }
     }
@@ -296,7 +319,7 @@ impl Field {
             if let Some(who) = client.process {
                 self.ended.push(Log::new(
                     who,
-                    self.mix.kind(client.host) == Kind::Corosync,
+                    self.mix.kind(client.host).is_corosync(),
                     client.fresh,
                     events,
                 ));

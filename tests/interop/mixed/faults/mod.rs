@@ -86,11 +86,14 @@ fn faults(mix: &Mix, seed: u64, steps: u64) {
 
 #[test]
 fn random_faults() {
-    if !ready() {
-        return;
+    if ready() {
+        random(&Mix::chosen(&["AC/udpu", "CAC/udp", "ACACA/udpu", "ACA/knet2+aes256+sha256"]));
     }
+}
+
+/// Each of these mixes.
+pub(super) fn random(mixes: &[Mix]) {
     let steps = number("ANNULUS_INTEROP_STEPS").unwrap_or(if full() { STEPS_FULL } else { STEPS });
-    let mixes = Mix::chosen(&["AC/udpu", "CAC/udp", "ACACA/udpu"]);
     let tries = if full() { 1 } else { TRIES };
     let seed = seed();
     // As many side by side as the lab allows.

@@ -3,7 +3,7 @@
 use super::check::Log;
 use super::field::{Client, Field};
 use super::journal::process;
-use crate::lab::{Kind, PATIENCE, wait_until};
+use crate::lab::{PATIENCE, wait_until};
 use crate::sequence::Process;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -131,7 +131,7 @@ impl Field {
     /// The quorum's tool says the same on each host: ring, members, and whether they are the majority.
     fn tools_agree(&mut self, rings: &[(String, Vec<usize>)]) -> Result<(), String> {
         for (ring, hosts) in rings {
-            let quorate = hosts.len() > self.cluster.0.len() / 2;
+            let quorate = hosts.len() > self.cluster.len() / 2;
             for k in hosts {
                 let mut last = Tool::default();
                 let mut changed = false;
@@ -213,7 +213,7 @@ impl Field {
         let mut logs = Vec::new();
         let mix = self.mix.clone();
         for client in self.present() {
-            let corosync = mix.kind(client.host) == Kind::Corosync;
+            let corosync = mix.kind(client.host).is_corosync();
             let who = client.process.ok_or("a client without a process id")?;
             let events = client.journal.up_to(tag)?;
             let fresh = std::mem::take(&mut client.fresh);

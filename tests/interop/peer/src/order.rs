@@ -9,6 +9,8 @@
 //! each mark delivered it says `marked NODE`. On `cut TAG` it multicasts a cut; whoever is delivered one has all up to it
 //! in the file and says `cut TAG`. On `state` it says `state OWN;RING;MEMBERS`: how many of its own messages it has been
 //! delivered, and the last ring and view as in the file. On `leave` it leaves the group, and ends at the view without it.
+//! On `last` its next message is the last. On `silence` it says `silence MICROSECONDS`: the longest time without a message
+//! since it was last asked.
 
 use crate::link::{Address, Callbacks, Link, NodeId, RingId};
 use crate::message::{self, Maker};
@@ -34,6 +36,10 @@ struct Journal {
     own: u64,
     ring: String,
     leaves: bool,
+    /// When the last message came, once one has.
+    heard: Option<Instant>,
+    /// The longest time between two messages since somebody asked.
+    silence: Duration,
 }
 
 static JOURNAL: Mutex<Option<Journal>> = Mutex::new(None);
@@ -42,6 +48,8 @@ static DELIVERED: AtomicU64 = AtomicU64::new(0);
 static OVER: AtomicBool = AtomicBool::new(false);
 /// Nothing more is to be sent.
 static QUIET: AtomicBool = AtomicBool::new(false);
+/// The next message is the last.
+static LAST: AtomicBool = AtomicBool::new(false);
 /// Nothing more will be sent.
 static SILENT: AtomicBool = AtomicBool::new(false);
 
@@ -64,6 +72,13 @@ impl Journal {
     fn flush(&mut self) {
         if let Some(file) = &mut self.file {
             file.flush().expect("write the log");
+        }
+    }
+
+    /// Notes that a message has come, or that somebody asks, at this moment.
+    fn hear(&mut self, now: Instant) {
+        if let Some(heard) = self.heard {
+            self.silence = self.silence.max(now.duration_since(heard));
         }
     }
 
@@ -101,6 +116,9 @@ fn on_message(node: u32, pid: u32, bytes: &[u8]) {
     let crc = crc32fast::hash(bytes);
     with(|journal| {
         journal.own += u64::from((node, pid) == journal.me);
+        let now = Instant::now();
+        journal.hear(now);
+        journal.heard = Some(now);
         match reading {
             Ok(reading) => {
                 match reading.number {
@@ -233,7 +251,9 @@ fn send(link: &Link, options: &Options, deadline: Instant) -> Result<(), String>
         if QUIET.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let last = sent + 1 == options.count || options.span.is_some_and(|span| start.elapsed() >= span);
+        let last = sent + 1 == options.count
+            || options.span.is_some_and(|span| start.elapsed() >= span)
+            || LAST.load(Ordering::Relaxed);
         refusals += link.send(maker.message(sent, last), deadline, &QUIET)?;
         sent += 1;
         if last {
@@ -263,6 +283,14 @@ fn listen(link: Arc<Link>, deadline: Instant) {
                     let members: Vec<String> =
                         journal.members.iter().map(|(n, p)| format!("{n}/{p}")).collect();
                     say(&format!("state {};{};{}", journal.own, journal.ring, members.join(" ")));
+                }),
+                Ok("last") => LAST.store(true, Ordering::Relaxed),
+                Ok("silence") => with(|journal| {
+                    let now = Instant::now();
+                    journal.hear(now);
+                    say(&format!("silence {}", std::mem::take(&mut journal.silence).as_micros()));
+                    // What is told is not told again.
+                    journal.heard = journal.heard.map(|_| now);
                 }),
                 Ok("leave") => {
                     QUIET.store(true, Ordering::Relaxed);
