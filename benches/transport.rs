@@ -38,7 +38,7 @@ fn transports(c: &mut Criterion) {
     let multicast = Kind::Udp(Cast::Multicast { group: [239, 192, 78, 2].into(), ttl: 1 });
     for (name, kind, port) in [("udpu", Kind::Udpu, 26_405), ("udp", multicast, 26_407)] {
         let frame = Bytes::from(vec![7; FRAME]);
-        let mut nodes: Vec<_> = (1..=3).map(|id| open(&runtime, kind, port, id)).collect();
+        let mut nodes: Vec<_> = (1..=3).map(|id| open(&runtime, kind.clone(), port, id)).collect();
         let mut received = Received::new();
 
         let mut group = c.benchmark_group(format!("transport/{name}/through"));

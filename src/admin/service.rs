@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::rekey::{self, Rekey};
 use super::reload::{self, Act, Agreement, Judged, NodeReload, Reload};
 use super::shutdown::{Manner, Verdict, Vote};
-use super::status::{LinkStatus, NodeStatus, OwnLink};
+use super::status::{LinkStatus, NodeStatus, OwnLink, own_watched, watched};
 use super::wire::reply::refusal;
 use super::wire::report;
 use super::wire::request::number;
@@ -25,7 +25,7 @@ use crate::config::fingerprint::Fingerprint;
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
 use crate::quiet::Quiet;
-use crate::service::{Delivery, Effects, Full, Order, Request, Service, Synchronised};
+use crate::service::{Delivery, Effects, Full, Links, Order, Request, Service, Synchronised};
 use crate::time::Instant;
 use crate::view::{View, ViewKind};
 
@@ -270,9 +270,12 @@ impl Desk {
     ) -> Option<Result<Reply, Status>> {
         use wire::Request as Ask;
         Some(match request {
-            Ask::RingStatus => Ok(Reply::RingStatus(self.own_links())),
+            Ask::RingStatus => Ok(Reply::RingStatus(self.own_links(effects.links()))),
             Ask::NodeStatus { node, version: STATUS_VERSION } => {
-                Ok(Reply::NodeStatus(Box::new(self.node_status(node))))
+                Ok(Reply::NodeStatus(Box::new(match effects.links() {
+                    Some(links) => watched(node, self.me, &links),
+                    None => self.node_status(node),
+                })))
             }
             Ask::RingReenable | Ask::NodeStatus { .. } => Err(Status::NotSupported),
             Ask::NodeAddrs { node } => self.addresses(node).map(Reply::NodeAddrs).ok_or(Status::NotExist),
@@ -344,7 +347,10 @@ impl Desk {
         status
     }
 
-    fn own_links(&self) -> Vec<OwnLink> {
+    fn own_links(&self, links: Option<Links>) -> Vec<OwnLink> {
+        if let Some(links) = links {
+            return own_watched(self.me, &links);
+        }
         let addresses = self.facts.addresses.get(&self.me).map_or(&[][..], Vec::as_slice);
         let link = |(n, address)| OwnLink { name: format!("{n} {address}"), status: "OK".to_owned() };
         addresses.iter().enumerate().map(link).collect()

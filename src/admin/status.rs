@@ -2,6 +2,9 @@
 //!
 //! Source: corosync `exec/cfg.c`, `include/corosync/cfg.h`; corosync-cfgtool(8), options `-s` and `-n`.
 
+use crate::ids::NodeId;
+use crate::service::Links;
+
 /// Links that two nodes can have.
 pub const LINKS: usize = 8;
 
@@ -44,4 +47,68 @@ pub struct OwnLink {
     pub name: String,
     /// `OK`, or for knet a character for each node.
     pub status: String,
+}
+
+/// Bytes of a message that this node hands itself at once, as it is told of its link to itself.
+///
+/// Source: libknet, `KNET_PMTUD_SIZE_V4`, of its loopback link.
+const LOOPBACK_MTU: u32 = 65535;
+
+/// What is known of a node where links are watched. Of this node itself Corosync tells one link that is always there.
+pub(super) fn watched(node: u32, me: NodeId, links: &Links) -> NodeStatus {
+    let mut status = NodeStatus { node, ..NodeStatus::default() };
+    if node == me.get() {
+        status.reachable = true;
+        for (link, address) in links.own.iter().take(1) {
+            let Some(own) = status.links.get_mut(usize::from(*link)) else { continue };
+            let (from, to) = (address.to_string(), address.to_string());
+            *own = LinkStatus {
+                enabled: true,
+                connected: true,
+                dynconnected: false,
+                mtu: LOOPBACK_MTU,
+                from,
+                to,
+            };
+        }
+        return status;
+    }
+    for state in links.others.iter().filter(|state| state.node.get() == node) {
+        let Some(link) = status.links.get_mut(usize::from(state.link)) else { continue };
+        let from = links.own.iter().find(|(own, _)| *own == state.link);
+        *link = LinkStatus {
+            enabled: true,
+            connected: state.connected,
+            dynconnected: false,
+            mtu: state.mtu,
+            from: from.map(|(_, address)| address.to_string()).unwrap_or_default(),
+            to: state.to.map(|address| address.to_string()).unwrap_or_default(),
+        };
+        status.reachable |= state.connected;
+    }
+    status
+}
+
+/// This node's links in the older form: a character for each node, ascending. `n` is this node, `d` one that is not on
+/// the link, else 1 for the link, and 2 more if it is connected.
+pub(super) fn own_watched(me: NodeId, links: &Links) -> Vec<OwnLink> {
+    let mut nodes: Vec<NodeId> = links.others.iter().map(|state| state.node).chain([me]).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    let digit = |link: u8, node: NodeId| {
+        if node == me {
+            return 'n';
+        }
+        match links.others.iter().find(|state| (state.node, state.link) == (node, link)) {
+            Some(state) if state.connected => '3',
+            Some(_) => '1',
+            None => 'd',
+        }
+    };
+    let own = links.own.iter();
+    own.map(|(link, address)| OwnLink {
+        name: format!("{link} {address}"),
+        status: nodes.iter().map(|node| digit(*link, *node)).collect(),
+    })
+    .collect()
 }

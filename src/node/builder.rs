@@ -279,7 +279,7 @@ impl Builder {
         let mut addresses: BTreeMap<NodeId, Vec<IpAddr>> =
             peers.iter().map(|peer| (peer.id, vec![peer.addr])).collect();
         addresses.extend(self.links);
-        let mut map = self.map.unwrap_or_else(|| described(self.kind, self.port, me, &peers, &self.votes));
+        let mut map = self.map.unwrap_or_else(|| described(&self.kind, self.port, me, &peers, &self.votes));
         for (key, value) in self.quorum.keys() {
             map.set(key.as_bytes(), value, Origin::Derived).map_err(|_| NodeError::Quorum(key))?;
         }

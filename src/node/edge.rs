@@ -9,17 +9,21 @@ use super::command::is_local;
 use super::locals::Locals;
 use super::queue::Sink;
 use super::source_port;
-use super::statistics::Log;
+use super::statistics::{Log, overlap};
 use super::store::Store;
 use crate::error::Status;
 use crate::ids::{ConnId, Destination, Piece, RingId};
 use crate::ipc;
 use crate::service::router::Turned;
-use crate::service::{Order, Statistics};
+use crate::service::{LinkState, Links, Order, Statistics};
 use crate::stack::Edge;
 use crate::transport::Transport;
+use crate::transport::knet::LinkView;
 use crate::value::Value;
 use crate::view::{View, ViewKind};
+
+/// What is counted of links.
+const KNET: &str = "stats.knet.";
 
 /// Frames that are collected before they are sent, at most.
 const BATCH: usize = 128;
@@ -128,7 +132,30 @@ impl Edge for Outside {
     }
 
     fn statistics(&self, prefix: &str) -> Vec<(String, Value)> {
-        self.log.statistics(prefix, self.server.as_ref(), self.locals.all())
+        let mut all = self.log.statistics(prefix, self.server.as_ref(), self.locals.all());
+        if overlap(KNET, prefix) {
+            let links = self.transport.statistics();
+            all.extend(links.into_iter().filter(|(name, _)| name.starts_with(prefix)));
+            all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        }
+        all
+    }
+
+    fn links(&self) -> Option<Links> {
+        let (_, views) = self.transport.links()?;
+        Some(Links {
+            own: self.transport.own_links(),
+            others: views
+                .into_iter()
+                .map(|LinkView { path, addresses, connected, mtu, .. }| LinkState {
+                    node: path.host,
+                    link: path.link,
+                    connected,
+                    mtu,
+                    to: addresses.1,
+                })
+                .collect(),
+        })
     }
 
     fn clear_statistics(&mut self, which: Statistics) {
@@ -137,6 +164,9 @@ impl Edge for Outside {
         }
         if matches!(which, Statistics::Schedmiss | Statistics::All) {
             self.log.clear_late();
+        }
+        if matches!(which, Statistics::Knet | Statistics::All) {
+            self.transport.clear_statistics();
         }
     }
 

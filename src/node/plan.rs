@@ -79,7 +79,7 @@ fn message_mtu(netmtu: usize, address: IpAddr) -> u32 {
 
 /// A configuration of which nothing is known but the ring: every peer votes, more than half of them are needed.
 pub(super) fn described(
-    kind: Kind,
+    kind: &Kind,
     port: u16,
     me: NodeId,
     peers: &[Peer],
@@ -91,7 +91,7 @@ pub(super) fn described(
         let _ = map.set(name.as_bytes(), value, Origin::Derived);
     };
     set("totem.version", Value::U32(2));
-    set("totem.transport", Value::text(if kind == Kind::Udpu { "udpu" } else { "udp" }));
+    set("totem.transport", Value::text(kind.name()));
     set("totem.interface.0.mcastport", Value::U16(port));
     set("quorum.provider", Value::text("corosync_votequorum"));
     for (position, peer) in peers.iter().enumerate() {

@@ -155,7 +155,7 @@ fn named(prefix: &str) -> Option<ConnId> {
 }
 
 /// Whether names that begin with `start` can begin with `prefix`.
-fn overlap(start: &str, prefix: &str) -> bool {
+pub(super) fn overlap(start: &str, prefix: &str) -> bool {
     start.starts_with(prefix) || prefix.starts_with(start)
 }
 

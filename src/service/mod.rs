@@ -13,6 +13,7 @@
 //! | `channel.rs` | a client's connection to a service, wherever the daemon is |
 //! | `client/` | what the client libraries of the desks are made of |
 
+use core::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +78,11 @@ pub trait Effects {
 
     /// Sets statistics back to zero.
     fn clear_statistics(&mut self, which: Statistics);
+
+    /// How the links to the nodes are; `None` where none are watched.
+    fn links(&self) -> Option<Links> {
+        None
+    }
 
     /// Tells all desks, the announcing one included, in ascending order of their service ids, when the desk
     /// that announces returns.
@@ -224,6 +230,30 @@ pub enum Order {
     Watch(Box<Watching>),
     /// Log like this from now on.
     Logging(Box<Logging>),
+}
+
+/// How the links of this node are, where they are watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// This node's address on each, by ascending number.
+    pub own: Vec<(u8, IpAddr)>,
+    /// Those to other nodes, by node and number.
+    pub others: Vec<LinkState>,
+}
+
+/// A link to another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkState {
+    /// To this node.
+    pub node: NodeId,
+    /// Its number.
+    pub link: u8,
+    /// Whether it carries messages.
+    pub connected: bool,
+    /// Bytes of a message that one packet holds on it.
+    pub mtu: u32,
+    /// The node's address.
+    pub to: Option<IpAddr>,
 }
 
 /// A group of statistics that can be set back to zero.

@@ -17,7 +17,7 @@ use super::patience::{Found, Patience};
 use super::sync::{Barrier, Outcome, Phase};
 use super::wire::{self, HEADER_LEN, MAX_MESSAGE, SyncMessage};
 use super::{
-    Database, Delivery, Effects, Full, Notice, Order, Progress, Request, Service, Statistics, SyncView,
+    Database, Delivery, Effects, Full, Links, Notice, Order, Progress, Request, Service, Statistics, SyncView,
 };
 use crate::error::Status;
 use crate::ids::{ConnId, Endian, Guarantee, NodeId, Piece, RingId, ServiceId};
@@ -644,6 +644,10 @@ impl Effects for Counted<'_> {
 
     fn clear_statistics(&mut self, which: Statistics) {
         self.ground.clear_statistics(which);
+    }
+
+    fn links(&self) -> Option<Links> {
+        self.ground.links()
     }
 
     fn announce(&mut self, notice: Notice) {

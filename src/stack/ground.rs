@@ -9,7 +9,7 @@ use crate::confdb::Store;
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, Piece, RingId};
 use crate::service::router::{Ground, Turned};
-use crate::service::{Database, Effects, Full, Notice, Order, Statistics};
+use crate::service::{Database, Effects, Full, Links, Notice, Order, Statistics};
 use crate::time::Instant;
 use crate::totem::{Group, Refused, Totem};
 use crate::value::Value;
@@ -65,6 +65,10 @@ impl Effects for Below<'_> {
             self.totem.clear_stats();
         }
         self.edge.clear_statistics(which);
+    }
+
+    fn links(&self) -> Option<Links> {
+        self.edge.links()
     }
 
     fn announce(&mut self, notice: Notice) {

@@ -34,7 +34,7 @@ use crate::ids::{ConnId, Destination, NodeId, Piece, RingId, ServiceId};
 use crate::quorum::{self, votequorum};
 use crate::service::router::{EXEC_OVERHEAD, FormAnew, Router, Turned};
 use crate::service::wire::MAX_MESSAGE;
-use crate::service::{Database, Flow, Notice, Order, Request, Service, Statistics};
+use crate::service::{Database, Flow, Links, Notice, Order, Request, Service, Statistics};
 use crate::time::Instant;
 use crate::totem::pg::level::Level;
 use crate::totem::{Group, Input, Output, Params, StateName, Totem};
@@ -94,6 +94,11 @@ pub trait Edge {
 
     /// Sets statistics of what lies outside of the stack back to zero.
     fn clear_statistics(&mut self, which: Statistics);
+
+    /// How the links to the nodes are; `None` where none are watched.
+    fn links(&self) -> Option<Links> {
+        None
+    }
 
     /// A desk orders something that only the program around the node can do.
     fn order(&mut self, order: Order);

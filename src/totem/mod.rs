@@ -62,7 +62,7 @@ const HEADS: usize = 2 * wire::mcast::FIXED;
 
 /// Smallest `netmtu` that is worked with, and the largest: a frame of it, wrapped for recovery, still
 /// fits into a datagram.
-const NETMTU: std::ops::RangeInclusive<usize> = 256..=65_000;
+const NETMTU: std::ops::RangeInclusive<usize> = 256..=wire::MAX_FRAME;
 
 /// Something to do outside, in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -72,6 +72,22 @@ pub enum TransportError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The kernel gives a smaller socket buffer than a link has with libknet.
+    #[error(
+        "the kernel gives a socket buffer of {given} bytes, a link of knet needs {needed}; set sysctl {sysctl}={needed} \
+         or more, or go on with less by system.allow_knet_handle_fallback: yes"
+    )]
+    Buffer {
+        /// Bytes that it gave.
+        given: usize,
+        /// Bytes that are needed.
+        needed: usize,
+        /// The setting of the kernel that limits it.
+        sysctl: &'static str,
+    },
+    /// The random bytes or the cipher that a link needs.
+    #[error("encryption: {0}")]
+    Envelope(#[from] super::knet::envelope::EnvelopeError),
     /// The kernel refused a socket or an option of it.
     #[error("cannot {action}: {source}")]
     Socket {
@@ -94,7 +110,7 @@ impl TransportError {
             | Self::InUse { .. }
             | Self::Bind { .. }
             | Self::Join { .. } => true,
-            Self::Setting { .. } | Self::Socket { .. } => false,
+            Self::Setting { .. } | Self::Buffer { .. } | Self::Envelope(_) | Self::Socket { .. } => false,
         }
     }
 }

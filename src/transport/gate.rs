@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::peers::Peers;
+use super::received::{Judge, Up};
 use super::source_port::Shows;
 use super::stats::{Logs, Stats};
 use super::sys::Arrival;
@@ -30,9 +31,28 @@ pub(super) enum Sources {
     Shown(u16, fn(&[u8]) -> Shows),
 }
 
+impl Judge for Gate<'_> {
+    fn called(&mut self) {
+        self.stats.recv_calls += 1;
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        self.stats.recv_errors.add(error.raw_os_error().unwrap_or(0));
+        if let Some(held_back) = self.logs.receive.may_speak() {
+            tracing::warn!(%error, held_back, "receiving failed; the ring goes on and tries again");
+        }
+    }
+
+    fn judge(&mut self, arrival: &Arrival, bytes: &mut [u8], up: &mut Up<'_>) {
+        if self.admits(arrival, bytes) {
+            up.part(0..bytes.len());
+        }
+    }
+}
+
 impl Gate<'_> {
     /// Whether to hand the datagram up, whose bytes are these.
-    pub(super) fn admits(&mut self, arrival: &Arrival, bytes: &[u8]) -> bool {
+    fn admits(&mut self, arrival: &Arrival, bytes: &[u8]) -> bool {
         if let (Some(from), Some(own)) = (arrival.from, self.own)
             && (from.ip(), from.port()) == (own.ip(), own.port())
         {
@@ -67,14 +87,6 @@ impl Gate<'_> {
         match self.sources {
             Sources::Always(port) => from == port,
             Sources::Shown(port, shows) => self.peers.source_port(peer).admits(from == port, || shows(bytes)),
-        }
-    }
-
-    /// Counts a failed receive call.
-    pub(super) fn failed(&mut self, error: &io::Error) {
-        self.stats.recv_errors.add(error.raw_os_error().unwrap_or(0));
-        if let Some(held_back) = self.logs.receive.may_speak() {
-            tracing::warn!(%error, held_back, "receiving failed; the ring goes on and tries again");
         }
     }
 

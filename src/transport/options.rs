@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::TransportError;
+use super::knet;
 use crate::ids::NodeId;
 
 /// Everything a [`Transport`](super::Transport) needs to know, as plain data.
@@ -55,12 +56,35 @@ pub struct Options {
 }
 
 /// How datagrams for everybody travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// One datagram to each peer. Source: transport `udpu`.
     Udpu,
     /// One datagram to a multicast group or to the local network's broadcast address. Source: transport `udp`.
     Udp(Cast),
+    /// Several links to each peer, watched and encrypted. Of the options above [`Options::address`],
+    /// [`Options::interface`], [`Options::port`], [`Options::peers`] and [`Options::block_unlisted`] are not used:
+    /// these settings say it by link. Source: transport `knet`.
+    Knet(Box<knet::Options>),
+}
+
+impl Kind {
+    /// The transport's name in `corosync.conf(5)`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Udpu => "udpu",
+            Self::Udp(_) => "udp",
+            Self::Knet(_) => "knet",
+        }
+    }
+
+    /// Where a transport that has one socket address sends what is for everybody, if it is not to each alone.
+    pub(super) const fn cast(&self) -> Option<Cast> {
+        match self {
+            Self::Udp(cast) => Some(*cast),
+            Self::Udpu | Self::Knet(_) => None,
+        }
+    }
 }
 
 /// Where [`Kind::Udp`] sends datagrams for everybody.
@@ -110,7 +134,8 @@ impl Options {
 
     /// Refuses what cannot work, naming the setting as `corosync.conf(5)` does.
     pub fn check(&self) -> Result<(), TransportError> {
-        match self.kind {
+        match &self.kind {
+            Kind::Knet(_) => return self.check_sizes(),
             Kind::Udpu if self.port == 0 => {
                 return refuse("mcastport", "it is 0; give a port from 1 to 65535");
             }
@@ -131,22 +156,27 @@ impl Options {
                 format!("{} is not the address of a host; give this node's own", self.address),
             );
         }
-        match self.kind {
-            Kind::Udp(Cast::Multicast { group, ttl }) => self.check_group(group, ttl)?,
-            Kind::Udp(Cast::Broadcast) if self.address.is_ipv6() => {
+        match self.kind.cast() {
+            Some(Cast::Multicast { group, ttl }) => self.check_group(group, ttl)?,
+            Some(Cast::Broadcast) if self.address.is_ipv6() => {
                 return refuse("broadcast", "IPv6 has no broadcast; give a mcastaddr instead");
             }
-            Kind::Udp(Cast::Broadcast) | Kind::Udpu => {}
+            Some(Cast::Broadcast) | None => {}
         }
-        // Every IPv4 host takes 576 bytes, and UDP over IPv4 carries no more than 65507.
-        if !(576..=65507).contains(&self.netmtu) {
-            return refuse("netmtu", format!("it is {}; give 576 to 65507", self.netmtu));
+        self.check_sizes()?;
+        check_peers(&self.peers, self.address)
+    }
+
+    fn check_sizes(&self) -> Result<(), TransportError> {
+        // Every IPv4 host takes 576 bytes, and UDP over IPv4 carries no more than 65507. Links cut frames up to fit.
+        let most = if let Kind::Knet(_) = self.kind { 65536 } else { 65507 };
+        if !(576..=most).contains(&self.netmtu) {
+            return refuse("netmtu", format!("it is {}; give 576 to {most}", self.netmtu));
         }
         if !(1..=16384).contains(&self.window) {
             return refuse("window_size", format!("it is {}; give 1 to 16384", self.window));
         }
-        check_dscp(self.dscp)?;
-        check_peers(&self.peers, self.address)
+        check_dscp(self.dscp)
     }
 
     /// Refuses nodes of which a destination or a sender could not be told; part of [`Options::check`], and what

@@ -1,9 +1,11 @@
 //! A batch of received datagrams, in buffers that are used again and again.
 
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::{fmt, io};
 
-use super::gate::Gate;
+use bytes::Bytes;
+
 use super::sys::{self, Arrival, RECV_BATCH};
 
 /// Bytes that a datagram may have: more than UDP can carry in one.
@@ -28,10 +30,50 @@ pub struct Received {
     slots: usize,
     /// Slots that hold a datagram or a refused one.
     used: usize,
-    /// Slot and length of each datagram to hand up.
-    taken: Vec<(usize, usize)>,
+    /// What is to be handed up.
+    taken: Vec<Taken>,
     /// Whether the last call filled more than a few slots.
     busy: bool,
+}
+
+/// A datagram to hand up.
+#[derive(Clone, Debug)]
+enum Taken {
+    /// These bytes of the buffer.
+    Here(Range<usize>),
+    /// It was put together elsewhere.
+    Apart(Bytes),
+}
+
+/// Judges what arrives, and counts it.
+pub(super) trait Judge {
+    /// A call is made.
+    fn called(&mut self);
+
+    /// It failed.
+    fn failed(&mut self, error: &io::Error);
+
+    /// A message came; its bytes may be changed in place. What is to be handed up of it goes to `up`.
+    fn judge(&mut self, arrival: &Arrival, bytes: &mut [u8], up: &mut Up<'_>);
+}
+
+/// Where a [`Judge`] puts what is to be handed up.
+pub(super) struct Up<'a> {
+    taken: &'a mut Vec<Taken>,
+    /// Where the bytes being judged are in the buffer.
+    base: usize,
+}
+
+impl Up<'_> {
+    /// This part of the bytes being judged.
+    pub(super) fn part(&mut self, part: Range<usize>) {
+        self.taken.push(Taken::Here(self.base + part.start..self.base + part.end));
+    }
+
+    /// Something that was put together elsewhere.
+    pub(super) fn apart(&mut self, datagram: Bytes) {
+        self.taken.push(Taken::Apart(datagram));
+    }
 }
 
 /// What is left in a socket after reading from it.
@@ -61,7 +103,14 @@ impl Received {
 
     /// The datagrams, in order of arrival.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.taken.iter().map(|&(slot, len)| &self.buffer[slot * STRIDE..][..len])
+        self.taken.iter().map(|taken| self.bytes(taken))
+    }
+
+    fn bytes<'a>(&'a self, taken: &'a Taken) -> &'a [u8] {
+        match taken {
+            Taken::Here(place) => &self.buffer[place.clone()],
+            Taken::Apart(datagram) => datagram,
+        }
     }
 
     /// How many datagrams there are.
@@ -85,21 +134,21 @@ impl Received {
 
     /// Datagram number `index`, if there are that many.
     pub(super) fn datagram(&self, index: usize) -> Option<&[u8]> {
-        self.taken.get(index).map(|&(slot, len)| &self.buffer[slot * STRIDE..][..len])
+        self.taken.get(index).map(|taken| self.bytes(taken))
     }
 
     /// Appends a copy of `datagram`. The batch must not be full, nor the datagram longer than a slot.
     pub(super) fn push(&mut self, datagram: &[u8]) {
         assert!(!self.is_full() && datagram.len() <= ROOM, "no slot for a copied datagram");
-        let slot = self.used;
-        self.buffer[slot * STRIDE..][..datagram.len()].copy_from_slice(datagram);
+        let start = self.used * STRIDE;
+        self.buffer[start..][..datagram.len()].copy_from_slice(datagram);
         self.used += 1;
-        self.taken.push((slot, datagram.len()));
+        self.taken.push(Taken::Here(start..start + datagram.len()));
     }
 
-    /// Reads from `socket` until it is empty or all slots but the last `spare` are used. What `gate` refuses is
-    /// dropped; errors are counted there.
-    pub(super) fn receive(&mut self, socket: &impl AsFd, spare: usize, gate: &mut Gate<'_>) -> Left {
+    /// Reads from `socket` until it is empty or all slots but the last `spare` are used. The judge says what is handed
+    /// up, and counts errors.
+    pub(super) fn receive(&mut self, socket: &impl AsFd, spare: usize, judge: &mut impl Judge) -> Left {
         let slots = self.slots - spare;
         let mut arrivals = [Arrival::NONE; RECV_BATCH];
         let mut errors = 0;
@@ -107,12 +156,12 @@ impl Received {
             let free = slots - self.used;
             let wanted = if self.busy { free } else { free.min(FEW) }.min(RECV_BATCH);
             let buffer = &mut self.buffer[self.used * STRIDE..];
-            gate.stats.recv_calls += 1;
+            judge.called();
             let came = match sys::recv_many(socket.as_fd(), buffer, STRIDE, ROOM, &mut arrivals[..wanted]) {
                 Ok(came) => came,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Left::Nothing,
                 Err(error) => {
-                    gate.failed(&error);
+                    judge.failed(&error);
                     errors += 1;
                     if errors == ERRORS_IN_A_ROW {
                         return Left::Nothing;
@@ -122,10 +171,9 @@ impl Received {
             };
             errors = 0;
             for (offset, arrival) in arrivals[..came].iter().enumerate() {
-                let slot = self.used + offset;
-                if gate.admits(arrival, &self.buffer[slot * STRIDE..][..arrival.len.min(ROOM)]) {
-                    self.taken.push((slot, arrival.len));
-                }
+                let base = (self.used + offset) * STRIDE;
+                let bytes = &mut self.buffer[base..][..arrival.len.min(ROOM)];
+                judge.judge(arrival, bytes, &mut Up { taken: &mut self.taken, base });
             }
             self.used += came;
             self.busy = came >= FEW;

@@ -20,6 +20,98 @@ const PATIENCE: Duration = Duration::from_millis(2);
 /// Least time that a wait costs, so that a poll that returns at once without room cannot be repeated for ever.
 const WAIT_AT_LEAST: Duration = Duration::from_micros(100);
 
+/// What is to be sent, one leg after the other: a leg is one message to one destination.
+pub(super) trait Legs {
+    /// What a message consists of.
+    type Parts<'a>: Iterator<Item = &'a [u8]>
+    where
+        Self: 'a;
+
+    /// How many there are. May change only in [`Legs::failed`].
+    fn count(&self) -> usize;
+
+    /// The message of a leg, and where it goes.
+    fn departure(&self, leg: usize) -> Departure<'_, Self::Parts<'_>>;
+
+    /// Whether it is for a single node. That is a token, whose loss costs the ring far more than a frame's.
+    fn is_token(&self, leg: usize) -> bool;
+
+    /// Where calls and what could not be sent are counted.
+    fn stats(&mut self) -> &mut Stats;
+
+    /// The buffer is full, so it is sent again.
+    fn retried(&mut self, leg: usize);
+
+    /// It was sent.
+    fn sent(&mut self, leg: usize);
+
+    /// The kernel refused it. Whether it is to be tried again, perhaps in another form.
+    fn failed(&mut self, leg: usize, error: &io::Error) -> bool;
+
+    /// So many were dropped because the buffer stays full.
+    fn dropped(&mut self, legs: usize);
+}
+
+/// Sends all of it, or counts why not. Takes at most twice [`PATIENCE`] longer than the system calls.
+pub(super) fn send_all(socket: &Socket, legs: &mut impl Legs) {
+    let mut next = 0;
+    let mut patience = PATIENCE;
+    let mut token_patience = PATIENCE;
+    while next < legs.count() {
+        legs.stats().send_calls += 1;
+        match send_chunk(socket, legs, next) {
+            Ok(sent) => {
+                for leg in next..next + sent {
+                    legs.sent(leg);
+                }
+                next += sent;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if patience.is_zero() {
+                    // A token may wait once more, all before it is given up.
+                    let token = (next..legs.count()).find(|leg| legs.is_token(*leg));
+                    let keep = token.filter(|_| !token_patience.is_zero()).unwrap_or(legs.count());
+                    patience = std::mem::take(&mut token_patience);
+                    legs.dropped(keep - next);
+                    next = keep;
+                } else {
+                    legs.stats().send_waits += 1;
+                    legs.retried(next);
+                    patience = patience.saturating_sub(wait_for_room(socket, patience));
+                }
+            }
+            Err(error) => {
+                if !legs.failed(next, &error) {
+                    next += 1;
+                }
+            }
+        }
+    }
+}
+
+fn send_chunk(socket: &Socket, legs: &impl Legs, from: usize) -> io::Result<usize> {
+    let end = legs.count().min(from + SEND_BATCH);
+    let sent = sys::send_many(socket.as_fd(), (from..end).map(|leg| legs.departure(leg)))?;
+    assert!(0 < sent && sent <= end - from, "the kernel sent {sent} of {} messages", end - from);
+    Ok(sent)
+}
+
+/// Counts and reports messages that were dropped because the buffer stays full.
+pub(super) fn count_dropped(dropped: usize, stats: &mut Stats, logs: &mut Logs) {
+    stats.dropped_out.buffer_full += dropped as u64;
+    if dropped > 0
+        && let Some(held_back) = logs.buffer.may_speak()
+    {
+        tracing::warn!(
+            dropped,
+            held_back,
+            "the send buffer stays full, frames were dropped and will be sent again by the ring; the interface \
+             is slower than this node sends, or stuck"
+        );
+    }
+}
+
 /// One datagram to one destination: which frame of the batch, to which peer (or to the group).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leg {
@@ -37,7 +129,6 @@ pub(super) enum Target {
 
 /// A batch on its way out.
 pub(super) struct Outgoing<'a> {
-    pub(super) socket: &'a Socket,
     pub(super) group: Option<&'a SockAddr>,
     pub(super) batch: &'a [(Destination, Bytes)],
     pub(super) legs: &'a [Leg],
@@ -46,89 +137,56 @@ pub(super) struct Outgoing<'a> {
     pub(super) logs: &'a mut Logs,
 }
 
-impl Outgoing<'_> {
-    /// Sends all of it, or counts why not. Takes at most twice [`PATIENCE`] longer than the system calls.
-    pub(super) fn send(mut self) {
-        let mut rest = self.legs;
-        let mut patience = PATIENCE;
-        let mut token_patience = PATIENCE;
-        while !rest.is_empty() {
-            let chunk = &rest[..rest.len().min(SEND_BATCH)];
-            self.stats.send_calls += 1;
-            match self.send_chunk(chunk) {
-                Ok(sent) => {
-                    for leg in &chunk[..sent] {
-                        self.count_sent(*leg);
-                    }
-                    rest = &rest[sent..];
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if patience.is_zero() {
-                        rest = self.drop_to_next_token(rest, &mut token_patience, &mut patience);
-                    } else {
-                        self.stats.send_waits += 1;
-                        patience = patience.saturating_sub(wait_for_room(self.socket, patience));
-                    }
-                }
-                Err(error) => {
-                    self.count_failed(chunk[0], &error);
-                    rest = &rest[1..];
-                }
-            }
-        }
+impl Legs for Outgoing<'_> {
+    type Parts<'a>
+        = std::iter::Once<&'a [u8]>
+    where
+        Self: 'a;
+
+    fn count(&self) -> usize {
+        self.legs.len()
     }
 
-    fn send_chunk(&self, chunk: &[Leg]) -> io::Result<usize> {
-        let departures = chunk.iter().map(|leg| Departure {
-            to: match (leg.to, self.group) {
-                (Target::Peer(position), _) => self.peers.addr(position),
-                (Target::Group, Some(group)) => group,
-                (Target::Group, None) => unreachable!("a leg to the group without a group"),
-            },
-            payload: &self.batch[leg.frame].1,
-        });
-        let sent = sys::send_many(self.socket.as_fd(), departures)?;
-        assert!(0 < sent && sent <= chunk.len(), "the kernel sent {sent} of {} datagrams", chunk.len());
-        Ok(sent)
-    }
-
-    /// The buffer stays full: gives up frames up to the next one for a single node. That is a token, whose loss costs
-    /// the ring far more than a frame's, so the first of them may wait once more.
-    fn drop_to_next_token<'l>(
-        &mut self,
-        legs: &'l [Leg],
-        token_patience: &mut Duration,
-        patience: &mut Duration,
-    ) -> &'l [Leg] {
-        let is_token = |leg: &Leg| matches!(self.batch[leg.frame].0, Destination::Node(_));
-        let keep = match legs.iter().position(is_token) {
-            Some(keep) if !token_patience.is_zero() => keep,
-            Some(_) | None => legs.len(),
+    fn departure(&self, leg: usize) -> Departure<'_, Self::Parts<'_>> {
+        let Leg { frame, to } = self.legs[leg];
+        let to = match (to, self.group) {
+            (Target::Peer(position), _) => self.peers.addr(position),
+            (Target::Group, Some(group)) => group,
+            (Target::Group, None) => unreachable!("a leg to the group without a group"),
         };
-        *patience = std::mem::take(token_patience);
-        self.stats.dropped_out.buffer_full += keep as u64;
-        if keep > 0
-            && let Some(held_back) = self.logs.buffer.may_speak()
-        {
-            tracing::warn!(
-                dropped = keep,
-                held_back,
-                "the send buffer stays full, frames were dropped and will be sent again by the ring; the interface \
-                 is slower than this node sends, or stuck"
-            );
-        }
-        &legs[keep..]
+        Departure { to, parts: std::iter::once(&self.batch[frame].1), segment: None }
     }
 
-    fn count_sent(&mut self, leg: Leg) {
-        let bytes = self.batch[leg.frame].1.len();
+    fn is_token(&self, leg: usize) -> bool {
+        matches!(self.batch[self.legs[leg].frame].0, Destination::Node(_))
+    }
+
+    fn stats(&mut self) -> &mut Stats {
+        self.stats
+    }
+
+    fn retried(&mut self, _leg: usize) {}
+
+    fn sent(&mut self, leg: usize) {
+        let Leg { frame, to } = self.legs[leg];
+        let bytes = self.batch[frame].1.len();
         self.stats.sent.add(bytes);
-        if let Target::Peer(position) = leg.to {
+        if let Target::Peer(position) = to {
             self.stats.peers[position].sent.add(bytes);
         }
     }
 
+    fn failed(&mut self, leg: usize, error: &io::Error) -> bool {
+        self.count_failed(self.legs[leg], error);
+        false
+    }
+
+    fn dropped(&mut self, legs: usize) {
+        count_dropped(legs, self.stats, self.logs);
+    }
+}
+
+impl Outgoing<'_> {
     fn count_failed(&mut self, leg: Leg, error: &io::Error) {
         let errno = error.raw_os_error().unwrap_or(0);
         let bytes = self.batch[leg.frame].1.len();

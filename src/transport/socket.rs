@@ -41,6 +41,29 @@ pub(super) struct BufferSize {
     wanted: usize,
 }
 
+/// What libknet asks for, and more only where a window needs it. Source: libknet, `KNET_RING_RCVBUFF`: 8 MiB, of which
+/// the kernel accounts twice.
+const LINK_BUFFER: usize = 16 << 20;
+
+/// Socket buffer of a link.
+pub(super) fn link_buffer_size(options: &Options, others: usize) -> BufferSize {
+    let window = (options.window as usize)
+        .saturating_mul(others.max(1))
+        .saturating_mul(truesize(options.netmtu))
+        .min(*BUFFER.end());
+    BufferSize { needed: LINK_BUFFER, wanted: window.max(LINK_BUFFER) }
+}
+
+impl BufferSize {
+    /// Refuses less than is needed.
+    pub(super) fn demand(self, given: usize, sysctl: &'static str) -> Result<(), TransportError> {
+        if given >= self.needed {
+            return Ok(());
+        }
+        Err(TransportError::Buffer { given: given / 2, needed: self.needed / 2, sysctl })
+    }
+}
+
 /// Socket buffer that holds a full window from (or to) every other node.
 ///
 /// Needed is `window × others × truesize`, wanted the same but at least 4 MiB; both at most 64 MiB. This is what can be under way when this node

@@ -144,6 +144,23 @@ pub(super) struct Logs {
     pub(super) interface: Quiet,
 }
 
+/// Counts what the kernel had dropped at the sockets, all in all, until now.
+pub(super) fn count_kernel_drops(now: u64, stats: &mut Stats, logs: &mut Logs) {
+    let new = now.saturating_sub(stats.dropped_in.kernel);
+    stats.dropped_in.kernel = now;
+    if new > 0
+        && let Some(held_back) = logs.overflow.may_speak()
+    {
+        tracing::warn!(
+            new,
+            recv_buffer = stats.recv_buffer,
+            held_back,
+            "the receive buffer overflowed, frames were lost and must be sent again; this node is too slow for what \
+             the others send (starved of CPU?), or the buffer too small (sysctl net.core.rmem_max)"
+        );
+    }
+}
+
 /// A limit for lines of the log by the clock, which the core has not.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quiet {

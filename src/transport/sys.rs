@@ -2,7 +2,8 @@
     unsafe_code,
     reason = "system calls for which neither socket2 nor rustix has a safe form that reuses buffers"
 )]
-//! The few system calls that need raw pointers: batched send and receive, socket memory, interface list.
+//! The few system calls that need raw pointers: batched send and receive, errors queued at a socket, its memory,
+//! interface list.
 //!
 //! Every function here is safe to call; the pointers given to the kernel live only within one call.
 
@@ -16,57 +17,109 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use socket2::SockAddr;
 
-/// Datagrams that one `sendmmsg` carries at most.
+/// Messages that one `sendmmsg` carries at most.
 pub(super) const SEND_BATCH: usize = 64;
 
-/// Datagrams that one `recvmmsg` takes at most.
+/// Pieces of which the messages of one `sendmmsg` consist at most, all together.
+const SEND_PARTS: usize = 256;
+
+/// Datagrams that one message may be cut into by the kernel. Source: linux `UDP_MAX_SEGMENTS` before 6.9.
+pub(super) const SEGMENTS: usize = 64;
+
+/// Messages that one `recvmmsg` takes at most.
 pub(super) const RECV_BATCH: usize = 64;
 
-/// One datagram to send.
+/// One message to send: a datagram, or several that follow each other to one address.
 #[derive(Clone, Copy)]
-pub(super) struct Departure<'a> {
+pub(super) struct Departure<'a, P> {
     pub(super) to: &'a SockAddr,
-    pub(super) payload: &'a [u8],
+    /// What it consists of, at least one and at most [`SEGMENTS`] pieces.
+    pub(super) parts: P,
+    /// Bytes of each datagram that the kernel is to cut the message into, the last of which may be shorter; `None`:
+    /// it is one datagram.
+    pub(super) segment: Option<u16>,
 }
 
-/// One datagram received: how long, whether it was longer than its slot, and who sent it.
+/// One message received: how long, whether it was longer than its slot, and who sent it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
     pub(super) len: usize,
     pub(super) truncated: bool,
     pub(super) from: Option<SocketAddr>,
+    /// Bytes of each of the datagrams that the kernel put together, all from one sender; the last may be shorter.
+    /// `None`: it is one datagram. Only where [`coalesce`] was called.
+    pub(super) segment: Option<u16>,
 }
 
 impl Arrival {
-    pub(super) const NONE: Self = Self { len: 0, truncated: false, from: None };
+    pub(super) const NONE: Self = Self { len: 0, truncated: false, from: None, segment: None };
 }
+
+/// Room for one control message that holds no more than [`CONTROL`] bytes, aligned as the kernel wants it.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control<const N: usize>([u8; N]);
+
+/// A control message of an int or less: header (16 bytes where a pointer has 8) and payload, aligned.
+const CONTROL: usize = 24;
+
+const _: () = {
+    // SAFETY: arithmetic only.
+    let space = unsafe { libc::CMSG_SPACE(size_of::<libc::c_int>() as libc::c_uint) } as usize;
+    assert!(space <= CONTROL, "no room for a control message");
+};
 
 /// Sends the first [`SEND_BATCH`] of `departures` with one call; returns how many the kernel took.
 ///
-/// An error concerns the first datagram and none was sent; an error of a later one ends the batch before it.
-pub(super) fn send_many<'a>(
+/// An error concerns the first message and none was sent; an error of a later one ends the batch before it.
+pub(super) fn send_many<'a, P: Iterator<Item = &'a [u8]>>(
     socket: BorrowedFd<'a>,
-    departures: impl Iterator<Item = Departure<'a>>,
+    departures: impl Iterator<Item = Departure<'a, P>>,
 ) -> io::Result<usize> {
-    let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; SEND_BATCH];
+    let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; SEND_PARTS];
     let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; SEND_BATCH];
+    let mut controls = [const { MaybeUninit::<Control<CONTROL>>::uninit() }; SEND_BATCH];
+    let mut free = vectors.as_mut_slice();
     let mut count = 0;
-    for ((departure, vector), header) in departures.zip(&mut vectors).zip(&mut headers) {
-        let vector = vector.write(libc::iovec {
-            iov_base: departure.payload.as_ptr().cast_mut().cast(),
-            iov_len: departure.payload.len(),
-        });
+    for ((departure, header), control) in departures.zip(&mut headers).zip(&mut controls) {
+        if free.len() < SEGMENTS {
+            break;
+        }
+        let mut used = 0;
+        for (part, vector) in departure.parts.take(SEGMENTS).zip(free.iter_mut()) {
+            vector.write(libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
+            used += 1;
+        }
+        let (own, rest) = free.split_at_mut(used);
+        free = rest;
         let header = header.write(empty_header());
         header.msg_hdr.msg_name = departure.to.as_ptr().cast_mut().cast();
         header.msg_hdr.msg_namelen = departure.to.len();
-        header.msg_hdr.msg_iov = vector;
-        header.msg_hdr.msg_iovlen = 1;
+        header.msg_hdr.msg_iov = own.as_mut_ptr().cast();
+        header.msg_hdr.msg_iovlen = used as _;
+        if let Some(segment) = departure.segment {
+            let control = control.write(Control([0; CONTROL]));
+            header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+            // SAFETY: arithmetic only.
+            header.msg_hdr.msg_controllen =
+                unsafe { libc::CMSG_SPACE(size_of::<u16>() as libc::c_uint) } as _;
+            // SAFETY: control data and its length were set above, to memory that is aligned for a cmsghdr and has
+            // room for one (asserted at compile time) with a payload of two bytes, so CMSG_FIRSTHDR is not null and
+            // all that is written lies inside. The payload may be unaligned.
+            unsafe {
+                let first = libc::CMSG_FIRSTHDR(&raw const header.msg_hdr);
+                (*first).cmsg_level = libc::SOL_UDP;
+                (*first).cmsg_type = libc::UDP_SEGMENT;
+                (*first).cmsg_len = libc::CMSG_LEN(size_of::<u16>() as libc::c_uint) as _;
+                libc::CMSG_DATA(first).cast::<u16>().write_unaligned(segment);
+            }
+        }
         count += 1;
     }
-    // SAFETY: the first `count` headers are initialised; each points to one initialised vector of `vectors`
-    // and, through `departures`, to an address and a payload that are borrowed for longer than the
-    // call. The kernel only reads names and payloads of sendmmsg; it writes msg_len into the headers, to which
-    // we hold the only reference. `count` is at most SEND_BATCH and fits c_uint.
+    // SAFETY: the first `count` headers are initialised; each points to initialised vectors of `vectors` of its own,
+    // to control data of `controls` or none and, through `departures`, to an address and payloads that are borrowed
+    // for longer than the call. The kernel only reads names, control data and payloads of sendmmsg; it writes
+    // msg_len into the headers, to which we hold the only reference. `count` is at most SEND_BATCH and fits c_uint.
     let sent = unsafe {
         libc::sendmmsg(
             socket.as_raw_fd(),
@@ -79,7 +132,7 @@ pub(super) fn send_many<'a>(
 }
 
 /// Receives into `buffer`, cut into slots of `stride` bytes of which the first `room` may be written; one call, at
-/// most [`RECV_BATCH`] datagrams and at most one for each entry of `arrivals`. Returns how many came.
+/// most [`RECV_BATCH`] messages and at most one for each entry of `arrivals`. Returns how many came.
 ///
 /// Fewer than asked for means that the socket was empty (or met an error, which the next call reports).
 pub(super) fn recv_many(
@@ -93,20 +146,24 @@ pub(super) fn recv_many(
     let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; RECV_BATCH];
     let mut names = [const { MaybeUninit::<libc::sockaddr_in6>::zeroed() }; RECV_BATCH];
     let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; RECV_BATCH];
+    let mut controls = [const { MaybeUninit::<Control<CONTROL>>::zeroed() }; RECV_BATCH];
     let mut count = 0;
     let slots = buffer.chunks_exact_mut(stride).take(arrivals.len());
-    for (((slot, vector), name), header) in slots.zip(&mut vectors).zip(&mut names).zip(&mut headers) {
+    let places = slots.zip(&mut vectors).zip(&mut names).zip(&mut controls).zip(&mut headers);
+    for ((((slot, vector), name), control), header) in places {
         let vector = vector.write(libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: room });
         let header = header.write(empty_header());
         header.msg_hdr.msg_name = name.as_mut_ptr().cast();
         header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
         header.msg_hdr.msg_iov = vector;
         header.msg_hdr.msg_iovlen = 1;
+        header.msg_hdr.msg_control = control.as_mut_ptr().cast();
+        header.msg_hdr.msg_controllen = CONTROL as _;
         count += 1;
     }
-    // SAFETY: the first `count` headers are initialised; each points to one initialised vector, to a name of
-    // the size given and, through the vector, to `room` bytes of a slot of its own in `buffer`, which is borrowed
-    // mutably during the call. No time-out is passed.
+    // SAFETY: the first `count` headers are initialised; each points to one initialised vector, to a name and control
+    // data of the sizes given and, through the vector, to `room` bytes of a slot of its own in `buffer`, which is
+    // borrowed mutably during the call. No time-out is passed.
     let received = unsafe {
         libc::recvmmsg(
             socket.as_raw_fd(),
@@ -130,9 +187,129 @@ pub(super) fn recv_many(
             len: (header.msg_len as usize).min(room),
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
             from: source(name, header.msg_hdr.msg_namelen as usize),
+            segment: segment_size(&header.msg_hdr),
         };
     }
     Ok(received)
+}
+
+/// The size of the datagrams that a received message was put together from, if it was.
+fn segment_size(header: &libc::msghdr) -> Option<u16> {
+    // SAFETY: the kernel wrote control messages of the length that the header says into memory that is still alive
+    // and was zeroed before. CMSG_FIRSTHDR is null where there is no room for a header.
+    let first = unsafe { libc::CMSG_FIRSTHDR(header).as_ref() }?;
+    if (first.cmsg_level, first.cmsg_type) != (libc::SOL_UDP, libc::UDP_GRO) {
+        return None;
+    }
+    // SAFETY: control messages have room for a header and an int (asserted at compile time), which is what this kind
+    // has; it may be unaligned.
+    let size = unsafe { libc::CMSG_DATA(first).cast::<libc::c_int>().read_unaligned() };
+    u16::try_from(size).ok().filter(|size| *size > 0)
+}
+
+/// Lets the kernel put datagrams of one sender together, to be received as one message; see [`Arrival::segment`].
+pub(super) fn coalesce(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_int(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
+}
+
+/// Has errors that the network reports (ICMP) queued with the address that they are about; see [`queued_error`].
+pub(super) fn queue_errors(socket: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
+    if ipv4 {
+        set_int(socket, libc::SOL_IP, libc::IP_RECVERR, 1)
+    } else {
+        set_int(socket, libc::SOL_IPV6, libc::IPV6_RECVERR, 1)
+    }
+}
+
+/// Sends datagrams as they are, never cut by IP, whatever the kernel takes for the path's MTU.
+pub(super) fn probe_mtu(socket: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
+    if ipv4 {
+        set_int(socket, libc::SOL_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)
+    } else {
+        set_int(socket, libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE)?;
+        set_int(socket, libc::SOL_IPV6, libc::IPV6_DONTFRAG, 1)
+    }
+}
+
+/// Lets the socket be bound to an address that no interface has (yet). Good for both versions of IP.
+pub(super) fn bind_freely(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_int(socket, libc::SOL_IP, libc::IP_FREEBIND, 1)
+}
+
+fn set_int(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    // SAFETY: `value` is alive during the call, and its size is given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// An error that the kernel queued at a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct QueuedError {
+    /// What it is.
+    pub(super) errno: i32,
+    /// The datagram that it is about was sent to this address.
+    pub(super) to: Option<SocketAddr>,
+    /// This host says it, not the network.
+    pub(super) local: bool,
+    /// With `EMSGSIZE`: the MTU in bytes.
+    pub(super) info: u32,
+}
+
+/// The next error in the queue; `None` when it is empty.
+pub(super) fn queued_error(socket: BorrowedFd<'_>) -> io::Result<Option<QueuedError>> {
+    // Room for the error, the address of who reported it, and what else is configured to come along.
+    let mut control = Control([0u8; 256]);
+    let mut name = MaybeUninit::<libc::sockaddr_in6>::zeroed();
+    let mut header = empty_header().msg_hdr;
+    header.msg_name = name.as_mut_ptr().cast();
+    header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    header.msg_control = control.0.as_mut_ptr().cast();
+    header.msg_controllen = control.0.len() as _;
+    // SAFETY: name and control data are alive during the call and have the lengths given; there is no payload.
+    let received = unsafe {
+        libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)
+    };
+    if received < 0 {
+        let error = io::Error::last_os_error();
+        return if error.kind() == io::ErrorKind::WouldBlock { Ok(None) } else { Err(error) };
+    }
+    // SAFETY: it was zeroed, which is a valid sockaddr_in6 (integers only), and the kernel wrote over it at most.
+    let to = source(unsafe { name.assume_init_ref() }, header.msg_namelen as usize);
+    let mut found = QueuedError { errno: 0, to, local: false, info: 0 };
+    // SAFETY: the kernel wrote control messages of the length that the header says into `control`, which is alive.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    // SAFETY: as above; CMSG_NXTHDR is null after the last one.
+    while let Some(message) = unsafe { next.as_ref() } {
+        let is_error = matches!(
+            (message.cmsg_level, message.cmsg_type),
+            (libc::SOL_IP, libc::IP_RECVERR) | (libc::SOL_IPV6, libc::IPV6_RECVERR)
+        );
+        // SAFETY: arithmetic only.
+        let needed = unsafe { libc::CMSG_LEN(size_of::<libc::sock_extended_err>() as libc::c_uint) } as usize;
+        if is_error && message.cmsg_len as usize >= needed {
+            // SAFETY: the message is as long as this struct, which consists of integers; it may be unaligned.
+            let error = unsafe { libc::CMSG_DATA(next).cast::<libc::sock_extended_err>().read_unaligned() };
+            found.errno = error.ee_errno as i32;
+            found.local = error.ee_origin == libc::SO_EE_ORIGIN_LOCAL;
+            found.info = error.ee_info;
+        }
+        // SAFETY: as for the first.
+        next = unsafe { libc::CMSG_NXTHDR(&raw const header, next) };
+    }
+    Ok(Some(found))
 }
 
 /// Datagrams that the kernel threw away at this socket since it was opened.

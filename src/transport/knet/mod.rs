@@ -4,6 +4,7 @@
 //!
 //! | file | what it is for |
 //! |---|---|
+//! | `options.rs` | [`Options`]: settings, and what the sockets and the envelope need besides |
 //! | `settings.rs` | [`Settings`]: hosts, links and their timers |
 //! | `sizes.rs` | what encryption adds to a packet; from path MTU to fragment size |
 //! | `stats.rs` | counters under libknet's names |
@@ -27,6 +28,7 @@ pub mod envelope;
 mod filter;
 mod fragments;
 mod inbound;
+mod options;
 mod outbound;
 mod output;
 mod sequence;
@@ -37,6 +39,7 @@ mod wire;
 
 pub use arrival::{Arrival, DropReason};
 pub use engine::Engine;
+pub use options::{Crypto, Options};
 pub use output::{Burst, Cause, Event, Fault, LinkView, Output, PacketKind, Path, Refused};
 pub use settings::{Compression, Host, LINKS, LinkMode, LinkSettings, Settings};
 pub use sizes::Sizes;

@@ -1,0 +1,90 @@
+//! What arrives on a link: opened where it lies, given to the engine, and messages handed up.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Instant as Clock;
+
+use super::report::Report;
+use crate::time::Instant;
+use crate::transport::knet::envelope::Envelope;
+use crate::transport::knet::{self, Engine};
+use crate::transport::received::{Judge, Up};
+use crate::transport::stats::{Logs, Stats};
+use crate::transport::sys;
+
+/// Judges what arrives on one link.
+pub(super) struct Intake<'a> {
+    pub(super) link: u8,
+    pub(super) clear: bool,
+    pub(super) engine: &'a mut Engine,
+    pub(super) envelope: &'a mut Envelope,
+    pub(super) stats: &'a mut Stats,
+    pub(super) logs: &'a mut Logs,
+    pub(super) report: &'a mut Report,
+    pub(super) clock: &'a dyn Fn() -> Instant,
+    /// When the last call returned; `None` before that.
+    pub(super) now: Option<Instant>,
+}
+
+impl Intake<'_> {
+    /// Takes one datagram, which lies at this place of what is being judged.
+    fn take(&mut self, from: IpAddr, datagram: &mut [u8], at: usize, up: &mut Up<'_>) {
+        let began = (!self.clear).then(Clock::now);
+        let place = match self.envelope.open(datagram) {
+            Ok(place) => place,
+            Err(refusal) => return self.report.refused(from, self.link, refusal),
+        };
+        let plain = &datagram[place];
+        if let Some(began) = began {
+            self.engine.handle_stats_mut().opened(plain, began.elapsed());
+        }
+        let now = *self.now.get_or_insert_with(self.clock);
+        match self.engine.receive(now, self.link, from, plain) {
+            Ok(None) => {}
+            Ok(Some(knet::Arrival::Whole(message))) => {
+                self.stats.received.add(message.len());
+                // It is a part of the packet.
+                let start = at + (message.as_ptr().addr() - datagram.as_ptr().addr());
+                up.part(start..start + message.len());
+            }
+            Ok(Some(knet::Arrival::Assembled(message))) => {
+                self.stats.received.add(message.len());
+                up.apart(message);
+            }
+            Err(reason) => self.report.dropped(from, self.link, reason),
+        }
+    }
+}
+
+impl Judge for Intake<'_> {
+    fn called(&mut self) {
+        self.stats.recv_calls += 1;
+        self.now = None;
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        let errno = error.raw_os_error().unwrap_or(0);
+        self.stats.recv_errors.add(errno);
+        // Errors of datagrams that were sent show here too; they are read from the socket's queue.
+        if matches!(super::errors::fault(errno), knet::Fault::Other(_))
+            && errno != libc::EMSGSIZE
+            && let Some(held_back) = self.logs.receive.may_speak()
+        {
+            tracing::warn!(%error, link = self.link, held_back, "receiving failed; the link goes on and tries again");
+        }
+    }
+
+    fn judge(&mut self, arrival: &sys::Arrival, bytes: &mut [u8], up: &mut Up<'_>) {
+        let Some(from) = arrival.from.filter(|_| !arrival.truncated) else {
+            self.stats.dropped_in.truncated += 1;
+            return;
+        };
+        let each = arrival.segment.map_or(bytes.len(), usize::from).max(1);
+        let mut at = 0;
+        for datagram in bytes.chunks_mut(each) {
+            let length = datagram.len();
+            self.take(from.ip(), datagram, at, up);
+            at += length;
+        }
+    }
+}

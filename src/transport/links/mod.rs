@@ -1,0 +1,479 @@
+//! Several links to each node: what moves the bytes, keeps the time and holds the keys for [`knet`](super::knet),
+//! which decides.
+//!
+//! Answers to Corosync's `exec/totemknet.c` and to libknet's threads.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `mod.rs` | [`Links`]: a transport of links |
+//! | `wire.rs` | this host's end of a link: its socket, and where the other hosts are |
+//! | `outbox.rs` | packets on their way out: sealed once, many with one call |
+//! | `intake.rs` | datagrams in: opened where they lie |
+//! | `errors.rs` | what the kernel queues about datagrams that were sent |
+//! | `report.rs` | lines in the log |
+
+mod errors;
+mod intake;
+mod outbox;
+mod report;
+mod wire;
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
+
+use self::intake::Intake;
+use self::outbox::Outbox;
+use self::report::Report;
+use self::wire::{Change, Plan, Wire};
+use super::knet::envelope::{Envelope, Suite};
+use super::knet::{self, Crypto, Engine, LINKS, LinkView, Output, Settings};
+use super::looped::Looped;
+use super::received::{Left, Received};
+use super::stats::{Logs, Stats};
+use super::udpu::FRUITLESS_CALLS;
+use super::{InterfaceChange, Kind, Options, TransportError, options, socket, sys};
+use crate::ids::Destination;
+use crate::time::Instant;
+use crate::value::Value;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Links {
+    options: Options,
+    engine: Engine,
+    envelope: Envelope,
+    wires: [Option<Wire>; LINKS],
+    outbox: Outbox,
+    looped: Looped,
+    stats: Stats,
+    logs: Logs,
+    report: Report,
+    start: TokioInstant,
+    sleep: Pin<Box<Sleep>>,
+    /// When `sleep` ends; `None`: it has.
+    wake_at: Option<Instant>,
+    /// The link that is read first, so that none has to wait for the others.
+    first: usize,
+    /// What the kernel had dropped at sockets closed meanwhile.
+    kernel_drops_before: u64,
+}
+
+impl Links {
+    /// See [`Transport::open`](super::Transport::open).
+    pub(super) fn open(options: &Options, knet: &knet::Options) -> Result<Self, TransportError> {
+        options.check()?;
+        let envelope = match &knet.crypto {
+            Some(Crypto { suite, key }) => Envelope::new(*suite, key)?,
+            None => Envelope::clear()?,
+        };
+        let start = TokioInstant::now();
+        let engine =
+            Engine::new(knet.settings.clone(), envelope.sizes(), epoch()?, Instant::ZERO).map_err(refused)?;
+        let mut links = Self {
+            options: options.clone(),
+            engine,
+            envelope,
+            wires: [const { None }; LINKS],
+            outbox: Outbox::default(),
+            looped: Looped::default(),
+            stats: Stats::default(),
+            logs: Logs::default(),
+            report: Report::default(),
+            start,
+            sleep: Box::pin(sleep_until(start)),
+            wake_at: None,
+            first: 0,
+            kernel_drops_before: 0,
+        };
+        for (link, plan) in plans(options, knet).into_iter().enumerate() {
+            if let Some(plan) = plan {
+                links.put(link, Wire::open(plan)?);
+            }
+        }
+        links.aim(&knet.settings);
+        tracing::info!(
+            suite = %links.envelope.suite(), mode = ?knet.settings.mode, recv_buffer = links.stats.recv_buffer,
+            send_buffer = links.stats.send_buffer, "transport knet is open"
+        );
+        Ok(links)
+    }
+
+    /// See [`Transport::probe`](super::Transport::probe).
+    pub(super) fn probe(options: &Options, knet: &knet::Options) -> Result<(), TransportError> {
+        options.check()?;
+        plans(options, knet).iter().flatten().try_for_each(Wire::probe)
+    }
+
+    /// Takes a link's socket into use.
+    fn put(&mut self, link: usize, wire: Wire) {
+        self.stats.recv_buffer = wire.given.0;
+        self.stats.send_buffer = wire.given.1;
+        self.stats.dscp = wire.dscp;
+        if !wire.is_up() {
+            // There are at most eight.
+            self.engine.set_interface(self.now(), link as u8, false);
+        }
+        tracing::info!(link, address = %wire.address(), "link is open");
+        self.wires[link] = Some(wire);
+    }
+
+    /// Says to the sockets where the hosts are.
+    fn aim(&mut self, settings: &Settings) {
+        for (link, wire) in self.wires.iter_mut().enumerate() {
+            if let Some(wire) = wire {
+                wire.set_targets(settings, link);
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::ZERO + self.start.elapsed()
+    }
+
+    /// See [`Transport::send`](super::Transport::send).
+    pub(super) fn send(&mut self, batch: &mut Vec<(Destination, Bytes)>) {
+        let now = self.now();
+        for (destination, message) in batch.drain(..) {
+            let token = match destination {
+                Destination::Node(id) if id == self.engine.settings().me => {
+                    self.engine.count_looped(message.len());
+                    self.looped.push(message, &mut self.stats);
+                    continue;
+                }
+                Destination::Node(_) => true,
+                Destination::All => {
+                    self.engine.count_looped(message.len());
+                    false
+                }
+            };
+            self.engine.send(now, destination, &message);
+            self.collect(now, token);
+        }
+        self.flush(now);
+    }
+
+    /// Carries out what the engine decided. `token`: it sends a message for a single node.
+    fn collect(&mut self, now: Instant, token: bool) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Send(burst) => {
+                    self.outbox.push(burst, token, &mut self.envelope, &mut self.engine);
+                    if self.outbox.is_full() {
+                        self.flush(now);
+                    }
+                }
+                Output::Event(event) => report::changed(&event, &self.engine),
+            }
+        }
+    }
+
+    fn flush(&mut self, now: Instant) {
+        self.outbox.send(now, &mut self.wires, &mut self.engine, &mut self.stats, &mut self.logs);
+    }
+
+    /// Collects and sends until the engine wants nothing more; a failure to send may make it want something.
+    fn act(&mut self, now: Instant) {
+        self.collect(now, false);
+        self.flush(now);
+        self.collect(now, false);
+        self.flush(now);
+    }
+
+    /// See [`Transport::poll_recv`](super::Transport::poll_recv).
+    pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut Received) -> Poll<io::Result<()>> {
+        batch.clear();
+        self.looped.wait(cx);
+        for _ in 0..FRUITLESS_CALLS {
+            self.looped.take(batch, &mut self.stats);
+            let mut idle = self.tick(cx);
+            for step in 0..LINKS {
+                let link = (self.first + step) % LINKS;
+                match self.read(cx, link, batch) {
+                    Poll::Ready(Ok(Left::Nothing)) => idle = false,
+                    Poll::Ready(Ok(Left::Perhaps)) => {
+                        idle = false;
+                        self.first = (link + 1) % LINKS;
+                        break;
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {}
+                }
+            }
+            if !batch.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if idle {
+                return Poll::Pending;
+            }
+            batch.clear();
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads one link; pending if it has nothing.
+    fn read(&mut self, cx: &mut Context<'_>, link: usize, batch: &mut Received) -> Poll<io::Result<Left>> {
+        let Some(socket) = self.wires[link].as_ref().and_then(Wire::watched) else { return Poll::Pending };
+        let mut ready = match socket.poll_read_ready(cx) {
+            Poll::Ready(Ok(ready)) => ready,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => return Poll::Pending,
+        };
+        let start = self.start;
+        let errors_before = self.stats.recv_errors.total();
+        let mut intake = Intake {
+            // There are at most eight.
+            link: link as u8,
+            clear: self.envelope.suite().is_clear(),
+            engine: &mut self.engine,
+            envelope: &mut self.envelope,
+            stats: &mut self.stats,
+            logs: &mut self.logs,
+            report: &mut self.report,
+            clock: &|| Instant::ZERO + start.elapsed(),
+            now: None,
+        };
+        let left = batch.receive(ready.get_inner(), 0, &mut intake);
+        if left == Left::Nothing {
+            ready.clear_ready();
+        }
+        let now = self.now();
+        if self.stats.recv_errors.total() != errors_before
+            && let Some(wire) = &self.wires[link]
+        {
+            errors::read(wire, link as u8, now, &mut self.engine);
+        }
+        self.act(now);
+        Poll::Ready(Ok(left))
+    }
+
+    /// Does what is due, and sets the timer. Whether nothing was due.
+    fn tick(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = self.now();
+        let was_due = self.engine.deadline() <= now;
+        if was_due {
+            for (link, wire) in (0..).zip(&self.wires) {
+                if let Some(wire) = wire {
+                    errors::read(wire, link, now, &mut self.engine);
+                }
+            }
+            self.engine.handle_timeout(now);
+            self.act(now);
+        }
+        let due = self.engine.deadline();
+        if self.wake_at.is_none_or(|at| due < at) {
+            self.wake_at = Some(due);
+            self.sleep.as_mut().reset(self.start + Duration::from_micros(due.as_micros()));
+        }
+        match self.sleep.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                self.wake_at = None;
+                // It was set for something earlier, or that is due by now: the next round tells.
+                false
+            }
+            Poll::Pending => !was_due,
+        }
+    }
+
+    /// See [`Transport::stats`](super::Transport::stats).
+    pub(super) const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// See [`Transport::local`](super::Transport::local).
+    pub(super) fn local(&self) -> SocketAddr {
+        let first = self.wires.iter().flatten().next();
+        first.map_or_else(|| SocketAddr::new(self.options.address, self.options.port), Wire::address)
+    }
+
+    /// See [`Transport::is_up`](super::Transport::is_up).
+    pub(super) fn is_up(&self) -> bool {
+        self.wires.iter().flatten().any(Wire::is_up)
+    }
+
+    /// See [`Transport::links`](super::Transport::links).
+    pub(super) fn links(&self) -> (Instant, Vec<LinkView>) {
+        (self.now(), self.engine.links())
+    }
+
+    /// See [`Transport::own_links`](super::Transport::own_links).
+    pub(super) fn own(&self) -> Vec<(u8, IpAddr)> {
+        (0..).zip(&self.wires).filter_map(|(link, wire)| Some((link, wire.as_ref()?.plan.address))).collect()
+    }
+
+    /// What is counted of the links under the names of Corosync's statistics map, ascending.
+    pub(super) fn statistics(&self) -> Vec<(String, Value)> {
+        let mut all = Vec::new();
+        for (knet::Path { host, link }, rows) in self.engine.link_stats() {
+            all.extend(
+                rows.into_iter().map(|(name, value)| (format!("{STATS}node{host}.link{link}.{name}"), value)),
+            );
+        }
+        let handle = self.engine.handle_stats().rows();
+        all.extend(handle.into_iter().map(|(name, value)| (format!("{STATS}handle.{name}"), value)));
+        all
+    }
+
+    /// All counters of the links are 0 from now on.
+    pub(super) fn clear_statistics(&mut self) {
+        self.engine.clear_stats();
+    }
+
+    /// See [`Transport::set_dscp`](super::Transport::set_dscp).
+    pub(super) fn set_dscp(&mut self, dscp: Option<u8>) -> Result<(), TransportError> {
+        options::check_dscp(dscp)?;
+        for wire in self.wires.iter_mut().flatten() {
+            wire.set_dscp(dscp)?;
+            self.stats.dscp = wire.dscp;
+        }
+        self.options.dscp = dscp;
+        Ok(())
+    }
+
+    /// See [`Transport::check_links`](super::Transport::check_links).
+    pub(super) fn check(&self, knet: &knet::Options) -> Result<(), TransportError> {
+        self.engine.check(&knet.settings).map_err(refused)
+    }
+
+    /// See [`Transport::set_links`](super::Transport::set_links).
+    pub(super) fn reconfigure(&mut self, knet: &knet::Options) -> Result<(), TransportError> {
+        self.check(knet)?;
+        let now = self.now();
+        let mut fresh = Vec::new();
+        let plans = plans(&self.options, knet);
+        for (link, plan) in plans.iter().enumerate() {
+            if let Some(plan) = plan
+                && !self.wires[link].as_ref().is_some_and(|wire| wire.plan.is_at_place_of(plan))
+            {
+                fresh.push((link, Wire::open(plan.clone())?));
+            }
+        }
+        self.engine.reconfigure(now, knet.settings.clone()).map_err(refused)?;
+        for (link, plan) in plans.iter().enumerate() {
+            if plan.is_none() && self.wires[link].take().is_some() {
+                tracing::info!(link, "link is closed");
+            }
+        }
+        for (link, wire) in fresh {
+            self.put(link, wire);
+        }
+        self.aim(&knet.settings);
+        let crypto = match &self.options.kind {
+            Kind::Knet(old) => old.crypto.clone(),
+            Kind::Udp(_) | Kind::Udpu => None,
+        };
+        // What is encrypted how changes step by step: see `rekey`.
+        self.options.kind = Kind::Knet(Box::new(knet::Options { crypto, ..knet.clone() }));
+        self.act(now);
+        // Whoever waits in poll_recv waits on sockets that may be closed.
+        self.looped.wake();
+        Ok(())
+    }
+
+    /// The envelope, for a change of keys; afterwards [`Links::sealed_anew`].
+    pub(super) const fn envelope(&mut self) -> &mut Envelope {
+        &mut self.envelope
+    }
+
+    /// How packets are sealed.
+    pub(super) fn suite(&self) -> Suite {
+        self.envelope.suite()
+    }
+
+    /// The envelope seals in another way than before: packets may have another size.
+    pub(super) fn sealed_anew(&mut self) {
+        let now = self.now();
+        self.engine.set_sizes(now, self.envelope.sizes());
+        self.act(now);
+    }
+
+    /// See [`Transport::check_interface`](super::Transport::check_interface).
+    pub(super) fn check_interface(&mut self) -> InterfaceChange {
+        self.count_kernel_drops();
+        let now = self.now();
+        let mut any = false;
+        for (link, wire) in (0..).zip(&mut self.wires) {
+            let Some(wire) = wire else { continue };
+            let change = wire.look();
+            match change {
+                Ok(Change::None) => {}
+                Ok(Change::Gone) => {
+                    tracing::warn!(link, address = %wire.plan.address, "the link's interface is gone; waiting for it to come back");
+                    self.engine.set_interface(now, link, false);
+                    any = true;
+                }
+                Ok(Change::Back) => {
+                    tracing::info!(link, address = %wire.plan.address, "the link's interface is back");
+                    self.engine.set_interface(now, link, true);
+                    any = true;
+                }
+                Err(error) => {
+                    if let Some(held_back) = self.logs.interface.may_speak() {
+                        tracing::error!(link, %error, held_back, "the link's interface is not in order; trying again");
+                    }
+                }
+            }
+        }
+        if any {
+            if let Kind::Knet(knet) = &self.options.kind {
+                let settings = knet.settings.clone();
+                self.aim(&settings);
+            }
+            self.act(now);
+            self.looped.wake();
+        }
+        // Of the ring nothing depends on one interface: it goes on over other links, or finds out that none works.
+        InterfaceChange::None
+    }
+
+    fn count_kernel_drops(&mut self) {
+        let sockets = self.wires.iter().flatten().filter_map(Wire::socket);
+        let now: u64 =
+            sockets.filter_map(|socket| sys::kernel_drops(socket.as_fd()).ok()).map(u64::from).sum::<u64>()
+                + self.kernel_drops_before;
+        super::stats::count_kernel_drops(now, &mut self.stats, &mut self.logs);
+    }
+}
+
+const STATS: &str = "stats.knet.";
+
+/// What each link's socket is opened with.
+fn plans(options: &Options, knet: &knet::Options) -> [Option<Plan>; LINKS] {
+    let settings = &knet.settings;
+    let own = settings.hosts.iter().find(|host| host.id == settings.me);
+    let buffers = socket::link_buffer_size(options, settings.hosts.len().saturating_sub(1));
+    std::array::from_fn(|link| {
+        Some(Plan {
+            address: own?.addresses[link]?,
+            interface: knet.interfaces[link].clone(),
+            port: settings.links[link].as_ref()?.port,
+            dscp: options.dscp,
+            buffers,
+            small_buffers: knet.allow_small_buffers,
+        })
+    })
+}
+
+/// A number that was never used before.
+fn epoch() -> Result<u64, TransportError> {
+    let mut bytes = [0; 8];
+    let failed = socket::failed("draw a random number");
+    let drawn = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    match drawn {
+        Ok(8) => Ok(u64::from_ne_bytes(bytes)),
+        Ok(_) => Err(failed(io::ErrorKind::UnexpectedEof.into())),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+fn refused(knet::Refused(why): knet::Refused) -> TransportError {
+    TransportError::Setting { setting: "nodelist", node: None, why }
+}

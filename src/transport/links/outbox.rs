@@ -1,0 +1,340 @@
+//! Packets on their way out: each sealed once, sent to every path it goes to; fragments that follow each other to one
+//! path go as one message that the kernel cuts.
+
+use std::io;
+use std::ops::Range;
+use std::time::Instant as Clock;
+
+use super::errors;
+use super::wire::Wire;
+use crate::ids::NodeId;
+use crate::time::Instant;
+use crate::transport::knet::envelope::Envelope;
+use crate::transport::knet::{Burst, Engine, Fault, LINKS, PacketKind, Path};
+use crate::transport::send::{self, Legs};
+use crate::transport::stats::{Logs, Stats};
+use crate::transport::sys::{Departure, SEGMENTS};
+
+/// Bytes that one message may have: what UDP over IPv4 carries.
+const MESSAGE: usize = 65507;
+
+/// Sealed bytes that may wait before they are sent.
+const FULL: usize = 256 << 10;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    bursts: Vec<Sealed>,
+    legs: [Vec<Leg>; LINKS],
+    /// Memory for the runs of one burst.
+    runs: Vec<Run>,
+    bytes: usize,
+}
+
+/// A burst, and where in each packet the datagram lies.
+#[derive(Debug)]
+struct Sealed {
+    burst: Burst,
+    places: Vec<Range<usize>>,
+}
+
+impl Sealed {
+    fn datagram(&self, packet: usize) -> &[u8] {
+        &self.burst.packets[packet][self.places[packet].clone()]
+    }
+}
+
+/// Packets that one message holds.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    first: usize,
+    count: usize,
+    /// The length of all but the last, if there are several.
+    segment: Option<u16>,
+}
+
+/// A message to one host.
+#[derive(Clone, Copy, Debug)]
+struct Leg {
+    host: NodeId,
+    burst: usize,
+    run: Run,
+    /// It is a message for a single node.
+    token: bool,
+    /// It failed once, perhaps because of an error of an earlier datagram.
+    tried: bool,
+}
+
+impl Outbox {
+    /// Seals a burst and takes it in. `token`: it is a message for a single node.
+    pub(super) fn push(
+        &mut self,
+        mut burst: Burst,
+        token: bool,
+        envelope: &mut Envelope,
+        engine: &mut Engine,
+    ) {
+        let clear = envelope.suite().is_clear();
+        let mut places = Vec::with_capacity(burst.packets.len());
+        for packet in &mut burst.packets {
+            let plain = packet.len().saturating_sub(Burst::ROOM);
+            let place = if clear {
+                envelope.seal(packet)
+            } else {
+                let began = Clock::now();
+                let place = envelope.seal(packet);
+                engine.handle_stats_mut().sealed(burst.kind, plain, place.len(), began.elapsed());
+                place
+            };
+            self.bytes += place.len();
+            places.push(place);
+        }
+        self.runs.clear();
+        runs(&places, &mut self.runs);
+        for path in &burst.to {
+            let Some(legs) = self.legs.get_mut(usize::from(path.link)) else { continue };
+            let burst = self.bursts.len();
+            legs.extend(self.runs.iter().map(|&run| Leg {
+                host: path.host,
+                burst,
+                run,
+                token,
+                tried: false,
+            }));
+        }
+        self.bursts.push(Sealed { burst, places });
+    }
+
+    /// Whether there is so much that it should be sent.
+    pub(super) const fn is_full(&self) -> bool {
+        self.bytes >= FULL
+    }
+
+    /// Sends everything.
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        wires: &mut [Option<Wire>; LINKS],
+        engine: &mut Engine,
+        stats: &mut Stats,
+        logs: &mut Logs,
+    ) {
+        for ((link, legs), wire) in (0..).zip(&mut self.legs).zip(wires) {
+            if legs.is_empty() {
+                continue;
+            }
+            let bursts = &self.bursts;
+            match wire {
+                Some(wire) if wire.socket().is_some() => {
+                    // Hosts that were taken away since are not sent to any more.
+                    legs.retain(|leg| wire.target(leg.host).is_some());
+                    let mut no_cuts = false;
+                    if !wire.cuts {
+                        split_all(legs);
+                    }
+                    if let Some(socket) = wire.socket() {
+                        let mut flight = Flight {
+                            link,
+                            bursts,
+                            legs,
+                            wire,
+                            now,
+                            engine,
+                            stats,
+                            logs,
+                            no_cuts: &mut no_cuts,
+                        };
+                        send::send_all(socket, &mut flight);
+                    }
+                    wire.cuts &= !no_cuts;
+                }
+                Some(_) | None => stats.dropped_out.no_socket += legs.len() as u64,
+            }
+            legs.clear();
+        }
+        for sealed in self.bursts.drain(..) {
+            engine.recycle(sealed.burst);
+        }
+        self.bytes = 0;
+    }
+}
+
+/// Cuts packets into messages: neighbours of one length, and at the end a shorter one.
+fn runs(places: &[Range<usize>], runs: &mut Vec<Run>) {
+    let mut first = 0;
+    while first < places.len() {
+        let length = places[first].len();
+        let most = SEGMENTS.min(MESSAGE / length.max(1)).max(1);
+        let mut count = 1;
+        while count < most && first + count < places.len() {
+            let next = places[first + count].len();
+            if next > length || next == 0 {
+                break;
+            }
+            count += 1;
+            if next < length {
+                break;
+            }
+        }
+        let segment = u16::try_from(length).ok().filter(|_| count > 1);
+        runs.push(Run { first, count: if segment.is_some() { count } else { 1 }, segment });
+        first += runs.last().map_or(1, |run| run.count);
+    }
+}
+
+/// The single packets of a leg.
+fn split(leg: Leg) -> impl Iterator<Item = Leg> {
+    let Run { first, count, .. } = leg.run;
+    (first..first + count).map(move |first| Leg { run: Run { first, count: 1, segment: None }, ..leg })
+}
+
+fn split_all(legs: &mut Vec<Leg>) {
+    if legs.iter().any(|leg| leg.run.count > 1) {
+        *legs = legs.drain(..).flat_map(split).collect();
+    }
+}
+
+/// The messages of one link, being sent.
+struct Flight<'a> {
+    link: u8,
+    bursts: &'a [Sealed],
+    legs: &'a mut Vec<Leg>,
+    wire: &'a Wire,
+    now: Instant,
+    engine: &'a mut Engine,
+    stats: &'a mut Stats,
+    logs: &'a mut Logs,
+    /// Set where the interface cannot cut at all.
+    no_cuts: &'a mut bool,
+}
+
+impl Flight<'_> {
+    fn kind(&self, leg: usize) -> PacketKind {
+        self.bursts[self.legs[leg].burst].burst.kind
+    }
+
+    fn path(&self, leg: usize) -> Path {
+        Path { host: self.legs[leg].host, link: self.link }
+    }
+
+    /// Tells the engine that the packets of a leg could not be sent.
+    fn refused(&mut self, leg: usize, fault: Fault) {
+        let (path, kind) = (self.path(leg), self.kind(leg));
+        for _ in 0..self.legs[leg].run.count {
+            self.engine.not_sent(self.now, path, kind, fault);
+        }
+        let expected = matches!(kind, PacketKind::Probe);
+        if !expected {
+            self.stats.dropped_out.failed += self.legs[leg].run.count as u64;
+        }
+    }
+}
+
+/// The datagrams of a message.
+pub(super) struct Parts<'a> {
+    sealed: &'a Sealed,
+    rest: Range<usize>,
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.rest.next().map(|packet| self.sealed.datagram(packet))
+    }
+}
+
+impl Legs for Flight<'_> {
+    type Parts<'a>
+        = Parts<'a>
+    where
+        Self: 'a;
+
+    fn count(&self) -> usize {
+        self.legs.len()
+    }
+
+    fn departure(&self, leg: usize) -> Departure<'_, Parts<'_>> {
+        let Leg { host, burst, run, .. } = self.legs[leg];
+        let Some(to) = self.wire.target(host) else { unreachable!("hosts without an address are left out") };
+        let parts = Parts { sealed: &self.bursts[burst], rest: run.first..run.first + run.count };
+        Departure { to, parts, segment: run.segment }
+    }
+
+    fn is_token(&self, leg: usize) -> bool {
+        self.legs[leg].token
+    }
+
+    fn stats(&mut self) -> &mut Stats {
+        self.stats
+    }
+
+    fn retried(&mut self, leg: usize) {
+        self.engine.retried(self.path(leg), self.kind(leg));
+    }
+
+    fn sent(&mut self, leg: usize) {
+        let Leg { burst, run, .. } = self.legs[leg];
+        for packet in run.first..run.first + run.count {
+            self.stats.sent.add(self.bursts[burst].places[packet].len());
+        }
+    }
+
+    fn failed(&mut self, leg: usize, error: &io::Error) -> bool {
+        let errno = error.raw_os_error().unwrap_or(0);
+        if self.legs[leg].run.segment.is_some() && matches!(errno, libc::EINVAL | libc::EIO | libc::EMSGSIZE)
+        {
+            // One datagram is longer than the path carries, or the interface does not do this at all. Alone, each
+            // tells.
+            *self.no_cuts |= errno == libc::EIO;
+            let whole = self.legs[leg];
+            self.legs.splice(leg..=leg, split(whole));
+            return true;
+        }
+        let queued = errors::read(self.wire, self.link, self.now, self.engine);
+        if errno == libc::EMSGSIZE {
+            self.refused(leg, Fault::TooLong(queued.mtu));
+            return false;
+        }
+        if queued.any && !std::mem::replace(&mut self.legs[leg].tried, true) {
+            // The error was that of an earlier datagram, perhaps to another host.
+            return true;
+        }
+        self.refused(leg, errors::fault(errno));
+        if let Some(held_back) = self.logs.group.may_speak() {
+            let Path { host, link } = self.path(leg);
+            tracing::warn!(
+                node = %host, link, %error, held_back,
+                "a packet could not be sent; check route, firewall and interface of the link"
+            );
+        }
+        false
+    }
+
+    fn dropped(&mut self, legs: usize) {
+        send::count_dropped(legs, self.stats, self.logs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(lengths: &[usize]) -> Vec<(usize, usize, Option<u16>)> {
+        let places: Vec<_> = lengths.iter().map(|length| 16..16 + length).collect();
+        let mut found = Vec::new();
+        runs(&places, &mut found);
+        found.into_iter().map(|run| (run.first, run.count, run.segment)).collect()
+    }
+
+    #[test]
+    fn packets_of_one_length_and_a_shorter_last_one_are_one_message() {
+        assert_eq!(cut(&[80]), [(0, 1, None)]);
+        assert_eq!(cut(&[1472, 1472, 272]), [(0, 3, Some(1472))]);
+        assert_eq!(cut(&[272, 1472, 1472]), [(0, 1, None), (1, 2, Some(1472))]);
+        assert_eq!(cut(&[1472, 272, 272]), [(0, 2, Some(1472)), (2, 1, None)]);
+        assert_eq!(cut(&[65507, 65507]), [(0, 1, None), (1, 1, None)]);
+        assert_eq!(cut(&[100; 130]), [(0, 64, Some(100)), (64, 64, Some(100)), (128, 2, Some(100))]);
+        assert_eq!(cut(&[1472; 47]), [(0, 44, Some(1472)), (44, 3, Some(1472))]);
+    }
+}

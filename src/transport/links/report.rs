@@ -1,0 +1,109 @@
+//! What is said of the links in the log: one line a change, with its cause, in Corosync's words where it has them.
+//! Lines about what strangers send are held back when they repeat.
+
+use std::net::IpAddr;
+
+use crate::ids::NodeId;
+use crate::transport::knet::envelope::Refusal;
+use crate::transport::knet::{Cause, DropReason, Engine, Event, LinkMode, Path};
+use crate::transport::stats::Quiet;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    refused: Quiet,
+    foreign: Quiet,
+    dropped: Quiet,
+    /// Datagrams that could not be opened.
+    pub(super) sealed_otherwise: u64,
+}
+
+impl Report {
+    /// A datagram could not be opened.
+    pub(super) fn refused(&mut self, from: IpAddr, link: u8, refusal: Refusal) {
+        self.sealed_otherwise += 1;
+        if let Some(held_back) = self.refused.may_speak() {
+            tracing::error!(
+                %from, link, held_back,
+                "rx: Unable to decrypt packet: {refusal}; if that host belongs to this cluster, compare totem.crypto_cipher, \
+                 crypto_hash and the authkey there with those here"
+            );
+        }
+    }
+
+    /// A packet was dropped, which the engine has counted.
+    pub(super) fn dropped(&mut self, from: IpAddr, link: u8, reason: DropReason) {
+        match reason {
+            DropReason::Foreign => {
+                if let Some(held_back) = self.foreign.may_speak() {
+                    tracing::warn!(
+                        %from, link, held_back,
+                        "rx: Packet rejected: no host of the node list has this address on this link; if that host belongs \
+                         to this cluster, add it on every node, else give the other cluster other ports"
+                    );
+                }
+            }
+            DropReason::Malformed | DropReason::Fragment | DropReason::Compression | DropReason::Flood => {
+                if let Some(held_back) = self.dropped.may_speak() {
+                    tracing::warn!(%from, link, held_back, ?reason, "rx: Packet dropped");
+                }
+            }
+            // All in order: a copy that came on another link, a message to another host, early or late ones.
+            DropReason::Duplicate | DropReason::NotForUs | DropReason::Unreachable => {
+                tracing::trace!(%from, link, ?reason, "rx: Packet dropped");
+            }
+        }
+    }
+}
+
+/// Says what changed.
+pub(super) fn changed(event: &Event, engine: &Engine) {
+    match event {
+        Event::LinkUp(Path { host, link }) => {
+            tracing::info!("link: host: {host} link: {link} is up");
+            best(*host, engine);
+        }
+        Event::LinkDown(Path { host, link }, cause) => {
+            tracing::info!("link: host: {host} link: {link} is down: {}", why(*cause));
+            best(*host, engine);
+        }
+        Event::Host(host, true) => tracing::debug!("host: host: {host} can be reached"),
+        Event::Host(host, false) => tracing::warn!("host: host: {host} has no active links"),
+        Event::Mtu { path: Path { host, link }, from, to } => {
+            tracing::info!("pmtud: PMTUD link change for host: {host} link: {link} from {from} to {to}");
+        }
+        Event::Fragments { from, to } => {
+            tracing::info!("pmtud: Global data MTU changed to: {to} (from {from})");
+        }
+    }
+}
+
+/// How messages go to a host from now on.
+fn best(host: NodeId, engine: &Engine) {
+    let settings = engine.settings();
+    let up = engine.links().into_iter().filter(|view| view.path.host == host && view.connected);
+    let up: Vec<u8> = up.map(|view| view.path.link).collect();
+    match settings.mode {
+        LinkMode::Passive => {
+            let priority =
+                |link: &u8| settings.links[usize::from(*link)].as_ref().map_or(0, |link| link.priority);
+            // Of equal priorities the lowest number.
+            let best = up.iter().rev().max_by_key(|link| priority(link));
+            if let Some(best) = best {
+                tracing::info!("host: host: {host} (passive) best link: {best} (pri: {})", priority(best));
+            }
+        }
+        LinkMode::Active => tracing::info!("host: host: {host} (active) uses links: {up:?}"),
+        LinkMode::RoundRobin => tracing::info!("host: host: {host} (rr) uses links: {up:?}"),
+    }
+}
+
+/// Why a link is down.
+pub(super) const fn why(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Silence => "no answer to pings",
+        Cause::Unreachable => "the network reports the host or its port unreachable, and no ping is answered",
+        Cause::Interface => "this host's address or interface is gone",
+        Cause::Removed => "it is not configured any more",
+    }
+}

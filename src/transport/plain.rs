@@ -1,0 +1,349 @@
+//! One socket address for the ring, clear datagrams: what udp and udpu have in common.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use socket2::Socket;
+
+use super::addr::{self, Local};
+use super::gate::{Gate, Sources};
+use super::looped::Looped;
+use super::options;
+use super::peers::{self, Peers};
+use super::received::Received;
+use super::send::{self, Leg, Outgoing, Target};
+use super::socket;
+use super::source_port::Shows;
+use super::stats::{Logs, Stats, count_kernel_drops};
+use super::sys;
+use super::udp::{self, Udp};
+use super::udpu::{self, Udpu};
+use super::{Cast, InterfaceChange, Options, Peer, TransportError};
+use crate::ids::{Destination, NodeId};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Plain {
+    options: Options,
+    local: Local,
+    up: bool,
+    /// `None` only after the interface came back in a way that could not be bound (yet).
+    sockets: Option<Sockets>,
+    peers: Peers,
+    stats: Stats,
+    logs: Logs,
+    /// What the kernel had dropped at sockets closed meanwhile.
+    kernel_drops_before: u64,
+    looped: Looped,
+    legs: Vec<Leg>,
+    /// What a datagram shows about the port that its sender sends from.
+    shows: fn(&[u8]) -> Shows,
+}
+
+#[derive(Debug)]
+enum Sockets {
+    Udpu(Udpu),
+    Udp(Box<Udp>),
+}
+
+impl Plain {
+    /// See [`Transport::open`](super::Transport::open).
+    pub(super) fn open(options: &Options) -> Result<Self, TransportError> {
+        options.check()?;
+        let local = addr::find(options.address, options.interface.as_deref())?;
+        let mut stats = Stats::default();
+        let sockets = Sockets::open(options, &local, &mut stats)?;
+        let mut peers = Peers::new(options.me);
+        peers.replace(&options.peers, options.port, &local, &mut stats.peers);
+        tracing::info!(
+            kind = ?options.kind, address = %local.addr, port = options.port, interface = local.interface,
+            recv_buffer = stats.recv_buffer, send_buffer = stats.send_buffer, "transport is open"
+        );
+        Ok(Self {
+            options: options.clone(),
+            local,
+            up: true,
+            sockets: Some(sockets),
+            peers,
+            stats,
+            logs: Logs::default(),
+            kernel_drops_before: 0,
+            looped: Looped::default(),
+            legs: Vec::new(),
+            shows: |_| Shows::Nothing,
+        })
+    }
+
+    /// See [`Transport::recognise`](super::Transport::recognise).
+    pub(super) fn recognise(&mut self, shows: fn(&[u8]) -> Shows) {
+        self.shows = shows;
+    }
+
+    /// See [`Transport::set_members`](super::Transport::set_members).
+    pub(super) fn set_members(&mut self, members: &[NodeId]) {
+        self.peers.set_members(members);
+    }
+
+    /// See [`Transport::probe`](super::Transport::probe).
+    pub(super) fn probe(options: &Options) -> Result<(), TransportError> {
+        options.check()?;
+        let local = addr::find(options.address, options.interface.as_deref())?;
+        for (port, purpose) in Sockets::ports(options) {
+            let address = peers::target(local.addr, port, &local);
+            socket::bind(&socket::open(address)?, address, purpose)?;
+        }
+        Ok(())
+    }
+
+    /// See [`Transport::send`](super::Transport::send).
+    pub(super) fn send(&mut self, batch: &mut Vec<(Destination, Bytes)>) {
+        self.legs.clear();
+        for (frame, (destination, bytes)) in batch.iter().enumerate() {
+            match (destination, &self.sockets) {
+                (Destination::Node(id), _) if *id == self.options.me => {
+                    self.looped.push(bytes.clone(), &mut self.stats)
+                }
+                (_, None) => self.stats.dropped_out.no_socket += 1,
+                (Destination::Node(id), Some(_)) => match self.peers.position(*id) {
+                    Some(position) => self.legs.push(Leg { frame, to: Target::Peer(position) }),
+                    None => {
+                        self.stats.dropped_out.unknown_node += 1;
+                        if let Some(held_back) = self.logs.unknown.may_speak() {
+                            tracing::warn!(node = %id, held_back, "datagram dropped: its node is not in the node list");
+                        }
+                    }
+                },
+                (Destination::All, Some(Sockets::Udp(_))) => self.legs.push(Leg { frame, to: Target::Group }),
+                (Destination::All, Some(Sockets::Udpu(_))) => {
+                    self.legs.extend(self.peers.others().map(|to| Leg { frame, to: Target::Peer(to) }));
+                }
+            }
+        }
+        if let Some(sockets) = &self.sockets {
+            let (socket, group) = match sockets {
+                Sockets::Udpu(udpu) => (udpu.sender(), None),
+                Sockets::Udp(udp) => (udp.sender(), Some(udp.group())),
+            };
+            let mut outgoing = Outgoing {
+                group,
+                batch,
+                legs: &self.legs,
+                peers: &mut self.peers,
+                stats: &mut self.stats,
+                logs: &mut self.logs,
+            };
+            send::send_all(socket, &mut outgoing);
+        }
+        batch.clear();
+    }
+
+    /// See [`Transport::poll_recv`](super::Transport::poll_recv).
+    pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut Received) -> Poll<io::Result<()>> {
+        batch.clear();
+        self.looped.take(batch, &mut self.stats);
+        if !batch.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.looped.wait(cx);
+        let Some(sockets) = &mut self.sockets else { return Poll::Pending };
+        let mut gate = Gate {
+            peers: &mut self.peers,
+            stats: &mut self.stats,
+            logs: &mut self.logs,
+            block_unlisted: self.options.block_unlisted,
+            own: sockets.own_source(),
+            sources: match self.options.kind.cast() {
+                None => Sources::Shown(self.options.port, self.shows),
+                Some(_) => Sources::Always(self.options.port - 1),
+            },
+        };
+        match sockets {
+            Sockets::Udpu(udpu) => udpu.poll_recv(cx, batch, &mut gate),
+            Sockets::Udp(udp) => udp.poll_recv(cx, batch, &mut gate),
+        }
+    }
+
+    /// See [`Transport::stats`](super::Transport::stats).
+    pub(super) fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// See [`Transport::local`](super::Transport::local).
+    pub(super) fn local(&self) -> SocketAddr {
+        peers::target(self.local.addr, self.options.port, &self.local)
+    }
+
+    /// See [`Transport::is_up`](super::Transport::is_up).
+    pub(super) fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// See [`Transport::check_peers`](super::Transport::check_peers).
+    pub(super) fn check_peers(&self, peers: &[Peer]) -> Result<(), TransportError> {
+        options::check_peers(peers, self.options.address)
+    }
+
+    /// See [`Transport::set_peers`](super::Transport::set_peers).
+    pub(super) fn set_peers(&mut self, peers: &[Peer]) -> Result<(), TransportError> {
+        options::check_peers(peers, self.options.address)?;
+        self.options.peers = peers.to_vec();
+        self.peers.replace(peers, self.options.port, &self.local, &mut self.stats.peers);
+        Ok(())
+    }
+
+    /// See [`Transport::set_block_unlisted`](super::Transport::set_block_unlisted).
+    pub(super) fn set_block_unlisted(&mut self, block: bool) {
+        self.options.block_unlisted = block;
+    }
+
+    /// See [`Transport::set_dscp`](super::Transport::set_dscp).
+    pub(super) fn set_dscp(&mut self, dscp: Option<u8>) -> Result<(), TransportError> {
+        options::check_dscp(dscp)?;
+        if let Some(sockets) = &self.sockets {
+            let applied = socket::mark(sockets.sender(), self.local.addr.is_ipv4(), Some(dscp.unwrap_or(0)))?;
+            self.stats.dscp = dscp.and(applied);
+        }
+        self.options.dscp = dscp;
+        Ok(())
+    }
+
+    /// See [`Transport::check_interface`](super::Transport::check_interface).
+    pub(super) fn check_interface(&mut self) -> InterfaceChange {
+        self.count_kernel_drops();
+        match addr::find(self.options.address, self.options.interface.as_deref()) {
+            Ok(local) if self.sockets.is_some() && local == self.local => {
+                let was_up = std::mem::replace(&mut self.up, true);
+                self.keep_joined(!was_up);
+                if was_up { InterfaceChange::None } else { self.back() }
+            }
+            Ok(local) => self.reopen(local),
+            Err(error @ (TransportError::NotLocal { .. } | TransportError::InterfaceDown { .. })) => {
+                if std::mem::replace(&mut self.up, false) {
+                    tracing::warn!(%error, "the ring's interface is gone; waiting for it to come back");
+                    InterfaceChange::Gone
+                } else {
+                    InterfaceChange::None
+                }
+            }
+            Err(error) => {
+                if let Some(held_back) = self.logs.interface.may_speak() {
+                    tracing::warn!(%error, held_back, "cannot tell whether the ring's interface is there");
+                }
+                InterfaceChange::None
+            }
+        }
+    }
+
+    /// The address is on another interface, or that has another number: sockets hold the old number.
+    fn reopen(&mut self, local: Local) -> InterfaceChange {
+        // The old ones go first, they have the ports.
+        self.sockets = None;
+        self.kernel_drops_before = self.stats.dropped_in.kernel;
+        match Sockets::open(&self.options, &local, &mut self.stats) {
+            Ok(sockets) => {
+                self.sockets = Some(sockets);
+                self.local = local;
+                self.up = true;
+                self.peers.replace(
+                    &self.options.peers,
+                    self.options.port,
+                    &self.local,
+                    &mut self.stats.peers,
+                );
+                // Whoever waits in poll_recv waits on sockets that are closed.
+                self.looped.wake();
+                self.back()
+            }
+            Err(error) => {
+                if let Some(held_back) = self.logs.interface.may_speak() {
+                    tracing::error!(%error, held_back, "the ring's interface is back but its sockets are not; trying again");
+                }
+                if std::mem::replace(&mut self.up, false) {
+                    InterfaceChange::Gone
+                } else {
+                    InterfaceChange::None
+                }
+            }
+        }
+    }
+
+    fn back(&self) -> InterfaceChange {
+        tracing::info!(interface = self.local.interface, address = %self.local.addr, "the ring's interface is back");
+        InterfaceChange::Back
+    }
+
+    /// An interface that went and came back has forgotten its groups, even if no check saw it go.
+    fn keep_joined(&mut self, came_back: bool) {
+        let (Some(Sockets::Udp(udp)), Some(Cast::Multicast { group, .. })) =
+            (&self.sockets, self.options.kind.cast())
+        else {
+            return;
+        };
+        if !came_back && addr::is_joined(group, self.local.index) {
+            return;
+        }
+        match udp.rejoin(group, &self.local) {
+            Ok(()) => {
+                tracing::info!(%group, interface = self.local.interface, "joined the multicast group again");
+            }
+            Err(error) => {
+                if let Some(held_back) = self.logs.interface.may_speak() {
+                    tracing::error!(%error, held_back, "trying again at the next check");
+                }
+            }
+        }
+    }
+
+    fn count_kernel_drops(&mut self) {
+        let Some(sockets) = &self.sockets else { return };
+        let now: u64 = sockets
+            .receivers()
+            .filter_map(|socket| sys::kernel_drops(socket.as_fd()).ok())
+            .map(u64::from)
+            .sum::<u64>()
+            + self.kernel_drops_before;
+        count_kernel_drops(now, &mut self.stats, &mut self.logs);
+    }
+}
+
+impl Sockets {
+    fn open(options: &Options, local: &Local, stats: &mut Stats) -> Result<Self, TransportError> {
+        match options.kind.cast() {
+            None => Udpu::open(options, local, stats).map(Self::Udpu),
+            Some(cast) => Udp::open(options, cast, local, stats).map(|udp| Self::Udp(Box::new(udp))),
+        }
+    }
+
+    /// The ports that are bound for this node alone, and what for.
+    fn ports(options: &Options) -> Vec<(u16, &'static str)> {
+        match options.kind.cast() {
+            None => vec![(options.port, udpu::PURPOSE)],
+            Some(_) => vec![(options.port - 1, udp::SEND), (options.port, udp::TOKEN)],
+        }
+    }
+
+    fn sender(&self) -> &Socket {
+        match self {
+            Self::Udpu(udpu) => udpu.sender(),
+            Self::Udp(udp) => udp.sender(),
+        }
+    }
+
+    /// What this node's own multicasts come from, if the network may bring them back.
+    fn own_source(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Udpu(_) => None,
+            Self::Udp(udp) => Some(udp.source()),
+        }
+    }
+
+    fn receivers(&self) -> Box<dyn Iterator<Item = &Socket> + '_> {
+        match self {
+            Self::Udpu(udpu) => Box::new(udpu.receivers()),
+            Self::Udp(udp) => Box::new(udp.receivers()),
+        }
+    }
+}
