@@ -8,11 +8,12 @@ mod loopback;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use annulus::config::key::Key;
 use annulus::config::timeouts::Given;
 use annulus::cpg::Event;
 use annulus::ids::Guarantee;
 use annulus::node::queue::Source;
-use annulus::node::{Node, NodeError};
+use annulus::node::{Knet, Node, NodeError};
 use annulus::view::{View, ViewKind};
 
 /// How long anything may take on a busy machine.
@@ -71,6 +72,44 @@ async fn three_nodes_form_a_ring_and_one_leaves() {
 
     three.leave().await.unwrap();
     ring(&views, &[1, 2]).await;
+}
+
+/// Two links between each two nodes, encrypted, without a configuration file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_form_a_ring_over_encrypted_links() {
+    let (port, peers) = place();
+    let second: Vec<(u32, IpAddr)> = peers.iter().map(|(id, address)| (*id, *address)).collect();
+    let key = Key::new(&[0x5a; 256]).unwrap();
+    let start = async |id: u32, key: &Key| {
+        // Link 1 has the next port on the same addresses: loopback is the only network here.
+        let links = Knet::encrypted(key.clone()).link(second.clone());
+        let given = Given { token: Some(1000), token_coefficient: Some(0), ..Given::default() };
+        let builder = Node::builder().id(id).peers(peers.clone()).port(port).timing(given).knet(links);
+        builder.start().await.unwrap()
+    };
+    let (one, two) = (start(1, &key).await, start(2, &key).await);
+    let views = one.views().await.unwrap();
+    ring(&views, &[1, 2]).await;
+    // The third one has another key: nobody hears it, and nobody is disturbed.
+    let other = start(3, &Key::new(&[0xa5; 256]).unwrap()).await;
+    let group = one.join("g").await.unwrap();
+    let mut events = group.events();
+    let sender = two.join("g").await.unwrap();
+    // Longer than a datagram, so that it travels in fragments.
+    let payload = vec![7u8; 200_000];
+    sender.multicast(payload.clone()).await.unwrap();
+    loop {
+        match tokio::time::timeout(PATIENCE, events.next()).await.expect("in time").expect("an event") {
+            Event::Message { payload: got, .. } => break assert_eq!(got, payload),
+            Event::View(_) | Event::Ring(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(one.status().await.unwrap().members.len(), 2);
+    assert_eq!(other.status().await.unwrap().members.len(), 1);
+    let said = one.confdb().get::<String>("totem.crypto_cipher").await.unwrap();
+    assert_eq!(said.as_deref(), Some("aes256"));
+    other.leave().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

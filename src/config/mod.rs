@@ -202,6 +202,11 @@ impl Config {
         self.link()?.bind_address
     }
 
+    /// The configured address of this node on its lowest link.
+    pub fn own_address(&self) -> Option<IpAddr> {
+        self.local_node()?.addresses.iter().min_by_key(|own| own.link).map(|own| own.address)
+    }
+
     /// The interface that must have it, by name, where the file says one.
     pub fn bind_interface(&self) -> Option<&str> {
         self.link()?.bind_interface.as_deref()

@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::error::ConfigError;
+use super::key::Key;
 use super::map::Map;
-use super::secret::Secret;
 use super::timeouts::{Given, Timeouts};
 
 /// UDP port of link 0 when the file says nothing.
@@ -91,7 +91,7 @@ pub struct Crypto {
     pub keyfile: Option<String>,
     /// The key, of that file or, without `keyfile`, as it stands in the configuration; 128 to 4096 bytes. `None`
     /// while nothing is encrypted or authenticated. Reload: yes.
-    pub key: Option<Secret>,
+    pub key: Option<Key>,
 }
 
 impl Crypto {

@@ -11,17 +11,19 @@ use super::driver::{Driver, DriverError, Parts};
 use super::errands::Errand;
 use super::inspect::placed;
 use super::kept_votes::KeptVotes;
+use super::knet::{Ground, Knet};
 use super::plan::{Plan, described};
 use super::store::Store;
-use super::{Node, NodeError};
+use super::{Node, NodeError, links};
+use crate::config::Config;
 use crate::config::map::{Map, Origin};
 use crate::config::quorum::Quorum;
 use crate::config::timeouts::{Given, Timeouts};
 use crate::config::totem::TransportKind;
-use crate::config::{Config, ConfigError, ErrorKind};
 use crate::ids::NodeId;
 use crate::ipc;
 use crate::stack::Setup;
+use crate::transport::knet;
 use crate::transport::{Cast, Kind, Options, Peer, Transport, TransportError};
 
 /// How often the sockets are tried.
@@ -38,16 +40,27 @@ pub struct Builder {
     port: u16,
     peers: Vec<(u32, IpAddr)>,
     links: BTreeMap<NodeId, Vec<IpAddr>>,
-    kind: Kind,
+    way: Way,
     timeouts: Option<Timeouts>,
     given: Given,
-    netmtu: usize,
+    netmtu: Option<usize>,
     block_unlisted: bool,
     state_dir: Option<PathBuf>,
     quorum: Quorum,
     votes: BTreeMap<u32, u32>,
     /// What the configuration database begins with; without one, what the other settings say.
     map: Option<Map>,
+}
+
+/// How datagrams travel.
+#[derive(Clone, Debug)]
+enum Way {
+    Udpu,
+    Udp(Cast),
+    /// As a program says.
+    Knet(Box<Knet>),
+    /// As a configuration says.
+    Links(Box<knet::Options>),
 }
 
 impl Default for Builder {
@@ -59,10 +72,10 @@ impl Default for Builder {
             port: Options::DEFAULT_PORT,
             peers: Vec::new(),
             links: BTreeMap::new(),
-            kind: Kind::Udpu,
+            way: Way::Udpu,
             timeouts: None,
             given: Given::default(),
-            netmtu: 1500,
+            netmtu: None,
             block_unlisted: true,
             state_dir: None,
             quorum: Quorum::default(),
@@ -77,8 +90,8 @@ impl Builder {
     /// application usually may not write there: see [`Builder::state_dir`].
     ///
     /// # Errors
-    /// The configuration is for something that this version cannot run (transport knet), does not say which
-    /// address or multicast group to use, or has a setting with which no ring can be: [`NodeError::Config`], with
+    /// The configuration is for something that this version cannot run, does not say which address or multicast group
+    /// to use, or has a setting with which no ring can be: [`NodeError::Config`], with
     /// file and line.
     pub fn from_config(config: &Config) -> Result<Self, NodeError> {
         let builder = Self::of(config).map_err(|error| placed(config, error))?;
@@ -90,20 +103,17 @@ impl Builder {
         config.check_runnable()?;
         let totem = &config.totem;
         let link = config.link();
-        let kind = match totem.transport {
+        let way = match totem.transport {
             TransportKind::Udp => match link {
-                Some(link) if link.broadcast => Kind::Udp(Cast::Broadcast),
+                Some(link) if link.broadcast => Way::Udp(Cast::Broadcast),
                 Some(link) => {
                     let group = link.multicast.ok_or(NodeError::NoAddress)?;
-                    Kind::Udp(Cast::Multicast { group, ttl: link.ttl })
+                    Way::Udp(Cast::Multicast { group, ttl: link.ttl })
                 }
                 None => return Err(NodeError::NoAddress),
             },
-            TransportKind::Udpu => Kind::Udpu,
-            TransportKind::Knet => {
-                let message = "transport knet is not available in this version".to_owned();
-                return Err(ConfigError { kind: ErrorKind::Unsupported, message, hint: None }.into());
-            }
+            TransportKind::Udpu => Way::Udpu,
+            TransportKind::Knet => Way::Links(Box::new(links::of(config)?)),
         };
         let links = config
             .nodes
@@ -112,15 +122,15 @@ impl Builder {
             .collect();
         Ok(Self {
             id: config.me().get(),
-            address: config.bind_address(),
+            address: config.bind_address().or_else(|| config.own_address()),
             interface: config.bind_interface().map(str::to_owned),
             port: config.port(),
             peers: config.members().map(|(id, address)| (id.get(), address)).collect(),
             links,
-            kind,
+            way,
             timeouts: Some(totem.timeouts.clone()),
             given: totem.given.clone(),
-            netmtu: totem.netmtu as usize,
+            netmtu: Some(totem.netmtu as usize),
             block_unlisted: totem.block_unlisted_ips,
             state_dir: None,
             quorum: Quorum::default(),
@@ -169,14 +179,22 @@ impl Builder {
     /// A datagram to each node: works on any network. The default.
     #[must_use]
     pub fn udpu(mut self) -> Self {
-        self.kind = Kind::Udpu;
+        self.way = Way::Udpu;
         self
     }
 
     /// IP multicast or broadcast for data: sends each message once, however many nodes there are.
     #[must_use]
     pub fn udp(mut self, cast: Cast) -> Self {
-        self.kind = Kind::Udp(cast);
+        self.way = Way::Udp(cast);
+        self
+    }
+
+    /// Links that are watched and encrypted, one or several to each node; Corosync's transport knet. Node ids are at
+    /// most 65535 then.
+    #[must_use]
+    pub fn knet(mut self, links: Knet) -> Self {
+        self.way = Way::Knet(Box::new(links));
         self
     }
 
@@ -196,10 +214,11 @@ impl Builder {
         self
     }
 
-    /// Bytes of a network packet that the ring's frames are made to fit. Default: 1500.
+    /// Bytes of a network packet that the ring's frames are made to fit. Default: 1500; with [`Builder::knet`], which
+    /// cuts them up itself, 65536.
     #[must_use]
     pub fn netmtu(mut self, bytes: usize) -> Self {
-        self.netmtu = bytes;
+        self.netmtu = Some(bytes);
         self
     }
 
@@ -276,17 +295,34 @@ impl Builder {
             peers.push(Peer { id: me, addr: address });
         }
         let timeouts = self.timeouts.unwrap_or_else(|| Timeouts::derive(&self.given, peers.len()));
+        let kind = match self.way {
+            Way::Udpu => Kind::Udpu,
+            Way::Udp(cast) => Kind::Udp(cast),
+            Way::Links(options) => Kind::Knet(options),
+            Way::Knet(links) => {
+                let ground = Ground { me, peers: &peers, port: self.port, interface: self.interface.clone() };
+                Kind::Knet(Box::new(links.options(ground, &timeouts, self.block_unlisted)?))
+            }
+        };
         let mut addresses: BTreeMap<NodeId, Vec<IpAddr>> =
             peers.iter().map(|peer| (peer.id, vec![peer.addr])).collect();
         addresses.extend(self.links);
-        let mut map = self.map.unwrap_or_else(|| described(&self.kind, self.port, me, &peers, &self.votes));
+        let netmtu = if let Kind::Knet(knet) = &kind {
+            links::check(knet)?;
+            let hosts = knet.settings.hosts.iter();
+            addresses.extend(hosts.map(|host| (host.id, host.addresses.iter().flatten().copied().collect())));
+            links::NETMTU
+        } else {
+            1500
+        };
+        let mut map = self.map.unwrap_or_else(|| described(&kind, self.port, me, &peers, &self.votes));
         for (key, value) in self.quorum.keys() {
             map.set(key.as_bytes(), value, Origin::Derived).map_err(|_| NodeError::Quorum(key))?;
         }
-        let mut options = Options::new(self.kind, me, address, peers);
+        let mut options = Options::new(kind, me, address, peers);
         options.interface = self.interface;
         options.port = self.port;
-        options.netmtu = self.netmtu;
+        options.netmtu = self.netmtu.unwrap_or(netmtu);
         options.block_unlisted = self.block_unlisted;
         options.window = timeouts.window_size;
         options.check()?;

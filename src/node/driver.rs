@@ -24,14 +24,16 @@ use super::doorbell::Doorbell;
 use super::edge::{Outside, weight};
 use super::errands::{Errand, Errands};
 use super::kept_votes::KeptVotes;
+use super::links;
 use super::locals::Waiting;
 use super::queue::{Closed, Sink};
 use super::share::Share;
 use super::store::Store;
 use super::watch::Watch;
 use crate::config::Config;
-use crate::config::reload::check_members;
+use crate::config::reload::{check_hosts, check_members};
 use crate::config::timeouts::Timeouts;
+use crate::config::totem::Watching;
 use crate::ids::{NodeId, ServiceId};
 use crate::ipc;
 use crate::service::{Flow, Order, Request};
@@ -374,6 +376,13 @@ impl Driver {
 
     /// Looks whether [`Driver::adapt`] could adapt the node to a new configuration. Changes nothing.
     fn examine(&self, config: &Config) -> Result<(), String> {
+        if let Kind::Knet(running) = &self.kind {
+            let known = links::known(&running.settings);
+            check_hosts(&known, self.stack.totem().members(), config).map_err(|error| error.to_string())?;
+            let new = links::at_run_time(running, config)?;
+            self.new_peers(config)?;
+            return self.outside.transport.check_links(&new).map_err(|error| error.to_string());
+        }
         let known: Vec<(NodeId, IpAddr)> = self.peers.iter().map(|peer| (peer.id, peer.addr)).collect();
         check_members(&known, self.stack.totem().members(), config).map_err(|error| error.to_string())?;
         let peers = self.new_peers(config)?;
@@ -384,10 +393,11 @@ impl Driver {
     fn adopt(&mut self, now: Instant) {
         let outcome =
             self.judged.take().ok_or_else(|| "the new configuration is not there any more".to_owned());
-        let outcome = outcome.and_then(|config| self.adapt(&config, now).map(|()| config));
-        let result = outcome.as_deref().map_err(String::as_str);
-        self.stack.adopted(now, result, false, &mut self.outside);
-        let adopt = outcome.ok();
+        let outcome = outcome.and_then(|config| self.adapt(&config, now).map(|rekeys| (config, rekeys)));
+        let result = outcome.as_ref().map(|(config, _)| &**config).map_err(String::as_str);
+        let rekeys = matches!(outcome, Ok((_, true)));
+        self.stack.adopted(now, result, rekeys, &mut self.outside);
+        let adopt = outcome.ok().map(|(config, _)| config);
         let done = adopt.is_some();
         self.want(|wanted| {
             wanted.adopt = adopt;
@@ -430,19 +440,47 @@ impl Driver {
         Ok(peers)
     }
 
-    /// What lies around the stack: the nodes that the transport knows, who may be on the ring.
-    fn adapt(&mut self, config: &Config, now: Instant) -> Result<(), String> {
+    /// What lies around the stack: the nodes that the transport knows, who may be on the ring. Whether the transport is
+    /// prepared for another key, cipher or hash.
+    fn adapt(&mut self, config: &Config, now: Instant) -> Result<bool, String> {
+        let mut rekeys = false;
         let peers = self.new_peers(config)?;
-        self.outside.transport.set_peers(&peers).map_err(|error| error.to_string())?;
         let block = config.totem.block_unlisted_ips;
-        self.outside.transport.set_block_unlisted(block);
+        if let Kind::Knet(running) = &self.kind {
+            let new = links::at_run_time(running, config)?;
+            rekeys = new.crypto != running.crypto;
+            self.outside.transport.set_links(&new).map_err(|error| error.to_string())?;
+            if rekeys {
+                let (suite, key) = links::sealing(&new);
+                let prepared = self.outside.transport.envelope(|envelope| envelope.prepare(suite, key));
+                prepared.transpose().map_err(|error| error.to_string())?;
+            }
+            self.kind = Kind::Knet(Box::new(new));
+        } else {
+            self.outside.transport.set_peers(&peers).map_err(|error| error.to_string())?;
+            self.outside.transport.set_block_unlisted(block);
+        }
         let listed_only = block && peers.iter().any(|peer| peer.id != self.me);
         let ids: Vec<NodeId> = peers.iter().map(|peer| peer.id).collect();
         self.stack.admit(listed_only.then_some(&ids));
         self.watch = Watch::new(&config.totem.timeouts, now);
         self.timeouts = config.totem.timeouts.clone();
         self.peers = peers;
-        Ok(())
+        Ok(rekeys)
+    }
+
+    /// Keys of the database say that links are to be watched in another way.
+    fn watch_links(&mut self, watching: &Watching) {
+        let Kind::Knet(running) = &self.kind else { return };
+        let mut new = running.clone();
+        links::watch(&mut new.settings, watching);
+        if new == *running {
+            return;
+        }
+        match self.outside.transport.set_links(&new) {
+            Ok(()) => self.kind = Kind::Knet(new),
+            Err(error) => tracing::error!(target: "annulus::node", %error, "the links stay as they are"),
+        }
     }
 
     fn status(&self) -> Status {
@@ -565,8 +603,7 @@ impl Driver {
                 Order::Shutdown => self.begin_leaving(now, None),
                 Order::Gather => self.stack.gather(&mut self.outside),
                 Order::Reconfigure(timeouts) => self.reconfigure(*timeouts, now),
-                // There are no links yet.
-                Order::Watch(_) => {}
+                Order::Watch(watching) => self.watch_links(&watching),
                 Order::Die { by, reason } => return Some(End::Killed { by, reason }),
                 Order::Reload => match &self.errand {
                     Some(errand) => errand.want(|wanted| wanted.reload = true),

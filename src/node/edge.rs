@@ -19,6 +19,7 @@ use crate::service::{LinkState, Links, Order, Statistics};
 use crate::stack::Edge;
 use crate::transport::Transport;
 use crate::transport::knet::LinkView;
+use crate::transport::knet::envelope::Envelope;
 use crate::value::Value;
 use crate::view::{View, ViewKind};
 
@@ -177,7 +178,17 @@ impl Edge for Outside {
     }
 
     fn order(&mut self, order: Order) {
-        self.orders.push_back(order);
+        match order {
+            // At once: what was sent before goes out with the old key, what is sent next with the new one.
+            Order::SwitchKey => {
+                self.flush();
+                self.transport.envelope(Envelope::switch);
+            }
+            Order::ForgetKey => {
+                self.transport.envelope(Envelope::finish);
+            }
+            order => self.orders.push_back(order),
+        }
     }
 
     fn view(&mut self, view: &View) {

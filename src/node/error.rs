@@ -22,6 +22,9 @@ pub enum NodeError {
     /// The configuration is for something that this version cannot run, or that no ring can be made of.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
+    /// The links of [`Builder::knet`](super::Builder::knet) do not fit the peers, or each other.
+    #[error("{0}")]
+    Links(String),
     /// The sockets of the ring.
     #[error(transparent)]
     Transport(#[from] TransportError),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::plan::Plan;
 use super::store::Store;
-use super::{Builder, NodeError};
+use super::{Builder, NodeError, links};
 use crate::config::logging::{Logging, SUBSYSTEMS};
 use crate::config::map::Origin;
 use crate::config::totem::TransportKind;
@@ -54,6 +54,11 @@ pub fn inspect(config: &Config) -> Result<Inspection, ConfigError> {
 /// What no ring could run with, with its places.
 pub fn inspect_reload(config: &Config) -> Result<(), ConfigError> {
     config.check_limits()?;
+    if config.totem.transport == TransportKind::Knet {
+        config.check_runnable()?;
+        let links = links::of(config)?;
+        return links::check(&links).map_err(|error| placed(config, error.into()));
+    }
     let Some(local) = config.bind_address() else { return Ok(()) };
     let peers: Vec<Peer> = config.members().map(|(id, addr)| Peer { id, addr }).collect();
     Options::check_peers(&peers, local).map_err(|error| placed(config, error.into()))
@@ -122,6 +127,7 @@ pub fn placed(config: &Config, error: NodeError) -> ConfigError {
         NodeError::NoId
         | NodeError::NoAddress
         | NodeError::PeerZero(_)
+        | NodeError::Links(_)
         | NodeError::Quorum(_)
         | NodeError::Runtime(_) => ConfigError { kind: ErrorKind::Ring, message, hint: None },
     }
@@ -135,7 +141,7 @@ fn setting_name(config: &Config, setting: &str, node: Option<u32>) -> String {
     };
     match (setting, node) {
         ("mcastport" | "mcastaddr" | "broadcast" | "ttl", _) => format!("totem.interface.0.{setting}"),
-        ("ring0_addr" | "nodeid", Some(id)) => of_node(id, setting),
+        (setting, Some(id)) if setting == "nodeid" || setting.ends_with("_addr") => of_node(id, setting),
         ("ring0_addr", None) => "totem.interface.0.bindnetaddr".to_owned(),
         ("nodelist", _) => "nodelist.node.*.ring0_addr".to_owned(),
         (other, _) => format!("totem.{other}"),

@@ -7,6 +7,8 @@
 //! | file | what |
 //! |---|---|
 //! | `mod.rs`, `builder.rs` | [`Node`]: a node inside an application; its settings |
+//! | `links.rs` | the links of transport knet, from a configuration to the transport |
+//! | `knet.rs` | [`Knet`]: the same for a program without one |
 //! | `plan.rs` | what a node is made of, decided before anything is opened |
 //! | `inspect.rs` | everything that can be said of a configuration before a start |
 //! | `error.rs` | [`NodeError`] |
@@ -38,6 +40,8 @@ mod file;
 pub mod inspect;
 mod keeper;
 mod kept_votes;
+mod knet;
+mod links;
 pub mod local;
 mod locals;
 mod plan;
@@ -56,6 +60,7 @@ use tokio::task::JoinHandle;
 pub use self::builder::Builder;
 use self::command::{Handle, Refused, Status};
 pub use self::error::NodeError;
+pub use self::knet::Knet;
 use self::queue::Source;
 use crate::admin;
 use crate::client::{Client, blocking};

@@ -93,10 +93,28 @@ pub(super) fn described(
     set("totem.version", Value::U32(2));
     set("totem.transport", Value::text(kind.name()));
     set("totem.interface.0.mcastport", Value::U16(port));
+    if let Kind::Knet(knet) = kind {
+        for (link, settings) in knet.settings.links.iter().enumerate() {
+            let Some(settings) = settings else { continue };
+            set(&format!("totem.interface.{link}.mcastport"), Value::U16(settings.port));
+        }
+        if let Some(crypto) = &knet.crypto {
+            set("totem.crypto_cipher", Value::text(crypto.suite.cipher.name()));
+            set("totem.crypto_hash", Value::text(crypto.suite.hash.name()));
+        }
+    }
     set("quorum.provider", Value::text("corosync_votequorum"));
     for (position, peer) in peers.iter().enumerate() {
         set(&format!("nodelist.node.{position}.nodeid"), Value::U32(peer.id.get()));
         set(&format!("nodelist.node.{position}.ring0_addr"), Value::text(peer.addr.to_string()));
+        let host = match kind {
+            Kind::Knet(knet) => knet.settings.hosts.iter().find(|host| host.id == peer.id),
+            Kind::Udpu | Kind::Udp(_) => None,
+        };
+        for (link, address) in host.iter().flat_map(|host| host.addresses.iter().enumerate()) {
+            let Some(address) = address else { continue };
+            set(&format!("nodelist.node.{position}.ring{link}_addr"), Value::text(address.to_string()));
+        }
         if let Some(votes) = votes.get(&peer.id.get()) {
             set(&format!("nodelist.node.{position}.quorum_votes"), Value::U32(*votes));
         }

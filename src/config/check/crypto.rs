@@ -7,13 +7,10 @@ use std::path::Path;
 
 use crate::config::error::{ConfigError, reason};
 use crate::config::hint::explain;
+use crate::config::key::{Key, KeyError, LEAST, MOST};
 use crate::config::map::{Map, Origin, Value};
 use crate::config::secret::Secret;
 use crate::config::totem::{Crypto, DEFAULT_KEYFILE, TransportKind};
-
-/// Bytes of a key. Source: corosync `include/corosync/totem/totem.h`.
-const LEAST: usize = 128;
-const MOST: usize = 4096;
 
 /// Mode bits with which somebody who is neither the owner nor of the group may read or change a file.
 const OTHERS: u32 = 0o006;
@@ -22,11 +19,7 @@ const OTHERS: u32 = 0o006;
 /// key, if one is needed.
 ///
 /// Corosync looks at the key first, so that who has none on udpu is told to make one.
-pub(super) fn key(
-    map: &Map,
-    crypto: &Crypto,
-    transport: TransportKind,
-) -> Result<Option<Secret>, ConfigError> {
+pub(super) fn key(map: &Map, crypto: &Crypto, transport: TransportKind) -> Result<Option<Key>, ConfigError> {
     if crypto.is_off() {
         return Ok(None);
     }
@@ -63,7 +56,7 @@ pub(super) fn wanted_by(map: &Map) -> String {
     lines.join("\n")
 }
 
-fn read_key(map: &Map, crypto: &Crypto) -> Result<Secret, ConfigError> {
+fn read_key(map: &Map, crypto: &Crypto) -> Result<Key, ConfigError> {
     if let (None, Some(entry)) = (&crypto.keyfile, map.entry("totem.key")) {
         let refused = |message| {
             let remedy = format!(
@@ -79,17 +72,17 @@ fn read_key(map: &Map, crypto: &Crypto) -> Result<Secret, ConfigError> {
             other => other.to_string().into_bytes(),
         };
         key.push(0); // the closing NUL counts
-        return match key.len() {
-            0..LEAST => refused("key is too short"),
-            LEAST..=MOST => Ok(Secret::new(key)),
-            _ => refused("key is too long"),
+        return match Key::new(Secret::new(key).bytes()) {
+            Ok(key) => Ok(key),
+            Err(KeyError::Short(_)) => refused("key is too short"),
+            Err(KeyError::Long(_)) => refused("key is too long"),
         };
     }
     key_of_file(Path::new(crypto.keyfile.as_deref().unwrap_or(DEFAULT_KEYFILE)), map)
 }
 
 /// The first 4096 bytes of a file, as they are.
-fn key_of_file(path: &Path, map: &Map) -> Result<Secret, ConfigError> {
+fn key_of_file(path: &Path, map: &Map) -> Result<Key, ConfigError> {
     let shown = path.display();
     let place = || explain(map, "totem.keyfile");
     let make = |force: &str| {
@@ -111,15 +104,15 @@ fn key_of_file(path: &Path, map: &Map) -> Result<Secret, ConfigError> {
     let about = file.metadata().map_err(|why| refused("read", why))?;
     let mut key = Vec::with_capacity(MOST);
     file.take(MOST as u64).read_to_end(&mut key).map_err(|why| refused("read", why))?;
-    let key = Secret::new(key);
-    if key.bytes().len() < LEAST {
-        return Err(ConfigError::rule(format!(
+    let key = Key::new(Secret::new(key).bytes()).map_err(|error| {
+        let (KeyError::Short(bytes) | KeyError::Long(bytes)) = error;
+        ConfigError::rule(format!(
             "Could only read {} bits of minimum {} bits from {shown}.",
-            key.bytes().len() * 8,
+            bytes * 8,
             LEAST * 8
         ))
-        .hint(format!("{}\n{}", place(), make(" --force"))));
-    }
+        .hint(format!("{}\n{}", place(), make(" --force")))
+    })?;
     // Corosync does not look.
     if about.mode() & OTHERS != 0 {
         let message = format!(

@@ -5,9 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::corosync::Referee;
+use super::super::reload;
 use super::*;
 use crate::config::ErrorKind;
 use crate::config::map::Origin;
+use crate::ids::NodeId;
 
 const NODES: &str = "[[node]]\nring0_addr = \"10.0.0.1\"\nnodeid = 1\nname = \"n1\"\n\
                      [[node]]\nring0_addr = \"10.0.0.2\"\nnodeid = 2\nname = \"n2\"\n";
@@ -255,6 +257,63 @@ fn what_is_hardly_meant_of_links_is_warned_of() {
     }
     // Other transports have none of this.
     assert!(warnings(two_nodes("udpu", "link_mode: active")).is_empty());
+}
+
+/// While a ring runs over them links may come, go and move, as long as one of this node's, and one to each member,
+/// stays.
+#[test]
+fn a_reload_may_change_links_while_another_stays() {
+    let old = conf(two_links("")).unwrap();
+    let one = conf(two_nodes("knet", "")).unwrap();
+    let moved = |link: &str, from: &str, to: &str| {
+        conf(two_links("").replace(&format!("{link}: {from}\n"), &format!("{link}: {to}\n"))).unwrap()
+    };
+    for (old, new) in [
+        (&old, &one),
+        (&one, &old),
+        (&old, &moved("ring1_addr", "fd00::1", "fd00::9")),
+        (&old, &moved("ring0_addr", "10.0.0.1", "10.0.0.8")),
+    ] {
+        reload::check_links(old, new).unwrap();
+    }
+    // The only link cannot move under the ring.
+    let text = two_nodes("knet", "").replace("10.0.0.1", "10.0.0.8");
+    let error = reload::check_links(&one, &conf(text).unwrap()).unwrap_err();
+    assert_eq!(error.message, "No link of this node stays as it is");
+    assert!(error.hint.unwrap().contains("nodelist.node.0.ring0_addr = 10.0.0.8 at test.conf:9"));
+    // Nor does a ring on knet go over to something else, which would take its encryption away.
+    let error = reload::check_links(&old, &conf(two_nodes("udpu", "")).unwrap()).unwrap_err();
+    assert!(error.message.starts_with("The transport changed from knet to udpu"), "{error}");
+    assert!(error.hint.unwrap().contains("totem.transport = udpu at test.conf:4"));
+    let sctp = conf(two_nodes("knet", "interface {\nlinknumber: 0\nknet_transport: sctp\n}")).unwrap();
+    let error = reload::check_links(&one, &sctp).unwrap_err();
+    assert_eq!(
+        error.message,
+        "New config has different knet transport for link 0. Internal value was NOT changed."
+    );
+
+    let node = |id| NodeId::new(id).unwrap();
+    let known = |config: &Config| -> Vec<(NodeId, Vec<(u8, IpAddr)>)> {
+        let addresses = |node: &super::super::nodelist::Node| {
+            node.addresses.iter().map(|own| (own.link, own.address)).collect()
+        };
+        config.nodes.iter().map(|node| (node.id.unwrap(), addresses(node))).collect()
+    };
+    let both = [node(1), node(2)];
+    let check = |new: &Config| reload::check_hosts(&known(&old), &both, new).map_err(|error| error.to_string());
+    check(&moved("ring1_addr", "fd00::2", "fd00::9")).unwrap();
+    check(&moved("ring0_addr", "10.0.0.2", "10.0.0.9")).unwrap();
+    check(&one).unwrap();
+    let text = two_links("").replace("10.0.0.2", "10.0.0.9").replace("fd00::2", "fd00::9");
+    let told = check(&conf(&text).unwrap()).unwrap_err();
+    assert!(told.starts_with("No link to node 2 stays as it is (nodelist.node.1.ring0_addr = 10.0.0.9"), "{told}");
+    // It may, once it is away.
+    reload::check_hosts(&known(&old), &both[..1], &conf(&text).unwrap()).unwrap();
+    let told = check(&conf(two_links("").replace("nodeid: 2", "nodeid: 7")).unwrap()).unwrap_err();
+    assert!(told.starts_with("The id of the node at 10.0.0.2 changed from 2 to 7 (test.conf:"), "{told}");
+    // Left out altogether it is removed.
+    let (list, _) = text.split_once("node {\nring0_addr: 10.0.0.9").unwrap();
+    check(&conf(format!("{list}}}\n")).unwrap()).unwrap();
 }
 
 /// Each file gets Corosync's verdict in Corosync's words, and from us a place and a remedy besides.

@@ -14,6 +14,7 @@ use crate::config::os::OsHost;
 use crate::ids::{Destination, NodeId, Seq};
 use crate::time::Instant;
 use crate::totem::{Input, Output, Params, RESERVE, Totem};
+use crate::transport::Kind;
 use crate::view::ViewKind;
 
 fn read(text: &str, format: Format) -> Result<Config, ConfigError> {
@@ -369,10 +370,11 @@ proptest! {
     fn what_is_accepted_can_be_started(
         numbers in proptest::collection::vec((0usize..KEYS.len(), numbers()), 0..5),
         words in proptest::collection::vec((0usize..KEYS.len(), any::<proptest::sample::Index>()), 0..4),
-        udp: bool,
+        transport in 0usize..3,
         others in 0usize..4,
     ) {
-        let mut file = File::new(&[("transport", if udp { "udp" } else { "udpu" })]);
+        let transport = ["udp", "udpu", "knet"][transport];
+        let mut file = File::new(&[("transport", transport)]);
         let numeric: Vec<&Key> = KEYS.iter().filter(|key| key.kind != Kind::Text).collect();
         let worded: Vec<&Key> = KEYS.iter().filter(|key| !key.words.is_empty()).collect();
         for (index, number) in numbers {
@@ -393,7 +395,7 @@ proptest! {
         // The node list begins anew: the first is the one above, with its settings kept.
         text += "node {\n}\n";
         for other in 0..others {
-            text += &format!("node {{\nring0_addr: 127.0.0.{}\nnodeid: {}\n}}\n", other + 2, other + 70_000);
+            text += &format!("node {{\nring0_addr: 127.0.0.{}\nnodeid: {}\n}}\n", other + 2, other + if transport == "knet" { 700 } else { 70_000 });
         }
         text += "}\n";
         let Ok(config) = read(&text, Format::Conf) else { return Ok(()) };
@@ -439,6 +441,36 @@ impl Host for TwoCards {
 
     fn group(&self, _: &str) -> Option<u32> {
         None
+    }
+}
+
+#[test]
+fn links_reach_the_transport() {
+    let mut file = File::new(&[("transport", "knet"), ("knet_mtu", "1400")]);
+    file.set("nodelist.node", "ring1_addr", "127.0.1.1");
+    file.set("nodelist.node", "name", "a");
+    for format in [Format::Conf, Format::Toml] {
+        if format == Format::Toml {
+            file.set("totem", "crypto_cipher", "none");
+        }
+        let inspection = inspect(&read(&file.write(format), format).unwrap()).unwrap();
+        assert!(inspection.warnings[0].starts_with("the cluster runs unencrypted"), "{inspection:?}");
+        let Kind::Knet(knet) = &inspection.plan.options.kind else { panic!("{inspection:?}") };
+        assert_eq!(knet.settings.links.iter().flatten().count(), 2);
+        assert_eq!((knet.settings.mtu, knet.crypto.is_none()), (Some(1400), true));
+        assert_eq!(inspection.plan.options.netmtu, 65_536);
+        assert_eq!(inspection.plan.addresses[&inspection.plan.options.me].len(), 2);
+    }
+    // What no host can have as its address is told with its line, also on another link.
+    for wrong in ["0.0.0.0", "239.1.1.1"] {
+        file.set("nodelist.node", "ring1_addr", wrong);
+        let text = file.write(Format::Conf);
+        let line = 1 + text.lines().position(|line| line.contains("ring1_addr")).unwrap();
+        let told = said(&text, Format::Conf);
+        assert!(told.contains(&format!("ring1_addr refused: {wrong} of node 1")), "{told}");
+        assert!(told.contains(&format!("test.conf:{line}")), "{told}");
+        let config = read(&text, Format::Conf).unwrap();
+        assert!(inspect_reload(&config).unwrap_err().to_string().contains("ring1_addr refused"));
     }
 }
 
