@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use super::corosync::Referee;
 use super::super::reload;
+use super::corosync::Referee;
 use super::*;
 use crate::config::ErrorKind;
 use crate::config::map::Origin;
@@ -300,13 +300,17 @@ fn a_reload_may_change_links_while_another_stays() {
         config.nodes.iter().map(|node| (node.id.unwrap(), addresses(node))).collect()
     };
     let both = [node(1), node(2)];
-    let check = |new: &Config| reload::check_hosts(&known(&old), &both, new).map_err(|error| error.to_string());
+    let check =
+        |new: &Config| reload::check_hosts(&known(&old), &both, new).map_err(|error| error.to_string());
     check(&moved("ring1_addr", "fd00::2", "fd00::9")).unwrap();
     check(&moved("ring0_addr", "10.0.0.2", "10.0.0.9")).unwrap();
     check(&one).unwrap();
     let text = two_links("").replace("10.0.0.2", "10.0.0.9").replace("fd00::2", "fd00::9");
     let told = check(&conf(&text).unwrap()).unwrap_err();
-    assert!(told.starts_with("No link to node 2 stays as it is (nodelist.node.1.ring0_addr = 10.0.0.9"), "{told}");
+    assert!(
+        told.starts_with("No link to node 2 stays as it is (nodelist.node.1.ring0_addr = 10.0.0.9"),
+        "{told}"
+    );
     // It may, once it is away.
     reload::check_hosts(&known(&old), &both[..1], &conf(&text).unwrap()).unwrap();
     let told = check(&conf(two_links("").replace("nodeid: 2", "nodeid: 7")).unwrap()).unwrap_err();

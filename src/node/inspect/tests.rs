@@ -14,7 +14,6 @@ use crate::config::os::OsHost;
 use crate::ids::{Destination, NodeId, Seq};
 use crate::time::Instant;
 use crate::totem::{Input, Output, Params, RESERVE, Totem};
-use crate::transport::Kind;
 use crate::view::ViewKind;
 
 fn read(text: &str, format: Format) -> Result<Config, ConfigError> {
@@ -455,7 +454,9 @@ fn links_reach_the_transport() {
         }
         let inspection = inspect(&read(&file.write(format), format).unwrap()).unwrap();
         assert!(inspection.warnings[0].starts_with("the cluster runs unencrypted"), "{inspection:?}");
-        let Kind::Knet(knet) = &inspection.plan.options.kind else { panic!("{inspection:?}") };
+        let crate::transport::Kind::Knet(knet) = &inspection.plan.options.kind else {
+            panic!("{inspection:?}")
+        };
         assert_eq!(knet.settings.links.iter().flatten().count(), 2);
         assert_eq!((knet.settings.mtu, knet.crypto.is_none()), (Some(1400), true));
         assert_eq!(inspection.plan.options.netmtu, 65_536);
