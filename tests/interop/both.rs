@@ -51,6 +51,11 @@ impl Side {
         }
     }
 
+    /// The transport in place of udpu.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
+    }
+
     /// The daemon of host `k`.
     pub(crate) fn kind(&self, k: usize) -> Kind {
         self.kinds[k - 1]

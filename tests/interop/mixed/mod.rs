@@ -17,6 +17,7 @@ mod links;
 mod neighbours;
 mod rekey;
 mod same;
+mod shown;
 mod soak;
 mod stream;
 mod tools;

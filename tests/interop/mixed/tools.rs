@@ -153,14 +153,15 @@ fn ends(side: &mut Side) {
 #[test]
 fn reloads_from_every_host() {
     if ready() {
-        tell(4, &["ACAC/udpu"], &["CACA/udpu", "CCAA/udpu", "CACC/udp"], reloads);
+        tell(4, &["ACAC/udpu"], &["CACA/udpu", "CCAA/udpu", "CACC/udp", "CACA/knet2+aes256+sha256"], reloads);
     }
 }
 
 #[test]
 fn cfgtool_reloads() {
     if ready() {
-        let more = ["ACC/udpu", "CAA/udp", "CAC/udpu", "ACA/udp", "AAC/udpu", "CCA/udp"];
+        let more =
+            ["ACC/udpu", "CAA/udp", "CAC/udpu", "ACA/udp", "AAC/udpu", "CCA/udp", "ACA/knet", "CAC/knet2"];
         tell(3, &["CAC/udp"], &more, cfgtool::reloads);
     }
 }
@@ -168,14 +169,19 @@ fn cfgtool_reloads() {
 #[test]
 fn cmapctl_keys() {
     if ready() {
-        tell(3, &["ACA/udpu"], &["ACC/udp", "CAA/udpu", "CAC/udp", "AAC/udp", "CCA/udpu"], cmapctl::keys);
+        tell(
+            3,
+            &["ACA/udpu", "CAA/knet2+aes256+sha256"],
+            &["ACC/udp", "CAA/udpu", "CAC/udp", "AAC/udp", "CCA/udpu"],
+            cmapctl::keys,
+        );
     }
 }
 
 #[test]
 fn cmapctl_tracks() {
     if ready() {
-        let more = ["ACC/udpu", "CAA/udp", "ACA/udp", "AAC/udpu", "CCA/udp"];
+        let more = ["ACC/udpu", "CAA/udp", "ACA/udp", "AAC/udpu", "CCA/udp", "CAA/knet"];
         tell(3, &["CAC/udpu"], &more, cmapctl::tracking);
     }
 }
@@ -183,7 +189,7 @@ fn cmapctl_tracks() {
 #[test]
 fn cmapctl_changes() {
     if ready() {
-        tell(2, &["CA/udp"], &["AC/udpu", "AC/udp", "CA/udpu"], cmapctl::changes);
+        tell(2, &["CA/udp"], &["AC/udpu", "AC/udp", "CA/udpu", "AC/knet"], cmapctl::changes);
     }
 }
 
@@ -191,7 +197,7 @@ fn cmapctl_changes() {
 #[ignore = "minutes: scripts/mixed.sh tools"]
 fn everyone_ends_everyone() {
     if ready() {
-        let more = ["CAA/udpu", "ACC/udp", "AAC/udp", "CCA/udpu"];
+        let more = ["CAA/udpu", "ACC/udp", "AAC/udp", "CCA/udpu", "ACA/knet2"];
         tell(3, &["ACA/udpu", "CAC/udp"], &more, ends);
     }
 }
@@ -218,6 +224,6 @@ fn cfgtool_ends() {
 #[ignore = "minutes: scripts/mixed.sh tools"]
 fn every_call_of_rust_corosync() {
     if ready() {
-        tell(2, &["AC/udpu", "CA/udpu"], &["AC/udp", "CA/udp"], clients::calls);
+        tell(2, &["AC/udpu", "CA/udpu"], &["AC/udp", "CA/udp", "AC/knet+aes256+sha256"], clients::calls);
     }
 }

@@ -226,14 +226,23 @@ fn downscale(side: &mut Side) {
 #[test]
 fn two_hosts_of_two_kinds() {
     if ready() {
-        tell(2, &["AC/udpu"], &["CA/udpu", "AC/udp", "CA/udp"], pair);
+        tell(2, &["AC/udpu"], &["CA/udpu", "AC/udp", "CA/udp", "AC/knet", "CA/knet2"], pair);
     }
 }
 
 #[test]
 fn every_rule() {
     if ready() {
-        let more = ["ACC/udpu", "CAA/udp", "CAC/udpu", "ACA/udp", "AAC/udpu", "CCA/udp", "ACA/udpu"];
+        let more = [
+            "ACC/udpu",
+            "CAA/udp",
+            "CAC/udpu",
+            "ACA/udp",
+            "AAC/udpu",
+            "CCA/udp",
+            "ACA/udpu",
+            "ACA/knet2+aes256+sha256",
+        ];
         tell(3, &["CAC/udp"], &more, quorumtool::rules);
     }
 }
@@ -241,7 +250,7 @@ fn every_rule() {
 #[test]
 fn an_older_configuration() {
     if ready() {
-        let more = ["ACA/udp", "CAC/udpu", "AAC/udp", "CCA/udpu", "ACC/udpu"];
+        let more = ["ACA/udp", "CAC/udpu", "AAC/udp", "CCA/udpu", "ACC/udpu", "CAA/knet"];
         tell(3, &["CAA/udpu"], &more, quorumtool::versions);
     }
 }
