@@ -26,7 +26,7 @@ mod units;
 mod votes;
 
 pub(crate) use flow::Flow;
-pub(crate) use rekey::{pace, pings};
+pub(crate) use rekey::pings;
 
 use crate::both::{Side, compare_with};
 use crate::lab::{Kind, Lab, Transport};

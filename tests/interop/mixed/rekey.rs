@@ -138,7 +138,7 @@ fn see_pings(lab: &Lab, k: usize, hosts: &[usize], settings: &Settings, what: &s
 /// The pause after each message while keys change. A node of Corosync forgets the old key when it is delivered its own
 /// second message of the change, whether or not the others have sent their first: at full speed that waits behind
 /// others, what its node sends meanwhile is not understood any more, and the ring breaks, with none of ours about too.
-pub(crate) fn pace(kinds: &[Kind]) -> Duration {
+fn pace(kinds: &[Kind]) -> Duration {
     if kinds.iter().any(|kind| kind.is_corosync()) { Duration::from_millis(3) } else { Duration::ZERO }
 }
 
