@@ -12,6 +12,7 @@
 //! two hosts, and prints how long each step took.
 
 use super::Mix;
+use crate::both::ours;
 use crate::lab::{Kind, Lab, PATIENCE, Peer, Settings, Transport};
 use crate::pacemaker::{Action, Agents, Cluster, RESOURCES, pacemaker_is_here};
 use crate::ready;
@@ -302,7 +303,7 @@ fn forth_and_back() {
     for transport in [Transport::Udpu, Transport::Udp] {
         let mut handover = Handover::begin(&all_of(Kind::Corosync, 3, transport), "");
         for way in [Way::Maintenance, Way::Standby] {
-            handover.replace_all(Kind::Annulus, way);
+            handover.replace_all(ours(), way);
             handover.replace_all(Kind::Corosync, way);
         }
         print(&format!("three hosts, {transport}"), &handover.cluster.steps);
@@ -319,7 +320,7 @@ fn two_hosts_forth_and_back() {
     for transport in [Transport::Udpu, Transport::SEALED] {
         let mut handover = Handover::begin(&all_of(Kind::Corosync, 2, transport), "two_node: 1");
         for way in [Way::Maintenance, Way::Standby] {
-            handover.replace_all(Kind::Annulus, way);
+            handover.replace_all(ours(), way);
             handover.replace_all(Kind::Corosync, way);
         }
         print(&format!("two hosts, {transport}"), &handover.cluster.steps);
@@ -337,7 +338,7 @@ fn two_encrypted_links_forth_and_back() {
     let told = handover.cluster.lab.must(1, "corosync-cfgtool -s");
     assert!(told.contains("transport knet") && told.contains("10.78.0.1"), "{told}");
     for way in [Way::Maintenance, Way::Standby] {
-        handover.replace_all(Kind::Annulus, way);
+        handover.replace_all(ours(), way);
         handover.replace_all(Kind::Corosync, way);
     }
     print(&format!("three hosts, {}", Transport::SEALED), &handover.cluster.steps);
