@@ -12,7 +12,7 @@ use crate::config::totem::TransportKind;
 use crate::config::{Config, ConfigError, ErrorKind};
 use crate::quorum::advice::Weight;
 use crate::stack::SetupError;
-use crate::transport::{Options, Peer, Transport, TransportError};
+use crate::transport::{Kind, Options, Peer, Transport, TransportError};
 
 /// What there is to say of a configuration that can be used.
 #[derive(Debug)]
@@ -78,14 +78,22 @@ impl Inspection {
             let dir = existing(dir)?;
             Store::probe(&dir, config.me()).map_err(|error| placed(config, error.into()))?;
         }
-        match Transport::probe(&self.plan.options) {
-            Ok(()) => Ok(()),
-            Err(error @ TransportError::InUse { .. }) => {
-                self.notes.push(error.to_string());
-                Ok(())
+        for (link, options) in probes(&self.plan.options) {
+            let waits = matches!(options.kind, Kind::Knet(_));
+            match Transport::probe(&options) {
+                Ok(()) => {}
+                Err(error @ TransportError::InUse { .. }) => self.notes.push(error.to_string()),
+                // A start goes on without this link until the address is there.
+                Err(error @ (TransportError::NotLocal { .. } | TransportError::InterfaceDown { .. }))
+                    if waits =>
+                {
+                    let place = places(config, &[&format!("totem.interface.{link}.bindnetaddr")]);
+                    self.warnings.push(format!("link {link} cannot be used now: {error} ({place})"));
+                }
+                Err(error) => return Err(placed(config, error.into())),
             }
-            Err(error) => Err(placed(config, error.into())),
         }
+        Ok(())
     }
 
     /// With `--strict`.
@@ -103,6 +111,20 @@ impl Inspection {
         let warnings = self.warnings.iter().map(|warning| format!("# warning: {warning}"));
         warnings.chain(self.notes.iter().map(|note| format!("# note: {note}"))).collect()
     }
+}
+
+/// What is to be tried: on knet each link, with its number.
+fn probes(options: &Options) -> Vec<(usize, Options)> {
+    let Kind::Knet(knet) = &options.kind else { return vec![(0, options.clone())] };
+    let links = knet.settings.links.iter().enumerate().filter(|(_, link)| link.is_some());
+    let alone = |link: usize| {
+        let mut knet = knet.clone();
+        for (_, other) in knet.settings.links.iter_mut().enumerate().filter(|(number, _)| *number != link) {
+            *other = None;
+        }
+        Options { kind: Kind::Knet(knet), ..options.clone() }
+    };
+    links.map(|(link, _)| (link, alone(link))).collect()
 }
 
 /// The error of a start as one of the configuration: with the places of the settings that it is about.

@@ -39,7 +39,9 @@ pub(super) fn page(roff: &mut Roff) {
         term(roff, file, what);
     }
     roff.control("SH", ["EXAMPLES"]);
-    roff.text([roman("A cluster of two hosts, in TOML:")]);
+    roff.text([roman(
+        "A cluster of two hosts with two links, encrypted with /etc/corosync/authkey, in TOML:",
+    )]);
     roff.control("PP", []);
     roff.control("EX", []);
     for line in EXAMPLE.lines() {
@@ -120,6 +122,9 @@ const DESCRIPTION: &[&str] = &[
      each subsystem of the log a table [logging.logger_subsys.NAME]. Settings that are yes or no, or on or off, take true \
      and false as well. In a name below, * stands for a number or a name.",
     "In TOML an unknown name is an error; in corosync.conf it is kept in the database and has no effect.",
+    "A file in TOML for transport knet that has none of crypto_cipher, crypto_hash and secauth means aes256 and sha256, and \
+     needs a key (see annulus-keygen(8)); a corosync.conf that has none of them means that nothing is encrypted, as with \
+     Corosync. annulus-convert(8) writes what is meant.",
 ];
 
 /// Sections that the table of settings does not have.
@@ -149,17 +154,18 @@ const FILES: &[(&str, &str)] = &[
 const EXAMPLE: &str = "\
 [totem]
 cluster_name = \"pair\"
-transport = \"udpu\"
 
 [[nodelist.node]]
 nodeid = 1
 name = \"one\"
 ring0_addr = \"10.0.0.1\"
+ring1_addr = \"10.1.0.1\"
 
 [[nodelist.node]]
 nodeid = 2
 name = \"two\"
 ring0_addr = \"10.0.0.2\"
+ring1_addr = \"10.1.0.2\"
 
 [quorum]
 provider = \"corosync_votequorum\"

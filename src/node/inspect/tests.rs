@@ -475,6 +475,23 @@ fn links_reach_the_transport() {
     }
 }
 
+/// One link may be away at the start: that is what the other one is for.
+#[test]
+fn a_link_whose_address_is_on_no_interface_is_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut file = File::new(&[("transport", "knet")]);
+    file.set("nodelist.node", "ring1_addr", "192.0.2.1");
+    file.set("nodelist.node", "name", "a");
+    let text = file.write(Format::Conf);
+    let config = read(&text, Format::Conf).unwrap();
+    let mut inspection = inspect(&config).unwrap();
+    inspection.look_at_host(&config, Some(dir.path())).unwrap();
+    let line = 1 + text.lines().position(|line| line.contains("ring1_addr")).unwrap();
+    let told = inspection.warnings.last().unwrap();
+    assert!(told.starts_with("link 1 cannot be used now: address 192.0.2.1 is not on this host"), "{told}");
+    assert!(told.contains(&format!("nodelist.node.0.ring1_addr at test.conf:{line}")), "{told}");
+}
+
 #[test]
 fn the_interface_of_a_link_local_address_reaches_the_transport() {
     for own in ["fe80::1%eth1", "fe80::1%3"] {
