@@ -186,6 +186,7 @@ fn what_is_hardly_meant_is_warned_of_and_refused_only_by_strict() {
     for (case, words) in [
         (Case("version: 2", "version: 2\n tokn: 4000", 0), "did you mean totem.token?"),
         (Case("version: 2", "version: 2\n secauth: yes", 0), "totem.secauth = yes"),
+        (Case("transport: udpu", "transport: knet", 0), "the cluster runs unencrypted: whoever reaches"),
         (
             Case("system {", "quorum {\n provider: corosync_votequorum\n two_node: 1\n}\nsystem {", 0),
             "quorum.two_node with 1 nodes",

@@ -34,7 +34,13 @@ fn bad_configurations_are_told_with_file_and_line() {
             "corosync.conf:2: Line is not opening or closing section or key value",
         ),
         ("transport: udpu", "transport: udpx", 8, "Invalid transport type. Should be udpu, udp or knet"),
-        ("transport: udpu", "transport: knet", 8, "knet"),
+        ("transport: udpu", "transport: knet\n knet_mtu: 9", 8, "knet_mtu = 9 at"),
+        (
+            "transport: udpu",
+            "transport: knet\n crypto_hash: sha256\n keyfile: /nonexistent/k",
+            8,
+            "annulus keygen",
+        ),
         ("system {", "logging {\n debug: maybe\n}\nsystem {", 7, "unknown value for debug"),
         ("127.0.0.1", "192.0.2.1", 8, "No valid name found for local host"),
     ] {

@@ -23,7 +23,21 @@ pub(super) fn warnings(map: &Map, totem: &Totem, own: &Node) -> Vec<String> {
 fn encryption(map: &Map, totem: &Totem) -> Vec<String> {
     let crypto = &totem.crypto;
     let mut all = Vec::new();
-    let places = || one_line(&[explain(map, "totem.crypto_cipher"), explain(map, "totem.crypto_hash")]);
+    let places = || {
+        let names = ["totem.crypto_cipher", "totem.crypto_hash", "totem.secauth"];
+        let given: Vec<String> = names
+            .into_iter()
+            .filter(|name| map.entry(name).is_some())
+            .map(|name| explain(map, name))
+            .collect();
+        if given.is_empty() {
+            let transport = map.entry("totem.transport").map(|entry| place("totem.transport", entry));
+            let transport = transport.map_or_else(String::new, |place| format!("; {place}"));
+            format!("crypto_cipher and crypto_hash are not given{transport}")
+        } else {
+            one_line(&given)
+        }
+    };
     if crypto.is_off() {
         all.push(format!(
             "the cluster runs unencrypted: whoever reaches its network can read and forge its messages. Make a key \

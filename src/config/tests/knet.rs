@@ -217,7 +217,11 @@ fn what_is_hardly_meant_of_links_is_warned_of() {
     let slow = "interface {\nlinknumber: 1\nknet_ping_timeout: 3001\n}";
     let rare = "interface {\nlinknumber: 0\nknet_ping_timeout: 500\n}";
     for (text, begin, place) in [
-        (two_links(""), "the cluster runs unencrypted: whoever reaches", "totem.crypto_cipher is not given"),
+        (
+            two_links(""),
+            "the cluster runs unencrypted: whoever reaches",
+            "(crypto_cipher and crypto_hash are not given; totem.transport = knet at test.conf:4)",
+        ),
         (one_way, "the cluster runs unencrypted: its messages are authenticated", "test.conf:5"),
         (old, "crypto_hash md5 is old", "totem.crypto_hash = md5 at test.conf:6"),
         (
