@@ -8,32 +8,117 @@ use std::net::IpAddr;
 use bytes::Bytes;
 
 use super::arrival::{Arrival, DropReason};
-use super::output::{Burst, Fault, LinkView, Output, PacketKind, Path, Refused};
-use super::settings::Settings;
+use super::host::{Common, Peer, Route};
+use super::outbound::Outbound;
+use super::outbox::Outbox;
+use super::output::{Burst, Cause, Event, Fault, LinkView, Output, PacketKind, Path};
+use super::settings::{LINKS, Refused, Settings};
 use super::sizes::Sizes;
-use super::stats::{Drops, HandleStats};
+use super::stats::{Drops, HandleStats, LinkStats};
+use super::wire::{self, Body, Packet};
 use crate::ids::{Destination, NodeId};
 use crate::time::Instant;
 use crate::value::Value;
 
+/// What libknet shows as the MTU of the link of a node to itself.
+const LOOPBACK_MTU: u32 = 65535;
+
 /// See the module.
 #[derive(Debug)]
-pub struct Engine {}
+pub struct Engine {
+    settings: Settings,
+    common: Common,
+    /// By id.
+    peers: Vec<Peer>,
+    /// Links on which this host's own address is gone.
+    gone: [bool; LINKS],
+    outbound: Outbound,
+    outbox: Outbox,
+    /// User bytes of a fragment.
+    fragment: usize,
+    /// When something is due, or earlier.
+    next: Instant,
+    handle: HandleStats,
+    /// Of the link of this node to itself.
+    loopback: LinkStats,
+    drops: Drops,
+}
+
+/// Never.
+const NEVER: Instant = Instant::from_micros(u64::MAX);
 
 impl Engine {
-    /// An engine in which no link is up yet. `epoch`: a number that was never used before, such as a random one;
-    /// a pong that answers a ping of an earlier life is told from ours by it.
+    /// An engine in which no link is up yet. `epoch`: a number that nobody can guess and that was never used before;
+    /// a pong that answers a ping of an earlier life, or none, is told from ours by it.
     ///
     /// # Errors
     /// The settings contradict themselves.
     pub fn new(settings: Settings, sizes: Sizes, epoch: u64, now: Instant) -> Result<Self, Refused> {
-        todo!("{settings:?} {sizes:?} {epoch} {now:?}")
+        settings.check()?;
+        let common = Common { me: settings.me, epoch, seq: 0, pmtud_interval: settings.pmtud_interval };
+        let mut engine = Self {
+            outbound: Outbound::new(&settings),
+            settings,
+            common,
+            peers: Vec::new(),
+            gone: [false; LINKS],
+            outbox: Outbox::new(sizes),
+            fragment: sizes.floor(),
+            next: now,
+            handle: HandleStats::default(),
+            loopback: LinkStats::LOOPBACK,
+            drops: Drops::default(),
+        };
+        engine.arrange(now);
+        Ok(engine)
     }
 
     /// Sends a message to the other hosts; [`Destination::All`] is all that are reachable. A message for this node
     /// itself must not be given.
     pub fn send(&mut self, now: Instant, to: Destination, message: &Bytes) {
-        todo!("{now:?} {to:?} {message:?}")
+        let reached = match to {
+            Destination::All => {
+                self.loopback.sent(PacketKind::Data, 1, message.len());
+                0..self.peers.len()
+            }
+            Destination::Node(id) => match self.position(id) {
+                Some(index) => index..index + 1,
+                None => return,
+            },
+        };
+        if !self.peers[reached.clone()].iter().any(|peer| peer.reachable) {
+            return;
+        }
+        let cut = self.outbound.cut(to, message, self.fragment, &mut self.handle);
+        self.common.seq = self.outbound.last();
+        if cut.forced_ping.is_some() {
+            self.ping_all(now);
+        }
+        let Some(longest) = cut.packets.first().map(|packet| packet.len() - Burst::ROOM) else { return };
+        let sizes = self.outbox.sizes;
+        let bytes = cut.packets.iter().map(|packet| sizes.datagram(packet.len() - Burst::ROOM)).sum();
+        let mut burst = self.outbox.empty(PacketKind::Data);
+        burst.packets = cut.packets;
+        for peer in &mut self.peers[reached] {
+            for &link in peer.choice.next(self.settings.mode) {
+                let Some(route) = &mut peer.routes[usize::from(link)] else { continue };
+                route.link.stats.sent(PacketKind::Data, burst.packets.len(), bytes);
+                burst.to.push(route.path);
+                if route.mtu.sent(longest)
+                    && let Some(due) = route.deadline(&self.common)
+                {
+                    self.next = self.next.min(due);
+                }
+            }
+        }
+        self.outbox.send(burst);
+    }
+
+    /// Pings on every link, because many messages have been sent.
+    fn ping_all(&mut self, now: Instant) {
+        for (index, number) in self.places() {
+            self.at(now, index, number, |route, common, outbox| route.ping(now, false, common, outbox));
+        }
     }
 
     /// Takes a plain packet that came from this address on this link's socket. `Ok(None)`: it was understood, and
@@ -48,38 +133,131 @@ impl Engine {
         from: IpAddr,
         packet: &'p [u8],
     ) -> Result<Option<Arrival<'p>>, DropReason> {
-        todo!("{now:?} {link} {from} {packet:?}")
+        let result = self.take(now, link, from, packet);
+        if let Err(reason) = result {
+            self.drops.add(reason);
+        }
+        result
+    }
+
+    fn take<'p>(
+        &mut self,
+        now: Instant,
+        link: u8,
+        from: IpAddr,
+        packet: &'p [u8],
+    ) -> Result<Option<Arrival<'p>>, DropReason> {
+        let Packet { source, body } = wire::parse(packet).ok_or(DropReason::Malformed)?;
+        let index = self.position(source).ok_or(DropReason::Foreign)?;
+        match body {
+            Body::Data(data) => {
+                let peer = &mut self.peers[index];
+                let route = peer.from(from, link).ok_or(DropReason::Foreign)?;
+                route.link.stats.received(PacketKind::Data, packet.len());
+                if !route.link.is_heard() && !peer.is_heard() {
+                    return Err(DropReason::Unreachable);
+                }
+                peer.inbound.data(self.common.me, &data, &mut self.handle)
+            }
+            Body::Ping(ping) => {
+                let route = self.control(index, ping.link, link, from)?;
+                route.link.stats.received(PacketKind::Ping, packet.len());
+                if !route.limits.ping(now, ping.stamp) {
+                    return Err(DropReason::Flood);
+                }
+                self.peers[index].inbound.ping(ping.seq, ping.timed);
+                let pong = wire::pong(self.common.me, packet);
+                self.answer(index, link, PacketKind::Pong, pong);
+                Ok(None)
+            }
+            Body::Pong(pong) => {
+                let route = self.control(index, pong.link, link, from)?;
+                route.link.stats.received(PacketKind::Pong, packet.len());
+                let alone = !self.peers[index].reachable;
+                self.at(now, index, link, |route, common, _| route.pong(now, &pong, alone, common));
+                Ok(None)
+            }
+            Body::Probe(probe) => {
+                let route = self.control(index, probe.link, link, from)?;
+                route.link.stats.received(PacketKind::Probe, packet.len());
+                if !route.limits.probe(now) {
+                    return Err(DropReason::Flood);
+                }
+                let reply = wire::probe_reply(self.common.me, packet);
+                self.answer(index, link, PacketKind::ProbeReply, reply);
+                Ok(None)
+            }
+            Body::ProbeReply(probe) => {
+                let route = self.control(index, probe.link, link, from)?;
+                route.link.stats.received(PacketKind::ProbeReply, packet.len());
+                self.at(now, index, link, |route, common, _| route.probe_reply(now, probe.size, common));
+                Ok(None)
+            }
+        }
+    }
+
+    /// The link that a control packet names, if it came on that link and from where that link's packets come.
+    fn control(&mut self, index: usize, named: u8, link: u8, from: IpAddr) -> Result<&mut Route, DropReason> {
+        let route = self.peers[index].routes.get_mut(usize::from(link)).and_then(Option::as_mut);
+        let any = !self.settings.block_unlisted;
+        route.filter(|route| named == link && (any || route.peer == from)).ok_or(DropReason::Foreign)
+    }
+
+    /// Sends an answer, to the configured address whatever the question came from.
+    fn answer(&mut self, index: usize, link: u8, kind: PacketKind, packet: Vec<u8>) {
+        if let Some(route) = &mut self.peers[index].routes[usize::from(link)] {
+            self.outbox.control(kind, route.path, packet, &mut route.link.stats);
+        }
     }
 
     /// The kernel refused to send a packet on this path.
     pub fn not_sent(&mut self, now: Instant, path: Path, kind: PacketKind, fault: Fault) {
-        todo!("{now:?} {path:?} {kind:?} {fault:?}")
+        if let Some(index) = self.position(path.host) {
+            self.at(now, index, path.link, |route, common, outbox| {
+                route.not_sent(now, kind, fault, common, outbox);
+            });
+        }
     }
 
-    /// The kernel reported an error of a packet that it had sent on this path before (the socket's error queue). It may
-    /// come from an ICMP message that anybody forged.
+    /// The kernel reported an error of a packet that it had sent on this path before (the socket's error queue, of
+    /// another origin than this host itself). It may come from an ICMP message that anybody forged.
     pub fn reported(&mut self, now: Instant, path: Path, fault: Fault) {
-        todo!("{now:?} {path:?} {fault:?}")
+        if let Some(index) = self.position(path.host) {
+            self.at(now, index, path.link, |route, common, outbox| {
+                route.reported(now, fault, common, outbox)
+            });
+        }
     }
 
     /// The socket's buffer was full, so the packet was sent again later. Only counts.
     pub fn retried(&mut self, path: Path, kind: PacketKind) {
-        todo!("{path:?} {kind:?}")
+        let Some(index) = self.position(path.host) else { return };
+        if let Some(Some(route)) = self.peers[index].routes.get_mut(usize::from(path.link)) {
+            route.link.stats.retried(kind);
+        }
     }
 
     /// Takes a burst back that was sent; its memory is used for the next ones.
     pub fn recycle(&mut self, burst: Burst) {
-        todo!("{burst:?}")
+        self.outbox.recycle(burst);
     }
 
     /// This host's address on a link is gone, or back.
     pub fn set_interface(&mut self, now: Instant, link: u8, up: bool) {
-        todo!("{now:?} {link} {up}")
+        let Some(gone) = self.gone.get_mut(usize::from(link)) else { return };
+        *gone = !up;
+        for index in 0..self.peers.len() {
+            self.at(now, index, link, |route, _, _| route.set_interface(now, up));
+        }
     }
 
     /// Encryption changed.
     pub fn set_sizes(&mut self, now: Instant, sizes: Sizes) {
-        todo!("{now:?} {sizes:?}")
+        self.outbox.sizes = sizes;
+        for (index, number) in self.places() {
+            self.at(now, index, number, |route, _, _| route.mtu.set_sizes(now, sizes));
+        }
+        self.measure();
     }
 
     /// Whether [`Engine::reconfigure`] would take these settings.
@@ -87,79 +265,228 @@ impl Engine {
     /// # Errors
     /// Why not.
     pub fn check(&self, settings: &Settings) -> Result<(), Refused> {
-        todo!("{settings:?}")
+        settings.check()?;
+        if settings.me != self.settings.me {
+            return Err(Refused(format!(
+                "this node's id is {} and would become {}; that needs a restart",
+                self.settings.me, settings.me
+            )));
+        }
+        Ok(())
     }
 
-    /// Goes over to other settings: hosts and links come and go, links that stay keep their state.
+    /// Goes over to other settings: hosts and links come and go, links that stay keep their state. A link whose
+    /// address or port is another is a new one.
     ///
     /// # Errors
     /// Refused as a whole.
     pub fn reconfigure(&mut self, now: Instant, settings: Settings) -> Result<(), Refused> {
-        todo!("{now:?} {settings:?}")
+        self.check(&settings)?;
+        let before = std::mem::replace(&mut self.settings, settings);
+        self.outbound.reconfigure(&self.settings);
+        self.common.pmtud_interval = self.settings.pmtud_interval;
+        for (link, gone) in self.gone.iter_mut().enumerate() {
+            // Whoever has another address there looks whether it is present.
+            *gone &= before.own_address(link) == self.settings.own_address(link);
+        }
+        self.arrange(now);
+        Ok(())
+    }
+
+    /// Makes hosts and links as the settings have them.
+    fn arrange(&mut self, now: Instant) {
+        let mut before = std::mem::take(&mut self.peers);
+        let mut ids: Vec<_> = self.settings.hosts.iter().map(|host| host.id).collect();
+        ids.retain(|&id| id != self.settings.me);
+        ids.sort_unstable();
+        for id in ids {
+            let mut peer = match before.iter().position(|peer| peer.id == id) {
+                Some(found) => before.swap_remove(found),
+                None => Peer::new(id),
+            };
+            self.arrange_links(now, &mut peer);
+            if peer.decide(self.settings.mode) {
+                self.outbox.tell(Event::Host(id, peer.reachable));
+            }
+            self.peers.push(peer);
+        }
+        before.sort_unstable_by_key(|peer| peer.id);
+        for peer in before {
+            for route in peer.routes().filter(|route| route.link.is_up()) {
+                self.outbox.tell(Event::LinkDown(route.path, Cause::Removed));
+            }
+            if peer.reachable {
+                self.outbox.tell(Event::Host(peer.id, false));
+            }
+        }
+        self.measure();
+        self.look_ahead();
+    }
+
+    fn arrange_links(&mut self, now: Instant, peer: &mut Peer) {
+        let settings = &self.settings;
+        for link in 0..LINKS {
+            let wanted = settings.ends(peer.id, link);
+            let slot = &mut peer.routes[link];
+            if let Some(route) = slot
+                && wanted.is_none_or(|(own, there, watch)| !route.is_same(own, there, watch.port))
+            {
+                if route.link.is_up() {
+                    self.outbox.tell(Event::LinkDown(route.path, Cause::Removed));
+                }
+                *slot = None;
+            }
+            let Some((own, there, watch)) = wanted else { continue };
+            let route = slot.get_or_insert_with(|| {
+                let path = Path { host: peer.id, link: link as u8 };
+                let mut route =
+                    Route::new(path, (own, there), watch.clone(), (self.outbox.sizes, settings.mtu), now);
+                route.set_interface(now, !self.gone[link]);
+                route
+            });
+            let look = route.look();
+            route.link.set_watch(watch.clone());
+            route.mtu.set_fixed(now, settings.mtu);
+            route.tell(look, &mut self.outbox);
+        }
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        todo!("{now:?}")
+        if now < self.next {
+            return;
+        }
+        for (index, number) in self.places() {
+            let route = self.peers[index].routes[usize::from(number)].as_ref();
+            if route.and_then(|route| route.deadline(&self.common)).is_some_and(|due| due <= now) {
+                self.at(now, index, number, |route, common, outbox| route.poll(now, common, outbox));
+            }
+        }
+        self.look_ahead();
     }
 
     /// When something is due.
     pub fn deadline(&self) -> Instant {
-        todo!()
+        self.next
     }
 
     /// What is to be done next.
     pub fn poll_output(&mut self) -> Option<Output> {
-        todo!()
+        self.outbox.pop()
     }
 
     /// Whether any link to the host works.
     pub fn reaches(&self, host: NodeId) -> bool {
-        todo!("{host}")
+        host == self.common.me || self.position(host).is_some_and(|index| self.peers[index].reachable)
     }
 
     /// User bytes of a fragment now.
     pub fn fragment_size(&self) -> usize {
-        todo!()
+        self.fragment
     }
 
     /// How each link to each other host is, by host and link.
     pub fn links(&self) -> Vec<LinkView> {
-        todo!()
+        self.peers.iter().flat_map(Peer::routes).map(Route::view).collect()
     }
 
     /// Every key below `stats.knet.nodeN.linkL.` of each link, by node and link; this node's link 0 to itself is one.
     pub fn link_stats(&self) -> Vec<(Path, [(&'static str, Value); 39])> {
-        todo!()
+        let own = (Path { host: self.common.me, link: 0 }, self.loopback.rows(true, LOOPBACK_MTU));
+        let others = self.peers.iter().flat_map(Peer::routes);
+        let mut all: Vec<_> = others
+            .map(|route| (route.path, route.link.stats.rows(route.link.is_up(), route.shown_mtu())))
+            .chain([own])
+            .collect();
+        all.sort_by_key(|&(path, _)| path);
+        all
     }
 
     /// The counters of all links together; whoever encrypts counts it here.
     pub fn handle_stats_mut(&mut self) -> &mut HandleStats {
-        todo!()
+        &mut self.handle
     }
 
     /// The counters of all links together.
     pub fn handle_stats(&self) -> &HandleStats {
-        todo!()
+        &self.handle
     }
 
     /// What was dropped.
     pub fn drops(&self) -> &Drops {
-        todo!()
+        &self.drops
     }
 
     /// Counts a message for this node alone, which did not come here.
     pub fn count_looped(&mut self, bytes: usize) {
-        todo!("{bytes}")
+        self.loopback.sent(PacketKind::Data, 1, bytes);
     }
 
     /// All counters are 0, as after `stats.clear.knet`.
     pub fn clear_stats(&mut self) {
-        todo!()
+        self.handle = HandleStats::cleared();
+        self.loopback = LinkStats::CLEARED;
+        for route in self.peers.iter_mut().flat_map(|peer| peer.routes.iter_mut().flatten()) {
+            route.link.stats = LinkStats::CLEARED;
+        }
     }
 
     /// What it goes by.
     pub fn settings(&self) -> &Settings {
-        todo!()
+        &self.settings
+    }
+
+    fn position(&self, host: NodeId) -> Option<usize> {
+        self.peers.binary_search_by_key(&host, |peer| peer.id).ok()
+    }
+
+    /// Where there may be a link: position of the host, number of the link.
+    fn places(&self) -> impl Iterator<Item = (usize, u8)> + use<> {
+        (0..self.peers.len()).flat_map(|index| (0..LINKS as u8).map(move |number| (index, number)))
+    }
+
+    /// Does something to a link, if there is one; then whatever follows from how it is now.
+    fn at(
+        &mut self,
+        now: Instant,
+        index: usize,
+        number: u8,
+        act: impl FnOnce(&mut Route, &Common, &mut Outbox),
+    ) {
+        let peer = &mut self.peers[index];
+        let Some(Some(route)) = peer.routes.get_mut(usize::from(number)) else { return };
+        let before = route.look();
+        act(route, &self.common, &mut self.outbox);
+        // What it did may have made something due at once, such as the first probe.
+        if route.deadline(&self.common).is_some_and(|due| due <= now) {
+            route.poll(now, &self.common, &mut self.outbox);
+        }
+        self.next = self.next.min(route.deadline(&self.common).unwrap_or(NEVER));
+        if route.look() == before {
+            return;
+        }
+        route.tell(before, &mut self.outbox);
+        if peer.decide(self.settings.mode) {
+            self.outbox.tell(Event::Host(peer.id, peer.reachable));
+        }
+        self.measure();
+    }
+
+    /// The size of fragments is that of the narrowest link that works.
+    fn measure(&mut self) {
+        let routes = self.peers.iter().flat_map(Peer::routes).filter(|route| route.link.is_up());
+        let size = routes.map(|route| route.mtu.fragment()).min().unwrap_or(self.outbox.sizes.floor());
+        let from = std::mem::replace(&mut self.fragment, size);
+        if from != size {
+            self.outbox.tell(Event::Fragments { from, to: size });
+        }
+    }
+
+    fn look_ahead(&mut self) {
+        let routes = self.peers.iter().flat_map(Peer::routes);
+        self.next = routes.filter_map(|route| route.deadline(&self.common)).min().unwrap_or(NEVER);
     }
 }
+
+#[cfg(test)]
+mod tests;

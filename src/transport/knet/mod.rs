@@ -11,6 +11,12 @@
 //! | `output.rs` | [`Output`]: what the engine asks for and tells |
 //! | `envelope/` | [`envelope::Envelope`]: encrypts packets, and changes keys while running |
 //! | `engine.rs` | [`Engine`]: decides; has no clock, socket, randomness or key |
+//! | `host.rs` | another host and the links to it |
+//! | `link.rs` | whether a link works: pings, pongs, up and down, doubts |
+//! | `pmtud.rs` | how large a packet a path carries |
+//! | `choice.rs` | which links carry messages |
+//! | `limits.rs` | how many control packets are answered |
+//! | `outbox.rs` | what waits to be sent and told |
 //! | `wire.rs` | the five packets, byte by byte |
 //! | `outbound.rs` | a message becomes packets: number, destination, compression, fragments |
 //! | `inbound.rs` | a host's packets become messages again |
@@ -22,15 +28,21 @@
 
 mod arrival;
 mod assembly;
+mod choice;
 mod compression;
 mod engine;
 pub mod envelope;
 mod filter;
 mod fragments;
+mod host;
 mod inbound;
+mod limits;
+mod link;
 mod options;
 mod outbound;
+mod outbox;
 mod output;
+mod pmtud;
 mod sequence;
 mod settings;
 mod sizes;
@@ -40,7 +52,7 @@ mod wire;
 pub use arrival::{Arrival, DropReason};
 pub use engine::Engine;
 pub use options::{Crypto, Options};
-pub use output::{Burst, Cause, Event, Fault, LinkView, Output, PacketKind, Path, Refused};
-pub use settings::{Compression, Host, LINKS, LinkMode, LinkSettings, Settings};
+pub use output::{Burst, Cause, Event, Fault, LinkView, Output, PacketKind, Path};
+pub use settings::{Compression, Host, LINKS, LinkMode, LinkSettings, Refused, Settings};
 pub use sizes::Sizes;
 pub use stats::{Drops, Flow, HandleStats, KindStats, LinkStats, Times};

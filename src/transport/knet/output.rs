@@ -127,8 +127,3 @@ pub struct LinkView {
     /// How often it went down and up.
     pub changes: (u32, u32),
 }
-
-/// Why settings are refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Refused(pub String);

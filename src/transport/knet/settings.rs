@@ -86,3 +86,61 @@ pub struct Settings {
     /// Accept control packets of a link from the configured address alone. Default: yes.
     pub block_unlisted: bool,
 }
+
+/// Why settings are refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+impl Settings {
+    /// This host's address on a link.
+    pub(super) fn own_address(&self, link: usize) -> Option<IpAddr> {
+        let own = self.hosts.iter().find(|host| host.id == self.me)?;
+        own.addresses.get(link).copied().flatten()
+    }
+
+    /// Both addresses of the link to a host, this one's first, and how it is watched; `None` if one is not on it.
+    pub(super) fn ends(&self, host: NodeId, link: usize) -> Option<(IpAddr, IpAddr, &LinkSettings)> {
+        let watch = self.links.get(link)?.as_ref()?;
+        let own = self.own_address(link)?;
+        let there = self.hosts.iter().find(|known| known.id == host)?.addresses[link]?;
+        Some((own, there, watch))
+    }
+
+    /// Whether they can be gone by.
+    ///
+    /// # Errors
+    /// What contradicts what.
+    pub(super) fn check(&self) -> Result<(), Refused> {
+        let refuse = |reason: String| Err(Refused(reason));
+        let mut ids: Vec<_> = self.hosts.iter().map(|host| host.id).collect();
+        ids.sort_unstable();
+        if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
+            return refuse(format!("node {} is in the node list twice", twice[0]));
+        }
+        if let Some(large) = ids.last().filter(|id| id.get() > u32::from(u16::MAX)) {
+            return refuse(format!("node id {large} is too large for knet, which has ids up to 65535"));
+        }
+        if !ids.contains(&self.me) {
+            return refuse(format!("this node, {}, is not in the node list", self.me));
+        }
+        for (number, watch) in self.links.iter().enumerate() {
+            let Some(watch) = watch else { continue };
+            if watch.ping_interval.is_zero() || watch.ping_timeout.is_zero() || watch.ping_precision == 0 {
+                return refuse(format!("link {number}: a ping timer or precision of 0"));
+            }
+            let own = self.own_address(number);
+            for host in &self.hosts {
+                if let (Some(own), Some(there)) = (own, host.addresses[number])
+                    && own.is_ipv4() != there.is_ipv4()
+                {
+                    return refuse(format!(
+                        "link {number}: this node has {own} and node {} has {there}; a link is of one family",
+                        host.id
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! What waits for the driver, and the memory that comes back from it.
+
+use std::collections::VecDeque;
+
+use super::output::{Burst, Event, Output, PacketKind, Path};
+use super::sizes::{ROOM, Sizes};
+use super::stats::LinkStats;
+
+/// Spent bursts that are kept.
+const SPARE: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Outbox {
+    queue: VecDeque<Output>,
+    spare: Vec<Burst>,
+    /// What is added to each packet; for the statistics.
+    pub(super) sizes: Sizes,
+}
+
+impl Outbox {
+    pub(super) fn new(sizes: Sizes) -> Self {
+        Self { queue: VecDeque::new(), spare: Vec::new(), sizes }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Output> {
+        self.queue.pop_front()
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        self.queue.push_back(Output::Event(event));
+    }
+
+    /// A control packet goes to one path.
+    pub(super) fn control(&mut self, kind: PacketKind, path: Path, packet: Vec<u8>, stats: &mut LinkStats) {
+        stats.sent(kind, 1, self.sizes.datagram(packet.len() - ROOM));
+        let mut burst = self.empty(kind);
+        burst.packets.push(packet);
+        burst.to.push(path);
+        self.send(burst);
+    }
+
+    /// An empty burst.
+    pub(super) fn empty(&mut self, kind: PacketKind) -> Burst {
+        let mut burst =
+            self.spare.pop().unwrap_or_else(|| Burst { packets: Vec::new(), to: Vec::new(), kind });
+        burst.kind = kind;
+        burst
+    }
+
+    pub(super) fn send(&mut self, burst: Burst) {
+        self.queue.push_back(Output::Send(burst));
+    }
+
+    /// Keeps the memory of a burst.
+    pub(super) fn recycle(&mut self, mut burst: Burst) {
+        if self.spare.len() < SPARE {
+            burst.packets.clear();
+            burst.to.clear();
+            self.spare.push(burst);
+        }
+    }
+}
