@@ -8,7 +8,9 @@ use super::super::settings::{Compression, Host, LinkMode, LinkSettings};
 use super::*;
 
 mod faults;
+mod hostile;
 mod life;
+mod settings;
 
 const MS: Duration = Duration::from_millis(1);
 const AES: Sizes = Sizes { salt: 16, mac: 32, block: 16 };
