@@ -4,6 +4,7 @@
 //! opened. It works on plain packets: of encryption it knows only the [`Sizes`].
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -44,6 +45,10 @@ pub struct Engine {
     drops: Drops,
 }
 
+/// This host itself was busy or asleep if it is called so much after the time. Then nobody is to blame for silence
+/// meanwhile: what was answered may still wait in the sockets, and no ping was sent.
+const LATE: Duration = Duration::from_millis(100);
+
 /// Never.
 const NEVER: Instant = Instant::from_micros(u64::MAX);
 
@@ -77,10 +82,7 @@ impl Engine {
     /// itself must not be given.
     pub fn send(&mut self, now: Instant, to: Destination, message: &Bytes) {
         let reached = match to {
-            Destination::All => {
-                self.loopback.sent(PacketKind::Data, 1, message.len());
-                0..self.peers.len()
-            }
+            Destination::All => 0..self.peers.len(),
             Destination::Node(id) => match self.position(id) {
                 Some(index) => index..index + 1,
                 None => return,
@@ -89,16 +91,15 @@ impl Engine {
         if !self.peers[reached.clone()].iter().any(|peer| peer.reachable) {
             return;
         }
-        let cut = self.outbound.cut(to, message, self.fragment, &mut self.handle);
+        let mut burst = self.outbox.empty(PacketKind::Data);
+        let progress = self.outbound.cut(to, message, self.fragment, &mut burst.packets, &mut self.handle);
         self.common.seq = self.outbound.last();
-        if cut.forced_ping.is_some() {
+        if progress {
             self.ping_all(now);
         }
-        let Some(longest) = cut.packets.first().map(|packet| packet.len() - Burst::ROOM) else { return };
+        let Some(longest) = burst.packets.first().map(|packet| packet.len() - Burst::ROOM) else { return };
         let sizes = self.outbox.sizes;
-        let bytes = cut.packets.iter().map(|packet| sizes.datagram(packet.len() - Burst::ROOM)).sum();
-        let mut burst = self.outbox.empty(PacketKind::Data);
-        burst.packets = cut.packets;
+        let bytes = burst.packets.iter().map(|packet| sizes.datagram(packet.len() - Burst::ROOM)).sum();
         for peer in &mut self.peers[reached] {
             for &link in peer.choice.next(self.settings.mode) {
                 let Some(route) = &mut peer.routes[usize::from(link)] else { continue };
@@ -356,6 +357,12 @@ impl Engine {
         if now < self.next {
             return;
         }
+        let late = now.since(self.next);
+        if late >= LATE {
+            for route in self.peers.iter_mut().flat_map(|peer| peer.routes.iter_mut().flatten()) {
+                route.link.excuse(now, late);
+            }
+        }
         for (index, number) in self.places() {
             let route = self.peers[index].routes[usize::from(number)].as_ref();
             if route.and_then(|route| route.deadline(&self.common)).is_some_and(|due| due <= now) {
@@ -417,7 +424,7 @@ impl Engine {
         &self.drops
     }
 
-    /// Counts a message for this node alone, which did not come here.
+    /// Counts a message for this node, alone or as one of all, which it hands itself without this engine.
     pub fn count_looped(&mut self, bytes: usize) {
         self.loopback.sent(PacketKind::Data, 1, bytes);
     }

@@ -15,18 +15,15 @@ const _: () = assert!(LEAST >= filter::HEADER && LEAST * FRAGMENTS as usize >= M
 /// Where the message begins in its first packet.
 pub(super) const PAYLOAD: usize = ROOM + wire::DATA_LEN;
 
-/// The packets of a message whose fragments have at most `size` bytes each; `data` is the message as if it fitted.
-pub(super) fn cut(source: NodeId, data: &Data<'_>, size: usize) -> Vec<Vec<u8>> {
+/// Adds the packets of a message whose fragments have at most `size` bytes each; `data` is the message as if it fitted.
+pub(super) fn cut(source: NodeId, data: &Data<'_>, size: usize, packets: &mut Vec<Vec<u8>>) {
     let size = size.max(LEAST);
     if data.payload.len() <= size {
-        return vec![wire::data(source, data)];
+        packets.push(wire::data(source, data));
+        return;
     }
     let of = data.payload.len().div_ceil(size) as u8;
-    data.payload
-        .chunks(size)
-        .zip(1..)
-        .map(|(payload, number)| {
-            wire::data(source, &Data { piece: Piece::Fragment { number, of }, payload, ..*data })
-        })
-        .collect()
+    packets.extend(data.payload.chunks(size).zip(1..).map(|(payload, number)| {
+        wire::data(source, &Data { piece: Piece::Fragment { number, of }, payload, ..*data })
+    }));
 }

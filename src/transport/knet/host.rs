@@ -210,7 +210,8 @@ impl Route {
         let Some(sent) = link::stamped(common.epoch, self.path, pong.stamp) else { return };
         match self.link.pong(now, sent, pong.timed, alone) {
             Heard::Nothing => {}
-            Heard::Pong | Heard::Up => self.mtu.start(now),
+            Heard::Pong => self.mtu.start(now, false),
+            Heard::Up => self.mtu.start(now, true),
         }
     }
 

@@ -204,6 +204,17 @@ impl Link {
         [silence, doubt].into_iter().flatten().fold(Some(self.ping_due), |least, at| least.map(|l| l.min(at)))
     }
 
+    /// This host was asleep for so long: that does not count as silence of the other.
+    pub(super) fn excuse(&mut self, now: Instant, late: Duration) {
+        let times = [&mut self.last_pong, &mut self.waiting_since];
+        for time in times.into_iter().flatten() {
+            *time = now.min(*time + late);
+        }
+        if let Some(doubt) = &mut self.doubt {
+            doubt.since = now.min(doubt.since + late);
+        }
+    }
+
     /// A ping leaves now.
     pub(super) fn pinged(&mut self, now: Instant) {
         self.last_ping = Some(now);

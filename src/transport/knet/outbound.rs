@@ -18,15 +18,6 @@ pub(super) struct Outbound {
     compressor: Compressor,
 }
 
-/// The packets of a message.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Cut {
-    /// Each with [`ROOM`](super::sizes::ROOM) bytes in front. None if the message was no totem message, or too long.
-    pub(super) packets: Vec<Vec<u8>>,
-    /// Before them, an untimed ping with this number is due on every link.
-    pub(super) forced_ping: Option<u16>,
-}
-
 impl Outbound {
     /// Counts from the beginning.
     pub(super) fn new(settings: &Settings) -> Self {
@@ -43,20 +34,22 @@ impl Outbound {
         self.counter.last()
     }
 
-    /// The packets of a message: identical for every host, and with a number of their own.
+    /// Adds the packets of a message: identical for every host, and with a number of their own; each has
+    /// [`ROOM`](super::sizes::ROOM) bytes in front. None if the message is no totem message, or too long. `true` if
+    /// before them an untimed ping with this number is due on every link.
     pub(super) fn cut(
         &mut self,
         to: Destination,
         message: &[u8],
         fragment_size: usize,
+        packets: &mut Vec<Vec<u8>>,
         stats: &mut HandleStats,
-    ) -> Cut {
+    ) -> bool {
         if !(filter::HEADER..=MESSAGE).contains(&message.len()) {
             debug_assert!(false, "{} bytes are no totem message", message.len());
-            return Cut::default();
+            return false;
         }
-        let (seq, ping) = self.counter.advance();
-        let forced_ping = ping.then_some(seq);
+        let (seq, progress) = self.counter.advance();
         let plain = Data {
             seq,
             compress: 0,
@@ -65,13 +58,13 @@ impl Outbound {
             piece: Piece::Whole,
             payload: message,
         };
-        let packets = if let Some((compress, payload)) = self.compressor.compress(to, message, stats) {
-            fragments::cut(self.me, &Data { compress, payload, ..plain }, fragment_size)
+        if let Some((compress, payload)) = self.compressor.compress(to, message, stats) {
+            fragments::cut(self.me, &Data { compress, payload, ..plain }, fragment_size, packets);
         } else {
-            let mut packets = fragments::cut(self.me, &plain, fragment_size);
-            filter::set_target(&mut packets[0][fragments::PAYLOAD..], to);
-            packets
-        };
-        Cut { packets, forced_ping }
+            let first = packets.len();
+            fragments::cut(self.me, &plain, fragment_size, packets);
+            filter::set_target(&mut packets[first][fragments::PAYLOAD..], to);
+        }
+        progress
     }
 }

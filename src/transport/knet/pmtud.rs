@@ -138,10 +138,14 @@ impl PathMtu {
         self.doubtful
     }
 
-    /// The link is heard: searches, unless that has been done already.
-    pub(super) fn start(&mut self, now: Instant) {
-        if self.fixed.is_none() && (matches!(self.phase, Phase::Off) || self.doubtful) {
-            self.search(now);
+    /// The link is heard, or has just come up: searches, unless that has been done already. A host may answer probes
+    /// only once the link is up for it too. With a size in the settings there is nothing to search.
+    pub(super) fn start(&mut self, now: Instant, up: bool) {
+        match self.phase {
+            Phase::Off if self.fixed.is_some() => self.phase = Phase::Idle,
+            Phase::Off => self.search(now),
+            Phase::Idle if up && self.doubtful => self.search(now),
+            Phase::Idle | Phase::Search(_) | Phase::Watch(_) => {}
         }
     }
 

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::outbound::{Cut, Outbound};
+use super::super::outbound::Outbound;
 use super::super::settings::{Compression, LINKS, LinkMode, Settings};
 use super::super::sizes::{MESSAGE, ROOM};
 use super::super::wire::{self, Body};
@@ -41,6 +41,11 @@ fn to_node(message: &[u8], node: u8) -> Vec<u8> {
     message
 }
 
+struct Cut {
+    packets: Vec<Vec<u8>>,
+    forced_ping: Option<u16>,
+}
+
 struct Sender(Outbound, HandleStats);
 
 impl Sender {
@@ -49,7 +54,9 @@ impl Sender {
     }
 
     fn cut(&mut self, to: Destination, message: &[u8], size: usize) -> Cut {
-        self.0.cut(to, message, size, &mut self.1)
+        let mut packets = Vec::new();
+        let progress = self.0.cut(to, message, size, &mut packets, &mut self.1);
+        Cut { packets, forced_ping: progress.then_some(self.0.last()) }
     }
 
     fn all(&mut self, message: &[u8]) -> Vec<Vec<u8>> {

@@ -24,7 +24,7 @@ struct Bench {
 impl Bench {
     fn new(sizes: Sizes, interface: usize, path: usize) -> Self {
         let mut mtu = PathMtu::new(sizes, 28, None);
-        mtu.start(Instant::ZERO);
+        mtu.start(Instant::ZERO, false);
         Self { mtu, now: Instant::ZERO, interface, path, answers: true, probes: Vec::new() }
     }
 
@@ -184,13 +184,13 @@ fn an_answer_to_what_was_not_asked_proves_nothing() {
 #[test]
 fn a_size_in_the_settings_is_taken_without_a_probe_but_never_below_the_floor() {
     let mut mtu = PathMtu::new(AES, 28, Some(1500));
-    mtu.start(Instant::ZERO);
+    mtu.start(Instant::ZERO, false);
     assert_eq!((mtu.fragment(), mtu.poll(Instant::ZERO, PACE), mtu.deadline(PACE)), (1397, None, None));
     mtu.set_fixed(Instant::ZERO, Some(200));
     assert_eq!(mtu.fragment(), 421);
     mtu.set_fixed(Instant::ZERO, None);
     assert!(mtu.poll(Instant::ZERO, PACE).is_none(), "the link is silent");
-    mtu.start(Instant::ZERO);
+    mtu.start(Instant::ZERO, false);
     assert!(mtu.poll(Instant::ZERO, PACE).is_some());
 }
 
@@ -210,7 +210,7 @@ fn a_link_that_comes_back_is_measured_anew() {
     bench.run(MS * 100);
     bench.mtu.stop();
     assert_eq!((bench.mtu.fragment(), bench.mtu.shown(), bench.mtu.deadline(PACE)), (421, 1397, None));
-    bench.mtu.start(bench.now);
+    bench.mtu.start(bench.now, false);
     bench.run(MS * 100);
     assert_eq!(bench.mtu.fragment(), 1397);
 }

@@ -223,3 +223,18 @@ fn whatever_breaks_heals() {
         assert!(net.wakes < seconds * 200, "seed {seed}: {} wakes in {seconds} s", net.wakes);
     }
 }
+
+#[test]
+fn a_host_that_slept_blames_no_link() {
+    let mut net = Net::up(2, 2, LinkMode::Passive);
+    // Its driver does not call it, and what arrives waits in its sockets.
+    let asleep = MS * 6000;
+    net.now = net.now + asleep;
+    let now = net.now;
+    for host in 1..=2 {
+        net.engine(host).handle_timeout(now);
+        net.pump(host);
+    }
+    net.run(MS * 5000);
+    assert!(net.events.is_empty(), "{:?}", net.events);
+}
