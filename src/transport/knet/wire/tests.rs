@@ -101,7 +101,7 @@ fn a_fragment_is_what_libknet_sends() {
 #[test]
 fn packets_have_room_for_what_encryption_adds() {
     let stamp = [0; 16];
-    let ping = super::ping(node(1), &Ping { link: 0, stamp, seq: 0, timed: true });
+    let ping = ping(node(1), &Ping { link: 0, stamp, seq: 0, timed: true });
     assert!(ping.capacity() >= ROOM + 26 + TAIL);
     let reply = pong(node(1), &ping[ROOM..]);
     assert!(reply.capacity() >= ROOM + 26 + TAIL);
@@ -113,7 +113,7 @@ fn packets_have_room_for_what_encryption_adds() {
 #[test]
 fn packets_that_are_too_short_are_refused_at_every_length() {
     let stamp = [7; 16];
-    let ping = super::ping(node(1), &Ping { link: 3, stamp, seq: 4, timed: true });
+    let ping = ping(node(1), &Ping { link: 3, stamp, seq: 4, timed: true });
     let ping = plain(&ping);
     let pong = pong(node(2), ping);
     let probe = probe(node(1), &Probe { link: 1, size: 1500 }, 9);
