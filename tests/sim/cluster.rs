@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::net::IpAddr;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -10,11 +11,13 @@ use annulus::config::timeouts::{Given, Timeouts};
 use annulus::ids::{Destination, Guarantee, NodeId, RingId, Seq};
 use annulus::time::Instant;
 use annulus::totem::{Group, Input, Message, Output, Params, Refused, StateName, Totem};
+use annulus::transport::knet::{Engine, Fault, Path};
 use annulus::view::{View, ViewKind};
 use bytes::Bytes;
 
 use crate::application::{Application, Register, Round, Step, Wish};
 use crate::checkers::{self, End};
+use crate::fabric::{Fabric, Knet};
 use crate::network::{Network, Quality, id};
 use crate::random::Random;
 use crate::sniffer::Sniffer;
@@ -42,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) disk: Range<Duration>,
     /// Bytes that a service tells during each synchronisation; empty is nothing.
     pub(crate) told_in_sync: Range<u64>,
+    /// What is below the rings; `None`: one link, and a frame is a datagram.
+    pub(crate) knet: Option<Knet>,
 }
 
 impl Setup {
@@ -56,6 +61,7 @@ impl Setup {
             quality: Quality::good(),
             disk: Duration::from_micros(500)..Duration::from_millis(5),
             told_in_sync: 0..0,
+            knet: None,
         }
     }
 
@@ -104,8 +110,12 @@ pub(crate) struct Node {
 pub(crate) struct Running {
     pub(crate) totem: Totem,
     pub(crate) app: Application,
+    /// Between the ring and the links of knet.
+    pub(crate) engine: Option<Engine>,
+    /// The earliest pending call of it.
+    pub(crate) engine_called_at: Option<Instant>,
     /// What came while it was paused.
-    paused: Option<VecDeque<Bytes>>,
+    paused: Option<VecDeque<Waiting>>,
     /// When the core wants to be called.
     wake: Option<Instant>,
     /// The earliest pending call.
@@ -115,8 +125,18 @@ pub(crate) struct Running {
     was_syncing: bool,
 }
 
-enum Happening {
+/// A datagram that a paused process has not read.
+enum Waiting {
+    Frame(Bytes),
+    Packet(u8, IpAddr, Bytes),
+}
+
+/// What is to come.
+pub(crate) enum Happening {
     Arrive { to: u32, bytes: Bytes },
+    Packet { to: u32, link: u8, from: IpAddr, bytes: Bytes },
+    Told { node: u32, path: Path, fault: Fault },
+    Engine { who: Process },
     Wake { who: Process },
     Stored { who: Process, up_to: u64 },
     Work { node: u32 },
@@ -156,6 +176,8 @@ pub(crate) struct Cluster {
     pub(crate) now: Instant,
     pub(crate) nodes: BTreeMap<u32, Node>,
     pub(crate) network: Network,
+    /// On knet, what is used in the network's place.
+    pub(crate) fabric: Option<Fabric>,
     pub(crate) trace: Trace,
     register: Register,
     sniffer: Sniffer,
@@ -187,6 +209,7 @@ impl Cluster {
         let mut random = Random::seeded(setup.seed);
         let network = Network::new(random.fork(), setup.quality.clone());
         let disk = Disk { durable: 0, stuck_until: Instant::ZERO };
+        let fabric = setup.knet.clone().map(|knet| Fabric::new(knet, &setup.quality, random.fork()));
         let nodes = setup
             .nodes
             .iter()
@@ -197,6 +220,7 @@ impl Cluster {
             now: Instant::from_micros(1_000_000),
             nodes,
             network,
+            fabric,
             trace: Trace::default(),
             register: Register::default(),
             sniffer: Sniffer::default(),
@@ -237,10 +261,15 @@ impl Cluster {
             life: u64::from(node.life - 1),
             origin: self.setup.origin,
         };
+        let nodes = &self.setup.nodes;
+        let token = self.setup.timeouts().token;
+        let engine = self.fabric.as_mut().map(|fabric| fabric.engine(id_of, nodes, token, self.now));
         self.trace.lives.entry(who).or_default();
         node.process = Some(Running {
             totem: Totem::new(params, self.now),
             app: Application::new(who),
+            engine,
+            engine_called_at: None,
             paused: None,
             wake: None,
             called_at: None,
@@ -248,6 +277,9 @@ impl Cluster {
             was_syncing: true,
         });
         self.note(id_of, "starts");
+        if self.fabric.is_some() {
+            self.drain_engine(id_of);
+        }
         self.input(id_of, Input::Timeout);
     }
 
@@ -281,14 +313,25 @@ impl Cluster {
         self.note(node, "resumes");
         let waiting = self.running(node).paused.take().unwrap_or_default();
         if timers_first {
-            self.input(node, Input::Timeout);
+            self.timers(node);
         }
-        for bytes in waiting {
-            if self.nodes[&node].process.is_some() {
-                self.input(node, Input::Datagram(&bytes));
+        for datagram in waiting {
+            match datagram {
+                Waiting::Frame(bytes) => self.input(node, Input::Datagram(&bytes)),
+                Waiting::Packet(link, from, bytes) => self.packet(node, link, from, &bytes),
             }
         }
+        self.timers(node);
+    }
+
+    /// Whatever is due in a process that was paused.
+    fn timers(&mut self, node: u32) {
         self.input(node, Input::Timeout);
+        if self.fabric.is_some() {
+            let who = self.running(node).app.who;
+            self.running(node).engine_called_at = None;
+            self.engine_due(who);
+        }
     }
 
     /// No write of this node's ends before then.
@@ -564,7 +607,7 @@ impl Cluster {
 
     /// Where everybody is, and what happened last.
     pub(crate) fn report(&self) -> String {
-        let mut out = String::new();
+        let mut out = self.report_links();
         for (node, n) in &self.nodes {
             out += &match &n.process {
                 None => format!("  {node}.{}: down, disk {}\n", n.life, n.disk.durable),
@@ -598,7 +641,7 @@ impl Cluster {
 
     // ---- time --------------------------------------------------------------------------------------
 
-    fn plan(&mut self, at: Instant, what: Happening) {
+    pub(crate) fn plan(&mut self, at: Instant, what: Happening) {
         self.happenings += 1;
         self.agenda.push(Due { at, number: self.happenings, what });
     }
@@ -623,6 +666,18 @@ impl Cluster {
         self.now = self.now.max(due.at);
         match due.what {
             Happening::Arrive { to, bytes } => self.arrive(to, bytes),
+            Happening::Packet { to, link, from, bytes } => self.packet_comes(to, link, from, bytes),
+            Happening::Told { node, path, fault } => {
+                // A pause holds back what the kernel tells; later it means nothing any more.
+                if self.is_awake(node) {
+                    self.told(node, path, fault);
+                }
+            }
+            Happening::Engine { who } => {
+                if self.is_awake(who.node) && self.running(who.node).app.who == who {
+                    self.engine_due(who);
+                }
+            }
             Happening::Wake { who } => self.called(who, due.at),
             Happening::Stored { who, up_to } => self.written(who, up_to),
             Happening::Work { node } => self.worked(node),
@@ -634,11 +689,28 @@ impl Cluster {
         let Some(process) = self.nodes.get_mut(&to).and_then(|node| node.process.as_mut()) else { return };
         if let Some(waiting) = &mut process.paused {
             if waiting.len() < SOCKET_BUFFER {
-                waiting.push_back(bytes);
+                waiting.push_back(Waiting::Frame(bytes));
             }
             return;
         }
         self.input(to, Input::Datagram(&bytes));
+    }
+
+    fn packet_comes(&mut self, to: u32, link: u8, from: IpAddr, bytes: Bytes) {
+        let Some(process) = self.nodes.get_mut(&to).and_then(|node| node.process.as_mut()) else {
+            return self.nobody(to, link, from);
+        };
+        if let Some(waiting) = &mut process.paused {
+            if waiting.len() < SOCKET_BUFFER {
+                waiting.push_back(Waiting::Packet(link, from, bytes));
+            }
+            return;
+        }
+        self.packet(to, link, from, &bytes);
+    }
+
+    fn is_awake(&self, node: u32) -> bool {
+        self.nodes[&node].process.as_ref().is_some_and(|process| process.paused.is_none())
     }
 
     fn called(&mut self, who: Process, at: Instant) {
@@ -685,7 +757,7 @@ impl Cluster {
 
     // ---- a process ---------------------------------------------------------------------------------
 
-    fn running(&mut self, node: u32) -> &mut Running {
+    pub(crate) fn running(&mut self, node: u32) -> &mut Running {
         self.nodes.get_mut(&node).and_then(|n| n.process.as_mut()).expect("a running node")
     }
 
@@ -732,6 +804,10 @@ impl Cluster {
         let syncing = self.running(from).was_syncing;
         if self.besieged.is_none() {
             self.sniffer.look_at(who, syncing, bytes, &self.register, &mut self.trace);
+        }
+        if self.fabric.is_some() {
+            self.network.hear(bytes);
+            return self.send_on_links(from, to, bytes);
         }
         let targets: Vec<u32> = match to {
             Destination::All => self.nodes.keys().copied().filter(|node| *node != from).collect(),
@@ -947,7 +1023,7 @@ impl Cluster {
         }
     }
 
-    fn note(&self, node: u32, what: &str) {
+    pub(crate) fn note(&self, node: u32, what: &str) {
         if self.show {
             eprintln!("{:>10.3} {node} {what}", self.now.as_micros() as f64 / 1e3);
         }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `cluster.rs` | nodes, disks, virtual time: the loop that turns the core's outputs into inputs |
 //! | `network.rs` | links: loss, duplication, reordering, delay, cuts, mutation |
+//! | `fabric.rs` | several links at once, and the knet engines between them and the rings |
 //! | `application.rs` | what stands above the ring on each node: messages and the synchronisation |
 //! | `outsider.rs` | forged frames that may be believed |
 //! | `sniffer.rs` | on which ring each message was multicast |
@@ -12,11 +13,13 @@
 //! | `checkers/` | the properties, and broken traces that they must catch |
 //! | `membership.rs` `ordering.rs` `recovery.rs` `stall.rs` `partition.rs` `paper.rs` | stories |
 //! | `hostile.rs` `forged.rs` `scale.rs` | stories |
+//! | `links.rs` | stories on knet, and a swarm of its own |
 //! | `swarm.rs` | faults drawn from a seed, many seeds |
 
 mod application;
 mod checkers;
 mod cluster;
+mod fabric;
 mod network;
 mod outsider;
 mod random;
@@ -25,6 +28,7 @@ mod trace;
 
 mod forged;
 mod hostile;
+mod links;
 mod membership;
 mod oneway;
 mod ordering;

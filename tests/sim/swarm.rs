@@ -25,21 +25,21 @@ const SEEDS: u64 = 300;
 
 #[test]
 fn faults_from_many_seeds_break_no_property() {
-    each_seed("faults_from_many_seeds", one);
+    each_seed("faults_from_many_seeds", SEEDS, one);
 }
 
 /// An outsider who knows the protocol, the members and the ring forges frames among the faults: no node panics,
 /// and when the outsider stops there is one ring again, on which messages flow.
 #[test]
 fn forgeries_from_many_seeds_leave_a_ring_that_works() {
-    each_seed("forgeries_from_many_seeds", besieged);
+    each_seed("forgeries_from_many_seeds", SEEDS, besieged);
 }
 
-/// Runs `life` for each seed that is asked for, on all processors.
-fn each_seed(name: &str, life: fn(u64)) {
+/// Runs `life` for each seed that is asked for, or as many as `usual`, on all processors.
+pub(crate) fn each_seed(name: &str, usual: u64, life: fn(u64)) {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a whole number"));
     let first = number("ANNULUS_SIM_SEED");
-    let count = number("ANNULUS_SIM_SEEDS").unwrap_or(if first.is_some() { 1 } else { SEEDS });
+    let count = number("ANNULUS_SIM_SEEDS").unwrap_or(if first.is_some() { 1 } else { usual });
     let first = first.unwrap_or(1);
     let next = AtomicU64::new(first);
     let failures: Mutex<Vec<(u64, String)>> = Mutex::new(Vec::new());
@@ -166,7 +166,7 @@ fn setup(seed: u64, random: &mut Random) -> Setup {
     setup
 }
 
-fn quality(random: &mut Random) -> Quality {
+pub(crate) fn quality(random: &mut Random) -> Quality {
     let slow = random.pick(&[50, 100, 100, 400, 1500]);
     Quality {
         delay: Duration::from_micros(slow / 4)..Duration::from_micros(slow),
@@ -176,7 +176,7 @@ fn quality(random: &mut Random) -> Quality {
     }
 }
 
-fn load(random: &mut Random) -> Load {
+pub(crate) fn load(random: &mut Random) -> Load {
     let sizes = random.pick(&[
         &[1..2, 24..80][..],
         &[24..400, 24..3000],
@@ -255,7 +255,7 @@ fn fault(c: &mut Cluster, random: &mut Random) {
 }
 
 /// Everything works again; some nodes may stay down.
-fn peace(c: &mut Cluster, random: &mut Random) {
+pub(crate) fn peace(c: &mut Cluster, random: &mut Random) {
     c.network.heal();
     c.network.filter = None;
     c.network.quality.loss = c.network.quality.loss.min(0.001);
