@@ -6,7 +6,9 @@
 //! | `captures.rs` | frames of real Corosync nodes |
 //! | `layout.rs` | sizes and values of all frames, both byte orders |
 //! | `arbitrary.rs` | arbitrary, mutated and cut bytes |
+//! | `knet.rs` | the same for packets of knet, clear and sealed |
 
 mod arbitrary;
 mod captures;
+mod knet;
 mod layout;
