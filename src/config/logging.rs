@@ -45,8 +45,8 @@ pub enum Timestamp {
 }
 
 /// The subsystems whose settings have an effect.
-pub const SUBSYSTEMS: [&str; 10] =
-    ["MAIN", "SERV", "TOTEM", "SYNC", "CFG", "CPG", "QUORUM", "VOTEQ", "CMAP", "QB"];
+pub const SUBSYSTEMS: [&str; 11] =
+    ["MAIN", "SERV", "TOTEM", "KNET", "SYNC", "CFG", "CPG", "QUORUM", "VOTEQ", "CMAP", "QB"];
 
 /// Where the messages of the daemon, or of one subsystem, go. Reload: yes, all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

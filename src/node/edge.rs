@@ -9,7 +9,7 @@ use super::command::is_local;
 use super::locals::Locals;
 use super::queue::Sink;
 use super::source_port;
-use super::statistics::{Log, overlap};
+use super::statistics::{Log, OWN, overlap};
 use super::store::Store;
 use crate::error::Status;
 use crate::ids::{ConnId, Destination, Piece, RingId};
@@ -18,13 +18,16 @@ use crate::service::router::Turned;
 use crate::service::{LinkState, Links, Order, Statistics};
 use crate::stack::Edge;
 use crate::transport::Transport;
-use crate::transport::knet::LinkView;
 use crate::transport::knet::envelope::Envelope;
+use crate::transport::knet::{Cause, LinkView};
 use crate::value::Value;
 use crate::view::{View, ViewKind};
 
 /// What is counted of links.
 const KNET: &str = "stats.knet.";
+
+/// What is told of them beyond that.
+const OWN_LINKS: &str = "stats.annulus.link.";
 
 /// Frames that are collected before they are sent, at most.
 const BATCH: usize = 128;
@@ -139,6 +142,10 @@ impl Edge for Outside {
             all.extend(links.into_iter().filter(|(name, _)| name.starts_with(prefix)));
             all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         }
+        if prefix.starts_with(OWN) && overlap(OWN_LINKS, prefix) {
+            all.extend(own_links(&self.transport).into_iter().filter(|(name, _)| name.starts_with(prefix)));
+            all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        }
         all
     }
 
@@ -207,6 +214,19 @@ impl Edge for Outside {
             let _ = waiting.send(());
         }
     }
+}
+
+/// What Corosync does not tell of links: since when each has been as it is, in s, and why it is down.
+fn own_links(transport: &Transport) -> Vec<(String, Value)> {
+    let Some((now, views)) = transport.links() else { return Vec::new() };
+    let mut all = Vec::new();
+    for LinkView { path, since, cause, .. } in views {
+        let place = format!("{OWN_LINKS}node{}.link{}.", path.host, path.link);
+        let why = cause.map_or("", Cause::words);
+        all.push((format!("{place}cause"), Value::text(why)));
+        all.push((format!("{place}since"), Value::U64(now.since(since).as_secs())));
+    }
+    all
 }
 
 /// What a view counts in a listener's queue.

@@ -17,7 +17,7 @@ const LATE_LIMIT: usize = 10;
 const CLIENTS: &str = "stats.ipcs.";
 const LATE: &str = "stats.schedmiss.";
 /// What Corosync does not have. Listed only for those who ask for it by this name: a list of all is Corosync's.
-const OWN: &str = "stats.annulus.";
+pub(super) const OWN: &str = "stats.annulus.";
 
 /// What is known of clients and of being late, besides what the server counts.
 #[derive(Debug, Default)]

@@ -21,6 +21,7 @@ mod health;
 mod manual;
 mod options;
 mod pages;
+mod paths;
 mod ring;
 mod settings;
 mod status;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::encryption::Encryption;
+use super::paths::Paths;
 use super::table::{Tint, columns, harmless, tinted};
 use super::{Outcome, groups};
 use crate::cli::failure::Failure;
@@ -27,6 +28,7 @@ struct Status {
     /// The names in the node list.
     names: BTreeMap<NodeId, String>,
     links: Links,
+    paths: Paths,
     encryption: Encryption,
     groups: Vec<(GroupName, Vec<Member>)>,
 }
@@ -38,7 +40,7 @@ pub(super) fn run(site: &Site, json: bool, streams: &mut Streams<'_>) -> Outcome
             "cluster": status.cluster,
             "outage": status.outage,
             "quorum": json::report(&status.report),
-            "links": links_json(&status.links),
+            "links": links_json(&status.links, &status.paths),
             "encryption": status.encryption.json(),
             "groups": groups::json(&status.groups),
         });
@@ -59,9 +61,10 @@ fn ask(site: &Site) -> Result<Status, Failure> {
     let outage = words(crate::stack::OUTAGE)?;
     let (report, _) = gather::report(site, words("quorum.provider")?, Naming::default())?;
     let links = Links::ask(site)?;
+    let paths = Paths::ask(site, &links);
     let encryption = Encryption::ask(site)?;
     let groups = site.cpg().groups()?.into_iter().collect();
-    Ok(Status { cluster, outage, report, names: gather::names(site), links, encryption, groups })
+    Ok(Status { cluster, outage, report, names: gather::names(site), links, paths, encryption, groups })
 }
 
 fn text(status: &Status, streams: &Streams<'_>) -> String {
@@ -86,6 +89,7 @@ fn text(status: &Status, streams: &Streams<'_>) -> String {
     text.push('\n');
     text += &nodes(status, streams);
     text.push('\n');
+    text += &status.paths.table(links, streams);
     if groups.is_empty() {
         return text + "No process groups\n";
     }
@@ -163,7 +167,7 @@ fn ways(links: &Links, reach: &crate::cli::links::Reach) -> String {
     shown.join(", ")
 }
 
-fn links_json(links: &Links) -> serde_json::Value {
+fn links_json(links: &Links, paths: &Paths) -> serde_json::Value {
     let nodes: Vec<_> = links
         .reaches
         .iter()
@@ -177,6 +181,7 @@ fn links_json(links: &Links) -> serde_json::Value {
                         "mtu": link.mtu,
                         "from": link.from,
                         "to": link.to,
+                        "path": paths.json(reach.node, number),
                     })
                 })
                 .collect();

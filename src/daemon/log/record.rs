@@ -17,6 +17,7 @@ pub(super) enum Subsystem {
     Main,
     Serv,
     Totem,
+    Knet,
     Sync,
     Cfg,
     Cpg,
@@ -27,10 +28,11 @@ pub(super) enum Subsystem {
 }
 
 impl Subsystem {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Main,
         Self::Serv,
         Self::Totem,
+        Self::Knet,
         Self::Sync,
         Self::Cfg,
         Self::Cpg,
@@ -46,6 +48,7 @@ impl Subsystem {
             Self::Main => "MAIN",
             Self::Serv => "SERV",
             Self::Totem => "TOTEM",
+            Self::Knet => "KNET",
             Self::Sync => "SYNC",
             Self::Cfg => "CFG",
             Self::Cpg => "CPG",
@@ -61,6 +64,7 @@ impl Subsystem {
         let room = target.strip_prefix("annulus::").unwrap_or("");
         let mut rooms = room.split("::");
         match rooms.next().unwrap_or("") {
+            "transport" if matches!(rooms.next(), Some("links" | "knet")) => Self::Knet,
             "totem" | "transport" => Self::Totem,
             "service" => Self::Sync,
             "stack" => Self::Serv,

@@ -96,6 +96,18 @@ pub enum Cause {
     Removed,
 }
 
+impl Cause {
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Silence => "no answer to pings",
+            Self::Unreachable => "the network reports it unreachable, and no ping is answered",
+            Self::Interface => "this host's address or interface is gone",
+            Self::Removed => "not configured any more",
+        }
+    }
+}
+
 /// A failure that the driver met on a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {

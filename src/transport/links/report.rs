@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::ids::NodeId;
 use crate::transport::knet::envelope::Refusal;
-use crate::transport::knet::{Cause, DropReason, Engine, Event, LinkMode, Path};
+use crate::transport::knet::{DropReason, Engine, Event, LinkMode, Path};
 use crate::transport::stats::Quiet;
 
 /// See the module.
@@ -64,7 +64,7 @@ pub(super) fn changed(event: &Event, engine: &Engine) {
             best(*host, engine);
         }
         Event::LinkDown(Path { host, link }, cause) => {
-            tracing::info!("link: host: {host} link: {link} is down: {}", why(*cause));
+            tracing::info!("link: host: {host} link: {link} is down: {}", cause.words());
             best(*host, engine);
         }
         Event::Host(host, true) => tracing::debug!("host: host: {host} can be reached"),
@@ -95,15 +95,5 @@ fn best(host: NodeId, engine: &Engine) {
         }
         LinkMode::Active => tracing::info!("host: host: {host} (active) uses links: {up:?}"),
         LinkMode::RoundRobin => tracing::info!("host: host: {host} (rr) uses links: {up:?}"),
-    }
-}
-
-/// Why a link is down.
-pub(super) const fn why(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Silence => "no answer to pings",
-        Cause::Unreachable => "the network reports the host or its port unreachable, and no ping is answered",
-        Cause::Interface => "this host's address or interface is gone",
-        Cause::Removed => "it is not configured any more",
     }
 }
