@@ -104,7 +104,7 @@ impl Plain {
         for (frame, (destination, bytes)) in batch.iter().enumerate() {
             match (destination, &self.sockets) {
                 (Destination::Node(id), _) if *id == self.options.me => {
-                    self.looped.push(bytes.clone(), &mut self.stats)
+                    self.looped.push(bytes.clone(), &mut self.stats);
                 }
                 (_, None) => self.stats.dropped_out.no_socket += 1,
                 (Destination::Node(id), Some(_)) => match self.peers.position(*id) {

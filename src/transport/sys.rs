@@ -299,7 +299,7 @@ pub(super) fn queued_error(socket: BorrowedFd<'_>) -> io::Result<Option<QueuedEr
         );
         // SAFETY: arithmetic only.
         let needed = unsafe { libc::CMSG_LEN(size_of::<libc::sock_extended_err>() as libc::c_uint) } as usize;
-        if is_error && message.cmsg_len as usize >= needed {
+        if is_error && message.cmsg_len >= needed {
             // SAFETY: the message is as long as this struct, which consists of integers; it may be unaligned.
             let error = unsafe { libc::CMSG_DATA(next).cast::<libc::sock_extended_err>().read_unaligned() };
             found.errno = error.ee_errno as i32;

@@ -320,9 +320,9 @@ fn fault(c: &mut Cluster, random: &mut Random) {
             // Down and up again, sooner than anybody can notice, or later, or not.
             let node = random.pick(&up);
             if random.chance(0.2) {
-                c.leave(node)
+                c.leave(node);
             } else {
-                c.crash(node)
+                c.crash(node);
             }
             let time = random.pick(&[1, 50, 1000]);
             let time = random.duration(&(Duration::ZERO..Duration::from_millis(time)));

@@ -44,7 +44,8 @@ impl Paths {
         for reach in links.reaches.iter().filter(|reach| reach.node != links.local) {
             for (number, _) in reach.status.links.iter().enumerate().filter(|(_, link)| link.enabled) {
                 let place = format!("node{}.link{number}.", reach.node);
-                let count = |name: &str| read(format!("stats.knet.{place}{name}")).and_then(|value| value.number());
+                let count =
+                    |name: &str| read(format!("stats.knet.{place}{name}")).and_then(|value| value.number());
                 let own = |name: &str| read(format!("{OWN}{place}{name}"));
                 let samples = count("latency_samples").filter(|samples| *samples > 0);
                 let path = Path {
@@ -68,7 +69,9 @@ impl Paths {
     /// A table; nothing where there are no links to show.
     pub(super) fn table(&self, links: &Links, streams: &Streams<'_>) -> String {
         let mut rows = Vec::new();
-        for reach in links.reaches.iter().filter(|_| links.is_knet()).filter(|reach| reach.node != links.local) {
+        for reach in
+            links.reaches.iter().filter(|_| links.is_knet()).filter(|reach| reach.node != links.local)
+        {
             for (number, link) in reach.status.links.iter().enumerate().filter(|(_, link)| link.enabled) {
                 let Path { since, cause, latency, .. } = self.of(reach.node, number);
                 let state = match (link.connected, cause) {
@@ -82,9 +85,9 @@ impl Paths {
                     harmless(link.from.as_bytes()),
                     harmless(link.to.as_bytes()),
                     since.map_or_else(|| "-".to_owned(), age),
-                    latency.filter(|_| link.connected).map_or_else(|| "-".to_owned(), |latency| {
-                        format!("{} us", latency.as_micros())
-                    }),
+                    latency
+                        .filter(|_| link.connected)
+                        .map_or_else(|| "-".to_owned(), |latency| format!("{} us", latency.as_micros())),
                     link.mtu.to_string(),
                     state,
                 ]);

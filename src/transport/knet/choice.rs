@@ -34,7 +34,7 @@ impl Choice {
         self.len = 0;
         match mode {
             LinkMode::Passive => {
-                usable.max_by_key(best).into_iter().for_each(|(number, _)| self.push(number))
+                usable.max_by_key(best).into_iter().for_each(|(number, _)| self.push(number));
             }
             LinkMode::Active => usable.for_each(|(number, _)| self.push(number)),
             LinkMode::RoundRobin => {

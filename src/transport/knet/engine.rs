@@ -225,7 +225,7 @@ impl Engine {
     pub fn reported(&mut self, now: Instant, path: Path, fault: Fault) {
         if let Some(index) = self.position(path.host) {
             self.at(now, index, path.link, |route, common, outbox| {
-                route.reported(now, fault, common, outbox)
+                route.reported(now, fault, common, outbox);
             });
         }
     }

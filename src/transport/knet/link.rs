@@ -201,7 +201,7 @@ impl Link {
             None if self.is_up() => self.waiting_since.map(|since| since + patience),
             None => None,
         };
-        [silence, doubt].into_iter().flatten().fold(Some(self.ping_due), |least, at| least.map(|l| l.min(at)))
+        [silence, doubt].into_iter().flatten().chain([self.ping_due]).min()
     }
 
     /// This host was asleep for so long: that does not count as silence of the other.

@@ -5,16 +5,16 @@
 use std::net::IpAddr;
 
 /// Longest header of a plain packet, a ping's; MTU arithmetic counts it for every packet.
-pub const HEADER: usize = 26;
+pub(super) const HEADER: usize = 26;
 
 /// Longest message, in bytes; also once decompressed. Source: libknet, `KNET_MAX_PACKET_SIZE`.
-pub const MESSAGE: usize = 65536;
+pub(super) const MESSAGE: usize = 65536;
 
 /// Unused bytes in front of each plain packet that is to be sent: for the initialisation vector.
-pub const ROOM: usize = 16;
+pub(super) const ROOM: usize = 16;
 
 /// Bytes behind each plain packet that it can grow by without moving: a block of padding and the longest MAC.
-pub const TAIL: usize = 16 + 64;
+pub(super) const TAIL: usize = 16 + 64;
 
 /// What the envelope adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Sizes {
 }
 
 /// Bytes of IP and UDP header in front of a datagram to this address.
-pub const fn overhead(address: IpAddr) -> usize {
+pub(super) const fn overhead(address: IpAddr) -> usize {
     match address {
         IpAddr::V4(_) => 20 + 8,
         IpAddr::V6(_) => 40 + 8,

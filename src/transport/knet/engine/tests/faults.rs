@@ -185,7 +185,7 @@ fn whatever_breaks_heals() {
                 2 => net.heal(),
                 3 => {
                     net.mtu[usize::from(link)] =
-                        ([1500, 9000, 1300][net.random(3) as usize], 600 + net.random(9000) as usize)
+                        ([1500, 9000, 1300][net.random(3) as usize], 600 + net.random(9000) as usize);
                 }
                 4 => {
                     let (now, up) = (net.now, net.random(2) == 0);
