@@ -224,6 +224,7 @@ impl Desk {
                     self.reloading.push(conn);
                     self.queue(&Exec::Reload { conn: conn.0 });
                 }
+                Act::Read if self.agreement.is_plain() => effects.order(Order::ReloadBesideCorosync),
                 Act::Read => effects.order(Order::Reload),
                 Act::Adopt { waiting, nodes } => {
                     self.adopting.push_back((waiting, nodes));

@@ -53,6 +53,8 @@ const BATCHES: u32 = 4;
 const COMMANDS: u32 = 16;
 /// Requests from inside the process handled in one turn.
 const REQUESTS: u32 = 64;
+/// The part of the token time-out for which the ring waits at the longest while the configuration is being read.
+const RING_WAITS: u32 = 4;
 /// Longest wait for the last messages of disconnected clients before the node leaves.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -107,6 +109,8 @@ pub(crate) struct Driver {
     watch: Watch,
     share: Share,
     errand: Option<Errand>,
+    /// Until when nothing is taken from the ring, at the longest, as the configuration is being read.
+    ring_waits: Option<Instant>,
     /// The configuration that was read last and could be used here, until all nodes know what to do with it.
     judged: Option<Box<Config>>,
     kept: Option<KeptVotes>,
@@ -171,6 +175,7 @@ impl Driver {
             wake_at: None,
             share: Share::default(),
             errand: parts.errand,
+            ring_waits: None,
             judged: None,
             kept: parts.kept,
             leaving: None,
@@ -244,7 +249,18 @@ impl Driver {
 
     /// What came from the ring.
     fn take_datagrams(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.ring_waits.is_some_and(|until| until <= now) {
+            tracing::warn!(
+                target: "annulus::node",
+                "reading the configuration takes too long for the ring to wait for it; if Corosync's nodes have changed \
+                 their key or cipher meanwhile, this node leaves their ring for a moment"
+            );
+            self.ring_waits = None;
+        }
         for batch in 0..BATCHES {
+            if self.ring_waits.is_some() || !self.outside.orders.is_empty() {
+                return batch > 0;
+            }
             match self.outside.transport.poll_recv(cx, &mut self.received) {
                 Poll::Ready(Ok(())) => {
                     for datagram in self.received.iter() {
@@ -368,6 +384,7 @@ impl Driver {
 
     /// The configuration was read again: could this node go over to it?
     fn judge(&mut self, outcome: Result<Box<Config>, String>, now: Instant) {
+        self.ring_waits = None;
         let outcome = outcome.and_then(|config| self.examine(&config).map(|()| config));
         let result = outcome.as_deref().map_err(String::as_str);
         self.stack.judged(now, result, &mut self.outside);
@@ -605,10 +622,11 @@ impl Driver {
                 Order::Reconfigure(timeouts) => self.reconfigure(*timeouts, now),
                 Order::Watch(watching) => self.watch_links(&watching),
                 Order::Die { by, reason } => return Some(End::Killed { by, reason }),
-                Order::Reload => match &self.errand {
-                    Some(errand) => errand.want(|wanted| wanted.reload = true),
-                    None => self.judge(Err("this node has no configuration file".to_owned()), now),
-                },
+                Order::Reload => self.read_again(now),
+                Order::ReloadBesideCorosync => {
+                    self.ring_waits = Some(now + self.timeouts.token / RING_WAITS);
+                    self.read_again(now);
+                }
                 Order::Adopt => self.adopt(now),
                 Order::Discard => {
                     self.judged = None;
@@ -627,6 +645,14 @@ impl Driver {
             }
         }
         None
+    }
+
+    /// Has the configuration read again, which ends with [`Driver::judge`].
+    fn read_again(&mut self, now: Instant) {
+        match &self.errand {
+            Some(errand) => errand.want(|wanted| wanted.reload = true),
+            None => self.judge(Err("this node has no configuration file".to_owned()), now),
+        }
     }
 
     /// Wants something of the program around the node, if there is one.
@@ -667,6 +693,7 @@ impl Driver {
         let dues = [
             self.stack.deadline(),
             self.clients_due(now),
+            self.ring_waits,
             Some(self.watch.due()),
             self.leaving.as_ref().map(|leaving| leaving.until),
         ];

@@ -198,6 +198,10 @@ pub struct Quorate {
 pub enum Order {
     /// Read the configuration again, and say what this node makes of it.
     Reload,
+    /// The same, and this node's ring waits for it, within a bound: a node of Corosync's is on the ring. Such nodes read
+    /// their files while they are delivered the message, and change their key a few rotations of the token later,
+    /// whether or not this node understands the new one.
+    ReloadBesideCorosync,
     /// Go over to the configuration that was read last.
     Adopt,
     /// Forget the configuration that was read last, if there is one.
