@@ -5,12 +5,17 @@
 //! Corosync's nodes forget it when they receive their own phase 2. Here it is kept until all members' phase 2 came,
 //! for a member that has still not switched must be heard; at most for a while, for it is forgotten for a reason.
 //!
+//! On a ring of our nodes alone these messages are safe: a node that has not received the decision to change cannot
+//! understand what is sealed in the new way, its repeats of that decision included, so nobody switches before all hold
+//! it. Corosync's nodes deliver theirs as agreed, switch while they send the first, and forget the old key while they
+//! send the second, one rotation later. Beside them a node must be as fast, so its messages are agreed then.
+//!
 //! Source: corosync `exec/cfg.c`, the handler of `CRYPTO_RECONFIG`; services.md 4.5.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::ids::NodeId;
+use crate::ids::{Guarantee, NodeId};
 use crate::time::Instant;
 
 /// How long members may take to switch after this one.
@@ -25,7 +30,7 @@ pub(super) const FORGETS: u32 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     /// Multicast this phase.
-    Say(u32),
+    Say(u32, Guarantee),
     /// Send with the new key.
     Switch,
     /// Forget the old one.
@@ -51,6 +56,8 @@ pub(super) struct Rekey {
     me: NodeId,
     members: BTreeSet<NodeId>,
     stage: Stage,
+    /// Of this node's messages.
+    guarantee: Guarantee,
     /// Members that have switched.
     switched: BTreeSet<NodeId>,
     acts: Vec<Act>,
@@ -58,7 +65,14 @@ pub(super) struct Rekey {
 
 impl Rekey {
     pub(super) const fn new(me: NodeId) -> Self {
-        Self { me, members: BTreeSet::new(), stage: Stage::Idle, switched: BTreeSet::new(), acts: Vec::new() }
+        Self {
+            me,
+            members: BTreeSet::new(),
+            stage: Stage::Idle,
+            guarantee: Guarantee::Safe,
+            switched: BTreeSet::new(),
+            acts: Vec::new(),
+        }
     }
 
     /// What is to be done by now, in this order.
@@ -78,10 +92,11 @@ impl Rekey {
         }
     }
 
-    /// This node understands what is sealed in the new way.
-    pub(super) fn begin(&mut self) {
+    /// This node understands what is sealed in the new way. `guarantee`: agreed beside Corosync's nodes, else safe.
+    pub(super) fn begin(&mut self, guarantee: Guarantee) {
         self.stage = Stage::Prepared;
-        self.acts.push(Act::Say(USES));
+        self.guarantee = guarantee;
+        self.acts.push(Act::Say(USES, guarantee));
     }
 
     /// A member said how far it is; in the order of all messages.
@@ -93,7 +108,7 @@ impl Rekey {
             match (self.stage, phase) {
                 (Stage::Prepared, USES) => {
                     self.stage = Stage::Switched;
-                    self.acts.extend([Act::Switch, Act::Say(FORGETS)]);
+                    self.acts.extend([Act::Switch, Act::Say(FORGETS, self.guarantee)]);
                 }
                 (Stage::Switched, FORGETS) => self.stage = Stage::Waiting { until: now + PATIENCE },
                 // Of a change before.
@@ -161,18 +176,18 @@ mod tests {
     #[test]
     fn a_node_switches_at_its_own_message_alone() {
         let mut rekey = on_ring_of_two();
-        rekey.begin();
-        assert_eq!(rekey.acts(), [Act::Say(USES)]);
+        rekey.begin(Guarantee::Safe);
+        assert_eq!(rekey.acts(), [Act::Say(USES, Guarantee::Safe)]);
         rekey.heard(node(2), USES, NOW);
         assert_eq!(rekey.acts(), []);
         rekey.heard(node(1), USES, NOW);
-        assert_eq!(rekey.acts(), [Act::Switch, Act::Say(FORGETS)]);
+        assert_eq!(rekey.acts(), [Act::Switch, Act::Say(FORGETS, Guarantee::Safe)]);
     }
 
     #[test]
     fn the_old_key_is_kept_until_all_have_switched() {
         let mut rekey = on_ring_of_two();
-        rekey.begin();
+        rekey.begin(Guarantee::Safe);
         rekey.heard(node(1), USES, NOW);
         rekey.acts();
         rekey.heard(node(1), FORGETS, NOW);
@@ -188,17 +203,20 @@ mod tests {
         let mut rekey = on_ring_of_two();
         rekey.heard(node(2), USES, NOW);
         rekey.heard(node(2), FORGETS, NOW);
-        rekey.begin();
+        rekey.begin(Guarantee::Safe);
         rekey.heard(node(1), USES, NOW);
         rekey.heard(node(1), FORGETS, NOW);
-        assert_eq!(rekey.acts(), [Act::Say(USES), Act::Switch, Act::Say(FORGETS), Act::Finish]);
+        assert_eq!(
+            rekey.acts(),
+            [Act::Say(USES, Guarantee::Safe), Act::Switch, Act::Say(FORGETS, Guarantee::Safe), Act::Finish]
+        );
     }
 
     #[test]
     fn one_that_leaves_or_says_nothing_is_not_awaited() {
         for leaves in [true, false] {
             let mut rekey = on_ring_of_two();
-            rekey.begin();
+            rekey.begin(Guarantee::Safe);
             rekey.heard(node(1), USES, NOW);
             rekey.heard(node(1), FORGETS, NOW);
             rekey.acts();
@@ -230,10 +248,10 @@ mod tests {
         let mut rekey = on_ring_of_two();
         for _ in 0..2 {
             rekey.expect();
-            rekey.begin();
+            rekey.begin(Guarantee::Safe);
             rekey.heard(node(1), USES, NOW);
             rekey.heard(node(1), FORGETS, NOW);
-            assert_eq!(rekey.acts().last(), Some(&Act::Say(FORGETS)));
+            assert_eq!(rekey.acts().last(), Some(&Act::Say(FORGETS, Guarantee::Safe)));
             rekey.heard(node(2), FORGETS, NOW);
             assert_eq!(rekey.acts(), [Act::Finish]);
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::rekey::{self, Rekey};
-use super::reload::{self, Act, Agreement, Judged, NodeReload, Reload};
+use super::reload::{self, Act, Agreement, Judged, NodeOutcome, NodeReload, Reload};
 use super::shutdown::{Manner, Verdict, Vote};
 use super::status::{LinkStatus, NodeStatus, OwnLink, own_watched, watched};
 use super::wire::reply::refusal;
@@ -77,7 +77,7 @@ pub struct Desk {
     /// Clients who wait until the log files are open again.
     reopening: Vec<ConnId>,
     /// What could not be multicast yet.
-    unsent: VecDeque<Vec<u8>>,
+    unsent: VecDeque<(Guarantee, Vec<u8>)>,
     malformed: u64,
     logs: Logs,
 }
@@ -175,10 +175,11 @@ impl Desk {
             .iter()
             .filter_map(|node| Some((node.id?, node.addresses.iter().map(|link| link.address).collect())));
         self.facts.addresses = addresses.collect();
+        let beside_corosync = nodes.iter().any(|node| node.outcome == NodeOutcome::Told);
         let report = Reload { changed, nodes };
         self.tell_waiting(waiting, Status::Ok, "", &report, effects);
         if rekeys {
-            self.rekey.begin();
+            self.rekey.begin(if beside_corosync { Guarantee::Agreed } else { Guarantee::Safe });
             // What is to be multicast waits for `retry`, which the router calls when it may be.
             self.perform(effects);
         }
@@ -219,10 +220,11 @@ impl Desk {
     fn perform(&mut self, effects: &mut dyn Effects) {
         for act in self.agreement.acts() {
             match act {
-                Act::Say(talk) => self.unsent.push_back(talk.encode(self.me)),
+                Act::Say(talk) => self.unsent.push_back((Guarantee::Safe, talk.encode(self.me))),
                 Act::SayPlain(conn) => {
                     self.reloading.push(conn);
-                    self.queue(&Exec::Reload { conn: conn.0 });
+                    // Delivered here when Corosync's nodes deliver it, which change their key soon after.
+                    self.queue(Guarantee::Agreed, &Exec::Reload { conn: conn.0 });
                 }
                 Act::Read if self.agreement.is_plain() => effects.order(Order::ReloadBesideCorosync),
                 Act::Read => effects.order(Order::Reload),
@@ -240,7 +242,7 @@ impl Desk {
         }
         for act in self.rekey.acts() {
             match act {
-                rekey::Act::Say(phase) => self.queue(&Exec::Crypto { phase }),
+                rekey::Act::Say(phase, guarantee) => self.queue(guarantee, &Exec::Crypto { phase }),
                 rekey::Act::Switch => {
                     tracing::info!("This node sends with the new key, cipher and hash from now on");
                     effects.order(Order::SwitchKey);
@@ -434,7 +436,7 @@ impl Desk {
         let status = if agreed { Status::Ok } else { Status::Busy };
         effects.reply(initiator, &refusal(number::TRY_SHUTDOWN, status));
         if agreed {
-            self.queue(&Exec::Shutdown);
+            self.queue(Guarantee::Safe, &Exec::Shutdown);
             self.send(effects);
         }
     }
@@ -447,7 +449,7 @@ impl Desk {
         if self.unsent.len() >= UNSENT_LIMIT {
             return Err(Status::TryAgain);
         }
-        self.queue(message);
+        self.queue(Guarantee::Safe, message);
         self.send(effects);
         Ok(())
     }
@@ -459,13 +461,13 @@ impl Desk {
         }
     }
 
-    fn queue(&mut self, message: &Exec<'_>) {
-        self.unsent.push_back(message.encode(self.me));
+    fn queue(&mut self, guarantee: Guarantee, message: &Exec<'_>) {
+        self.unsent.push_back((guarantee, message.encode(self.me)));
     }
 
     fn send(&mut self, effects: &mut dyn Effects) {
-        while let Some(message) = self.unsent.front() {
-            match effects.multicast(Guarantee::Safe, &[message]) {
+        while let Some((guarantee, message)) = self.unsent.front() {
+            match effects.multicast(*guarantee, &[message]) {
                 Ok(()) => drop(self.unsent.pop_front()),
                 Err(Full) => break,
             }

@@ -69,6 +69,8 @@ struct World {
     database: Noted,
     full: bool,
     sent: Vec<Vec<u8>>,
+    /// Of all that was multicast.
+    guarantees: Vec<Guarantee>,
     replies: Vec<(ConnId, Vec<u8>)>,
     questions: Vec<(ConnId, u32)>,
     orders: Vec<Order>,
@@ -93,11 +95,11 @@ impl Effects for World {
         self.orders.push(order);
     }
     fn multicast(&mut self, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
-        assert_eq!(guarantee, Guarantee::Safe);
         if self.full {
             return Err(Full);
         }
         self.sent.push(pieces.concat());
+        self.guarantees.push(guarantee);
         Ok(())
     }
     fn reply(&mut self, conn: ConnId, reply: &[u8]) {
@@ -412,6 +414,33 @@ fn reloads_are_answered_when_they_are_done() {
     assert_eq!(room.world.database.get("totem.token"), Some(&Value::U32(4000)));
     assert_eq!(room.world.database.get("config.reload_status"), Some(&Value::I32(1)));
     assert_eq!(room.verdict(C, number::RELOAD), Status::Ok);
+}
+
+/// Corosync's nodes deliver what they call safe as agreed, read their files while they are delivered the reload, and
+/// forget the old key one rotation after they sent that they would.
+#[test]
+fn a_key_changes_beside_corosync_without_delay_and_on_our_ring_when_all_are_ready() {
+    for beside_corosync in [true, false] {
+        let mut room = if beside_corosync { Room::new() } else { Room::alone() };
+        if beside_corosync {
+            room.deliver(2, &Exec::Reload { conn: 1 }.encode(node(2)));
+        } else {
+            room.ask(A, Ask::Reload { report: false });
+            room.settle();
+        }
+        let read = if beside_corosync { Order::ReloadBesideCorosync } else { Order::Reload };
+        assert_eq!(std::mem::take(&mut room.world.orders), [read]);
+        let config = config("token = 4000");
+        room.desk.judged(Ok(&config), &mut room.world);
+        room.settle();
+        assert_eq!(std::mem::take(&mut room.world.orders), [Order::Adopt]);
+        room.world.guarantees.clear();
+        room.desk.adopted(Ok(&config), true, &mut room.world);
+        room.settle();
+        let guarantee = if beside_corosync { Guarantee::Agreed } else { Guarantee::Safe };
+        assert_eq!(room.world.guarantees, [guarantee; 2], "{beside_corosync}");
+        assert_eq!(room.world.orders[0], Order::SwitchKey);
+    }
 }
 
 /// Corosync's nodes take no other address for a link; a node of ours beside them must not either.

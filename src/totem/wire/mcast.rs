@@ -25,6 +25,10 @@ const _: () = assert!(size_of::<McastBytes<LE>>() == FIXED && align_of::<McastBy
 
 /// Bytes in front of a data frame's payload.
 pub const FIXED: usize = 45;
+/// The guarantee of a frame that no node may deliver before all hold it. Corosync's nodes write 1 for messages that they
+/// mean to be safe, and deliver these as agreed, nodes of theirs that rekey as soon as they have sent one. So what they
+/// write is not obeyed here either; and they ignore what is written here.
+const SAFE: u32 = 2;
 
 /// What a data frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,7 +78,7 @@ impl<'a> Mcast<'a> {
             seq: Seq(fixed.seq.get()),
             counter: fixed.this_seqno.get().cast_unsigned(),
             ring: ring(KIND, fixed.ring)?,
-            guarantee: if fixed.guarantee.get() == 1 { Guarantee::Safe } else { Guarantee::Agreed },
+            guarantee: if fixed.guarantee.get() == SAFE { Guarantee::Safe } else { Guarantee::Agreed },
             payload,
         })
     }
@@ -101,7 +105,7 @@ impl<'a> Mcast<'a> {
             node_id: U32::ZERO,
             guarantee: U32::new(match self.guarantee {
                 Guarantee::Agreed => 0,
-                Guarantee::Safe => 1,
+                Guarantee::Safe => SAFE,
             }),
         };
         frame[..FIXED].copy_from_slice(fixed.as_bytes());
