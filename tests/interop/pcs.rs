@@ -179,7 +179,7 @@ fn pcs_sets_up_and_changes_a_cluster() {
         assert!(second[0] != first[0] && second.iter().all(|key| *key == second[0]), "another key for all");
         told("another key");
         // No CIB to look for addresses in: no Pacemaker runs.
-        pcs(&lab, "cluster link remove 1 --force");
+        pcs(&lab, "cluster link remove 1");
         for (k, to) in [(1, 2), (2, 3), (3, 1)] {
             lab.until(k, "corosync-cmapctl -m stats", PATIENCE, |said| {
                 !said.out.contains(&format!("stats.knet.node{to}.link1."))
