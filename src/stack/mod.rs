@@ -393,7 +393,7 @@ impl Stack {
     /// Takes over the configuration that was read last, as a desk ordered, or notes why it cannot be used after
     /// all; then the clients who asked for it are answered. What is outside of the stack has been adapted to it
     /// before. `rekeys`: so is the transport to another key, cipher or hash; [`Order::SwitchKey`] and
-    /// [`Order::ForgetKey`](crate::service::Order::ForgetKey) follow.
+    /// [`Order::ForgetKey`] follow.
     ///
     /// [`Order::SwitchKey`]: crate::service::Order::SwitchKey
     pub fn adopted(

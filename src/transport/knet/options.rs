@@ -6,7 +6,7 @@ use crate::config::key::Key;
 
 /// Everything that a transport of several links needs to know beside what all transports are told; see
 /// [`Kind::Knet`](crate::transport::Kind::Knet). Reload:
-/// [`Transport::reconfigure`](crate::transport::Transport::reconfigure).
+/// [`Transport::set_links`](crate::transport::Transport::set_links).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Hosts, links and how they are watched.

@@ -23,7 +23,7 @@ pub struct Burst {
     /// Where they go.
     pub to: Vec<Path>,
     /// What they are. That a [`PacketKind::Probe`] is too long to send is expected, and told with
-    /// [`Engine::not_sent`] as any failure.
+    /// [`Engine::not_sent`](super::Engine::not_sent) as any failure.
     pub kind: PacketKind,
 }
 

@@ -18,7 +18,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `suite.rs` | [`Cipher`], [`Hash`], [`Suite`]: their names and sizes |
+//! | `suite.rs` | [`Cipher`], [`enum@Hash`], [`Suite`]: their names and sizes |
 //! | `slot.rs` | one suite with its key: seals and opens |
 //! | `cipher.rs`, `mac.rs` | AES-CBC, HMAC |
 //! | `salt.rs` | initialisation vectors |
