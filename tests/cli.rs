@@ -127,6 +127,8 @@ fn without_a_daemon_they_say_what_to_do() {
         &["confdb", "watch"],
         &["reload"],
         &["reopen-logs"],
+        &["key", "status"],
+        &["key", "rotate"],
         &["shutdown"],
         &["kill", "1"],
     ] {

@@ -11,17 +11,22 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use super::rekey::{self, Rekey};
 use super::reload::{self, Act, Agreement, Judged, NodeOutcome, NodeReload, Reload};
+use super::rotation::{self, Rotation};
 use super::shutdown::{Manner, Verdict, Vote};
 use super::status::{LinkStatus, NodeStatus, OwnLink, own_watched, watched};
+use super::survey::{self, KeyUse, NodeKey, Purpose, Survey};
+use super::wire::keytalk::Secret;
 use super::wire::reply::refusal;
-use super::wire::report;
 use super::wire::request::number;
-use super::wire::{self, Exec, Question, Reply, Talk};
+use super::wire::{self, Exec, KeyTalk, Question, Reply, Talk};
+use super::wire::{keys, report};
 use crate::config::Config;
 use crate::config::fingerprint::Fingerprint;
+use crate::config::key::Key;
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
 use crate::quiet::Quiet;
@@ -31,6 +36,9 @@ use crate::view::{View, ViewKind};
 
 /// Messages to the other nodes that may wait for the ring; then clients are told to try again.
 const UNSENT_LIMIT: usize = 64;
+
+/// Why no key can be given to all nodes now.
+const BUSY: &str = "the ring is changing its key, cipher or hash; ask again when that is over";
 
 /// Clients that may wait until the log files are open again; further ones are told to try again.
 const WAITING_LIMIT: usize = 1024;
@@ -70,6 +78,10 @@ pub struct Desk {
     agreement: Agreement,
     /// The change to another key or cipher.
     rekey: Rekey,
+    /// A new key for all nodes.
+    rotation: Rotation,
+    /// What clients want to know of all nodes' keys.
+    survey: Survey,
     /// Reloads that are decided and on their way to [`Desk::adopted`], with who waits for them.
     adopting: VecDeque<(Vec<ConnId>, Vec<NodeReload>)>,
     /// Clients that want to know more about their reload than its status.
@@ -77,7 +89,7 @@ pub struct Desk {
     /// Clients who wait until the log files are open again.
     reopening: Vec<ConnId>,
     /// What could not be multicast yet.
-    unsent: VecDeque<(Guarantee, Vec<u8>)>,
+    unsent: VecDeque<(Guarantee, Zeroizing<Vec<u8>>)>,
     malformed: u64,
     logs: Logs,
 }
@@ -103,6 +115,8 @@ impl Desk {
             reloading: Vec::new(),
             agreement: Agreement::new(me, managed),
             rekey: Rekey::new(me),
+            survey: Survey::new(me),
+            rotation: Rotation::new(me),
             adopting: VecDeque::new(),
             curious: BTreeSet::new(),
             reopening: Vec::new(),
@@ -125,6 +139,37 @@ impl Desk {
     /// Whether the ring is changing its key or cipher.
     pub fn is_rekeying(&self) -> bool {
         self.rekey.is_running()
+    }
+
+    /// Whether all nodes are being given a new key.
+    pub fn is_rotating(&self) -> bool {
+        self.rotation.is_running()
+    }
+
+    /// [`Order::MakeKey`] was carried out: the new key, with the fingerprint of the one in use; or why there is none.
+    pub fn key_made(&mut self, outcome: Result<(Key, u64), String>, effects: &mut dyn Effects) {
+        self.rotation.made(outcome.map(|(key, in_use)| (Secret::new(key.bytes()), in_use)));
+        self.perform(effects);
+    }
+
+    /// [`Order::StoreKey`] was carried out, or could not be.
+    pub fn key_stored(&mut self, outcome: Result<(), String>, effects: &mut dyn Effects) {
+        self.rotation.stored(outcome);
+        self.perform(effects);
+    }
+
+    /// [`Order::KeepKey`] was carried out: the fingerprint of the key in use, its cipher and hash; or why the key file is
+    /// not replaced.
+    pub fn key_kept(&mut self, outcome: Result<(u64, String), String>, effects: &mut dyn Effects) {
+        self.rotation.kept(outcome);
+        self.perform(effects);
+    }
+
+    /// [`Order::LookAtKey`] was carried out: the fingerprint of the key in use, of the one that lies beside it, its cipher
+    /// and hash.
+    pub fn key_seen(&mut self, print: u64, next: Option<u64>, suite: &str, effects: &mut dyn Effects) {
+        self.survey.uses(print, next, suite);
+        self.perform(effects);
     }
 
     /// The configuration was read again, as [`Order::Reload`] wanted, and can be used here, or cannot. What is
@@ -220,7 +265,9 @@ impl Desk {
     fn perform(&mut self, effects: &mut dyn Effects) {
         for act in self.agreement.acts() {
             match act {
-                Act::Say(talk) => self.unsent.push_back((Guarantee::Safe, talk.encode(self.me))),
+                Act::Say(talk) => {
+                    self.unsent.push_back((Guarantee::Safe, Zeroizing::new(talk.encode(self.me))));
+                }
                 Act::SayPlain(conn) => {
                     self.reloading.push(conn);
                     // Delivered here when Corosync's nodes deliver it, which change their key soon after.
@@ -240,19 +287,85 @@ impl Desk {
                 }
             }
         }
-        for act in self.rekey.acts() {
-            match act {
-                rekey::Act::Say(phase, guarantee) => self.queue(guarantee, &Exec::Crypto { phase }),
-                rekey::Act::Switch => {
-                    tracing::info!("This node sends with the new key, cipher and hash from now on");
-                    effects.order(Order::SwitchKey);
+        loop {
+            let (survey, rotation, rekey) = (self.survey.acts(), self.rotation.acts(), self.rekey.acts());
+            if survey.is_empty() && rotation.is_empty() && rekey.is_empty() {
+                return;
+            }
+            survey.into_iter().for_each(|act| self.look_at_keys(act, effects));
+            rotation.into_iter().for_each(|act| self.rotate(act, effects));
+            rekey.into_iter().for_each(|act| self.change_key(act, effects));
+        }
+    }
+
+    fn look_at_keys(&mut self, act: survey::Act, effects: &mut dyn Effects) {
+        match act {
+            survey::Act::Say(talk) => self.say(&talk),
+            survey::Act::Look => effects.order(Order::LookAtKey),
+            survey::Act::Tell(waiting, mut keys) => {
+                let now = effects.now();
+                let silent = keys.iter().filter(|key| key.uses == KeyUse::Silent).map(|key| key.node);
+                let silent: Vec<NodeId> = silent.collect();
+                let away = self.facts.addresses.keys().filter(|node| !self.members.contains(node));
+                keys.extend(away.map(|node| NodeKey { node: *node, uses: KeyUse::Away }));
+                for (conn, purpose) in waiting {
+                    match purpose {
+                        Purpose::Know => effects.reply(conn, &keys::encode(Status::Ok, "", &keys)),
+                        Purpose::Rotate if silent.is_empty() => self.rotation.ask(conn, now),
+                        Purpose::Rotate => {
+                            let why = format!(
+                                "{} did not say which key is used there. Corosync's nodes cannot, and cannot take a key \
+                                 through the ring: give all nodes the same new key file by hand and reload",
+                                reload::named(&silent)
+                            );
+                            effects.reply(conn, &keys::encode(Status::InvalidParam, &why, &[]));
+                        }
+                    }
                 }
-                rekey::Act::Finish => {
-                    tracing::info!(
-                        "What is sealed with the old key, cipher and hash is not accepted any more"
-                    );
-                    effects.order(Order::ForgetKey);
-                }
+            }
+        }
+    }
+
+    fn say(&mut self, talk: &KeyTalk) {
+        self.unsent.push_back((Guarantee::Safe, Zeroizing::new(talk.encode(self.me))));
+    }
+
+    fn rotate(&mut self, act: rotation::Act, effects: &mut dyn Effects) {
+        match act {
+            rotation::Act::Make if self.rekey.is_running() => {
+                self.rotation.made(Err(BUSY.to_owned()));
+            }
+            rotation::Act::Make => effects.order(Order::MakeKey),
+            rotation::Act::Say(talk) => self.say(&talk),
+            rotation::Act::Store(..) if self.rekey.is_running() => self.rotation.stored(Err(BUSY.to_owned())),
+            rotation::Act::Store(key, in_use) => match Key::new(key.bytes()) {
+                Ok(key) => effects.order(Order::StoreKey(key, in_use)),
+                Err(error) => self.rotation.stored(Err(error.to_string())),
+            },
+            rotation::Act::Keep => effects.order(Order::KeepKey),
+            rotation::Act::Drop => effects.order(Order::DropKey),
+            rotation::Act::Begin => {
+                self.rekey.expect();
+                // Nodes of Corosync have stored no key.
+                self.rekey.begin(Guarantee::Safe);
+            }
+            rotation::Act::Answer(conn, status, why, nodes) => {
+                effects.reply(conn, &keys::encode(status, &why, &nodes));
+            }
+        }
+    }
+
+    fn change_key(&mut self, act: rekey::Act, effects: &mut dyn Effects) {
+        match act {
+            rekey::Act::Say(phase, guarantee) => self.queue(guarantee, &Exec::Crypto { phase }),
+            rekey::Act::Switch => {
+                tracing::info!("This node sends with the new key, cipher and hash from now on");
+                effects.order(Order::SwitchKey);
+            }
+            rekey::Act::Finish => {
+                tracing::info!("What is sealed with the old key, cipher and hash is not accepted any more");
+                effects.order(Order::ForgetKey);
+                self.rotation.switched();
             }
         }
     }
@@ -280,7 +393,9 @@ impl Desk {
                     None => self.node_status(node),
                 })))
             }
-            Ask::RingReenable | Ask::NodeStatus { .. } => Err(Status::NotSupported),
+            Ask::NewKey if self.facts.managed => return self.ask_for_keys(conn, Purpose::Rotate, effects),
+            Ask::Keys => return self.ask_for_keys(conn, Purpose::Know, effects),
+            Ask::RingReenable | Ask::NewKey | Ask::NodeStatus { .. } => Err(Status::NotSupported),
             Ask::NodeAddrs { node } => self.addresses(node).map(Reply::NodeAddrs).ok_or(Status::NotExist),
             Ask::LocalGet => Ok(Reply::LocalGet(self.me.get())),
             Ask::Kill { node, reason } => self.kill(node, reason, effects),
@@ -390,6 +505,20 @@ impl Desk {
         Ok(())
     }
 
+    fn ask_for_keys(
+        &mut self,
+        conn: ConnId,
+        purpose: Purpose,
+        effects: &mut dyn Effects,
+    ) -> Option<Result<Reply, Status>> {
+        if self.survey.is_full() || self.unsent.len() >= UNSENT_LIMIT {
+            return Some(Err(Status::TryAgain));
+        }
+        self.survey.ask(conn, purpose, effects.now());
+        self.act(effects);
+        None // answered when it is done
+    }
+
     fn try_shutdown(
         &mut self,
         conn: ConnId,
@@ -462,7 +591,7 @@ impl Desk {
     }
 
     fn queue(&mut self, guarantee: Guarantee, message: &Exec<'_>) {
-        self.unsent.push_back((guarantee, message.encode(self.me)));
+        self.unsent.push_back((guarantee, Zeroizing::new(message.encode(self.me))));
     }
 
     fn send(&mut self, effects: &mut dyn Effects) {
@@ -509,9 +638,17 @@ impl Service for Desk {
                     self.agreement.heard(from, talk, effects.now());
                     self.act(effects);
                 }
-                Ok(None) => {
-                    tracing::debug!(%from, function, "administrative message that means nothing here");
-                }
+                Ok(None) => match KeyTalk::decode(&bytes, order) {
+                    Ok(Some(talk)) => {
+                        self.survey.heard(from, &talk);
+                        self.rotation.heard(from, talk, effects.now());
+                        self.act(effects);
+                    }
+                    Ok(None) => {
+                        tracing::debug!(%from, function, "administrative message that means nothing here");
+                    }
+                    Err(_) => self.count_malformed(effects.now(), from, function, bytes.len()),
+                },
                 Err(_) => self.count_malformed(effects.now(), from, function, bytes.len()),
             },
             Exec::Crypto { phase } => {
@@ -586,6 +723,8 @@ impl Service for Desk {
     fn disconnected(&mut self, conn: ConnId, effects: &mut dyn Effects) {
         self.reloading.retain(|other| *other != conn);
         self.agreement.forget(conn);
+        self.survey.forget(conn);
+        self.rotation.forget(conn);
         for (waiting, _) in &mut self.adopting {
             waiting.retain(|other| *other != conn);
         }
@@ -604,7 +743,16 @@ impl Service for Desk {
 
     fn deadline(&self) -> Option<Instant> {
         let vote = self.vote.as_ref().map(Vote::until);
-        [vote, self.agreement.deadline(), self.rekey.deadline()].into_iter().flatten().min()
+        [
+            vote,
+            self.agreement.deadline(),
+            self.rekey.deadline(),
+            self.survey.deadline(),
+            self.rotation.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn expired(&mut self, effects: &mut dyn Effects) {
@@ -615,6 +763,8 @@ impl Service for Desk {
         }
         self.agreement.expired(now);
         self.rekey.expired(now);
+        self.survey.expired(now);
+        self.rotation.expired(now);
         self.act(effects);
     }
 
@@ -623,6 +773,8 @@ impl Service for Desk {
             self.members.clone_from(&view.members);
             self.agreement.view(view, effects.now());
             self.rekey.view(&view.members);
+            self.survey.view(view);
+            self.rotation.view(view);
             self.act(effects);
         }
     }

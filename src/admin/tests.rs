@@ -8,9 +8,10 @@ use bytes::Bytes;
 
 use super::service::{Desk, Facts};
 use super::shutdown::Manner;
-use super::wire::report;
+use super::survey::{KeyUse, NodeKey};
 use super::wire::request::number;
 use super::wire::{Exec, Question, Reply, Request as Ask, reply::NoReply};
+use super::wire::{keys, report};
 use crate::config::Config;
 use crate::config::os::OsHost;
 use crate::error::Status;
@@ -211,6 +212,33 @@ fn links_are_told_as_udp_has_them() {
     let links = vec![super::OwnLink { name: "0 10.0.0.1".to_owned(), status: "OK".to_owned() }];
     assert_eq!(room.call(A, Ask::RingStatus), Ok(Reply::RingStatus(links)));
     assert_eq!(room.refused(A, Ask::RingReenable), Status::NotSupported);
+}
+
+/// A node of Corosync does not say what it uses, and cannot take a key through the ring.
+#[test]
+fn a_key_is_sent_to_nobody_if_a_node_does_not_answer() {
+    let mut room = Room::new();
+    room.ask(A, Ask::NewKey);
+    room.ask(B, Ask::Keys);
+    room.turn();
+    assert_eq!(room.world.orders, [Order::LookAtKey]);
+    room.desk.key_seen(5, None, "aes256/sha256", &mut room.world);
+    room.desk.retry(&mut room.world);
+    room.turn();
+    assert!(room.world.replies.is_empty());
+    room.world.now = room.desk.deadline().unwrap();
+    room.desk.expired(&mut room.world);
+    assert!(room.world.sent.is_empty());
+    assert_eq!(room.world.orders, [Order::LookAtKey], "no key is made");
+    let told = std::mem::take(&mut room.world.replies);
+    let [(A, refused), (B, known)] = &told[..] else { panic!("{told:?}") };
+    let (why, none) = keys::decode(refused).unwrap();
+    assert!(why.starts_with("node 2 did not say which key is used there. Corosync's nodes cannot"), "{why}");
+    assert!(none.is_empty());
+    let uses = KeyUse::Uses { print: 5, next: None, suite: "aes256/sha256".to_owned() };
+    let all = [uses, KeyUse::Silent, KeyUse::Away].into_iter().zip(1..);
+    let all: Vec<NodeKey> = all.map(|(uses, id)| NodeKey { node: node(id), uses }).collect();
+    assert_eq!(keys::decode(known), Some((String::new(), all)));
 }
 
 #[test]

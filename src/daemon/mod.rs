@@ -13,12 +13,14 @@
 //! | `fork.rs` | into the background |
 //! | `os.rs` | locked memory, real-time scheduling, wall-clock time |
 //! | `log/` | log lines in Corosync's formats |
+//! | `key_file.rs` | a new key beside the key file, then in its place |
 //! | `reload.rs` | reading the configuration again |
 //! | `exit.rs` | exit statuses |
 
 mod dev;
 mod exit;
 mod fork;
+mod key_file;
 mod lock;
 mod log;
 mod nodes;

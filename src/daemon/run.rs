@@ -10,6 +10,7 @@ use sd_notify::NotifyState;
 use super::dev;
 use super::exit::{Exit, Fatal};
 use super::fork::{Background, Side, fork};
+use super::key_file;
 use super::lock::Lock;
 use super::log::Log;
 use super::nodes;
@@ -25,7 +26,7 @@ use crate::ipc::{self, Endpoint};
 use crate::node::admission::Policy;
 use crate::node::clients::SERVICES;
 use crate::node::command::{End, Handle, Status};
-use crate::node::errands;
+use crate::node::errands::{self, KeyErrand};
 use crate::node::inspect::{Inspection, inspect, placed};
 use crate::node::store::Store;
 use crate::node::{Builder, NodeError};
@@ -170,7 +171,12 @@ impl Daemon<'_> {
         let server =
             ipc::Server::bind(ipc::Options::default(), endpoints).map_err(Fatal::with(Exit::Services))?;
         let fatal = |error: NodeError| refuse(&placed(&self.config, error));
-        let builder = self.builder.clone();
+        let next_key = if self.config.totem.crypto.key.is_some() {
+            key_file::of(&self.config).ok().and_then(|file| key_file::stored(&file))
+        } else {
+            None
+        };
+        let builder = self.builder.clone().next_key(next_key);
         let (errand, mut errands) = errands::channel();
         // Without a file there is nothing to read again.
         let errand = Some(errand).filter(|_| !self.options.dev);
@@ -225,6 +231,9 @@ impl Daemon<'_> {
                         self.config.logging = *logging;
                         loader.logs_like(&self.config.logging);
                     }
+                    for errand in wanted.keys {
+                        self.key_errand(errand, &handle).await;
+                    }
                     if wanted.dump_state {
                         dump(&handle).await;
                     }
@@ -256,6 +265,27 @@ impl Daemon<'_> {
                 }
             }
         }
+    }
+
+    /// A new key for the cluster. It is a few hundred bytes, and only this task waits for the disk.
+    async fn key_errand(&self, errand: KeyErrand, handle: &Handle) {
+        let file = key_file::of(&self.config);
+        let what = errand.clone();
+        let task = tokio::task::spawn_blocking(move || match what {
+            KeyErrand::Store(key) => key_file::store(&file?, &key),
+            KeyErrand::Keep => key_file::keep(&file?),
+            KeyErrand::Discard => key_file::discard(&file?),
+        });
+        let outcome = task.await.unwrap_or_else(|error| Err(error.to_string()));
+        if let Err(why) = &outcome {
+            tracing::error!(target: "annulus::daemon", "{why}");
+        }
+        // A node that has stopped uses no key.
+        let _ = match errand {
+            KeyErrand::Store(key) => handle.key_stored(key, outcome).await,
+            KeyErrand::Keep => handle.key_kept(outcome).await,
+            KeyErrand::Discard => Ok(()),
+        };
     }
 
     /// Opens the log files again, and says so to whoever asked for it. The log's own thread does it.

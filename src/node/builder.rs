@@ -16,6 +16,7 @@ use super::plan::{Plan, described};
 use super::store::Store;
 use super::{Node, NodeError, links};
 use crate::config::Config;
+use crate::config::key::Key;
 use crate::config::map::{Map, Origin};
 use crate::config::quorum::Quorum;
 use crate::config::timeouts::{Given, Timeouts};
@@ -50,6 +51,8 @@ pub struct Builder {
     votes: BTreeMap<u32, u32>,
     /// What the configuration database begins with; without one, what the other settings say.
     map: Option<Map>,
+    /// A key that lies beside the one in use.
+    next_key: Option<Key>,
 }
 
 /// How datagrams travel.
@@ -81,6 +84,7 @@ impl Default for Builder {
             quorum: Quorum::default(),
             votes: BTreeMap::new(),
             map: None,
+            next_key: None,
         }
     }
 }
@@ -136,6 +140,7 @@ impl Builder {
             quorum: Quorum::default(),
             votes: BTreeMap::new(),
             map: Some(config.map.clone()),
+            next_key: None,
         })
     }
 
@@ -329,6 +334,13 @@ impl Builder {
         Ok(Plan { options, timeouts, listed_only, map, addresses })
     }
 
+    /// A key that lies beside the one in use, from a change that was not finished. Default: none.
+    #[cfg_attr(not(feature = "daemon"), expect(dead_code, reason = "only the daemon has a key file"))]
+    pub(crate) fn next_key(mut self, key: Option<Key>) -> Self {
+        self.next_key = key;
+        self
+    }
+
     /// Opens the sockets, trying again for a while if they are taken or the interface is not up yet, and
     /// puts everything together.
     pub(crate) async fn assemble(
@@ -337,6 +349,7 @@ impl Builder {
         server: Option<(ipc::Server, Policy)>,
         errand: Option<Errand>,
     ) -> Result<(Handle, Driver), NodeError> {
+        let next_key = self.next_key.clone();
         let plan = self.plan()?;
         let me = plan.options.me;
         let facts = plan.facts(errand.is_some());
@@ -353,6 +366,7 @@ impl Builder {
             peers: options.peers,
             listed_only,
             transport,
+            next_key,
             store,
             kept,
             server,

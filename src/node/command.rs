@@ -15,6 +15,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, TryAcquireError, mpsc, oneshot};
 
 use crate::config::Config;
+use crate::config::key::Key;
 use crate::config::system::Access;
 use crate::config::timeouts::Timeouts;
 use crate::error::Status as ServiceStatus;
@@ -136,6 +137,18 @@ pub enum Command {
     Reloaded {
         /// The new one, or why there is none.
         outcome: Result<Box<Config>, String>,
+    },
+    /// This key was stored, as was wanted.
+    KeyStored {
+        /// Which.
+        key: Key,
+        /// How it went.
+        outcome: Result<(), String>,
+    },
+    /// The key file was replaced, as was wanted.
+    KeyKept {
+        /// How it went.
+        outcome: Result<(), String>,
     },
     /// The log files were opened again, as was wanted.
     LogsReopened {
@@ -383,6 +396,23 @@ impl Handle {
     /// The node stopped.
     pub async fn reloaded(&self, outcome: Result<Box<Config>, String>) -> Result<(), Refused> {
         self.command(Command::Reloaded { outcome }).await
+    }
+
+    /// Says how storing a key went, as [`Errands`](super::errands::Errands) wanted. The other nodes are told.
+    ///
+    /// # Errors
+    /// The node stopped.
+    pub async fn key_stored(&self, key: Key, outcome: Result<(), String>) -> Result<(), Refused> {
+        self.command(Command::KeyStored { key, outcome }).await
+    }
+
+    /// Says how replacing the key file went, as [`Errands`](super::errands::Errands) wanted. The other nodes are told, if
+    /// they wait for it.
+    ///
+    /// # Errors
+    /// The node stopped.
+    pub async fn key_kept(&self, outcome: Result<(), String>) -> Result<(), Refused> {
+        self.command(Command::KeyKept { outcome }).await
     }
 
     /// Says how opening the log files again went, as [`Errands`](super::errands::Errands) wanted. Whoever

@@ -22,8 +22,9 @@ use super::clients::Clients;
 use super::command::{Ask, Command, End, Inbox, Refused, Status};
 use super::doorbell::Doorbell;
 use super::edge::{Outside, weight};
-use super::errands::{Errand, Errands};
+use super::errands::{Errand, Errands, KeyErrand};
 use super::kept_votes::KeptVotes;
+use super::keys::Keys;
 use super::links;
 use super::locals::Waiting;
 use super::queue::{Closed, Sink};
@@ -31,6 +32,7 @@ use super::share::Share;
 use super::store::Store;
 use super::watch::Watch;
 use crate::config::Config;
+use crate::config::key::Key;
 use crate::config::reload::{check_hosts, check_members};
 use crate::config::timeouts::Timeouts;
 use crate::config::totem::Watching;
@@ -40,6 +42,8 @@ use crate::service::{Flow, Order, Request};
 use crate::stack::{Setup, SetupError, Stack};
 use crate::time::Instant;
 use crate::totem::{Input, Params, StateName};
+use crate::transport::knet::Crypto;
+use crate::transport::knet::envelope::Envelope;
 use crate::transport::{InterfaceChange, Kind, Peer, Received, Transport};
 use crate::view::{View, ViewKind};
 
@@ -70,6 +74,8 @@ pub(crate) struct Parts {
     /// Whether only the peers may be on the ring.
     pub(crate) listed_only: bool,
     pub(crate) transport: Transport,
+    /// A key that lies beside the one in use, from a change that was not finished.
+    pub(crate) next_key: Option<Key>,
     pub(crate) store: Store,
     /// Where the highest expected votes are kept, if they are.
     pub(crate) kept: Option<KeptVotes>,
@@ -114,6 +120,7 @@ pub(crate) struct Driver {
     /// The configuration that was read last and could be used here, until all nodes know what to do with it.
     judged: Option<Box<Config>>,
     kept: Option<KeptVotes>,
+    keys: Keys,
     leaving: Option<Leaving>,
 }
 
@@ -158,6 +165,11 @@ impl Driver {
             stack.admit(Some(&ids));
         }
         let doorbell = server.as_ref().map(Doorbell::of).transpose()?;
+        let mut outside = Outside::new(parts.transport, server, parts.store);
+        let mut keys = Keys::default();
+        if let Some(key) = parts.next_key {
+            keys.found(key, crypto(&parts.kind), &mut outside.transport);
+        }
         Ok(Self {
             start,
             me: parts.me,
@@ -166,7 +178,7 @@ impl Driver {
             kind: parts.kind,
             peers: parts.peers,
             stack,
-            outside: Outside::new(parts.transport, server, parts.store),
+            outside,
             clients,
             doorbell,
             inbox,
@@ -178,6 +190,7 @@ impl Driver {
             ring_waits: None,
             judged: None,
             kept: parts.kept,
+            keys,
             leaving: None,
         })
     }
@@ -297,6 +310,7 @@ impl Driver {
             self.outside.log.was_late(late);
         }
         self.outside.store.look();
+        self.follow_key();
         if let Some(kept) = &mut self.kept {
             kept.look();
         }
@@ -369,6 +383,8 @@ impl Driver {
                 self.stack.write(&mut self.outside, |database| admission::write(&access, database));
             }
             Command::Reloaded { outcome } => self.judge(outcome, now),
+            Command::KeyStored { key, outcome } => self.key_stored(&key, outcome, now),
+            Command::KeyKept { outcome } => self.key_kept(outcome, now),
             Command::LogsReopened { status } => self.stack.logs_reopened(now, status, &mut self.outside),
             Command::Cut { peers, reply } => {
                 let _ = reply.send(self.cut(&peers));
@@ -385,7 +401,8 @@ impl Driver {
     /// The configuration was read again: could this node go over to it?
     fn judge(&mut self, outcome: Result<Box<Config>, String>, now: Instant) {
         self.ring_waits = None;
-        let outcome = outcome.and_then(|config| self.examine(&config).map(|()| config));
+        let outcome = outcome
+            .and_then(|config| self.examine(&config).and_then(|()| self.collides(&config)).map(|()| config));
         let result = outcome.as_deref().map_err(String::as_str);
         self.stack.judged(now, result, &mut self.outside);
         self.judged = outcome.ok();
@@ -404,6 +421,84 @@ impl Driver {
         check_members(&known, self.stack.totem().members(), config).map_err(|error| error.to_string())?;
         let peers = self.new_peers(config)?;
         self.outside.transport.check_peers(&peers).map_err(|error| error.to_string())
+    }
+
+    /// Whether a new configuration changes how packets are encrypted while all nodes are being given a new key.
+    fn collides(&self, config: &Config) -> Result<(), String> {
+        if let Kind::Knet(running) = &self.kind
+            && self.stack.is_rotating()
+            && links::at_run_time(running, config)?.crypto != running.crypto
+        {
+            return Err("all nodes are being given a new key; reload again when that is over".to_owned());
+        }
+        Ok(())
+    }
+
+    fn hosts(&self) -> Vec<NodeId> {
+        self.peers.iter().map(|peer| peer.id).collect()
+    }
+
+    fn make_key(&mut self, now: Instant) {
+        let made = Keys::make(crypto(&self.kind), &self.hosts(), self.stack.totem().members());
+        self.stack.key_made(now, made, &mut self.outside);
+    }
+
+    /// A key was offered to all nodes: may it be used here? Then it is stored.
+    fn store_key(&mut self, key: Key, in_use: u64, now: Instant) {
+        let errand = if self.errand.is_some() { Ok(()) } else { Err("it has no key file".to_owned()) };
+        let (hosts, members) = (self.hosts(), self.stack.totem().members());
+        let outcome =
+            errand.and_then(|()| self.keys.offered(key.clone(), in_use, crypto(&self.kind), &hosts, members));
+        match outcome {
+            Ok(()) => self.want(|wanted| wanted.keys.push(KeyErrand::Store(key))),
+            Err(why) => self.stack.key_stored(now, Err(why), &mut self.outside),
+        }
+    }
+
+    /// The key that was offered is on the disk, or is not.
+    fn key_stored(&mut self, key: &Key, outcome: Result<(), String>, now: Instant) {
+        let crypto = crypto(&self.kind);
+        if let Some(outcome) = self.keys.stored(key, outcome, crypto, &mut self.outside.transport) {
+            self.stack.key_stored(now, outcome, &mut self.outside);
+        }
+    }
+
+    /// The ring has gone over to the stored key.
+    fn keep_key(&mut self, now: Instant) {
+        if self.adopt_staged() {
+            self.want(|wanted| wanted.keys.push(KeyErrand::Keep));
+        } else {
+            let why = "the new key was not stored here".to_owned();
+            self.stack.key_kept(now, Err(why), &mut self.outside);
+        }
+    }
+
+    /// The key that is stored beside the one in use is the one in use now, if there is one.
+    fn adopt_staged(&mut self) -> bool {
+        let Kind::Knet(running) = &mut self.kind else { return false };
+        let Some(crypto) = &mut running.crypto else { return false };
+        self.keys.keep(crypto)
+    }
+
+    fn key_kept(&mut self, outcome: Result<(), String>, now: Instant) {
+        let (print, _, suite) = self.keys.seen(crypto(&self.kind));
+        self.stack.key_kept(now, outcome.map(|()| (print, suite)), &mut self.outside);
+    }
+
+    /// A key that was stored and never decided on here came into use because another node uses it.
+    fn follow_key(&mut self) {
+        let changes = self.stack.is_rekeying() || self.stack.is_rotating();
+        if !changes && self.keys.is_followed(&mut self.outside.transport) && self.adopt_staged() {
+            tracing::info!(target: "annulus::node", "the others use the new key, and so does this node now");
+            self.outside.transport.envelope(Envelope::finish);
+            self.want(|wanted| wanted.keys.push(KeyErrand::Keep));
+        }
+    }
+
+    fn drop_key(&mut self) {
+        if self.keys.discard(&mut self.outside.transport) {
+            self.want(|wanted| wanted.keys.push(KeyErrand::Discard));
+        }
     }
 
     /// Goes over to the configuration that was judged, or does nothing but note why not.
@@ -461,6 +556,8 @@ impl Driver {
     /// prepared for another key, cipher or hash.
     fn adapt(&mut self, config: &Config, now: Instant) -> Result<bool, String> {
         let mut rekeys = false;
+        // The key may have been offered after the configuration was judged.
+        self.collides(config)?;
         let peers = self.new_peers(config)?;
         let block = config.totem.block_unlisted_ips;
         if let Kind::Knet(running) = &self.kind {
@@ -471,6 +568,9 @@ impl Driver {
                 let (suite, key) = links::sealing(&new);
                 let prepared = self.outside.transport.envelope(|envelope| envelope.prepare(suite, key));
                 prepared.transpose().map_err(|error| error.to_string())?;
+                if self.keys.superseded() {
+                    self.want(|wanted| wanted.keys.push(KeyErrand::Discard));
+                }
             }
             self.kind = Kind::Knet(Box::new(new));
         } else {
@@ -636,6 +736,14 @@ impl Driver {
                 Order::Logging(logging) => self.want(|wanted| wanted.logging = Some(logging)),
                 // Carried out when it was ordered.
                 Order::SwitchKey | Order::ForgetKey => {}
+                Order::MakeKey => self.make_key(now),
+                Order::StoreKey(key, in_use) => self.store_key(key, in_use, now),
+                Order::KeepKey => self.keep_key(now),
+                Order::DropKey => self.drop_key(),
+                Order::LookAtKey => {
+                    let (print, next, suite) = self.keys.seen(crypto(&self.kind));
+                    self.stack.key_seen(now, (print, next, &suite), &mut self.outside);
+                }
                 Order::ReopenLogs => self.want(|wanted| wanted.reopen_logs = true),
                 Order::KeepVotes(votes) => {
                     if let Some(kept) = &self.kept {
@@ -714,6 +822,14 @@ impl Driver {
             }
             Poll::Pending => false,
         }
+    }
+}
+
+/// What a transport encrypts with when no change is under way.
+fn crypto(kind: &Kind) -> Option<&Crypto> {
+    match kind {
+        Kind::Knet(knet) => knet.crypto.as_ref(),
+        Kind::Udpu | Kind::Udp(_) => None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::config::Config;
+use crate::config::key::Key;
 use crate::config::logging::Logging;
 
 /// What is wanted.
@@ -24,8 +25,23 @@ pub struct Errands {
     pub reopen_logs: bool,
     /// Log how the node is: [`Handle::status`](super::command::Handle::status).
     pub dump_state: bool,
+    /// What is to be done with a new key for the cluster, in this order.
+    pub keys: Vec<KeyErrand>,
     /// Log like this from now on.
     pub logging: Option<Box<Logging>>,
+}
+
+/// What is to be done with a new key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyErrand {
+    /// Store it beside the key file and say how it went:
+    /// [`Handle::key_stored`](super::command::Handle::key_stored).
+    Store(Key),
+    /// Put the stored one into the place of the key file and say how it went:
+    /// [`Handle::key_kept`](super::command::Handle::key_kept).
+    Keep,
+    /// Remove the stored one, if there is one.
+    Discard,
 }
 
 #[derive(Debug, Default)]

@@ -24,6 +24,7 @@
 //! | `file.rs` | a number in a small file: read, and replaced as a whole or written over |
 //! | `keeper.rs` | keeping a number on a disk that may be full, slow or broken |
 //! | `kept_votes.rs` | the highest expected votes seen, kept over restarts |
+//! | `keys.rs` | the key in use, and the one that may be used next |
 //! | `store.rs` | the ring ids used, kept over restarts |
 //! | `watch.rs` | was the loop late, is the interface still there |
 
@@ -40,6 +41,7 @@ mod file;
 pub mod inspect;
 mod keeper;
 mod kept_votes;
+mod keys;
 mod knet;
 mod links;
 pub mod local;

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::config::key::Key;
 use crate::config::logging::Logging;
 use crate::config::timeouts::Timeouts;
 use crate::config::totem::Watching;
@@ -211,6 +212,16 @@ pub enum Order {
     SwitchKey,
     /// Accept nothing any more that is sealed with the key, cipher and hash from before [`Order::SwitchKey`].
     ForgetKey,
+    /// Make a key for all nodes of the cluster.
+    MakeKey,
+    /// Store this key beside the one in use, which must have this fingerprint, and let in what is sealed with it.
+    StoreKey(Key, u64),
+    /// The stored key, which is sent with by now, takes the place of the old one on the disk.
+    KeepKey,
+    /// Remove the stored key, if there is one, and let nothing in that is sealed with it.
+    DropKey,
+    /// Say what is encrypted with.
+    LookAtKey,
     /// Close and open the log files.
     ReopenLogs,
     /// Leave the ring cleanly and end.

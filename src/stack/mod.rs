@@ -26,6 +26,7 @@ use self::outage::{Outage, Standing, Turn};
 use crate::admin;
 use crate::confdb::{self, Store};
 use crate::config::Config;
+use crate::config::key::Key;
 use crate::config::map::Map;
 use crate::config::timeouts::Timeouts;
 use crate::cpg;
@@ -34,7 +35,7 @@ use crate::ids::{ConnId, Destination, NodeId, Piece, RingId, ServiceId};
 use crate::quorum::{self, votequorum};
 use crate::service::router::{EXEC_OVERHEAD, FormAnew, Router, Turned};
 use crate::service::wire::MAX_MESSAGE;
-use crate::service::{Database, Flow, Links, Notice, Order, Request, Service, Statistics};
+use crate::service::{Database, Effects, Flow, Links, Notice, Order, Request, Service, Statistics};
 use crate::time::Instant;
 use crate::totem::pg::level::Level;
 use crate::totem::{Group, Input, Output, Params, StateName, Totem};
@@ -414,9 +415,52 @@ impl Stack {
         self.drain(edge);
     }
 
+    /// A key was made, as a desk ordered, or why not; see [`admin::Desk::key_made`].
+    pub fn key_made(&mut self, now: Instant, outcome: Result<(Key, u64), String>, edge: &mut dyn Edge) {
+        self.with_admin(now, edge, |admin, effects| admin.key_made(outcome, effects));
+    }
+
+    /// A key was stored, as a desk ordered, or why not.
+    pub fn key_stored(&mut self, now: Instant, outcome: Result<(), String>, edge: &mut dyn Edge) {
+        self.with_admin(now, edge, |admin, effects| admin.key_stored(outcome, effects));
+    }
+
+    /// The key file was replaced, as a desk ordered, or why not; see [`admin::Desk::key_kept`].
+    pub fn key_kept(&mut self, now: Instant, outcome: Result<(u64, String), String>, edge: &mut dyn Edge) {
+        self.with_admin(now, edge, |admin, effects| admin.key_kept(outcome, effects));
+    }
+
+    /// What is encrypted with, as a desk asked; see [`admin::Desk::key_seen`].
+    pub fn key_seen(
+        &mut self,
+        now: Instant,
+        (print, next, suite): (u64, Option<u64>, &str),
+        edge: &mut dyn Edge,
+    ) {
+        self.with_admin(now, edge, |admin, effects| admin.key_seen(print, next, suite, effects));
+    }
+
+    fn with_admin(
+        &mut self,
+        now: Instant,
+        edge: &mut dyn Edge,
+        told: impl FnOnce(&mut admin::Desk, &mut dyn Effects),
+    ) {
+        self.now = now;
+        told(&mut self.admin, below!(self, edge));
+        route!(self, edge, wake, ServiceId::CFG);
+        route!(self, edge, tell);
+        self.drain(edge);
+    }
+
     /// Whether the ring is changing its key, cipher or hash.
     pub fn is_rekeying(&self) -> bool {
         self.admin.is_rekeying()
+    }
+
+    /// Whether all nodes are being given a new key.
+    pub fn is_rotating(&self) -> bool {
+        self.admin.is_rotating()
     }
 
     /// The log files were opened again, as a desk ordered: answers the clients who asked for it.

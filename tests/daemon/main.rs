@@ -10,6 +10,8 @@ mod loopback;
 mod orders;
 mod promises;
 mod refusals;
+#[cfg(feature = "tools")]
+mod rotation;
 mod several;
 #[cfg(feature = "tools")]
 mod tools;

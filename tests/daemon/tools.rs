@@ -8,11 +8,11 @@ use rustix::process::Signal;
 
 use crate::child::{Daemon, PATIENCE, Site};
 
-const ANNULUS: &str = env!("CARGO_BIN_EXE_annulus");
+pub(crate) const ANNULUS: &str = env!("CARGO_BIN_EXE_annulus");
 const QUORUM_TOOL: &str = env!("CARGO_BIN_EXE_quorum-tool");
 
 /// Runs a tool to its end, for which it has [`PATIENCE`].
-fn run(program: impl AsRef<Path>, instance: &str, args: &[&str]) -> (i32, String, String) {
+pub(crate) fn run(program: impl AsRef<Path>, instance: &str, args: &[&str]) -> (i32, String, String) {
     let mut child = Command::new(program.as_ref())
         .args(args)
         .env("ANNULUS_INSTANCE", instance)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Shutdown, calls};
 use crate::admin::reload::Reload;
 use crate::admin::status::{NodeStatus, OwnLink};
+use crate::admin::survey::NodeKey;
 use crate::ids::{NodeId, ServiceId};
 use crate::service::channel::{Channel, Dial};
 use crate::service::client::blocking::Events;
@@ -93,6 +94,22 @@ impl Client {
     /// As there.
     pub fn reload(&self) -> Result<Reload, Error> {
         self.line.apart().ask_blocking(&calls::reload())
+    }
+
+    /// See [`super::Client::keys`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn keys(&self) -> Result<Vec<NodeKey>, Error> {
+        self.line.apart().ask_blocking(&calls::keys())
+    }
+
+    /// See [`super::Client::new_key`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn new_key(&self) -> Result<Vec<NodeKey>, Error> {
+        self.line.apart().ask_blocking(&calls::new_key())
     }
 
     /// See [`super::Client::reopen_logs`].

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use super::Shutdown;
 use crate::admin::reload::Reload;
 use crate::admin::status::{NodeStatus, OwnLink};
-use crate::admin::wire::report;
+use crate::admin::survey::NodeKey;
 use crate::admin::wire::request::number;
 use crate::admin::wire::{Question, REASON_LIMIT, Reply, Request};
+use crate::admin::wire::{keys, report};
 use crate::error::Status;
 use crate::ids::NodeId;
 use crate::service::client::{Ask, Error};
@@ -119,6 +120,28 @@ pub(super) fn reload() -> Ask<Reload> {
     let ask = ask.once().why(|reply| report::decode(reply).map(|(why, _)| why).filter(|why| !why.is_empty()));
     ask.hint(|status| match status {
         Status::InvalidParam => ". The file is wrong, and the old configuration stays: the log says where",
+        _ => "",
+    })
+}
+
+pub(super) fn keys() -> Ask<Vec<NodeKey>> {
+    let ask = Ask::query("say which key each node uses", Request::Keys.encode(), |reply| {
+        keys::decode(reply).map(|(_, keys)| keys).ok_or(Malformed("answer (keys)"))
+    });
+    ask.hint(|status| match status {
+        Status::NotSupported => ". Only annulusd can; Corosync cannot",
+        _ => "",
+    })
+}
+
+pub(super) fn new_key() -> Ask<Vec<NodeKey>> {
+    let request = Request::NewKey.encode();
+    let ask = Ask::query("make a new key for all nodes", request, |reply| {
+        keys::decode(reply).map(|(_, keys)| keys).ok_or(Malformed("answer (new key)"))
+    });
+    let ask = ask.once().why(|reply| keys::decode(reply).map(|(why, _)| why).filter(|why| !why.is_empty()));
+    ask.hint(|status| match status {
+        Status::NotSupported => ". Only annulusd can, with a configuration file; Corosync cannot",
         _ => "",
     })
 }

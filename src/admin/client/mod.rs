@@ -47,6 +47,7 @@ pub use shutdown::{Shutdown, ShutdownRequest};
 
 use super::reload::Reload;
 use super::status::{NodeStatus, OwnLink};
+use super::survey::NodeKey;
 use crate::ids::{NodeId, ServiceId};
 use crate::service::channel::Dial;
 use crate::service::client::{Error, Events, Line, Source};
@@ -146,6 +147,33 @@ impl Client {
     /// ring for 30 s. Otherwise: no daemon, or it refuses this user.
     pub async fn reload(&self) -> Result<Reload, Error> {
         self.line.apart().ask(calls::reload()).await
+    }
+
+    /// What each node encrypts with: those on the ring say so themselves, the others of the node list are told of.
+    /// Takes up to 5 s if a node does not answer, as those of Corosync do not.
+    ///
+    /// # Errors
+    /// [`Status::NotSupported`](crate::error::Status::NotSupported): the daemon is Corosync's. Otherwise: no daemon, or it
+    /// refuses this user.
+    pub async fn keys(&self) -> Result<Vec<NodeKey>, Error> {
+        self.line.apart().ask(calls::keys()).await
+    }
+
+    /// Gives the cluster a new key: it is made on the node that is asked, goes through the ring to all others,
+    /// encrypted with the old one, and takes the place of the key files. No node uses it before all have stored it.
+    /// Returns when all use it and have replaced their files, with what each node encrypts with.
+    ///
+    /// # Errors
+    /// [`Error::Told`] with the reason; the old key stays in use unless it says otherwise. Its status:
+    /// [`Status::InvalidParam`](crate::error::Status::InvalidParam): nothing is encrypted, a node of the node list is not
+    /// on the ring, one is Corosync's, a reload is changing the key, or a node cannot store the new one;
+    /// [`Status::Timeout`](crate::error::Status::Timeout): a node did not answer;
+    /// [`Status::TryAgain`](crate::error::Status::TryAgain): a new key is on its way already, or the ring changed
+    /// meanwhile; [`Status::Library`](crate::error::Status::Library): all use the new key, and a node could not replace
+    /// its key file. [`Status::NotSupported`](crate::error::Status::NotSupported): the daemon is Corosync's, or has no
+    /// configuration file. Otherwise: no daemon, or it refuses this user.
+    pub async fn new_key(&self) -> Result<Vec<NodeKey>, Error> {
+        self.line.apart().ask(calls::new_key()).await
     }
 
     /// Closes and opens this node's log files, after they were rotated. Returns when that is done.

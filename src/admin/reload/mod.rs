@@ -22,6 +22,7 @@ mod verdicts;
 
 pub(super) use agreement::{Act, Agreement, Judged};
 pub use report::{NodeOutcome, NodeReload, Reload};
+pub(super) use verdicts::named;
 
 use crate::config::Config;
 use crate::config::map::{Map, Origin};

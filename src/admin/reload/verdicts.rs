@@ -86,7 +86,7 @@ pub(super) fn decide(
 }
 
 /// `node 1`, `nodes 1 2 3`.
-pub(super) fn named(nodes: &[NodeId]) -> String {
+pub(in crate::admin) fn named(nodes: &[NodeId]) -> String {
     let ids: Vec<String> = nodes.iter().map(ToString::to_string).collect();
     format!("node{} {}", if ids.len() == 1 { "" } else { "s" }, ids.join(" "))
 }

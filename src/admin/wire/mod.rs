@@ -8,17 +8,22 @@
 //! |---|---|
 //! | `exec.rs` | [`Exec`]: what nodes tell each other |
 //! | `talk.rs` | [`Talk`]: what nodes of annulusd tell each other before a reload |
+//! | `keytalk.rs` | [`KeyTalk`]: what nodes of annulusd tell each other about a new key |
+//! | `keys.rs` | what a client is told about a new key |
 //! | `report.rs` | what a client is told about a reload |
 //! | `request.rs` | [`Request`]: what clients ask |
 //! | `reply.rs` | [`Reply`] and [`Question`]: what they are answered, and asked |
 
 pub(crate) mod exec;
+pub(crate) mod keys;
+pub(crate) mod keytalk;
 pub(crate) mod reply;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod talk;
 
 pub(crate) use exec::Exec;
+pub(crate) use keytalk::KeyTalk;
 pub(crate) use reply::{Question, Reply};
 pub(crate) use request::Request;
 pub(crate) use talk::Talk;

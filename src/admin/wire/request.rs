@@ -26,6 +26,11 @@ pub(crate) mod number {
 /// Behind a RELOAD request of 24 bytes: the reply is to tell more than a status.
 const REPORT: u32 = 0x616e_6e31;
 
+/// Behind a RINGREENABLE request of 24 bytes: the cluster is to have a new key, or it is to be told which keys are used.
+/// Corosync's daemon supports neither, nor RINGREENABLE.
+const NEW_KEY: u32 = 0x6b65_7931;
+const KEYS: u32 = 0x6b65_7932;
+
 type NE = NativeEndian;
 
 /// KILLNODE. The reason is a `cs_name_t`: unlike between nodes, its bytes follow the length at once.
@@ -80,6 +85,10 @@ pub(crate) enum Request<'a> {
     RingStatus,
     /// An idea of the past.
     RingReenable,
+    /// Make a new key for all nodes. Only annulusd's daemon can.
+    NewKey,
+    /// Tell what each node encrypts with. Only annulusd's daemon can.
+    Keys,
     /// End another node at once.
     Kill {
         /// Which.
@@ -132,7 +141,7 @@ impl<'a> Request<'a> {
     pub(crate) const fn number(&self) -> u16 {
         match self {
             Self::RingStatus => number::RING_STATUS,
-            Self::RingReenable => number::RING_REENABLE,
+            Self::RingReenable | Self::NewKey | Self::Keys => number::RING_REENABLE,
             Self::Kill { .. } => number::KILL_NODE,
             Self::TryShutdown { .. } => number::TRY_SHUTDOWN,
             Self::ReplyToShutdown { .. } => number::REPLY_TO_SHUTDOWN,
@@ -174,6 +183,8 @@ impl<'a> Request<'a> {
                 .to_vec()
             }
             Self::Reload { report: true } => one(REPORT),
+            Self::NewKey => one(NEW_KEY),
+            Self::Keys => one(KEYS),
             Self::TryShutdown { flags: value }
             | Self::ReplyToShutdown { response: value }
             | Self::NodeAddrs { node: value } => one(value),
@@ -198,7 +209,11 @@ impl<'a> Request<'a> {
         let one = || Some(NumberBytes::ref_from_prefix(bytes).ok()?.0.value.get());
         Some(match function {
             number::RING_STATUS => Self::RingStatus,
-            number::RING_REENABLE => Self::RingReenable,
+            number::RING_REENABLE => match one() {
+                Some(NEW_KEY) => Self::NewKey,
+                Some(KEYS) => Self::Keys,
+                _ => Self::RingReenable,
+            },
             number::KILL_NODE => {
                 let (bytes, _) = KillBytes::ref_from_prefix(bytes).ok()?;
                 let reason = bytes.reason.get(..usize::from(bytes.length.get()))?;
@@ -284,6 +299,16 @@ mod tests {
         let plain = Some(Request::Reload { report: false });
         assert_eq!(Request::decode(number::RELOAD, &bytes[..16]), plain);
         assert_eq!(Request::decode(number::RELOAD, &[0; 24]), plain);
+    }
+
+    /// Corosync's daemon answers that it does not support it.
+    #[test]
+    fn a_new_key_is_asked_for_in_a_request_that_corosync_refuses() {
+        for request in [Request::NewKey, Request::Keys] {
+            let bytes = request.encode();
+            assert_eq!(Request::decode(number::RING_REENABLE, &bytes), Some(request));
+            assert_eq!(Request::decode(number::RING_REENABLE, &bytes[..16]), Some(Request::RingReenable));
+        }
     }
 
     #[test]

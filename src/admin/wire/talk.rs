@@ -57,7 +57,7 @@ struct NodeBytes<O: ByteOrder> {
 }
 
 /// One reload that all nodes judge: who proposed it, on which ring (its number), and his count on that ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RoundId {
     pub(crate) node: u32,
     pub(crate) ring: u64,

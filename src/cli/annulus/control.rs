@@ -111,7 +111,7 @@ pub(super) fn kill(node: u32, reason: &str, site: &Site, json: bool, streams: &m
 
 /// What follows takes the consent of other nodes or programs, and its time; whether there is a daemon that answers is
 /// found out before.
-fn others_must_agree(site: &Site) -> Outcome {
+pub(super) fn others_must_agree(site: &Site) -> Outcome {
     site.local()?;
     site.deadline.expect_order();
     Ok(())

@@ -88,6 +88,13 @@ const FILES: Body = Body::Terms(&[
     ("/dev/shm/qb-*", "Shared memory of the connections of clients."),
 ]);
 const KEY_FILES: Body = Body::Terms(&[("/etc/corosync/authkey", "The key, unless another file is named.")]);
+const ROTATED_FILES: Body = Body::Terms(&[
+    ("/etc/corosync/authkey", "The key, unless the configuration names another file."),
+    (
+        "/etc/corosync/authkey.next",
+        "A new key until all nodes use it; beside the key file, whatever its name.",
+    ),
+]);
 
 /// What a page has beyond its options, by name; in the order in which it is printed.
 fn sections(page: &str) -> Vec<(&'static str, Body)> {
@@ -107,6 +114,10 @@ fn sections(page: &str) -> Vec<(&'static str, Body)> {
     match page {
         "annulusd" | "annulus-convert" | "annulus-completions" | "annulus-man" | "annulus-check" => {}
         "annulus-keygen" => all.push(("FILES", KEY_FILES)),
+        "annulus-key-rotate" => {
+            all.push(("FILES", ROTATED_FILES));
+            all.push(("ENVIRONMENT", ENVIRONMENT));
+        }
         _ => all.push(("ENVIRONMENT", ENVIRONMENT)),
     }
     if let Some(examples) = examples(page) {
@@ -158,6 +169,9 @@ fn see_also(page: &str) -> Vec<&'static str> {
         "annulus-quorum" => vec!["annulus(8)", "quorum-tool(8)", "votequorum(5)"],
         "annulus-check" | "annulus-convert" => {
             vec!["annulus(8)", "annulusd(8)", "corosync.toml(5)", "corosync.conf(5)"]
+        }
+        "annulus-key" | "annulus-key-status" | "annulus-key-rotate" => {
+            vec!["annulus(8)", "annulus-keygen(8)", "annulus-reload(8)"]
         }
         "annulus-keygen" => vec!["annulus(8)", "corosync-keygen(8)"],
         "annulus-reload" => vec!["annulus(8)", "corosync.toml(5)", "corosync-cfgtool(8)"],

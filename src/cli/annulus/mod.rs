@@ -7,6 +7,7 @@
 //! | `health.rs` | whether they are as they should be |
 //! | `confdb.rs` | the configuration database |
 //! | `control.rs` | reload, shutdown, kill |
+//! | `key.rs` | which key the nodes use; a new one |
 //! | `files.rs` | check and convert configurations; make a key |
 //! | `pages.rs` | manual pages and completions |
 //! | `manual.rs` `settings.rs` | what the pages say beyond the command lines; the page of the configuration |
@@ -18,6 +19,7 @@ mod encryption;
 mod files;
 mod groups;
 mod health;
+mod key;
 mod manual;
 mod options;
 mod pages;
@@ -82,6 +84,7 @@ fn ask(command: &Command, site: &Site, json: bool, streams: &mut Streams<'_>) ->
         Command::Reload => control::reload(site, json, streams),
         Command::ReopenLogs => control::reopen_logs(site, json, streams),
         Command::Shutdown { force, now } => control::shutdown(*force, *now, site, json, streams),
+        Command::Key { action } => key::run(*action, site, json, streams),
         Command::Kill { node, reason } => control::kill(*node, reason, site, json, streams),
         Command::Check { .. }
         | Command::Convert { .. }

@@ -133,6 +133,12 @@ pub(super) enum Command {
     /// Make the key that the nodes of a cluster share
     Keygen(Keygen),
 
+    /// Look after the key of the cluster
+    Key {
+        #[command(subcommand)]
+        action: Key,
+    },
+
     /// Write completions for a shell to standard output
     Completions {
         /// The shell that the completions are for
@@ -148,6 +154,28 @@ pub(super) enum Command {
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
+}
+
+/// What is to be done with the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub(super) enum Key {
+    /// Show which key each node uses
+    ///
+    /// Of each node on the ring: a fingerprint of its key, by which keys can be compared and which tells nothing of the
+    /// key, its cipher and its hash. Nodes of the list that are not on the ring are shown, too. Nodes of Corosync cannot
+    /// say what they use, and are waited for for 5 seconds.
+    Status,
+
+    /// Give all nodes a new key while the cluster runs
+    ///
+    /// The node makes a key and sends it to the others through the ring, encrypted with the old key. Each node stores it
+    /// beside its key file. When all have, the ring goes over to it without losing a message, and each node puts it into
+    /// the place of the old one. What each node uses then is shown.
+    ///
+    /// It is refused, and nothing changes, if packets are not encrypted, if a node of the node list is not on the ring, if
+    /// a node uses another key than this one or cannot store the new one, or if there are nodes of Corosync, which cannot
+    /// take part: give all nodes a new key file by hand then, and reload.
+    Rotate,
 }
 
 /// A file format.

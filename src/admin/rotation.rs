@@ -1,0 +1,635 @@
+//! A new key for all nodes of the cluster, made on one of them: a pure state machine.
+//!
+//! The key reaches the others through the ring, encrypted with the old one ([`KeyTalk::Offer`]). Every node stores it
+//! beside its key file, understands from then on what is sealed with it, and says so. With the last such message, which
+//! has the same place in the order everywhere, it is decided: the ring goes over to it as at a reload
+//! ([`super::rekey`]), then each node puts it into the place of the old key and says so. A node that cannot store it, or
+//! does not answer in time, ends it everywhere; then the stored key is removed.
+//!
+//! No node sends with the new key before all have stored it: whoever fails meanwhile finds it beside the old one, and
+//! understands both. If the ring breaks before it is decided, a node cannot know whether the others have decided, and
+//! keeps the stored key until it hears.
+//!
+//! Who wants a new key asks all nodes first what they use ([`super::survey`]): so the key is not sent on a ring on which
+//! some node cannot take it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::reload::named;
+use super::survey::{KeyUse, NodeKey};
+use super::wire::keytalk::{KeyTalk, Secret};
+use super::wire::talk::RoundId;
+use crate::error::Status;
+use crate::ids::{ConnId, NodeId};
+use crate::time::Instant;
+use crate::view::View;
+
+/// How long nodes may take to store a key.
+pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the whole may take after it was decided, and before a key was offered.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the desk is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Have a key made; it comes by [`Rotation::made`].
+    Make,
+    /// Multicast this.
+    Say(KeyTalk),
+    /// Have the key stored beside the one with this fingerprint, and understood; the outcome comes by
+    /// [`Rotation::stored`].
+    Store(Secret, u64),
+    /// The stored key, which is in use by now, takes the place of the old one; the outcome comes by [`Rotation::kept`].
+    Keep,
+    /// The stored key is of no use.
+    Drop,
+    /// The ring goes over to it.
+    Begin,
+    /// Answer a client.
+    Answer(ConnId, Status, String, Vec<NodeKey>),
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Nodes are storing the key; `until`: when to say that it has lasted too long.
+    Storing { stored: BTreeSet<NodeId>, until: Option<Instant> },
+    /// The ring goes over to it.
+    Decided(Decided),
+}
+
+#[derive(Debug)]
+struct Decided {
+    /// What nodes use whose key file is replaced.
+    uses: BTreeMap<NodeId, KeyUse>,
+    /// Nodes that use the new key and could not replace their key file, and why.
+    failed: BTreeMap<NodeId, String>,
+    /// Nodes that left the ring meanwhile. They have stored the key.
+    gone: BTreeSet<NodeId>,
+    until: Instant,
+}
+
+#[derive(Debug)]
+struct Round {
+    id: RoundId,
+    nodes: BTreeSet<NodeId>,
+    /// Who waits for it.
+    client: Option<ConnId>,
+    stage: Stage,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Rotation {
+    me: NodeId,
+    ring: u64,
+    members: BTreeSet<NodeId>,
+    count: u32,
+    /// A client whose key is being made or offered, and until when it waits for that.
+    asked: Option<(ConnId, Instant)>,
+    round: Option<Round>,
+    /// It is decided, and the ring has still not gone over.
+    switching: bool,
+    acts: Vec<Act>,
+}
+
+impl Rotation {
+    pub(super) const fn new(me: NodeId) -> Self {
+        Self {
+            me,
+            ring: 0,
+            members: BTreeSet::new(),
+            count: 0,
+            asked: None,
+            round: None,
+            switching: false,
+            acts: Vec::new(),
+        }
+    }
+
+    /// What is to be done by now, in this order.
+    pub(super) fn acts(&mut self) -> Vec<Act> {
+        std::mem::take(&mut self.acts)
+    }
+
+    /// Whether a key is being changed.
+    pub(super) const fn is_running(&self) -> bool {
+        self.round.is_some() || self.switching
+    }
+
+    /// A client wants a new key for all.
+    pub(super) fn ask(&mut self, conn: ConnId, now: Instant) {
+        if self.asked.is_some() || self.is_running() {
+            return self.refuse(
+                conn,
+                Status::TryAgain,
+                "the key is being changed already; ask again when that is over",
+            );
+        }
+        self.asked = Some((conn, now + PATIENCE));
+        self.acts.push(Act::Make);
+    }
+
+    /// A client is gone. What it began goes on.
+    pub(super) fn forget(&mut self, conn: ConnId) {
+        self.asked.take_if(|(asked, _)| *asked == conn);
+        if let Some(round) = &mut self.round {
+            round.client.take_if(|client| *client == conn);
+        }
+    }
+
+    /// A key was made, to replace the one with this fingerprint; or why it cannot be replaced.
+    pub(super) fn made(&mut self, outcome: Result<(Secret, u64), String>) {
+        let Some((conn, _)) = self.asked else { return };
+        match outcome {
+            Ok((key, in_use)) => {
+                let round = RoundId { node: self.me.get(), ring: self.ring, count: self.count };
+                self.count = self.count.wrapping_add(1);
+                self.acts.push(Act::Say(KeyTalk::Offer { round, in_use, key }));
+            }
+            Err(why) => {
+                self.asked = None;
+                self.refuse(conn, Status::InvalidParam, &why);
+            }
+        }
+    }
+
+    /// The key was stored here, or why not.
+    pub(super) fn stored(&mut self, outcome: Result<(), String>) {
+        match &self.round {
+            Some(Round { id, stage: Stage::Storing { .. }, .. }) => {
+                let id = *id;
+                self.acts.push(Act::Say(match outcome {
+                    Ok(()) => KeyTalk::Stored(id),
+                    Err(why) => KeyTalk::Refused(id, why),
+                }));
+            }
+            // All have said that they have stored it, this node too.
+            Some(Round { stage: Stage::Decided(_), .. }) => {}
+            // It was given up meanwhile; without this node's word nobody has decided.
+            None => self.acts.push(Act::Drop),
+        }
+    }
+
+    /// The ring has gone over to the new key.
+    pub(super) fn switched(&mut self) {
+        if std::mem::take(&mut self.switching) {
+            self.acts.push(Act::Keep);
+        }
+    }
+
+    /// What this node uses, after [`Act::Keep`]; or why its key file is not replaced.
+    pub(super) fn kept(&mut self, outcome: Result<(u64, String), String>) {
+        if let Some(Round { id, stage: Stage::Decided(_), .. }) = self.round {
+            self.acts.push(Act::Say(match outcome {
+                Ok((print, suite)) => KeyTalk::Uses { round: id, print, next: None, suite },
+                Err(why) => KeyTalk::Refused(id, why),
+            }));
+        }
+    }
+
+    /// A node of annulusd said something; in the order of all messages.
+    pub(super) fn heard(&mut self, from: NodeId, talk: KeyTalk, now: Instant) {
+        let talks_of = match &talk {
+            KeyTalk::Offer { round, .. } | KeyTalk::Uses { round, .. } => *round,
+            KeyTalk::Stored(round) | KeyTalk::Refused(round, _) | KeyTalk::Expire(round) => *round,
+            // Of a survey.
+            KeyTalk::Ask(_) => return,
+        };
+        if let KeyTalk::Offer { key, in_use, .. } = talk {
+            return self.offered(from, talks_of, key, in_use, now);
+        }
+        let Some(round) =
+            self.round.as_mut().filter(|round| round.id == talks_of && round.nodes.contains(&from))
+        else {
+            return;
+        };
+        match (&mut round.stage, talk) {
+            (Stage::Storing { stored, .. }, KeyTalk::Stored(_)) => {
+                stored.insert(from);
+                self.decide(now);
+            }
+            (Stage::Storing { .. }, KeyTalk::Refused(_, why)) => {
+                self.give_up(Status::InvalidParam, &format!("node {from}: {why}"));
+            }
+            (Stage::Storing { stored, .. }, KeyTalk::Expire(_)) => {
+                let silent: Vec<NodeId> = round.nodes.difference(stored).copied().collect();
+                let why = format!(
+                    "{} did not store the new key in time. Nodes of Corosync cannot: give all nodes a new key file by \
+                     hand and reload",
+                    named(&silent)
+                );
+                self.give_up(Status::Timeout, &why);
+            }
+            (Stage::Decided(decided), KeyTalk::Uses { print, next, suite, .. }) => {
+                decided.uses.insert(from, KeyUse::Uses { print, next, suite });
+                self.conclude();
+            }
+            (Stage::Decided(decided), KeyTalk::Refused(_, why)) => {
+                decided.failed.insert(from, why);
+                self.conclude();
+            }
+            (Stage::Storing { .. }, KeyTalk::Uses { .. } | KeyTalk::Offer { .. } | KeyTalk::Ask(_))
+            | (
+                Stage::Decided(_),
+                KeyTalk::Stored(_) | KeyTalk::Expire(_) | KeyTalk::Offer { .. } | KeyTalk::Ask(_),
+            ) => {}
+        }
+    }
+
+    /// A new ring.
+    pub(super) fn view(&mut self, view: &View) {
+        self.ring = view.ring.seq;
+        self.members = view.members.iter().copied().collect();
+        let Some(round) = &mut self.round else { return };
+        match &mut round.stage {
+            // Even with the same members: some of them may have been on another ring meanwhile.
+            Stage::Storing { .. } => {
+                let why = "the ring changed while nodes stored the new key. They keep it beside the old one, which is in \
+                           use as before; when all nodes are on the ring again, ask again for a new key";
+                tracing::warn!("The key was not changed: {why}");
+                if let Some(conn) = self.round.take().and_then(|round| round.client) {
+                    self.refuse(conn, Status::TryAgain, why);
+                }
+            }
+            Stage::Decided(decided) => {
+                decided.gone.extend(round.nodes.difference(&self.members));
+                self.conclude();
+            }
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let round = self.round.as_ref().and_then(|round| match &round.stage {
+            Stage::Storing { until, .. } => *until,
+            Stage::Decided(Decided { until, .. }) => Some(*until),
+        });
+        [round, self.asked.map(|(_, until)| until)].into_iter().flatten().min()
+    }
+
+    pub(super) fn expired(&mut self, now: Instant) {
+        if let Some((conn, _)) = self.asked.take_if(|(_, until)| *until <= now) {
+            self.refuse(
+                conn,
+                Status::Timeout,
+                "there was no ring for too long on which a key could be offered",
+            );
+        }
+        let Some(round) = &mut self.round else { return };
+        match &mut round.stage {
+            Stage::Storing { until, .. } => {
+                if until.take_if(|until| *until <= now).is_some() {
+                    self.acts.push(Act::Say(KeyTalk::Expire(round.id)));
+                }
+            }
+            Stage::Decided(Decided { until, .. }) if *until <= now => self.end(),
+            Stage::Decided(_) => {}
+        }
+    }
+
+    fn offered(&mut self, from: NodeId, id: RoundId, key: Secret, in_use: u64, now: Instant) {
+        let client = self.asked.take_if(|_| from == self.me).map(|(conn, _)| conn);
+        if self.is_running() || id.node != from.get() {
+            if let Some(conn) = client {
+                self.refuse(
+                    conn,
+                    Status::TryAgain,
+                    "another node is changing the key; ask again when that is over",
+                );
+            }
+            return;
+        }
+        tracing::info!("Node {from} offers a new key");
+        let stage = Stage::Storing { stored: BTreeSet::new(), until: Some(now + STORE_PATIENCE) };
+        self.round = Some(Round { id, nodes: self.members.clone(), client, stage });
+        self.acts.push(Act::Store(key, in_use));
+    }
+
+    fn decide(&mut self, now: Instant) {
+        let Some(round) = &mut self.round else { return };
+        if let Stage::Storing { stored, .. } = &round.stage
+            && round.nodes.is_subset(stored)
+        {
+            tracing::info!("All nodes have stored the new key: the ring goes over to it");
+            round.stage = Stage::Decided(Decided {
+                uses: BTreeMap::new(),
+                failed: BTreeMap::new(),
+                gone: BTreeSet::new(),
+                until: now + PATIENCE,
+            });
+            self.switching = true;
+            self.acts.push(Act::Begin);
+        }
+    }
+
+    fn give_up(&mut self, status: Status, why: &str) {
+        tracing::error!("The key was not changed, the old one stays in use: {why}");
+        self.acts.push(Act::Drop);
+        if let Some(conn) = self.round.take().and_then(|round| round.client) {
+            self.refuse(conn, status, why);
+        }
+    }
+
+    fn conclude(&mut self) {
+        if let Some(Round { nodes, stage: Stage::Decided(decided), .. }) = &self.round
+            && nodes.iter().all(|node| decided.has_ended(*node))
+        {
+            self.end();
+        }
+    }
+
+    /// Tells what became of it.
+    fn end(&mut self) {
+        let Some(Round { nodes, client, stage: Stage::Decided(mut decided), .. }) = self.round.take() else {
+            return;
+        };
+        let silent: Vec<NodeId> = nodes.iter().filter(|node| !decided.has_ended(**node)).copied().collect();
+        let mut why: Vec<String> = decided
+            .failed
+            .iter()
+            .map(|(node, why)| format!("node {node} uses the new key, but {why}"))
+            .collect();
+        if !silent.is_empty() {
+            why.push(format!(
+                "{}: the new key is stored there, and it was not said in time that it is used; see annulus key status",
+                named(&silent)
+            ));
+        }
+        let status = match (decided.failed.is_empty(), silent.is_empty()) {
+            (true, true) => Status::Ok,
+            (false, _) => Status::Library,
+            (true, false) => Status::Timeout,
+        };
+        let Some(conn) = client else { return };
+        let keys = nodes.into_iter().map(|node| {
+            let gone = if decided.gone.contains(&node) { KeyUse::Away } else { KeyUse::Silent };
+            NodeKey { node, uses: decided.uses.remove(&node).unwrap_or(gone) }
+        });
+        let keys = keys.collect();
+        self.acts.push(Act::Answer(conn, status, why.join("; "), keys));
+    }
+
+    fn refuse(&mut self, conn: ConnId, status: Status, why: &str) {
+        self.acts.push(Act::Answer(conn, status, why.to_owned(), Vec::new()));
+    }
+}
+
+impl Decided {
+    /// Whether nothing more is awaited of a node.
+    fn has_ended(&self, node: NodeId) -> bool {
+        self.uses.contains_key(&node) || self.failed.contains_key(&node) || self.gone.contains(&node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::ids::RingId;
+    use crate::view::ViewKind;
+
+    const NOW: Instant = Instant::ZERO;
+    const CLIENT: ConnId = ConnId(7);
+
+    fn node(id: u32) -> NodeId {
+        NodeId::new(id).unwrap()
+    }
+
+    fn key() -> Secret {
+        Secret::new(&[1; 256])
+    }
+
+    fn view(seq: u64, members: &[u32]) -> View {
+        let members: Vec<NodeId> = members.iter().map(|id| node(*id)).collect();
+        View {
+            kind: ViewKind::Regular,
+            ring: RingId { rep: members[0], seq },
+            joined: members.clone(),
+            members,
+            left: Vec::new(),
+        }
+    }
+
+    /// Nodes on one ring, whose messages come to all in one order.
+    struct Ring {
+        nodes: BTreeMap<u32, Rotation>,
+        order: VecDeque<(NodeId, KeyTalk)>,
+        /// Whether a node can store a key.
+        stores: BTreeMap<u32, Result<(), String>>,
+        /// Why a node cannot replace its key file.
+        unkept: BTreeMap<u32, String>,
+        done: Vec<(u32, Act)>,
+    }
+
+    impl Ring {
+        fn new(ids: &[u32]) -> Self {
+            let mut nodes: BTreeMap<u32, Rotation> =
+                ids.iter().map(|id| (*id, Rotation::new(node(*id)))).collect();
+            nodes.values_mut().for_each(|one| one.view(&view(4, ids)));
+            let stores = ids.iter().map(|id| (*id, Ok(()))).collect();
+            Self { nodes, order: VecDeque::new(), stores, unkept: BTreeMap::new(), done: Vec::new() }
+        }
+
+        fn act(&mut self) {
+            for (id, one) in &mut self.nodes {
+                loop {
+                    let acts = one.acts();
+                    if acts.is_empty() {
+                        break;
+                    }
+                    for act in acts {
+                        match act {
+                            Act::Make => one.made(Ok((key(), 5))),
+                            Act::Say(talk) => self.order.push_back((node(*id), talk)),
+                            Act::Store(stored, in_use) => {
+                                assert_eq!((stored, in_use), (key(), 5));
+                                if let Some(outcome) = self.stores.remove(id) {
+                                    one.stored(outcome);
+                                }
+                            }
+                            Act::Begin => {
+                                self.done.push((*id, Act::Begin));
+                                one.switched();
+                            }
+                            Act::Keep => {
+                                self.done.push((*id, Act::Keep));
+                                let used = (6, "aes256/sha256".to_owned());
+                                one.kept(self.unkept.remove(id).map_or(Ok(used), Err));
+                            }
+                            other @ (Act::Drop | Act::Answer(..)) => self.done.push((*id, other)),
+                        }
+                    }
+                }
+            }
+        }
+
+        fn run(&mut self) {
+            self.act();
+            while let Some((from, talk)) = self.order.pop_front() {
+                self.nodes.values_mut().for_each(|one| one.heard(from, talk.clone(), NOW));
+                self.act();
+            }
+        }
+
+        fn of(&self, id: u32) -> Vec<&Act> {
+            self.done.iter().filter(|(node, _)| *node == id).map(|(_, act)| act).collect()
+        }
+    }
+
+    fn used() -> KeyUse {
+        KeyUse::Uses { print: 6, next: None, suite: "aes256/sha256".to_owned() }
+    }
+
+    fn all_gave_up(ring: &Ring, words: &str) {
+        for id in ring.nodes.keys() {
+            assert_eq!(ring.of(*id)[0], &Act::Drop, "{id}");
+            assert!(!ring.of(*id).contains(&&Act::Keep));
+        }
+        let Some((_, Act::Answer(CLIENT, status, why, keys))) =
+            ring.done.iter().find(|(_, act)| matches!(act, Act::Answer(..)))
+        else {
+            panic!("nobody is answered: {:?}", ring.done)
+        };
+        assert!(*status != Status::Ok && why.contains(words) && keys.is_empty(), "{why}");
+        assert!(ring.nodes.values().all(|one| !one.is_running() && one.deadline().is_none()));
+    }
+
+    #[test]
+    fn all_store_the_key_before_any_uses_it() {
+        let mut ring = Ring::new(&[1, 2, 3]);
+        let slow = ring.stores.remove(&3).unwrap();
+        ring.nodes.get_mut(&1).unwrap().ask(CLIENT, NOW);
+        ring.run();
+        assert!(ring.done.is_empty(), "node 3 has not stored it");
+        ring.nodes.get_mut(&3).unwrap().stored(slow);
+        ring.run();
+        for id in [1, 2, 3] {
+            assert_eq!(ring.of(id)[..2], [&Act::Begin, &Act::Keep]);
+        }
+        let used = |id| NodeKey { node: node(id), uses: used() };
+        let answer = Act::Answer(CLIENT, Status::Ok, String::new(), vec![used(1), used(2), used(3)]);
+        assert_eq!(ring.of(1)[2], &answer);
+        assert!(ring.nodes.values().all(|one| !one.is_running()));
+    }
+
+    #[test]
+    fn one_that_cannot_store_it_ends_it_everywhere() {
+        let mut ring = Ring::new(&[1, 2, 3]);
+        ring.stores.insert(2, Err("/etc/corosync is full".to_owned()));
+        ring.nodes.get_mut(&1).unwrap().ask(CLIENT, NOW);
+        ring.run();
+        all_gave_up(&ring, "node 2: /etc/corosync is full");
+    }
+
+    #[test]
+    fn one_that_does_not_answer_ends_it_everywhere() {
+        let mut ring = Ring::new(&[1, 2, 3]);
+        ring.stores.remove(&2);
+        ring.nodes.get_mut(&1).unwrap().ask(CLIENT, NOW);
+        ring.run();
+        let until = ring.nodes[&3].deadline().unwrap();
+        assert_eq!(until, NOW + STORE_PATIENCE);
+        ring.nodes.get_mut(&3).unwrap().expired(until);
+        ring.run();
+        all_gave_up(&ring, "node 2 did not store");
+        // What it stores afterwards is of no use.
+        ring.nodes.get_mut(&2).unwrap().stored(Ok(()));
+        ring.run();
+        assert_eq!(ring.of(2), [&Act::Drop, &Act::Drop]);
+    }
+
+    #[test]
+    fn a_key_is_kept_aside_if_the_ring_breaks_before_it_is_decided() {
+        let mut ring = Ring::new(&[1, 2, 3]);
+        ring.stores.remove(&3);
+        ring.nodes.get_mut(&1).unwrap().ask(CLIENT, NOW);
+        ring.run();
+        ring.nodes.values_mut().for_each(|one| one.view(&view(8, &[1, 2, 3])));
+        ring.act();
+        assert_eq!(ring.of(2), Vec::<&Act>::new(), "others may have decided");
+        assert!(matches!(ring.of(1)[..], [Act::Answer(CLIENT, Status::TryAgain, ..)]));
+        // Nobody can have decided without the one that had not stored it.
+        ring.nodes.get_mut(&3).unwrap().stored(Ok(()));
+        ring.act();
+        assert_eq!(ring.of(3), [&Act::Drop]);
+    }
+
+    #[test]
+    fn a_key_file_that_cannot_be_replaced_is_told() {
+        let mut ring = Ring::new(&[1, 2]);
+        ring.unkept.insert(2, "its disk is broken".to_owned());
+        ring.nodes.get_mut(&1).unwrap().ask(CLIENT, NOW);
+        ring.run();
+        let Some(Act::Answer(CLIENT, Status::Library, why, keys)) = ring.of(1).last() else { panic!() };
+        assert!(why.contains("node 2 uses the new key, but its disk is broken"), "{why}");
+        assert_eq!(keys[0], NodeKey { node: node(1), uses: used() });
+    }
+
+    #[test]
+    fn the_key_file_is_replaced_after_the_ring_went_over_however_long_that_takes() {
+        let mut one = Rotation::new(node(1));
+        one.view(&view(4, &[1]));
+        let round = RoundId { node: 1, ring: 4, count: 0 };
+        one.heard(node(1), KeyTalk::Offer { round, in_use: 5, key: key() }, NOW);
+        one.heard(node(1), KeyTalk::Stored(round), NOW);
+        assert_eq!(one.acts(), [Act::Store(key(), 5), Act::Begin]);
+        one.expired(one.deadline().unwrap());
+        assert!(one.is_running(), "the ring has not gone over");
+        one.ask(CLIENT, NOW);
+        assert!(matches!(one.acts()[..], [Act::Answer(CLIENT, Status::TryAgain, ..)]));
+        one.switched();
+        assert_eq!(one.acts(), [Act::Keep]);
+        assert!(!one.is_running());
+    }
+
+    #[test]
+    fn a_member_that_leaves_after_the_decision_is_not_awaited() {
+        let mut ring = Ring::new(&[1, 2, 3]);
+        ring.nodes.get_mut(&1).unwrap().ask(CLIENT, NOW);
+        ring.act();
+        while let Some((from, talk)) = ring.order.pop_front() {
+            if !(from == node(3) && matches!(talk, KeyTalk::Uses { .. })) {
+                ring.nodes.values_mut().for_each(|one| one.heard(from, talk.clone(), NOW));
+            }
+            ring.act();
+        }
+        assert!(ring.nodes[&1].is_running());
+        ring.nodes.get_mut(&1).unwrap().view(&view(8, &[1, 2]));
+        ring.act();
+        let Some(Act::Answer(CLIENT, Status::Ok, _, keys)) = ring.of(1).last() else { panic!() };
+        assert_eq!(keys[2], NodeKey { node: node(3), uses: KeyUse::Away });
+    }
+
+    #[test]
+    fn one_change_at_a_time() {
+        let mut ring = Ring::new(&[1, 2]);
+        ring.nodes.get_mut(&1).unwrap().ask(CLIENT, NOW);
+        ring.nodes.get_mut(&2).unwrap().ask(ConnId(8), NOW);
+        ring.nodes.get_mut(&2).unwrap().ask(ConnId(9), NOW);
+        ring.run();
+        let answers = |id| {
+            ring.of(id).into_iter().filter(|act| matches!(act, Act::Answer(_, Status::TryAgain, ..))).count()
+        };
+        assert_eq!((answers(1), answers(2)), (0, 2));
+        assert!(ring.of(1).contains(&&Act::Keep));
+    }
+
+    #[test]
+    fn messages_of_no_round_do_nothing() {
+        let mut one = Rotation::new(node(1));
+        one.view(&view(4, &[1, 2]));
+        let round = RoundId { node: 2, ring: 4, count: 0 };
+        for talk in [
+            KeyTalk::Stored(round),
+            KeyTalk::Refused(round, String::new()),
+            KeyTalk::Expire(round),
+            KeyTalk::Uses { round, print: 0, next: None, suite: String::new() },
+            KeyTalk::Ask(round),
+            KeyTalk::Offer { round: RoundId { node: 1, ..round }, in_use: 0, key: key() },
+        ] {
+            one.heard(node(2), talk, NOW);
+        }
+        assert_eq!(one.acts(), []);
+    }
+}

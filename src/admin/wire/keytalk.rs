@@ -1,0 +1,221 @@
+//! What nodes of annulusd tell each other when the cluster is to have a new key.
+//!
+//! As what they say before a reload ([`super::Talk`]), these messages travel in RINGREENABLE behind a mark of their
+//! own. One of them carries the new key: it is only sent on a ring whose packets are encrypted, and is shown nowhere.
+
+use std::fmt;
+
+use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zeroize::Zeroizing;
+
+use super::exec::{RING_REENABLE, SourceBytes, SourcedBytes};
+use super::talk::{Malformed, RoundId, cut};
+use crate::ids::{Endian, NodeId, ServiceId};
+use crate::service::wire::HeaderBytes;
+
+/// What tells these messages from others; its last byte is the version of their form.
+const MARK: [u8; 8] = *b"annukey\x01";
+/// Bytes of a key, as many as Corosync reads.
+pub(crate) const KEY_LIMIT: usize = 4096;
+/// Bytes of text in one message; a longer one is cut.
+const TEXT_LIMIT: usize = 2048;
+
+const OFFER: u32 = 1;
+const STORED: u32 = 2;
+const REFUSED: u32 = 3;
+const EXPIRE: u32 = 4;
+const USES: u32 = 5;
+const ASK: u32 = 6;
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct KeyTalkBytes<O: ByteOrder> {
+    reenable: SourcedBytes<O>,
+    mark: [u8; 8],
+    kind: U32<O>,
+    round_node: U32<O>,
+    round_ring: U64<O>,
+    round_count: U32<O>,
+    length: U32<O>,
+    print: U64<O>,
+    next: U64<O>,
+}
+const _: () = assert!(size_of::<KeyTalkBytes<LittleEndian>>() == 80);
+
+/// Bytes of a key on its way: zeroed when dropped, and never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// A copy of these.
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        Self(Zeroizing::new(bytes.to_vec()))
+    }
+
+    /// What they are.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeyTalk {
+    /// All are to store this key beside the one with this fingerprint, which all must be using.
+    Offer { round: RoundId, in_use: u64, key: Secret },
+    /// The sender has stored it, and understands what is sealed with it.
+    Stored(RoundId),
+    /// It has not, and why.
+    Refused(RoundId, String),
+    /// The sender has waited for the others long enough.
+    Expire(RoundId),
+    /// The sender uses the key with this fingerprint now, and this cipher and hash; a key with the fingerprint `next`
+    /// lies beside it.
+    Uses { round: RoundId, print: u64, next: Option<u64>, suite: String },
+    /// All are to say what they use.
+    Ask(RoundId),
+}
+
+impl KeyTalk {
+    /// The bytes to multicast.
+    pub(crate) fn encode(&self, me: NodeId) -> Vec<u8> {
+        let beside = match self {
+            Self::Uses { next, .. } => next.unwrap_or(0),
+            Self::Offer { .. } | Self::Stored(_) | Self::Refused(..) | Self::Expire(_) | Self::Ask(_) => 0,
+        };
+        let (kind, round, print, rest): (u32, &RoundId, u64, &[u8]) = match self {
+            Self::Offer { round, in_use, key } => {
+                (OFFER, round, *in_use, &key.bytes()[..key.bytes().len().min(KEY_LIMIT)])
+            }
+            Self::Stored(round) => (STORED, round, 0, &[]),
+            Self::Refused(round, why) => (REFUSED, round, 0, cut(why, TEXT_LIMIT).as_bytes()),
+            Self::Expire(round) => (EXPIRE, round, 0, &[]),
+            Self::Uses { round, print, suite, .. } => {
+                (USES, round, *print, cut(suite, TEXT_LIMIT).as_bytes())
+            }
+            Self::Ask(round) => (ASK, round, 0, &[]),
+        };
+        let size = size_of::<KeyTalkBytes<LittleEndian>>() + rest.len();
+        let head = KeyTalkBytes::<LittleEndian> {
+            reenable: SourcedBytes {
+                header: HeaderBytes::exec(ServiceId::CFG, RING_REENABLE, size),
+                source: SourceBytes { node: U32::new(me.get()), pad: [0; 4], conn: U64::new(0) },
+            },
+            mark: MARK,
+            kind: U32::new(kind),
+            round_node: U32::new(round.node),
+            round_ring: U64::new(round.ring),
+            round_count: U32::new(round.count),
+            length: U32::new(rest.len() as u32),
+            print: U64::new(print),
+            next: U64::new(beside),
+        };
+        let mut bytes = Vec::with_capacity(size);
+        bytes.extend_from_slice(head.as_bytes());
+        bytes.extend_from_slice(rest);
+        bytes
+    }
+
+    /// Reads a message of RINGREENABLE in its sender's byte order. `Ok(None)`: it is something else, or in a form that
+    /// is not known here.
+    ///
+    /// # Errors
+    /// It is cut, or the length in it is impossible.
+    pub(crate) fn decode(message: &[u8], order: Endian) -> Result<Option<Self>, Malformed> {
+        match order {
+            Endian::Little => Self::decode_in::<LittleEndian>(message),
+            Endian::Big => Self::decode_in::<BigEndian>(message),
+        }
+    }
+
+    fn decode_in<O: ByteOrder>(message: &[u8]) -> Result<Option<Self>, Malformed> {
+        let rest = message.get(size_of::<SourcedBytes<O>>()..).unwrap_or_default();
+        if !rest.starts_with(&MARK) {
+            return Ok(None);
+        }
+        let (head, rest) = KeyTalkBytes::<O>::ref_from_prefix(message).map_err(|_| Malformed)?;
+        let round = RoundId {
+            node: head.round_node.get(),
+            ring: head.round_ring.get(),
+            count: head.round_count.get(),
+        };
+        let kind = head.kind.get();
+        let limit = if kind == OFFER { KEY_LIMIT } else { TEXT_LIMIT };
+        let length = usize::try_from(head.length.get()).ok().filter(|length| *length <= limit);
+        let rest = length.and_then(|length| rest.get(..length)).ok_or(Malformed)?;
+        let text = || String::from_utf8_lossy(rest).into_owned();
+        Ok(Some(match kind {
+            OFFER => Self::Offer { round, in_use: head.print.get(), key: Secret::new(rest) },
+            STORED => Self::Stored(round),
+            REFUSED => Self::Refused(round, text()),
+            EXPIRE => Self::Expire(round),
+            USES => {
+                let next = Some(head.next.get()).filter(|next| *next != 0);
+                Self::Uses { round, print: head.print.get(), next, suite: text() }
+            }
+            ASK => Self::Ask(round),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUND: RoundId = RoundId { node: 3, ring: 0x0102_0304_0506, count: 7 };
+
+    fn me() -> NodeId {
+        NodeId::new(3).unwrap()
+    }
+
+    fn all() -> [KeyTalk; 7] {
+        [
+            KeyTalk::Offer { round: ROUND, in_use: 9, key: Secret::new(&[0xab; 256]) },
+            KeyTalk::Stored(ROUND),
+            KeyTalk::Refused(ROUND, "disk full".to_owned()),
+            KeyTalk::Expire(ROUND),
+            KeyTalk::Uses { round: ROUND, print: u64::MAX, next: None, suite: "aes256/sha256".to_owned() },
+            KeyTalk::Uses { round: ROUND, print: 0, next: Some(8), suite: String::new() },
+            KeyTalk::Ask(ROUND),
+        ]
+    }
+
+    #[test]
+    fn all_come_back_and_cut_ones_are_refused() {
+        for talk in all() {
+            let bytes = talk.encode(me());
+            assert_eq!(bytes[8..12], (bytes.len() as u32).to_le_bytes());
+            assert_eq!(KeyTalk::decode(&bytes, Endian::Little), Ok(Some(talk)));
+            for length in 40..bytes.len() {
+                assert_eq!(KeyTalk::decode(&bytes[..length], Endian::Little), Err(Malformed));
+            }
+            // It is nothing but RINGREENABLE to a node of Corosync, and nothing to one that waits for a reload.
+            assert_eq!(super::super::Talk::decode(&bytes, Endian::Little), Ok(None));
+        }
+    }
+
+    #[test]
+    fn impossible_lengths_are_refused_and_other_forms_left_alone() {
+        let mut bytes = all()[0].encode(me());
+        bytes[60..64].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(KeyTalk::decode(&bytes, Endian::Little), Err(Malformed));
+        for (at, value) in [(39, 2), (40, 99)] {
+            let mut bytes = all()[1].encode(me());
+            bytes[at] = value;
+            assert_eq!(KeyTalk::decode(&bytes, Endian::Little), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_key_on_its_way_is_not_shown() {
+        assert!(format!("{:?}", all()[0]).contains("key: (hidden)"));
+    }
+}
