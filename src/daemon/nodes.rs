@@ -199,7 +199,12 @@ impl Group<'_> {
             (None, Some(signal)) => format!("by signal {signal}"),
             (None, None) => "for an unknown reason".to_owned(),
         };
-        if self.ready {
+        let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(Exit::Killed.status());
+        if self.ready && self.running.is_empty() {
+            // As when the nodes of another group with this name were taken for these.
+            eprintln!("annulusd: node {node} ended {how}, the last one; its lines above say why");
+            self.status = code;
+        } else if self.ready {
             let words: Vec<_> = words(self.options, node, self.nodes)
                 .into_iter()
                 .map(|word| word.to_string_lossy().into_owned())
@@ -212,8 +217,7 @@ impl Group<'_> {
             eprintln!(
                 "annulusd: node {node} ended {how} before all were in one ring; its lines above say why"
             );
-            self.status =
-                status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(Exit::Killed.status());
+            self.status = code;
             self.end();
         }
     }
