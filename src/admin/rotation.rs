@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use super::reload::named;
 use super::survey::{KeyUse, NodeKey};
+use super::wire::RoundId;
 use super::wire::keytalk::{KeyTalk, Secret};
-use super::wire::talk::RoundId;
 use crate::error::Status;
 use crate::ids::{ConnId, NodeId};
 use crate::time::Instant;
@@ -35,7 +35,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) enum Act {
     /// Have a key made; it comes by [`Rotation::made`].
     Make,
-    /// Multicast this.
+    /// Multicast this message to all members.
     Say(KeyTalk),
     /// Have the key stored beside the one with this fingerprint, and understood; the outcome comes by
     /// [`Rotation::stored`].

@@ -19,14 +19,14 @@ use super::rotation::{self, Rotation};
 use super::shutdown::{Manner, Verdict, Vote};
 use super::status::{LinkStatus, NodeStatus, OwnLink, own_watched, watched};
 use super::survey::{self, KeyUse, NodeKey, Purpose, Survey};
-use super::wire::keytalk::Secret;
+use super::wire::keytalk::{KEY_LIMIT, Secret};
 use super::wire::reply::refusal;
 use super::wire::request::number;
 use super::wire::{self, Exec, KeyTalk, Question, Reply, Talk};
 use super::wire::{keys, report};
 use crate::config::Config;
 use crate::config::fingerprint::Fingerprint;
-use crate::config::key::Key;
+use crate::config::key::{Key, MOST};
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
 use crate::quiet::Quiet;
@@ -39,6 +39,9 @@ const UNSENT_LIMIT: usize = 64;
 
 /// Why no key can be given to all nodes now.
 const BUSY: &str = "the ring is changing its key, cipher or hash; ask again when that is over";
+
+// The offer of a key takes every key.
+const _: () = assert!(KEY_LIMIT == MOST);
 
 /// Clients that may wait until the log files are open again; further ones are told to try again.
 const WAITING_LIMIT: usize = 1024;
@@ -265,9 +268,7 @@ impl Desk {
     fn perform(&mut self, effects: &mut dyn Effects) {
         for act in self.agreement.acts() {
             match act {
-                Act::Say(talk) => {
-                    self.unsent.push_back((Guarantee::Safe, Zeroizing::new(talk.encode(self.me))));
-                }
+                Act::Say(talk) => self.later(Guarantee::Safe, talk.encode(self.me)),
                 Act::SayPlain(conn) => {
                     self.reloading.push(conn);
                     // Delivered here when Corosync's nodes deliver it, which change their key soon after.
@@ -327,7 +328,7 @@ impl Desk {
     }
 
     fn say(&mut self, talk: &KeyTalk) {
-        self.unsent.push_back((Guarantee::Safe, Zeroizing::new(talk.encode(self.me))));
+        self.later(Guarantee::Safe, talk.encode(self.me));
     }
 
     fn rotate(&mut self, act: rotation::Act, effects: &mut dyn Effects) {
@@ -591,7 +592,12 @@ impl Desk {
     }
 
     fn queue(&mut self, guarantee: Guarantee, message: &Exec<'_>) {
-        self.unsent.push_back((guarantee, Zeroizing::new(message.encode(self.me))));
+        self.later(guarantee, message.encode(self.me));
+    }
+
+    /// Multicasts these bytes as soon as there is room. They may hold a key.
+    fn later(&mut self, guarantee: Guarantee, message: Vec<u8>) {
+        self.unsent.push_back((guarantee, Zeroizing::new(message)));
     }
 
     fn send(&mut self, effects: &mut dyn Effects) {

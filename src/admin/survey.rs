@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::wire::RoundId;
 use super::wire::keytalk::KeyTalk;
-use super::wire::talk::RoundId;
 use crate::ids::{ConnId, NodeId};
 use crate::time::Instant;
 use crate::view::View;
@@ -59,7 +59,7 @@ pub enum KeyUse {
 /// What the desk is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Act {
-    /// Multicast this.
+    /// Multicast this message to all members.
     Say(KeyTalk),
     /// Find out what this node uses; it comes by [`Survey::uses`].
     Look,

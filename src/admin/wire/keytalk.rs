@@ -9,13 +9,12 @@ use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use zeroize::Zeroizing;
 
-use super::exec::{RING_REENABLE, SourceBytes, SourcedBytes};
-use super::talk::{Malformed, RoundId, cut};
-use crate::ids::{Endian, NodeId, ServiceId};
-use crate::service::wire::HeaderBytes;
+use super::marked::{Mark, MarkedBytes, RoundId};
+use super::talk::{Malformed, cut};
+use crate::ids::{Endian, NodeId};
 
 /// What tells these messages from others; its last byte is the version of their form.
-const MARK: [u8; 8] = *b"annukey\x01";
+const MARK: Mark = *b"annukey\x01";
 /// Bytes of a key, as many as Corosync reads.
 pub(crate) const KEY_LIMIT: usize = 4096;
 /// Bytes of text in one message; a longer one is cut.
@@ -31,12 +30,7 @@ const ASK: u32 = 6;
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct KeyTalkBytes<O: ByteOrder> {
-    reenable: SourcedBytes<O>,
-    mark: [u8; 8],
-    kind: U32<O>,
-    round_node: U32<O>,
-    round_ring: U64<O>,
-    round_count: U32<O>,
+    head: MarkedBytes<O>,
     length: U32<O>,
     print: U64<O>,
     next: U64<O>,
@@ -104,15 +98,7 @@ impl KeyTalk {
         };
         let size = size_of::<KeyTalkBytes<LittleEndian>>() + rest.len();
         let head = KeyTalkBytes::<LittleEndian> {
-            reenable: SourcedBytes {
-                header: HeaderBytes::exec(ServiceId::CFG, RING_REENABLE, size),
-                source: SourceBytes { node: U32::new(me.get()), pad: [0; 4], conn: U64::new(0) },
-            },
-            mark: MARK,
-            kind: U32::new(kind),
-            round_node: U32::new(round.node),
-            round_ring: U64::new(round.ring),
-            round_count: U32::new(round.count),
+            head: MarkedBytes::new(me, size, MARK, kind, *round),
             length: U32::new(rest.len() as u32),
             print: U64::new(print),
             next: U64::new(beside),
@@ -136,17 +122,12 @@ impl KeyTalk {
     }
 
     fn decode_in<O: ByteOrder>(message: &[u8]) -> Result<Option<Self>, Malformed> {
-        let rest = message.get(size_of::<SourcedBytes<O>>()..).unwrap_or_default();
-        if !rest.starts_with(&MARK) {
+        if !MarkedBytes::<O>::is_marked(message, &MARK) {
             return Ok(None);
         }
         let (head, rest) = KeyTalkBytes::<O>::ref_from_prefix(message).map_err(|_| Malformed)?;
-        let round = RoundId {
-            node: head.round_node.get(),
-            ring: head.round_ring.get(),
-            count: head.round_count.get(),
-        };
-        let kind = head.kind.get();
+        let round = head.head.round();
+        let kind = head.head.kind.get();
         let limit = if kind == OFFER { KEY_LIMIT } else { TEXT_LIMIT };
         let length = usize::try_from(head.length.get()).ok().filter(|length| *length <= limit);
         let rest = length.and_then(|length| rest.get(..length)).ok_or(Malformed)?;

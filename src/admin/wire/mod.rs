@@ -7,6 +7,7 @@
 //! | file | what |
 //! |---|---|
 //! | `exec.rs` | [`Exec`]: what nodes tell each other |
+//! | `marked.rs` | what the messages in `talk.rs` and `keytalk.rs` begin with |
 //! | `talk.rs` | [`Talk`]: what nodes of annulusd tell each other before a reload |
 //! | `keytalk.rs` | [`KeyTalk`]: what nodes of annulusd tell each other about a new key |
 //! | `keys.rs` | what a client is told about a new key |
@@ -17,6 +18,7 @@
 pub(crate) mod exec;
 pub(crate) mod keys;
 pub(crate) mod keytalk;
+mod marked;
 pub(crate) mod reply;
 pub(crate) mod report;
 pub(crate) mod request;
@@ -24,6 +26,7 @@ pub(crate) mod talk;
 
 pub(crate) use exec::Exec;
 pub(crate) use keytalk::KeyTalk;
+pub(crate) use marked::RoundId;
 pub(crate) use reply::{Question, Reply};
 pub(crate) use request::Request;
 pub(crate) use talk::Talk;

@@ -8,12 +8,11 @@
 use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::exec::{RING_REENABLE, SourceBytes, SourcedBytes};
-use crate::ids::{Endian, NodeId, ServiceId};
-use crate::service::wire::HeaderBytes;
+use super::marked::{Mark, MarkedBytes, RoundId};
+use crate::ids::{Endian, NodeId};
 
 /// What tells these messages from RINGREENABLE; its last byte is the version of their form.
-const MARK: [u8; 8] = *b"annulus\x01";
+const MARK: Mark = *b"annulus\x01";
 /// Nodes in one message, as many as a cluster may have.
 pub(crate) const NODE_LIMIT: usize = 384;
 /// Settings in one message, as many as are compared one by one.
@@ -34,12 +33,7 @@ const NO_FILE: u32 = 3;
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct TalkBytes<O: ByteOrder> {
-    reenable: SourcedBytes<O>,
-    mark: [u8; 8],
-    kind: U32<O>,
-    round_node: U32<O>,
-    round_ring: U64<O>,
-    round_count: U32<O>,
+    head: MarkedBytes<O>,
     verdict: U32<O>,
     nodes: U32<O>,
     settings: U32<O>,
@@ -54,14 +48,6 @@ struct NodeBytes<O: ByteOrder> {
     id: U32<O>,
     pad: [u8; 4],
     hash: U64<O>,
-}
-
-/// One reload that all nodes judge: who proposed it, on which ring (its number), and his count on that ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct RoundId {
-    pub(crate) node: u32,
-    pub(crate) ring: u64,
-    pub(crate) count: u32,
 }
 
 /// What one node makes of its new file.
@@ -125,15 +111,7 @@ impl Talk {
             + settings.len() * 8
             + text.len();
         let head = TalkBytes::<LittleEndian> {
-            reenable: SourcedBytes {
-                header: HeaderBytes::exec(ServiceId::CFG, RING_REENABLE, size),
-                source: SourceBytes { node: U32::new(me.get()), pad: [0; 4], conn: U64::new(0) },
-            },
-            mark: MARK,
-            kind: U32::new(kind),
-            round_node: U32::new(round.node),
-            round_ring: U64::new(round.ring),
-            round_count: U32::new(round.count),
+            head: MarkedBytes::new(me, size, MARK, kind, round),
             verdict: U32::new(verdict),
             nodes: U32::new(nodes.len() as u32),
             settings: U32::new(settings.len() as u32),
@@ -164,17 +142,12 @@ impl Talk {
     }
 
     fn decode_in<O: ByteOrder>(message: &[u8]) -> Result<Option<Self>, Malformed> {
-        let rest = message.get(size_of::<SourcedBytes<O>>()..).unwrap_or_default();
-        if !rest.starts_with(&MARK) {
+        if !MarkedBytes::<O>::is_marked(message, &MARK) {
             return Ok(None);
         }
         let (head, rest) = TalkBytes::<O>::ref_from_prefix(message).map_err(|_| Malformed)?;
-        let round = RoundId {
-            node: head.round_node.get(),
-            ring: head.round_ring.get(),
-            count: head.round_count.get(),
-        };
-        Ok(Some(match head.kind.get() {
+        let round = head.head.round();
+        Ok(Some(match head.head.kind.get() {
             CALL => Self::Call,
             HERE => Self::Here,
             PROPOSE => Self::Propose(round),

@@ -1,0 +1,58 @@
+//! What all messages of annulusd's nodes about reloads and keys begin with: RINGREENABLE as Corosync has it, a mark, the
+//! kind of the message and the round that it belongs to.
+
+use zerocopy::byteorder::{ByteOrder, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::exec::{RING_REENABLE, SourceBytes, SourcedBytes};
+use crate::ids::{NodeId, ServiceId};
+use crate::service::wire::HeaderBytes;
+
+/// What tells messages of one form from others; its last byte is the version of the form.
+pub(super) type Mark = [u8; 8];
+
+/// One question to all nodes: who asked it, on which ring (its number), and his count on that ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RoundId {
+    pub(crate) node: u32,
+    pub(crate) ring: u64,
+    pub(crate) count: u32,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct MarkedBytes<O: ByteOrder> {
+    reenable: SourcedBytes<O>,
+    mark: Mark,
+    pub(super) kind: U32<O>,
+    round_node: U32<O>,
+    round_ring: U64<O>,
+    round_count: U32<O>,
+}
+
+impl<O: ByteOrder> MarkedBytes<O> {
+    /// The beginning of a message of `size` bytes from `me`.
+    pub(super) fn new(me: NodeId, size: usize, mark: Mark, kind: u32, round: RoundId) -> Self {
+        Self {
+            reenable: SourcedBytes {
+                header: HeaderBytes::exec(ServiceId::CFG, RING_REENABLE, size),
+                source: SourceBytes { node: U32::new(me.get()), pad: [0; 4], conn: U64::new(0) },
+            },
+            mark,
+            kind: U32::new(kind),
+            round_node: U32::new(round.node),
+            round_ring: U64::new(round.ring),
+            round_count: U32::new(round.count),
+        }
+    }
+
+    /// Whether a message of RINGREENABLE has this mark.
+    pub(super) fn is_marked(message: &[u8], mark: &Mark) -> bool {
+        message.get(size_of::<SourcedBytes<O>>()..).is_some_and(|rest| rest.starts_with(mark))
+    }
+
+    /// The round that it belongs to.
+    pub(super) fn round(&self) -> RoundId {
+        RoundId { node: self.round_node.get(), ring: self.round_ring.get(), count: self.round_count.get() }
+    }
+}
