@@ -14,6 +14,9 @@ pub const LEAST: usize = 128;
 /// Most bytes of a key; of a longer file the rest is not looked at. Source: the same, `TOTEM_PRIVATE_KEY_LEN_MAX`.
 pub const MOST: usize = 4096;
 
+/// Bytes of a key that is made, as many as `corosync-keygen` makes.
+pub const USUAL: usize = 256;
+
 /// What a fingerprint is made of beside the key, so that it is no code of any packet.
 const PRINT: &[u8] = b"annulus: fingerprint of a key";
 

@@ -2,27 +2,21 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 /// Bytes that are overwritten when they are dropped, and that no output shows.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
+pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
     /// Takes them over.
-    pub const fn new(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
     }
 
     /// The bytes, for whoever encrypts with them.
     pub fn bytes(&self) -> &[u8] {
         &self.0
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.fill(0);
-        // What nobody reads any more might not be written at all.
-        std::hint::black_box(self.0.as_mut_slice());
     }
 }
 

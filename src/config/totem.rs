@@ -316,16 +316,23 @@ pub(super) fn knet(map: &Map) -> Knet {
     }
 }
 
+/// Time between pings, and silence after which a link is down, of a link that says nothing of them; for this token
+/// time-out. Source: corosync `exec/totemconfig.c`.
+pub fn ping_times(token: Duration, pong_count: u32) -> (Duration, Duration) {
+    let token = u64::try_from(token.as_millis()).unwrap_or(u64::MAX);
+    let pongs = u64::from(pong_count.max(1));
+    (Duration::from_millis(token / (2 * pongs)), Duration::from_millis(token / pongs))
+}
+
 /// How a link is watched, with this token time-out. Source: corosync `exec/totemconfig.c`.
 pub(super) fn pings(map: &Map, link: u8, token: Duration) -> Pings {
     let given = |key: &str| map.u32(&format!("totem.interface.{link}.{key}")).filter(|number| *number != 0);
     let ms = |key: &str| given(key).map(|ms| Duration::from_millis(ms.into()));
     let pong_count = given("knet_pong_count").unwrap_or(2);
-    let token = token.as_millis() as u64; // a u32 of ms at most
-    let pongs = u64::from(pong_count);
+    let (interval, timeout) = ping_times(token, pong_count);
     Pings {
-        interval: ms("knet_ping_interval").unwrap_or(Duration::from_millis(token / (pongs * 2))),
-        timeout: ms("knet_ping_timeout").unwrap_or(Duration::from_millis(token / pongs)),
+        interval: ms("knet_ping_interval").unwrap_or(interval),
+        timeout: ms("knet_ping_timeout").unwrap_or(timeout),
         precision: given("knet_ping_precision").unwrap_or(2048),
         pong_count,
         priority: given("knet_link_priority").and_then(|n| u8::try_from(n).ok()).unwrap_or(1),

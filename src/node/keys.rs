@@ -1,15 +1,10 @@
 //! The key that this node's transport may use next: made, stored beside the one in use, understood, then kept.
 
-use std::io;
-
-use crate::config::key::Key;
+use crate::config::key::{Key, USUAL};
 use crate::ids::NodeId;
-use crate::transport::Transport;
 use crate::transport::knet::Crypto;
 use crate::transport::knet::envelope::{Cipher, Envelope, Suite};
-
-/// Bytes of a key that is made here, as many as `corosync-keygen` makes.
-const SIZE: usize = 256;
+use crate::transport::{self, Transport};
 
 /// See the module. What is in use, the transport's settings say.
 #[derive(Debug, Default)]
@@ -46,8 +41,9 @@ impl Keys {
         members: &[NodeId],
     ) -> Result<(Key, u64), String> {
         let in_use = rotatable(crypto, hosts, members)?;
-        let mut bytes = zeroize::Zeroizing::new([0; SIZE]);
-        random(bytes.as_mut_slice()).map_err(|error| format!("no random bytes from the kernel: {error}"))?;
+        let mut bytes = zeroize::Zeroizing::new([0; USUAL]);
+        transport::random(bytes.as_mut_slice())
+            .map_err(|error| format!("no random bytes from the kernel: {error}"))?;
         let key = Key::new(bytes.as_slice()).map_err(|error| error.to_string())?;
         Ok((key, in_use.key.fingerprint().0))
     }
@@ -168,17 +164,6 @@ fn rotatable<'a>(
     Ok(crypto)
 }
 
-fn random(mut bytes: &mut [u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty()) {
-            Ok(filled) => bytes = &mut bytes[filled..],
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,7 +196,7 @@ mod tests {
         let make = || Keys::make(Some(&old), &[node(1)], &[node(1)]).unwrap();
         let (key, in_use) = make();
         assert_eq!(in_use, old.key.fingerprint().0);
-        assert_eq!(key.bytes().len(), SIZE);
+        assert_eq!(key.bytes().len(), USUAL);
         assert_ne!(key, make().0);
     }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::NodeError;
-use super::links::{THRESHOLD, pings};
+use super::links::THRESHOLD;
 use crate::config::key::Key;
 use crate::config::timeouts::Timeouts;
+use crate::config::totem::ping_times;
 use crate::ids::NodeId;
 use crate::transport::Peer;
 use crate::transport::knet::envelope::{Cipher, Hash, Suite};
@@ -146,7 +147,7 @@ impl Knet {
                 return wrong(format!("UDP port {port} plus the number of link {number} is no port"));
             };
             let pong_count = 2;
-            let (ping_interval, ping_timeout) = pings(timeouts.token, pong_count);
+            let (ping_interval, ping_timeout) = ping_times(timeouts.token, pong_count);
             *link = Some(LinkSettings {
                 port,
                 priority: 1,

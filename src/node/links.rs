@@ -4,7 +4,6 @@
 //! Source: corosync `exec/totemconfig.c`, `exec/totemknet.c`.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use crate::config::key::Key;
 use crate::config::totem::{Interface, TransportKind, Watching};
@@ -162,13 +161,6 @@ pub(super) fn known(settings: &Settings) -> Vec<(NodeId, Vec<(u8, IpAddr)>)> {
     settings.hosts.iter().map(|host| (host.id, addresses(host))).collect()
 }
 
-/// The timers of a link that says nothing, for this token time-out. Source: corosync `exec/totemconfig.c`.
-pub(super) fn pings(token: Duration, pong_count: u32) -> (Duration, Duration) {
-    let token = u64::try_from(token.as_millis()).unwrap_or(u64::MAX);
-    let pongs = u64::from(pong_count.max(1));
-    (Duration::from_millis(token / (2 * pongs)), Duration::from_millis(token / pongs))
-}
-
 fn link(interface: &Interface) -> LinkSettings {
     LinkSettings {
         port: interface.port,
@@ -226,9 +218,11 @@ fn unknown(setting: &str, word: &str) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::Duration;
 
     use super::*;
     use crate::config::os::OsHost;
+    use crate::config::totem::ping_times;
 
     fn config(totem: &str) -> Config {
         let text = format!(
@@ -267,7 +261,7 @@ mod tests {
         let second = links[2].as_ref().unwrap();
         assert_eq!((ms(second.ping_timeout), ms(second.ping_interval)), (1825, 912));
         assert_eq!((second.port, second.priority, second.pong_count), (5407, 1, 2));
-        assert_eq!(pings(Duration::from_millis(3650), 2), (second.ping_interval, second.ping_timeout));
+        assert_eq!(ping_times(Duration::from_millis(3650), 2), (second.ping_interval, second.ping_timeout));
         let settings = &options.settings;
         assert_eq!((settings.mode, settings.mtu), (LinkMode::Passive, None));
         assert_eq!((settings.compression, settings.compression_threshold), (Compression::None, THRESHOLD));

@@ -33,6 +33,7 @@ mod looped;
 mod options;
 mod peers;
 mod plain;
+mod random;
 mod received;
 mod send;
 mod socket;
@@ -50,6 +51,7 @@ use bytes::Bytes;
 
 pub use error::TransportError;
 pub use options::{Cast, Kind, Options, Peer};
+pub(crate) use random::random;
 pub use received::Received;
 pub use source_port::Shows;
 pub use stats::{DroppedIn, DroppedOut, Errors, PeerStats, Stats, Traffic};

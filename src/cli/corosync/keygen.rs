@@ -13,15 +13,17 @@ use std::path::{Path, PathBuf};
 use super::c::{reason, saturating};
 use crate::cli::getopt::{Getopt, Grammar, Long};
 use crate::cli::streams::Streams;
+use crate::config::key;
+use crate::config::totem::DEFAULT_KEYFILE;
 
 /// Where the key is when nothing else is said.
-pub(in crate::cli) const KEY_FILE: &str = "/etc/corosync/authkey";
+pub(in crate::cli) const KEY_FILE: &str = DEFAULT_KEYFILE;
 /// Where randomness comes from.
 pub(in crate::cli) const RANDOM: &str = "/dev/urandom";
 /// Bytes of a key that is made without a word about its size.
-pub(in crate::cli) const SIZE: usize = 256;
+pub(in crate::cli) const SIZE: usize = key::USUAL;
 /// Fewest and most bytes of a key.
-pub(in crate::cli) const SIZES: std::ops::RangeInclusive<usize> = 128..=4096;
+pub(in crate::cli) const SIZES: std::ops::RangeInclusive<usize> = key::LEAST..=key::MOST;
 
 const GRAMMAR: Grammar = Grammar {
     short: "k:r:s:lh",

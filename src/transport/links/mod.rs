@@ -465,13 +465,8 @@ fn plans(options: &Options, knet: &knet::Options) -> [Option<Plan>; LINKS] {
 /// A number that was never used before.
 fn epoch() -> Result<u64, TransportError> {
     let mut bytes = [0; 8];
-    let failed = socket::failed("draw a random number");
-    let drawn = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    match drawn {
-        Ok(8) => Ok(u64::from_ne_bytes(bytes)),
-        Ok(_) => Err(failed(io::ErrorKind::UnexpectedEof.into())),
-        Err(error) => Err(failed(error.into())),
-    }
+    super::random(&mut bytes).map_err(socket::failed("draw a random number"))?;
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 fn refused(knet::Refused(why): knet::Refused) -> TransportError {

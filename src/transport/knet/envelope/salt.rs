@@ -3,7 +3,7 @@
 use std::io;
 
 use super::cipher::BLOCK;
-use crate::transport::sys;
+use crate::transport::{self, sys};
 
 /// Vectors that are asked of the kernel at once: one call costs less than so many packets.
 const AHEAD: usize = 32;
@@ -41,15 +41,7 @@ impl Salts {
 
     fn fill(&mut self) -> io::Result<()> {
         let forks = sys::forks();
-        let bytes = self.ahead.as_flattened_mut();
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
-                Ok(more) => filled += more,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        transport::random(self.ahead.as_flattened_mut())?;
         (self.used, self.forks) = (0, forks);
         Ok(())
     }
