@@ -42,8 +42,8 @@ use crate::service::{Flow, Order, Request};
 use crate::stack::{Setup, SetupError, Stack};
 use crate::time::Instant;
 use crate::totem::{Input, Params, StateName};
-use crate::transport::knet::Crypto;
 use crate::transport::knet::envelope::Envelope;
+use crate::transport::knet::{self, Crypto};
 use crate::transport::{InterfaceChange, Kind, Peer, Received, Transport};
 use crate::view::{View, ViewKind};
 
@@ -401,8 +401,7 @@ impl Driver {
     /// The configuration was read again: could this node go over to it?
     fn judge(&mut self, outcome: Result<Box<Config>, String>, now: Instant) {
         self.ring_waits = None;
-        let outcome = outcome
-            .and_then(|config| self.examine(&config).and_then(|()| self.collides(&config)).map(|()| config));
+        let outcome = outcome.and_then(|config| self.examine(&config).map(|()| config));
         let result = outcome.as_deref().map_err(String::as_str);
         self.stack.judged(now, result, &mut self.outside);
         self.judged = outcome.ok();
@@ -413,7 +412,7 @@ impl Driver {
         if let Kind::Knet(running) = &self.kind {
             let known = links::known(&running.settings);
             check_hosts(&known, self.stack.totem().members(), config).map_err(|error| error.to_string())?;
-            let new = links::at_run_time(running, config)?;
+            let new = self.new_links(running, config)?;
             self.new_peers(config)?;
             return self.outside.transport.check_links(&new).map_err(|error| error.to_string());
         }
@@ -423,15 +422,14 @@ impl Driver {
         self.outside.transport.check_peers(&peers).map_err(|error| error.to_string())
     }
 
-    /// Whether a new configuration changes how packets are encrypted while all nodes are being given a new key.
-    fn collides(&self, config: &Config) -> Result<(), String> {
-        if let Kind::Knet(running) = &self.kind
-            && self.stack.is_rotating()
-            && links::at_run_time(running, config)?.crypto != running.crypto
-        {
+    /// The links that a new configuration says, unless it changes how packets are encrypted while all nodes are being
+    /// given a new key.
+    fn new_links(&self, running: &knet::Options, config: &Config) -> Result<knet::Options, String> {
+        let new = links::at_run_time(running, config)?;
+        if self.stack.is_rotating() && new.crypto != running.crypto {
             return Err("all nodes are being given a new key; reload again when that is over".to_owned());
         }
-        Ok(())
+        Ok(new)
     }
 
     fn hosts(&self) -> Vec<NodeId> {
@@ -556,12 +554,11 @@ impl Driver {
     /// prepared for another key, cipher or hash.
     fn adapt(&mut self, config: &Config, now: Instant) -> Result<bool, String> {
         let mut rekeys = false;
-        // The key may have been offered after the configuration was judged.
-        self.collides(config)?;
         let peers = self.new_peers(config)?;
         let block = config.totem.block_unlisted_ips;
         if let Kind::Knet(running) = &self.kind {
-            let new = links::at_run_time(running, config)?;
+            // A key may have been offered after the configuration was judged.
+            let new = self.new_links(running, config)?;
             rekeys = new.crypto != running.crypto;
             self.outside.transport.set_links(&new).map_err(|error| error.to_string())?;
             if rekeys {

@@ -137,13 +137,15 @@ impl Edge for Outside {
 
     fn statistics(&self, prefix: &str) -> Vec<(String, Value)> {
         let mut all = self.log.statistics(prefix, self.server.as_ref(), self.locals.all());
+        let mut links = Vec::new();
         if overlap(KNET, prefix) {
-            let links = self.transport.statistics();
-            all.extend(links.into_iter().filter(|(name, _)| name.starts_with(prefix)));
-            all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+            links.extend(self.transport.statistics());
         }
         if prefix.starts_with(OWN) && overlap(OWN_LINKS, prefix) {
-            all.extend(own_links(&self.transport).into_iter().filter(|(name, _)| name.starts_with(prefix)));
+            links.extend(own_links(&self.transport));
+        }
+        if !links.is_empty() {
+            all.extend(links.into_iter().filter(|(name, _)| name.starts_with(prefix)));
             all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         }
         all

@@ -384,11 +384,7 @@ impl Stack {
 
     /// The configuration was read again, as a desk ordered, and could be used here, or why it could not.
     pub fn judged(&mut self, now: Instant, outcome: Result<&Config, &str>, edge: &mut dyn Edge) {
-        self.now = now;
-        self.admin.judged(outcome, below!(self, edge));
-        route!(self, edge, wake, ServiceId::CFG);
-        route!(self, edge, tell);
-        self.drain(edge);
+        self.with_admin(now, edge, |admin, effects| admin.judged(outcome, effects));
     }
 
     /// Takes over the configuration that was read last, as a desk ordered, or notes why it cannot be used after

@@ -161,8 +161,7 @@ impl Engine {
                 peer.inbound.data(self.common.me, &data, &mut self.handle)
             }
             Body::Ping(ping) => {
-                let route = self.control(index, ping.link, link, from)?;
-                route.link.stats.received(PacketKind::Ping, packet.len());
+                let route = self.control(index, ping.link, link, from, (PacketKind::Ping, packet.len()))?;
                 if !route.limits.ping(now, ping.stamp) {
                     return Err(DropReason::Flood);
                 }
@@ -172,15 +171,13 @@ impl Engine {
                 Ok(None)
             }
             Body::Pong(pong) => {
-                let route = self.control(index, pong.link, link, from)?;
-                route.link.stats.received(PacketKind::Pong, packet.len());
+                self.control(index, pong.link, link, from, (PacketKind::Pong, packet.len()))?;
                 let alone = !self.peers[index].reachable;
                 self.at(now, index, link, |route, common, _| route.pong(now, &pong, alone, common));
                 Ok(None)
             }
             Body::Probe(probe) => {
-                let route = self.control(index, probe.link, link, from)?;
-                route.link.stats.received(PacketKind::Probe, packet.len());
+                let route = self.control(index, probe.link, link, from, (PacketKind::Probe, packet.len()))?;
                 if !route.limits.probe(now) {
                     return Err(DropReason::Flood);
                 }
@@ -189,19 +186,29 @@ impl Engine {
                 Ok(None)
             }
             Body::ProbeReply(probe) => {
-                let route = self.control(index, probe.link, link, from)?;
-                route.link.stats.received(PacketKind::ProbeReply, packet.len());
+                self.control(index, probe.link, link, from, (PacketKind::ProbeReply, packet.len()))?;
                 self.at(now, index, link, |route, common, _| route.probe_reply(now, probe.size, common));
                 Ok(None)
             }
         }
     }
 
-    /// The link that a control packet names, if it came on that link and from where that link's packets come.
-    fn control(&mut self, index: usize, named: u8, link: u8, from: IpAddr) -> Result<&mut Route, DropReason> {
+    /// The link that a control packet names, if it came on that link and from where that link's packets come; it is
+    /// counted there.
+    fn control(
+        &mut self,
+        index: usize,
+        named: u8,
+        link: u8,
+        from: IpAddr,
+        (kind, bytes): (PacketKind, usize),
+    ) -> Result<&mut Route, DropReason> {
         let route = self.peers[index].routes.get_mut(usize::from(link)).and_then(Option::as_mut);
         let any = !self.settings.block_unlisted;
-        route.filter(|route| named == link && (any || route.peer == from)).ok_or(DropReason::Foreign)
+        let route =
+            route.filter(|route| named == link && (any || route.peer == from)).ok_or(DropReason::Foreign)?;
+        route.link.stats.received(kind, bytes);
+        Ok(route)
     }
 
     /// Sends an answer, to the configured address whatever the question came from.

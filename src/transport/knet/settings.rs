@@ -93,6 +93,23 @@ pub struct Settings {
 pub struct Refused(pub String);
 
 impl Settings {
+    /// Of this node, with neither hosts nor links.
+    #[cfg(test)]
+    pub(super) fn bare(me: NodeId) -> Self {
+        Self {
+            me,
+            hosts: Vec::new(),
+            links: [const { None }; LINKS],
+            mode: LinkMode::Passive,
+            pmtud_interval: Duration::from_secs(30),
+            mtu: None,
+            compression: Compression::None,
+            compression_threshold: 0,
+            compression_level: 0,
+            block_unlisted: true,
+        }
+    }
+
     /// This host's address on a link.
     pub(super) fn own_address(&self, link: usize) -> Option<IpAddr> {
         let own = self.hosts.iter().find(|host| host.id == self.me)?;

@@ -1,6 +1,5 @@
 use proptest::prelude::*;
 
-use super::super::settings::{LINKS, LinkMode};
 use super::*;
 use crate::ids::NodeId;
 
@@ -14,18 +13,7 @@ fn node(id: u32) -> NodeId {
 }
 
 fn settings(compression: Compression) -> Settings {
-    Settings {
-        me: node(1),
-        hosts: Vec::new(),
-        links: [const { None }; LINKS],
-        mode: LinkMode::Passive,
-        pmtud_interval: std::time::Duration::from_secs(30),
-        mtu: None,
-        compression,
-        compression_threshold: 0,
-        compression_level: 0,
-        block_unlisted: true,
-    }
+    Settings { compression, ..Settings::bare(node(1)) }
 }
 
 /// A totem header to node 2 and 387 times the same byte, the message of the captured examples.

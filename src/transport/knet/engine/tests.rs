@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::super::settings::{Compression, Host, LinkMode, LinkSettings};
+use super::super::settings::{Host, LinkMode, LinkSettings};
 use super::*;
 
 mod faults;
@@ -47,16 +47,11 @@ fn settings(me: u32, hosts: u32, links: u8, mode: LinkMode) -> Settings {
         }),
     };
     Settings {
-        me: id(me),
         hosts: (1..=hosts).map(host).collect(),
         links: std::array::from_fn(|link| (link < usize::from(links)).then(|| watch(link as u8))),
         mode,
-        pmtud_interval: Duration::from_secs(30),
-        mtu: None,
-        compression: Compression::None,
         compression_threshold: 100,
-        compression_level: 0,
-        block_unlisted: true,
+        ..Settings::bare(id(me))
     }
 }
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::outbound::Outbound;
-use super::super::settings::{Compression, LINKS, LinkMode, Settings};
+use super::super::settings::{Compression, Settings};
 use super::super::sizes::{MESSAGE, ROOM};
 use super::super::wire::{self, Body};
 use super::*;
@@ -12,18 +12,7 @@ fn node(id: u32) -> NodeId {
 }
 
 fn settings(me: u32, compression: Compression) -> Settings {
-    Settings {
-        me: node(me),
-        hosts: Vec::new(),
-        links: [const { None }; LINKS],
-        mode: LinkMode::Passive,
-        pmtud_interval: std::time::Duration::from_secs(30),
-        mtu: None,
-        compression,
-        compression_threshold: 0,
-        compression_level: 0,
-        block_unlisted: true,
-    }
+    Settings { compression, ..Settings::bare(node(me)) }
 }
 
 /// A totem header of node 1 that names no target, then bytes that say where they are.
