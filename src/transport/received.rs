@@ -53,8 +53,28 @@ pub(super) trait Judge {
     /// It failed.
     fn failed(&mut self, error: &io::Error);
 
+    /// It brought these, which [`Judge::judge`] is asked about next, one after the other; the bytes of all may be
+    /// changed in place.
+    fn brought(&mut self, _came: Came<'_>) {}
+
     /// A message came; its bytes may be changed in place. What is to be handed up of it goes to `up`.
     fn judge(&mut self, arrival: &Arrival, bytes: &mut [u8], up: &mut Up<'_>);
+}
+
+/// What one call brought.
+pub(super) struct Came<'a> {
+    arrivals: &'a [Arrival],
+    slots: &'a mut [u8],
+}
+
+impl<'a> Came<'a> {
+    /// Each message and its bytes.
+    pub(super) fn each(self) -> impl Iterator<Item = (&'a Arrival, &'a mut [u8])> {
+        self.arrivals.iter().zip(self.slots.chunks_mut(STRIDE)).map(|(arrival, slot)| {
+            let len = arrival.len.min(ROOM);
+            (arrival, &mut slot[..len])
+        })
+    }
 }
 
 /// Where a [`Judge`] puts what is to be handed up.
@@ -170,6 +190,7 @@ impl Received {
                 }
             };
             errors = 0;
+            judge.brought(Came { arrivals: &arrivals[..came], slots: buffer });
             for (offset, arrival) in arrivals[..came].iter().enumerate() {
                 let base = (self.used + offset) * STRIDE;
                 let bytes = &mut self.buffer[base..][..arrival.len.min(ROOM)];

@@ -257,7 +257,7 @@ impl Door for Sealed {
         let Some(theirs) = &mut self.theirs else { return packet.to_vec() };
         let mut buffer = vec![0; Burst::ROOM];
         buffer.extend_from_slice(packet);
-        let range = theirs.seal(&mut buffer);
+        let range = theirs.seal(&mut [&mut buffer]).remove(0);
         let mut datagram = buffer[range].to_vec();
         if self.broken {
             match random.random_range(0..3) {
@@ -273,7 +273,7 @@ impl Door for Sealed {
     }
 
     fn open<'d>(&mut self, datagram: &'d mut [u8]) -> Option<&'d [u8]> {
-        let range = self.ours.open(datagram).ok()?;
+        let range = self.ours.open(&mut [datagram]).remove(0).ok()?;
         Some(&datagram[range])
     }
 

@@ -1,14 +1,16 @@
-//! What arrives on a link: opened where it lies, given to the engine, and messages handed up.
+//! What arrives on a link: opened where it lies, all that one call brought at once, given to the engine, and messages
+//! handed up.
 
 use std::io;
 use std::net::IpAddr;
-use std::time::Instant as Clock;
+use std::ops::Range;
+use std::time::{Duration, Instant as Clock};
 
 use super::report::Report;
 use crate::time::Instant;
-use crate::transport::knet::envelope::Envelope;
+use crate::transport::knet::envelope::{Envelope, Refusal};
 use crate::transport::knet::{self, Engine};
-use crate::transport::received::{Judge, Up};
+use crate::transport::received::{Came, Judge, Up};
 use crate::transport::stats::{Logs, Stats};
 use crate::transport::sys;
 
@@ -24,19 +26,24 @@ pub(super) struct Intake<'a> {
     pub(super) clock: &'a dyn Fn() -> Instant,
     /// When the last call returned; `None` before that.
     pub(super) now: Option<Instant>,
+    /// What came of opening each datagram that the last call brought, and has not been taken yet.
+    pub(super) opened: std::vec::IntoIter<Result<Range<usize>, Refusal>>,
+    /// How long opening one of them took.
+    pub(super) took: Duration,
 }
 
 impl Intake<'_> {
     /// Takes one datagram, which lies at this place of what is being judged.
     fn take(&mut self, from: IpAddr, datagram: &mut [u8], at: usize, up: &mut Up<'_>) {
-        let began = (!self.clear).then(Clock::now);
-        let place = match self.envelope.open(datagram) {
+        // There is one for each.
+        let Some(opened) = self.opened.next() else { return };
+        let place = match opened {
             Ok(place) => place,
             Err(refusal) => return self.report.refused(from, self.link, refusal),
         };
         let plain = &datagram[place];
-        if let Some(began) = began {
-            self.engine.handle_stats_mut().opened(plain, began.elapsed());
+        if !self.clear {
+            self.engine.handle_stats_mut().opened(plain, self.took);
         }
         let now = *self.now.get_or_insert_with(self.clock);
         match self.engine.receive(now, self.link, from, plain) {
@@ -74,17 +81,37 @@ impl Judge for Intake<'_> {
         }
     }
 
+    fn brought(&mut self, came: Came<'_>) {
+        let began = Clock::now();
+        let whole = came.each().filter(|(arrival, _)| sender(arrival).is_some());
+        let mut datagrams: Vec<&mut [u8]> =
+            whole.flat_map(|(arrival, bytes)| datagrams(arrival, bytes)).collect();
+        self.opened = self.envelope.open(&mut datagrams).into_iter();
+        // There are a few thousand at most.
+        self.took = began.elapsed() / (datagrams.len() as u32).max(1);
+    }
+
     fn judge(&mut self, arrival: &sys::Arrival, bytes: &mut [u8], up: &mut Up<'_>) {
-        let Some(from) = arrival.from.filter(|_| !arrival.truncated) else {
+        let Some(from) = sender(arrival) else {
             self.stats.dropped_in.truncated += 1;
             return;
         };
-        let each = arrival.segment.map_or(bytes.len(), usize::from).max(1);
         let mut at = 0;
-        for datagram in bytes.chunks_mut(each) {
+        for datagram in datagrams(arrival, bytes) {
             let length = datagram.len();
-            self.take(from.ip(), datagram, at, up);
+            self.take(from, datagram, at, up);
             at += length;
         }
     }
+}
+
+/// Who sent a message, if it is there as a whole.
+fn sender(arrival: &sys::Arrival) -> Option<IpAddr> {
+    arrival.from.filter(|_| !arrival.truncated).map(|from| from.ip())
+}
+
+/// The datagrams that the kernel put together to a message.
+fn datagrams<'a>(arrival: &sys::Arrival, bytes: &'a mut [u8]) -> impl Iterator<Item = &'a mut [u8]> {
+    let each = arrival.segment.map_or(bytes.len(), usize::from).max(1);
+    bytes.chunks_mut(each)
 }

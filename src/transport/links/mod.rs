@@ -165,7 +165,7 @@ impl Links {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Send(burst) => {
-                    self.outbox.push(burst, token, &mut self.envelope, &mut self.engine);
+                    self.outbox.push(burst, token);
                     if self.outbox.is_full() {
                         self.flush(now);
                     }
@@ -176,7 +176,8 @@ impl Links {
     }
 
     fn flush(&mut self, now: Instant) {
-        self.outbox.send(now, &mut self.wires, &mut self.engine, &mut self.stats, &mut self.logs);
+        let Self { outbox, envelope, wires, engine, stats, logs, .. } = self;
+        outbox.send(now, wires, envelope, engine, stats, logs);
     }
 
     /// Collects and sends until the engine wants nothing more; a failure to send may make it want something.
@@ -240,6 +241,8 @@ impl Links {
             report: &mut self.report,
             clock: &|| Instant::ZERO + start.elapsed(),
             now: None,
+            opened: Vec::new().into_iter(),
+            took: Duration::ZERO,
         };
         let left = batch.receive(ready.get_inner(), 0, &mut intake);
         if left == Left::Nothing {

@@ -1,4 +1,4 @@
-//! Packets on their way out: each sealed once, sent to every path it goes to; fragments that follow each other to one
+//! Packets on their way out: all that wait are sealed at once, each one time, and sent to every path it goes to; fragments that follow each other to one
 //! path go as one message that the kernel cuts.
 
 use std::io;
@@ -18,27 +18,26 @@ use crate::transport::sys::{Departure, SEGMENTS};
 /// Bytes that one message may have: what UDP over IPv4 carries.
 const MESSAGE: usize = 65507;
 
-/// Sealed bytes that may wait before they are sent.
+/// Bytes that may wait before they are sealed and sent.
 const FULL: usize = 256 << 10;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    bursts: Vec<Sealed>,
+    /// What waits, and whether it is a message for a single node.
+    bursts: Vec<(Burst, bool)>,
     legs: [Vec<Leg>; LINKS],
-    /// Memory for the runs of one burst.
-    runs: Vec<Run>,
     bytes: usize,
 }
 
 /// A burst, and where in each packet the datagram lies.
 #[derive(Debug)]
-struct Sealed {
-    burst: Burst,
-    places: Vec<Range<usize>>,
+struct Sealed<'a> {
+    burst: &'a Burst,
+    places: &'a [Range<usize>],
 }
 
-impl Sealed {
+impl Sealed<'_> {
     fn datagram(&self, packet: usize) -> &[u8] {
         &self.burst.packets[packet][self.places[packet].clone()]
     }
@@ -66,43 +65,10 @@ struct Leg {
 }
 
 impl Outbox {
-    /// Seals a burst and takes it in. `token`: it is a message for a single node.
-    pub(super) fn push(
-        &mut self,
-        mut burst: Burst,
-        token: bool,
-        envelope: &mut Envelope,
-        engine: &mut Engine,
-    ) {
-        let clear = envelope.suite().is_clear();
-        let mut places = Vec::with_capacity(burst.packets.len());
-        for packet in &mut burst.packets {
-            let plain = packet.len().saturating_sub(Burst::ROOM);
-            let place = if clear {
-                envelope.seal(packet)
-            } else {
-                let began = Clock::now();
-                let place = envelope.seal(packet);
-                engine.handle_stats_mut().sealed(burst.kind, plain, place.len(), began.elapsed());
-                place
-            };
-            self.bytes += place.len();
-            places.push(place);
-        }
-        self.runs.clear();
-        runs(&places, &mut self.runs);
-        for path in &burst.to {
-            let Some(legs) = self.legs.get_mut(usize::from(path.link)) else { continue };
-            let burst = self.bursts.len();
-            legs.extend(self.runs.iter().map(|&run| Leg {
-                host: path.host,
-                burst,
-                run,
-                token,
-                tried: false,
-            }));
-        }
-        self.bursts.push(Sealed { burst, places });
+    /// Takes a burst in. `token`: it is a message for a single node.
+    pub(super) fn push(&mut self, burst: Burst, token: bool) {
+        self.bytes += burst.packets.iter().map(Vec::len).sum::<usize>();
+        self.bursts.push((burst, token));
     }
 
     /// Whether there is so much that it should be sent.
@@ -110,20 +76,38 @@ impl Outbox {
         self.bytes >= FULL
     }
 
-    /// Sends everything.
+    /// Seals and sends everything.
     pub(super) fn send(
         &mut self,
         now: Instant,
         wires: &mut [Option<Wire>; LINKS],
+        envelope: &mut Envelope,
         engine: &mut Engine,
         stats: &mut Stats,
         logs: &mut Logs,
     ) {
+        if self.bursts.is_empty() {
+            return;
+        }
+        let places = seal(&mut self.bursts, envelope, engine);
+        let mut rest = &places[..];
+        let mut sealed = Vec::with_capacity(self.bursts.len());
+        for (burst, token) in &self.bursts {
+            let (places, others) = rest.split_at(burst.packets.len());
+            rest = others;
+            let runs = runs(places);
+            for path in &burst.to {
+                let Some(legs) = self.legs.get_mut(usize::from(path.link)) else { continue };
+                let leg =
+                    |&run| Leg { host: path.host, burst: sealed.len(), run, token: *token, tried: false };
+                legs.extend(runs.iter().map(leg));
+            }
+            sealed.push(Sealed { burst, places });
+        }
         for ((link, legs), wire) in (0..).zip(&mut self.legs).zip(wires) {
             if legs.is_empty() {
                 continue;
             }
-            let bursts = &self.bursts;
             match wire {
                 Some(wire) if wire.socket().is_some() => {
                     // Hosts that were taken away since are not sent to any more.
@@ -135,7 +119,7 @@ impl Outbox {
                     if let Some(socket) = wire.socket() {
                         let mut flight = Flight {
                             link,
-                            bursts,
+                            bursts: &sealed,
                             legs,
                             wire,
                             now,
@@ -152,15 +136,34 @@ impl Outbox {
             }
             legs.clear();
         }
-        for sealed in self.bursts.drain(..) {
-            engine.recycle(sealed.burst);
+        for (burst, _) in self.bursts.drain(..) {
+            engine.recycle(burst);
         }
         self.bytes = 0;
     }
 }
 
+/// Seals all packets, and says where in each the datagram lies.
+fn seal(bursts: &mut [(Burst, bool)], envelope: &mut Envelope, engine: &mut Engine) -> Vec<Range<usize>> {
+    let began = Clock::now();
+    let mut packets: Vec<&mut Vec<u8>> =
+        bursts.iter_mut().flat_map(|(burst, _)| &mut burst.packets).collect();
+    let plain: Vec<usize> = packets.iter().map(|packet| packet.len() - Burst::ROOM).collect();
+    let places = envelope.seal(&mut packets);
+    if !envelope.suite().is_clear() {
+        // There are a few thousand at most.
+        let each = began.elapsed() / (places.len() as u32).max(1);
+        let kinds = bursts.iter().flat_map(|(burst, _)| burst.packets.iter().map(|_| burst.kind));
+        for ((kind, plain), place) in kinds.zip(plain).zip(&places) {
+            engine.handle_stats_mut().sealed(kind, plain, place.len(), each);
+        }
+    }
+    places
+}
+
 /// Cuts packets into messages: neighbours of one length, and at the end a shorter one.
-fn runs(places: &[Range<usize>], runs: &mut Vec<Run>) {
+fn runs(places: &[Range<usize>]) -> Vec<Run> {
+    let mut runs = Vec::new();
     let mut first = 0;
     while first < places.len() {
         let length = places[first].len();
@@ -177,9 +180,11 @@ fn runs(places: &[Range<usize>], runs: &mut Vec<Run>) {
             }
         }
         let segment = u16::try_from(length).ok().filter(|_| count > 1);
-        runs.push(Run { first, count: if segment.is_some() { count } else { 1 }, segment });
-        first += runs.last().map_or(1, |run| run.count);
+        let count = if segment.is_some() { count } else { 1 };
+        runs.push(Run { first, count, segment });
+        first += count;
     }
+    runs
 }
 
 /// The single packets of a leg.
@@ -197,7 +202,7 @@ fn split_all(legs: &mut Vec<Leg>) {
 /// The messages of one link, being sent.
 struct Flight<'a> {
     link: u8,
-    bursts: &'a [Sealed],
+    bursts: &'a [Sealed<'a>],
     legs: &'a mut Vec<Leg>,
     wire: &'a Wire,
     now: Instant,
@@ -232,7 +237,7 @@ impl Flight<'_> {
 
 /// The datagrams of a message.
 pub(super) struct Parts<'a> {
-    sealed: &'a Sealed,
+    sealed: &'a Sealed<'a>,
     rest: Range<usize>,
 }
 
@@ -322,9 +327,7 @@ mod tests {
 
     fn cut(lengths: &[usize]) -> Vec<(usize, usize, Option<u16>)> {
         let places: Vec<_> = lengths.iter().map(|length| 16..16 + length).collect();
-        let mut found = Vec::new();
-        runs(&places, &mut found);
-        found.into_iter().map(|run| (run.first, run.count, run.segment)).collect()
+        runs(&places).into_iter().map(|run| (run.first, run.count, run.segment)).collect()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! HMAC. What depends on the key alone is computed once; nothing is allocated for a packet.
+//! HMAC. What depends on the key alone is computed once.
 
 use hmac::{Hmac, KeyInit};
 use md5::Md5;
@@ -6,58 +6,83 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
+use super::abreast::Abreast;
 use super::suite;
 
 /// Bytes of the longest code.
-pub(super) const LONGEST: usize = 64;
+const LONGEST: usize = 64;
 
 /// A hash with its key.
 pub(super) enum Mac {
     Md5(Box<Hmac<Md5>>),
     Sha1(Box<Hmac<Sha1>>),
-    Sha256(Box<Hmac<Sha256>>),
+    /// For one message, and for several.
+    Sha256(Box<(Hmac<Sha256>, Abreast)>),
     Sha384(Box<Hmac<Sha384>>),
     Sha512(Box<Hmac<Sha512>>),
+}
+
+/// A message's authentication code.
+#[derive(Clone, Copy)]
+pub(super) struct Code {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+impl Code {
+    /// These bytes, at most [`LONGEST`].
+    fn new(code: &[u8]) -> Self {
+        let mut bytes = [0; LONGEST];
+        bytes[..code.len()].copy_from_slice(code);
+        Self { bytes, length: code.len() }
+    }
+
+    /// Its bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Whether this is the same code. Takes the same time whichever byte is wrong.
+    pub(super) fn is(&self, code: &[u8]) -> bool {
+        self.bytes().ct_eq(code).into()
+    }
 }
 
 impl Mac {
     /// With all bytes of a key. `None`: there is no hash.
     pub(super) fn new(hash: suite::Hash, key: &[u8]) -> Option<Self> {
-        fn keyed<M: KeyInit>(key: &[u8]) -> Option<Box<M>> {
-            M::new_from_slice(key).ok().map(Box::new)
+        fn keyed<M: KeyInit>(key: &[u8]) -> Option<M> {
+            M::new_from_slice(key).ok()
         }
         match hash {
             suite::Hash::None => None,
-            suite::Hash::Md5 => keyed(key).map(Self::Md5),
-            suite::Hash::Sha1 => keyed(key).map(Self::Sha1),
-            suite::Hash::Sha256 => keyed(key).map(Self::Sha256),
-            suite::Hash::Sha384 => keyed(key).map(Self::Sha384),
-            suite::Hash::Sha512 => keyed(key).map(Self::Sha512),
+            suite::Hash::Md5 => keyed(key).map(Box::new).map(Self::Md5),
+            suite::Hash::Sha1 => keyed(key).map(Box::new).map(Self::Sha1),
+            suite::Hash::Sha256 => keyed(key).map(|one| Self::Sha256(Box::new((one, Abreast::new(key))))),
+            suite::Hash::Sha384 => keyed(key).map(Box::new).map(Self::Sha384),
+            suite::Hash::Sha512 => keyed(key).map(Box::new).map(Self::Sha512),
         }
     }
 
-    /// The code of these bytes, and how long it is.
-    pub(super) fn code(&self, bytes: &[u8]) -> ([u8; LONGEST], usize) {
-        fn of<M: hmac::Mac + Clone>(keyed: &M, bytes: &[u8]) -> ([u8; LONGEST], usize) {
-            let mut mac = keyed.clone();
-            mac.update(bytes);
-            let code = mac.finalize().into_bytes();
-            let mut padded = [0; LONGEST];
-            padded[..code.len()].copy_from_slice(&code);
-            (padded, code.len())
+    /// The code of each message, in their order.
+    pub(super) fn codes(&self, messages: &[&[u8]]) -> Vec<Code> {
+        fn of<M: hmac::Mac + Clone>(keyed: &M, messages: &[&[u8]]) -> Vec<Code> {
+            let code = |message: &&[u8]| {
+                let mut mac = keyed.clone();
+                mac.update(message);
+                Code::new(&mac.finalize().into_bytes())
+            };
+            messages.iter().map(code).collect()
         }
         match self {
-            Self::Md5(keyed) => of(keyed.as_ref(), bytes),
-            Self::Sha1(keyed) => of(keyed.as_ref(), bytes),
-            Self::Sha256(keyed) => of(keyed.as_ref(), bytes),
-            Self::Sha384(keyed) => of(keyed.as_ref(), bytes),
-            Self::Sha512(keyed) => of(keyed.as_ref(), bytes),
+            Self::Md5(keyed) => of(keyed.as_ref(), messages),
+            Self::Sha1(keyed) => of(keyed.as_ref(), messages),
+            Self::Sha256(keyed) => match messages {
+                [] | [_] => of(&keyed.0, messages),
+                _ => keyed.1.codes(messages).iter().map(|code| Code::new(code)).collect(),
+            },
+            Self::Sha384(keyed) => of(keyed.as_ref(), messages),
+            Self::Sha512(keyed) => of(keyed.as_ref(), messages),
         }
-    }
-
-    /// Whether this is their code. Takes the same time whichever byte is wrong.
-    pub(super) fn fits(&self, bytes: &[u8], code: &[u8]) -> bool {
-        let (right, length) = self.code(bytes);
-        right[..length].ct_eq(code).into()
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::cipher::{Aes, BLOCK};
-use super::mac::Mac;
+use super::mac::{Code, Mac};
 use super::suite::Suite;
 use super::{KeyRequired, Refusal};
 use crate::config::key::Key;
@@ -35,44 +35,67 @@ impl Slot {
         self.suite.sizes()
     }
 
-    /// Seals the packet that lies behind [`Burst::ROOM`] bytes, and says where the datagram lies. The vector is used
-    /// by ciphers only.
-    pub(super) fn seal(&self, packet: &mut Vec<u8>, salt: impl FnOnce() -> [u8; BLOCK]) -> Range<usize> {
-        let start = match &self.cipher {
-            None => Burst::ROOM,
-            Some(cipher) => {
+    /// Seals packets, each of which lies behind [`Burst::ROOM`] bytes, and says where in each the datagram lies. The
+    /// vectors are used by ciphers only.
+    pub(super) fn seal(
+        &self,
+        packets: &mut [&mut Vec<u8>],
+        mut salt: impl FnMut() -> [u8; BLOCK],
+    ) -> Vec<Range<usize>> {
+        let start = if self.cipher.is_some() { 0 } else { Burst::ROOM };
+        if let Some(cipher) = &self.cipher {
+            for packet in &mut *packets {
                 let salt = salt();
                 let padding = BLOCK - (packet.len() - Burst::ROOM) % BLOCK;
                 packet.resize(packet.len() + padding, padding as u8);
                 let (front, blocks) = packet.split_at_mut(Burst::ROOM);
                 front.copy_from_slice(&salt);
                 cipher.encrypt(&salt, blocks);
-                0
             }
+        }
+        let sealed: Vec<&[u8]> = packets.iter().map(|packet| &packet[start..]).collect();
+        let codes = self.mac.codes(&sealed);
+        let finish = |(packet, code): (&mut &mut Vec<u8>, Code)| {
+            packet.extend_from_slice(code.bytes());
+            start..packet.len()
         };
-        let (code, length) = self.mac.code(&packet[start..]);
-        packet.extend_from_slice(&code[..length]);
-        start..packet.len()
+        packets.iter_mut().zip(codes).map(finish).collect()
     }
 
-    /// Where in a datagram the packet lies, which is then readable there. A refused datagram stays as it was.
+    /// Says of each datagram whether it was sealed like this; they stay as they are.
     ///
     /// # Errors
-    /// It was not sealed like this.
-    pub(super) fn open(&self, datagram: &mut [u8]) -> Result<Range<usize>, Refusal> {
+    /// It was not: [`Refusal::Length`] or [`Refusal::Code`].
+    pub(super) fn check(&self, datagrams: &[&[u8]]) -> Vec<Result<(), Refusal>> {
+        let ends = datagrams.iter().map(|datagram| self.sealed(datagram.len()));
+        let covered = datagrams.iter().zip(ends.clone()).filter_map(|(bytes, end)| Some(&bytes[..end?]));
+        let sealed: Vec<&[u8]> = covered.collect();
+        let mut codes = self.mac.codes(&sealed).into_iter();
+        let verdict = |(datagram, end): (&&[u8], Option<usize>)| {
+            let end = end.ok_or(Refusal::Length)?;
+            let fits = codes.next().is_some_and(|right| right.is(&datagram[end..]));
+            if fits { Ok(()) } else { Err(Refusal::Code) }
+        };
+        datagrams.iter().zip(ends).map(verdict).collect()
+    }
+
+    /// How much of a datagram of this length its code is for, if it is as long as one can be that was sealed like this.
+    fn sealed(&self, length: usize) -> Option<usize> {
         let sizes = self.sizes();
-        let end = datagram.len().checked_sub(sizes.mac).ok_or(Refusal::Length)?;
-        let sealed = end.checked_sub(sizes.salt).ok_or(Refusal::Length)?;
+        let end = length.checked_sub(sizes.mac)?;
+        let sealed = end.checked_sub(sizes.salt)?;
         let whole = self.cipher.is_none() || sealed % BLOCK == 0;
-        if sealed == 0 || end > LONGEST || !whole {
-            return Err(Refusal::Length);
-        }
-        let (bytes, code) = datagram.split_at_mut(end);
-        if !self.mac.fits(bytes, code) {
-            return Err(Refusal::Code);
-        }
+        (sealed != 0 && end <= LONGEST && whole).then_some(end)
+    }
+
+    /// Decrypts a datagram that [`Slot::check`] has found right, and says where in it the packet lies.
+    ///
+    /// # Errors
+    /// It is wrongly padded.
+    pub(super) fn decrypt(&self, datagram: &mut [u8]) -> Result<Range<usize>, Refusal> {
+        let end = self.sealed(datagram.len()).ok_or(Refusal::Length)?;
         let Some(cipher) = &self.cipher else { return Ok(0..end) };
-        let Some((salt, blocks)) = bytes.split_first_chunk_mut::<BLOCK>() else {
+        let Some((salt, blocks)) = datagram[..end].split_first_chunk_mut::<BLOCK>() else {
             return Err(Refusal::Length);
         };
         cipher.decrypt(salt, blocks);

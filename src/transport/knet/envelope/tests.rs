@@ -38,13 +38,13 @@ fn roomy(plain: &[u8]) -> Vec<u8> {
 
 fn sealed(envelope: &mut Envelope, plain: &[u8]) -> Vec<u8> {
     let mut packet = roomy(plain);
-    let range = envelope.seal(&mut packet);
+    let range = envelope.seal(&mut [&mut packet]).remove(0);
     packet[range].to_vec()
 }
 
 fn opened(envelope: &mut Envelope, datagram: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut datagram = datagram.to_vec();
-    envelope.open(&mut datagram).map(|range| datagram[range].to_vec())
+    envelope.open(&mut [&mut datagram]).remove(0).map(|range| datagram[range].to_vec())
 }
 
 /// Sealing gives the captured datagram, and opening that gives the packet.
@@ -53,7 +53,7 @@ fn is_as_captured(suite: Suite, key: &Key, plain: &str, iv: &str, rest: &str) {
     let captured = [iv.clone(), bytes(rest)].concat();
     let mut packet = roomy(&plain);
     let slot = Slot::new(suite, key).unwrap();
-    let range = slot.seal(&mut packet, || iv.clone().try_into().unwrap());
+    let range = slot.seal(&mut [&mut packet], || iv.clone().try_into().unwrap()).remove(0);
     assert_eq!(packet[range], captured);
     assert_eq!(captured.len(), suite.sizes().datagram(plain.len()));
     assert_eq!(opened(&mut Envelope::new(suite, key).unwrap(), &captured), Ok(plain));
@@ -334,14 +334,58 @@ proptest! {
         prop_assert!(opened(&mut envelope, &datagram).is_err());
     }
 
+    /// Sealed by either of two nodes in the middle of a change of the key, or by nobody: each packet has the lot that it
+    /// has alone.
+    #[test]
+    fn what_comes_together_is_opened_as_if_each_came_alone(
+        packets in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..200), 0..4_u8), 0..40),
+        at in 0..20_usize,
+    ) {
+        let suite = suites().nth(at).unwrap();
+        let (old, new, stranger) = (counting(256), other_key(), counting(200));
+        let mut senders = [&old, &new, &stranger].map(|key| Envelope::new(suite, key).unwrap());
+        let mut datagrams: Vec<Vec<u8>> = packets
+            .iter()
+            .map(|(plain, from)| match senders.get_mut(usize::from(*from)) {
+                Some(sender) => sealed(sender, plain),
+                None => plain.clone(),
+            })
+            .collect();
+        let mut receiver = Envelope::new(suite, &old).unwrap();
+        receiver.prepare(suite, Some(&new)).unwrap();
+        let results = receiver.open(&mut datagrams.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
+        prop_assert_eq!(results.len(), packets.len());
+        for (((plain, from), datagram), result) in packets.iter().zip(&datagrams).zip(results) {
+            prop_assert_eq!(result.is_ok(), *from < 2);
+            if let Ok(range) = result {
+                prop_assert_eq!(&datagram[range], &plain[..]);
+            }
+        }
+        prop_assert_eq!(receiver.is_prepared(), packets.iter().all(|(_, from)| *from != 1));
+    }
+
+    /// What is sealed together is what each packet is sealed to alone.
+    #[test]
+    fn what_is_sealed_together_comes_back(
+        packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 0..40),
+        at in 0..20_usize,
+    ) {
+        let suite = suites().nth(at).unwrap();
+        let mut envelope = Envelope::new(suite, &counting(256)).unwrap();
+        let mut buffers: Vec<Vec<u8>> = packets.iter().map(|plain| roomy(plain)).collect();
+        let places = envelope.seal(&mut buffers.iter_mut().collect::<Vec<_>>());
+        prop_assert_eq!(places.len(), packets.len());
+        for ((plain, sealed), place) in packets.into_iter().zip(&buffers).zip(places) {
+            prop_assert_eq!(opened(&mut envelope, &sealed[place]), Ok(plain));
+        }
+    }
+
     #[test]
     fn no_input_does_any_harm(mut datagram in prop::collection::vec(any::<u8>(), 0..300), at in 0..20_usize) {
         let suite = suites().nth(at).unwrap();
         let mut envelope = Envelope::new(suite, &counting(256)).unwrap();
         envelope.prepare(FULL, Some(&other_key())).unwrap();
-        prop_assert!(envelope.open(&mut datagram).is_err());
-        prop_assert_eq!(Envelope::clear().unwrap().open(&mut datagram), Ok(0..datagram.len()));
-        // A packet without the room that it has to have.
-        envelope.seal(&mut datagram);
+        prop_assert!(envelope.open(&mut [&mut datagram])[0].is_err());
+        prop_assert_eq!(Envelope::clear().unwrap().open(&mut [&mut datagram]), [Ok(0..datagram.len())]);
     }
 }
