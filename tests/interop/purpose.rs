@@ -19,8 +19,8 @@ pub(crate) struct Difference {
 pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
         note: ": corosync-cmapctl config. totem.",
-        theirs: &["totem.interface.0.bindnetaddr"],
-        ours: &["totem.interface.0.bindnetaddr"],
+        theirs: &["totem.interface.0.bindnetaddr", "totem.interface.1.bindnetaddr"],
+        ours: &["totem.interface.0.bindnetaddr", "totem.interface.1.bindnetaddr"],
         why: "at the start the node list gives the address that is bound; on a reload Corosync forgets that, or takes it \
               from a file that does not apply until a restart",
     },

@@ -211,3 +211,20 @@ fn every_phase_ends_in_silence() {
         }
     }
 }
+
+/// As where a path carries less than it did a moment ago: each retransmission is lost as well, and as each of the others
+/// asks anew, requests come round as if nobody could answer them.
+#[test]
+fn what_all_others_lose_again_and_again_for_a_while_does_not_end_the_ring() {
+    let mut c = Cluster::seeded(917, 1..=3);
+    c.settle();
+    let ring = c.ring(1);
+    c.network.filter = Some(Box::new(|p| p.kind == Some(Kind::Mcast)));
+    c.wish(2, 100, Guarantee::Safe);
+    let again = |c: &Cluster| c.alive().map(|(_, process)| process.totem.stats().mcast_retx).sum::<u64>();
+    c.run_until("sent again and again", |c| again(c) > 200);
+    c.network.filter = None;
+    c.run_until("delivered", |c| c.nothing_due());
+    assert_eq!(c.ring(1), ring, "the ring was broken");
+    c.finish();
+}

@@ -6,6 +6,10 @@
 //! On a real ring every request is answered within a rotation: who sent a frame keeps it until all have it. A
 //! request that nobody can answer comes from a forged token or frame. Those that this node does not need are
 //! taken off the list, which has only so many places; if this node does, the ring cannot go on.
+//!
+//! A request may also come round as if it had not been answered because the answer was lost and another node that lost it
+//! asked again, and that for some time: where the path carries less than it did a moment ago, every retransmission is lost
+//! until smaller packets are sent. So the ring is given up only after a share of the token time-out.
 
 use crate::ids::{RingId, Seq};
 use crate::totem::wire::token::MAX_MISSING;
@@ -14,11 +18,16 @@ use crate::totem::wire::{Missing, Token};
 use super::io::Action;
 use super::window::Reception;
 use crate::ids::Destination;
+use crate::time::Instant;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Times that a request comes round unanswered before the ring is given up. Holders may be kept from
 /// answering by flow control for some rotations.
 const UNANSWERED: u32 = 50;
+
+/// The share of the token time-out for which it does so at least.
+const SHARE: u32 = 4;
 
 /// How often requests for frames that are missing here came round unanswered, since the first of those frames
 /// is missing.
@@ -26,17 +35,26 @@ const UNANSWERED: u32 = 50;
 pub(super) struct Unanswered {
     aru: Seq,
     times: u32,
+    /// When the first came round.
+    since: Option<Instant>,
 }
 
 impl Unanswered {
     /// All is received up to `aru`.
     pub(super) const fn none(aru: Seq) -> Self {
-        Self { aru, times: 0 }
+        Self { aru, times: 0, since: None }
     }
 
     /// Notes a token as it came. `passed_on` are the requests with which this node passed it on. Returns
     /// whether nobody has a frame that is missing here.
-    pub(super) fn visit(&mut self, token: &Token, passed_on: &[Missing], reception: &Reception) -> bool {
+    pub(super) fn visit(
+        &mut self,
+        now: Instant,
+        token: &Token,
+        passed_on: &[Missing],
+        reception: &Reception,
+        time_out: Duration,
+    ) -> bool {
         if self.aru != reception.aru {
             *self = Self::none(reception.aru);
         }
@@ -47,8 +65,12 @@ impl Unanswered {
                 && reception.window.frame(missing.seq).is_none()
                 && passed_on.contains(missing)
         });
-        self.times = self.times.saturating_add(unanswered.into());
-        self.times > UNANSWERED
+        if !unanswered {
+            return false;
+        }
+        self.times = self.times.saturating_add(1);
+        let since = *self.since.get_or_insert(now);
+        self.times > UNANSWERED && now.since(since) >= time_out / SHARE
     }
 }
 

@@ -67,7 +67,8 @@ pub(super) fn take(
     }
     reception.confirm(token.seq, delivered);
     let mut end = token.seq.is_before(delivered).then_some(End::NeverSent);
-    let nobody_has = ring.rotation.unanswered.visit(&token, &ring.rotation.requests, reception);
+    let (unanswered, requests) = (&mut ring.rotation.unanswered, &ring.rotation.requests);
+    let nobody_has = unanswered.visit(now, &token, requests, reception, ring.timeouts.token);
     end = end.or(nobody_has.then_some(End::NobodyHas));
     if end.is_some() {
         return Some(Visit { token, keep: false, end });
