@@ -190,10 +190,10 @@ impl Received {
                 }
             };
             errors = 0;
-            judge.brought(Came { arrivals: &arrivals[..came], slots: buffer });
-            for (offset, arrival) in arrivals[..came].iter().enumerate() {
+            let arrivals = &arrivals[..came];
+            judge.brought(Came { arrivals, slots: &mut *buffer });
+            for (offset, (arrival, bytes)) in (Came { arrivals, slots: buffer }).each().enumerate() {
                 let base = (self.used + offset) * STRIDE;
-                let bytes = &mut self.buffer[base..][..arrival.len.min(ROOM)];
                 judge.judge(arrival, bytes, &mut Up { taken: &mut self.taken, base });
             }
             self.used += came;

@@ -17,9 +17,8 @@ use std::time::Duration;
 
 use super::report::{NodeOutcome, NodeReload};
 use super::verdicts::{Decision, decide};
-use crate::admin::wire::RoundId;
-use crate::admin::wire::Talk;
 use crate::admin::wire::talk::{self, Accepted, Verdict};
+use crate::admin::wire::{RoundId, Talk};
 use crate::config::fingerprint::{self, Fingerprint};
 use crate::config::nodelist;
 use crate::error::Status;

@@ -28,7 +28,7 @@ pub(super) struct Intake<'a> {
     pub(super) now: Option<Instant>,
     /// What came of opening each datagram that the last call brought, and has not been taken yet.
     pub(super) opened: std::vec::IntoIter<Result<Range<usize>, Refusal>>,
-    /// How long opening one of them took.
+    /// How long opening one of them took, if it was not clear.
     pub(super) took: Duration,
 }
 
@@ -82,13 +82,15 @@ impl Judge for Intake<'_> {
     }
 
     fn brought(&mut self, came: Came<'_>) {
-        let began = Clock::now();
+        let began = (!self.clear).then(Clock::now);
         let whole = came.each().filter(|(arrival, _)| sender(arrival).is_some());
         let mut datagrams: Vec<&mut [u8]> =
             whole.flat_map(|(arrival, bytes)| datagrams(arrival, bytes)).collect();
         self.opened = self.envelope.open(&mut datagrams).into_iter();
-        // There are a few thousand at most.
-        self.took = began.elapsed() / (datagrams.len() as u32).max(1);
+        if let Some(began) = began {
+            // There are a few thousand at most.
+            self.took = began.elapsed() / (datagrams.len() as u32).max(1);
+        }
     }
 
     fn judge(&mut self, arrival: &sys::Arrival, bytes: &mut [u8], up: &mut Up<'_>) {

@@ -1,5 +1,5 @@
-//! Packets on their way out: all that wait are sealed at once, each one time, and sent to every path it goes to; fragments that follow each other to one
-//! path go as one message that the kernel cuts.
+//! Packets on their way out: all that wait are sealed at once, each one time, and sent to every path it goes to;
+//! fragments that follow each other to one path go as one message that the kernel cuts.
 
 use std::io;
 use std::ops::Range;
@@ -24,22 +24,29 @@ const FULL: usize = 256 << 10;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    /// What waits, and whether it is a message for a single node.
-    bursts: Vec<(Burst, bool)>,
+    waiting: Vec<Waiting>,
     legs: [Vec<Leg>; LINKS],
     bytes: usize,
 }
 
-/// A burst, and where in each packet the datagram lies.
+/// A burst that is not sealed yet.
+#[derive(Debug)]
+struct Waiting {
+    burst: Burst,
+    /// It is a message for a single node.
+    token: bool,
+}
+
+/// A burst that is sealed, and where in each packet the datagram lies.
 #[derive(Debug)]
 struct Sealed<'a> {
-    burst: &'a Burst,
+    waited: &'a Waiting,
     places: &'a [Range<usize>],
 }
 
 impl Sealed<'_> {
     fn datagram(&self, packet: usize) -> &[u8] {
-        &self.burst.packets[packet][self.places[packet].clone()]
+        &self.waited.burst.packets[packet][self.places[packet].clone()]
     }
 }
 
@@ -58,8 +65,6 @@ struct Leg {
     host: NodeId,
     burst: usize,
     run: Run,
-    /// It is a message for a single node.
-    token: bool,
     /// It failed once, perhaps because of an error of an earlier datagram.
     tried: bool,
 }
@@ -68,7 +73,7 @@ impl Outbox {
     /// Takes a burst in. `token`: it is a message for a single node.
     pub(super) fn push(&mut self, burst: Burst, token: bool) {
         self.bytes += burst.packets.iter().map(Vec::len).sum::<usize>();
-        self.bursts.push((burst, token));
+        self.waiting.push(Waiting { burst, token });
     }
 
     /// Whether there is so much that it should be sent.
@@ -86,23 +91,22 @@ impl Outbox {
         stats: &mut Stats,
         logs: &mut Logs,
     ) {
-        if self.bursts.is_empty() {
+        if self.waiting.is_empty() {
             return;
         }
-        let places = seal(&mut self.bursts, envelope, engine);
+        let places = seal(&mut self.waiting, envelope, engine);
         let mut rest = &places[..];
-        let mut sealed = Vec::with_capacity(self.bursts.len());
-        for (burst, token) in &self.bursts {
-            let (places, others) = rest.split_at(burst.packets.len());
+        let mut sealed = Vec::with_capacity(self.waiting.len());
+        for waited in &self.waiting {
+            let (places, others) = rest.split_at(waited.burst.packets.len());
             rest = others;
             let runs = runs(places);
-            for path in &burst.to {
+            for path in &waited.burst.to {
                 let Some(legs) = self.legs.get_mut(usize::from(path.link)) else { continue };
-                let leg =
-                    |&run| Leg { host: path.host, burst: sealed.len(), run, token: *token, tried: false };
+                let leg = |&run| Leg { host: path.host, burst: sealed.len(), run, tried: false };
                 legs.extend(runs.iter().map(leg));
             }
-            sealed.push(Sealed { burst, places });
+            sealed.push(Sealed { waited, places });
         }
         for ((link, legs), wire) in (0..).zip(&mut self.legs).zip(wires) {
             if legs.is_empty() {
@@ -136,27 +140,28 @@ impl Outbox {
             }
             legs.clear();
         }
-        for (burst, _) in self.bursts.drain(..) {
-            engine.recycle(burst);
+        for waited in self.waiting.drain(..) {
+            engine.recycle(waited.burst);
         }
         self.bytes = 0;
     }
 }
 
 /// Seals all packets, and says where in each the datagram lies.
-fn seal(bursts: &mut [(Burst, bool)], envelope: &mut Envelope, engine: &mut Engine) -> Vec<Range<usize>> {
-    let began = Clock::now();
+fn seal(waiting: &mut [Waiting], envelope: &mut Envelope, engine: &mut Engine) -> Vec<Range<usize>> {
     let mut packets: Vec<&mut Vec<u8>> =
-        bursts.iter_mut().flat_map(|(burst, _)| &mut burst.packets).collect();
+        waiting.iter_mut().flat_map(|waits| &mut waits.burst.packets).collect();
+    if envelope.suite().is_clear() {
+        return envelope.seal(&mut packets);
+    }
     let plain: Vec<usize> = packets.iter().map(|packet| packet.len() - Burst::ROOM).collect();
+    let began = Clock::now();
     let places = envelope.seal(&mut packets);
-    if !envelope.suite().is_clear() {
-        // There are a few thousand at most.
-        let each = began.elapsed() / (places.len() as u32).max(1);
-        let kinds = bursts.iter().flat_map(|(burst, _)| burst.packets.iter().map(|_| burst.kind));
-        for ((kind, plain), place) in kinds.zip(plain).zip(&places) {
-            engine.handle_stats_mut().sealed(kind, plain, place.len(), each);
-        }
+    // There are a few thousand at most.
+    let each = began.elapsed() / (places.len() as u32).max(1);
+    let kinds = waiting.iter().flat_map(|waits| waits.burst.packets.iter().map(|_| waits.burst.kind));
+    for ((kind, plain), place) in kinds.zip(plain).zip(&places) {
+        engine.handle_stats_mut().sealed(kind, plain, place.len(), each);
     }
     places
 }
@@ -215,7 +220,7 @@ struct Flight<'a> {
 
 impl Flight<'_> {
     fn kind(&self, leg: usize) -> PacketKind {
-        self.bursts[self.legs[leg].burst].burst.kind
+        self.bursts[self.legs[leg].burst].waited.burst.kind
     }
 
     fn path(&self, leg: usize) -> Path {
@@ -267,7 +272,7 @@ impl Legs for Flight<'_> {
     }
 
     fn is_token(&self, leg: usize) -> bool {
-        self.legs[leg].token
+        self.bursts[self.legs[leg].burst].waited.token
     }
 
     fn stats(&mut self) -> &mut Stats {

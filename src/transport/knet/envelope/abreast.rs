@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 const BLOCK: usize = 64;
 
 /// Bytes of a code.
-pub(super) const LENGTH: usize = 32;
+const LENGTH: usize = 32;
 
 /// The two blocks that a key becomes: in front of the message, and in front of that hash.
 pub(super) struct Abreast {

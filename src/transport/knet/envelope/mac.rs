@@ -37,7 +37,7 @@ impl Code {
         Self { bytes, length: code.len() }
     }
 
-    /// Its bytes.
+    /// The code as it stands in a datagram.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
