@@ -103,12 +103,13 @@ pub(crate) fn reloads(side: &mut Side) {
     reload(side, "more logging", all, &debug);
     reload(side, "a time-out that cannot be", all, &settings(Transport::Udpu, "token: 10"));
     // With another transport than knet annulusd refuses the whole file: Corosync takes the rest, so that a cluster that
-    // was encrypted goes on in the clear, and hosts of the two kinds would not hear each other any more.
-    let knet = matches!(side.transport(), Transport::Knet(_));
-    let other = if knet { Transport::Udpu } else { Transport::Udp };
-    if !knet {
-        reload(side, "a transport that cannot change", all, &settings(other, "token: 2500"));
-    }
+    // was encrypted goes on in the clear, and hosts of the two kinds would not hear each other any more. There the
+    // time-out alone changes, which what follows begins with.
+    let (state, other) = match side.transport() {
+        Transport::Knet(_) => ("a time-out that can be", Transport::Udpu),
+        Transport::Udp | Transport::Udpu => ("a transport that cannot change", Transport::Udp),
+    };
+    reload(side, state, all, &settings(other, "token: 2500"));
     let mut no_log = settings(Transport::Udpu, "token: 2500");
     no_log.more = "logging {\n  logfile: /nowhere/daemon.log\n}".to_owned();
     reload(side, "a log file that cannot be", all, &no_log);

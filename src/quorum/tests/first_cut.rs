@@ -144,7 +144,7 @@ fn play(story: &Story, wrong: Option<Wrong>) -> Result<bool, TestCaseError> {
 
 fn search(most: u32, wrong: Option<Wrong>) -> Result<u32, String> {
     let played = std::cell::Cell::new(0);
-    let outcome = runner(cases()).run(&stories(most), |story| {
+    let outcome = runner(cases(), wrong).run(&stories(most), |story| {
         played.set(played.get() + u32::from(play(&story, wrong)?));
         Ok(())
     });

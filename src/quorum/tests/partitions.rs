@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use super::cluster::Cluster;
 use super::keys::Keys;
@@ -162,10 +162,20 @@ pub(super) fn one_part_acts(cluster: &Cluster) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-pub(super) fn runner(cases: u32) -> TestRunner {
+/// Draws stories at random, and makes one that fails as short as it can.
+///
+/// A search for a fault that was put in must find it each time: it draws the same stories in every run, and so many that
+/// the fault is among them.
+pub(super) fn runner(cases: u32, wrong: Option<Wrong>) -> TestRunner {
     let mut config = Config { cases, failure_persistence: None, ..Config::default() };
     config.max_shrink_iters = 100_000;
-    TestRunner::new(config)
+    match wrong {
+        None => TestRunner::new(config),
+        Some(_) => {
+            config.cases = cases.max(2000);
+            TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+        }
+    }
 }
 
 /// How many stories are told for each rule. `QUORUM_CASES` tells more.
@@ -174,7 +184,7 @@ pub(super) fn cases() -> u32 {
 }
 
 fn search(votes: std::ops::Range<u32>, wrong: Option<Wrong>) -> Result<(), (String, Story)> {
-    let outcome = runner(cases())
+    let outcome = runner(cases(), wrong)
         .run(&stories(votes), |story| play(&story, wrong, |cluster, _| one_part_acts(cluster)));
     match outcome {
         Ok(()) => Ok(()),
@@ -272,7 +282,7 @@ fn rules_that_need_fencing_do() {
 fn of_two_nodes_one_that_starts_waits() {
     let rules = rules(&[("two_node", "1")]);
     let strategy = acts(2, 20).prop_map(move |acts| Story { votes: vec![1, 1], rules: rules.clone(), acts });
-    let result = runner(cases()).run(&strategy, |story| {
+    let result = runner(cases(), None).run(&strategy, |story| {
         let mut seen = [true, true];
         play(&story, None, |cluster, act| {
             if let Act::Kill(node) | Act::Leave(node) = act {
