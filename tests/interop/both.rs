@@ -15,6 +15,9 @@ use std::time::Duration;
 /// How long a state may take to come about.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long the links may take to tell what the ring tells already.
+const LINKS_PATIENCE: Duration = Duration::from_secs(5);
+
 /// One note of a side.
 #[derive(Clone, Debug)]
 pub(crate) struct Note {
@@ -135,6 +138,11 @@ impl Side {
                 self.name(),
                 self.state
             );
+        }
+        // A host that is gone is missed by the ring before its links are given up. Where it is left out and yet heard,
+        // they never are.
+        if matches!(self.transport, Transport::Knet(_)) {
+            self.lab.links_settle(hosts, LINKS_PATIENCE);
         }
     }
 
