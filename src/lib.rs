@@ -10,6 +10,7 @@
 pub mod error;
 pub mod ids;
 mod quiet;
+mod secret;
 pub mod time;
 pub mod value;
 pub mod view;

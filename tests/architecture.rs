@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Rooms by rank; a room imports only rooms of lower ranks. Rooms of one rank never import each other.
 const RANKS: &[&[&str]] = &[
     &["ids"],
-    &["view", "time", "error", "value"],
+    &["view", "time", "error", "value", "secret"],
     &["config", "quiet"],
     &["transport", "totem", "ipc"],
     &["service"],

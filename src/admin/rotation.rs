@@ -19,9 +19,10 @@ use std::time::Duration;
 use super::reload::named;
 use super::survey::{KeyUse, NodeKey};
 use super::wire::RoundId;
-use super::wire::keytalk::{KeyTalk, Secret};
+use super::wire::keytalk::KeyTalk;
 use crate::error::Status;
 use crate::ids::{ConnId, NodeId};
+use crate::secret::Secret;
 use crate::time::Instant;
 use crate::view::View;
 
@@ -397,7 +398,7 @@ mod tests {
     }
 
     fn key() -> Secret {
-        Secret::new(&[1; 256])
+        Secret::new(vec![1; 256])
     }
 
     fn view(seq: u64, members: &[u32]) -> View {

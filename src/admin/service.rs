@@ -19,7 +19,7 @@ use super::rotation::{self, Rotation};
 use super::shutdown::{Manner, Verdict, Vote};
 use super::status::{LinkStatus, NodeStatus, OwnLink, own_watched, watched};
 use super::survey::{self, KeyUse, NodeKey, Purpose, Survey};
-use super::wire::keytalk::{KEY_LIMIT, Secret};
+use super::wire::keytalk::KEY_LIMIT;
 use super::wire::reply::refusal;
 use super::wire::request::number;
 use super::wire::{self, Exec, KeyTalk, Question, Reply, Talk};
@@ -30,6 +30,7 @@ use crate::config::key::{Key, MOST};
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
 use crate::quiet::Quiet;
+use crate::secret::Secret;
 use crate::service::{Delivery, Effects, Full, Links, Order, Request, Service, Synchronised};
 use crate::time::Instant;
 use crate::view::{View, ViewKind};
@@ -151,7 +152,7 @@ impl Desk {
 
     /// [`Order::MakeKey`] was carried out: the new key, with the fingerprint of the one in use; or why there is none.
     pub fn key_made(&mut self, outcome: Result<(Key, u64), String>, effects: &mut dyn Effects) {
-        self.rotation.made(outcome.map(|(key, in_use)| (Secret::new(key.bytes()), in_use)));
+        self.rotation.made(outcome.map(|(key, in_use)| (Secret::new(key.bytes().to_vec()), in_use)));
         self.perform(effects);
     }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+
+use crate::secret::Secret;
 
 /// Fewest bytes of a key. Source: corosync `include/corosync/totem/totem.h`, `TOTEM_PRIVATE_KEY_LEN_MIN`.
 pub const LEAST: usize = 128;
@@ -22,7 +23,7 @@ const PRINT: &[u8] = b"annulus: fingerprint of a key";
 
 /// A key for encryption and authentication. Copies share the bytes.
 #[derive(Clone)]
-pub struct Key(Arc<Zeroizing<Vec<u8>>>);
+pub struct Key(Arc<Secret>);
 
 /// Why bytes are no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,14 +44,14 @@ impl Key {
     pub fn new(bytes: &[u8]) -> Result<Self, KeyError> {
         match bytes.len() {
             0..LEAST => Err(KeyError::Short(bytes.len())),
-            LEAST..=MOST => Ok(Self(Arc::new(Zeroizing::new(bytes.to_vec())))),
+            LEAST..=MOST => Ok(Self(Arc::new(Secret::new(bytes.to_vec())))),
             more => Err(KeyError::Long(more)),
         }
     }
 
     /// The secret itself.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        self.0.bytes()
     }
 
     /// A short name for the key that tells nothing of it: by it operators see whether two hosts have the same one.

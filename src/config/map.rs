@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::Refusal;
-use super::secret::Secret;
+use crate::secret::Secret;
 pub use crate::value::Value;
 
 /// Items that one configuration may have; a longer one is refused.

@@ -39,7 +39,6 @@ pub mod nodelist;
 pub mod os;
 pub mod quorum;
 pub mod reload;
-pub mod secret;
 pub mod system;
 pub mod timeouts;
 pub mod totem;
@@ -69,11 +68,11 @@ use self::logging::Logging;
 use self::map::Map;
 use self::nodelist::Node;
 use self::quorum::Quorum;
-use self::secret::Secret;
 use self::system::{Access, Resources, System};
 use self::timeouts::Timeouts;
 use self::totem::{Interface, Totem, TransportKind, Watching};
 use crate::ids::NodeId;
+use crate::secret::Secret;
 
 /// Where the configuration is when nothing else is said. Source: corosync(8).
 pub const DEFAULT_PATH: &str = "/etc/corosync/corosync.conf";

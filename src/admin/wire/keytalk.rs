@@ -3,15 +3,13 @@
 //! As what they say before a reload ([`super::Talk`]), these messages travel in RINGREENABLE behind a mark of their
 //! own. One of them carries the new key: it is only sent on a ring whose packets are encrypted, and is shown nowhere.
 
-use std::fmt;
-
 use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
-use zeroize::Zeroizing;
 
 use super::marked::{Mark, MarkedBytes, RoundId};
 use super::talk::{Malformed, cut};
 use crate::ids::{Endian, NodeId};
+use crate::secret::Secret;
 
 /// What tells these messages from others; its last byte is the version of their form.
 const MARK: Mark = *b"annukey\x01";
@@ -36,28 +34,6 @@ struct KeyTalkBytes<O: ByteOrder> {
     next: U64<O>,
 }
 const _: () = assert!(size_of::<KeyTalkBytes<LittleEndian>>() == 80);
-
-/// Bytes of a key on its way: zeroed when dropped, and never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(Zeroizing<Vec<u8>>);
-
-impl Secret {
-    /// A copy of these.
-    pub(crate) fn new(bytes: &[u8]) -> Self {
-        Self(Zeroizing::new(bytes.to_vec()))
-    }
-
-    /// What they are.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +109,7 @@ impl KeyTalk {
         let rest = length.and_then(|length| rest.get(..length)).ok_or(Malformed)?;
         let text = || String::from_utf8_lossy(rest).into_owned();
         Ok(Some(match kind {
-            OFFER => Self::Offer { round, in_use: head.print.get(), key: Secret::new(rest) },
+            OFFER => Self::Offer { round, in_use: head.print.get(), key: Secret::new(rest.to_vec()) },
             STORED => Self::Stored(round),
             REFUSED => Self::Refused(round, text()),
             EXPIRE => Self::Expire(round),
@@ -159,7 +135,7 @@ mod tests {
 
     fn all() -> [KeyTalk; 7] {
         [
-            KeyTalk::Offer { round: ROUND, in_use: 9, key: Secret::new(&[0xab; 256]) },
+            KeyTalk::Offer { round: ROUND, in_use: 9, key: Secret::new(vec![0xab; 256]) },
             KeyTalk::Stored(ROUND),
             KeyTalk::Refused(ROUND, "disk full".to_owned()),
             KeyTalk::Expire(ROUND),
@@ -197,6 +173,6 @@ mod tests {
 
     #[test]
     fn a_key_on_its_way_is_not_shown() {
-        assert!(format!("{:?}", all()[0]).contains("key: (hidden)"));
+        assert!(format!("{:?}", all()[0]).contains("key: (256 bytes, hidden)"));
     }
 }

@@ -9,8 +9,8 @@ use crate::config::error::{ConfigError, reason};
 use crate::config::hint::explain;
 use crate::config::key::{Key, KeyError, LEAST, MOST};
 use crate::config::map::{Map, Origin, Value};
-use crate::config::secret::Secret;
 use crate::config::totem::{Crypto, DEFAULT_KEYFILE, TransportKind};
+use crate::secret::Secret;
 
 /// Mode bits with which somebody who is neither the owner nor of the group may read or change a file.
 const OTHERS: u32 = 0o006;

@@ -1,4 +1,4 @@
-//! The key of a cluster, in memory.
+//! Key material in memory.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use zeroize::Zeroizing;
 
 /// Bytes that are overwritten when they are dropped, and that no output shows.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub(crate) struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
     /// Takes them over.
-    pub fn new(bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
     /// The bytes, for whoever encrypts with them.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
