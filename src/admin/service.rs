@@ -389,15 +389,20 @@ impl Desk {
         use wire::Request as Ask;
         Some(match request {
             Ask::RingStatus => Ok(Reply::RingStatus(self.own_links(effects.links()))),
-            Ask::NodeStatus { node, version: STATUS_VERSION } => {
-                Ok(Reply::NodeStatus(Box::new(match effects.links() {
+            Ask::NodeStatus { node, version } => {
+                let status = match effects.links() {
                     Some(links) => watched(node, self.me, &links),
-                    None => self.node_status(node),
-                })))
+                    None => Some(self.node_status(node)),
+                };
+                match status {
+                    None => Err(Status::FailedOperation),
+                    Some(_) if version != STATUS_VERSION => Err(Status::NotSupported),
+                    Some(status) => Ok(Reply::NodeStatus(Box::new(status))),
+                }
             }
             Ask::NewKey if self.facts.managed => return self.ask_for_keys(conn, Purpose::Rotate, effects),
             Ask::Keys => return self.ask_for_keys(conn, Purpose::Know, effects),
-            Ask::RingReenable | Ask::NewKey | Ask::NodeStatus { .. } => Err(Status::NotSupported),
+            Ask::RingReenable | Ask::NewKey => Err(Status::NotSupported),
             Ask::NodeAddrs { node } => self.addresses(node).map(Reply::NodeAddrs).ok_or(Status::NotExist),
             Ask::LocalGet => Ok(Reply::LocalGet(self.me.get())),
             Ask::Kill { node, reason } => self.kill(node, reason, effects),

@@ -54,8 +54,9 @@ pub struct OwnLink {
 /// Source: libknet, `KNET_PMTUD_SIZE_V4`, of its loopback link.
 const LOOPBACK_MTU: u32 = 65535;
 
-/// What is known of a node where links are watched. Of this node itself Corosync tells one link that is always there.
-pub(super) fn watched(node: u32, me: NodeId, links: &Links) -> NodeStatus {
+/// What is known of a node where links are watched; `None`: it is not configured. Of this node itself Corosync tells one
+/// link that is always there.
+pub(super) fn watched(node: u32, me: NodeId, links: &Links) -> Option<NodeStatus> {
     let mut status = NodeStatus { node, ..NodeStatus::default() };
     if node == me.get() {
         status.reachable = true;
@@ -71,7 +72,10 @@ pub(super) fn watched(node: u32, me: NodeId, links: &Links) -> NodeStatus {
                 to,
             };
         }
-        return status;
+        return Some(status);
+    }
+    if links.others.iter().all(|state| state.node.get() != node) {
+        return None;
     }
     for state in links.others.iter().filter(|state| state.node.get() == node) {
         let Some(link) = status.links.get_mut(usize::from(state.link)) else { continue };
@@ -86,7 +90,7 @@ pub(super) fn watched(node: u32, me: NodeId, links: &Links) -> NodeStatus {
         };
         status.reachable |= state.connected;
     }
-    status
+    Some(status)
 }
 
 /// This node's links in the older form: a character for each node, ascending. `n` is this node, `d` one that is not on
@@ -111,4 +115,23 @@ pub(super) fn own_watched(me: NodeId, links: &Links) -> Vec<OwnLink> {
         status: nodes.iter().map(|node| digit(*link, *node)).collect(),
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::LinkState;
+
+    #[test]
+    fn a_node_without_any_link_is_unknown_where_links_are_watched() {
+        let id = |node| NodeId::new(node).expect("not 0");
+        let state = |node, connected| LinkState { node: id(node), link: 1, connected, mtu: 1400, to: None };
+        let own = vec![(0, [10, 0, 0, 1].into()), (1, [10, 0, 1, 1].into())];
+        let links = Links { own, others: vec![state(2, true), state(3, false)] };
+        let status = |node| watched(node, id(1), &links);
+        assert_eq!(status(1).map(|own| (own.reachable, own.links[0].mtu)), Some((true, LOOPBACK_MTU)));
+        assert_eq!(status(2).map(|other| (other.reachable, other.links[1].mtu)), Some((true, 1400)));
+        assert_eq!(status(3).map(|other| (other.reachable, other.links[1].enabled)), Some((false, true)));
+        assert_eq!((status(4), status(0)), (None, None));
+    }
 }
