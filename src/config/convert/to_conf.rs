@@ -145,12 +145,18 @@ fn pair(key: &str, value: &[u8]) -> Vec<u8> {
 fn section(text: &mut Vec<u8>, mut own: Section, depth: usize, attached: &mut Attached) {
     own.items.sort();
     let items = own.items.into_iter().map(|(line, item)| (vec![line], item));
-    for (lines, item) in own.head.into_iter().chain(items) {
+    let mut items = own.head.into_iter().chain(items).peekable();
+    let mut after = Vec::new();
+    while let Some((lines, item)) = items.next() {
         let taken = attached.take(&lines);
         remarks(text, &taken.outside, depth);
         remarks(text, &taken.before, depth);
         put(text, &item, depth);
-        remarks(text, &taken.after, depth);
+        after.extend(taken.after);
+        // The values of a list have keys of their own here: what stood behind the list stands behind the last of them.
+        if items.peek().is_none_or(|(next, _)| *next != lines) {
+            remarks(text, &std::mem::take(&mut after), depth);
+        }
     }
     let mut inner: Vec<_> = own.inner.into_iter().map(|((order, _), inner)| (order, inner)).collect();
     inner.sort_by_key(|(order, inner)| (*order, inner.first()));

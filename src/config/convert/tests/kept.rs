@@ -106,6 +106,15 @@ unknown {
 # end of file
 ";
 
+/// A list of one line becomes several keys.
+#[test]
+fn a_comment_behind_a_list_stands_behind_its_last_key() {
+    let text = "totem {\n  version: 2\n}\nuidgid {\n  uid: 1\n  uid: 2\n  gid: 3\n}\nuidgid {\n  uid: 4\n  # last\n}\n";
+    let (toml, back) = there_and_back(text.as_bytes());
+    assert!(toml.contains("uid = [1, 2, 4]\n# last\n"), "{toml}");
+    assert!(back.contains("  uid: 1\n  uid: 2\n  uid: 4\n  # last\n  gid: 3\n"), "{back}");
+}
+
 #[test]
 fn comments_at_every_place_are_kept() {
     let (toml, back) = there_and_back(EVERYWHERE.as_bytes());
