@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "sched_setscheduler and localtime_r have no safe wrapper")]
+#![allow(unsafe_code, reason = "sched_setscheduler, mallopt and localtime_r have no safe wrapper")]
 //! What the daemon asks of the system so that the token is not late: locked memory, real-time
 //! scheduling. Each may be refused, in containers often is; then the daemon runs without it and says so.
 //!
@@ -36,6 +36,7 @@ pub(super) enum LeaveCgroup {
 /// Fulfils the wishes as far as the system allows. Returns what it did not allow and why, for the log.
 pub(super) fn prepare(wishes: Wishes) -> Vec<String> {
     let mut refused = Vec::new();
+    return_memory();
     if let Err(why) = lock_memory() {
         refused.push(why);
     }
@@ -68,6 +69,25 @@ pub(super) fn prepare(wishes: Wishes) -> Vec<String> {
             .push(format!("Priority (nice {nice}) was refused ({error}): it needs the capability SYS_NICE"));
     }
     refused
+}
+
+/// An allocation of at least this length is the system's own memory, and goes back when it is freed: full frames, and the
+/// queues of slow readers. Unit: bytes.
+#[cfg(target_env = "gnu")]
+const OWN_MEMORY: libc::c_int = 32 << 10;
+/// Free bytes at the end of the heap that the process keeps. Less would be returned and taken again with every rotation
+/// of a busy ring.
+#[cfg(target_env = "gnu")]
+const KEPT_FREE: libc::c_int = 512 << 10;
+
+/// Has the allocator return memory that is free to the system. Of itself glibc raises both limits with each long
+/// allocation, so that in the end it keeps as much as the busiest moment needed, and all of that stays locked.
+fn return_memory() {
+    #[cfg(target_env = "gnu")]
+    for (parameter, value) in [(libc::M_MMAP_THRESHOLD, OWN_MEMORY), (libc::M_TRIM_THRESHOLD, KEPT_FREE)] {
+        // SAFETY: sets a number of the allocator; it refuses what it cannot use.
+        unsafe { libc::mallopt(parameter, value) };
+    }
 }
 
 /// Keeps the process in memory: what it has now at once, later pages from their first use. So nothing of

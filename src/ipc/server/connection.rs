@@ -34,7 +34,7 @@ const REPLY_BACKLOG: usize = 4 << 20;
 /// [`Options::event_backlog`] is not less. They need no more room than this to keep the ring busy.
 ///
 /// [`Options::event_backlog`]: super::options::Options::event_backlog
-const THROTTLED: usize = 16 << 20;
+const THROTTLED: usize = 4 << 20;
 
 /// Why a client is disconnected.
 #[derive(Debug, thiserror::Error)]

@@ -23,7 +23,7 @@ impl Server {
         self.announce_later(conn, head, payload, None);
     }
 
-    /// The same for an event that tells a client what it has multicast itself: of these it may let 8 MiB wait. Of a
+    /// The same for an event that tells a client what it has multicast itself: of these it may let 2 MiB wait. Of a
     /// message that comes in pieces none counts before the last one is here.
     pub fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, piece: Piece) {
         self.announce_later(conn, head, payload, Some(piece));

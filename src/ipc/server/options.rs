@@ -60,7 +60,7 @@ pub struct Options {
     pub turn_steps: u32,
     /// Time that a client has for its first message; then it is disconnected. Default: 5 s.
     pub handshake: Duration,
-    /// Events that wait for a slow client, beyond what is in its ring. At half of this, or at 8 MiB of what it sent
+    /// Events that wait for a slow client, beyond what is in its ring. At half of this, or at 2 MiB of what it sent
     /// itself, its multicasts are held back; at this and twice its longest message it is disconnected. What other hosts
     /// send cannot be held back so, and at a hundred MB/s a client that the kernel did not schedule for a
     /// moment is not a dead one. Unit: bytes. Default: 256 MiB.
