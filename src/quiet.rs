@@ -37,17 +37,19 @@ impl Quiet {
 /// What is written to the log while something is done: for tests of whoever has such a limit.
 #[cfg(test)]
 pub(crate) mod written {
-    use std::sync::Arc;
+    use std::fmt::Write as _;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
 
     use tracing::field::{Field, Visit};
     use tracing::{Event, Level, Metadata, Subscriber, span};
 
-    /// Lines, and the sum of the lines that they say were held back.
+    /// Lines, the sum of the lines that they say were held back, and what the lines say.
     #[derive(Debug, Default)]
     struct Written {
         lines: AtomicU64,
         held_back: AtomicU64,
+        text: Mutex<String>,
     }
 
     struct Counter(Arc<Written>);
@@ -64,6 +66,9 @@ pub(crate) mod written {
         fn event(&self, event: &Event<'_>) {
             self.0.lines.fetch_add(1, Ordering::Relaxed);
             event.record(&mut HeldBack(&self.0));
+            let mut text = self.0.text.lock().unwrap();
+            event.record(&mut Fields(&mut text));
+            text.push('\n');
         }
         fn enter(&self, _: &span::Id) {}
         fn exit(&self, _: &span::Id) {}
@@ -80,11 +85,29 @@ pub(crate) mod written {
         fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
     }
 
-    /// What this thread writes during `act`, from level `info` on: lines, and lines held back.
-    pub(crate) fn during(act: impl FnOnce()) -> (u64, u64) {
+    struct Fields<'a>(&'a mut String);
+
+    impl Visit for Fields<'_> {
+        fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+            let _ = write!(self.0, "{}={value:?} ", field.name());
+        }
+    }
+
+    fn watched(act: impl FnOnce()) -> Arc<Written> {
         let written = Arc::new(Written::default());
         tracing::subscriber::with_default(Counter(Arc::clone(&written)), act);
+        written
+    }
+
+    /// What this thread writes during `act`, from level `info` on: lines, and lines held back.
+    pub(crate) fn during(act: impl FnOnce()) -> (u64, u64) {
+        let written = watched(act);
         (written.lines.load(Ordering::Relaxed), written.held_back.load(Ordering::Relaxed))
+    }
+
+    /// The same, as text: `name=value` for each field of a line.
+    pub(crate) fn text_during(act: impl FnOnce()) -> String {
+        watched(act).text.lock().unwrap().clone()
     }
 }
 

@@ -442,8 +442,13 @@ fn shells_get_completions() {
 #[test]
 fn the_unit_is_sound() {
     let unit = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/annulusd.service")).unwrap();
-    for line in ["Type=notify", "Alias=corosync.service", "ExecReload=/usr/bin/annulus reload"] {
+    let reload = "ExecReload=/usr/bin/annulus reload";
+    for line in ["Type=notify", "Alias=corosync.service", reload, "OOMScoreAdjust=-900"] {
         assert!(unit.lines().any(|found| found == line), "{line}");
+    }
+    // Clients find it by sockets and files that lie in folders which all see.
+    for hidden in ["PrivateTmp", "PrivateIPC", "PrivateNetwork"] {
+        assert!(!unit.lines().any(|line| line.starts_with(hidden)), "{hidden}");
     }
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("annulusd.service");

@@ -49,6 +49,11 @@ pub(super) fn data_len(max: usize) -> usize {
     } else {
         page_size()
     };
+    in_pages(max, page)
+}
+
+/// Bytes for messages of up to `max` bytes where a page has so many: each page is mapped as a whole.
+const fn in_pages(max: usize, page: usize) -> usize {
     (max + CHUNK + SLACK + 1).next_multiple_of(page)
 }
 
@@ -334,10 +339,20 @@ pub(super) mod tests {
 
     #[test]
     fn sizes_are_libqbs() {
-        assert_eq!(data_len(1_048_576), 1_052_672);
-        assert_eq!(data_len(12_328), 16_384);
-        assert_eq!(data_len(4083), 4096);
-        assert_eq!(data_len(4084), 8192);
+        assert_eq!(in_pages(1_048_576, 4096), 1_052_672);
+        assert_eq!(in_pages(12_328, 4096), 16_384);
+        assert_eq!(in_pages(4083, 4096), 4096);
+        assert_eq!(in_pages(4084, 4096), 8192);
+    }
+
+    /// As on arm64 with pages of 64 KiB: a length of 4096 could not be mapped twice in a row.
+    #[test]
+    fn rings_are_whole_pages_of_this_system() {
+        assert_eq!(in_pages(12_328, 65_536), 65_536);
+        assert_eq!(in_pages(1_048_576, 65_536), 1_114_112);
+        for max in [1, 4083, 12_328, 1_048_576] {
+            assert_eq!(data_len(max) % page_size(), 0, "{max}");
+        }
     }
 
     #[test]

@@ -206,6 +206,18 @@ fn a_member_that_is_silent_at_the_barrier_does_not_hold_the_others() {
     }
 }
 
+/// Whoever looks at the log of a host whose clients wait, reads for which node, before that is left out and then.
+#[test]
+fn a_member_that_is_silent_at_the_barrier_is_named_in_the_log() {
+    let mut net = Net::new(1);
+    let waiting = written::text_during(|| net.run(Duration::from_secs(25)));
+    let line = waiting.lines().find(|line| line.contains("services are not synchronised"));
+    assert!(line.is_some_and(|line| line.contains("awaited=2 ")), "{waiting}");
+    let given_up = written::text_during(|| net.run(Duration::from_secs(45)));
+    let line = given_up.lines().find(|line| line.contains("were not synchronised in time"));
+    assert!(line.is_some_and(|line| line.contains("awaited=2 ")), "{given_up}");
+}
+
 /// Members that all speak are not disturbed.
 #[test]
 fn members_that_speak_serve_at_once_and_stay() {
