@@ -3,20 +3,34 @@
 //! Totem paper, flow control; corosync `exec/totemsrp.c`, `fcc_calculate`.
 
 use crate::config::timeouts::Timeouts;
+use crate::ids::Seq;
 use crate::totem::wire::Token;
 
 use super::hold::Rotation;
 use super::window::{Reception, WINDOW};
 
+/// Visits in a row that find nothing new on the ring, after which a full count is wrong where all have everything, and
+/// where somebody lacks something.
+const IDLE: u32 = 3;
+const STUCK: u32 = 50;
+
 /// Frames that may be multicast in this visit, retransmissions included. `backlog` is what this node
-/// has queued now.
-pub(super) fn allowance(limits: &Timeouts, token: &Token, last: &Rotation, backlog: u32) -> u32 {
+/// has queued now, `everybody` what every member has.
+pub(super) fn allowance(
+    limits: &Timeouts,
+    token: &Token,
+    last: &Rotation,
+    backlog: u32,
+    everybody: Seq,
+) -> u32 {
     // A member whose window is larger than ours may have filled the token past our window; one frame
     // keeps us from starving.
     let left = match limits.window_size.checked_sub(token.fcc) {
-        // The count says that the ring has just sent all that it may, and it has sent nothing for a while: it is
-        // wrong, by a datagram that was changed or forged, and would stay so.
-        Some(0) if last.has_been_idle() && token.missing.is_empty() => 1,
+        // The count says that the ring has just sent all that it may, and it has sent nothing for a while, nor had it
+        // anything to send again, as all have everything for a rotation: the count is wrong, by a datagram that was
+        // changed or forged, and would stay so. Where somebody lacks something, it may be all retransmissions, which
+        // are lost again and again; or it is wrong, and keeps them back.
+        Some(0) if last.idle() >= IDLE && everybody == token.seq || last.idle() >= STUCK => 1,
         Some(left) => left,
         None => 1,
     };
@@ -55,9 +69,7 @@ pub(super) fn settle(token: &mut Token, last: &mut Rotation, sent: u32, backlog:
 mod tests {
     use super::*;
     use crate::config::timeouts::Given;
-    use crate::ids::Seq;
     use crate::totem::srp::sample;
-    use crate::totem::wire::Missing;
 
     fn idle(visits: u32) -> Rotation {
         let mut last = Rotation::new(Seq(0));
@@ -74,11 +86,12 @@ mod tests {
         let limits = Timeouts::derive(&Given::default(), 2);
         let ring = sample::ring(2).current;
         let full = Token { fcc: limits.window_size, ..sample::token(ring, 9, Seq(0)) };
-        assert_eq!(allowance(&limits, &full, &idle(2), 10), 0, "it may have been sent just now");
-        assert_eq!(allowance(&limits, &full, &idle(3), 10), 1);
-        let repairing = Token { missing: vec![Missing { ring, seq: Seq(1) }], ..full.clone() };
-        assert_eq!(allowance(&limits, &repairing, &idle(3), 10), 0, "retransmissions count, too");
+        assert_eq!(allowance(&limits, &full, &idle(2), 10, full.seq), 0, "it may have been sent just now");
+        assert_eq!(allowance(&limits, &full, &idle(3), 10, full.seq), 1);
+        let behind = full.seq.minus(1);
+        assert_eq!(allowance(&limits, &full, &idle(STUCK - 1), 10, behind), 0, "retransmissions count, too");
+        assert_eq!(allowance(&limits, &full, &idle(STUCK), 10, behind), 1, "they must go on");
         let fuller = Token { fcc: limits.window_size + 1, ..full };
-        assert_eq!(allowance(&limits, &fuller, &idle(0), 10), 1, "a window is larger elsewhere");
+        assert_eq!(allowance(&limits, &fuller, &idle(0), 10, full.seq), 1, "a window is larger elsewhere");
     }
 }

@@ -70,9 +70,14 @@ impl Rotation {
         idle
     }
 
-    /// Whether nothing new was sent in the last rotations, whatever the token counts.
-    pub(super) const fn has_been_idle(&self) -> bool {
-        self.idle >= 3
+    /// How many visits in a row found that nothing new was sent, whatever the token counts.
+    pub(super) const fn idle(&self) -> u32 {
+        self.idle
+    }
+
+    /// Whether the last token said that all had everything.
+    pub(super) fn was_complete(&self) -> bool {
+        self.aru == self.seq
     }
 
     /// Somebody has something to send.

@@ -41,13 +41,14 @@ pub(super) fn mend(token: &mut Token, members: &MemberSet, last: &mut Rotation) 
     // Only who lowered the aru raises it again: a stranger never would.
     token.aru_by = token.aru_by.filter(|by| members.contains(*by));
 
-    // Frames sent since the last visit are in the count, and retransmissions, but not at every visit.
+    // Frames sent since the last visit are in the count. So are retransmissions, which nobody asked for where this token
+    // and the last one found that all had everything: who lacks a frame keeps the aru below the seq.
     let sent = token.seq.since(last.passed).wrapping_add(last.sent);
     let more = token.fcc.wrapping_sub(sent);
     if more > u32::MAX / 2 {
         token.fcc = sent;
         last.excess = Excess::NONE;
-    } else {
+    } else if token.aru == token.seq && last.was_complete() {
         let excess = &mut last.excess;
         excess.least = excess.least.min(more);
         excess.visits += 1;
@@ -133,6 +134,21 @@ mod tests {
             mend(&mut token, &members, &mut last);
             assert_eq!((token.fcc, token.backlog), (fcc, 70));
             last.passed = token.seq;
+        }
+    }
+
+    /// As where a path loses what is sent again, each time: the count is real for as long as that lasts.
+    #[test]
+    fn retransmissions_at_every_visit_are_left_in_the_count() {
+        let members = MemberSet::new([1, 2].map(node));
+        let mut last = Rotation::new(Seq(0));
+        for _ in 0..10 * PATIENCE {
+            let mut token = Token { fcc: 8, aru: Seq(3), aru_by: Some(node(2)), ..token(5) };
+            last.passed = token.seq;
+            mend(&mut token, &members, &mut last);
+            last.visited(token.seq, true, 30);
+            last.aru = token.aru;
+            assert_eq!(token.fcc, 8);
         }
     }
 

@@ -101,7 +101,7 @@ pub(super) fn take(
     let backlog = recovery.as_mut().map_or_else(|| ring.outbox.len(queue), |recovery| recovery.backlog());
     let backlog = backlog as u32; // a queue has a few thousand frames at most
     let reception = recovery.as_deref_mut().map_or(&mut ring.reception, |recovery| &mut recovery.reception);
-    let mut allowed = flow::allowance(&ring.timeouts, &token, &ring.rotation, backlog);
+    let mut allowed = flow::allowance(&ring.timeouts, &token, &ring.rotation, backlog, everybody);
     let came_round = retransmit::came_round(&token, reception, &ring.rotation.requests);
     retransmit::drop_unanswerable(&mut token, reception, &ring.rotation.requests);
     let served = retransmit::serve(&mut token, reception, allowed, &mut ring.actions);
