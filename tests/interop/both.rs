@@ -35,13 +35,15 @@ pub(crate) struct Side {
     kinds: Vec<Kind>,
     /// The transport in place of udpu; a story that asks for the other one gets the other one of this.
     transport: Transport,
+    /// Whether Corosync is among the daemons that Corosync alone is compared with.
+    mixed: bool,
     state: String,
     notes: Vec<Note>,
 }
 
 impl Side {
-    fn new(lab: Lab, kinds: Vec<Kind>, transport: Transport) -> Self {
-        Self { lab, kinds, transport, state: String::new(), notes: Vec::new() }
+    fn new(lab: Lab, kinds: Vec<Kind>, transport: Transport, mixed: bool) -> Self {
+        Self { lab, kinds, transport, mixed, state: String::new(), notes: Vec::new() }
     }
 
     /// Which daemons it is told on.
@@ -167,7 +169,7 @@ impl Side {
     pub(crate) fn keep_of(&mut self, k: usize, what: &str, text: String) {
         let what = format!("{}, {what}", self.state);
         let folder = self.lab.dir(1).parent().expect("the lab's folder").display().to_string();
-        let text = purpose::strike(self.kind(k), &what, &mask(&text.replace(&folder, "(lab)")));
+        let text = purpose::strike(self.kind(k), self.mixed, &what, &mask(&text.replace(&folder, "(lab)")));
         self.notes.push(Note { what, text });
     }
 }
@@ -215,8 +217,9 @@ pub(crate) fn compare_with(kinds: &[Kind], transport: Transport, story: fn(&mut 
 /// Tells the story once. What differed, or why it came to no end.
 fn compared(kinds: &[Kind], transport: Transport, story: fn(&mut Side)) -> Result<(), String> {
     let (first, second) = Lab::pair(kinds.len());
+    let mixed = kinds.iter().any(|kind| kind.is_corosync());
     let tell = |lab: Lab, kinds: Vec<Kind>| {
-        let mut side = Side::new(lab, kinds, transport);
+        let mut side = Side::new(lab, kinds, transport, mixed);
         story(&mut side);
         side.notes
     };

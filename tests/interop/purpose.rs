@@ -68,9 +68,9 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
         note: "another file here alone, host 1: corosync-cfgtool",
         theirs: &["exit code", "Done"],
-        ours: &["exit code", "Could not reload configuration. Error CS_ERR_INVALID_PARAM", "Done"],
+        ours: &["exit code", "Could not reload configuration. Error CS_ERR_INVALID_PARAM"],
         why: "annulusd refuses files that differ between hosts in what must be the same; Corosync's hosts go on with \
-              time-outs that differ, and so does annulusd in a ring with Corosync, which takes no part in the check",
+              time-outs that differ",
     },
     Difference {
         note: "another file here alone, host 1: corosync-cmapctl",
@@ -157,10 +157,14 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     },
 ];
 
-/// Leaves out of a note what only this daemon says on purpose.
-pub(crate) fn strike(kind: Kind, what: &str, text: &str) -> String {
-    let about: Vec<&Difference> =
-        DIFFERENCES.iter().filter(|difference| what.contains(difference.note)).collect();
+/// Notes that differ only in a ring of annulusd alone: beside Corosync, which takes no part in the check, annulusd does as
+/// Corosync does.
+const ALONE: &[&str] = &["another file here alone, host 1: corosync-cfgtool"];
+
+/// Leaves out of a note what only this daemon says on purpose. `mixed`: the story is told on a ring of both, too.
+pub(crate) fn strike(kind: Kind, mixed: bool, what: &str, text: &str) -> String {
+    let counts = |note: &str| what.contains(note) && !(mixed && ALONE.contains(&note));
+    let about: Vec<&Difference> = DIFFERENCES.iter().filter(|difference| counts(difference.note)).collect();
     let struck = |line: &str| {
         about.iter().any(|difference| {
             let starts = if kind.is_corosync() { difference.theirs } else { difference.ours };
