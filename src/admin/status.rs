@@ -74,10 +74,9 @@ pub(super) fn watched(node: u32, me: NodeId, links: &Links) -> Option<NodeStatus
         }
         return Some(status);
     }
-    if links.others.iter().all(|state| state.node.get() != node) {
-        return None;
-    }
-    for state in links.others.iter().filter(|state| state.node.get() == node) {
+    let mut states = links.others.iter().filter(|state| state.node.get() == node).peekable();
+    states.peek()?;
+    for state in states {
         let Some(link) = status.links.get_mut(usize::from(state.link)) else { continue };
         let from = links.own.iter().find(|(own, _)| *own == state.link);
         *link = LinkStatus {

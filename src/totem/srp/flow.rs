@@ -3,25 +3,24 @@
 //! Totem paper, flow control; corosync `exec/totemsrp.c`, `fcc_calculate`.
 
 use crate::config::timeouts::Timeouts;
-use crate::ids::Seq;
 use crate::totem::wire::Token;
 
 use super::hold::Rotation;
+use super::plausible;
 use super::window::{Reception, WINDOW};
 
-/// Visits in a row that find nothing new on the ring, after which a full count is wrong where all have everything, and
-/// where somebody lacks something.
+/// Visits in a row that find nothing new on the ring, after which a full count is wrong where all have everything. Where
+/// somebody lacks something it takes [`plausible::PATIENCE`].
 const IDLE: u32 = 3;
-const STUCK: u32 = 50;
 
 /// Frames that may be multicast in this visit, retransmissions included. `backlog` is what this node
-/// has queued now, `everybody` what every member has.
+/// has queued now, `complete` whether all have had everything for a rotation.
 pub(super) fn allowance(
     limits: &Timeouts,
     token: &Token,
     last: &Rotation,
     backlog: u32,
-    everybody: Seq,
+    complete: bool,
 ) -> u32 {
     // A member whose window is larger than ours may have filled the token past our window; one frame
     // keeps us from starving.
@@ -30,7 +29,7 @@ pub(super) fn allowance(
         // anything to send again, as all have everything for a rotation: the count is wrong, by a datagram that was
         // changed or forged, and would stay so. Where somebody lacks something, it may be all retransmissions, which
         // are lost again and again; or it is wrong, and keeps them back.
-        Some(0) if last.idle() >= IDLE && everybody == token.seq || last.idle() >= STUCK => 1,
+        Some(0) if complete && last.idle() >= IDLE || last.idle() >= plausible::PATIENCE => 1,
         Some(left) => left,
         None => 1,
     };
@@ -69,6 +68,8 @@ pub(super) fn settle(token: &mut Token, last: &mut Rotation, sent: u32, backlog:
 mod tests {
     use super::*;
     use crate::config::timeouts::Given;
+    use crate::ids::Seq;
+    use crate::totem::srp::plausible::PATIENCE;
     use crate::totem::srp::sample;
 
     fn idle(visits: u32) -> Rotation {
@@ -86,12 +87,15 @@ mod tests {
         let limits = Timeouts::derive(&Given::default(), 2);
         let ring = sample::ring(2).current;
         let full = Token { fcc: limits.window_size, ..sample::token(ring, 9, Seq(0)) };
-        assert_eq!(allowance(&limits, &full, &idle(2), 10, full.seq), 0, "it may have been sent just now");
-        assert_eq!(allowance(&limits, &full, &idle(3), 10, full.seq), 1);
-        let behind = full.seq.minus(1);
-        assert_eq!(allowance(&limits, &full, &idle(STUCK - 1), 10, behind), 0, "retransmissions count, too");
-        assert_eq!(allowance(&limits, &full, &idle(STUCK), 10, behind), 1, "they must go on");
+        assert_eq!(allowance(&limits, &full, &idle(2), 10, true), 0, "it may have been sent just now");
+        assert_eq!(allowance(&limits, &full, &idle(3), 10, true), 1);
+        assert_eq!(
+            allowance(&limits, &full, &idle(PATIENCE - 1), 10, false),
+            0,
+            "retransmissions count, too"
+        );
+        assert_eq!(allowance(&limits, &full, &idle(PATIENCE), 10, false), 1, "they must go on");
         let fuller = Token { fcc: limits.window_size + 1, ..full };
-        assert_eq!(allowance(&limits, &fuller, &idle(0), 10, full.seq), 1, "a window is larger elsewhere");
+        assert_eq!(allowance(&limits, &fuller, &idle(0), 10, true), 1, "a window is larger elsewhere");
     }
 }

@@ -6,7 +6,7 @@
 use super::plausible::Excess;
 use super::retransmit::Unanswered;
 use crate::ids::Seq;
-use crate::totem::wire::Missing;
+use crate::totem::wire::{Missing, Token};
 
 /// What the last visit of the token left.
 #[derive(Clone, Debug)]
@@ -75,9 +75,10 @@ impl Rotation {
         self.idle
     }
 
-    /// Whether the last token said that all had everything.
-    pub(super) fn was_complete(&self) -> bool {
-        self.aru == self.seq
+    /// Whether `token`, and the last one, found that all had everything: nobody asked for a retransmission meanwhile,
+    /// as who lacks a frame keeps the aru below the seq. To be asked before the visit is noted.
+    pub(super) fn found_all_complete(&self, token: &Token) -> bool {
+        token.aru == token.seq && self.aru == self.seq
     }
 
     /// Somebody has something to send.

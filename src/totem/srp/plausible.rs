@@ -10,8 +10,8 @@ use super::window::{Reception, WINDOW};
 use crate::ids::Seq;
 use crate::totem::wire::Token;
 
-/// Visits after which a count that nothing explains is taken out of the token.
-const PATIENCE: u32 = 50;
+/// Visits after which a count that nothing explains is taken for wrong.
+pub(super) const PATIENCE: u32 = 50;
 
 /// The part of the token's flow control count that nothing explained, over some visits.
 #[derive(Clone, Copy, Debug)]
@@ -41,14 +41,13 @@ pub(super) fn mend(token: &mut Token, members: &MemberSet, last: &mut Rotation) 
     // Only who lowered the aru raises it again: a stranger never would.
     token.aru_by = token.aru_by.filter(|by| members.contains(*by));
 
-    // Frames sent since the last visit are in the count. So are retransmissions, which nobody asked for where this token
-    // and the last one found that all had everything: who lacks a frame keeps the aru below the seq.
+    // Frames sent since the last visit are in the count, and so are retransmissions.
     let sent = token.seq.since(last.passed).wrapping_add(last.sent);
     let more = token.fcc.wrapping_sub(sent);
     if more > u32::MAX / 2 {
         token.fcc = sent;
         last.excess = Excess::NONE;
-    } else if token.aru == token.seq && last.was_complete() {
+    } else if last.found_all_complete(token) {
         let excess = &mut last.excess;
         excess.least = excess.least.min(more);
         excess.visits += 1;

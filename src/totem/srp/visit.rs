@@ -73,6 +73,7 @@ pub(super) fn take(
     if end.is_some() {
         return Some(Visit { token, keep: false, end });
     }
+    let complete = ring.rotation.found_all_complete(&token);
     let members = recovery.as_ref().map_or(&ring.members, |recovery| &recovery.members);
     plausible::mend(&mut token, members, &mut ring.rotation);
     let representative = ring.is_representative();
@@ -101,7 +102,7 @@ pub(super) fn take(
     let backlog = recovery.as_mut().map_or_else(|| ring.outbox.len(queue), |recovery| recovery.backlog());
     let backlog = backlog as u32; // a queue has a few thousand frames at most
     let reception = recovery.as_deref_mut().map_or(&mut ring.reception, |recovery| &mut recovery.reception);
-    let mut allowed = flow::allowance(&ring.timeouts, &token, &ring.rotation, backlog, everybody);
+    let mut allowed = flow::allowance(&ring.timeouts, &token, &ring.rotation, backlog, complete);
     let came_round = retransmit::came_round(&token, reception, &ring.rotation.requests);
     retransmit::drop_unanswerable(&mut token, reception, &ring.rotation.requests);
     let served = retransmit::serve(&mut token, reception, allowed, &mut ring.actions);
