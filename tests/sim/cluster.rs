@@ -17,11 +17,15 @@ use bytes::Bytes;
 
 use crate::application::{Application, Register, Round, Step, Wish};
 use crate::checkers::{self, End};
+use crate::core::Core;
 use crate::fabric::{Fabric, Knet};
 use crate::network::{Network, Quality, id};
 use crate::random::Random;
 use crate::sniffer::Sniffer;
 use crate::trace::{Event, Msg, Phase, Process, Sent, Trace};
+use crate::whole::node::Whole;
+use crate::whole::record::Record;
+use crate::whole::services::Services;
 
 /// Datagrams that wait for a paused process; more are lost, as in a socket buffer.
 const SOCKET_BUFFER: usize = 512;
@@ -47,6 +51,8 @@ pub(crate) struct Setup {
     pub(crate) told_in_sync: Range<u64>,
     /// What is below the rings; `None`: one link, and a frame is a datagram.
     pub(crate) knet: Option<Knet>,
+    /// How the services of whole nodes are set up; `None`: the ring runs alone.
+    pub(crate) services: Option<Services>,
 }
 
 impl Setup {
@@ -62,6 +68,7 @@ impl Setup {
             disk: Duration::from_micros(500)..Duration::from_millis(5),
             told_in_sync: 0..0,
             knet: None,
+            services: None,
         }
     }
 
@@ -108,7 +115,7 @@ pub(crate) struct Node {
 
 /// A process.
 pub(crate) struct Running {
-    pub(crate) totem: Totem,
+    pub(crate) core: Core,
     pub(crate) app: Application,
     /// Between the ring and the links of knet.
     pub(crate) engine: Option<Engine>,
@@ -123,6 +130,13 @@ pub(crate) struct Running {
     pub(crate) tokens_sent: u64,
     /// Whether a synchronisation went on when the core had its last input: which queue it sends from.
     was_syncing: bool,
+}
+
+impl Running {
+    /// The ring, for its counters and state.
+    pub(crate) fn totem(&self) -> &Totem {
+        self.core.totem()
+    }
 }
 
 /// A datagram that a paused process has not read.
@@ -179,9 +193,11 @@ pub(crate) struct Cluster {
     /// On knet, what is used in the network's place.
     pub(crate) fabric: Option<Fabric>,
     pub(crate) trace: Trace,
+    /// What clients of whole nodes asked and were told.
+    pub(crate) record: Record,
     register: Register,
     sniffer: Sniffer,
-    random: Random,
+    pub(crate) random: Random,
     load: Option<Load>,
     agenda: BinaryHeap<Due>,
     happenings: u64,
@@ -222,6 +238,7 @@ impl Cluster {
             network,
             fabric,
             trace: Trace::default(),
+            record: Record::default(),
             register: Register::default(),
             sniffer: Sniffer::default(),
             random,
@@ -265,8 +282,16 @@ impl Cluster {
         let token = self.setup.timeouts().token;
         let engine = self.fabric.as_mut().map(|fabric| fabric.engine(id_of, nodes, token, self.now));
         self.trace.lives.entry(who).or_default();
+        let core = match &self.setup.services {
+            None => Core::Ring(Box::new(Totem::new(params, self.now))),
+            Some(services) => Core::Whole(Box::new(Whole::new(
+                params,
+                services.setup(id_of, nodes, &self.setup.given),
+                self.now,
+            ))),
+        };
         node.process = Some(Running {
-            totem: Totem::new(params, self.now),
+            core,
             app: Application::new(who),
             engine,
             engine_called_at: None,
@@ -292,13 +317,17 @@ impl Cluster {
     /// The process says that it leaves, and ends.
     pub(crate) fn leave(&mut self, node: u32) {
         self.note(node, "leaves");
-        self.running(node).totem.leave();
+        if self.running(node).core.whole().is_some() {
+            return self.leave_whole(node);
+        }
+        self.running(node).core.ring().leave();
         self.drain(node);
         self.end(node);
     }
 
-    fn end(&mut self, node: u32) {
+    pub(crate) fn end(&mut self, node: u32) {
         let process = self.nodes.get_mut(&node).and_then(|n| n.process.take()).expect("a running node");
+        self.record.crashed(process.app.who);
         self.trace.add(self.now, process.app.who, Event::Stop);
     }
 
@@ -349,7 +378,7 @@ impl Cluster {
     /// Every running node has these timers and limits from now on.
     pub(crate) fn reconfigure(&mut self, timeouts: &Timeouts) {
         for process in self.nodes.values_mut().filter_map(|node| node.process.as_mut()) {
-            process.totem.reconfigure(timeouts.clone());
+            process.core.ring().reconfigure(timeouts.clone());
         }
     }
 
@@ -519,7 +548,7 @@ impl Cluster {
     pub(crate) fn drains_within(&self) -> Duration {
         let payload = self.setup.netmtu - 90;
         let wished = |wish: &Wish| wish.size.div_ceil(payload);
-        let queued = |process: &Running| QUEUE_BYTES / payload - process.totem.queue_room().0;
+        let queued = |process: &Running| QUEUE_BYTES / payload - process.totem().queue_room().0;
         let waiting =
             |process: &Running| queued(process) + process.app.wishes.iter().map(wished).sum::<usize>();
         let frames: usize = self.alive().map(|(_, process)| waiting(process)).sum();
@@ -546,7 +575,7 @@ impl Cluster {
             let Some(view) = app.view.as_ref().filter(|_| app.synced) else { return false };
             view.members.len() == nodes.len()
                 && view.members.iter().all(|member| nodes.contains(&member.get()))
-                && process.totem.state() == StateName::Operational
+                && process.totem().state() == StateName::Operational
                 && *ring.get_or_insert(view.ring) == view.ring
         })
     }
@@ -602,7 +631,7 @@ impl Cluster {
     }
 
     pub(crate) fn totem(&self, node: u32) -> &Totem {
-        &self.nodes[&node].process.as_ref().expect("a running node").totem
+        self.nodes[&node].process.as_ref().expect("a running node").totem()
     }
 
     /// Where everybody is, and what happened last.
@@ -615,9 +644,9 @@ impl Cluster {
                     "  {node}.{}: {} {} {:?} ring {}{}, due {:?}, {} wishes, round {:?}, disk {}\n",
                     n.life,
                     if p.paused.is_some() { "paused," } else { "" },
-                    p.totem.state(),
+                    p.totem().state(),
                     p.app.view.as_ref().map(|view| view.members.iter().map(|m| m.get()).collect::<Vec<_>>()),
-                    p.totem.ring(),
+                    p.totem().ring(),
                     if p.app.synced { ", synced" } else { "" },
                     p.app.due.iter().take(3).map(|msg| self.trace.name(*msg)).collect::<Vec<_>>(),
                     p.app.wishes.len(),
@@ -765,33 +794,48 @@ impl Cluster {
         let now = self.now;
         let process = self.running(node);
         process.was_syncing = !process.app.synced;
-        process.totem.handle_input(now, input);
+        match &mut process.core {
+            Core::Ring(totem) => totem.handle_input(now, input),
+            Core::Whole(whole) => whole.stack.handle_input(now, input, &mut whole.edge),
+        }
         self.drain(node);
     }
 
-    fn drain(&mut self, node: u32) {
+    /// Carries out what a node's core has decided, until it has nothing more.
+    pub(crate) fn drain(&mut self, node: u32) {
+        match self.running(node).core {
+            Core::Ring(_) => self.drain_ring(node),
+            Core::Whole(_) => self.drain_whole(node),
+        }
+    }
+
+    fn drain_ring(&mut self, node: u32) {
         loop {
-            let now = self.now;
-            match self.running(node).totem.poll_output() {
+            match self.running(node).core.ring().poll_output() {
                 Output::Send(to, bytes) => self.sent(node, to, &bytes),
-                Output::Store(up_to) => {
-                    let who = self.running(node).app.who;
-                    let at = now + self.random.duration(&self.setup.disk.clone());
-                    self.plan(at, Happening::Stored { who, up_to });
-                }
+                Output::Store(up_to) => self.store(node, up_to),
                 Output::Deliver(message) => self.delivered(node, &message),
                 Output::View(view) => self.viewed(node, view),
                 Output::TokenSent => self.token_sent(node),
-                Output::Wait(wake) => {
-                    self.running(node).wake = wake;
-                    self.call_again(node);
-                    return;
-                }
+                Output::Wait(wake) => return self.wake_at(node, wake),
             }
         }
     }
 
-    fn sent(&mut self, from: u32, to: Destination, bytes: &Bytes) {
+    /// The core wants to be called then.
+    pub(crate) fn wake_at(&mut self, node: u32, wake: Option<Instant>) {
+        self.running(node).wake = wake;
+        self.call_again(node);
+    }
+
+    /// A write of reserved ring ids begins.
+    pub(crate) fn store(&mut self, node: u32, up_to: u64) {
+        let who = self.running(node).app.who;
+        let at = self.now + self.random.duration(&self.setup.disk.clone());
+        self.plan(at, Happening::Stored { who, up_to });
+    }
+
+    pub(crate) fn sent(&mut self, from: u32, to: Destination, bytes: &Bytes) {
         if self.show {
             let frame = annulus::totem::wire::parse(bytes).map(|(frame, _)| frame);
             eprintln!(
@@ -802,7 +846,8 @@ impl Cluster {
         }
         let who = self.running(from).app.who;
         let syncing = self.running(from).was_syncing;
-        if self.besieged.is_none() {
+        // What whole nodes send is compressed into frames by their services: nobody here knows its messages.
+        if self.besieged.is_none() && self.setup.services.is_none() {
             self.sniffer.look_at(who, syncing, bytes, &self.register, &mut self.trace);
         }
         if self.fabric.is_some() {
@@ -828,7 +873,7 @@ impl Cluster {
         let body = self.register.write(app.who, app.next_number, size);
         // As the services do it: a head and the client's bytes apart.
         let (head, rest) = body.split_at(body.len().min(16));
-        process.totem.submit(Group::App, guarantee, &[head, rest])?;
+        process.core.ring().submit(Group::App, guarantee, &[head, rest])?;
         let msg = self.trace.sent.len();
         let phase = if app.synced { Phase::Working } else { Phase::Syncing };
         self.trace.sent.push(Sent {
@@ -857,7 +902,7 @@ impl Cluster {
             let process = self.running(node);
             let app = &process.app;
             let Some(wish) = app.wishes.front().copied().filter(|_| app.synced) else { return };
-            if !process.totem.fits(wish.size) || self.submit_now(node, wish.size, wish.guarantee).is_err() {
+            if !process.totem().fits(wish.size) || self.submit_now(node, wish.size, wish.guarantee).is_err() {
                 return;
             }
             self.running(node).app.wishes.pop_front();
@@ -911,7 +956,7 @@ impl Cluster {
         }
         if let Some(ring) = regular {
             let step = Step { done: false, ring }.encode();
-            let result = process.totem.submit(Group::Sync, Guarantee::Agreed, &[&step]);
+            let result = process.core.ring().submit(Group::Sync, Guarantee::Agreed, &[&step]);
             assert!(result.is_ok(), "node {node}: no room for the synchronisation: {result:?}");
         }
         if let (Some(ring), Some(bound)) = (regular, self.besieged) {
@@ -945,15 +990,15 @@ impl Cluster {
         }
         if round.here == round.members && !round.said_done && !process.app.in_transit {
             // The part of this node begins once the token has gone on, as the services' does.
-            process.totem.want_token();
+            process.core.ring().want_token();
         }
         if process.app.round.as_ref().is_some_and(|round| round.done == round.members) {
             process.app.round = None;
             if process.app.in_transit {
-                process.totem.synced_in_transit();
+                process.core.ring().synced_in_transit();
             } else {
                 process.app.synced = true;
-                process.totem.synced();
+                process.core.ring().synced();
             }
         }
     }
@@ -977,11 +1022,11 @@ impl Cluster {
         }
         let process = self.running(node);
         let step = Step { done: true, ring }.encode();
-        let result = process.totem.submit(Group::Sync, Guarantee::Agreed, &[&step]);
+        let result = process.core.ring().submit(Group::Sync, Guarantee::Agreed, &[&step]);
         if result.is_ok() {
             process.app.round.as_mut().expect("still there").said_done = true;
         } else {
-            process.totem.want_token();
+            process.core.ring().want_token();
         }
     }
 
@@ -996,9 +1041,13 @@ impl Cluster {
         if self.load.is_none() {
             return;
         }
-        if self.nodes[&node].process.as_ref().is_some_and(|process| process.paused.is_none()) {
-            self.submit_drawn(node);
-            self.drain(node);
+        if self.is_awake(node) {
+            if self.running(node).core.whole().is_some() {
+                self.clients_work(node);
+            } else {
+                self.submit_drawn(node);
+                self.drain(node);
+            }
         }
         let at = self.next_work();
         self.plan(at, Happening::Work { node });

@@ -63,7 +63,7 @@ fn a_stream_of_rising_ring_numbers_leaves_room_for_real_ones() {
         c.crash(4);
         let mut highest = 0;
         for _ in 0..3000 {
-            let known = c.alive().map(|(_, process)| process.totem.ring().seq).max().unwrap();
+            let known = c.alive().map(|(_, process)| process.totem().ring().seq).max().unwrap();
             highest = known.max(highest).saturating_add(raise);
             inject_all(&mut c, &join(4, highest));
             c.run(Duration::from_millis(1));

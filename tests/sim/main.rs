@@ -6,6 +6,8 @@
 //! | `cluster.rs` | nodes, disks, virtual time: the loop that turns the core's outputs into inputs |
 //! | `network.rs` | links: loss, duplication, reordering, delay, cuts, mutation |
 //! | `fabric.rs` | several links at once, and the knet engines between them and the rings |
+//! | `core.rs` | what runs on a node: the ring alone, or the whole node |
+//! | `whole/` | whole nodes: their clients, what these were told, and the properties of that |
 //! | `application.rs` | what stands above the ring on each node: messages and the synchronisation |
 //! | `outsider.rs` | forged frames that may be believed |
 //! | `sniffer.rs` | on which ring each message was multicast |
@@ -19,12 +21,14 @@
 mod application;
 mod checkers;
 mod cluster;
+mod core;
 mod fabric;
 mod network;
 mod outsider;
 mod random;
 mod sniffer;
 mod trace;
+mod whole;
 
 mod forged;
 mod hostile;

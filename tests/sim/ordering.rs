@@ -101,7 +101,7 @@ fn small_messages_are_packed() {
 fn what_cannot_be_sent_is_refused() {
     let mut c = Cluster::seeded(113, 1..=2);
     c.settle();
-    let totem = &mut c.nodes.get_mut(&1).unwrap().process.as_mut().unwrap().totem;
+    let totem = &mut c.nodes.get_mut(&1).unwrap().process.as_mut().unwrap().core.ring();
     let long = vec![0; MAX_MESSAGE];
     assert_eq!(totem.submit(Group::App, Guarantee::Agreed, &[]), Err(Refused::Length));
     assert_eq!(totem.submit(Group::App, Guarantee::Agreed, &[b"", b""]), Err(Refused::Length));

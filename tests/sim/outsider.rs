@@ -57,7 +57,7 @@ impl Outsider {
 
     /// A ring that is, or was, or may be next.
     fn ring(&mut self, c: &Cluster) -> RingId {
-        let rings: Vec<RingId> = c.alive().map(|(_, process)| process.totem.ring()).collect();
+        let rings: Vec<RingId> = c.alive().map(|(_, process)| process.totem().ring()).collect();
         let Some(highest) = rings.iter().copied().max_by_key(|ring| ring.seq) else {
             return RingId { rep: id(1), seq: 4 };
         };

@@ -19,7 +19,7 @@ fn is_recovery(parcel: &Parcel<'_>) -> bool {
 
 /// Frames that the members have multicast.
 fn multicast(c: &Cluster) -> u64 {
-    c.alive().map(|(_, process)| process.totem.stats().mcast_tx).sum()
+    c.alive().map(|(_, process)| process.totem().stats().mcast_tx).sum()
 }
 
 /// Three nodes, of which the third gets no data while the others send `frames` frames; then the token is lost,
@@ -49,7 +49,7 @@ fn behind_by(frames: u64, given: Given, seed: u64) -> Cluster {
 
 fn lose_the_token(c: &mut Cluster) {
     c.network.filter = Some(Box::new(|p| p.kind == Some(Kind::Token)));
-    c.run_until("the token is missed", |c| c.alive().any(|(_, p)| p.totem.state() == StateName::Gather));
+    c.run_until("the token is missed", |c| c.alive().any(|(_, p)| p.totem().state() == StateName::Gather));
     c.network.filter = None;
 }
 
@@ -129,7 +129,7 @@ fn a_member_that_cannot_recover_does_not_hold_the_others() {
         let before = c.ring(sender);
         c.run_until("one ring", |c| c.one_ring() && c.ring(sender) != before);
         assert!(c.views(culprit).iter().any(|view| view.members == [id(culprit)]), "it was never alone");
-        assert!(c.alive().any(|(_, p)| p.totem.stats().recovery_stalled > 1), "something else ended it");
+        assert!(c.alive().any(|(_, p)| p.totem().stats().recovery_stalled > 1), "something else ended it");
         c.finish();
     }
 }
@@ -157,7 +157,7 @@ fn a_recovery_that_nobody_holds_up_ends() {
     c.run_until_within(c.patience() * 2, "one ring", Cluster::one_ring);
     c.network.change = None;
     // Whose timer fires first, tells the others: the second time each goes on alone.
-    assert!(c.alive().any(|(_, p)| p.totem.stats().recovery_stalled > 1), "nothing was given up");
+    assert!(c.alive().any(|(_, p)| p.totem().stats().recovery_stalled > 1), "nothing was given up");
     assert!((1..=3).all(|node| c.views(node).iter().any(|view| view.members.len() < 3)), "nobody parted");
     c.finish();
 }
@@ -221,7 +221,7 @@ fn what_all_others_lose_again_and_again_for_a_while_does_not_end_the_ring() {
     let ring = c.ring(1);
     c.network.filter = Some(Box::new(|p| p.kind == Some(Kind::Mcast)));
     c.wish(2, 100, Guarantee::Safe);
-    let again = |c: &Cluster| c.alive().map(|(_, process)| process.totem.stats().mcast_retx).sum::<u64>();
+    let again = |c: &Cluster| c.alive().map(|(_, process)| process.totem().stats().mcast_retx).sum::<u64>();
     c.run_until("sent again and again", |c| again(c) > 200);
     c.network.filter = None;
     c.run_until("delivered", |c| c.nothing_due());

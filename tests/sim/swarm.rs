@@ -140,7 +140,7 @@ fn one(seed: u64) {
     c.finish();
 }
 
-fn setup(seed: u64, random: &mut Random) -> Setup {
+pub(crate) fn setup(seed: u64, random: &mut Random) -> Setup {
     let nodes = random.pick(&[1, 2, 3, 3, 4, 5, 5, 6, 7]);
     let mut setup = Setup::new(seed, 1..=nodes);
     setup.given = Given {
@@ -195,7 +195,7 @@ pub(crate) fn load(random: &mut Random) -> Load {
 }
 
 /// Does something bad.
-fn fault(c: &mut Cluster, random: &mut Random) {
+pub(crate) fn fault(c: &mut Cluster, random: &mut Random) {
     let all = c.setup.nodes.clone();
     let up: Vec<u32> = c.alive().map(|(node, _)| node).collect();
     let down: Vec<u32> = all.iter().copied().filter(|node| !up.contains(node)).collect();

@@ -1,0 +1,120 @@
+//! What must hold of clients whose nodes moved together from ring to ring: they were told the same, in the same order,
+//! from the end of one synchronisation to the next ring, and from there to the end of the next synchronisation.
+//!
+//! A message that was accepted on an earlier ring may have begun there, if it is longer than a frame. Whoever was not in that
+//! ring lacks its beginning and is not told of it; so it counts only between clients whose nodes both were.
+
+use annulus::ids::RingId;
+
+use super::Moves;
+use crate::trace::Process;
+use crate::whole::clients::GROUPS;
+use crate::whole::record::{Participant, Record, Seen};
+use crate::whole::speech::Member;
+
+/// Checks all pairs. How many there were.
+pub(super) fn check<'a>(record: &'a Record, moves: &Moves) -> Result<usize, String> {
+    let mut pairs = 0;
+    for ((from, to), together) in &moves.together {
+        for group in GROUPS {
+            let those = || record.participants().filter(|(who, ..)| together.contains(who));
+            let pieces: Vec<Piece<'a>> = those()
+                .filter_map(|(who, _, client)| Piece::between(who, client, *from, *to, group))
+                .collect();
+            // Whoever was a member all the time saw everything; everybody else a part of it in one piece.
+            for whole in pieces.iter().filter(|piece| piece.whole) {
+                for other in &pieces {
+                    let common = |piece: &Piece<'a>| -> Vec<&'a Seen> {
+                        let counts = |seen: &&&Seen| match seen {
+                            Seen::Message { number, .. } => record.sent_on.get(number).is_none_or(|ring| {
+                                ring == from
+                                    || [whole.who, other.who]
+                                        .iter()
+                                        .all(|who| moves.rings[who].contains(ring))
+                            }),
+                            _ => true,
+                        };
+                        piece.seen.iter().filter(counts).copied().collect()
+                    };
+                    let (all, part) = (common(whole), common(other));
+                    let agrees = if other.whole {
+                        part == all
+                    } else {
+                        part.is_empty() || all.windows(part.len()).any(|window| window == part)
+                    };
+                    if !agrees {
+                        return Err(format!(
+                            "{from} to {to}, group {group}, members differ:\n{whole:?}\n{other:?}"
+                        ));
+                    }
+                    pairs += 1;
+                }
+            }
+            let synchronised: Vec<Vec<&Seen>> =
+                those().filter_map(|(who, _, told)| exchange(who, told, *from, *to, group)).collect();
+            if let Some(pair) = synchronised.windows(2).find(|pair| pair[0] != pair[1]) {
+                return Err(format!("{from} to {to}, group {group}, synchronised differently: {pair:?}"));
+            }
+            pairs += synchronised.len().saturating_sub(1);
+        }
+    }
+    Ok(pairs)
+}
+
+/// What one client was told of a group between the end of a ring's synchronisation and the next ring.
+#[derive(Debug)]
+struct Piece<'a> {
+    who: Process,
+    #[allow(dead_code, reason = "shown when a check fails")]
+    pid: u32,
+    seen: Vec<&'a Seen>,
+    /// It was in the group from the first to the last moment.
+    whole: bool,
+}
+
+impl<'a> Piece<'a> {
+    fn between(who: Process, client: &'a Participant, from: RingId, to: RingId, group: &str) -> Option<Self> {
+        let me = Member { node: who.node, pid: client.pid };
+        let told = &client.told;
+        let begin = told.iter().position(|seen| is_settled(seen, from))?;
+        let end = told.iter().position(|seen| *seen == Seen::Regular(to))?;
+        let seen: Vec<&Seen> =
+            told[begin + 1..end].iter().filter(|seen| seen.group() == Some(group)).collect();
+        let was_in = group_of(&told[..begin], me) == Some(group);
+        let is_in = group_of(&told[..end], me) == Some(group);
+        let left = seen.iter().any(|seen| is_leave_of(seen, me));
+        // A part of what happened between a leave and a join of one's own is not told.
+        (!(left && is_in)).then_some(Self { who, pid: client.pid, seen, whole: was_in && is_in && !left })
+    }
+}
+
+/// What a member was told of its group in the synchronisation of ring `to`, having completed that of ring `from`.
+fn exchange<'a>(
+    who: Process,
+    client: &'a Participant,
+    from: RingId,
+    to: RingId,
+    group: &str,
+) -> Option<Vec<&'a Seen>> {
+    let me = Member { node: who.node, pid: client.pid };
+    let told = &client.told;
+    told.iter().position(|seen| is_settled(seen, from))?;
+    let begin = told.iter().position(|seen| *seen == Seen::Regular(to))?;
+    let end = told.iter().position(|seen| is_settled(seen, to))?;
+    (group_of(&told[..begin], me) == Some(group))
+        .then(|| told[begin..end].iter().filter(|seen| seen.group() == Some(group)).collect())
+}
+
+fn is_settled(seen: &Seen, ring: RingId) -> bool {
+    matches!(seen, Seen::Settled(settled, _) if *settled == ring)
+}
+
+/// The group that a client is in after these events: that of the last one, unless it was the client's own leave.
+fn group_of(told: &[Seen], me: Member) -> Option<&str> {
+    let last = told.iter().rev().find(|seen| seen.group().is_some())?;
+    if is_leave_of(last, me) { None } else { last.group() }
+}
+
+fn is_leave_of(seen: &Seen, me: Member) -> bool {
+    matches!(seen, Seen::Membership { left, .. } if left.iter().any(|(member, _)| *member == me))
+}

@@ -1,0 +1,64 @@
+//! Faults drawn from a seed over whole nodes, whose clients join, leave, die, stall, multicast, set keys and ask for reloads;
+//! afterwards every property must hold at the clients. See `tests/sim/swarm.rs` for how to choose seeds.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::services::{Rules, Services};
+use crate::checkers::End;
+use crate::random::Random;
+use crate::swarm::{each_seed, fault, load, peace, setup};
+
+/// Seeds of a run without `ANNULUS_SIM_SEEDS`.
+const SEEDS: u64 = 200;
+
+/// What all seeds of a run compared.
+static MESSAGES: AtomicUsize = AtomicUsize::new(0);
+static PAIRS: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn faults_from_many_seeds_break_no_property_of_clients() {
+    each_seed("faults_from_many_seeds_break_no_property_of_clients", SEEDS, one);
+    let (messages, pairs) = (MESSAGES.load(Ordering::Relaxed), PAIRS.load(Ordering::Relaxed));
+    println!("{messages} messages heard, {pairs} pairs of clients compared");
+}
+
+/// The whole life of one seed's cluster.
+fn one(seed: u64) {
+    let mut random = Random::seeded(seed ^ 0xc11e);
+    let mut setup = setup(seed, &mut random);
+    let rules = random.pick(&[Rules::Majority, Rules::Majority, Rules::WaitForAll, Rules::TieBreaker]);
+    setup.services = Some(Services { rules });
+    let mut c = setup.build();
+    c.network.two_sockets = random.chance(0.4);
+    for node in c.setup.nodes.clone() {
+        if random.chance(0.9) {
+            c.start(node);
+        }
+        let apart = random.duration(&(Duration::ZERO..Duration::from_millis(30)));
+        c.run(apart);
+    }
+    if random.chance(0.7) {
+        c.settle();
+    }
+    c.work(load(&mut random));
+    let faults = random.number(1..8);
+    for _ in 0..faults {
+        let token = c.setup.timeouts().token;
+        let time = if random.chance(0.3) { Duration::from_millis(20) } else { token * 3 };
+        let time = random.duration(&(Duration::ZERO..time));
+        c.run(time);
+        fault(&mut c, &mut random);
+    }
+    let time = random.duration(&(Duration::ZERO..c.setup.timeouts().token * 2));
+    c.run(time);
+    c.check(End::Anywhere);
+    c.check_clients();
+    peace(&mut c, &mut random);
+    // Clients work on while the cluster comes to rest, then for some time in peace.
+    c.settle();
+    c.run(Duration::from_millis(500));
+    let seen = c.finish_whole();
+    MESSAGES.fetch_add(seen.messages, Ordering::Relaxed);
+    PAIRS.fetch_add(seen.pairs, Ordering::Relaxed);
+}
