@@ -1,16 +1,23 @@
 //! Mode `order`: multicasts checked messages and writes the delivered sequence into a file.
 //!
-//! Each line of the file is one event, in the order of delivery: `m NODE PID NUMBER LEN CRC` is a message (NUMBER is
-//! `-` if it is too short to contain it; CRC is of all its bytes), `v MEMBERS;LEFT;JOINED` a group view, `r NODE.SEQ
-//! MEMBERS` a ring, `x TEXT` a fault of the message before, `c TAG` a cut.
+//! Each line of the file is one event, in the order of delivery:
+//! - `m NODE PID NUMBER LEN CRC`: a message (NUMBER is `-` if it is too short to contain it; CRC is of all its bytes)
+//! - `v MEMBERS;LEFT;JOINED`: a group view
+//! - `r NODE.SEQ MEMBERS`: a ring
+//! - `x TEXT`: a fault of the message before
+//! - `c TAG`: a cut
 //!
 //! Standard output reports progress: `joined NODE PID`, `sending`, `sent N`, `done N`, `failed WHY`, and `members N`
-//! with each view. Lines of standard input are commands. `count` prints `count N`, the number of messages delivered.
-//! `mark` multicasts a mark; for each mark delivered, the program prints `marked NODE`. `cut TAG` multicasts a cut; a
-//! client to which one is delivered has everything up to it in its file, and prints `cut TAG`. `state` prints `state
-//! OWN;RING;MEMBERS`: the number of its own messages delivered, and the last ring and view as in the file. `leave`
-//! leaves the group; the program ends at the view without it. `last` makes its next message the last. `silence`
-//! prints `silence MICROSECONDS`: the longest time without a message since the last such command.
+//! with each view. Lines of standard input are commands:
+//! - `count` prints `count N`, the number of messages delivered.
+//! - `mark` multicasts a mark; for each mark delivered, the program prints `marked NODE`.
+//! - `cut TAG` multicasts a cut; a client to which one is delivered has everything up to it in its file, and prints
+//!   `cut TAG`.
+//! - `state` prints `state OWN;RING;MEMBERS`: the number of its own messages delivered, and the last ring and view as
+//!   in the file.
+//! - `leave` leaves the group; the program ends at the view without it.
+//! - `last` makes its next message the last.
+//! - `silence` prints `silence MICROSECONDS`: the longest time without a message since the last such command.
 
 use crate::link::{Address, Callbacks, Link, NodeId, RingId};
 use crate::message::{self, Maker};
