@@ -12,4 +12,4 @@ scripts/install-peers.sh
 cargo build --release --quiet
 cargo build --release --quiet --locked --manifest-path tests/interop/peer/Cargo.toml
 ANNULUSD="${ANNULUSD:-${CARGO_TARGET_DIR:-$PWD/target}/release/annulusd}" \
-    cargo test --quiet --test interop -- --ignored --exact mixed::neighbours::what_mixed_rings_carry --nocapture --test-threads=1
+    cargo test --quiet --test interop -- --ignored --exact mixed::neighbours::throughput_of_mixed_rings --nocapture --test-threads=1

@@ -1,10 +1,10 @@
-//! Who may import whom: the ranks of ARCHITECTURE.md, held against the source.
+//! Checks the imports in the source against the ranks of ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Rooms by rank; a room imports only rooms of lower ranks. Rooms of one rank never import each other.
+/// Rooms by rank. A room imports only rooms of lower ranks; rooms of the same rank never import each other.
 const RANKS: &[&[&str]] = &[
     &["ids"],
     &["view", "time", "error", "value", "secret"],
@@ -17,12 +17,12 @@ const RANKS: &[&[&str]] = &[
     &["cli", "daemon"],
 ];
 
-/// The one exception: the library side of a desk speaks through a channel, over IPC or in the process.
+/// The one exception: the library of a service speaks to its desk through a channel, over IPC or in the same process.
 fn is_excepted(file: &str, to: &str) -> bool {
     file == "client/mod.rs" && to == "ipc" || to == "cpg" && file.starts_with("client/")
 }
 
-/// Inside the ring: packing over the protocol over the bytes, never back.
+/// The layers of the ring, lowest first: bytes, protocol, packing. A layer imports only those before it.
 const TOTEM: &[&str] = &["wire", "srp", "pg"];
 
 fn rank(room: &str) -> Option<usize> {
@@ -53,17 +53,17 @@ fn imports(text: &str) -> Imports {
             let room = word(rest);
             let below = rest.strip_prefix(&format!("{room}::")).unwrap_or_default();
             let inner = word(below);
-            // What matters of a wire inside a part of a room is that it is one.
+            // Of a wire module inside a part of a room, only the fact that it is one matters.
             let is_wire = below.strip_prefix(&inner).is_some_and(|rest| rest.starts_with("::wire::"));
             (room, if is_wire { "wire".to_owned() } else { inner })
         })
         .collect()
 }
 
-/// Rooms that a file imports, each with the part of it that is named.
+/// Rooms that a file imports, each with the part of it that the file names.
 type Imports = BTreeSet<(String, String)>;
 
-/// Each source file with its path below `src`, its room and what it imports.
+/// Each source file: its path below `src`, its room and its imports.
 fn files() -> Vec<(String, String, Imports)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
@@ -112,7 +112,7 @@ fn imports_go_down_the_ranks() {
 }
 
 #[test]
-fn wires_know_only_names_and_their_header() {
+fn wire_modules_import_only_basic_rooms_and_their_header() {
     let mut wrong = Vec::new();
     for (name, room, imports) in files() {
         let is_wire = name.ends_with("/wire.rs") || name.contains("/wire/");
@@ -127,7 +127,7 @@ fn wires_know_only_names_and_their_header() {
 }
 
 #[test]
-fn the_ring_is_layered() {
+fn the_layers_of_the_ring_import_only_lower_ones() {
     let mut wrong = Vec::new();
     for (name, room, imports) in files() {
         if room != "totem" {
@@ -151,7 +151,7 @@ fn rooms_do_not_import_in_a_circle() {
         let targets = graph.entry(room.clone()).or_default();
         targets.extend(imports.into_iter().map(|(to, _)| to).filter(|to| *to != room && rank(to).is_some()));
     }
-    // Take away what imports nothing that is left, until nothing is left or a circle is.
+    // Removes rooms that import none of those that are left, until no room is left or only circles are.
     while let Some(leaf) =
         graph.iter().find(|(_, to)| to.iter().all(|to| !graph.contains_key(to))).map(|(room, _)| room.clone())
     {
@@ -168,7 +168,7 @@ fn the_core_has_no_clock_socket_thread_or_randomness() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut wrong = Vec::new();
     for (name, room, _) in files() {
-        // A desk's client library and the channel it speaks through belong to its users' side.
+        // The library of a service and its channel belong to the side of its users.
         let outside = name.contains("client") || name == "service/channel.rs";
         if outside || !CORE.contains(&room.as_str()) {
             continue;

@@ -1,4 +1,4 @@
-//! The command-line programs as processes: files, manual pages, completions, and what they say without a daemon.
+//! The command-line programs as processes: files, manual pages, completions, and their output without a daemon.
 
 #![cfg(all(feature = "tools", feature = "daemon"))]
 
@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// A name that no daemon has.
+/// An instance name that no daemon has.
 const NOBODY: &str = "no-such-instance";
 
 fn run(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> (i32, String, String) {
@@ -26,7 +26,7 @@ const CONF: &str = "# The lab.\ntotem {\n  version: 2\n  cluster_name: lab\n  tr
                     nodelist {\n  node {\n    ring0_addr: 127.0.0.1\n    nodeid: 1\n  }\n}\n";
 
 #[test]
-fn a_good_configuration_is_listed_as_by_the_daemon() {
+fn a_valid_configuration_is_listed_as_by_the_daemon() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("corosync.conf");
     fs::write(&file, CONF).unwrap();
@@ -44,7 +44,7 @@ fn a_good_configuration_is_listed_as_by_the_daemon() {
 }
 
 #[test]
-fn a_bad_configuration_ends_as_the_daemon_does() {
+fn a_bad_configuration_gives_the_message_and_status_of_the_daemon() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("corosync.conf");
     fs::write(&file, "totem {\n  version: 2\n  token: soon\n}\n").unwrap();
@@ -77,7 +77,7 @@ fn configurations_are_converted_there_and_back() {
          \"totem.future\" = \"yes\"\n"
     );
     assert_eq!(annulus(&["convert", toml, "-o", back]).0, 0);
-    // The three files amount to the same.
+    // The three files give the same settings.
     let amounts = |path: &str| {
         let (status, listed, err) = annulus(&["check", path]);
         assert_eq!((status, err.as_str()), (0, ""), "{path}");
@@ -88,7 +88,7 @@ fn configurations_are_converted_there_and_back() {
     assert!(wanted.contains(&"totem.future = yes".to_owned()), "{wanted:?}");
     assert_eq!(amounts(toml), wanted);
     assert_eq!(amounts(back), wanted);
-    // Nothing is overwritten.
+    // An existing file is not overwritten.
     let (status, _, err) = annulus(&["convert", conf, "-o", toml]);
     assert_eq!(status, 1);
     assert!(err.contains("File exists"), "{err}");
@@ -113,7 +113,7 @@ fn a_key_is_not_replaced_by_accident() {
 }
 
 #[test]
-fn without_a_daemon_they_say_what_to_do() {
+fn tools_report_that_no_daemon_runs() {
     for args in [
         &["status"][..],
         &["ring"],
@@ -159,7 +159,7 @@ fn without_a_daemon_they_say_what_to_do() {
     assert_eq!(serde_json::from_str::<serde_json::Value>(&out).unwrap()["health"], "not reachable");
 }
 
-/// Standard output is one JSON object with an error of this kind.
+/// Checks that standard output is one JSON object with an error of this kind, whose message contains `words`.
 fn assert_is_error(out: &str, kind: &str, words: &str) {
     let json: serde_json::Value =
         serde_json::from_str(out).unwrap_or_else(|error| panic!("{error}: {out:?}"));
@@ -169,7 +169,7 @@ fn assert_is_error(out: &str, kind: &str, words: &str) {
     assert!(error["exit_status"].as_u64().unwrap() > 0, "{json}");
 }
 
-/// Whatever goes wrong, and with which command: whoever asks for JSON gets it, with the same exit status.
+/// Whatever fails, with any command: with `--json` the error is JSON, and the exit status is the same as without.
 #[test]
 fn errors_are_json_where_json_is_asked_for() {
     let tool = env!("CARGO_BIN_EXE_quorum-tool");
@@ -196,7 +196,7 @@ fn errors_are_json_where_json_is_asked_for() {
 }
 
 #[test]
-fn a_wrong_command_line_is_status_1() {
+fn a_wrong_command_line_exits_with_1() {
     for args in [&["bogus"][..], &[], &["confdb", "get"], &["kill", "0"], &["shutdown", "--force", "--now"]] {
         let (status, _, err) = annulus(args);
         assert_eq!(status, 1, "{args:?}");
@@ -213,7 +213,7 @@ fn a_wrong_command_line_is_status_1() {
 }
 
 #[test]
-fn corosyncs_names_make_corosyncs_tools() {
+fn links_with_corosyncs_names_behave_as_corosyncs_tools() {
     let dir = tempfile::tempdir().unwrap();
     let call = |name: &str, args: &[&str]| {
         let link = dir.path().join(name);
@@ -242,7 +242,7 @@ fn corosyncs_names_make_corosyncs_tools() {
     );
 }
 
-/// All options that `--help` of a program and of its subcommands names.
+/// Collects all options that `--help` of a program and of its subcommands names.
 fn options(program: &str, path: &[&str], found: &mut Vec<(String, String)>) {
     let (status, help, _) = run(program, &[path, &["--help"]].concat());
     assert_eq!(status, 0, "{path:?}");
@@ -292,7 +292,7 @@ fn manual_pages_have_every_option() {
     assert_eq!(annulus(&["man", "/nonexistent"]).0, 1);
 }
 
-/// All pages, by name and section.
+/// All manual pages, by name and section.
 fn all_pages(dir: &Path) -> Vec<(String, String)> {
     let (status, out, err) = annulus(&["man", dir.to_str().unwrap()]);
     assert_eq!((status, err.as_str()), (0, ""));
@@ -301,7 +301,7 @@ fn all_pages(dir: &Path) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_page_of_the_configuration_has_every_setting() {
+fn the_manual_page_of_the_configuration_has_every_setting() {
     let dir = tempfile::tempdir().unwrap();
     let pages = all_pages(dir.path());
     let (_, page) = pages.iter().find(|(name, _)| name == "corosync.toml.5").expect("a page of section 5");
@@ -321,7 +321,7 @@ fn the_page_of_the_configuration_has_every_setting() {
     assert!(page.contains("Unit: milliseconds. Default: 3000."), "{page}");
 }
 
-/// What a page points to can be read: it is one of these, or of Debian's package corosync.
+/// Each page that a manual page refers to exists: it is one of these, or of Debian's package corosync.
 #[test]
 fn manual_pages_point_to_pages_that_exist() {
     let dir = tempfile::tempdir().unwrap();
@@ -374,9 +374,9 @@ fn manual_pages_point_to_pages_that_exist() {
     }
 }
 
-/// No argument is explained by half a question.
+/// No description of an argument ends with a fragment of a sentence.
 #[test]
-fn manual_pages_are_in_sentences() {
+fn manual_pages_describe_options_in_sentences() {
     let dir = tempfile::tempdir().unwrap();
     for (name, page) in all_pages(dir.path()) {
         for line in page.lines() {
@@ -389,9 +389,9 @@ fn manual_pages_are_in_sentences() {
     }
 }
 
-/// The formatter has nothing to say against them.
+/// The formatter reports no problem in the pages.
 #[test]
-fn manual_pages_are_sound() {
+fn manual_pages_are_formatted_without_warnings() {
     let dir = tempfile::tempdir().unwrap();
     let mut formatter = "man";
     for (name, _) in all_pages(dir.path()) {
@@ -438,15 +438,15 @@ fn shells_get_completions() {
     assert!(err.contains("annulusd"), "{err}");
 }
 
-/// The unit may be installed, as far as a machine without its programs can tell.
+/// systemd accepts the unit, as far as that can be checked on a machine without its programs.
 #[test]
-fn the_unit_is_sound() {
+fn the_systemd_unit_is_valid() {
     let unit = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/dist/annulusd.service")).unwrap();
     let reload = "ExecReload=/usr/bin/annulus reload";
     for line in ["Type=notify", "Alias=corosync.service", reload, "OOMScoreAdjust=-900"] {
         assert!(unit.lines().any(|found| found == line), "{line}");
     }
-    // Clients find it by sockets and files that lie in folders which all see.
+    // Clients find the daemon by sockets and files in folders that all processes share.
     for hidden in ["PrivateTmp", "PrivateIPC", "PrivateNetwork"] {
         assert!(!unit.lines().any(|line| line.starts_with(hidden)), "{hidden}");
     }

@@ -1,4 +1,4 @@
-//! Nodes inside a program: three of them over real UDP on loopback, without root.
+//! Nodes embedded in a program: three of them over real UDP on loopback, without root.
 
 #![cfg(target_os = "linux")]
 
@@ -16,15 +16,15 @@ use annulus::node::queue::Source;
 use annulus::node::{Knet, Node, NodeError};
 use annulus::view::{View, ViewKind};
 
-/// How long anything may take on a busy machine.
+/// Time limit of any operation on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A port that nobody has, and addresses.
+/// A free port, and the addresses of the nodes.
 fn place() -> (u16, Vec<(u32, IpAddr)>) {
     (loopback::port(), (1..=3).map(|id| (id, loopback::address(true, id as u8).into())).collect())
 }
 
-/// A node of a ring that takes its token for lost after `token` ms.
+/// Starts a node with a token time-out of `token` ms.
 async fn start(id: u32, token: u32, (port, peers): &(u16, Vec<(u32, IpAddr)>)) -> Node {
     let given = Given { token: Some(token), token_coefficient: Some(0), ..Given::default() };
     let builder = Node::builder().id(id).peers(peers.clone()).port(*port).timing(given);
@@ -44,7 +44,8 @@ async fn ring(views: &Source<View>, members: &[u32]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_form_a_ring_and_one_leaves() {
-    // Nobody has the patience to find out that a node is gone: it must tell.
+    // The token time-out is so long that a loss would not be noticed during the test: the leaving node must announce
+    // it.
     let token = 2 * PATIENCE.as_millis() as u32;
     let place = place();
     let (one, two, three) =
@@ -81,7 +82,7 @@ async fn nodes_form_a_ring_over_encrypted_links() {
     let second: Vec<(u32, IpAddr)> = peers.iter().map(|(id, address)| (*id, *address)).collect();
     let key = Key::new(&[0x5a; 256]).unwrap();
     let start = async |id: u32, key: &Key| {
-        // Link 1 has the next port on the same addresses: loopback is the only network here.
+        // Link 1 uses the next port on the same addresses, as loopback is the only network here.
         let links = Knet::encrypted(key.clone()).link(second.clone());
         let given = Given { token: Some(1000), token_coefficient: Some(0), ..Given::default() };
         let builder = Node::builder().id(id).peers(peers.clone()).port(port).timing(given).knet(links);
@@ -90,12 +91,12 @@ async fn nodes_form_a_ring_over_encrypted_links() {
     let (one, two) = (start(1, &key).await, start(2, &key).await);
     let views = one.views().await.unwrap();
     ring(&views, &[1, 2]).await;
-    // The third one has another key: nobody hears it, and nobody is disturbed.
+    // The third node has another key: no node hears it, and it disturbs none.
     let other = start(3, &Key::new(&[0xa5; 256]).unwrap()).await;
     let group = one.join("g").await.unwrap();
     let mut events = group.events();
     let sender = two.join("g").await.unwrap();
-    // Longer than a datagram, so that it travels in fragments.
+    // The message is longer than a datagram, so it travels in fragments.
     let payload = vec![7u8; 200_000];
     sender.multicast(payload.clone()).await.unwrap();
     loop {
@@ -128,7 +129,7 @@ async fn a_ring_goes_on_without_a_node_that_crashed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cut_ring_heals() {
+async fn a_cut_ring_is_one_again_after_healing() {
     let place = place();
     let (one, two, three) =
         (start(1, 1000, &place).await, start(2, 1000, &place).await, start(3, 1000, &place).await);
@@ -147,7 +148,7 @@ async fn a_cut_ring_heals() {
     ring(&far, &[1, 2, 3]).await;
 }
 
-/// In the runtime of a single thread too, and under its own load: a busy lone node hears its clients.
+/// Even in a runtime with a single thread and under its own load, a lone node serves its clients.
 #[tokio::test]
 async fn a_busy_lone_node_does_not_starve_anybody() {
     let (port, peers) = place();
@@ -181,7 +182,7 @@ async fn a_busy_lone_node_does_not_starve_anybody() {
 }
 
 #[tokio::test]
-async fn settings_that_make_no_sense_are_refused() {
+async fn invalid_settings_are_refused() {
     assert!(matches!(Node::builder().start().await, Err(NodeError::NoId)));
     assert!(matches!(Node::builder().id(1).start().await, Err(NodeError::NoAddress)));
     let zero = Node::builder().id(1).peers([(0, IpAddr::from([127, 0, 0, 1]))]);

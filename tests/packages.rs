@@ -1,15 +1,16 @@
-//! What the tests and scripts start, include and link is in a Debian package that `scripts/install-peers.sh` installs.
+//! Everything that the tests and scripts start, include and link is in a Debian package that
+//! `scripts/install-peers.sh` installs.
 //!
-//! A machine on which somebody once installed a package by hand passes every test that needs it; a fresh one does
-//! not. So the programs are read from the sources, the packages that own them are asked of dpkg, and each must be in
-//! the script's list or be part of every Debian system (Essential, or of priority "required").
+//! On a machine where somebody once installed a package by hand, every test that needs it passes; on a fresh one it
+//! fails. Therefore this test extracts the programs from the sources and asks dpkg which packages own them. Each
+//! package must be in the script's list or part of every Debian system (Essential, or of priority "required").
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Words that stand where a program's name could and need no package, each with the reason.
+/// Words in the place of a program's name that need no package, each with the reason.
 const NOT_NEEDED: &[(&str, &str)] = &[
     ("awk", "every Debian system has mawk, whichever of its kind the name leads to"),
     ("as", "a word of a sentence"),
@@ -32,7 +33,7 @@ const NOT_NEEDED: &[(&str, &str)] = &[
     ("write", "a word of a sentence"),
 ];
 
-/// Words of the shell that a program's name follows.
+/// Shell words that are followed by a program's name.
 const BEFORE_A_PROGRAM: &[&str] = &[
     "!", "command", "do", "elif", "else", "env", "exec", "if", "nice", "nsenter", "setsid", "sudo", "then",
     "timeout", "trap", "unshare", "until", "while",
@@ -47,7 +48,7 @@ fn installed() -> BTreeSet<String> {
     words.map(str::to_owned).collect()
 }
 
-/// Files below a folder whose name ends so.
+/// Files below a folder whose names end in `ending`.
 fn files(dir: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).expect("a folder of the project") {
         let path = entry.expect("an entry").path();
@@ -61,17 +62,17 @@ fn files(dir: &Path, ending: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// A source text without the comments that fill their line.
+/// A source text without lines that consist only of a comment.
 fn without_comments(text: &str, mark: &str) -> String {
     let code = text.lines().filter(|line| !line.trim_start().starts_with(mark));
     code.collect::<Vec<_>>().join("\n")
 }
 
-/// The string literals of Rust code. Their escapes stay, but for line ends, which part commands.
+/// The string literals of Rust code. Escapes are kept, except line ends, which separate commands.
 fn literals(code: &str) -> Vec<String> {
     let (mut found, mut rest) = (Vec::new(), code);
     while let Some(at) = rest.find('"') {
-        // The character '"' is no string.
+        // The character literal '"' begins no string.
         if rest[..at].ends_with('\'') && rest[at + 1..].starts_with('\'') {
             rest = &rest[at + 1..];
             continue;
@@ -90,7 +91,7 @@ fn literals(code: &str) -> Vec<String> {
     found
 }
 
-/// The words of a text that stand where the shell expects a program.
+/// The words of a text that are in a place where the shell expects a program.
 fn programs(text: &str) -> BTreeSet<String> {
     let assignment =
         |word: &str| word.split_once('=').is_some_and(|(name, _)| !name.is_empty() && !name.contains('/'));
@@ -121,7 +122,7 @@ fn programs(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// Each program that sources may start, with a file that does.
+/// Each program that the sources may start, with a file that does so.
 fn started() -> BTreeMap<String, PathBuf> {
     let mut sources = Vec::new();
     files(Path::new("tests"), "rs", &mut sources);
@@ -150,18 +151,19 @@ fn output_of(program: &str, args: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What dpkg knows: files and their packages, and which packages every Debian system has. Asked once, for all files.
+/// What dpkg knows: the packages of files, and which packages every Debian system has. It is asked once for all
+/// files.
 struct Dpkg {
     owners: BTreeMap<PathBuf, String>,
     required: BTreeSet<String>,
 }
 
 impl Dpkg {
-    /// Asks about these files.
+    /// Asks dpkg about these files.
     fn about(files: impl IntoIterator<Item = PathBuf>) -> Self {
         let named: Vec<PathBuf> = files.into_iter().flat_map(|file| names(&file)).collect();
         let words = named.iter().map(|name| name.to_string_lossy().into_owned());
-        // Its exit status tells that one of the files is nobody's; what it found is printed all the same.
+        // The exit status is an error if one file has no package; the other results are printed all the same.
         let output = Command::new("dpkg-query").arg("-S").args(words).output();
         let said =
             output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
@@ -179,21 +181,21 @@ impl Dpkg {
         Self { owners, required }
     }
 
-    /// The package that brought a file; none if dpkg knows none.
+    /// The package that owns a file; `None` if dpkg knows none.
     fn owner(&self, file: &Path) -> Option<&str> {
         names(file).iter().find_map(|name| self.owners.get(name)).map(String::as_str)
     }
 }
 
-/// The names under which dpkg may know a file: with and without `/usr`, and where a link leads that Debian's
-/// alternatives made.
+/// The names under which dpkg may know a file: with and without `/usr`, and the target of a link of Debian's
+/// alternatives.
 fn names(file: &Path) -> Vec<PathBuf> {
     let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let merged = |file: &Path| file.strip_prefix("/usr").map(|rest| Path::new("/").join(rest)).ok();
     [Some(file.to_owned()), merged(file), Some(real.clone()), merged(&real)].into_iter().flatten().collect()
 }
 
-/// Whether packages can be asked about here. A system that is not Debian has no such packages to miss.
+/// Whether this is a Debian system; elsewhere no such packages can be asked about.
 fn is_debian() -> bool {
     if output_of("dpkg-query", &["--version"]).is_some() {
         return true;
@@ -209,7 +211,7 @@ fn programs_that_are_started_are_in_installed_packages() {
         return;
     }
     let listed = installed();
-    // What is not here is not started, or its test fails and says so.
+    // Programs that are absent here are skipped: the test that needs one fails with a message.
     let here = |program: &str| {
         ["/usr/sbin", "/usr/bin"]
             .map(|dir| Path::new(dir).join(program))
@@ -233,7 +235,7 @@ fn programs_that_are_started_are_in_installed_packages() {
     assert!(faults.is_empty(), "not in scripts/install-peers.sh:\n{}", faults.join("\n"));
 }
 
-/// Tests name the package of what they look for: `("/usr/sbin/sbd", "sbd")`.
+/// Tests name the package of each file that they look for, for example `("/usr/sbin/sbd", "sbd")`.
 #[test]
 fn files_that_tests_look_for_are_in_the_packages_that_they_name() {
     let listed = installed();

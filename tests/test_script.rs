@@ -1,11 +1,11 @@
-//! `scripts/test.sh`, with a stand-in for cargo: what it does when a test program fails.
+//! What `scripts/test.sh` does when a test program fails, with a replacement for cargo.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs three test programs, of which the first fails; without `--no-fail-fast` it ends with that one, as cargo does.
+/// Runs three test programs, of which the first fails; like cargo, it stops there without `--no-fail-fast`.
 const CARGO: &str = r#"#!/bin/bash
 case " $* " in
 *" --no-run "* | *" build "*) exit 0 ;;
@@ -25,7 +25,7 @@ fn program(path: &Path, text: &str) {
 }
 
 #[test]
-fn all_programs_run_though_one_fails_and_the_script_fails_too() {
+fn the_test_script_runs_all_programs_and_fails_if_one_fails() {
     let dir = tempfile::tempdir().unwrap();
     let (scripts, programs) = (dir.path().join("scripts"), dir.path().join("bin"));
     fs::create_dir(&scripts).unwrap();
@@ -42,7 +42,7 @@ fn all_programs_run_though_one_fails_and_the_script_fails_too() {
     for line in ["test one ... FAILED", "test two ... ok", "test three ... ok"] {
         assert!(said.lines().any(|said| said == line), "{line}: {said}");
     }
-    // Each section and each program says how long the whole has run.
+    // The heading of each section and of each program gives the time since the start.
     for heading in ["== packages that the tests need (0:0", "== tests (0:0", "== 0:0"] {
         assert!(said.lines().any(|said| said.starts_with(heading)), "{heading}: {said}");
     }

@@ -1,4 +1,4 @@
-//! Nodes of this process on 127.0.0.1 and up, with fast timers.
+//! Nodes in this process, on the addresses from 127.0.0.1 on, with short time-outs.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::loopback;
 
-/// How long anything may take on a busy machine.
+/// Time limit of any operation on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Cluster {
@@ -23,23 +23,23 @@ fn address(id: u32) -> IpAddr {
 }
 
 impl Cluster {
-    /// So many nodes, on one ring that a busy machine does not break.
+    /// Starts `count` nodes on one ring, with a token time-out that a busy machine does not exceed.
     pub(crate) async fn start(count: u32) -> Self {
         Self::with_token(count, 5000).await
     }
 
-    /// So many nodes, on one ring that takes the token for lost after `token` ms.
+    /// Starts `count` nodes on one ring with a token time-out of `token` ms.
     pub(crate) async fn with_token(count: u32, token: u32) -> Self {
         Self::with(count, token, |builder| builder).await
     }
 
-    /// The same, with more settings.
+    /// Starts `count` nodes on one ring with a token time-out of `token` ms and further settings.
     pub(crate) async fn with(count: u32, token: u32, settings: impl Fn(Builder) -> Builder) -> Self {
         let mut tries = 0;
         let nodes = loop {
             match Self::open(count, token, &settings).await {
                 Ok(nodes) => break nodes,
-                // Somebody else took the port in between.
+                // Another program took the port in the meantime.
                 Err(error) if tries < 20 => eprintln!("trying again: {error}"),
                 Err(error) => panic!("{error}"),
             }
@@ -70,7 +70,8 @@ impl Cluster {
         Ok(nodes)
     }
 
-    /// The names of the groups that a node knows, once it knows so many: joins of other nodes take their time.
+    /// The names of the groups that a node knows, once there are `count` of them: joins of other nodes take their
+    /// time.
     pub(crate) async fn names_once_there_are(&self, id: u32, count: usize) -> Vec<String> {
         let known = async {
             loop {
@@ -88,7 +89,7 @@ impl Cluster {
         &self.nodes[&id]
     }
 
-    /// All nodes, in the order of their ids.
+    /// Joins a group on all nodes, in the order of their ids.
     pub(crate) async fn join(&self, name: &str) -> Vec<Group> {
         let mut groups = Vec::new();
         for node in self.nodes.values() {
@@ -111,7 +112,7 @@ impl Cluster {
         }
     }
 
-    /// The node leaves the ring.
+    /// Makes the node leave the ring.
     pub(crate) async fn stop(&self, id: u32) {
         self.nodes[&id].handle().leave().await.unwrap();
     }
@@ -131,7 +132,7 @@ impl Listener {
         tokio::time::timeout(PATIENCE, self.events.next()).await.expect("an event in time")
     }
 
-    /// The next view; messages and rings before it do not matter.
+    /// The next view; messages and rings before it are skipped.
     pub(crate) async fn view(&mut self) -> GroupView {
         loop {
             match self.next().await {
@@ -146,7 +147,7 @@ impl Listener {
         while self.view().await.members.len() != count {}
     }
 
-    /// The next so many messages.
+    /// The next `count` messages.
     pub(crate) async fn messages(&mut self, count: usize) -> Vec<Bytes> {
         let mut messages = Vec::new();
         while messages.len() < count {

@@ -1,4 +1,4 @@
-//! The same API through a daemon of its own: `annulusd --dev`, found by the name of its instance.
+//! The same API through a separate daemon: `annulusd --dev`, found by the name of its instance.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cluster::{Listener, PATIENCE};
 
-/// Killed when the test ends, however it ends.
+/// A daemon that is killed when the test ends, however it ends.
 struct Daemon {
     instance: String,
     process: Child,
@@ -46,7 +46,7 @@ impl Daemon {
         }
     }
 
-    /// Ends it; once it is waited for, its process id may be another's.
+    /// Ends the daemon. Once it has been waited for, its process id may belong to another process.
     fn stop(&mut self) {
         if matches!(self.process.try_wait(), Ok(None)) {
             kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
@@ -61,7 +61,8 @@ impl Drop for Daemon {
     }
 }
 
-/// The connections for questions open themselves again; what is watched ends with the daemon, and says so.
+/// Connections for requests are reopened after a restart of the daemon. Subscriptions end with the daemon, and report
+/// that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_outlives_its_daemon() {
     let mut daemon = Daemon::start("outlives");
@@ -84,7 +85,7 @@ async fn a_client_outlives_its_daemon() {
     assert!(gone.contains("is not running"), "{gone}");
 
     let again = Daemon::start_instance(daemon.instance.clone());
-    again.client().await; // it is there
+    again.client().await; // it is connected
     assert_eq!(
         client.confdb().get_value("test.key").await.unwrap(),
         None,
@@ -136,7 +137,7 @@ async fn members_of_a_daemon_have_the_same_api() {
     assert!(second.messages(1).await[0] == long);
     assert!(first.messages(1).await[0] == long);
 
-    drop((one, first)); // a stream of events is a share of the membership
+    drop((one, first)); // a stream of events keeps the membership alive as well
     assert_eq!(second.view().await.left.len(), 1);
     daemon.stop();
     assert_eq!(second.next().await, Some(Event::Disconnected { reason: End::Lost }));
@@ -145,7 +146,7 @@ async fn members_of_a_daemon_have_the_same_api() {
     assert!(matches!(client.join("grp").await, Err(Error::Channel(ChannelError::NoDaemon { .. }))));
 }
 
-/// A member that sends and only then reads what it has sent, longer than all that may wait of messages that are whole.
+/// A member reads only after it has sent everything, although this is more than the limit for waiting whole messages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_of_60_mb_needs_no_reader_meanwhile() {
     let daemon = Daemon::start("long");

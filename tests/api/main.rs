@@ -20,7 +20,8 @@ fn reasons(changes: &[Change]) -> Vec<(u32, Reason)> {
     changes.iter().map(|change| (change.member.node.get(), change.reason)).collect()
 }
 
-/// Agreed and safe messages of three senders at once come in one order, each sender's in its own.
+/// Agreed and safe messages of three simultaneous senders arrive in one order, in which each sender's messages keep
+/// theirs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_senders_are_heard_in_one_order() {
     const EACH: usize = 300;
@@ -57,7 +58,7 @@ async fn three_senders_are_heard_in_one_order() {
     }
 }
 
-/// The joiner's first event is its own view; those before it see it come, and later why it went.
+/// The first event of a new member is its own view. Earlier members see that it joined, and later why it left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn views_say_who_came_and_went_and_why() {
     let c = Cluster::start(3).await;
@@ -96,7 +97,7 @@ async fn views_say_who_came_and_went_and_why() {
     assert!(matches!(last, Some(Event::Disconnected { .. } | Event::View(_))), "{last:?}");
 }
 
-/// A cut makes two rings; healed, they are one again. The node's own views show the transitional ones too.
+/// A cut makes two rings, which become one when it heals. The node's own views include the transitional ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_and_its_healing_are_seen_as_views() {
     let c = Cluster::with_token(3, 2500).await;
@@ -129,7 +130,8 @@ async fn a_cut_and_its_healing_are_seen_as_views() {
     assert_eq!(three.messages(1).await, ["whole"]);
 }
 
-/// When the delivery is awaited, everything before it is among the events; nobody has to read meanwhile.
+/// Once the delivery of a message has been awaited, everything before it is among the events; no reader is needed
+/// meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delivery_can_be_awaited() {
     let c = Cluster::start(3).await;
@@ -139,7 +141,7 @@ async fn a_delivery_can_be_awaited() {
     }
     groups[1].multicast_delivered("mine", Guarantee::Safe).await.unwrap();
     let mut own = Listener::new(&groups[1]);
-    // With no time at all, what is not there yet is not waited for.
+    // The time-out of zero permits no waiting: the events must already be there.
     let heard = tokio::time::timeout(Duration::ZERO, own.messages(51)).await.expect("already there");
     assert_eq!(heard[50], "mine");
     let many: Vec<_> = (0..100)
@@ -153,7 +155,7 @@ async fn a_delivery_can_be_awaited() {
     }
 }
 
-/// Longer than any packet, any request, any ring message.
+/// Messages longer than any packet, request and IPC message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_messages_arrive_whole() {
     let c = Cluster::start(2).await;
@@ -174,7 +176,7 @@ async fn long_messages_arrive_whole() {
     assert_eq!(error.status(), Status::TooBig);
 }
 
-/// The same without a reader: what a member sends itself waits for it.
+/// The sender reads nothing meanwhile: its own message waits for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_of_60_mb_needs_no_reader_meanwhile() {
     let c = Cluster::start(2).await;
@@ -186,9 +188,9 @@ async fn a_message_of_60_mb_needs_no_reader_meanwhile() {
     }
 }
 
-/// Names are bytes, and a trailing NUL, as C programs send it, makes another group.
+/// Group names are bytes, and a trailing NUL, as C programs send it, makes another group.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_are_bytes() {
+async fn group_names_are_bytes() {
     let c = Cluster::start(2).await;
     let plain = c.node(1).join("crmd").await.unwrap();
     let with_nul = c.node(1).join(b"crmd\0").await.unwrap();
@@ -196,7 +198,7 @@ async fn names_are_bytes() {
     assert_eq!(c.node(2).cpg().membership("crmd").await.unwrap(), [plain.me()]);
     assert_eq!(c.node(2).cpg().membership(b"crmd\0").await.unwrap(), [with_nul.me()]);
     assert_eq!(c.node(1).cpg().membership("nobody").await.unwrap(), []);
-    // What the second node did, the first one knows as soon as it was delivered there.
+    // The first node knows of the second node's joins as soon as they are delivered to it.
     let names = c.names_once_there_are(1, 3).await;
     assert_eq!(names, ["crmd", "crmd\\x00", "\\xff\\x00\\xfe"]);
     assert_eq!(c.node(2).cpg().local_id().await.unwrap(), odd.me().node);
@@ -207,7 +209,7 @@ async fn names_are_bytes() {
     assert_eq!(twin.membership().await.unwrap().len(), 2);
 }
 
-/// The blocking form needs no runtime on its thread.
+/// The blocking API needs no runtime on its thread.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plain_thread_can_be_a_member() {
     let c = Cluster::start(2).await;
@@ -237,8 +239,8 @@ async fn a_plain_thread_can_be_a_member() {
     assert_eq!(heard, [UNFRAGMENTED_LIMIT + 1, 4, 5]);
 }
 
-/// A sender that is faster than the ring is slowed down, not refused, and nothing is lost. On one thread: the ring does
-/// not run while the sender does not wait.
+/// A sender that is faster than the ring is slowed down, not refused, and no message is lost. The test has one
+/// thread, so the ring runs only while the sender waits.
 #[tokio::test]
 async fn a_fast_sender_waits_for_room() {
     const COUNT: usize = 20_000;

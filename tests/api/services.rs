@@ -14,14 +14,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cluster::{Cluster, PATIENCE};
 
-/// A token time-out that a busy machine rarely exceeds, and that a test can wait for.
+/// A token time-out, in ms, that a busy machine rarely exceeds and a test can wait for.
 const TOKEN: u32 = 2500;
 
 fn nodes(ids: &[u32]) -> Vec<NodeId> {
     ids.iter().map(|id| NodeId::new(*id).unwrap()).collect()
 }
 
-/// Reads what one node is told of quorum, and checks that it adds up.
+/// Reads the changes of quorum that one node reports, and checks that they are consistent.
 struct Watcher {
     changes: Events<QuorumChange>,
     members: BTreeSet<NodeId>,
@@ -32,7 +32,7 @@ impl Watcher {
         Self { changes: c.node(id).quorum().changes().await.unwrap(), members: BTreeSet::new() }
     }
 
-    /// Reads until it is so, whatever comes before it.
+    /// Reads until this state is reported, whatever precedes it.
     async fn until(&mut self, quorate: bool, members: &[u32]) {
         let members = nodes(members);
         let reached = async {
@@ -54,7 +54,7 @@ impl Watcher {
     }
 }
 
-/// votequorum(5): of a cluster that is cut, only the part with more than half of the votes may act.
+/// votequorum(5): in a cluster that is cut, only the part with more than half of the votes is quorate.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_takes_quorum_from_the_smaller_part() {
     let c = Cluster::with_token(3, TOKEN).await;
@@ -83,9 +83,10 @@ async fn a_cut_takes_quorum_from_the_smaller_part() {
     three.until(true, &[1, 2, 3]).await;
 }
 
-/// votequorum(5), two_node: each of two nodes may act alone. And votes are not heads.
+/// votequorum(5), two_node: each of two nodes is quorate alone. Then one node with two votes is quorate, the other is
+/// not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_builder_says_who_may_act() {
+async fn quorum_settings_of_the_builder_take_effect() {
     let pair = Quorum { two_node: Some(true), wait_for_all: Some(false), ..Quorum::default() };
     let c = Cluster::with(2, TOKEN, |builder| builder.quorum(pair.clone())).await;
     let (mut one, mut two) = (Watcher::new(&c, 1).await, Watcher::new(&c, 2).await);
@@ -156,7 +157,7 @@ async fn keys_are_set_watched_and_listed() {
     assert_eq!(refused.status(), Status::Access, "{refused}");
 }
 
-/// The blocking forms need no runtime on their thread, and have a descriptor for a main loop.
+/// The blocking API needs no runtime on its thread, and offers a descriptor for a main loop.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_main_loop_can_watch_a_node() {
     let c = Cluster::start(2).await;
@@ -185,7 +186,7 @@ async fn a_main_loop_can_watch_a_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_tell_who_and_where_they_are_and_ask_before_they_go() {
+async fn nodes_report_their_addresses_and_ask_clients_before_a_shutdown() {
     let c = Cluster::start(2).await;
     let cfg = c.node(1).cfg();
     let [one, two, nine] = [1, 2, 9].map(|id| NodeId::new(id).unwrap());
@@ -209,7 +210,7 @@ async fn nodes_tell_who_and_where_they_are_and_ask_before_they_go() {
     assert_eq!(request.how(), Shutdown::IfAllAgree);
     let busy = cfg.shutdown(Shutdown::IfAllAgree).await.unwrap_err();
     assert!(busy.is_refusal(Status::Exist) || busy.is_refusal(Status::Busy), "{busy}");
-    // An answer that comes too late, on a very slow machine, is refused; the decision is the same.
+    // On a very slow machine an answer may come too late and be refused; the decision is the same.
     let _ = request.refuse().await;
     assert!(asking.await.unwrap().unwrap_err().is_refusal(Status::Busy));
     assert_eq!(cfg.local_id().await.unwrap(), one, "it still runs");

@@ -1,4 +1,4 @@
-//! A daemon as a child process, in a place of its own.
+//! A daemon as a child process, with directories of its own.
 
 use std::fs;
 use std::io::Read;
@@ -12,10 +12,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::loopback;
 
-/// How long anything may take on a busy machine.
+/// Time limit of any operation on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A directory with everything of one daemon, and an instance name that nobody else has.
+/// A directory with all files of one daemon, and an instance name that no other daemon has.
 pub(crate) struct Site {
     dir: tempfile::TempDir,
     pub(crate) instance: String,
@@ -36,16 +36,16 @@ impl Site {
         self.dir.path().join(name)
     }
 
-    /// The program, as this user, with the site's directories.
+    /// A command that runs the program as the current user, with the site's directories.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         self.command_of(Path::new(env!("CARGO_BIN_EXE_annulusd")), words)
     }
 
-    /// The same with a copy of the program in the site's directory.
+    /// A command that runs a copy of the program in the site's directory.
     pub(crate) fn command_of_copy(&self, words: &[&str]) -> Command {
         let copy = self.path("annulusd");
-        // By another process: a child that another test starts meanwhile would hold a file that we write open, and
-        // what is open for writing cannot be run.
+        // Another process makes the copy: a child that another test starts meanwhile would inherit a file that this
+        // process writes, and a file that is open for writing cannot be executed.
         let install = Command::new("install")
             .args(["-m", "755", env!("CARGO_BIN_EXE_annulusd")])
             .arg(&copy)
@@ -66,7 +66,7 @@ impl Site {
         command
     }
 
-    /// Where this user's daemon has its lock file.
+    /// The lock file of the daemon of this user.
     pub(crate) fn lock_file(&self) -> PathBuf {
         let name = format!("annulusd-{}.pid", self.instance);
         if rustix::process::geteuid().is_root() {
@@ -76,7 +76,7 @@ impl Site {
         }
     }
 
-    /// A configuration of one node on loopback, with `more` sections.
+    /// Writes a configuration of one node on loopback, with `more` sections, and returns its path.
     pub(crate) fn configure(&self, more: &str) -> String {
         let path = self.path("corosync.conf");
         let text = format!(
@@ -88,7 +88,7 @@ impl Site {
         path.to_str().unwrap().to_owned()
     }
 
-    /// Runs the program to its end.
+    /// Runs the program to its end; returns exit status, standard output and standard error.
     pub(crate) fn run(&self, words: &[&str]) -> (i32, String, String) {
         let Output { status, stdout, stderr } = self.command(words).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -100,7 +100,7 @@ impl Site {
         self.start_until(words, "ready to provide service")
     }
 
-    /// Starts the program and waits until its log has `line`.
+    /// Starts the program and waits until its log contains `line`.
     pub(crate) fn start_until(&self, words: &[&str], line: &str) -> Daemon {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let stderr = self.path(&format!("stderr-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
@@ -111,13 +111,13 @@ impl Site {
         daemon
     }
 
-    /// What the program that was started last has written to standard output.
+    /// Standard output of the program that was started last.
     pub(crate) fn stdout(&self) -> String {
         fs::read_to_string(self.path("stdout")).unwrap()
     }
 }
 
-/// A running daemon; killed if a test forgets it.
+/// A running daemon, which is killed when it is dropped.
 pub(crate) struct Daemon {
     child: Child,
     stderr: PathBuf,
@@ -132,7 +132,7 @@ impl Daemon {
         fs::read_to_string(&self.stderr).unwrap()
     }
 
-    /// Waits until the log has `text`.
+    /// Waits until the log contains `text`.
     pub(crate) fn wait_for(&self, text: &str) {
         wait_until(text, || self.log().contains(text), || self.log());
     }
@@ -141,13 +141,13 @@ impl Daemon {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Ends it; its exit status and log.
+    /// Sends a signal to end the daemon; returns its exit status and log.
     pub(crate) fn end(self, signal: Signal) -> (Option<i32>, String) {
         self.signal(signal);
         self.wait()
     }
 
-    /// Waits for its end; its exit status and log.
+    /// Waits for the end of the daemon; returns its exit status and log.
     pub(crate) fn wait(mut self) -> (Option<i32>, String) {
         let mut status = None;
         let (child, stderr) = (&mut self.child, &self.stderr);
@@ -175,19 +175,19 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool, log: impl F
     }
 }
 
-/// Makes a child run as another user than root. Only if the test itself runs as root.
+/// Makes a child run as the user nobody, if the test itself runs as root.
 pub(crate) fn as_nobody(command: &mut Command) -> &mut Command {
     command.uid(65_534).gid(65_534)
 }
 
-/// Whether a process has ended. Whose child it is may leave it a zombie for ever, as a container's first process does.
+/// Whether a process has ended. Its parent may leave it a zombie for ever, as the first process of a container does.
 pub(crate) fn has_ended(pid: Pid) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    // `PID (name) state ...`; the name may hold anything.
+    // The file reads `PID (name) state ...`, where the name may contain any character.
     stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['Z', 'X']))
 }
 
-/// Reads what a pipe has until its end.
+/// Reads a pipe until its end.
 pub(crate) fn read_all(mut from: impl Read) -> String {
     let mut text = String::new();
     from.read_to_string(&mut text).unwrap();

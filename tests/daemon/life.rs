@@ -1,4 +1,4 @@
-//! From start to end: clients, signals, the background, the service manager, another user.
+//! The life of a daemon from start to end: clients, signals, background, service manager, unprivileged user.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -34,7 +34,7 @@ fn a_developers_node_serves_clients_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn every_ending_signal_ends_it_well() {
+fn every_terminating_signal_ends_the_daemon_cleanly() {
     for signal in [Signal::INT, Signal::QUIT] {
         let site = Site::new();
         let (status, log) = site.start(&["--dev"]).end(signal);
@@ -43,7 +43,7 @@ fn every_ending_signal_ends_it_well() {
 }
 
 #[test]
-fn usr2_logs_the_state_and_pipe_does_nothing() {
+fn sigusr2_logs_the_state_and_sigpipe_does_nothing() {
     let site = Site::new();
     let daemon = site.start(&["--dev"]);
     daemon.signal(Signal::PIPE);
@@ -54,7 +54,7 @@ fn usr2_logs_the_state_and_pipe_does_nothing() {
 }
 
 #[test]
-fn hup_reopens_the_log_file_whose_lines_are_corosyncs() {
+fn sighup_reopens_the_log_file_in_corosyncs_format() {
     let site = Site::new();
     let (log, moved) = (site.path("daemon.log"), site.path("daemon.log.1"));
     let conf = site.configure(&quiet(&log));
@@ -69,7 +69,7 @@ fn hup_reopens_the_log_file_whose_lines_are_corosyncs() {
 
     let text = fs::read_to_string(&moved).unwrap();
     let first = text.lines().next().unwrap();
-    // `Nov 21 00:52:41.892 [3337] n1 annulusd notice  [MAIN  ] text`
+    // Example: `Nov 21 00:52:41.892 [3337] n1 annulusd notice  [MAIN  ] text`
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let rest = first.get("Nov 21 00:52:41.892".len()..).unwrap();
     assert!(rest.starts_with(&format!(" [{pid}] {host} annulusd notice  [MAIN  ] annulusd ")), "{first}");
@@ -82,7 +82,7 @@ fn hup_reopens_the_log_file_whose_lines_are_corosyncs() {
 }
 
 #[test]
-fn hup_takes_over_who_may_connect() {
+fn sighup_updates_which_users_may_connect() {
     let site = Site::new();
     let conf = site.configure("");
     let state = site.path("state");
@@ -97,7 +97,7 @@ fn hup_takes_over_who_may_connect() {
 }
 
 #[test]
-fn in_the_background_the_starter_learns_how_it_went() {
+fn starting_in_the_background_reports_success_or_failure() {
     let site = Site::new();
     let log = site.path("daemon.log");
     let conf = site.configure(&quiet(&log));
@@ -117,7 +117,7 @@ fn in_the_background_the_starter_learns_how_it_went() {
 }
 
 #[test]
-fn the_service_manager_is_told_after_the_first_synchronisation() {
+fn the_service_manager_is_notified_after_the_first_synchronisation() {
     let site = Site::new();
     let socket = UnixDatagram::bind(site.path("notify")).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -140,10 +140,10 @@ fn the_service_manager_is_told_after_the_first_synchronisation() {
     assert!(log.contains("ready to provide service"), "{log}");
 }
 
-/// The same without any privilege: own directories, no real-time scheduling, a warning for each thing that
-/// is missing, and clients of the same user are served.
+/// The daemon runs without privileges: with directories of its own, without real-time scheduling, with a warning for
+/// each privilege that is missing, and for clients of the same user.
 #[test]
-fn another_user_than_root_can_run_it() {
+fn an_unprivileged_user_can_run_the_daemon() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: every other test of this file shows it");
         return;
@@ -156,7 +156,7 @@ fn another_user_than_root_can_run_it() {
     fs::write(&conf, fs::read_to_string(&conf).unwrap().replace("sched_rr: no", "sched_rr: yes")).unwrap();
     std::os::unix::fs::chown(&conf, nobody, nobody).unwrap();
     let stderr = fs::File::create(site.path("stderr")).unwrap();
-    // A copy: others may not enter the directory that the program was built in.
+    // Other users may not enter the directory in which the program was built, so a copy runs.
     let mut command = site.command_of_copy(&["-f", "-c", &conf]);
     let mut child = match as_nobody(&mut command).stderr(stderr).spawn() {
         Ok(child) => child,
@@ -173,7 +173,7 @@ fn another_user_than_root_can_run_it() {
     if getrlimit(Resource::Rtprio).current == Some(0) {
         assert!(log().contains("Real-time scheduling was refused"), "{}", log());
     }
-    // Root may always connect, and has to say that it trusts this user: it might be anybody who took the name.
+    // Root may always connect, but must say that it trusts this user, as any user could have taken the socket's name.
     let refused = Client::instance(site.instance.as_str()).connect_blocking().unwrap_err().to_string();
     assert!(refused.contains(&format!("process {} (annulusd) of user 65534", child.id())), "{refused}");
     let client = Client::instance(site.instance.as_str()).trusting(65_534).connect_blocking().unwrap();

@@ -1,5 +1,5 @@
-//! `annulusd` as whoever starts it sees it: exit statuses, messages, signals, log lines. Without root and
-//! without a second host.
+//! `annulusd` from the view of its user: exit statuses, messages, signals, log lines. These tests need neither root
+//! nor a second host.
 
 #![cfg(all(target_os = "linux", feature = "daemon"))]
 

@@ -1,4 +1,4 @@
-//! What an operator orders: reload, shutdown, the end of a node.
+//! Requests of an operator: reload, shutdown, ending a node.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ impl Node {
         Self { site, conf, daemon, client }
     }
 
-    /// Changes the file.
+    /// Replaces a part of the configuration file.
     fn edit(&self, from: &str, to: &str) {
         let text = fs::read_to_string(&self.conf).unwrap();
         assert!(text.contains(from));
@@ -81,7 +81,7 @@ fn a_broken_file_changes_nothing_and_says_where() {
 }
 
 #[test]
-fn what_needs_a_restart_stays_as_it_was() {
+fn settings_that_need_a_restart_stay_unchanged() {
     let node = Node::new();
     node.edit("cluster_name: test", "cluster_name: other\n window_size: 60");
     node.client.cfg().reload().unwrap();
@@ -89,16 +89,16 @@ fn what_needs_a_restart_stays_as_it_was() {
     assert_eq!(node.number::<u32>("totem.window_size"), Some(60));
     node.daemon
         .wait_for("Modified entry 'totem.cluster_name' in corosync.conf cannot be changed at run-time");
-    // Who a node is cannot change at all.
+    // The id of the node cannot change, not even with the rest of a reload.
     node.edit("nodeid: 5", "nodeid: 6");
     assert_eq!(node.client.cfg().reload().unwrap_err().status(), Status::InvalidParam);
     assert_eq!(node.number::<u32>("nodelist.node.0.nodeid"), Some(5));
     node.daemon.wait_for("The id of this node changed from 5 to 6");
 }
 
-/// Nodes are added and removed while the node runs.
+/// A reload adds and removes nodes while the node runs.
 #[test]
-fn the_node_list_follows() {
+fn a_reload_changes_the_node_list() {
     let node = Node::new();
     let cfg = node.client.cfg();
     let six = annulus::ids::NodeId::new(6).unwrap();
@@ -114,9 +114,9 @@ fn the_node_list_follows() {
     assert_eq!(node.number::<u32>("nodelist.local_node_pos"), Some(0));
 }
 
-/// Several at once are done one after the other; all are answered.
+/// Simultaneous reloads are carried out one after the other, and each is answered.
 #[test]
-fn reloads_at_once_are_all_answered() {
+fn simultaneous_reloads_are_all_answered() {
     let node = Node::new();
     std::thread::scope(|scope| {
         let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| node.client.cfg().reload())).collect();
@@ -144,7 +144,7 @@ fn a_shutdown_is_voted_on() {
 }
 
 #[test]
-fn silence_is_no_agreement() {
+fn a_client_that_does_not_answer_does_not_agree_to_a_shutdown() {
     let node = Node::new();
     node.client.confdb().set("cfg.shutdown_timeout", 100_u32).unwrap();
     let cfg = node.client.cfg();
@@ -164,7 +164,7 @@ fn a_killed_node_ends_at_once() {
     ended(node, Some(255), "Killed by node 5 : for the test");
 }
 
-/// Waits for the end that was ordered.
+/// Waits for the end of the daemon that was asked for, and checks its status and log.
 fn ended(node: Node, status: Option<i32>, line: &str) {
     let lock = node.site.lock_file();
     let (ended, log) = node.daemon.wait();
@@ -174,7 +174,7 @@ fn ended(node: Node, status: Option<i32>, line: &str) {
 }
 
 #[test]
-fn reopened_logs_follow() {
+fn reopening_logs_is_logged() {
     let node = Node::new();
     node.client.cfg().reopen_logs().unwrap();
     node.daemon.wait_for("Log files reopened");
@@ -184,10 +184,10 @@ fn reopened_logs_follow() {
     assert_eq!(client.cfg().reload().unwrap_err().status(), Status::NotSupported, "it has no file");
 }
 
-/// The folder of the log file is gone, or a new name cannot be opened: whoever asks hears it, the open file goes on,
-/// and of a reload nothing is taken.
+/// The folder of the log file is gone, or a new name cannot be opened: the request gets an error, the open file stays
+/// in use, and none of the reload's changes is applied.
 #[test]
-fn a_log_file_that_cannot_be_opened_is_told_and_the_old_one_goes_on() {
+fn a_log_file_that_cannot_be_opened_is_reported_and_the_old_one_stays() {
     let site = Site::new();
     let folder = site.path("logs");
     fs::create_dir(&folder).unwrap();
@@ -215,7 +215,7 @@ fn a_log_file_that_cannot_be_opened_is_told_and_the_old_one_goes_on() {
         format!("Can't open logfile '{}' for reason: No such file or directory (2) (", elsewhere.display());
     assert!(error.to_string().contains(&why), "{error}");
     assert_eq!(client.confdb().get::<u32>("totem.token").unwrap(), None);
-    // The file in use may be unreachable by its name: that is no reason to refuse the rest.
+    // The file in use may no longer be reachable by its name; this is no reason to refuse the other changes.
     fs::write(&conf, text).unwrap();
     assert!(client.cfg().reload().unwrap().changed.contains(&"totem.token".to_owned()));
     fs::rename(&gone, &folder).unwrap();
@@ -228,10 +228,10 @@ fn a_log_file_that_cannot_be_opened_is_told_and_the_old_one_goes_on() {
     assert_eq!(text.matches("Config reload requested").count(), 2, "{text}");
 }
 
-/// A file that cannot be read to its end, a pipe without a writer, keeps neither whoever asked nor the daemon's end
-/// waiting.
+/// A file that cannot be read to its end (a FIFO without a writer) delays neither the client that asked for the
+/// reload nor the end of the daemon.
 #[test]
-fn a_file_without_an_end_refuses_the_reload() {
+fn a_configuration_file_without_an_end_fails_the_reload() {
     let node = Node::new();
     let text = fs::read_to_string(&node.conf).unwrap();
     fs::remove_file(&node.conf).unwrap();
@@ -247,7 +247,7 @@ fn a_file_without_an_end_refuses_the_reload() {
     assert_eq!(error.status(), Status::Timeout);
     assert!(error.to_string().contains("node 5: no verdict in time"), "{error}");
     assert_eq!(node.number::<i32>("config.reload_status"), Some(5));
-    // Once it can be read, all is well; what was read for the reload that is over is not used for it.
+    // Once the FIFO can be read, reloads work again; what is read for the earlier reload is not used for a later one.
     fs::write(&node.conf, &text).unwrap();
     let pipe = std::path::Path::new(&node.conf).with_extension("pipe");
     fs::rename(&node.conf, pipe).unwrap();
@@ -269,12 +269,12 @@ fn a_file_without_an_end_refuses_the_reload() {
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
 }
 
-/// The ring stands still and its send queue is full: whatever needs no room in it is served all the same.
+/// The ring stands still and its send queue is full: requests that need no room in the queue are served all the same.
 #[test]
-fn a_full_ring_keeps_only_groups_waiting() {
+fn a_full_send_queue_delays_only_group_messages() {
     let site = Site::new();
     let conf = site.configure(QUIET);
-    // Nobody has the patience to find out that the other node is gone.
+    // The token time-out is so long that the loss of the other node is not noticed during the test.
     let token = 2 * PATIENCE.as_millis() as u32;
     let text = fs::read_to_string(&conf).unwrap();
     let text = text
@@ -296,7 +296,8 @@ fn a_full_ring_keeps_only_groups_waiting() {
     crate::child::wait_until("the synchronisation", synced, || daemon.log());
     drop(other);
 
-    // A refusal may only mean that the daemon is not as fast as we are; many in a row mean that it is full.
+    // A single refusal may only mean that the daemon is slower than this client; many in a row mean that the queue is
+    // full.
     let (start, mut refusals) = (Instant::now(), 0);
     while refusals < 200 {
         assert!(start.elapsed() < PATIENCE, "the queue has no end");
@@ -309,7 +310,7 @@ fn a_full_ring_keeps_only_groups_waiting() {
     assert_eq!(client.cfg().local_id().unwrap().get(), 5);
     client.confdb().set("test.key", 1_u32).unwrap();
     assert!(client.quorum().is_quorate().is_ok());
-    // This one needs the ring: it is taken, and waits for it at the desk.
+    // This request needs the ring: it is accepted, and waits at the desk.
     client.cfg().kill(annulus::ids::NodeId::new(5).unwrap(), "stuck").unwrap();
     daemon.signal(Signal::KILL);
     drop(runtime);

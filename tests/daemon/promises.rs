@@ -1,15 +1,15 @@
-//! A check promises what a start does: the same words, the same exit status.
+//! `--check` refuses what a start refuses, with the same message and exit status.
 
 use std::fs;
 
 use crate::child::Site;
 
-/// What is put in the place of a part of [`Site::configure`]'s text, and its exit status.
+/// A part of the text of [`Site::configure`], its replacement, and the exit status that results.
 struct Case(&'static str, &'static str, i32);
 
-/// Settings that no start survives on any host.
+/// Settings with which no start succeeds on any host.
 const REFUSED: &[Case] = &[
-    // The parser and the rules across settings.
+    // Errors of the parser, and rules that concern several settings.
     Case("version: 2", "version: 3", 8),
     Case("version: 2", "version: 2\n token: 10", 8),
     Case("version: 2", "version: 2\n token: 1000\n join: 5000", 8),
@@ -55,7 +55,7 @@ const REFUSED: &[Case] = &[
     Case("nodelist {", "nodelist {\n node {\n  nodeid: 7\n  ring0_addr: 239.1.1.1\n }", 8),
     Case("nodelist {", "nodelist {\n node {\n  nodeid: 7\n  ring0_addr: ::1\n }", 8),
     Case("nodelist {", "nodelist {\n node {\n  nodeid: 7\n  ring0_addr: fe80::1%no-such-card\n }", 8),
-    // The quorum services: as Corosync, when it loads them.
+    // The quorum services, with the status that Corosync gives when it cannot load them.
     Case("system {", "quorum {\n provider: corosync_ykd\n}\nsystem {", 20),
     Case(
         "system {",
@@ -97,7 +97,7 @@ const REFUSED: &[Case] = &[
         "quorum {\n provider: corosync_votequorum\n auto_tie_breaker: 1\n last_man_standing: 1\n}\nsystem {",
         20,
     ),
-    // What the daemon itself makes of it.
+    // Settings of the daemon itself.
     Case("sched_rr: no", "sched_rr: no\n priority: urgent", 8),
     Case("sched_rr: no", "qb_ipc_type: socket", 8),
     Case("sched_rr: no", "sched_rr: perhaps", 8),
@@ -113,7 +113,7 @@ fn write(site: &Site, case: &Case) -> String {
 }
 
 #[test]
-fn what_a_start_refuses_a_check_refuses_with_the_same_words_and_status() {
+fn check_refuses_what_start_refuses_with_the_same_message_and_status() {
     let site = Site::new();
     let state = site.path("state").to_str().unwrap().to_owned();
     for case in REFUSED {
@@ -122,16 +122,16 @@ fn what_a_start_refuses_a_check_refuses_with_the_same_words_and_status() {
         let started = site.run(&["-f", "-c", &path, "--state-dir", &state]);
         assert_eq!(checked, started, "{}", case.1);
         assert_eq!(checked.0, case.2, "{}: {}", case.1, checked.2);
-        // Each names a line, but for what is missing altogether.
+        // Each message names a line of the file, except where a setting is missing altogether.
         let named = checked.2.contains("corosync.conf:") || checked.2.contains("is not given");
         assert!(named, "{}: {}", case.1, checked.2);
         assert!(!site.lock_file().exists());
     }
 }
 
-/// What only this host has against it is said by both, in the same words.
+/// Faults that only concern this host are reported by both with the same message.
 #[test]
-fn what_the_host_lacks_is_said_by_check_and_start_in_the_same_words() {
+fn check_and_start_report_faults_of_the_host_with_the_same_message() {
     let site = Site::new();
     let state = site.path("state").to_str().unwrap().to_owned();
     let name = rustix::system::uname().nodename().to_str().unwrap().to_owned();
@@ -169,7 +169,7 @@ fn what_the_host_lacks_is_said_by_check_and_start_in_the_same_words() {
     let line = said.lines().next().unwrap().strip_prefix("annulusd: ").unwrap();
     assert!(line.contains("ringid_5 is damaged") && log.contains(line), "{line}\n{log}");
     fs::remove_file(site.path("state/ringid_5")).unwrap();
-    // The daemon that runs has the port: a check of its file succeeds, with a note.
+    // The running daemon uses the port: a check of its own file succeeds, with a note.
     fs::write(&path, &text).unwrap();
     let daemon = site.start(&["-f", "-c", &path, "--state-dir", &state]);
     let (status, out, err) = site.run(&["--check", "--strict", "-c", &path, "--state-dir", &state]);
@@ -178,9 +178,9 @@ fn what_the_host_lacks_is_said_by_check_and_start_in_the_same_words() {
     drop(daemon);
 }
 
-/// Corosync starts with all of these; so does this daemon, with a warning, unless it is told to be strict.
+/// Corosync starts with all of these settings. This daemon does too, with a warning, except with `--strict`.
 #[test]
-fn what_is_hardly_meant_is_warned_of_and_refused_only_by_strict() {
+fn suspicious_settings_give_warnings_and_are_refused_only_by_strict() {
     let site = Site::new();
     let state = site.path("state").to_str().unwrap().to_owned();
     for (case, words) in [
@@ -218,7 +218,7 @@ fn what_is_hardly_meant_is_warned_of_and_refused_only_by_strict() {
         assert_eq!((status, out.as_str()), (8, ""), "{}", case.1);
         assert!(err.contains("refused by --strict") && err.contains(warning), "{err}");
         if words.contains("log file") {
-            continue; // it is not used, so the start does not look at it
+            continue; // the log file is not used, so the start does not check it
         }
         let started = site.run(&["-f", "--strict", "-c", &path, "--state-dir", &state]);
         assert_eq!((started.0, started.2), (status, err), "{}", case.1);

@@ -1,4 +1,4 @@
-//! What is refused, with which words and which exit status.
+//! What the daemon refuses, with its messages and exit statuses.
 
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
@@ -21,7 +21,7 @@ fn bad_options_end_with_1() {
 }
 
 #[test]
-fn bad_configurations_are_told_with_file_and_line() {
+fn bad_configurations_are_reported_with_file_and_line() {
     let site = Site::new();
     let path = site.configure("");
     let text = fs::read_to_string(&path).unwrap();
@@ -61,7 +61,7 @@ fn bad_configurations_are_told_with_file_and_line() {
 }
 
 #[test]
-fn check_lists_what_is_in_effect_and_starts_nothing() {
+fn check_lists_the_settings_in_effect_and_starts_nothing() {
     let site = Site::new();
     let path = site.configure("");
     let (status, out, err) = site.run(&["-t", "-c", &path]);
@@ -79,13 +79,13 @@ fn check_lists_what_is_in_effect_and_starts_nothing() {
 }
 
 #[test]
-fn missing_directories_are_told_apart() {
+fn missing_directories_have_distinct_exit_statuses() {
     let site = Site::new();
     let path = site.configure("");
     let (status, _, err) = site.run(&["-f", "-c", &path, "--state-dir", "/nonexistent"]);
     assert_eq!(status, 16);
     assert!(err.contains("/nonexistent") && err.contains("--state-dir"), "{err}");
-    // Whatever user: a directory is where the temporary file should be.
+    // This fails for every user, root included: there is a directory in the place of the temporary file.
     fs::create_dir(site.path("state/ringid_5.new")).unwrap();
     let state = site.path("state");
     let (status, _, err) = site.run(&["-f", "-c", &path, "--state-dir", state.to_str().unwrap()]);
@@ -95,9 +95,10 @@ fn missing_directories_are_told_apart() {
     assert!(!site.lock_file().exists());
 }
 
-/// Whoever has the name of a socket is named, and the daemon does not start: its clients would talk to somebody else.
+/// If another process holds the name of a socket, the daemon names it and does not start, as clients would talk to
+/// the other process.
 #[test]
-fn a_name_that_is_taken_is_no_start() {
+fn a_socket_name_in_use_prevents_the_start() {
     let site = Site::new();
     let path = site.configure("");
     let state = site.path("state");
@@ -114,10 +115,10 @@ fn a_name_that_is_taken_is_no_start() {
     assert_eq!(daemon.end(Signal::TERM).0, Some(0));
 }
 
-/// A number that is lost is not guessed, whoever damaged it: the operator is told what to do, and the file stays as it
-/// is. Corosync counts from 0.
+/// A damaged ring id file is not replaced by a guess: the operator is told what to do, and the file stays unchanged.
+/// (Corosync counts from 0 in this case.)
 #[test]
-fn a_damaged_ring_id_is_no_start() {
+fn a_damaged_ring_id_file_prevents_the_start() {
     let site = Site::new();
     let path = site.configure("");
     let (state, file) = (site.path("state"), site.path("state/ringid_5"));

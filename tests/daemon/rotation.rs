@@ -1,4 +1,4 @@
-//! A new key for a cluster that runs: daemons on transport knet over loopback, encrypted, each with its own key file.
+//! Key rotation of a running cluster: daemons on knet over loopback, encrypted, each with a key file of its own.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use crate::child::{Daemon, Site, wait_until};
 use crate::loopback;
 use crate::tools::{ANNULUS, run};
 
-/// Daemons of one cluster, each as if it had a host of its own.
+/// The daemons of one cluster, each with files as on a host of its own.
 struct Cluster {
     hosts: Vec<Host>,
 }
@@ -56,7 +56,7 @@ impl Host {
         run(ANNULUS, &self.site.instance, words)
     }
 
-    /// The ring, and how many are on it.
+    /// The ring id, and the number of members.
     fn ring(&self) -> Option<(RingId, usize)> {
         let client = Client::instance(self.site.instance.as_str()).connect_blocking().ok()?;
         let info = client.quorum().info().ok()?;
@@ -70,11 +70,12 @@ fn put_key(file: PathBuf, byte: u8) {
 }
 
 impl Cluster {
-    /// Hosts that are not running, whose key is that of byte 0x5a. `network`: of the two that a process has.
+    /// Prepares hosts without starting them; the bytes of their keys are 0x5a. `network` selects one of this
+    /// process's two networks.
     fn new(hosts: u8, network: bool) -> Self {
         let sites: Vec<Site> = (0..hosts).map(|_| Site::new()).collect();
         let port = sites[0].port;
-        // Each finds itself in the list by its name.
+        // Each daemon finds itself in the node list by the host's name.
         let uname = rustix::system::uname();
         let here = uname.nodename().to_str().unwrap();
         let list = |own: u8| -> String {
@@ -110,7 +111,7 @@ impl Cluster {
         self.wait();
     }
 
-    /// Waits until all are on one ring.
+    /// Waits until all daemons are on one ring, and returns its id.
     fn wait(&self) -> RingId {
         let all = self.hosts.len();
         let ring = || {
@@ -125,7 +126,8 @@ impl Cluster {
         self.hosts.iter().map(|host| host.log() + "\n---\n").collect()
     }
 
-    /// `annulus key rotate` on one of them: the ring goes on, and every host has the same new key alone.
+    /// Runs `annulus key rotate` on one host and checks that the ring stays, and that every host has only the same
+    /// new key.
     fn rotates(&self, host: usize) {
         let (ring, old) = (self.wait(), self.hosts[0].key());
         let (status, out, err) = self.hosts[host].annulus(&["key", "rotate"]);
@@ -147,19 +149,19 @@ impl Cluster {
 }
 
 #[test]
-fn a_cluster_gets_a_new_key_and_the_next_without_a_change_of_its_ring() {
+fn keys_are_rotated_repeatedly_without_a_change_of_the_ring() {
     let mut cluster = Cluster::new(3, false);
     cluster.start();
     let (status, out, err) = cluster.hosts[0].annulus(&["key", "status"]);
     let print = Key::new(&[0x5a; 256]).unwrap().fingerprint().to_string();
     assert_eq!((status, out.matches(&print).count()), (0, 3), "{out}{err}");
     cluster.rotates(0);
-    // One that starts now has the new key from its file.
+    // A daemon that starts now reads the new key from its file.
     cluster.hosts[2].stop();
     cluster.hosts[2].start();
     cluster.wait();
     cluster.rotates(1);
-    // One that is down would come back with the old key.
+    // A daemon that is down would come back with the old key, so the rotation is refused.
     cluster.hosts[2].stop();
     let two = || cluster.hosts[0].ring().is_some_and(|(_, members)| members == 2);
     wait_until("a ring of two", two, || cluster.logs());
@@ -175,9 +177,9 @@ fn a_cluster_gets_a_new_key_and_the_next_without_a_change_of_its_ring() {
     cluster.wait();
 }
 
-/// It was down when the others replaced their key files, after it had stored the key itself.
+/// The daemon was down when the others replaced their key files, but it had stored the new key before.
 #[test]
-fn a_daemon_that_missed_the_end_goes_over_to_the_key_that_it_has_stored() {
+fn a_daemon_that_missed_the_end_of_a_rotation_adopts_its_stored_key() {
     let mut cluster = Cluster::new(2, true);
     put_key(cluster.hosts[1].next(), 0xa5);
     fs::remove_file(cluster.hosts[0].key_file()).unwrap();

@@ -1,4 +1,4 @@
-//! `--dev --nodes`: several nodes with one command.
+//! `--dev --nodes`: several nodes started by one command.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::child::{Daemon, Site, as_nobody, has_ended, wait_until};
 
-/// Starts the nodes and waits until they are one ring.
+/// Starts the nodes and waits until they form one ring.
 fn start(site: &Site, more: &[&str]) -> Daemon {
     let daemon = site.start_until(&[&["--dev", "--nodes", "3"], more].concat(), "[3] ");
     wait_until(
@@ -36,7 +36,7 @@ fn pid(site: &Site, name: &str) -> Pid {
 fn three_nodes_are_one_ring_and_end_together() {
     let site = Site::new();
     let state = site.path("new/state");
-    // Twice in a row, the second time with what the first one left.
+    // The nodes are started twice, the second time with the files that the first left.
     for signal in [Signal::INT, Signal::TERM] {
         let daemon = start(&site, &["--state-dir", state.to_str().unwrap()]);
         for (number, name) in (1..).zip(names(&site)) {
@@ -50,7 +50,7 @@ fn three_nodes_are_one_ring_and_end_together() {
             );
             assert!(state.join(format!("node{number}/ringid_{number}")).exists());
         }
-        // A second time beside it is refused, with the reason, and hurts nobody.
+        // A second such command is refused, with the reason, and does not disturb the first.
         let (status, _, err) = site.run(&["--dev", "--nodes", "3"]);
         assert_eq!(status, 18, "{err}");
         assert!(err.contains("already running") && err.contains("--instance"), "{err}");
@@ -64,7 +64,7 @@ fn three_nodes_are_one_ring_and_end_together() {
 }
 
 #[test]
-fn one_of_them_may_be_killed_and_started_again() {
+fn one_of_several_nodes_may_be_killed_and_restarted() {
     let site = Site::new();
     let daemon = start(&site, &[]);
     let [_, second, _] = names(&site);
@@ -76,15 +76,15 @@ fn one_of_them_may_be_killed_and_started_again() {
     let other = site.start_until(&["--dev", "--nodes", "3", "--node", "2"], "ready to provide service");
     wait_until("a ring of three", || members(&second) == Some(3), || other.log());
     assert_eq!(other.end(Signal::INT).0, Some(0));
-    // Also one that is stopped ends with the others.
+    // A node that is stopped (SIGSTOP) ends with the others.
     kill_process(pid(&site, &names(&site)[2]), Signal::STOP).unwrap();
     let (status, log) = daemon.end(Signal::INT);
     assert_eq!(status, Some(0), "{log}");
 }
 
-/// Nobody is left behind when the one that looks after them is killed.
+/// When the process that supervises the nodes is killed, no node stays behind.
 #[test]
-fn they_end_with_the_process_that_started_them() {
+fn nodes_end_with_the_process_that_started_them() {
     let site = Site::new();
     let daemon = start(&site, &[]);
     let pids = names(&site).map(|name| pid(&site, &name));
@@ -94,7 +94,7 @@ fn they_end_with_the_process_that_started_them() {
 }
 
 #[test]
-fn an_ordinary_user_can_run_several() {
+fn an_unprivileged_user_can_run_several_nodes() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: the other tests of this file show it");
         return;

@@ -1,4 +1,4 @@
-//! The command-line tools beside a daemon that runs, that is stopped, and that is not quorate.
+//! The command-line tools with a daemon that runs, that is stopped (SIGSTOP), and that is not quorate.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use crate::child::{Daemon, PATIENCE, Site};
 pub(crate) const ANNULUS: &str = env!("CARGO_BIN_EXE_annulus");
 const QUORUM_TOOL: &str = env!("CARGO_BIN_EXE_quorum-tool");
 
-/// Runs a tool to its end, for which it has [`PATIENCE`].
+/// Runs a tool to its end, within [`PATIENCE`]; returns exit status, standard output and standard error.
 pub(crate) fn run(program: impl AsRef<Path>, instance: &str, args: &[&str]) -> (i32, String, String) {
     let mut child = Command::new(program.as_ref())
         .args(args)
@@ -34,7 +34,7 @@ pub(crate) fn run(program: impl AsRef<Path>, instance: &str, args: &[&str]) -> (
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-/// Stopped for as long as this lives.
+/// Keeps the daemon stopped (SIGSTOP) until dropped.
 struct Stopped<'a>(&'a Daemon);
 
 impl<'a> Stopped<'a> {
@@ -69,9 +69,9 @@ fn a_developers_node_has_a_quorum() {
 }
 
 #[test]
-fn health_is_2_without_quorum() {
+fn health_exits_with_2_without_quorum() {
     let site = Site::new();
-    // The file expects more votes than the one node has.
+    // The file expects more votes than the single node has.
     let conf = site.configure("quorum {\n provider: corosync_votequorum\n expected_votes: 5\n}");
     let daemon = site.start(&["-f", "-c", &conf]);
     let (health, out, err) = run(ANNULUS, &site.instance, &["health"]);
@@ -87,7 +87,7 @@ fn health_is_2_without_quorum() {
     assert_eq!(daemon.end(Signal::TERM).0, Some(0));
 }
 
-/// Whatever is asked: the tool ends when its time is up, says who is silent and why, and leaves no half answer.
+/// Every command ends when its time is up, says which daemon does not answer and why, and prints no partial answer.
 #[test]
 fn no_tool_waits_for_ever_beside_a_stopped_daemon() {
     let site = Site::new();

@@ -1,5 +1,5 @@
 //! This crate's own clients on both daemons: quorum, database, statistics and administration, asynchronous and
-//! blocking. What they find must be the same.
+//! blocking. The results must be the same on both.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
@@ -29,7 +29,7 @@ fn clients_have_one_api_on_annulusd() {
     clients_have_one_api(Kind::Annulus);
 }
 
-/// Three hosts; the clients are in the first one, which is cut off and comes back.
+/// Three hosts; the clients run in the first one, which is cut off and comes back.
 fn clients_have_one_api(kind: Kind) {
     if !ready() {
         return;
@@ -74,7 +74,7 @@ fn clients_have_one_api(kind: Kind) {
     }
 }
 
-/// The part that runs inside the first host.
+/// The part of the test that runs inside the first host.
 #[test]
 #[ignore = "runs inside a host of clients_have_one_api, which starts it"]
 fn inside_a_host() {
@@ -89,12 +89,12 @@ fn inside_a_host() {
     say("end");
 }
 
-/// Tells the test outside what is wanted.
+/// Tells the part outside the host which action is wanted.
 fn say(word: &str) {
     println!("\napi: {word}");
 }
 
-/// Has the test outside do something.
+/// Has the part outside the host carry out an action, and waits until it is done.
 fn have(word: &str) {
     say(word);
     let mut line = String::new();
@@ -163,7 +163,7 @@ async fn quorum(client: &Client) {
     assert!(regained.joined.contains(&node(2)) || regained.joined.contains(&node(3)), "{regained:?}");
 }
 
-/// A quorum device without votes: the configuration has none.
+/// Calls for a quorum device without votes, as the configuration has no device.
 async fn device(quorum: &quorum::Client) {
     let mut device = quorum.register_device("one").await.unwrap();
     quorum.register_device("one").await.unwrap();
@@ -181,7 +181,7 @@ async fn device(quorum: &quorum::Client) {
     until_device(quorum, |info| *info == DeviceInfo::default()).await;
 }
 
-/// What is said of the device takes effect when it has gone around the ring.
+/// Waits until the device's state has gone around the ring and `is_it` accepts it.
 async fn until_device(quorum: &quorum::Client, is_it: impl Fn(&DeviceInfo) -> bool) {
     in_time("the quorum device", async {
         while !is_it(&quorum.node(node(1)).await.unwrap().device) {
@@ -203,7 +203,7 @@ async fn until(changes: &mut Events<QuorumChange>, is_it: impl Fn(&QuorumChange)
     .await
 }
 
-/// A value of each type, and the longest ones.
+/// One value of each type, and the longest values.
 fn values() -> Vec<Value> {
     vec![
         Value::I8(-1),

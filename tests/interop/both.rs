@@ -1,41 +1,44 @@
-//! One story told twice, on Debian's Corosync and on annulusd (or a mix of both) at the same time, and what was said
-//! compared.
+//! One story told twice at the same time, on Debian's Corosync and on annulusd (or a mix of both), with a comparison
+//! of the outputs.
 //!
-//! A story drives a [`Side`]: it brings the hosts into a state and notes what Debian's tools say there. What must
-//! differ between any two runs (dates, process ids, ring numbers) is masked where it is noted; what differs on
-//! purpose is in the table [`crate::purpose::DIFFERENCES`] with its reason. Everything else is a failure.
+//! A story drives a [`Side`]: it brings the hosts into a state and notes what Debian's tools print there. What must
+//! differ between any two runs (dates, process ids, ring numbers) is masked when it is noted; intended differences
+//! are in the table [`crate::purpose::DIFFERENCES`] with their reasons. Every other difference is a failure.
 //!
-//! `ANNULUS_INTEROP_OURS=corosync` tells both stories on Corosync: so a story is proved to say the same twice.
+//! `ANNULUS_INTEROP_OURS=corosync` tells both stories on Corosync, which proves that a story gives the same output
+//! twice.
 
 use crate::lab::{Kind, Lab, Said, Settings, Transport, wait_until};
 use crate::purpose;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// How long a state may take to come about.
+/// How long a state may take until it is reached.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long the links may take to tell what the ring tells already.
+/// How much longer the links may take than the ring to show a change of hosts.
 const LINKS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// One note of a side.
+/// One output that a side has noted.
 #[derive(Clone, Debug)]
 pub(crate) struct Note {
-    /// State, host and command.
+    /// State, host and command that gave the output.
     pub(crate) what: String,
-    /// What was said, masked.
+    /// The output, masked.
     pub(crate) text: String,
 }
 
-/// The hosts of one telling and what was said on them.
+/// The hosts of one telling of a story, and the outputs noted on them.
 pub(crate) struct Side {
-    /// The hosts.
+    /// The lab with the hosts of this side.
     pub(crate) lab: Lab,
-    /// The daemon of host 1, 2, …
+    /// The daemons of hosts 1, 2, …, in this order.
     kinds: Vec<Kind>,
-    /// The transport in place of udpu; a story that asks for the other one gets the other one of this.
+    /// The transport that replaces udpu in the story. Where a story names another transport, the counterpart of this
+    /// one is used.
     transport: Transport,
-    /// Whether Corosync is among the daemons that Corosync alone is compared with.
+    /// Whether this comparison is of a mixed ring: Corosync is among the daemons that are compared with Corosync
+    /// alone.
     mixed: bool,
     state: String,
     notes: Vec<Note>,
@@ -46,7 +49,7 @@ impl Side {
         Self { lab, kinds, transport, mixed, state: String::new(), notes: Vec::new() }
     }
 
-    /// Which daemons it is told on.
+    /// The daemons that this side runs, for failure texts.
     pub(crate) fn name(&self) -> String {
         let first = self.kinds[0];
         if self.kinds.iter().all(|kind| *kind == first) {
@@ -56,12 +59,12 @@ impl Side {
         }
     }
 
-    /// The transport in place of udpu.
+    /// The transport that replaces udpu.
     pub(crate) fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// The daemon of host `k`.
+    /// The kind of daemon that host `k` runs.
     pub(crate) fn kind(&self, k: usize) -> Kind {
         self.kinds[k - 1]
     }
@@ -84,12 +87,13 @@ impl Side {
         self.lab.configure_host(k, &settings);
     }
 
-    /// Names the state that the hosts are in from here on.
+    /// Sets the name of the state that the hosts are in from here on; it begins the name of each note.
     pub(crate) fn state(&mut self, name: &str) {
         name.clone_into(&mut self.state);
     }
 
-    /// Starts afresh: no daemon, nothing remembered, this configuration everywhere, daemons on `hosts`.
+    /// Starts afresh: ends all daemons and removes what they stored, writes this configuration on every host, and
+    /// starts the daemons of `hosts`.
     pub(crate) fn begin(&mut self, settings: &Settings, hosts: &[usize]) {
         for k in 1..=self.lab.len() {
             self.lab.kill_daemon(k);
@@ -102,12 +106,13 @@ impl Side {
         }
     }
 
-    /// Waits until the daemons of `hosts` are one ring with these members, and say the same of it.
+    /// Waits until the daemons of `hosts` form one ring with exactly these members, and all show the same ring id.
     pub(crate) fn settle(&self, hosts: &[usize]) {
         self.settle_when(hosts, |_| true);
     }
 
-    /// The same, and each says what pleases to `corosync-quorumtool -s`.
+    /// Waits as [`Side::settle`] does, and until `pleases` accepts the output of `corosync-quorumtool -s` on each
+    /// host.
     pub(crate) fn settle_when(&self, hosts: &[usize], pleases: impl Fn(&str) -> bool) {
         let mut last = String::new();
         let outcome = wait_until(PATIENCE, || {
@@ -141,31 +146,31 @@ impl Side {
                 self.state
             );
         }
-        // A host that is gone is missed by the ring before its links are given up. Where it is left out and yet heard,
-        // they never are.
+        // The ring misses a host that is gone before its links are given up. Where the host is left out of the ring
+        // and yet heard, its links are never given up.
         if matches!(self.transport, Transport::Knet(_)) {
             self.lab.links_settle(hosts, LINKS_PATIENCE);
         }
     }
 
-    /// Runs a line of shell on host `k` and notes what it says.
+    /// Runs a line of shell on host `k` and notes its output.
     pub(crate) fn note(&mut self, k: usize, line: &str) -> Said {
         self.note_with(k, line, |text| text)
     }
 
-    /// The same, with what it says changed by `mask` first.
+    /// Runs a line of shell on host `k` and notes its output, changed by `mask` first.
     pub(crate) fn note_with(&mut self, k: usize, line: &str, mask: impl Fn(String) -> String) -> Said {
         let said = self.lab.say(k, line);
         self.keep_of(k, &format!("host {k}: {line}"), mask(said.text()));
         said
     }
 
-    /// Notes a text of all hosts, or of a program.
+    /// Notes a text that belongs to no single host.
     pub(crate) fn keep(&mut self, what: &str, text: String) {
         self.keep_of(1, what, text);
     }
 
-    /// Notes a text that is host `k`'s daemon's.
+    /// Notes a text that comes from the daemon of host `k`.
     pub(crate) fn keep_of(&mut self, k: usize, what: &str, text: String) {
         let what = format!("{}, {what}", self.state);
         let folder = self.lab.dir(1).parent().expect("the lab's folder").display().to_string();
@@ -174,15 +179,15 @@ impl Side {
     }
 }
 
-/// Node ids under `Membership information`.
+/// The node ids in the table `Membership information` of corosync-quorumtool.
 fn members(text: &str) -> Vec<usize> {
     let rows = text.lines().skip_while(|line| !line.trim_start().starts_with("Nodeid"));
     let ids = rows.skip(1).filter_map(|row| row.split_whitespace().next()?.parse().ok());
-    // The quorum device stands there as node 0.
+    // The quorum device is listed there as node 0.
     ids.filter(|id| *id != 0).collect()
 }
 
-/// The daemon that stands in our place.
+/// The daemon that is compared with Corosync: annulusd, unless `ANNULUS_INTEROP_OURS` names the other one.
 pub(crate) fn ours() -> Kind {
     match std::env::var("ANNULUS_INTEROP_OURS").as_deref() {
         Ok("corosync") => Kind::Corosync,
@@ -191,19 +196,20 @@ pub(crate) fn ours() -> Kind {
     }
 }
 
-/// How often a story is told at most.
+/// How often a story is told at most until both sides agree.
 const TELLINGS: usize = 3;
 
-/// Tells a story on both daemons at once and compares.
+/// Tells a story on Corosync and on annulusd at the same time, and compares.
 pub(crate) fn compare(hosts: usize, story: fn(&mut Side)) {
     compare_with(&vec![ours(); hosts], Transport::Udpu, story);
 }
 
-/// Tells a story on Corosync and on these daemons at once and compares. Where the story says udpu, the hosts use
-/// `transport`.
+/// Tells a story on Corosync and on these daemons at the same time, and compares. Where the story says udpu, the
+/// hosts use `transport`.
 ///
-/// The two sides never run in step: on a busy machine one may be asked just before, the other just after
-/// something happened by itself, be it Corosync against Corosync. What really differs does so in every telling.
+/// The two sides never run in step: on a busy machine one may be asked just before, the other just after a
+/// spontaneous event, even if both are Corosync. Therefore the story is told again if the outputs differ; a real
+/// difference shows in every telling.
 pub(crate) fn compare_with(kinds: &[Kind], transport: Transport, story: fn(&mut Side)) {
     for telling in 1..=TELLINGS {
         match compared(kinds, transport, story) {
@@ -214,7 +220,7 @@ pub(crate) fn compare_with(kinds: &[Kind], transport: Transport, story: fn(&mut 
     }
 }
 
-/// Tells the story once. What differed, or why it came to no end.
+/// Tells the story once. The error says what differed, or why a side did not finish.
 fn compared(kinds: &[Kind], transport: Transport, story: fn(&mut Side)) -> Result<(), String> {
     let (first, second) = Lab::pair(kinds.len());
     let mixed = kinds.iter().any(|kind| kind.is_corosync());
@@ -241,7 +247,7 @@ fn compared(kinds: &[Kind], transport: Transport, story: fn(&mut Side)) -> Resul
     Err(format!("{} differences\n{}", differences.len(), differences.join("\n")))
 }
 
-/// What a thread that panicked said.
+/// The message of a thread's panic.
 fn reason(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
@@ -254,7 +260,7 @@ fn keep_notes(folder: &str, name: &str, notes: &[Note]) {
     std::fs::write(format!("{folder}/{test}-{name}.txt"), text).expect("write the notes");
 }
 
-/// What the second noted otherwise than the first: lines of the first marked `-`, of the second `+`.
+/// The differences of the second side's notes: lines that only the first has are marked `-`, those of the second `+`.
 fn differences(theirs: &[Note], ours: &[Note]) -> Vec<String> {
     let whats = |notes: &[Note]| notes.iter().map(|note| note.what.clone()).collect::<Vec<_>>();
     if whats(theirs) != whats(ours) {
@@ -284,7 +290,7 @@ fn differences(theirs: &[Note], ours: &[Note]) -> Vec<String> {
     all
 }
 
-/// What differs between any two runs.
+/// Masks what differs between any two runs.
 fn mask(text: &str) -> String {
     let mut masked = String::new();
     for line in text.lines() {
@@ -294,7 +300,7 @@ fn mask(text: &str) -> String {
         } else if let Some((field, value)) =
             line.split_once(':').filter(|(field, _)| field.trim_end() == "Ring ID")
         {
-            // The representative is the state's, the number the run's.
+            // The representative depends on the state, but the number on the run.
             let representative = value.trim().split('.').next().unwrap_or_default();
             let _ = write!(masked, "{field}: {representative}.(number)");
         } else {

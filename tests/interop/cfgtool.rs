@@ -1,4 +1,4 @@
-//! corosync-cfgtool, Debian's, on annulusd: links, nodes, addresses, reload, logs, killing and shutting down.
+//! Debian's corosync-cfgtool on annulusd: links, nodes, addresses, reload, logs, killing and shutting down.
 
 use crate::both::{PATIENCE, Side, compare};
 use crate::lab::{Settings, Transport, wait_until};
@@ -33,7 +33,7 @@ fn show(side: &mut Side, hosts: &[usize], options: &[&str]) {
     }
 }
 
-/// What is shown, with three, after a kill, and on the other transport.
+/// What the tool shows with three hosts, after a daemon was killed, and on the other transport.
 pub(crate) fn shows(side: &mut Side) {
     side.state("no daemon");
     side.begin(&settings(Transport::Udpu, ""), &[]);
@@ -66,7 +66,7 @@ pub(crate) fn shows(side: &mut Side) {
     show(side, &[1, 3], SHOWS);
 }
 
-/// The values that a reload is about, as every host has them.
+/// The keys that a reload may change, listed on every host.
 const RELOADED: &str = "corosync-cmapctl config. totem. quorum. logging. runtime.config.totem.token runtime.config.totem.consensus";
 
 fn reload(side: &mut Side, state: &str, configured: &[usize], with: &Settings) {
@@ -75,7 +75,7 @@ fn reload(side: &mut Side, state: &str, configured: &[usize], with: &Settings) {
         side.configure(*k, with);
     }
     side.note(1, "corosync-cfgtool -R");
-    // The others are told by a message, and it has been delivered here.
+    // A message tells the other hosts of the reload; after this pause it has been delivered here too.
     std::thread::sleep(std::time::Duration::from_secs(2));
     for k in 1..=3 {
         side.note(k, RELOADED);
@@ -83,7 +83,7 @@ fn reload(side: &mut Side, state: &str, configured: &[usize], with: &Settings) {
     }
 }
 
-/// A reload: changed, unchanged, broken, refused.
+/// Reloads of a changed, an unchanged, a broken and a refused file.
 pub(crate) fn reloads(side: &mut Side) {
     let all = &[1, 2, 3];
     side.state("before");
@@ -102,9 +102,9 @@ pub(crate) fn reloads(side: &mut Side) {
     debug.more = "logging {\n  debug: on\n}".to_owned();
     reload(side, "more logging", all, &debug);
     reload(side, "a time-out that cannot be", all, &settings(Transport::Udpu, "token: 10"));
-    // With another transport than knet annulusd refuses the whole file: Corosync takes the rest, so that a cluster that
-    // was encrypted goes on in the clear, and hosts of the two kinds would not hear each other any more. There the
-    // time-out alone changes, which what follows begins with.
+    // With a transport other than knet, annulusd refuses the whole file; Corosync applies the rest of it, so that an
+    // encrypted cluster would go on in the clear, and hosts of the two kinds would not hear each other any more.
+    // There only the token time-out changes, from which the following steps start.
     let (state, other) = match side.transport() {
         Transport::Knet(_) => ("a time-out that can be", Transport::Udpu),
         Transport::Udp | Transport::Udpu => ("a transport that cannot change", Transport::Udp),
@@ -113,7 +113,7 @@ pub(crate) fn reloads(side: &mut Side) {
     let mut no_log = settings(Transport::Udpu, "token: 2500");
     no_log.more = "logging {\n  logfile: /nowhere/daemon.log\n}".to_owned();
     reload(side, "a log file that cannot be", all, &no_log);
-    // What a refused file would have changed must not be left for what follows.
+    // Changes from a refused file must not remain for the following steps.
     reload(side, "a log file that can be", all, &settings(other, "token: 2500"));
     let mut broken = settings(Transport::Udpu, "token: 2500");
     broken.more = "quorum {\n".to_owned();
@@ -123,18 +123,18 @@ pub(crate) fn reloads(side: &mut Side) {
     side.note(1, "rm /etc/corosync/corosync.conf; corosync-cfgtool -R");
 }
 
-/// Whether host `k`'s daemon writes its log under the old name again.
+/// Whether the daemon of host `k` writes its log under the original name again.
 fn log_is_reopened(side: &mut Side, k: usize) {
     let log = side.lab.dir(k).join("log/daemon.log");
     std::fs::rename(&log, log.with_extension("old")).expect("the daemon has a log");
     side.note(k, "corosync-cfgtool -L");
-    // Something that is logged.
+    // This reload is logged.
     side.note(k, "corosync-cfgtool -R");
     let came = wait_until(PATIENCE, || std::fs::metadata(&log).is_ok_and(|file| file.len() > 0));
     side.keep("the log is written again", format!("{}\n", came.is_ok()));
 }
 
-/// Log files reopened, a node killed, a node shut down, by force and without.
+/// Reopens log files, kills a node, and shuts nodes down with force and without.
 pub(crate) fn ends(side: &mut Side) {
     side.state("ends");
     side.begin(&settings(Transport::Udpu, ""), &[1, 2, 3]);

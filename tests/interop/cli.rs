@@ -1,5 +1,5 @@
-//! Corosync's tools as `annulus` answers for them, beside Debian's: the same daemon, the same command, and the
-//! same output, errors and exit status, byte for byte.
+//! `annulus` under the names of Corosync's tools, compared with Debian's tools: the same command to the same daemon
+//! must give the same output, errors and exit status, byte for byte.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::ready;
 const TOOLS: [&str; 5] =
     ["corosync-quorumtool", "corosync-cmapctl", "corosync-cfgtool", "corosync-cpgtool", "corosync-keygen"];
 
-/// What asks only, or says what is wrong before it asks. The texts of `-h` are each one's own.
+/// Commands that only ask, or that fail before they ask. Those with `-h` are absent, as the help texts differ.
 const QUESTIONS: &[&str] = &[
     "corosync-quorumtool",
     "corosync-quorumtool -s",
@@ -99,7 +99,7 @@ const QUESTIONS: &[&str] = &[
     "corosync-keygen --foo",
 ];
 
-/// What changes something, the same again when it is done again.
+/// Commands that change something; they must give the same answer when they are repeated.
 const ORDERS: &[&str] = &[
     "corosync-quorumtool -v 1 -n 2",
     "corosync-quorumtool -e 2",
@@ -132,7 +132,7 @@ const ORDERS: &[&str] = &[
     "corosync-keygen -s 128 -lk key && stat -c '%s %a %U' key",
 ];
 
-/// A lab whose hosts each have a folder with our tools under Corosync's names.
+/// A lab where each host has a folder with this project's tools under Corosync's names.
 struct Tools {
     lab: Lab,
     ours: PathBuf,
@@ -150,7 +150,7 @@ impl Tools {
         Self { lab, ours }
     }
 
-    /// Output, then errors, then the exit status, without the date.
+    /// Runs a command of one of the two tool sets. Returns output, errors and exit status, without the date.
     fn run(&self, ours: bool, command: &str) -> String {
         let path = if ours { format!("{}:/usr/sbin", self.ours.display()) } else { "/usr/sbin".to_owned() };
         let script = format!(
@@ -162,7 +162,7 @@ impl Tools {
         text.lines().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    /// All commands whose answers differ, with both answers.
+    /// All commands whose answers differ between the two tool sets, with both answers.
     fn differing(&self, commands: &[&str]) -> Vec<String> {
         commands
             .iter()
@@ -177,7 +177,7 @@ impl Tools {
 
 fn compare(kind: Kind) {
     let mut tools = Tools::new(3);
-    // The third host stays down, so that something is missing.
+    // The third host stays down, so that a node is missing.
     for k in [1, 2] {
         tools.lab.start(k, kind);
     }

@@ -9,10 +9,10 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// The whole tour takes a while on a busy machine.
+/// Time limit of the whole series of calls on a busy machine.
 const LONG: Duration = Duration::from_secs(180);
 
-/// The calls need two nodes and a device in the configuration, which the program plays.
+/// Makes all calls. They need two nodes and a quorum device in the configuration; the program acts as the device.
 pub(crate) fn calls(side: &mut Side) {
     side.state("two nodes");
     let device =
@@ -28,7 +28,7 @@ pub(crate) fn calls(side: &mut Side) {
     side.keep("rust-corosync's calls", said.text());
 }
 
-/// Compiles a client in C, `source` in this folder, that links a library.
+/// Compiles a client in C, `source` in this folder, and links it with a library. Returns the program's path.
 pub(crate) fn compiled(name: &str, source: &str, library: &str) -> PathBuf {
     let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(source);
@@ -43,7 +43,7 @@ pub(crate) fn compiled(name: &str, source: &str, library: &str) -> PathBuf {
     program
 }
 
-/// The libsam client, built once.
+/// The libsam client, compiled once.
 fn sam_client() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| compiled("sam-client", "sam/client.c", "-lsam")).clone()
@@ -60,7 +60,7 @@ pub(crate) fn supervised(side: &mut Side) {
         side.keep(&format!("sam-client {mode}"), said.text());
     }
 
-    // How it is, as the database has it: one object, named after the program and its process.
+    // The client's state is in the database as one object, named after the program and its process.
     let mut client = side.lab.spawn(1, &[program, "cmap"]);
     client.wait_for("registered", PATIENCE, |text| text.contains("1: registered"));
     let masked = |text: String| {
@@ -86,7 +86,7 @@ pub(crate) fn supervised(side: &mut Side) {
     side.keep("sam-client cmap", said.text());
     side.note_with(1, "corosync-cmapctl resources.process.", masked);
 
-    // With quorum only.
+    // This client needs quorum.
     let client = side.lab.spawn(1, &[program, "quorum"]);
     client.wait_for("started", PATIENCE, |text| text.contains("1: sam_start, again"));
     side.lab.end(2, Signal::KILL);

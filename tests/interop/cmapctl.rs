@@ -1,11 +1,11 @@
-//! corosync-cmapctl, Debian's, on annulusd: keys, types and values, changes of each kind, tracking, statistics.
+//! Debian's corosync-cmapctl on annulusd: keys, types and values, changes of each kind, tracking, statistics.
 
 use crate::both::{PATIENCE, Side, compare};
 use crate::lab::{Program, Settings, Transport};
 use crate::ready;
 use rustix::process::Signal;
 
-/// Whether a key's value depends on the run and not on the state.
+/// Whether the value of a key depends on the run and not on the state of the cluster.
 fn varies(key: &str) -> bool {
     let counter = key.starts_with("runtime.services.") && (key.ends_with(".rx") || key.ends_with(".tx"));
     let resource =
@@ -13,7 +13,7 @@ fn varies(key: &str) -> bool {
     counter || resource || key.ends_with(".join_count") || key.starts_with("stats.")
 }
 
-/// A connection's name in the statistics with its process and address masked.
+/// Masks process and address in the name that a connection has in the statistics.
 fn mask_connection(key: &str) -> String {
     let parts: Vec<&str> = key.split('.').collect();
     match parts.as_slice() {
@@ -22,7 +22,7 @@ fn mask_connection(key: &str) -> String {
     }
 }
 
-/// Values that vary, masked; keys and types stay.
+/// Masks values that depend on the run; keys and types stay.
 pub(crate) fn mask_values(text: String) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines() {
@@ -40,7 +40,7 @@ fn list(side: &mut Side, k: usize, options: &str) {
     side.note_with(k, &format!("corosync-cmapctl {options}"), mask_values);
 }
 
-/// All keys in several states.
+/// Lists all keys in several states.
 pub(crate) fn keys(side: &mut Side) {
     let plain = Settings::new(Transport::Udpu, "token: 2000", 3);
     side.state("no daemon");
@@ -92,7 +92,7 @@ pub(crate) fn keys(side: &mut Side) {
     list(side, 1, "");
 }
 
-/// What is set, read and deleted, and what is refused.
+/// Arguments that set, read and delete keys, and some that are refused.
 const CHANGES: &[&str] = &[
     "-s -- test.i8 i8 -8",
     "-s test.u8 u8 200",
@@ -116,7 +116,7 @@ const CHANGES: &[&str] = &[
     "-q -g test.str",
     "-q -g test.u32 test.bin",
     "-b -q -g test.bin",
-    // Another type, the same again, out of range.
+    // Another type, the same value again, and values out of range.
     "-s test.u8 str eight",
     "-g test.u8",
     "-s test.u8 u8 300",
@@ -139,7 +139,7 @@ const CHANGES: &[&str] = &[
     "-D test.u",
     "test.",
     "-D test.nothing",
-    // Names: too short, too long, characters that cannot be.
+    // Key names: too short, too long, or with invalid characters.
     "-s ab u8 1",
     "-s abc u8 1",
     "-s 'a b' u8 1",
@@ -152,7 +152,7 @@ const CHANGES: &[&str] = &[
     "-s test.large str $(printf '%016384d' 0)",
     "-D 000",
     "-d test.large",
-    // Read-only.
+    // Keys that are read-only.
     "-s totem.version u32 2",
     "-s totem.transport str knet",
     "-s nodelist.local_node_pos u32 5",
@@ -168,7 +168,7 @@ const CHANGES: &[&str] = &[
     "-s quorum.auto_tie_breaker u32 1",
     "-d totem.cluster_name",
     "-D nodelist.",
-    // What may be changed.
+    // Keys that may be changed.
     "-s uidgid.gid.33 u8 1",
     "-g uidgid.gid.33",
     "-d uidgid.gid.33",
@@ -176,7 +176,7 @@ const CHANGES: &[&str] = &[
     "-s logging.debug str on",
     "-s logging.debug str off",
     "-s runtime.blackbox.dump_state str x",
-    // The statistics.
+    // The map of statistics.
     "-m stats -g stats.ipcs.global.closed.x",
     "-m stats -s stats.srp.mcast_tx u64 0",
     "-m stats -d stats.srp.mcast_tx",
@@ -193,7 +193,7 @@ const CHANGES: &[&str] = &[
     "-x",
 ];
 
-/// A file for `-p`: set, delete, delete by prefix, and a line that cannot be.
+/// A file for `-p`: set, delete, delete by prefix, and an invalid line.
 const LOADED: &str = "loaded.one u32 1\\nloaded.two str two words\\n^loaded.gone\\nother.x u8 1\\n^^other.\\nloaded.three bin x\\n";
 
 pub(crate) fn changes(side: &mut Side) {
@@ -209,9 +209,9 @@ pub(crate) fn changes(side: &mut Side) {
     side.note(1, "printf 'loaded.bad word 1\\n\\nloaded.good u8 1\\nnothing\\n' >/run/load; corosync-cmapctl -p /run/load");
     side.note(1, "corosync-cmapctl -p /no/such/file");
     side.note(1, "corosync-cmapctl loaded.");
-    // Nothing of it goes to another node.
+    // None of these keys goes to another node.
     list(side, 2, "test. loaded.");
-    // Except the votes that are expected, and the version.
+    // The exceptions are the expected votes and the configuration version.
     side.note(1, "corosync-cmapctl -s totem.config_version u64 12");
     side.lab.until(2, "corosync-cmapctl -g runtime.members.1.config_version", PATIENCE, |said| {
         said.out.contains("= 12")
@@ -224,12 +224,12 @@ fn tracker(side: &Side, words: &[&str]) -> Program {
     let mut all = vec!["stdbuf", "-oL", "corosync-cmapctl"];
     all.extend(words);
     let program = side.lab.spawn(1, &all);
-    // It says nothing until something changes.
+    // The tool prints nothing until a key changes, so the test waits until it tracks.
     std::thread::sleep(std::time::Duration::from_secs(1));
     program
 }
 
-/// Trackers of keys and prefixes, of changes by a client and of the daemon's own.
+/// Trackers of keys and prefixes, for changes made by a client and by the daemon itself.
 pub(crate) fn tracking(side: &mut Side) {
     side.state("tracking");
     side.begin(&Settings::new(Transport::Udpu, "token: 2000", 3), &[1, 2, 3]);
@@ -264,7 +264,7 @@ pub(crate) fn tracking(side: &mut Side) {
     for (options, mut program) in own {
         program.tell("q\n");
         let said = program.finish(PATIENCE);
-        // How many rings it takes until a node is in one with the others is chance.
+        // How many rings are formed until a node is on one with the others is chance.
         let lines =
             said.text().lines().filter(|line| !line.contains(".join_count")).collect::<Vec<_>>().join("\n");
         side.keep(&format!("corosync-cmapctl {options}"), lines);

@@ -1,15 +1,15 @@
-//! The configuration database under load, ours and Corosync's in the same run: many keys, many trackers, many sets a
-//! second by Debian's libcmap, while the ring carries messages.
+//! The configuration database under load, of annulusd and of Corosync in the same run: many keys, many trackers and
+//! many sets per second by Debian's libcmap, while the ring carries messages.
 //!
-//! `scripts/confdb-load.sh` runs it. `ANNULUS_LOAD_KEYS` (100,000), `ANNULUS_LOAD_TRACKERS` (1000),
-//! `ANNULUS_LOAD_RATE` (10,000 sets a second) and `ANNULUS_LOAD_SECONDS` (5).
+//! `scripts/confdb-load.sh` runs it. Variables with their defaults: `ANNULUS_LOAD_KEYS` (100,000),
+//! `ANNULUS_LOAD_TRACKERS` (1000), `ANNULUS_LOAD_RATE` (10,000 sets per second) and `ANNULUS_LOAD_SECONDS` (5).
 
 use crate::lab::{Kind, Lab, PATIENCE, Transport};
 use crate::usage::{processor_time, resident};
 use crate::{number, ready};
 use std::time::Duration;
 
-/// A ring of two; the database's client and the sender are on host 1.
+/// Measures one kind of daemon on a ring of two; the database client and the sender run on host 1.
 fn measure(kind: Kind) -> String {
     let setting = |name: &str, default: u64| number(name).unwrap_or(default).to_string();
     let seconds = setting("ANNULUS_LOAD_SECONDS", 5);
@@ -24,7 +24,7 @@ fn measure(kind: Kind) -> String {
     };
     let quiet = send("quiet", &seconds).result(PATIENCE);
     let _sender = send("busy", "600");
-    std::thread::sleep(Duration::from_secs(1)); // it has joined and sends
+    std::thread::sleep(Duration::from_secs(1)); // the sender has joined and sends
     let used = processor_time(pid);
     let options = [
         "--keys",

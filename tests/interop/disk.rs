@@ -1,5 +1,5 @@
-//! A state directory that fails under a running ring: the ring goes on, whole, and the log says what is wrong, where,
-//! what can be done, and when it is well again.
+//! A state directory that fails under a running ring: the ring goes on with all nodes, and the log says what is
+//! wrong, where, what can be done, and when the directory works again.
 
 use std::fs;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use crate::ready;
 const PATIENCE: Duration = Duration::from_secs(120);
 const DIR: &str = "/var/lib/corosync";
 
-/// What fails, how it is mended, and what the log must say of it; `None`: nothing needs to be said.
+/// A fault, how it is repaired, and what the log must say about both; `None` means that the log need not say
+/// anything.
 struct Trouble {
     name: &'static str,
     begin: &'static str,
@@ -47,7 +48,7 @@ const TROUBLES: [Trouble; 4] = [
     },
 ];
 
-/// Waits until all three say that they are three and quorate, on one ring. Its id.
+/// Waits until all three hosts are quorate on one ring of three, and returns its id.
 fn one_ring(lab: &Lab) -> String {
     let mut rings = Vec::new();
     let all_say = || {
@@ -73,9 +74,9 @@ fn one_ring(lab: &Lab) -> String {
     rings[0].clone()
 }
 
-/// Three hosts; the first one's state directory fails. The others restart one after the other, which needs ring ids
-/// that the first has not reserved yet, and it is the representative: it neither is absent nor splits the ring. Each
-/// ring has an id that was not there before, also when the first restarts after its directory is mended.
+/// The state directory of the first of three hosts fails. The others restart one after the other, which needs ring
+/// ids that the first host, the representative, has not reserved yet: it must neither be absent nor split the ring.
+/// Each ring must have a new id, also when the first host restarts after its directory is repaired.
 #[test]
 fn a_state_directory_that_fails_does_not_split_the_ring() {
     if !ready() {

@@ -1,7 +1,7 @@
-//! Other programs on a cluster engine: corosync-notifyd, dlm_controld, sbd. Debian's, unmodified.
+//! Other programs that run on a cluster engine, from Debian and unmodified: corosync-notifyd, dlm_controld, sbd.
 //!
-//! dlm_controld needs the kernel's `dlm` and configfs, sbd a watchdog; neither may be here. Then they go as far as they
-//! go on Corosync, and what is absent is printed.
+//! dlm_controld needs the kernel's `dlm` and configfs, and sbd needs a watchdog, which this machine may lack. Then
+//! they must get as far as on Corosync, and the missing part is printed.
 
 use crate::both::{PATIENCE, Side, compare};
 use crate::lab::{Settings, Transport, wait_until};
@@ -16,10 +16,10 @@ fn settings() -> Settings {
     Settings::new(Transport::Udpu, "token: 2000", 3)
 }
 
-/// A line of notifyd's without what differs between two runs: the log words of libqb, addresses and process ids.
+/// A line of notifyd without the parts that differ between two runs: log words of libqb, addresses and process ids.
 fn notified(line: &str) -> Option<String> {
     let line = line.strip_prefix("[notice] ")?;
-    // HOST[NODE] POINTER.PID.NAME is now connected to corosync
+    // The line reads: HOST[NODE] POINTER.PID.NAME is now connected to corosync
     let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
     if line.contains("connected") {
         let parts: Vec<String> = words[1].splitn(3, '.').map(str::to_owned).collect();
@@ -31,7 +31,7 @@ fn notified(line: &str) -> Option<String> {
     Some(words.join(" "))
 }
 
-/// corosync-notifyd: joins, leaves, quorum, and clients.
+/// corosync-notifyd reports joins, leaves, quorum and clients.
 fn notifies(side: &mut Side) {
     side.state("notifyd");
     side.begin(&settings(), &[1, 2]);
@@ -53,7 +53,7 @@ fn notifies(side: &mut Side) {
     side.settle(&[1, 2]);
     let back = || lines("quorate").len() == 2;
     assert!(wait_until(PATIENCE, back).is_ok(), "no quorum again: {}", notifyd.all());
-    // A client that stays a while, so that nobody can miss it.
+    // A client that stays for a while, so that its connection is always reported.
     let mut client = side.lab.spawn(1, &["corosync-quorumtool", "-m"]);
     let monitored = |word: &str| {
         let seen = || lines(word).iter().any(|line| line.contains(".corosync-quorum"));
@@ -63,7 +63,7 @@ fn notifies(side: &mut Side) {
     client.tell("q");
     drop(client);
     monitored("is now disconnected");
-    // Quorum and members come by ways of their own: which is heard first is chance.
+    // Quorum and members are reported through separate connections, so their order is chance.
     for (what, quorum) in [("quorum", true), ("members", false)] {
         let nodes = lines("").into_iter().filter(|line| !line.contains("connected"));
         let of: Vec<String> = nodes.filter(|line| line.contains("quor") == quorum).collect();
@@ -74,13 +74,13 @@ fn notifies(side: &mut Side) {
     clients.sort();
     clients.dedup();
     side.keep("what it says of a client", clients.join("\n"));
-    // Without the engine it ends.
+    // Without the engine, notifyd ends.
     side.lab.end(1, Signal::KILL);
     let said = notifyd.finish(PATIENCE);
     side.keep("its end without a daemon", format!("exit code {}\n", said.code));
 }
 
-/// A line of dlm_controld's without its clock.
+/// A line of dlm_controld without its time stamp.
 fn unclocked(text: &str) -> String {
     let clock = |word: &str| word.parse::<u64>().is_ok();
     text.lines()
@@ -92,7 +92,7 @@ fn unclocked(text: &str) -> String {
         .join("\n")
 }
 
-/// dlm_controld, as far as the kernel lets it.
+/// Runs dlm_controld as far as the kernel permits.
 fn locks(side: &mut Side) {
     side.state("dlm_controld");
     side.begin(&settings(), &[1, 2, 3]);
@@ -102,7 +102,7 @@ fn locks(side: &mut Side) {
     println!("{}: dlm module: {module}, its configfs: {configfs}", side.name());
     let mut dlm = side.lab.spawn(1, &["dlm_controld", "-D"]);
     if module && configfs {
-        // It stays, in its own group.
+        // It stays connected, as a member of its own group.
         side.lab.until(1, "corosync-cpgtool -n", PATIENCE, |said| said.out.contains("dlm:controld"));
         dlm.signal(Signal::TERM);
     }
@@ -110,14 +110,15 @@ fn locks(side: &mut Side) {
     side.keep("dlm_controld -D", unclocked(&said.text()));
 }
 
-/// The machine's log as one program sees it: a socket under the name that syslog(3) writes to.
+/// The system log of one program: a socket in the place of the one that syslog(3) writes to.
 struct Log {
     socket: UnixDatagram,
     said: Vec<String>,
 }
 
 impl Log {
-    /// Prepares a `/dev` for host `k`'s sbd that has its own `/dev/log`; gives what is to be run before the program.
+    /// Prepares a `/dev` with its own `/dev/log` for the sbd of host `k`. Returns the shell commands that must
+    /// precede the program.
     fn new(side: &Side, k: usize) -> (Self, String) {
         let dev = side.lab.dir(k).join("run/dev");
         std::fs::create_dir_all(dev.join("shm")).expect("make a folder for devices");
@@ -127,7 +128,7 @@ impl Log {
         for device in ["null", "zero", "random", "urandom"] {
             let _ = write!(before, "touch /run/dev/{device}; mount --bind /dev/{device} /run/dev/{device}; ");
         }
-        // The system's own log, should there be one, and the switches that could reset the machine, are out of reach.
+        // The real system log, if any, and the files that could reset the machine are out of reach.
         before.push_str("mount --rbind /dev/shm /run/dev/shm; mount --rbind /run/dev /dev; ");
         before
             .push_str("if [ -e /proc/sysrq-trigger ]; then mount --bind /dev/null /proc/sysrq-trigger; fi; ");
@@ -140,7 +141,7 @@ impl Log {
         let outcome = wait_until(PATIENCE, || {
             if let Ok(length) = self.socket.recv(&mut datagram) {
                 let text = String::from_utf8_lossy(&datagram[..length]).into_owned();
-                // <PRIORITY>DATE sbd[PID]: WHAT
+                // The line reads: <PRIORITY>DATE sbd[PID]: WHAT
                 self.said
                     .push(text.split_once("]: ").map_or(text.clone(), |(_, what)| what.trim().to_owned()));
             }
@@ -150,8 +151,8 @@ impl Log {
     }
 }
 
-/// sbd's watcher of the cluster. No watchdog is needed for it: it gets one that never bites, and is told (`-Z` twice)
-/// to reset nothing and say instead that it would have.
+/// The watcher of sbd for the cluster. It needs no real watchdog: it gets one that never fires, and the option `-Z`,
+/// given twice, makes it report a reset instead of carrying it out.
 fn fences(side: &mut Side) {
     side.state("sbd");
     side.begin(&settings(), &[1, 2, 3]);
@@ -159,13 +160,13 @@ fn fences(side: &mut Side) {
     println!("{}: watchdog: {}", side.name(), Path::new("/dev/watchdog").exists());
     let (mut log, before) = Log::new(side, 1);
     let run = format!("{before} exec setpriv --bounding-set -sys_boot sbd -Z -Z -P -R -v -w /dev/null watch");
-    // It detaches once it is up; its watchers stay.
+    // The program detaches once it is up; its watcher processes stay.
     let sbd = side.lab.spawn(1, &["unshare", "-m", "sh", "-c", &run]);
     log.wait_for("Connected to corosync (1 members)");
     log.wait_for("Servant cluster is healthy");
     side.lab.until(1, "corosync-cpgtool -n", PATIENCE, |said| said.out.contains("sbd:cluster"));
     side.note(1, "corosync-cpgtool -n");
-    // A node less is no reason for anything; losing the engine is.
+    // The loss of a node causes no reset, but the loss of the engine does.
     side.lab.end(3, Signal::KILL);
     side.settle(&[1, 2]);
     assert_eq!(side.lab.must(1, "pgrep -c -f '^sbd: watcher: '").trim(), "2", "sbd ended: {}", sbd.all());
@@ -189,7 +190,7 @@ fn notifyd_notifies_alike() {
 }
 
 #[test]
-fn dlm_controld_comes_as_far() {
+fn dlm_controld_gets_as_far_as_on_corosync() {
     if ready() && have(&[("/usr/sbin/dlm_controld", "dlm-controld")]) {
         compare(3, locks);
     }

@@ -1,14 +1,14 @@
-//! What a daemon costs that has nothing to do.
+//! The processor time and memory of a daemon that has nothing to do.
 
 use crate::lab::{Kind, Lab, PATIENCE, Transport};
 use crate::usage::{processor_time, resident};
 use crate::{number, ready};
 use std::time::{Duration, Instant};
 
-/// Processor share (of one core) and resident KiB of each daemon of an idle ring of three.
+/// Share of one core and resident KiB of each daemon of an idle ring of three.
 fn measure(kind: Kind, transport: Transport, seconds: u64) -> Vec<(f64, u64)> {
     let mut lab = Lab::new(3);
-    // The defaults of corosync.conf: what an operator gets.
+    // The defaults of corosync.conf, as most operators use them.
     lab.configure(transport, "");
     lab.start_all(kind);
     let options = ["--members", "3", "--count", "1", "--deadline", "120"];
@@ -30,7 +30,8 @@ fn measure(kind: Kind, transport: Transport, seconds: u64) -> Vec<(f64, u64)> {
         .collect()
 }
 
-/// Under 1 % of a core and under 32 MB, each daemon. `ANNULUS_IDLE_SECONDS` (10) is the time measured.
+/// Each daemon uses less than 1 % of a core and less than 32 MB. `ANNULUS_IDLE_SECONDS` (default 10) is the measured
+/// time.
 #[test]
 fn an_idle_daemon_costs_little() {
     if !ready() {

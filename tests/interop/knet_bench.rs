@@ -1,7 +1,9 @@
-//! Knet, clear and encrypted, ours and Debian's by turns: three hosts, one sender and three, medians of three rounds.
+//! Knet in the clear and encrypted, annulusd and Debian's Corosync by turns: three hosts, one sender and three,
+//! medians of three rounds.
 //!
 //! `scripts/side-by-side.sh knet` runs it. `ANNULUS_BENCH_SECONDS` (2) is the length of one measurement,
-//! `ANNULUS_BENCH_ROUNDS` (3) how often each is made, `ANNULUS_BENCH_TRANSPORTS` other transports than those of every day.
+//! `ANNULUS_BENCH_ROUNDS` (3) the number of rounds; `ANNULUS_BENCH_TRANSPORTS` names other transports than the
+//! default ones.
 
 use crate::lab::{Kind, Lab, Peer, Transport};
 use crate::side_by_side::{field, ratio, seconds};
@@ -12,18 +14,18 @@ use std::time::Duration;
 const SIZES: [usize; 3] = [64, 1000, 16_000];
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What one daemon gave for one size.
+/// The results of one daemon for one message size.
 #[derive(Clone, Copy)]
 struct Row {
-    /// Messages a second, of one sender and of three.
+    /// Messages per second, of one sender and of three.
     one: f64,
     three: f64,
-    /// One message in flight, microseconds.
+    /// Latency with one message in flight, in microseconds.
     p50: f64,
     p99: f64,
 }
 
-/// What one daemon gave in one round, and the most that one of its processes held, MiB.
+/// The results of one daemon in one round, and the largest memory of one of its processes in MiB.
 type Round = ([Row; SIZES.len()], f64);
 
 fn round(kind: Kind, transport: Transport) -> Round {
@@ -31,7 +33,7 @@ fn round(kind: Kind, transport: Transport) -> Round {
     lab.configure(transport, "");
     lab.start_all(kind);
     lab.wait_for_one_ring();
-    // The paths' MTU is found out once the links are up.
+    // The path MTU is discovered once the links are up.
     std::thread::sleep(Duration::from_secs(3));
     let seconds = seconds().to_string();
     let rows = SIZES.map(|size| {
@@ -60,7 +62,7 @@ fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
     values[values.len() / 2]
 }
 
-/// Prints the table; every ratio is ours by theirs.
+/// Prints the table; every ratio is annulusd divided by Corosync.
 #[test]
 #[ignore = "a measurement of minutes: scripts/side-by-side.sh knet"]
 fn knet_side_by_side() {

@@ -1,8 +1,10 @@
-//! Hosts on one machine: each its own network, mount, host name and process namespace, all on two networks.
+//! Hosts on one machine: each has its own network, mount, host name and process namespaces, and all are on two
+//! networks.
 //!
-//! Host K is `10.77.0.K/24` and `10.78.0.K/24`, named `nK`, with its own `/etc/corosync`, `/var/lib`, `/run` and `/dev/shm`. Nothing here has
-//! a name in the system: the namespaces live as long as a holder process, the holder as long as the pipe from us, so
-//! even a test killed by SIGKILL leaves no namespace, daemon or client behind, only a folder that the next run sweeps.
+//! Host K is `10.77.0.K/24` and `10.78.0.K/24`, named `nK`, with its own `/etc/corosync`, `/var/lib`, `/run` and
+//! `/dev/shm`. Nothing here has a name in the system: the namespaces live as long as a holder process, and that lives
+//! as long as its pipe to the test. So even a test that is killed by SIGKILL leaves no namespace, daemon or client
+//! behind, only a folder that the next run removes.
 
 mod links;
 mod program;
@@ -28,22 +30,22 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long anything may take on a busy machine that takes seconds otherwise.
+/// Time limit, on a busy machine, for anything that otherwise takes seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Which daemon a host runs.
+/// The kind of daemon that a host runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// This project's `annulusd`.
     Annulus,
-    /// Debian's `corosync`, of the system that the tests run on.
+    /// Debian's `corosync` of the system that the tests run on.
     Corosync,
-    /// Debian 13's `corosync`, of a system of its own; see [`crate::trixie`].
+    /// Debian 13's `corosync`, from a system of its own; see [`crate::trixie`].
     Trixie,
 }
 
 impl Kind {
-    /// Whether it is Debian's, of either version.
+    /// Whether it is Debian's Corosync, of either version.
     pub(crate) const fn is_corosync(self) -> bool {
         match self {
             Self::Annulus => false,
@@ -52,11 +54,11 @@ impl Kind {
     }
 }
 
-/// A process that has the namespaces of one host open.
+/// A process that keeps the namespaces of one host open.
 struct Holder {
     child: Child,
     pipe: Option<ChildStdin>,
-    /// Process id of the first process inside, seen from outside.
+    /// Process id, seen from outside, of the first process inside the namespaces.
     inside: u32,
 }
 
@@ -103,7 +105,7 @@ struct Host {
     daemon: Option<Daemon>,
 }
 
-/// A set of hosts on one bridge; dropping it ends everything in them.
+/// A set of hosts on common networks; dropping it ends everything in them.
 pub(crate) struct Lab {
     dir: PathBuf,
     hosts: Vec<Host>,
@@ -111,11 +113,11 @@ pub(crate) struct Lab {
     _turn: Option<Turn>,
 }
 
-/// A test's right to have labs. One that measures is alone: its figures must not be disturbed by another. Those that
-/// compare what is said mostly wait, and go two at a time.
+/// A test's right to have labs. A test that measures runs alone, so that no other disturbs its figures. Tests that
+/// compare outputs mostly wait, so two of them may run at a time.
 struct Turn(usize);
 
-/// How many turns there are.
+/// Number of tests that may run at a time.
 const TURNS: usize = 2;
 
 static TAKEN: Mutex<usize> = Mutex::new(0);
@@ -140,17 +142,17 @@ impl Drop for Turn {
 }
 
 impl Lab {
-    /// Makes hosts 1 to `count`, with no other test beside this one.
+    /// Makes hosts 1 to `count`, while no other test runs.
     pub(crate) fn new(count: usize) -> Self {
         Self::with_turn(count, Some(Turn::take(TURNS)))
     }
 
-    /// Makes hosts 1 to `count`, perhaps with another test beside this one.
+    /// Makes hosts 1 to `count`, possibly beside another test.
     pub(crate) fn shared(count: usize) -> Self {
         Self::with_turn(count, Some(Turn::take(1)))
     }
 
-    /// Makes two labs of the same size that know nothing of each other, for one test that drives both at once.
+    /// Makes two separate labs of the same size, for one test that drives both at the same time.
     pub(crate) fn pair(count: usize) -> (Self, Self) {
         let turn = Turn::take(1);
         let second = Self::with_turn(count, None);
@@ -164,7 +166,7 @@ impl Lab {
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         ));
-        // What another process with this id left behind.
+        // Removes what an earlier process with this id left behind.
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).expect("make the lab's folder");
         let hub = Holder::start(
@@ -186,7 +188,7 @@ impl Lab {
         self.hosts.len()
     }
 
-    /// Writes the same corosync.conf on every host. `totem` are more lines of the section `totem`.
+    /// Writes the same corosync.conf on every host. `totem` is further lines of the section `totem`.
     pub(crate) fn configure(&self, transport: Transport, totem: &str) {
         self.configure_with(&Settings::new(transport, totem, self.len()));
     }
@@ -208,7 +210,7 @@ impl Lab {
         }
     }
 
-    /// Gives host `k` a key, as corosync-keygen does: for root alone.
+    /// Gives host `k` a key file that only root may read, as corosync-keygen does.
     pub(crate) fn write_key(&self, k: usize, key: &[u8]) {
         let file = self.dir(k).join("etc/authkey");
         let _ = fs::remove_file(&file);
@@ -216,7 +218,7 @@ impl Lab {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).expect("guard the key");
     }
 
-    /// Makes host `k` forget what its daemon kept across runs.
+    /// Removes from host `k` what its daemon stored across runs.
     pub(crate) fn forget(&self, k: usize) {
         for part in ["lib/corosync", "lib/annulus"] {
             let part = self.dir(k).join(part);
@@ -229,8 +231,8 @@ impl Lab {
         &self.hosts[k - 1]
     }
 
-    /// A command that will run inside host `k`. SIGINT and SIGQUIT end it, unless it handles them: a shell that runs
-    /// these tests in the background ignores both, which programs inherit.
+    /// A command that will run inside host `k`. SIGINT and SIGQUIT get their default action: a shell that runs these
+    /// tests in the background ignores both, and programs would inherit that.
     pub(crate) fn command(&self, k: usize, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command
@@ -240,7 +242,7 @@ impl Lab {
         command
     }
 
-    /// Runs a command inside host `k`, for at most two minutes; gives exit status and standard output.
+    /// Runs a command inside host `k`, for at most two minutes. Returns exit status and standard output.
     pub(crate) fn run(&self, k: usize, words: &[&str]) -> (ExitStatus, String) {
         let output = self
             .command(k, "timeout")
@@ -257,7 +259,7 @@ impl Lab {
         self.start_by(k, kind, &[]);
     }
 
-    /// Starts it by a program that becomes it, `prlimit` for one.
+    /// Starts the daemon of host `k` through the program `by`, which must exec it (for example `prlimit`).
     pub(crate) fn start_by(&mut self, k: usize, kind: Kind, by: &[&str]) {
         assert!(self.host(k).daemon.is_none(), "host {k} has a daemon already");
         let out = fs::File::options()
@@ -297,8 +299,9 @@ impl Lab {
         }
     }
 
-    /// Corosync's nodes that form their first rings at the same moment end now and then at an assertion of their own
-    /// (totemsrp.c, orf_token_rtr), so the next one starts a little later. Not all log what is waited for.
+    /// When nodes of Corosync form their first rings at the same moment, one occasionally ends at an assertion of its
+    /// own (totemsrp.c, orf_token_rtr), so the next one starts a little later. Not every daemon logs the line that is
+    /// waited for.
     fn let_it_form_a_ring(&self, k: usize) {
         let log = self.host(k).dir.join("log/daemon.log");
         let _ = wait_until(Duration::from_secs(1), || {
@@ -324,30 +327,31 @@ impl Lab {
         }
     }
 
-    /// Process id of host `k`'s daemon, outside.
+    /// Process id of the daemon of host `k`, seen from outside.
     pub(crate) fn daemon_pid(&self, k: usize) -> u32 {
         self.host(k).daemon.as_ref().expect("the host runs a daemon").pid
     }
 
-    /// Sends a signal to host `k`'s daemon, and waits for nothing.
+    /// Sends a signal to the daemon of host `k`, without waiting.
     pub(crate) fn signal(&self, k: usize, signal: Signal) {
         kill(self.daemon_pid(k), signal);
     }
 
-    /// Stops host `k`'s daemon.
+    /// Stops the daemon of host `k` (SIGSTOP).
     pub(crate) fn pause(&self, k: usize) {
         let daemon = self.host(k).daemon.as_ref().expect("the host runs a daemon");
         kill(daemon.pid, Signal::STOP);
-        // Its parent stops when it does, in its own time, and when told to go on tells its child the same.
+        // Its parent, nsenter, stops when the daemon does, with some delay. When it is continued, it continues the
+        // daemon too.
         wait_for_state(daemon.nsenter.id(), 'T');
     }
 
-    /// Lets host `k`'s daemon go on.
+    /// Continues the stopped daemon of host `k`.
     pub(crate) fn resume(&self, k: usize) {
         let daemon = self.host(k).daemon.as_ref().expect("the host runs a daemon");
         kill(daemon.pid, Signal::CONT);
         kill(daemon.nsenter.id(), Signal::CONT);
-        // Waits for its child again.
+        // The parent waits for its child again.
         wait_for_state(daemon.nsenter.id(), 'S');
     }
 
@@ -382,7 +386,7 @@ impl Lab {
         status.expect("waited for")
     }
 
-    /// Ends host `k`'s daemon, if it has one, without a word.
+    /// Kills the daemon of host `k`, if it has one.
     pub(crate) fn kill_daemon(&mut self, k: usize) {
         if let Some(mut daemon) = self.hosts[k - 1].daemon.take()
             && matches!(daemon.nsenter.try_wait(), Ok(None))
@@ -392,7 +396,7 @@ impl Lab {
         }
     }
 
-    /// Waits for the end of host `k`'s daemon, which it comes to by itself.
+    /// Waits until the daemon of host `k` ends by itself.
     pub(crate) fn ended(&mut self, k: usize, patience: Duration) -> ExitStatus {
         let mut daemon = self.hosts[k - 1].daemon.take().expect("the host runs a daemon");
         let mut status = None;
@@ -408,14 +412,14 @@ impl Lab {
         status.expect("waited for")
     }
 
-    /// Loses all that host `k` sends of the ring; it still receives.
+    /// Loses every ring datagram that host `k` sends; it still receives.
     pub(crate) fn silence(&self, k: usize) {
         self.filter(k, "output", "udp dport 5405-5412");
     }
 
-    /// Lets host `k` receive no tokens of either kind, but what else is sent.
+    /// Lets host `k` receive no tokens of either kind, but everything else.
     pub(crate) fn lose_tokens(&self, k: usize) {
-        // The kind is the fourth byte behind the UDP header.
+        // The kind is the fourth byte after the UDP header.
         self.filter(k, "input", "udp dport 5405 @th,88,8 { 0, 4 }");
     }
 
@@ -430,7 +434,7 @@ impl Lab {
         );
     }
 
-    /// Ends what [`Lab::silence`] and [`Lab::lose_tokens`] did.
+    /// Undoes [`Lab::silence`] and [`Lab::lose_tokens`].
     pub(crate) fn unfilter(&self, k: usize) {
         self.must(k, "nft delete table inet lab");
     }
@@ -442,7 +446,8 @@ impl Lab {
     /// Records what all hosts send and receive into `file` until the result is dropped.
     pub(crate) fn capture(&self, file: &Path) -> Capture {
         let mut command = Command::new("nsenter");
-        // Each packet once: as it comes out of its sender's link. One interface, so that dumpcap writes what it reads.
+        // Each packet is recorded once, where it leaves its sender's link. All use one interface, so that dumpcap
+        // keeps their order.
         command.args(["-t", &self.hub.inside.to_string(), "-n", "--", "dumpcap", "-q", "-B", "256"]);
         command.args(["-i", "any", "-f", "udp and inbound"]);
         let mut child = command
@@ -453,7 +458,7 @@ impl Lab {
             .stderr(Stdio::piped())
             .spawn()
             .expect("nsenter starts");
-        // It names the file once it listens.
+        // dumpcap prints the file name once it listens.
         let mut heard = BufReader::new(child.stderr.take().expect("piped"));
         let mut line = String::new();
         while heard.read_line(&mut line).expect("read dumpcap's output") > 0 {
@@ -465,12 +470,12 @@ impl Lab {
         Capture { child, heard }
     }
 
-    /// The folder of host `k`: `etc`, `lib`, `run`, `log`; the same path inside and outside.
+    /// The folder of host `k`, with `etc`, `lib`, `run` and `log`; its path is the same inside and outside.
     pub(crate) fn dir(&self, k: usize) -> &Path {
         &self.host(k).dir
     }
 
-    /// The last lines of the daemon's log and output, for a failure's text.
+    /// The last lines of the daemon's log and output, for failure texts.
     pub(crate) fn log_tail(&self, k: usize) -> String {
         let mut text = String::new();
         for name in ["log/daemon.log", "log/daemon.out"] {
@@ -486,7 +491,7 @@ impl Lab {
         text
     }
 
-    /// Starts the libcpg client in host `k`, with its log in `NAME.log` of the host's folder.
+    /// Starts the libcpg client in host `k`, with its log in `NAME.log` in the host's folder.
     pub(crate) fn peer(&self, k: usize, name: &str, mode: &str, options: &[&str]) -> Peer {
         let log = self.host(k).dir.join(format!("{name}.log"));
         let mut command = self.command(k, crate::peer_binary());
@@ -534,7 +539,7 @@ impl Drop for Lab {
                 && matches!(daemon.nsenter.try_wait(), Ok(None))
             {
                 kill(daemon.pid, Signal::KILL);
-                // It may have stopped together with the daemon.
+                // The process may have stopped together with the daemon.
                 kill(daemon.nsenter.id(), Signal::CONT);
                 let _ = daemon.nsenter.wait();
             }
@@ -575,14 +580,14 @@ impl Host {
     }
 }
 
-/// A recording that runs; see [`Lab::capture`].
+/// A running recording; see [`Lab::capture`].
 pub(crate) struct Capture {
     child: Child,
     heard: BufReader<std::process::ChildStderr>,
 }
 
 impl Capture {
-    /// Ends the recording and gives what dumpcap said of dropped packets.
+    /// Ends the recording and returns what dumpcap reported about dropped packets.
     pub(crate) fn stop(mut self) -> String {
         kill(self.child.id(), Signal::INT);
         let mut rest = String::new();
@@ -599,22 +604,22 @@ impl Drop for Capture {
     }
 }
 
-/// A libcpg client that runs in a host; see `peer/` for what it does and says.
+/// A libcpg client that runs in a host; `peer/` describes what it does and prints.
 pub(crate) struct Peer {
     name: String,
-    /// Where it writes the delivered sequence.
+    /// The file to which the client writes the delivered sequence.
     pub(crate) log: PathBuf,
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
-    /// Lines that came while others were waited for.
+    /// Lines that arrived while another line was awaited.
     unread: VecDeque<String>,
-    /// Members of its group in the last view it told of.
+    /// Number of members in the last view that it reported.
     members: usize,
 }
 
 impl Peer {
-    /// Waits for a line of its output that starts with `word`, and takes it; other lines stay.
+    /// Waits for an output line that starts with `word`, and removes it; other lines are kept.
     pub(crate) fn wait_for(&mut self, word: &str, patience: Duration) -> String {
         match self.hear(word, patience) {
             Ok(line) => line,
@@ -623,7 +628,7 @@ impl Peer {
         }
     }
 
-    /// The same, where no such line may come.
+    /// Waits for such a line, and returns an error if none comes within `patience`.
     pub(crate) fn hear(&mut self, word: &str, patience: Duration) -> Result<String, RecvTimeoutError> {
         if let Some(at) = self.unread.iter().position(|line| line.starts_with(word)) {
             return Ok(self.unread.remove(at).expect("just found"));
@@ -645,7 +650,7 @@ impl Peer {
         }
     }
 
-    /// Waits until its group has so many members.
+    /// Waits until its group has `count` members.
     pub(crate) fn wait_for_members(&mut self, count: usize, patience: Duration) {
         let outcome = wait_until(patience, || {
             while let Ok(line) = self.lines.try_recv() {
@@ -656,7 +661,8 @@ impl Peer {
         assert!(outcome.is_ok(), "{}: {} members, not {count}, after {patience:?}", self.name, self.members);
     }
 
-    /// Waits until each of these members of one group in one ring has been delivered all that any of them has sent.
+    /// Waits until each of these members, which share one group and ring, has been delivered everything that any of
+    /// them sent.
     pub(crate) fn settle(peers: &mut [&mut Self]) {
         for peer in peers.iter_mut() {
             peer.tell("mark");
@@ -669,29 +675,29 @@ impl Peer {
         }
     }
 
-    /// Tells it something on its standard input.
+    /// Writes a line to its standard input.
     pub(crate) fn tell(&mut self, word: &str) {
         if let Some(stdin) = &mut self.stdin {
-            // It may have ended already; its exit status is looked at elsewhere.
+            // The client may have ended already; its exit status is checked elsewhere.
             let _ = writeln!(stdin, "{word}");
         }
     }
 
-    /// Waits for its good end and gives its last line.
+    /// Waits until it ends successfully and returns its last line.
     pub(crate) fn result(&mut self, patience: Duration) -> String {
         self.succeed(patience);
         self.unread.extend(self.lines.iter());
         self.unread.pop_back().unwrap_or_else(|| panic!("{} said nothing", self.name))
     }
 
-    /// How many messages it has been delivered.
+    /// Number of messages that it has been delivered.
     pub(crate) fn delivered(&mut self) -> u64 {
         self.tell("count");
         let line = self.wait_for("count ", PATIENCE);
         line["count ".len()..].parse().expect("a number")
     }
 
-    /// Waits for its end; gives its exit code and what it wrote on standard error.
+    /// Waits until it ends; returns its exit code and its standard error.
     pub(crate) fn finish(&mut self, patience: Duration) -> (Option<i32>, String) {
         let mut status = None;
         let outcome = wait_until(patience, || {
@@ -712,9 +718,9 @@ impl Peer {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Ends it without a word.
+    /// Kills the client.
     pub(crate) fn kill(&mut self) {
-        // It may not be there yet. Once it has been waited for, its process id may be another's.
+        // The process may not exist yet. Once it has been waited for, its id may belong to another process.
         let mut pid = None;
         let _ = wait_until(PATIENCE, || {
             pid = only_child(self.child.id());
@@ -727,7 +733,7 @@ impl Peer {
         }
     }
 
-    /// Waits for its good end.
+    /// Waits until it ends successfully.
     pub(crate) fn succeed(&mut self, patience: Duration) {
         let (code, text) = self.finish(patience);
         assert_eq!(code, Some(0), "{} failed: {text}", self.name);
@@ -743,12 +749,12 @@ impl Drop for Peer {
     }
 }
 
-/// The daemon under test: the one built with the tests, or the one that `ANNULUSD` names.
+/// The daemon under test: the one built with the tests, or the one that the variable `ANNULUSD` names.
 pub(crate) fn annulusd() -> PathBuf {
     std::env::var_os("ANNULUSD").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_annulusd")), PathBuf::from)
 }
 
-/// Waits until `done`, looking every 2 ms.
+/// Waits until `done` returns true, checking every 2 ms. The error is the time that was waited.
 pub(crate) fn wait_until(patience: Duration, mut done: impl FnMut() -> bool) -> Result<(), Duration> {
     let deadline = Instant::now() + patience;
     while !done() {
@@ -762,7 +768,7 @@ pub(crate) fn wait_until(patience: Duration, mut done: impl FnMut() -> bool) -> 
 
 fn kill(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
-    // Already gone is as good.
+    // An error means that the process is already gone.
     let _ = kill_process(pid, signal);
 }
 
@@ -775,7 +781,7 @@ fn wait_for_state(pid: u32, state: char) {
     });
 }
 
-/// The one child of a process, once it has one.
+/// The only child of a process, once it has one.
 fn only_child(pid: u32) -> Option<u32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     children.split_whitespace().next()?.parse().ok()
@@ -804,7 +810,7 @@ fn batch_in_net(inside: u32, lines: &str) {
 
 const PREFIX: &str = "annulus-lab-";
 
-/// Removes the folders of runs whose process is gone. (Their namespaces and daemons went with the process.)
+/// Removes the folders of runs whose process has ended. (Their namespaces and daemons ended with the process.)
 fn sweep() {
     let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return };
     for entry in entries.flatten() {

@@ -1,16 +1,16 @@
-//! Messages that libcpg sends in pieces, by clients with one thread: between the pieces they read nothing, and all that they
-//! have sent waits for them.
+//! Messages that libcpg splits into pieces, sent by clients with one thread: they read nothing between the pieces,
+//! and everything that they have sent waits for them.
 
 use crate::both::{Side, compare};
 use crate::lab::{Program, Settings, Transport};
 use crate::ready;
 use std::time::Duration;
 
-/// Sixty megabytes on a busy machine, through a daemon that was not built for speed.
+/// Time limit for 60 MB on a busy machine through an unoptimised daemon.
 const LONG: Duration = Duration::from_secs(180);
 
-/// Lengths, bytes. From the second on, more waits for the sender than its ring and all that it may let wait of messages
-/// that are whole.
+/// Message lengths in bytes. From the second on, more waits for the sender than its ring buffer and the limit for
+/// waiting whole messages can hold.
 const LENGTHS: [usize; 4] = [2_000_000, 14_000_000, 30_000_000, 60_000_000];
 
 fn join(side: &Side, program: &str, k: usize) -> Program {
@@ -20,7 +20,7 @@ fn join(side: &Side, program: &str, k: usize) -> Program {
     client
 }
 
-/// How many messages a client has been delivered.
+/// Number of messages that a client has been delivered.
 fn delivered(client: &Program) -> usize {
     let text = client.output();
     text[..text.rfind('\n').map_or(0, |end| end + 1)]
@@ -33,7 +33,7 @@ fn sent_without_reading(side: &mut Side) {
     side.state("long messages");
     side.begin(&Settings::new(Transport::Udpu, "token: 3000", 2), &[1, 2]);
     side.settle(&[1, 2]);
-    // Built once: both sides run it, and a program that runs cannot be written.
+    // The program is compiled once: both sides run it, and the file of a running program cannot be written.
     static BUILT: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
     let program =
         BUILT.get_or_init(|| crate::clients::compiled("cpg-client-long", "groups/client.c", "-lcpg"));
@@ -52,7 +52,7 @@ fn sent_without_reading(side: &mut Side) {
         let answers: Vec<&str> = answers.lines().filter(|line| line.contains(" whole: ")).collect();
         assert!(answers.iter().all(|answer| answer.ends_with(" 1")), "{answers:?}");
         let told = client.output();
-        // Number and length; the process id between them is the run's.
+        // Number and length; the process id between them depends on the run.
         let told: Vec<String> = told
             .lines()
             .filter_map(|line| line.split_once(": message "))

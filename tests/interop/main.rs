@@ -1,18 +1,18 @@
-//! annulusd against the real thing: Debian's Corosync, its libcpg and tools, and Wireshark's dissectors.
+//! annulusd against Debian's Corosync, its libcpg and tools, and Wireshark's dissectors.
 //!
-//! The hosts are namespaces of this machine ([`lab`]); the clients are `peer/`, a program of its own that links
-//! Debian's libcpg. The tests need root and the packages that `scripts/install-peers.sh` installs; without them each
-//! says `skipped: why` and passes, except with `CI=true`, where a missing package is a failure.
+//! The hosts are namespaces of this machine ([`lab`]); the clients are `peer/`, a separate program that links
+//! Debian's libcpg. The tests need root and the packages that `scripts/install-peers.sh` installs. Without them each
+//! test prints `skipped:` with the reason and passes; with `CI=true`, a missing package is a failure.
 //!
 //! | variable | what |
 //! |---|---|
-//! | `ANNULUS_INTEROP_FULL=1` | 100,000 messages a sender instead of 10,000, and the full counts of `hostile` |
-//! | `ANNULUS_INTEROP_COUNT` | messages a sender |
-//! | `ANNULUSD`, `CPG_PEER` | other programs than the ones built with the tests |
-//! | `ANNULUS_INTEROP_OURS=corosync` | Debian's Corosync in our place: proves the comparisons themselves |
-//! | `ANNULUS_INTEROP_NOTES` | a folder for all that the compared tools said |
-//! | `ANNULUS_LAB_KEEP=1` | keep the hosts' folders |
-//! | `ANNULUS_TRIXIE` | the folder of Debian 13's system, see [`trixie`]; `target/trixie` |
+//! | `ANNULUS_INTEROP_FULL=1` | 100,000 messages per sender instead of 10,000, and the full counts of `hostile` |
+//! | `ANNULUS_INTEROP_COUNT` | messages per sender |
+//! | `ANNULUSD`, `CPG_PEER` | other programs than those built with the tests |
+//! | `ANNULUS_INTEROP_OURS=corosync` | Debian's Corosync in place of annulusd, to validate the comparisons |
+//! | `ANNULUS_INTEROP_NOTES` | a folder for all outputs of the compared tools |
+//! | `ANNULUS_LAB_KEEP=1` | keep the folders of the hosts |
+//! | `ANNULUS_TRIXIE` | the folder of Debian 13's system, see [`trixie`]; default `target/trixie` |
 
 #![cfg(all(target_os = "linux", feature = "daemon"))]
 
@@ -50,22 +50,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Messages that each sender sends.
+/// Number of messages that each sender sends.
 pub(crate) fn message_count() -> u64 {
     number("ANNULUS_INTEROP_COUNT").unwrap_or(if full() { 100_000 } else { 10_000 })
 }
 
-/// Whether the full counts are asked for.
+/// Whether the full counts are requested.
 pub(crate) fn full() -> bool {
     std::env::var("ANNULUS_INTEROP_FULL").is_ok_and(|value| value == "1")
 }
 
-/// A number from the environment.
+/// A number from an environment variable.
 pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 
-/// Whether this machine can run the lab. Says why not, and fails where it must be able to.
+/// Whether this machine can run the lab. If not, prints the reason, and fails where the lab must run.
 pub(crate) fn ready() -> bool {
     static WHY: OnceLock<Option<String>> = OnceLock::new();
     let why = WHY.get_or_init(|| {
@@ -88,7 +88,8 @@ pub(crate) fn ready() -> bool {
     true
 }
 
-/// Whether these files are here; each is named with its package. Says what is not, and fails where it must be.
+/// Whether these files exist; each is given with its package. Prints which are missing, and fails where they must
+/// exist.
 pub(crate) fn have(files: &[(&str, &str)]) -> bool {
     let why = missing(files);
     if let Some(why) = &why {
@@ -109,7 +110,7 @@ fn skip(why: &str) {
     println!("skipped: {why}");
 }
 
-/// The libcpg client, built once.
+/// The libcpg client, compiled once.
 pub(crate) fn peer_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {

@@ -1,7 +1,7 @@
-//! Total order and membership as libcpg's clients see them: three senders at once, with every kind of failure.
+//! Total order and membership as clients of libcpg see them: three senders at once, with every kind of failure.
 //!
-//! Each story runs over both transports. The same stories run against Debian's daemons too, so a check that is too
-//! strict or too weak shows itself.
+//! Each story runs over both transports. The same stories also run against Debian's daemons, which shows a check that
+//! is too strict or too weak.
 
 use crate::lab::{Kind, Lab, PATIENCE, Peer, Transport};
 use crate::sequence::{Event, Process, Sequence, assert_same, by_ring};
@@ -18,7 +18,7 @@ fn three_hosts(kind: Kind, transport: Transport) -> Lab {
 
 fn hosts(kinds: [Kind; 3], transport: Transport) -> Lab {
     let mut lab = Lab::new(3);
-    // Long enough for a busy machine: a ring may change for the causes given here only.
+    // Long enough for a busy machine: the ring may change only for the reasons given here.
     lab.configure(transport, "token: 3000");
     for (index, kind) in kinds.into_iter().enumerate() {
         lab.start(index + 1, kind);
@@ -26,12 +26,12 @@ fn hosts(kinds: [Kind; 3], transport: Transport) -> Lab {
     lab
 }
 
-/// One client a host, all waiting for each other.
+/// One client per host; each waits for all the others.
 fn senders(lab: &Lab, count: u64, more: &[&str]) -> Vec<Peer> {
     (1..=lab.len()).map(|k| sender(lab, k, count, more)).collect()
 }
 
-/// The client of host `k` among [`senders`].
+/// The client of host `k`, as [`senders`] starts it.
 fn sender(lab: &Lab, k: usize, count: u64, more: &[&str]) -> Peer {
     let (count, members) = (count.to_string(), lab.len().to_string());
     let mut options = vec!["--members", &members, "--count", &count, "--deadline", "900"];
@@ -39,8 +39,8 @@ fn sender(lab: &Lab, k: usize, count: u64, more: &[&str]) -> Peer {
     lab.peer(k, "peer", "order", &options)
 }
 
-/// The pause between two messages that spreads `count` of them over eight seconds or more, so that a failure and the
-/// recovery from it both fall into the stream.
+/// The pause between two messages that spreads `count` of them over eight seconds or more, so that both the failure
+/// and the recovery happen during the stream.
 fn pace(count: u64) -> String {
     (8_000_000 / count.max(1)).to_string()
 }
@@ -49,7 +49,7 @@ fn read(peers: &[Peer]) -> Vec<Sequence> {
     peers.iter().map(|peer| Sequence::read(&peer.log)).collect()
 }
 
-/// Three senders at once: the same sequence everywhere, nothing lost, nothing twice.
+/// Three senders at once: the sequence is the same on all hosts, with no message lost or duplicated.
 fn three_senders(kinds: [Kind; 3], transport: Transport, count: u64) {
     if !ready() {
         return;
@@ -87,7 +87,7 @@ fn three_senders_on_corosync() {
     three_senders([Kind::Corosync; 3], Transport::Udp, message_count() / 10);
 }
 
-/// One ring of both: Debian's daemon and ours take each other's packets for their own.
+/// One ring of both kinds: Debian's daemon and annulusd accept each other's packets.
 #[test]
 fn a_mixed_ring_udp() {
     three_senders([Kind::Annulus, Kind::Annulus, Kind::Corosync], Transport::Udp, message_count() / 10);
@@ -98,15 +98,15 @@ fn a_mixed_ring_udpu() {
     three_senders([Kind::Corosync, Kind::Annulus, Kind::Annulus], Transport::Udpu, message_count() / 10);
 }
 
-/// A daemon killed mid-stream: the survivors' sequences are the same, with one view without it.
+/// A daemon is killed during the stream: the survivors' sequences are the same, with one view without it.
 fn killed(kind: Kind, transport: Transport, count: u64) {
     if !ready() {
         return;
     }
     let mut lab = three_hosts(kind, transport);
-    // At full speed, unless there are so few messages that all would be sent before the kill.
+    // At full speed, unless there are so few messages that all would be sent before the daemon is killed.
     let pause = if count < 10_000 { "1000" } else { "0" };
-    // The one that is to be killed goes on until it is.
+    // The client on the host whose daemon is killed sends until then.
     let mut peers: Vec<Peer> = (1..=3)
         .map(|k| sender(&lab, k, if k == 3 { u64::MAX } else { count }, &["--pause-us", pause]))
         .collect();
@@ -130,7 +130,7 @@ fn killed(kind: Kind, transport: Transport, count: u64) {
         }
         check_left_once(log, 3, "NodeDown");
     }
-    // What the killed host's own client saw before is a beginning of what the others saw.
+    // What that host's own client saw before is a prefix of what the others saw.
     let dead = Sequence::read(&peers[2].log);
     assert!(dead.end.as_deref().is_some_and(|why| why.contains("cpg_")), "{}: {:?}", dead.name, dead.end);
     let seen: Vec<_> = dead.messages().filter(|m| m.0.0 != 3).collect();
@@ -138,7 +138,7 @@ fn killed(kind: Kind, transport: Transport, count: u64) {
     assert_eq!(seen, others, "the killed host's client saw another order");
 }
 
-/// Waits until the client has been delivered so many messages.
+/// Waits until the client has been delivered `wanted` messages.
 fn wait_for_deliveries(peer: &mut Peer, wanted: u64) -> bool {
     for _ in 0..60_000 {
         if peer.delivered() >= wanted {
@@ -149,7 +149,8 @@ fn wait_for_deliveries(peer: &mut Peer, wanted: u64) -> bool {
     false
 }
 
-/// One view without the clients of `node`, for this reason; each later view is without them too.
+/// Checks that there is one view that reports, with this reason, that the clients of `node` left, and that each later
+/// view is without them.
 fn check_left_once(log: &Sequence, node: u32, reason: &str) {
     let after: Vec<_> = log
         .since_view_of(3)
@@ -184,14 +185,16 @@ fn a_killed_daemon_on_corosync() {
     killed(Kind::Corosync, Transport::Udp, message_count() / 10);
 }
 
-/// A host cut off and put back while all send: within a ring all its members have one order; the two that were never
-/// apart have one sequence in all; every sender is delivered all its own messages; together again, all have one order.
+/// A host is cut off and put back while all send. On each ring all its members have one order; the two hosts that
+/// stayed together have the same sequence throughout; every sender is delivered all its own messages; once together
+/// again, all have one order.
 fn cut_and_healed(kind: Kind, transport: Transport, count: u64) {
     if !ready() {
         return;
     }
     let lab = three_hosts(kind, transport);
-    // Messages long enough to say their number: what is sent apart is rightly missing on the other side.
+    // The messages are long enough to contain their number: those sent while apart are rightly missing on the other
+    // side.
     let pause = pace(count);
     let mut peers = senders(&lab, count, &["--min", "28", "--finish", "no", "--pause-us", &pause]);
     assert!(wait_for_deliveries(&mut peers[0], count / 3), "nothing was delivered");
@@ -203,7 +206,7 @@ fn cut_and_healed(kind: Kind, transport: Transport, count: u64) {
     for peer in &mut peers {
         peer.wait_for("sent ", LONG);
     }
-    // A second stream in the healed cluster, after which all are known to have everything.
+    // A second stream on the healed cluster; when it is complete, all clients have received everything before.
     let mut late: Vec<Peer> = (1..=3)
         .map(|k| lab.peer(k, "late", "order", &["--group", "late", "--members", "3", "--count", "200"]))
         .collect();
@@ -248,7 +251,7 @@ fn check_partition(logs: &[Sequence], count: u64) {
             "a message of host {other} is missing on the host that was never apart from it"
         );
     }
-    // Ring by ring: the messages that both sides delivered in a ring are in one order.
+    // On each ring, the messages that both sides delivered are in one order.
     let (stayed, apart) = (by_ring(&logs[0].events), by_ring(&logs[2].events));
     let mut common_rings = 0;
     for (id, events) in &stayed {
@@ -264,7 +267,7 @@ fn check_partition(logs: &[Sequence], count: u64) {
         assert!(left == right, "ring {id}: the hosts that were apart later have another order");
     }
     assert!(common_rings >= 2, "before the cut and after the heal the hosts share a ring");
-    // Together again, everything is the same.
+    // Once together again, both have the same messages.
     let (last_stayed, last_apart) = (stayed.last().expect("a ring"), apart.last().expect("a ring"));
     assert_eq!(last_stayed.0, last_apart.0, "the hosts did not end in one ring");
     let messages = |events: &[Event]| -> Vec<Event> {
@@ -277,9 +280,9 @@ fn check_partition(logs: &[Sequence], count: u64) {
     );
 }
 
-/// Of `heard`, what `other` could read too. When the ring changes, a sender may be in the midst of a message in pieces; who
-/// was apart then cannot read that sender's frames before the first one that does not begin with a piece. Nothing is
-/// missing after the first message that was read.
+/// The messages of `heard` that `other` could read too. When the ring changes, a sender may be in the middle of a
+/// message in fragments. A node that was apart then cannot read that sender's frames before the first one that does
+/// not begin with a fragment. After the first message that was read, none is missing.
 fn readable(heard: &[Event], other: &[Event]) -> Vec<Event> {
     let first = |sender: &Process| {
         other.iter().find_map(|event| match event {
@@ -294,7 +297,8 @@ fn readable(heard: &[Event], other: &[Event]) -> Vec<Event> {
     heard.iter().filter(can_be_read).cloned().collect()
 }
 
-/// The events from the first view of all on, without those in which the clients, stopped one by one, leave at the end.
+/// The events from the first view of all clients on, without the views at the end, when the clients are stopped one
+/// by one.
 fn without_last_leave(log: &Sequence) -> &[Event] {
     let events = log.since_view_of(3);
     let last = events.iter().rposition(|event| !matches!(event, Event::View { .. })).expect("messages");
@@ -316,8 +320,8 @@ fn a_cut_and_healed_host_on_corosync() {
     cut_and_healed(Kind::Corosync, Transport::Udp, message_count() / 2);
 }
 
-/// A daemon killed, then started again, while the others send: they go on with one sequence, and the client that comes
-/// back joins it where its view says, missing nothing after it.
+/// A daemon is killed, then started again, while the others send: they continue with one sequence, and the client
+/// that comes back has all messages from the view of its join on.
 fn restarted(kind: Kind, transport: Transport, count: u64) {
     if !ready() {
         return;
@@ -383,7 +387,7 @@ fn a_restarted_daemon_on_corosync() {
     restarted(Kind::Corosync, Transport::Udp, message_count() / 2);
 }
 
-/// libcpg splits what is longer than 1,047,552 bytes; it arrives whole and in order between the others.
+/// libcpg splits messages longer than 1,047,552 bytes; they arrive whole and in order among the others.
 #[test]
 fn messages_that_libcpg_splits() {
     if !ready() {

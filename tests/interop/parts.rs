@@ -1,4 +1,4 @@
-//! Clusters that come apart where Corosync lets two parts act, or says nothing of it, and annulusd does not.
+//! Divided clusters where Corosync lets two parts act, or reports nothing, and annulusd does not.
 
 use crate::both::{PATIENCE, Side, compare, ours};
 use crate::lab::{Lab, Settings, Transport};
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 const OUTAGE: &str = "runtime.totem.outage";
 
-/// Whether the packets of a host can be filtered.
+/// Whether packets of a host can be filtered by nftables.
 fn nft_is_here() -> bool {
     have(&[("/usr/sbin/nft", "nftables")])
 }
 
-/// Gives host 3 three votes; the others keep their one.
+/// Gives host 3 three votes; each other host keeps its one vote.
 fn three_votes(side: &Side) {
     let config = "/etc/corosync/corosync.conf";
     for k in 1..=3 {
@@ -20,7 +20,7 @@ fn three_votes(side: &Side) {
     }
 }
 
-/// One, one and three votes: half of five, rounded down, and the rest, which is a majority.
+/// One, one and three votes: host 3 alone has a majority of five; the others have half of five, rounded down.
 fn unequal(side: &mut Side) {
     let rules = "auto_tie_breaker: 1\nwait_for_all: 1";
     side.state("one, one and three votes");
@@ -46,7 +46,7 @@ fn unequal(side: &mut Side) {
     }
 }
 
-/// `auto_tie_breaker` where votes differ: one part stays quorate, and the other one here as well with Corosync.
+/// `auto_tie_breaker` with unequal votes: one part stays quorate; with Corosync the other part stays quorate as well.
 #[test]
 fn unequal_votes_leave_one_quorate_part() {
     if ready() {
@@ -54,10 +54,10 @@ fn unequal_votes_leave_one_quorate_part() {
     }
 }
 
-/// All that a host sends is lost, and it receives: the others go on without it. It says that it is alone and not quorate,
-/// keeps to its own ring, and its log tells which way is lost.
+/// Everything that a host sends is lost, but it still receives. The others go on without it. The host reports that it
+/// is alone and not quorate, keeps to its own ring, and logs which direction is lost.
 #[test]
-fn a_host_that_nobody_hears_is_not_quorate_and_says_which_way_is_lost() {
+fn a_host_that_nobody_hears_is_not_quorate_and_names_the_lost_direction() {
     if !(ready() && nft_is_here()) {
         return;
     }
@@ -80,7 +80,7 @@ fn a_host_that_nobody_hears_is_not_quorate_and_says_which_way_is_lost() {
         }
         quorate(2, 1, &lab, unheard);
         println!("{transport:?}: not quorate after {:.1} s", began.elapsed().as_secs_f64());
-        // Twice as long as the others' rings are let alone: two rings more at most.
+        // Over twice the time for which the others' rings are ignored, it may form two more rings at most.
         let ring = |lab: &Lab| lab.must(unheard, "corosync-cmapctl -m stats stats.srp.operational_entered");
         let number = |text: &str| -> u64 {
             text.rsplit(' ').next().and_then(|word| word.trim().parse().ok()).expect("a counter")
@@ -104,7 +104,7 @@ fn a_host_that_nobody_hears_is_not_quorate_and_says_which_way_is_lost() {
     }
 }
 
-/// Join messages arrive and tokens do not: nobody comes to a ring any more, however long it lasts.
+/// Join messages arrive but tokens do not: no host forms a ring any more, for as long as this lasts.
 fn no_tokens(side: &mut Side) {
     side.state("no tokens, before");
     side.begin(&Settings::new(Transport::Udpu, "token: 1000", 3), &[1, 2, 3]);
@@ -113,7 +113,7 @@ fn no_tokens(side: &mut Side) {
     for k in 1..=3 {
         side.lab.lose_tokens(k);
     }
-    // A token time-out, then a token time-out and two consensus time-outs; and that again.
+    // A token time-out, then a token time-out and two consensus time-outs; and all of that once more.
     std::thread::sleep(Duration::from_secs(10));
     side.state("no tokens");
     for k in 1..=3 {
@@ -141,7 +141,7 @@ fn no_tokens(side: &mut Side) {
     }
 }
 
-/// Where no ring operates, nobody is quorate; Corosync's hosts go on saying that they are.
+/// While no ring operates, no host is quorate; hosts of Corosync keep reporting that they are.
 #[test]
 fn hosts_in_no_operating_ring_are_not_quorate() {
     if ready() && nft_is_here() {

@@ -1,8 +1,8 @@
-//! pcs, Debian's, on knet: the cluster that it sets up, encrypted and on two links, and what it changes while that runs.
+//! Debian's pcs on knet: it sets up a cluster with encryption and two links, and changes it while it runs.
 //!
-//! On each host runs pcsd, which pcs speaks to and which writes the files and reloads; hosts trust each other by a token,
-//! as after `pcs host auth`. systemd is stood in for by a script that knows whether a daemon runs: the daemons
-//! are started and ended here.
+//! On each host runs pcsd, to which pcs connects, and which writes the files and reloads. Hosts trust each other by a
+//! token, as after `pcs host auth`. A script that knows whether a daemon runs stands in for systemctl: the test
+//! itself starts and ends the daemons.
 
 use crate::both::ours;
 use crate::have;
@@ -16,12 +16,12 @@ use std::time::Duration;
 
 const ALL: [usize; 3] = [1, 2, 3];
 
-/// What pcs says that it writes for three hosts with two links each.
+/// The arguments of pcs that name three hosts with two links each.
 fn nodes() -> String {
     ALL.map(|k| format!("n{k} addr={} addr={}", address(k, 0), address(k, 1))).join(" ")
 }
 
-/// pcs and its daemon ask systemd about units.
+/// The replacement for systemctl, which pcs and pcsd ask about units.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 case "$1" in
 is-active)
@@ -37,10 +37,10 @@ esac
 exit 0
 "#;
 
-/// The token by which hosts trust each other.
+/// The token by which the hosts trust each other.
 const TOKEN: &str = "11111111-2222-3333-4444-555555555555";
 
-/// Gives each host what pcs writes to, for itself alone.
+/// Gives each host its own copies of the folders that pcs writes to.
 fn prepare(lab: &Lab) {
     let mut known = String::new();
     for k in ALL {
@@ -56,7 +56,7 @@ fn prepare(lab: &Lab) {
         for part in ["lib/pcsd", "log/pcsd", "log/corosync", "pacemaker"] {
             fs::create_dir_all(dir.join(part)).expect("make the host's folders");
         }
-        // Where the lab looks for it.
+        // The lab expects the log in this place.
         std::os::unix::fs::symlink("corosync/corosync.log", dir.join("log/daemon.log")).expect("a link");
         fs::write(dir.join("systemctl"), SYSTEMCTL).expect("write the script");
         let user = format!(
@@ -89,7 +89,7 @@ fn wait_for_ring(lab: &Lab) {
     }
 }
 
-/// Pings of 80 bytes: encrypted with aes256, authenticated with sha256.
+/// Checks that pings have 80 bytes, as with aes256 and sha256.
 fn assert_encrypted(lab: &Lab) {
     let (before, after) = {
         let before = pings(lab, 1, 2, 1).expect("there is a link 1");
@@ -100,15 +100,15 @@ fn assert_encrypted(lab: &Lab) {
     assert_eq!(after.1 - before.1, 80 * (after.0 - before.0), "{before:?} {after:?}");
 }
 
-/// What `pcs cluster setup` writes, with the key that it has made, starts as it is.
+/// A daemon starts on the unchanged file that `pcs cluster setup` writes, with the key that pcs makes.
 #[test]
-fn what_pcs_sets_up_starts() {
+fn a_cluster_set_up_by_pcs_starts() {
     if !can() {
         return;
     }
     let mut lab = Lab::new(3);
     prepare(&lab);
-    // To a file alone: this needs no pcsd.
+    // pcs writes to a file only, which needs no pcsd.
     lab.must(1, &format!("pcs cluster setup lab {} --corosync_conf /etc/corosync/corosync.conf", nodes()));
     let text = fs::read_to_string(lab.dir(1).join("etc/corosync.conf")).expect("pcs has written it");
     for line in ["transport: knet", "crypto_cipher: aes256", "crypto_hash: sha256", "ring1_addr: 10.78.0.3"] {
@@ -127,7 +127,7 @@ fn what_pcs_sets_up_starts() {
     assert_encrypted(&lab);
 }
 
-/// pcsd on every host.
+/// Starts pcsd on every host.
 fn pcsds(lab: &Lab) -> Vec<Program> {
     let both = "RACK_ENV=production /usr/share/pcsd/pcsd & exec /usr/sbin/pcsd";
     let programs = ALL.map(|k| lab.spawn(k, &["sh", "-c", both])).into();
@@ -137,9 +137,10 @@ fn pcsds(lab: &Lab) -> Vec<Program> {
     programs
 }
 
-/// Runs pcs on host 1. For each request pcsd starts another Python program, which takes a minute on a busy machine.
+/// Runs pcs on host 1. For each request pcsd starts another Python program, which may take a minute on a busy
+/// machine.
 fn pcs(lab: &Lab, line: &str) {
-    // The set-up knows no such option.
+    // `cluster setup` does not have this option.
     let patience = if line.starts_with("cluster setup") { "" } else { "--request-timeout=300 " };
     let line = format!("pcs {patience}{line}");
     let mut program = lab.spawn(1, &["sh", "-c", &line]);
@@ -151,7 +152,7 @@ fn keys(lab: &Lab) -> Vec<Vec<u8>> {
     ALL.map(|k| fs::read(lab.dir(k).join("etc/authkey")).expect("the key")).into()
 }
 
-/// Everything that pcs does to a cluster of knet, on each of these.
+/// Everything that pcs does to a cluster on knet, on each kind of daemon.
 #[test]
 #[ignore = "minutes: scripts/knet.sh pcs"]
 fn pcs_sets_up_and_changes_a_cluster() {
@@ -178,7 +179,7 @@ fn pcs_sets_up_and_changes_a_cluster() {
         let second = keys(&lab);
         assert!(second[0] != first[0] && second.iter().all(|key| *key == second[0]), "another key for all");
         told("another key");
-        // No CIB to look for addresses in: no Pacemaker runs.
+        // pcs finds no CIB in which it could look for addresses, as Pacemaker does not run.
         pcs(&lab, "cluster link remove 1");
         for (k, to) in [(1, 2), (2, 3), (3, 1)] {
             lab.until(k, "corosync-cmapctl -m stats", PATIENCE, |said| {
@@ -193,12 +194,12 @@ fn pcs_sets_up_and_changes_a_cluster() {
         told("link 1 added");
         flow.end(&lab, &mix.to_string());
 
-        // The new key is what all use: one that has never had another one comes back.
+        // All hosts use the new key: a host that restarts with only that key joins.
         lab.end(3, Signal::TERM);
         lab.start(3, mix.kind(3));
         wait_for_ring(&lab);
 
-        // This pcs does to a cluster that does not run.
+        // This command of pcs works only while the cluster is down.
         for k in ALL {
             lab.end(k, Signal::TERM);
         }

@@ -1,21 +1,21 @@
-//! Where annulusd makes Debian's tools say something else than Corosync does, and why.
+//! Where annulusd intentionally makes Debian's tools print something else than with Corosync, and why.
 
 use crate::lab::Kind;
 
-/// One difference that is meant.
+/// One intended difference.
 pub(crate) struct Difference {
-    /// The notes that it is about: what their name contains.
+    /// Part of the name of each note that it applies to.
     pub(crate) note: &'static str,
-    /// Lines that only Corosync's note has: what they start with.
+    /// Beginnings of the lines that only Corosync's note has.
     pub(crate) theirs: &'static [&'static str],
-    /// Lines that only ours has.
+    /// Beginnings of the lines that only the note of annulusd has.
     pub(crate) ours: &'static [&'static str],
-    /// Why.
+    /// The reason for the difference.
     #[allow(dead_code, reason = "it is there to be read")]
     pub(crate) why: &'static str,
 }
 
-/// All differences that are meant.
+/// All intended differences.
 pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
         note: ": corosync-cmapctl config. totem.",
@@ -157,11 +157,12 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     },
 ];
 
-/// Notes that differ only in a ring of annulusd alone: beside Corosync, which takes no part in the check, annulusd does as
-/// Corosync does.
+/// Notes that differ only on a ring of annulusd alone: beside Corosync, which takes no part in the agreement about a
+/// reload, annulusd behaves as Corosync does.
 const ALONE: &[&str] = &["another file here alone, host 1: corosync-cfgtool"];
 
-/// Leaves out of a note what only this daemon says on purpose. `mixed`: the story is told on a ring of both, too.
+/// Removes from a note the lines that are intentionally only in this daemon's. `mixed`: the story is also told on a
+/// ring of both kinds.
 pub(crate) fn strike(kind: Kind, mixed: bool, what: &str, text: &str) -> String {
     let counts = |note: &str| what.contains(note) && !(mixed && ALONE.contains(&note));
     let about: Vec<&Difference> = DIFFERENCES.iter().filter(|difference| counts(difference.note)).collect();

@@ -1,7 +1,8 @@
-//! A quorum device: Debian's corosync-qdevice on two hosts and corosync-qnetd on a third, with certificates.
+//! A quorum device: Debian's corosync-qdevice on two hosts and corosync-qnetd on a third (the arbiter), with
+//! certificates.
 //!
-//! When the two lose each other the arbiter gives its vote to one side (ffsplit: the one with the lowest node id),
-//! which keeps its quorum; the other loses it.
+//! When the two hosts lose each other, the arbiter gives its vote to one side (algorithm ffsplit: the one with the
+//! lowest node id), which stays quorate; the other side does not.
 
 use crate::both::{PATIENCE, Side, compare};
 use crate::lab::{Program, Settings, Transport};
@@ -9,7 +10,7 @@ use crate::{have, ready};
 use rustix::process::Signal;
 use std::time::Duration;
 
-/// The arbiter is slow to give up on a host: its heartbeat is 5 s here.
+/// The arbiter takes long to give up a host: its heartbeat interval is 5 s here.
 const LONG: Duration = Duration::from_secs(120);
 
 const DEVICE: &str = "device {\n  model: net\n  votes: 1\n  timeout: 5000\n  sync_timeout: 10000\n  net {\n    tls: required\n    \
@@ -22,7 +23,7 @@ const STATE: &[&str] = &[
     "corosync-cmapctl quorum.",
 ];
 
-/// The certificates of the arbiter and of the cluster, made and carried about as corosync-qdevice(8) says.
+/// Makes the certificates of the arbiter and of the cluster and copies them, as corosync-qdevice(8) describes.
 fn certificates(side: &Side) {
     let lab = &side.lab;
     lab.must(
@@ -72,13 +73,14 @@ fn note_all(side: &mut Side, hosts: &[usize]) {
         for line in STATE {
             side.note(*k, line);
         }
-        // What the device's own tool says, apart from times and addresses.
+        // The output of the device's own tool, without times and addresses.
         side.note_with(*k, "corosync-qdevice-tool -s", |text| text);
     }
     let masked = |text: String| {
         let varies = ["Client address", "Ring ID"];
         let lines = text.lines().filter(|line| !varies.iter().any(|word| line.contains(word)));
-        // What a host was last sent is chance: its vote once more, or that nothing has changed. What it has is not.
+        // Whether the last message to a host repeated its vote or said that nothing changed is chance; the vote
+        // itself is not.
         lines.map(|line| line.replace("No change (", "ACK (")).collect::<Vec<_>>().join("\n")
     };
     side.note_with(3, "corosync-qnetd-tool -l", masked);
@@ -164,7 +166,7 @@ pub(crate) fn story(side: &mut Side) {
     }
 }
 
-/// Whether the device, its arbiter and what makes certificates are here.
+/// Whether the packages of the device, its arbiter and the certificate tools are here.
 pub(crate) fn packages() -> bool {
     have(&[
         ("/usr/sbin/corosync-qdevice", "corosync-qdevice"),

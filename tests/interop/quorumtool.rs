@@ -1,11 +1,11 @@
-//! corosync-quorumtool, Debian's, on annulusd: each option in each state says what it says on Corosync.
+//! Debian's corosync-quorumtool on annulusd: each option in each state prints what it prints on Corosync.
 
 use crate::both::{PATIENCE, Side, compare};
 use crate::lab::{Settings, Transport};
 use crate::ready;
 use rustix::process::Signal;
 
-/// All that shows something.
+/// All options that show something.
 const SHOWS: &[&str] = &[
     "-s",
     "-l",
@@ -25,9 +25,9 @@ const SHOWS: &[&str] = &[
     "-n 3",
     "",
 ];
-/// What shows all that depends on the state.
+/// Options that show everything that depends on the state.
 const STATE: &[&str] = &["-s", "-s -p -oi", "-l"];
-/// What is refused or says something of the tool itself.
+/// Options that are refused or concern only the tool itself.
 const REFUSED: &[&str] = &[
     "-o",
     "-o x",
@@ -59,7 +59,7 @@ fn show(side: &mut Side, hosts: &[usize], options: &[&str]) {
     }
 }
 
-/// Without a daemon, with three, one less, two less, and three again; votes and expected votes set.
+/// No daemon; three nodes; one fewer, two fewer, and three again; votes and expected votes set at run time.
 pub(crate) fn three(side: &mut Side) {
     side.state("no daemon");
     side.begin(&settings("", 3), &[]);
@@ -89,7 +89,7 @@ pub(crate) fn three(side: &mut Side) {
     side.settle_when(&[1, 2, 3], |text| text.contains("Total votes:      6"));
     side.note(1, "corosync-quorumtool -v 1 -n 3");
     side.settle_when(&[1, 2, 3], |text| text.contains("Total votes:      4"));
-    // Fewer votes than the quorum of six are refused, so the expectation goes first.
+    // Expected votes are set first, as fewer votes than the quorum of six would be refused.
     side.note(1, "corosync-quorumtool -v 1 -n 1");
     side.note(1, "corosync-quorumtool -e 4");
     side.settle_when(&[1, 2, 3], |text| text.contains("Expected votes:   4"));
@@ -130,8 +130,8 @@ pub(crate) fn three(side: &mut Side) {
     side.keep("host 1: corosync-quorumtool -m", format!("exit code {}\n{}", said.code, monitored(&said.out)));
 }
 
-/// What a monitor said: the first report in full, and how many nodes each later one knew. (Whether a report comes
-/// before or after the votes of a node that joined is chance.)
+/// The output of a monitor: the first report in full, and the number of nodes in each later one. (Whether a report
+/// comes before or after the votes of a node that joined is chance.)
 fn monitored(text: &str) -> String {
     let mut reports = text.split("Quorum information\n").skip(1);
     let mut kept = reports.next().unwrap_or_default().to_owned();
@@ -142,7 +142,7 @@ fn monitored(text: &str) -> String {
     kept
 }
 
-/// A cut and its healing: the lone one has no quorum, the two have.
+/// A cut and its healing: the single node has no quorum, the other two have.
 pub(crate) fn cut(side: &mut Side) {
     side.begin(&settings("", 3), &[1, 2, 3]);
     side.settle(&[1, 2, 3]);
@@ -157,7 +157,7 @@ pub(crate) fn cut(side: &mut Side) {
     show(side, &[1, 3], STATE);
 }
 
-/// Each rule of votequorum in the states that it is about.
+/// Each rule of votequorum in the states where it matters.
 pub(crate) fn rules(side: &mut Side) {
     let shown: &[&str] = STATE;
 
@@ -280,7 +280,7 @@ pub(crate) fn rules(side: &mut Side) {
     show(side, &[1, 2], &["-s", "-s -p", "-l", "-f", "-v 1 -n 0"]);
 }
 
-/// Nodes whose `totem.config_version` differs: the older ends itself, and says so.
+/// Nodes whose `totem.config_version` differs: the one with the older version ends, and reports why.
 pub(crate) fn versions(side: &mut Side) {
     let version =
         |number: u32| Settings::new(Transport::Udpu, &format!("token: 2000\nconfig_version: {number}"), 3);
@@ -305,7 +305,7 @@ pub(crate) fn versions(side: &mut Side) {
 }
 
 #[test]
-fn quorumtool_says_the_same_of_three() {
+fn quorumtool_says_the_same_of_three_nodes() {
     if ready() {
         compare(3, three);
     }

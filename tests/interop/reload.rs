@@ -1,7 +1,7 @@
-//! A reload on three hosts of annulusd: all go over to their new files, or none does, and whoever asked hears why.
+//! A reload on three hosts of annulusd: all adopt their new files, or none does, and whoever asked is told why.
 //!
-//! Corosync's nodes each do what they think right: after a file that changes the id of a running node, the others send
-//! to a node that does not exist. So what is told here is not compared with Corosync; what both agree on is in
+//! Each node of Corosync decides for itself: after a file that changes the id of a running node, the others send to a
+//! node that does not exist. Therefore these stories are not compared with Corosync; what both agree on is in
 //! [`crate::cfgtool`] and [`crate::mixed`].
 
 use crate::lab::{Kind, Lab, PATIENCE, Said, Transport};
@@ -10,17 +10,17 @@ use rustix::process::Signal;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// Three hosts' files begin like this.
+/// The settings that the configuration file of each host is made of.
 #[derive(Clone)]
 struct File {
     transport: Transport,
-    /// Id and last byte of the address of each node.
+    /// Each node's id and the last byte of its address.
     nodes: Vec<(u32, u8)>,
-    /// More lines of section totem.
+    /// Further lines of the section `totem`.
     totem: String,
-    /// The log file, instead of the lab's.
+    /// The log file, if it is not that of the lab.
     logfile: Option<&'static str>,
-    /// Further sections of the file, as they are written.
+    /// Further sections of the file, verbatim.
     more: &'static str,
 }
 
@@ -72,7 +72,7 @@ impl File {
     }
 }
 
-/// So many hosts of annulusd on one ring, with this file.
+/// `count` hosts of annulusd on one ring, with this file.
 fn ring(count: usize, file: &File) -> Lab {
     let mut lab = Lab::new(count);
     file.nodes(&file.nodes[..count]).put_all(&lab);
@@ -91,9 +91,9 @@ fn settle(lab: &Lab, hosts: &[usize]) {
     }
 }
 
-/// All that host `k`'s database and quorum say, but for counters and the outcome of reloads.
+/// Everything that the database and corosync-quorumtool show on host `k`, except counters and the outcome of reloads.
 fn state(lab: &Lab, k: usize) -> String {
-    // The reason of a refusal has several lines.
+    // Only lines with a key: the reason of a refusal has several lines.
     let keys = lab.must(k, "corosync-cmapctl | grep '^[^ ]* ([a-z0-9]*) = '");
     let quorum = lab.say(k, "corosync-quorumtool -s").out;
     let told = |line: &&str| {
@@ -119,7 +119,7 @@ fn reload(lab: &Lab, k: usize) -> Said {
     lab.say(k, "corosync-cfgtool -R")
 }
 
-/// Asks for a reload on host `from` that all must refuse with `code` for reasons in which these words stand.
+/// Asks for a reload on host `from` that all hosts must refuse with `code` and with reasons that contain these words.
 fn refused(lab: &Lab, what: &str, from: usize, code: i32, reasons: &[&str]) {
     let before = states(lab);
     let said = reload(lab, from);
@@ -142,7 +142,8 @@ fn refused(lab: &Lab, what: &str, from: usize, code: i32, reasons: &[&str]) {
     }
 }
 
-/// Asks for a reload on host `from` that all take, and waits until this token time-out is in effect everywhere.
+/// Asks for a reload on host `from` that all hosts adopt, and waits until this token time-out is in effect
+/// everywhere.
 fn applied(lab: &Lab, from: usize, hosts: &[usize], token: u32) {
     let said = reload(lab, from);
     assert_eq!((said.code, said.out.contains("Done")), (0, true), "{}\n{}", said.text(), lab.log_tail(from));
@@ -165,7 +166,7 @@ fn applied(lab: &Lab, from: usize, hosts: &[usize], token: u32) {
     }
 }
 
-/// Ids and link-0 addresses of running nodes.
+/// Files that change the ids or link-0 addresses of running nodes.
 fn who_the_members_are(transport: Transport) {
     let good = File::new(transport);
     let lab = ring(3, &good);
@@ -200,7 +201,7 @@ fn who_the_members_are(transport: Transport) {
     ] {
         good.nodes(&nodes).put_all(&lab);
         refused(&lab, what, from, 7, &reasons);
-        // Nothing is left hanging: the next good file is taken.
+        // A refusal leaves nothing behind: the next valid file is adopted.
         token += 10;
         good.totem(&format!("token: {token}")).put_all(&lab);
         applied(&lab, from, &[1, 2, 3], token + 650);
@@ -208,14 +209,14 @@ fn who_the_members_are(transport: Transport) {
 }
 
 #[test]
-fn a_reload_that_changes_who_a_member_is_is_refused_by_all() {
+fn a_reload_that_changes_a_running_member_is_refused_by_all() {
     if ready() {
         who_the_members_are(Transport::Udpu);
     }
 }
 
 #[test]
-fn a_reload_that_changes_who_a_member_is_is_refused_by_all_over_multicast() {
+fn a_reload_that_changes_a_running_member_is_refused_by_all_over_multicast() {
     if ready() {
         who_the_members_are(Transport::Udp);
     }
@@ -275,9 +276,9 @@ fn one_host_that_cannot_use_its_file_refuses_for_all() {
     applied(&lab, 2, &[1, 2, 3], 3650);
 }
 
-/// A file that cannot be read to its end: the others do not wait for ever, nor does the daemon when it ends.
+/// A file that never ends: the other hosts do not wait for ever, nor does the daemon when it ends.
 #[test]
-fn a_host_that_does_not_come_to_a_verdict_is_not_awaited_for_ever() {
+fn a_host_that_gives_no_verdict_is_not_awaited_for_ever() {
     if !ready() {
         return;
     }
@@ -293,7 +294,7 @@ fn a_host_that_does_not_come_to_a_verdict_is_not_awaited_for_ever() {
     assert!(took >= Duration::from_secs(9) && took < Duration::from_secs(60), "{took:?}");
     refused(&lab, "asked again, there", 2, 5, &["node 2: no verdict in time"]);
 
-    // It leaves while it is awaited: the others go on without it.
+    // The host leaves while the others wait for it: they go on without it.
     let waiting = lab.spawn(1, &["corosync-cfgtool", "-R"]);
     std::thread::sleep(Duration::from_secs(1));
     let begin = Instant::now();
@@ -309,8 +310,8 @@ fn a_host_that_does_not_come_to_a_verdict_is_not_awaited_for_ever() {
     }
 }
 
-/// What pcs and crmsh do: the node is stopped, and then left out of the files of the others. And what Corosync allows
-/// beyond: a node that runs, and whose own file is as it was.
+/// What pcs and crmsh do: the node is stopped, then removed from the files of the others. Corosync also permits to
+/// remove a node that runs with its own file unchanged.
 #[test]
 fn a_node_is_removed_and_another_added() {
     if !ready() {
@@ -326,7 +327,7 @@ fn a_node_is_removed_and_another_added() {
     applied(&lab, 1, &[1, 2], 2500);
     assert!(!lab.must(2, "corosync-cmapctl nodelist.").contains("10.77.0.3"));
 
-    // Back under another id, which is nobody's now.
+    // The node comes back under another id, which no node uses.
     let again = good.totem("token: 2600").nodes(&[(1, 1), (2, 2), (7, 3)]);
     again.put_all(&lab);
     applied(&lab, 2, &[1, 2], 3250);
@@ -341,7 +342,7 @@ fn a_node_is_removed_and_another_added() {
     settle(&lab, &[1, 2]);
 }
 
-/// What cannot change at run time is told, by node and with its place, and the rest is taken.
+/// Settings that cannot change at run time are reported, by node and place in the file, and the others are adopted.
 #[cfg(feature = "tools")]
 #[test]
 fn annulus_reload_tells_what_was_done_and_what_was_not() {
@@ -381,10 +382,11 @@ fn annulus_reload_tells_what_was_done_and_what_was_not() {
     );
 }
 
-/// Members of Corosync hear nothing of the agreement but a message that means nothing to them; then each host judges
-/// for itself, as in a ring of Corosync alone, and the members of annulusd still refuse what would break them.
+/// Members of Corosync cannot take part in the agreement: its message means nothing to them. With such members each
+/// host decides for itself, as on a ring of Corosync alone, but hosts of annulusd still refuse changes that would
+/// break them.
 #[test]
-fn beside_corosync_each_host_judges_for_itself() {
+fn beside_corosync_each_host_decides_for_itself() {
     if !ready() {
         return;
     }
@@ -396,7 +398,7 @@ fn beside_corosync_each_host_judges_for_itself() {
     }
     settle(&lab, &[1, 2, 3]);
     good.totem("token: 3000").put_all(&lab);
-    // Corosync 3.1.7 tells ping times that follow from the token time-out before.
+    // Corosync 3.1.7 shows ping times derived from the previous token time-out, so host 2 is compared separately.
     applied(&lab, 1, &[1, 3], 3650);
     token_of_host_2(&lab, 3650);
     good.totem("token: 3100").put_all(&lab);
@@ -410,7 +412,7 @@ fn beside_corosync_each_host_judges_for_itself() {
     }
     lab.assert_alive(2);
 
-    // The file of one host is broken: it alone stays as it was.
+    // The file of one host is broken: that host alone keeps its configuration.
     good.totem("token: 3200").put_all(&lab);
     File { more: "quorum {\n", ..good.clone() }.put(&lab, 3);
     assert_eq!(reload(&lab, 1).code, 0);
@@ -422,7 +424,7 @@ fn beside_corosync_each_host_judges_for_itself() {
     lab.until(3, "corosync-cmapctl -g config.reload_status", PATIENCE, |said| said.out.contains("= 7\n"));
     assert_eq!(key(&lab, 3, "runtime.config.totem.token"), "3750");
 
-    // Another id for host 1: annulusd's hosts keep what they have.
+    // A new id for host 1: the hosts of annulusd keep their configuration.
     good.nodes(&[(4, 1), (2, 2), (3, 3)]).put(&lab, 1);
     good.nodes(&[(4, 1), (2, 2), (3, 3)]).put(&lab, 3);
     let said = reload(&lab, 1);
@@ -438,10 +440,10 @@ fn token_of_host_2(lab: &Lab, token: u32) {
     });
 }
 
-/// The log's folder vanishes, the name is a folder, the file is moved while lines are written: nothing is lost, and
-/// whoever opens the files again hears what Corosync would tell him.
+/// The folder of the log vanishes, its name becomes a folder, or the file is moved while lines are written: no line
+/// is lost, and a request to reopen the logs gets the same answer as from Corosync.
 #[test]
-fn log_files_go_on_until_there_are_new_ones() {
+fn log_files_stay_in_use_until_new_ones_are_open() {
     if !ready() {
         return;
     }
@@ -458,7 +460,7 @@ fn log_files_go_on_until_there_are_new_ones() {
         let mode = lab.must(k, "stat -c %a /run/logs/daemon.log");
         assert_eq!(mode, "644\n", "host {k}");
     }
-    // Both are asked for all of it; what they answer is the same.
+    // Both kinds get all requests and must give the same answers.
     let cases = [
         ("nothing wrong", "true", 0, "true"),
         (
@@ -498,10 +500,10 @@ fn log_files_go_on_until_there_are_new_ones() {
             lab.must(k, before);
             let said = lab.say(k, "corosync-cfgtool -L");
             assert_eq!(said.code, code, "{what}, host {k}: {}", said.text());
-            // Something that is logged: after a failure into the file that is still open.
+            // This reload is logged; after a failure, into the file that is still open.
             assert_eq!(reload(&lab, k).code, 0, "{what}, host {k}");
             lab.must(k, after);
-            // Corosync's thread that writes the log loses a line that comes while it opens the file again.
+            // Corosync's logging thread loses a line that comes while it reopens the file.
             if k == 2 {
                 lab.until(k, "cat /run/logs/daemon.log*", PATIENCE, |said| {
                     said.out.matches("Config reload requested by node").count() == n
@@ -509,7 +511,7 @@ fn log_files_go_on_until_there_are_new_ones() {
             }
         }
     }
-    // A new name that cannot be opened: Corosync says nothing; here the reload is refused, with the reason.
+    // A new name that cannot be opened: Corosync reports nothing; annulusd refuses the reload and gives the reason.
     for k in [1, 2] {
         let file = File { logfile: Some("/run/none/daemon.log"), ..File::new(Transport::Udpu) };
         file.nodes(&[(k as u32, k as u8)]).put(&lab, k);
@@ -521,7 +523,7 @@ fn log_files_go_on_until_there_are_new_ones() {
     );
     let log = lab.must(2, "cat /run/logs/daemon.log");
     assert!(log.contains("Can't open logfile '/run/none/daemon.log'"), "{log}");
-    // Where nobody can be refused any more, as with a key that a client sets, the old one goes on.
+    // If there is no request to refuse, as with a key that a client sets, the old log file stays in use.
     lab.must(2, "corosync-cmapctl -s logging.logfile str /run/none/other.log");
     lab.until(2, "cat /run/logs/daemon.log", PATIENCE, |said| {
         said.out.contains("'/run/none/other.log'") && said.out.ends_with('\n')

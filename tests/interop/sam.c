@@ -1,14 +1,14 @@
-/*
- * Debian's libsam, watched from outside: what each scenario's processes say, how the supervisor ends, and what
- * happens to its keys in the daemon's map. Prints the same text on every daemon that serves libsam as it should:
- * sam.expected, as Corosync 3.1.7 makes it. Process ids and times do not appear.
+/* Debian's libsam, observed from outside: what the processes of each scenario print, how the supervisor ends, and
+ * what happens to its keys in the daemon's map. The output is the same on every daemon that serves libsam
+ * correctly: sam.expected, recorded with Corosync 3.1.7. Process ids and times do not appear.
  *
  *   cc -o sam sam.c -lsam -lcmap -lquorum -lvotequorum -lpthread
- *   sam [SCENARIO...]        all without one; about 45 seconds
+ *   sam [SCENARIO...]        all scenarios if none is given; about 45 seconds
  *
- * Needs root and a daemon that is alone in its cluster and knows of a quorum device with more votes than its own, which
- * this program becomes: quorum { device { model: net  votes: 2  timeout: 60000  sync_timeout: 60000 } }. SAM_SUBJECT=PROGRAM has "PROGRAM SCENARIO" supervise itself in place of libsam, with descriptor 3 to say
- * things on. SAM_LIVE=1 tells on stderr what happens when it does.
+ * It needs root and a daemon that is alone in its cluster and has a quorum device with more votes than its own,
+ * which this program acts for: quorum { device { model: net  votes: 2  timeout: 60000  sync_timeout: 60000 } }.
+ * With SAM_SUBJECT=PROGRAM, "PROGRAM SCENARIO" supervises itself in place of libsam, and prints to descriptor 3.
+ * SAM_LIVE=1 reports on stderr what happens while it happens.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -34,7 +34,8 @@ static int said_count, changed_count;
 static size_t prefix_length;
 static int takes_quorum;
 
-/* What a subject says goes to the observer whole, whichever process says it. */
+/* The pipe to the observer. Each line of a subject is written at once, so that lines of several processes do not
+ * mix. */
 static int mouth = -1;
 
 static void say(const char *format, ...)
@@ -111,7 +112,8 @@ static void restart(void)
     _exit(5);
 }
 
-/* Silence: the warning, then the kill; the warning of the next instance is another signal and suffices. */
+/* No health checks: first the warning, then the kill. The next instance has another warning signal, and ends at
+ * it. */
 static void hang(void)
 {
     signal(SIGTERM, on_warning);
@@ -178,7 +180,7 @@ static int well(void)
     return called == 3;
 }
 
-/* Healthy twice, ill the third time; then warned and killed. */
+/* Healthy twice, unhealthy the third time; then warned and killed. */
 static void callback(void)
 {
     signal(SIGTERM, on_warning);
@@ -236,7 +238,8 @@ static void calls(void)
     _exit(0);
 }
 
-/* Start waits for quorum; its loss is treated as silence. The observer gives and takes quorum. */
+/* The start waits for quorum, and a loss of quorum is treated like missing health checks. The observer gives and
+ * takes quorum. */
 static void quorum(void)
 {
     signal(SIGTERM, on_warning);
@@ -246,15 +249,15 @@ static void quorum(void)
     say("quorate");
     if (instance == 2) {
         must("stop", sam_stop());
-        /* libsam answers the start twice with this policy, so that was the start's second answer. Who ends before that
-           of the stop is written lets the supervisor die of SIGPIPE. */
+        /* With this policy libsam answers the start twice, and this was the second answer. If a subject ends
+         * before the answer to the stop is written, the supervisor dies of SIGPIPE. */
         nap(INTERVAL_MS);
         _exit(0);
     }
     for (;;) nap(1000);
 }
 
-/* The loss of quorum is a failure, and the warning suffices. */
+/* The loss of quorum is a failure, and the process ends at the warning. */
 static void quorum_quit(void)
 {
     begin(0, SAM_RECOVERY_POLICY_QUORUM_QUIT | SAM_RECOVERY_POLICY_CMAP);
@@ -328,7 +331,7 @@ static void on_change(cmap_handle_t map, cmap_track_handle_t track, int32_t even
     key += prefix_length;
     if (event == CMAP_TRACK_DELETE) snprintf(line, LINE, "%s deleted", key);
     else describe(line, key, new_value.type, new_value.data, new_value.len);
-    /* How often the time stamp changes depends on time; that it does, and where first, does not. */
+    /* How often the time stamp changes depends on timing; that it changes, and when first, does not. */
     if (event == CMAP_TRACK_MODIFY && strcmp(key, "last_updated") == 0) return;
     note(changed, &changed_count, line);
     if (getenv("SAM_LIVE")) fprintf(stderr, "  key %s\n", line);
@@ -401,7 +404,7 @@ static void watch(const char *scenario, void (*run)(void))
         }
         if (waits[0].fd == -1 && waitpid(subject, &status, 0) == subject) done = 1;
     }
-    /* What the daemon was told before the subject ended, it tells before it answers this. */
+    /* Notifications about what the daemon was told before the subject ended precede the answer to this call. */
     cmap_dispatch(map, CS_DISPATCH_ALL);
 
     printf("== %s\n", scenario);
@@ -413,7 +416,7 @@ static void watch(const char *scenario, void (*run)(void))
     if (cmap_iter_init(map, prefix, &iterator) != CS_OK) abort();
     while (cmap_iter_next(map, iterator, key, &length, &type) == CS_OK) printf("left: %s\n", key + prefix_length);
     cmap_iter_finalize(map, iterator);
-    /* The next scenario's process could have the same id. */
+    /* The process of the next scenario could get the same id. */
     for (int i = 0; i < 4; i++) {
         static const char *const names[] = { "recovery", "poll_period", "last_updated", "state" };
         snprintf(key, sizeof(key), "%s%s", prefix, names[i]);

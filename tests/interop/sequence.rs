@@ -1,31 +1,33 @@
-//! What the clients were delivered, as their logs tell it, and what must hold between the logs.
+//! The delivered sequences in the logs of clients, and what must hold between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// A process in the cluster: node id, process id.
+/// A process in the cluster: node id and process id.
 pub(crate) type Process = (u32, u32);
 
 /// One delivered event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A message: sender, its number when it is long enough to say it, bytes, checksum of all bytes.
+    /// A message: its sender, its number if it is long enough to contain one, and length and checksum of all its
+    /// bytes.
     Message { from: Process, number: Option<u64>, len: usize, crc: String },
-    /// The group's members after a change, and the log's text of who left and joined, with reasons.
+    /// The group's members after a change, and the text in the log about the processes that left and joined, with
+    /// reasons.
     View { members: Vec<Process>, change: String },
-    /// The ring: id and nodes.
+    /// A new ring: its id and nodes.
     Ring { id: String, nodes: Vec<u32> },
 }
 
 /// The log of one client.
 #[derive(Clone, Debug)]
 pub(crate) struct Sequence {
-    /// Whose.
+    /// The name of the client, for failure texts.
     pub(crate) name: String,
-    /// In the order of delivery.
+    /// The events in the order of delivery.
     pub(crate) events: Vec<Event>,
-    /// How it ended, when not as asked.
+    /// How it ended, if not as asked.
     pub(crate) end: Option<String>,
 }
 
@@ -35,7 +37,7 @@ fn process(word: &str) -> Process {
 }
 
 impl Sequence {
-    /// Reads a log. Fails on any message that arrived changed.
+    /// Reads a log. Panics at any message that arrived altered.
     pub(crate) fn read(path: &Path) -> Self {
         let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut events = Vec::new();
@@ -70,7 +72,7 @@ impl Sequence {
         Self { name: path.display().to_string(), events, end }
     }
 
-    /// What follows the first view with exactly `count` members, that view included.
+    /// The events from the first view with exactly `count` members on, including that view.
     pub(crate) fn since_view_of(&self, count: usize) -> &[Event] {
         let start = self
             .events
@@ -80,12 +82,12 @@ impl Sequence {
         &self.events[start..]
     }
 
-    /// All senders.
+    /// All processes that sent a message.
     pub(crate) fn senders(&self) -> BTreeSet<Process> {
         self.messages().map(|(from, _, _, _)| from).collect()
     }
 
-    /// All messages.
+    /// All messages: sender, number, length and checksum.
     pub(crate) fn messages(&self) -> impl Iterator<Item = (Process, Option<u64>, usize, &str)> {
         self.events.iter().filter_map(|event| match event {
             Event::Message { from, number, len, crc } => Some((*from, *number, *len, crc.as_str())),
@@ -93,10 +95,10 @@ impl Sequence {
         })
     }
 
-    /// Checks that what came of each sender is its messages 0, 1, 2 … without loss, double or swap; gives how many.
+    /// Checks that the messages of each sender are 0, 1, 2, … without loss, duplicate or swap; returns their counts.
     ///
-    /// A message too short to say its number is known by its place: were it lost or doubled, the next one that does
-    /// say its number would be at a wrong place.
+    /// A message too short to contain its number is identified by its place: if it were lost or duplicated, the next
+    /// one that contains its number would be in the wrong place.
     pub(crate) fn check_fifo(&self) -> BTreeMap<Process, u64> {
         let mut next: BTreeMap<Process, u64> = BTreeMap::new();
         for (from, number, len, _) in self.messages() {
@@ -110,10 +112,10 @@ impl Sequence {
     }
 }
 
-/// Checks that two sequences are the same, and says where they part when they are not.
+/// Checks that two sequences are the same, and says where they differ if not.
 ///
-/// Both start with a view; of that only the members must agree. Whose coming it was is seen differently where rings have
-/// merged: on each side the others came.
+/// Both start with a view, of which only the members must agree. Which processes it lists as joined differs after a
+/// merge of rings: for each side, those of the other side joined.
 pub(crate) fn assert_same(left: (&str, &[Event]), right: (&str, &[Event])) {
     for (index, (a, b)) in left.1.iter().zip(right.1).enumerate() {
         if let (0, Event::View { members: a, .. }, Event::View { members: b, .. }) = (index, a, b) {
@@ -125,7 +127,7 @@ pub(crate) fn assert_same(left: (&str, &[Event]), right: (&str, &[Event])) {
     assert_eq!(left.1.len(), right.1.len(), "one of {} and {} is longer", left.0, right.0);
 }
 
-/// The events of each ring a client lived through, by ring id. What came before its first ring event is under "".
+/// The events of each ring that a client was in, by ring id. Events before its first ring event are under "".
 pub(crate) fn by_ring(events: &[Event]) -> Vec<(String, Vec<Event>)> {
     let mut rings = vec![(String::new(), Vec::new())];
     for event in events {

@@ -1,8 +1,8 @@
-//! Ours and Debian's Corosync in the same run, driven by the same client: messages, bytes, latency, and the ratios.
+//! annulusd and Debian's Corosync in the same run, with the same client: messages, bytes, latency, and the ratios.
 //!
 //! `scripts/side-by-side.sh` runs it. `ANNULUS_BENCH_SECONDS` (2) is the length of one measurement,
-//! `ANNULUS_BENCH_ROUNDS` (2) how often each is made, the two daemons by turns (the mean counts), `ANNULUS_BENCH_JSON` a
-//! file for the figures.
+//! `ANNULUS_BENCH_ROUNDS` (2) the number of rounds, in which the two daemons take turns (the mean counts), and
+//! `ANNULUS_BENCH_JSON` a file for the figures.
 
 use crate::lab::{Kind, Lab, Peer, Transport};
 use crate::{number, ready};
@@ -13,7 +13,7 @@ const SIZES: [usize; 7] = [64, 320, 1600, 8000, 40_000, 200_000, 1_000_000];
 const SIZES_OF_THREE: [usize; 3] = [64, 1000, 16_000];
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What one daemon gave for one size.
+/// The results of one daemon for one message size.
 #[derive(Clone, Copy, Default)]
 struct Figures {
     messages: f64,
@@ -23,7 +23,7 @@ struct Figures {
 }
 
 impl Figures {
-    /// The mean of the rounds, size by size.
+    /// The mean of the rounds for each size.
     fn mean(rounds: &[Vec<Self>]) -> Vec<Self> {
         let count = rounds.len() as f64;
         (0..rounds[0].len())
@@ -41,7 +41,7 @@ impl Figures {
     }
 }
 
-/// Ours and theirs, by turns.
+/// Measures annulusd and Corosync by turns; returns the means in this order.
 fn by_turns(measure: impl Fn(Kind) -> Vec<Figures>) -> (Vec<Figures>, Vec<Figures>) {
     let rounds = number("ANNULUS_BENCH_ROUNDS").unwrap_or(2).max(1);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -62,7 +62,7 @@ pub(crate) fn field(line: &str, name: &str) -> f64 {
         .unwrap_or_else(|| panic!("{line:?}: {name}"))
 }
 
-/// Length of one measurement.
+/// Length of one measurement, in seconds.
 pub(crate) fn seconds() -> f64 {
     std::env::var("ANNULUS_BENCH_SECONDS")
         .map_or(2.0, |value| value.parse().expect("ANNULUS_BENCH_SECONDS: a number"))
@@ -72,7 +72,7 @@ fn lab(kind: Kind, transport: Transport, hosts: usize) -> Lab {
     let mut lab = Lab::new(hosts);
     lab.configure(transport, "");
     lab.start_all(kind);
-    // One message each: the ring is complete before anything is measured.
+    // Each client sends one message: the ring is complete before anything is measured.
     let members = hosts.to_string();
     let mut peers: Vec<Peer> = (1..=hosts)
         .map(|k| lab.peer(k, "first", "order", &["--members", &members, "--count", "1"]))
@@ -83,7 +83,7 @@ fn lab(kind: Kind, transport: Transport, hosts: usize) -> Lab {
     lab
 }
 
-/// One sender on host 1; the others are only in the ring.
+/// One sender on host 1; the other hosts are only members of the ring.
 fn one_sender(kind: Kind, transport: Transport, hosts: usize) -> Vec<Figures> {
     let lab = lab(kind, transport, hosts);
     SIZES
@@ -103,7 +103,7 @@ fn one_sender(kind: Kind, transport: Transport, hosts: usize) -> Vec<Figures> {
         .collect()
 }
 
-/// A sender on each of three hosts; what host 1 is delivered of all three.
+/// A sender on each of three hosts; what is delivered to host 1 is counted.
 fn three_senders(kind: Kind, transport: Transport) -> Vec<Figures> {
     let lab = lab(kind, transport, 3);
     SIZES_OF_THREE
@@ -134,7 +134,7 @@ fn three_senders(kind: Kind, transport: Transport) -> Vec<Figures> {
         .collect()
 }
 
-/// `ours / theirs` as the table shows it.
+/// `ours / theirs`, formatted for the table.
 pub(crate) fn ratio(ours: f64, theirs: f64) -> String {
     if theirs > 0.0 { format!("{:.2}", ours / theirs) } else { "-".to_owned() }
 }
@@ -222,9 +222,9 @@ fn side_by_side() {
     assert_eq!(report.table.matches("| udp").count(), 4 * SIZES.len() + 2 * SIZES_OF_THREE.len());
 }
 
-/// The measuring itself, short, against Debian's daemon: it must give figures that can be.
+/// A short measurement of Debian's daemon must give plausible figures.
 #[test]
-fn the_measurement_measures() {
+fn the_measurement_gives_plausible_figures() {
     if !ready() {
         return;
     }
@@ -239,6 +239,6 @@ fn the_measurement_measures() {
     let (p50, p99, samples) =
         (field(&latency, "p50_us"), field(&latency, "p99_us"), field(&latency, "samples"));
     assert!(p50 > 1.0 && p50 <= p99, "{latency}");
-    // One in flight: no more messages than their latency lets through.
+    // With one message in flight, there cannot be more messages than their latency permits.
     assert!(samples * p50 / 1e6 < 1.0, "{latency}");
 }

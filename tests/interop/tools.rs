@@ -1,4 +1,4 @@
-//! Debian's own tools on our daemon: `corosync -t` on the configuration, corosync-cpgtool, Wireshark's dissectors.
+//! Debian's own tools on annulusd: `corosync -t` on the configuration, corosync-cpgtool, Wireshark's dissectors.
 
 use crate::lab::{Kind, Lab, PATIENCE, Peer, Transport, wait_until};
 use crate::ready;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// The file that our daemon runs from is one that Debian's `corosync -t` accepts.
+/// Debian's `corosync -t` accepts the configuration file that annulusd runs from.
 #[test]
 fn corosync_accepts_the_configuration() {
     if !ready() {
@@ -22,8 +22,8 @@ fn corosync_accepts_the_configuration() {
     }
 }
 
-/// Groups and members as corosync-cpgtool lists them, with process ids replaced by their rank on the host: which ids
-/// a host hands out depends on how many threads its daemon has.
+/// Groups and members as corosync-cpgtool lists them, with process ids replaced by their rank on the host, as the ids
+/// themselves depend on how many threads the daemon has.
 fn listing(kind: Kind) -> Vec<String> {
     let mut lab = Lab::new(3);
     lab.configure(Transport::Udpu, "token: 3000");
@@ -50,7 +50,7 @@ fn listing(kind: Kind) -> Vec<String> {
         ranks.insert((*k, pid), rank);
         peers.push(peer);
     }
-    // What the last one did, the other hosts know as soon as it was delivered there.
+    // The other hosts know of the last join as soon as it has been delivered there.
     let lists =
         |k: usize, count: usize| lab.run(k, &["corosync-cpgtool"]).1.matches("10.77.0.").count() == count;
     for k in 1..=lab.len() {
@@ -77,7 +77,7 @@ fn listing(kind: Kind) -> Vec<String> {
         peer.tell("stop");
         peer.succeed(PATIENCE);
     }
-    // With nobody left nothing is listed; that they are gone goes through the ring too.
+    // With no member left, nothing is listed; the leaves, too, must go around the ring first.
     let _ = wait_until(PATIENCE, || lists(1, 0));
     let (status, text) = lab.run(1, &["corosync-cpgtool"]);
     assert!(status.success(), "{text}");
@@ -86,7 +86,7 @@ fn listing(kind: Kind) -> Vec<String> {
     listings
 }
 
-/// corosync-cpgtool lists on our daemon what it lists on Debian's.
+/// On annulusd, corosync-cpgtool lists what it lists on Debian's daemon.
 #[test]
 fn cpgtool_lists_the_same() {
     if !ready() {
@@ -99,7 +99,7 @@ fn cpgtool_lists_the_same() {
     }
 }
 
-/// Wireshark's word on each packet of a run with a killed and a restarted daemon.
+/// Wireshark must dissect each packet of a run in which a daemon is killed and restarted.
 fn dissected(kind: Kind, transport: Transport) {
     if !ready() {
         return;
@@ -128,10 +128,10 @@ fn dissected(kind: Kind, transport: Transport) {
     check_dissection(&file);
 }
 
-/// Debian's Wireshark knows Corosync 2 only, so the layout of Corosync 3 is `scripts/totem3.lua`, which accounts for
-/// every byte. `every_packet_is_dissected_of_corosync` holds that script itself against Debian's daemons.
+/// Debian's Wireshark knows only Corosync 2, so `scripts/totem3.lua` describes the layout of Corosync 3, for every
+/// byte. `every_packet_of_corosync_is_dissected` validates that script against Debian's daemons.
 fn check_dissection(file: &Path) {
-    // Wireshark runs no scripts for root, and nobody may not look everywhere: it gets copies.
+    // Wireshark runs no scripts as root, and the user nobody cannot read every folder, so it gets copies.
     let script = file.with_file_name("totem3.lua");
     std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/totem3.lua"), &script)
         .expect("copy the script");
@@ -180,6 +180,6 @@ fn every_packet_is_dissected_udpu() {
 }
 
 #[test]
-fn every_packet_is_dissected_of_corosync() {
+fn every_packet_of_corosync_is_dissected() {
     dissected(Kind::Corosync, Transport::Udp);
 }

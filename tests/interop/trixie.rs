@@ -1,14 +1,14 @@
 //! Debian 13's Corosync, 3.1.9 with its own libknet, libqb and NSS, as a second peer, in a system of its own.
 //!
 //! `scripts/trixie.sh` makes that system with debootstrap, in `target/trixie` or the folder that `ANNULUS_TRIXIE`
-//! names. Its daemon runs in the namespaces of a host like the others, with the system's folder as its root; clients and
-//! tools stay those of the system that the tests run on, and so the interfaces between versions are tested too.
+//! names. Its daemon runs in the namespaces of a host like the others, with that folder as its root. Clients and
+//! tools are those of the system that the tests run on, so the interfaces between versions are tested too.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The folder of Debian 13's system, whether or not it is there.
+/// The folder of Debian 13's system, whether or not it exists.
 fn root() -> PathBuf {
     std::env::var_os("ANNULUS_TRIXIE").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/trixie"),
@@ -16,7 +16,7 @@ fn root() -> PathBuf {
     )
 }
 
-/// Whether Debian 13's Corosync is here. Says why not, and fails where it must be.
+/// Whether Debian 13's Corosync is here. If not, prints the reason, and fails where it must be here.
 pub(crate) fn trixie_is_here() -> bool {
     let program = root().join("usr/sbin/corosync");
     if program.exists() {
@@ -26,7 +26,7 @@ pub(crate) fn trixie_is_here() -> bool {
     false
 }
 
-/// A program that runs another one in Debian 13's system as host with the folder `dir`, and becomes it.
+/// A script that runs a program in Debian 13's system, in the place of the host with the folder `dir`, by exec.
 pub(crate) fn entrance(dir: &Path) -> PathBuf {
     let script = dir.join("enter-trixie");
     let (root, dir) = (root().display().to_string(), dir.display());

@@ -1,9 +1,9 @@
-//! What a process of this machine holds and has used.
+//! Resources that a process of this machine holds and has used.
 
 use std::fs;
 use std::time::Duration;
 
-/// Processor time of all threads so far.
+/// Processor time used by all threads of a process so far.
 pub(crate) fn processor_time(pid: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the daemon runs");
     let nanoseconds = tasks

@@ -1,4 +1,5 @@
-/* A client linked with libqb, as Corosync's libraries are. Exit status 0: all as it should be. */
+/* A client linked with libqb, as Corosync's libraries are. Exit status 0 means that everything was as it should
+ * be. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -35,7 +36,7 @@ static qb_ipcc_connection_t *dial(const char *name)
 	return c;
 }
 
-/* Requests of random length, each answered with the same bytes. */
+/* Sends requests of random length; each must be answered with the same bytes. */
 static void echo(const char *name, int rounds, uint32_t seed)
 {
 	qb_ipcc_connection_t *c = dial(name);
@@ -64,7 +65,7 @@ static void echo(const char *name, int rounds, uint32_t seed)
 	qb_ipcc_disconnect(c);
 }
 
-/* Asks for more events than the ring holds and reads them after a while; all come, in order. */
+/* Asks for more events than the ring buffer holds and reads them after a while; all must come, in order. */
 static void events(const char *name, uint32_t count, uint32_t size)
 {
 	qb_ipcc_connection_t *c = dial(name);
@@ -88,7 +89,7 @@ static void events(const char *name, uint32_t count, uint32_t size)
 			fail("event order", number);
 		}
 	}
-	/* No byte is left over: the descriptor would stay readable and a program spin on it. */
+	/* No doorbell byte may be left: the descriptor would stay readable, and a program would spin on it. */
 	int fd;
 	qb_ipcc_fd_get(c, &fd);
 	struct pollfd poller = { fd, POLLIN, 0 };
@@ -103,7 +104,7 @@ static void events(const char *name, uint32_t count, uint32_t size)
 	qb_ipcc_disconnect(c);
 }
 
-/* Posts as fast as it can while the same comes back as events. */
+/* Posts messages as fast as it can while the same messages come back as events. */
 static void flood(const char *name, int count, size_t size)
 {
 	qb_ipcc_connection_t *c = dial(name);
@@ -111,7 +112,7 @@ static void flood(const char *name, int count, size_t size)
 	struct response *event = (struct response *)in;
 	int sent = 0, received = 0;
 
-	/* As libcpg does for multicasts: they may be held back until we have read our events. */
+	/* As libcpg does for multicasts: they may be held back until this client has read its events. */
 	qb_ipcc_fc_enable_max_set(c, 2);
 	request->header.id = POST;
 	request->header.size = (int32_t)size;
@@ -149,7 +150,7 @@ static void flood(const char *name, int count, size_t size)
 	qb_ipcc_disconnect(c);
 }
 
-/* Sends requests and dies in the middle of everything. */
+/* Sends requests and dies in the middle of them. */
 static void mortal(const char *name)
 {
 	qb_ipcc_connection_t *c = dial(name);
@@ -168,7 +169,7 @@ static void mortal(const char *name)
 	}
 }
 
-/* Sends requests that nobody answers and leaves at once. */
+/* Sends requests that are not answered, and disconnects at once. */
 static void vanish(const char *name, int count)
 {
 	qb_ipcc_connection_t *c = dial(name);

@@ -20,13 +20,13 @@ pub(crate) const POST: i32 = 2;
 pub(crate) const BURST: i32 = 3;
 pub(crate) const COUNT: i32 = 4;
 pub(crate) const TICK: i32 = 5;
-/// As [`POST`], one of several pieces of a message, and the last one.
+/// As [`POST`], but one of several pieces of a message (`PART`), or the last one (`LAST`).
 pub(crate) const PART: i32 = 6;
 pub(crate) const LAST: i32 = 7;
-/// An event to every client, with the request's payload.
+/// Sends an event with the request's payload to every client.
 pub(crate) const TELL_ALL: i32 = 8;
 
-/// One test at a time: they count the descriptors and mappings of this process.
+/// Lets one test run at a time, as the tests count the descriptors and mappings of this process.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -40,7 +40,7 @@ pub(crate) fn unique(what: &str) -> String {
 
 type Order = Box<dyn FnOnce(&mut Server) + Send>;
 
-/// An echo server in a thread, with ring files in a directory of its own.
+/// An echo server in a thread, with its ring buffer files in a directory of its own.
 pub(crate) struct Echo {
     pub(crate) name: String,
     pub(crate) directory: tempfile::TempDir,
@@ -71,7 +71,7 @@ impl Echo {
         admission: Box<dyn Admission + Send>,
     ) -> Self {
         let (name, directory) = (unique(what), tempfile::tempdir_in("/dev/shm").unwrap());
-        // Clients of other users must get through, as they do through /dev/shm.
+        // Clients of other users must be able to enter, as they can enter /dev/shm.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
         std::fs::set_permissions(directory.path(), open).unwrap();
         let mut options = Options { directory: directory.path().into(), ..Options::default() };
@@ -109,7 +109,7 @@ impl Echo {
         Self { name, directory, stop, closed, orders, thread: Some(thread) }
     }
 
-    /// Does something with the server, in its thread.
+    /// Runs a function on the server, in its thread, and returns the result.
     pub(crate) fn order<T: Send + 'static>(
         &self,
         order: impl FnOnce(&mut Server) -> T + Send + 'static,
@@ -131,7 +131,7 @@ impl Echo {
         self.order(|server| server.connections())
     }
 
-    /// Waits until nobody is connected, and checks that nothing of them is left.
+    /// Waits until no client is connected, and checks that nothing of them is left.
     pub(crate) fn expect_empty(&self) {
         wait_until("the last connection is gone", || self.connections() == 0);
         assert_eq!(entries(self.directory.path()), 0, "ring files are left over");
@@ -149,7 +149,7 @@ impl Drop for Echo {
     }
 }
 
-/// How long anything may take on a busy machine.
+/// Time limit of any operation on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -168,7 +168,7 @@ pub(crate) fn open_descriptors() -> usize {
     entries(Path::new("/proc/self/fd"))
 }
 
-/// What the server does, as server.c does it.
+/// The requests as the server carries them out; server.c does the same.
 #[derive(Default)]
 struct Service {
     ticks: i32,

@@ -1,4 +1,4 @@
-//! libqb's client against our server, and our client against libqb's server.
+//! libqb's client with this project's server, and this project's client with libqb's server.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -61,7 +61,7 @@ fn run(args: &[&str]) -> Option<Output> {
 struct Running(Child);
 
 impl Running {
-    /// Starts a program that says "ready" when it is.
+    /// Starts a program and waits until it prints "ready".
     fn start(program: &PathBuf, args: &[&str]) -> Self {
         let child = Command::new(program).args(args).stdout(Stdio::piped()).spawn().unwrap();
         let mut running = Self(child);
@@ -105,7 +105,7 @@ fn a_libqb_client_of_another_user_gets_its_own_files() {
         return;
     }
     let echo = Echo::start("c-user");
-    // Copied: the directory it was built in may be closed to others.
+    // A copy runs, as other users may not enter the directory in which the program was built.
     let place = tempfile::tempdir().unwrap();
     std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let copy = place.path().join("client");

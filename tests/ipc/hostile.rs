@@ -1,4 +1,4 @@
-//! Clients that break every rule: the server survives, others go on, nothing leaks.
+//! Clients that break every rule: the server survives, other clients go on, and nothing leaks.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ use crate::own::echo_of_random_sizes;
 
 const COMMITTED: u32 = 0xA1A1_A1A1;
 
-/// A socket connected to the server, and nothing said yet.
+/// A socket connected to the server, on which nothing has been sent yet.
 pub(crate) fn dial(echo: &Echo) -> UnixStream {
     dial_name(&echo.name)
 }
@@ -41,7 +41,7 @@ pub(crate) fn hello(id: i32, max: u32) -> [u8; 24] {
     hello
 }
 
-/// A client that went through the handshake and has the six files open, header and data of each ring.
+/// A client that completed the handshake and has the six files open: header and data of each ring buffer.
 struct Hostile {
     stream: UnixStream,
     files: Vec<(PathBuf, File)>,
@@ -53,7 +53,7 @@ const REQUEST_DATA: usize = 1;
 impl Hostile {
     fn connect(echo: &Echo) -> Self {
         let mut stream = dial(echo);
-        // In two parts: the server must put them together.
+        // The handshake is sent in two parts, which the server must put together.
         let hello = hello(-1, 1 << 20);
         stream.write_all(&hello[..11]).unwrap();
         std::thread::sleep(Duration::from_millis(5));
@@ -77,12 +77,13 @@ impl Hostile {
         self.files[file].1.write_all_at(&value.to_ne_bytes(), at).unwrap();
     }
 
-    /// Announces a request, whatever there is.
+    /// Sends a doorbell byte, whether or not there is a request.
     fn ring(&mut self) {
         let _ = self.stream.write_all(b"x");
     }
 
-    /// A request with a wrong size in its header or its chunk.
+    /// Puts a request into the ring buffer with the given sizes in its chunk and its header, of which one may be
+    /// wrong.
     fn request(&mut self, chunk: u32, id: i32, size: i32) {
         self.put(REQUEST_DATA, 8, id as u32);
         self.put(REQUEST_DATA, 16, size as u32);
@@ -92,7 +93,7 @@ impl Hostile {
         self.ring();
     }
 
-    /// Whether the server has hung up.
+    /// Whether the server has closed the connection.
     fn is_out(&mut self) -> bool {
         loop {
             let mut bytes = [0; 512];
@@ -105,7 +106,7 @@ impl Hostile {
     }
 }
 
-/// Lets a hostile client loose and checks that it alone suffers.
+/// Runs an attack and checks that it affects only the hostile client, which must be disconnected if `out`.
 fn survives(what: &str, out: bool, attack: impl FnOnce(&mut Hostile)) {
     let echo = Echo::start("hostile");
     let witness = Connection::connect(&echo.name).unwrap();
@@ -126,7 +127,7 @@ fn survives(what: &str, out: bool, attack: impl FnOnce(&mut Hostile)) {
 }
 
 #[test]
-fn wrong_sizes_disconnect() {
+fn a_request_with_a_wrong_size_disconnects() {
     let _alone = alone();
     for (chunk, size) in [
         (40, 0),
@@ -154,9 +155,9 @@ fn a_semaphore_without_chunks_disconnects() {
 }
 
 #[test]
-fn header_fields_are_never_read_again() {
+fn fields_of_shared_headers_are_not_trusted() {
     let _alone = alone();
-    // Word size, write index, paths, count of users: the server keeps all of them privately.
+    // Word size, write index, paths, count of users: the server keeps private copies of all of them.
     survives("header", false, |hostile| {
         for ring in [0, 2, 4] {
             let len = hostile.files[ring].1.metadata().unwrap().len();
@@ -194,7 +195,7 @@ fn truncated_files_disconnect() {
             if file == REQUEST_DATA {
                 hostile.put(REQUEST_HEADER, 8208, 1);
             } else if file > REQUEST_DATA {
-                // The second chunk stands after the first: two words and four of payload.
+                // The second chunk follows the first: two words of head and four of payload.
                 let chunk = [16_u32, COMMITTED, COUNT as u32, 0, 16, 0];
                 let bytes: Vec<u8> = chunk.iter().flat_map(|word| word.to_ne_bytes()).collect();
                 hostile.files[REQUEST_DATA].1.write_all_at(&bytes, 24).unwrap();
@@ -206,7 +207,7 @@ fn truncated_files_disconnect() {
 }
 
 #[test]
-fn garbage_everywhere_hurts_nobody_else() {
+fn garbage_in_all_shared_files_affects_no_other_client() {
     let _alone = alone();
     let mut noise = 99_u64;
     for _ in 0..12 {
@@ -234,7 +235,7 @@ fn garbage_everywhere_hurts_nobody_else() {
 }
 
 #[test]
-fn removed_and_replaced_files_lead_nowhere() {
+fn removed_and_replaced_files_are_not_followed() {
     let _alone = alone();
     let victim = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
     survives("replaced", false, |hostile| {
@@ -248,7 +249,7 @@ fn removed_and_replaced_files_lead_nowhere() {
 }
 
 #[test]
-fn bad_handshakes_are_closed_and_cost_nothing() {
+fn bad_handshakes_are_closed_and_leak_nothing() {
     let _alone = alone();
     let echo = Echo::with("handshake", |options| options.handshake = PATIENCE, Box::new(Anybody));
     let witness = Connection::connect(&echo.name).unwrap();
@@ -272,9 +273,9 @@ fn bad_handshakes_are_closed_and_cost_nothing() {
     assert_eq!(witness.call(&[&request(ECHO, 0)]).unwrap().len(), 24);
 }
 
-/// The time for a handshake is so short here that whoever keeps the rules may miss it too, and tries again.
+/// The time limit of a handshake is so short here that a correct client may miss it too, and tries again.
 #[test]
-fn who_says_nothing_is_disconnected_after_its_time() {
+fn a_client_that_sends_nothing_is_disconnected_after_a_time_limit() {
     let _alone = alone();
     let echo =
         Echo::with("silent", |options| options.handshake = Duration::from_millis(100), Box::new(Anybody));
@@ -295,7 +296,7 @@ fn who_says_nothing_is_disconnected_after_its_time() {
         println!("skipped in part: too few descriptors for a crowd");
         return;
     }
-    // More than may be on the way in: the rest is turned away, and those who speak get in afterwards.
+    // More than the server permits during handshakes: the rest is turned away, and correct clients get in afterwards.
     let crowd: Vec<_> = (0..200).map(|_| dial(&echo)).collect();
     wait_until("the crowd is gone", || echo.stats().turned_away == turned_away + 201);
     drop(crowd);
@@ -305,7 +306,7 @@ fn who_says_nothing_is_disconnected_after_its_time() {
 }
 
 #[test]
-fn stray_doorbells_and_goodbyes_are_understood() {
+fn stray_doorbells_and_disconnect_requests_are_no_offence() {
     let _alone = alone();
     let echo = Echo::start("stray");
     for round in 0..50 {
@@ -320,7 +321,7 @@ fn stray_doorbells_and_goodbyes_are_understood() {
     echo.expect_empty();
 }
 
-/// Raises the limit of descriptors if it must. Whether so many can be open.
+/// Raises the limit of open descriptors if needed. Returns whether `descriptors` can be open.
 fn may_open(descriptors: usize) -> bool {
     let limit = getrlimit(Resource::Nofile);
     let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= descriptors as u64);

@@ -1,7 +1,7 @@
-//! The IPC room against itself, against libqb in both directions, and against clients that mean harm.
+//! The IPC room with itself, with libqb in both directions, and with hostile clients.
 //!
-//! The foreign side is two small C programs, compiled here against the system's libqb. Without a compiler
-//! or libqb-dev those tests say so and pass; with `CI=true` in the environment they fail instead.
+//! The foreign side is two small C programs, compiled here with the system's libqb. Without a compiler or libqb-dev
+//! these tests print that they are skipped, and pass; with `CI=true` in the environment they fail instead.
 
 mod echo;
 mod foreign;

@@ -1,4 +1,4 @@
-//! The names of services: who has taken one, and whom a client finds there.
+//! The names of services: which process holds one, and whether a client trusts it.
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::echo::{Echo, alone, unique};
 
-/// The user who is nobody.
+/// The id of the user nobody.
 const NOBODY: u32 = 65_534;
 
 fn abstract_name(name: &str) -> [u8; 107] {
@@ -24,21 +24,21 @@ fn abstract_name(name: &str) -> [u8; 107] {
     padded
 }
 
-/// A process of another user that has taken a name; gone when this is dropped.
+/// A process of another user that holds a socket name until this is dropped.
 struct Squatter {
     child: Child,
     _program: tempfile::TempDir,
 }
 
 impl Squatter {
-    /// `None`: only root can have one.
+    /// Returns `None` if the test does not run as root, as only root can start a process of another user.
     fn start(name: &str, listens: bool) -> Option<Self> {
         if !rustix::process::getuid().is_root() {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "the tests must run as root in CI");
             println!("skipped: only root can start programs of other users");
             return None;
         }
-        // Copied: the directory it was built in may be closed to others.
+        // A copy runs, as other users may not enter the directory in which the program was built.
         let place = tempfile::tempdir().unwrap();
         std::fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let copy = place.path().join("squatter");
@@ -90,9 +90,9 @@ fn bind(name: &str) -> Result<Server, IpcError> {
     Server::bind(Options::default(), vec![Endpoint { service: ServiceId(2), name: name.to_owned() }])
 }
 
-/// Whether it listens there or not: whoever starts the daemon is told which process to end.
+/// Whether or not the holder listens on the name, the error at start names the process that has to be ended.
 #[test]
-fn who_has_taken_a_name_is_named_at_start() {
+fn the_process_that_holds_a_name_is_reported_at_start() {
     let _alone = alone();
     for listens in [true, false] {
         let name = unique("squat");
@@ -111,9 +111,9 @@ fn who_has_taken_a_name_is_named_at_start() {
     }
 }
 
-/// Nothing is sent to somebody who is neither root nor us, unless he was named.
+/// A client sends nothing to a process of a user who is neither root nor its own user nor explicitly trusted.
 #[test]
-fn a_client_does_not_trust_whoever_has_the_name() {
+fn a_client_does_not_trust_a_server_of_another_user() {
     let _alone = alone();
     let name = unique("impostor");
     let Some(squatter) = Squatter::start(&name, true) else { return };
@@ -123,7 +123,7 @@ fn a_client_does_not_trust_whoever_has_the_name() {
     let ConnectError::Untrusted { listener, .. } = error else { panic!("{text}") };
     assert_eq!((listener.pid, listener.uid), (squatter.child.id(), NOBODY));
     assert!(text.contains(&format!("process {} (squatter) of user {NOBODY}", listener.pid)), "{text}");
-    // One who is trusted is asked. This one never answers.
+    // A trusted process gets the request; this one never answers.
     std::thread::scope(|scope| {
         let asking = scope
             .spawn(|| Connection::connect_trusting(&Rendezvous::Abstract, &name, &[1, NOBODY]).unwrap_err());
@@ -133,9 +133,9 @@ fn a_client_does_not_trust_whoever_has_the_name() {
     });
 }
 
-/// A socket in a directory is not taken from a daemon that lives.
+/// The path of a socket is not taken over from a running daemon.
 #[test]
-fn a_path_of_a_daemon_that_lives_is_not_taken_from_it() {
+fn the_socket_path_of_a_running_daemon_is_not_taken_over() {
     let _alone = alone();
     let place = tempfile::tempdir().unwrap();
     let rendezvous = Rendezvous::Directory(place.path().into());

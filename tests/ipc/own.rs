@@ -1,4 +1,4 @@
-//! Our client against our server.
+//! This project's client with this project's server.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
@@ -28,7 +28,7 @@ pub(crate) fn next_event(connection: &Connection, buf: &mut Vec<u8>) {
     }
 }
 
-/// Echoes of random lengths up to the largest message: several wrap-arounds of both rings.
+/// Echoes of random lengths up to the largest message: both ring buffers wrap around several times.
 pub(crate) fn echo_of_random_sizes(connection: &Connection, rounds: u32, seed: u32) {
     let mut noise = seed;
     let mut answer = Vec::new();
@@ -42,7 +42,7 @@ pub(crate) fn echo_of_random_sizes(connection: &Connection, rounds: u32, seed: u
     }
 }
 
-/// Posts messages as fast as the ring takes them; the same must come back as events, in order.
+/// Posts messages as fast as the ring buffer takes them; the same messages must come back as events, in order.
 pub(crate) fn flood_of_posts(connection: &Connection, count: u32, size: usize) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -75,7 +75,7 @@ fn echoes_of_all_sizes_come_back() {
     let connection = Connection::connect(&echo.name).unwrap();
     assert_eq!(connection.max_message(), LARGEST);
     echo_of_random_sizes(&connection, 60, 1);
-    // The largest request that there can be, and one more byte.
+    // The largest request that is possible, and one more byte.
     let payload = vec![3; LARGEST - 24];
     assert_eq!(connection.call(&[&request(ECHO, payload.len()), &payload]).unwrap().len(), LARGEST);
     let payload = vec![3; LARGEST - 15];
@@ -112,7 +112,7 @@ fn threads_share_a_connection() {
 }
 
 #[test]
-fn a_burst_larger_than_the_ring_is_kept_and_comes_in_order() {
+fn a_burst_larger_than_the_ring_buffer_arrives_in_order() {
     let _alone = alone();
     let echo = Echo::start("burst");
     let connection = Connection::connect(&echo.name).unwrap();
@@ -122,8 +122,8 @@ fn a_burst_larger_than_the_ring_is_kept_and_comes_in_order() {
         next_event(&connection, &mut event);
         assert_eq!(event[24..28], i.to_ne_bytes());
     }
-    // Events may be taken before their doorbells are rung, at the latest at the end of the server's turn. Once those
-    // are read none is left; one too many would never be read.
+    // Events may be read before their doorbells are sent, which happens at the end of the server's turn at the
+    // latest. Once these doorbells are read none may be left, as a surplus one would never be read.
     for _ in 0..2 {
         echo.order(|_| ());
     }
@@ -134,7 +134,7 @@ fn a_burst_larger_than_the_ring_is_kept_and_comes_in_order() {
 }
 
 #[test]
-fn a_client_that_floods_itself_is_slowed_down_and_may_still_ask() {
+fn a_client_that_floods_itself_is_slowed_down_but_may_send_requests() {
     let _alone = alone();
     let echo = Echo::with("self", |options| options.event_backlog = 1 << 20, Box::new(Root));
     let connection = Connection::connect(&echo.name).unwrap();
@@ -160,10 +160,10 @@ fn a_client_that_floods_itself_is_slowed_down_and_may_still_ask() {
     assert_eq!(echo.stats().thrown_out, 0);
 }
 
-/// A burst of others', far longer than what a client may let wait of its own, and unread: it may speak. Of its own it may
-/// then let 2 MiB wait, and what is in its ring.
+/// A long unread burst of other clients' messages does not hold a client back: it may post. Of its own messages it
+/// may let 2 MiB wait, in addition to what its ring buffer holds.
 #[test]
-fn what_others_send_holds_no_client_back() {
+fn messages_of_others_do_not_hold_a_client_back() {
     let _alone = alone();
     let echo = Echo::start("others");
     let connection = Connection::connect(&echo.name).unwrap();
@@ -197,7 +197,7 @@ fn a_client_that_does_not_read_is_disconnected_and_others_go_on() {
     wait_until("the lazy client is thrown out", || echo.stats().thrown_out == 1);
     echo_of_random_sizes(&busy, 10, 5);
     assert_eq!(echo.connections(), 1);
-    // What was in the ring is still there for the client; then it learns that it is out.
+    // Events in the ring buffer can still be read; then the client learns that it is disconnected.
     let mut event = Vec::new();
     let mut got = 0;
     let error = loop {
@@ -213,7 +213,7 @@ fn a_client_that_does_not_read_is_disconnected_and_others_go_on() {
     echo.expect_empty();
 }
 
-/// Puts a request into the ring as soon as there is room. Whether that was within a second.
+/// Puts a request into the ring buffer as soon as there is room. Returns whether that was within a second.
 fn posted(connection: &Connection, id: i32, payload: &[u8]) -> bool {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(1) {
@@ -226,9 +226,9 @@ fn posted(connection: &Connection, id: i32, payload: &[u8]) -> bool {
     false
 }
 
-/// libcpg sends a long message in pieces, and its user, who has only this thread, reads nothing before all are sent.
+/// libcpg sends a long message in pieces; a client with a single thread reads nothing before all are sent.
 #[test]
-fn a_long_message_in_pieces_gets_through_though_its_sender_does_not_read() {
+fn a_long_message_in_pieces_is_sent_while_its_sender_does_not_read() {
     let _alone = alone();
     let echo = Echo::start("pieces");
     let connection = Connection::connect(&echo.name).unwrap();
@@ -250,9 +250,9 @@ fn a_long_message_in_pieces_gets_through_though_its_sender_does_not_read() {
     assert_eq!(echo.stats().thrown_out, 0);
 }
 
-/// What many slow readers are all told is in memory once, and what waits for all of them has one bound.
+/// An event for many slow readers is held in memory once, and all that waits for all readers together is bounded.
 #[test]
-fn what_waits_for_many_slow_readers_is_bounded() {
+fn memory_of_events_for_many_slow_readers_is_bounded() {
     const LIMIT: usize = 16 << 20;
     let _alone = alone();
     let echo = Echo::with("slow", |options| options.all_backlogs = LIMIT, Box::new(Root));
@@ -261,7 +261,8 @@ fn what_waits_for_many_slow_readers_is_bounded() {
     let reader = Connection::connect(&echo.name).unwrap();
     let payload = vec![5; 8192];
     let mut event = Vec::new();
-    // Everybody is told 10 MiB, of which a ring holds one: 9 MiB wait for each of 41, and are held once.
+    // All clients get 10 MiB of events, of which a ring buffer holds one: 9 MiB wait for each of 41 clients, held
+    // once.
     for _ in 0..1280 {
         assert!(posted(&reader, TELL_ALL, &payload));
         next_event(&reader, &mut event);
@@ -269,12 +270,12 @@ fn what_waits_for_many_slow_readers_is_bounded() {
     let waiting = echo.order(|server| server.waiting());
     assert!((8 << 20..14 << 20).contains(&waiting), "{waiting} bytes wait");
     assert_eq!(echo.stats().thrown_out, 0);
-    // One of them makes more wait than the others: it is the one to go.
+    // More waits for one client than for the others: it is the first to be disconnected.
     slowest.call(&[&request(BURST, 8), &burst(10_000, 1000)]).unwrap();
     wait_until("the slowest is thrown out", || echo.stats().thrown_out == 1);
     assert!(matches!(slowest.post(&[&request(TICK, 0)], FlowLimit::Ordinary), Err(IpcError::Disconnected)));
     slow[0].call(&[&request(COUNT, 0)]).unwrap();
-    // As more comes, the others go as well, and whoever reads stays.
+    // As more events come, the other slow clients are disconnected too, and the one that reads stays.
     for n in 0..4000 {
         assert!(posted(&reader, TELL_ALL, &payload));
         next_event(&reader, &mut event);
@@ -307,7 +308,7 @@ impl Admission for Nobody {
 }
 
 #[test]
-fn refusals_are_told_as_corosync_tells_them() {
+fn refusals_are_reported_as_by_corosync() {
     let _alone = alone();
     for (refusal, status) in [
         (Refusal::NotReady, Status::TryAgain),
@@ -340,7 +341,7 @@ fn flow_control_holds_multicasts_back_and_lets_requests_wait() {
     assert!(matches!(late.post(&[&request(TICK, 0)], FlowLimit::Multicast), Err(IpcError::TryAgain)));
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| connection.call(&[&request(COUNT, 0)]).unwrap());
-        // More than a socket holds doorbells: they are read although the requests wait.
+        // More doorbells than a socket holds: they are read although the requests wait.
         for _ in 0..1000 {
             late.post(&[&request(TICK, 0)], FlowLimit::Ordinary).unwrap();
         }
@@ -439,7 +440,7 @@ fn nothing_leaks_over_many_connections() {
 }
 
 #[test]
-fn there_is_a_limit_to_connections() {
+fn the_number_of_connections_is_limited() {
     let _alone = alone();
     let echo = Echo::with("limit", |options| options.max_connections = 3, Box::new(Root));
     let connections: Vec<_> = (0..3).map(|_| Connection::connect(&echo.name).unwrap()).collect();
@@ -449,10 +450,10 @@ fn there_is_a_limit_to_connections() {
     wait_until("there is room again", || Connection::connect(&echo.name).is_ok());
 }
 
-/// A connection costs next to nothing before it is used, may not be for messages of any length, and all together have a
-/// bound.
+/// An unused connection needs little shared memory, its maximum message length is limited, and the memory of all
+/// connections together is bounded.
 #[test]
-fn shared_memory_is_made_small_and_bounded() {
+fn shared_memory_starts_small_and_is_bounded() {
     const EACH: u64 = 3 * ((1 << 20) + (32 << 10));
     let _alone = alone();
     let echo = Echo::with("memory", |options| options.max_memory = 4 * EACH, Box::new(Root));
@@ -462,7 +463,7 @@ fn shared_memory_is_made_small_and_bounded() {
         let all = std::fs::read_dir(echo.directory.path()).unwrap().flatten().flat_map(files);
         all.map(|file| file.metadata().unwrap().blocks() * 512).sum()
     };
-    // By hand, without what a client adds.
+    // These connections are made without the client library, whose own files would count as well.
     let mut silent: Vec<_> = (0..4)
         .map(|_| {
             let mut stream = crate::hostile::dial(&echo);
@@ -534,7 +535,7 @@ fn the_descriptor_is_readable_only_when_there_is_work() {
         std::thread::yield_now();
     }
     let client = client.join().unwrap();
-    // A turn that has ended meanwhile says so, once.
+    // A turn that has ended in the meantime is reported once.
     while server.next(now, &Root, &mut buf).is_some() || server.is_unfinished() {}
     assert!(!readable(&server));
     for _ in 0..200 {
@@ -555,7 +556,7 @@ fn the_descriptor_is_readable_only_when_there_is_work() {
     assert!(readable(&server));
 }
 
-/// A service can be left alone for a moment: what its clients send stays where it is, and they are not told.
+/// A service can be paused: requests of its clients stay in the ring buffer, and the clients get no error.
 #[test]
 fn a_pause_keeps_requests_waiting() {
     let _alone = alone();

@@ -1,4 +1,4 @@
-/* What the test programs say to each other; echo.rs says the same in Rust.
+/* The requests of the test programs; echo.rs has the same in Rust.
  *
  *   1  echo: answered with a 24-byte header and the payload
  *   2  post: no answer; its payload comes back as an event

@@ -12,7 +12,7 @@ static qb_loop_t *loop;
 static unsigned char out[LARGEST];
 static int32_t ticks;
 
-/* A burst under way; what does not fit is sent later. */
+/* A burst under way; the events that do not fit are sent later. */
 struct sending {
 	qb_ipcs_connection_t *c;
 	uint32_t next, count, size;

@@ -1,4 +1,4 @@
-//! What one turn of the server may do: a part of what waits, so that its caller comes back to its other sockets.
+//! One turn of the server does only a part of the waiting work, so that its caller gets back to its other sockets.
 
 use std::io::{IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -28,7 +28,7 @@ impl Admission for Verdict {
 const LET_IN: Verdict = Verdict(Ok(()));
 const STEPS: u32 = 8;
 
-/// A server whose turns have [`STEPS`] steps and all the time they want, and its name.
+/// A server whose turns have at most [`STEPS`] steps and no time limit, and its name.
 fn short_turns() -> (Server, String) {
     let name = unique("turns");
     let options = Options { turn: Duration::from_secs(3600), turn_steps: STEPS, ..Options::default() };
@@ -36,7 +36,7 @@ fn short_turns() -> (Server, String) {
     (Server::bind(options, vec![endpoint]).unwrap(), name)
 }
 
-/// One turn: what it reported.
+/// Runs one turn and returns what it reported.
 fn turn(server: &mut Server, admit: &dyn Admission) -> Vec<Incoming> {
     let mut buf = Vec::new();
     let found = std::iter::from_fn(|| server.next(Instant::ZERO, admit, &mut buf)).collect();
@@ -44,7 +44,7 @@ fn turn(server: &mut Server, admit: &dyn Admission) -> Vec<Incoming> {
     found
 }
 
-/// Turns until there is nothing more to do.
+/// Runs turns until nothing is left to do.
 fn turns(server: &mut Server, admit: &dyn Admission) -> Vec<Incoming> {
     let mut all = Vec::new();
     loop {
@@ -56,7 +56,7 @@ fn turns(server: &mut Server, admit: &dyn Admission) -> Vec<Incoming> {
     }
 }
 
-/// Connects `count` clients while the server has its turns in this thread.
+/// Connects `count` clients while the server runs its turns in this thread.
 fn connect(server: &mut Server, name: &str, count: usize) -> Vec<Connection> {
     std::thread::scope(|scope| {
         let connecting = scope.spawn(|| -> Vec<Connection> {
@@ -72,7 +72,7 @@ fn connect(server: &mut Server, name: &str, count: usize) -> Vec<Connection> {
 }
 
 #[test]
-fn a_turn_refuses_a_few_of_many_and_the_next_goes_on() {
+fn many_refusals_are_spread_over_several_turns() {
     let _alone = alone();
     let (mut server, name) = short_turns();
     let clients: Vec<UnixStream> = (0..24)
@@ -101,7 +101,7 @@ fn a_turn_refuses_a_few_of_many_and_the_next_goes_on() {
 }
 
 #[test]
-fn who_rings_all_the_time_does_not_keep_a_request_waiting() {
+fn constant_doorbells_do_not_delay_requests_of_others() {
     let _alone = alone();
     let (mut server, name) = short_turns();
     let mut ringing: Vec<UnixStream> = (0..20).map(|_| dial_name(&name)).collect();
@@ -128,7 +128,7 @@ fn who_rings_all_the_time_does_not_keep_a_request_waiting() {
 }
 
 #[test]
-fn clients_that_go_all_at_once_are_reported_a_few_in_a_turn() {
+fn simultaneous_disconnects_are_reported_over_several_turns() {
     let _alone = alone();
     let (mut server, name) = short_turns();
     let clients = connect(&mut server, &name, 30);
@@ -147,7 +147,7 @@ fn clients_that_go_all_at_once_are_reported_a_few_in_a_turn() {
 }
 
 #[test]
-fn events_for_very_many_are_announced_in_several_turns() {
+fn events_for_very_many_clients_are_announced_in_several_turns() {
     let _alone = alone();
     let (mut server, name) = short_turns();
     let clients = connect(&mut server, &name, 20);
@@ -167,7 +167,7 @@ fn events_for_very_many_are_announced_in_several_turns() {
 }
 
 #[test]
-fn a_long_event_for_very_many_is_copied_in_several_turns() {
+fn a_long_event_for_very_many_clients_is_copied_in_several_turns() {
     let _alone = alone();
     let (mut server, name) = short_turns();
     let clients = connect(&mut server, &name, 20);
@@ -200,7 +200,7 @@ fn a_connection_costs_the_server_one_descriptor() {
     drop((first, more));
 }
 
-/// A TCP socket whose last close waits for 20 s, since nobody reads what it was given to send.
+/// A TCP socket whose last close blocks for 20 s, as it has unsent data that nobody reads.
 fn slow_to_close() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -219,15 +219,16 @@ fn pass(stream: &UnixStream, bytes: &[u8], socket: &TcpStream) {
     rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::empty()).unwrap();
 }
 
-/// Whoever closes a socket closes the descriptors that were sent to it, and that may take as long as the sender likes.
+/// The server must close descriptors that clients send to it, and such a close may take as long as the sender likes.
 #[test]
-fn a_descriptor_whose_close_waits_keeps_nobody_waiting() {
+fn a_descriptor_that_is_slow_to_close_delays_no_client() {
     let _alone = alone();
     let echo = Echo::start("descriptors");
     let witness = Connection::connect(&echo.name).unwrap();
     let start = Clock::now();
     let hello = hello(-1, 1 << 20);
-    // With the first message; behind it; instead of it, by one that goes at once; with a doorbell; by one that goes.
+    // The descriptor is sent with the first message, after it, instead of it by a client that disconnects, with a
+    // doorbell, and with a doorbell by a client that disconnects.
     let mut held = Vec::new();
     for case in 0..5 {
         let (socket, other) = slow_to_close();
@@ -249,7 +250,7 @@ fn a_descriptor_whose_close_waits_keeps_nobody_waiting() {
             }
             _ => unreachable!("five cases"),
         }
-        // From here on the only one that has the socket is the server's queue.
+        // From here on, only the server's receive queue holds the socket.
         drop(socket);
         if case != 2 && case != 4 {
             held.push(stream);

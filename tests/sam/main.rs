@@ -1,8 +1,9 @@
-//! Supervision with real processes: the scenarios that `tests/interop/sam.c` plays with Debian's libsam, played with
-//! ours in both ways to begin, against the transcript that libsam left; and what libsam does not do.
+//! Supervision with real processes: the scenarios that `tests/interop/sam.c` plays with Debian's libsam are played
+//! with this crate, in both ways of starting a worker, and compared with libsam's transcript. Further tests cover
+//! what libsam does not do.
 //!
-//! This program is test, supervisor and worker: a process that forks must have one thread, so the tests have a
-//! runner of their own. Other arguments than the runner's begin with `role`.
+//! This program is test, supervisor and worker: a process that forks must have a single thread, so the tests have a
+//! runner of their own. If its arguments begin with `role`, it is a supervisor or worker.
 //!
 //! | file | what |
 //! |---|---|

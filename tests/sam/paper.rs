@@ -1,5 +1,5 @@
-//! A daemon made of files in a test's directory: keys are lines in one, quorum is another's content. Supervisors in
-//! other processes use it, and it remembers as the real one does: a value that is written twice is no change.
+//! A daemon made of files in a test's directory: keys are lines of files, and quorum comes from a socket. Supervisors
+//! in other processes use it. Like the real one, it treats a value that is written twice as no change.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -24,7 +24,7 @@ impl Paper {
         self.0.join("keys")
     }
 
-    /// Adds a line to what has changed, in one write.
+    /// Appends a line to the list of changes, in one write.
     fn note(&self, line: &str) {
         let file = OpenOptions::new().append(true).create(true).open(self.0.join("changes"));
         file.unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
@@ -48,12 +48,12 @@ impl Paper {
     }
 }
 
-/// A key's last word.
+/// The last part of a key's name.
 pub(crate) fn word(key: &str) -> &str {
     key.rsplit('.').next().unwrap()
 }
 
-/// The names of all keys, ascending.
+/// The names of all keys, in ascending order.
 pub(crate) fn keys(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(dir.join("keys"))
         .unwrap()
@@ -84,7 +84,7 @@ impl Registry for Keys {
     }
 }
 
-/// Connected to the test, which says `1` or `0`, first at once.
+/// A connection to the test, which sends `1` or `0` for quorum at once and at each change.
 struct Watch {
     socket: UnixStream,
     quorate: bool,
@@ -124,7 +124,7 @@ impl Desks for Paper {
     }
 }
 
-/// What a subject says goes here, whole lines at a time.
+/// The file to which a subject writes its output, a whole line at a time.
 pub(crate) fn mouth(dir: &Path) -> File {
     let path = std::env::var_os("SAM_MOUTH").map_or_else(|| dir.join("said"), PathBuf::from);
     OpenOptions::new().append(true).create(true).mode(0o600).open(path).unwrap()

@@ -1,13 +1,13 @@
-//! Runs tests side by side, and understands the words of libtest that are in use: a part of a name, `--exact`,
+//! Runs tests side by side, and understands those arguments of libtest that are in use: a part of a name, `--exact`,
 //! `--skip`, `--list`.
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 
-/// A test: its name, and what fails by panicking.
+/// A test: its name, and a function that panics if the test fails.
 pub(crate) type Test = (&'static str, fn());
 
-/// Runs those tests that the words ask for.
+/// Runs the tests that the arguments select.
 pub(crate) fn run(words: &[String], tests: &[Test]) -> ExitCode {
     let (mut filters, mut skipped) = (Vec::new(), Vec::new());
     let (mut exact, mut list) = (false, false);

@@ -1,4 +1,4 @@
-//! A test's directory: what subjects say and do to the keys, and the quorum that the test gives and takes.
+//! A test's directory: the output of subjects, their changes of keys, and the quorum that the test gives and takes.
 
 use std::fs;
 use std::io::Write;
@@ -13,10 +13,10 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::paper;
 
-/// How long anything may take on a busy machine.
+/// Time limit of any operation on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// See the module.
+/// The directory of a test, with the state of quorum.
 pub(crate) struct Site {
     dir: tempfile::TempDir,
     quorum: Arc<Mutex<Quorum>>,
@@ -56,15 +56,15 @@ impl Site {
         quorum.watches.retain_mut(|watch| watch.write_all(if quorate { b"1" } else { b"0" }).is_ok());
     }
 
-    /// Takes the daemon away: keys are refused, and watches hang up.
+    /// Takes the daemon down: keys are refused, and quorum watches hang up.
     pub(crate) fn take_down(&self) {
         fs::write(self.path().join("down"), "").unwrap();
         self.quorum.lock().unwrap().watches.clear();
     }
 
-    /// Starts a process of this program in this role.
+    /// Starts a process of this program in the given role.
     pub(crate) fn start(&self, role: &str, scenario: &str) -> Running {
-        // A shell that runs these tests in the background ignores SIGINT, which programs inherit.
+        // A shell that runs these tests in the background ignores SIGINT, which programs would inherit.
         let child = Command::new("env")
             .arg("--default-signal=INT")
             .arg(std::env::current_exe().unwrap())
@@ -76,17 +76,17 @@ impl Site {
         Running { child }
     }
 
-    /// What subjects said, in order.
+    /// The lines that subjects wrote, in order.
     pub(crate) fn said(&self) -> Vec<String> {
         lines(&self.path().join("said"))
     }
 
-    /// How the keys changed.
+    /// The changes of the keys, in order.
     pub(crate) fn changes(&self) -> Vec<String> {
         lines(&self.path().join("changes"))
     }
 
-    /// The last words of the keys that are there.
+    /// The last parts of the names of existing keys.
     pub(crate) fn keys(&self) -> Vec<String> {
         paper::keys(self.path()).iter().map(|key| paper::word(key).to_owned()).collect()
     }
@@ -103,7 +103,7 @@ impl Site {
     }
 }
 
-/// Waits until it is so.
+/// Waits until `is_so` returns true; fails with the text of `otherwise` after [`PATIENCE`].
 pub(crate) fn wait(is_so: impl Fn() -> bool, otherwise: impl Fn() -> String) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {
@@ -112,13 +112,13 @@ pub(crate) fn wait(is_so: impl Fn() -> bool, otherwise: impl Fn() -> String) {
     }
 }
 
-/// Whole lines only.
+/// The complete lines of a file.
 fn lines(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
 }
 
-/// A supervisor; it, and those that it started, do not outlive this.
+/// A supervisor. When this is dropped, it is ended with all processes that it started.
 pub(crate) struct Running {
     child: Child,
 }
@@ -132,7 +132,7 @@ impl Running {
         kill_process(self.id(), signal).unwrap();
     }
 
-    /// The status, if it has ended.
+    /// The exit status, if the supervisor has ended.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
@@ -156,7 +156,7 @@ impl Drop for Running {
     }
 }
 
-/// As transcripts have it.
+/// An exit status in the words of the transcripts.
 pub(crate) fn ended(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("status {code}"),

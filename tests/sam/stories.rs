@@ -1,4 +1,4 @@
-//! What libsam does not do, or not so.
+//! Behaviour that libsam does not have, or has in another form.
 
 use std::process::Command;
 
@@ -12,19 +12,19 @@ use crate::site::{Site, ended, wait};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_process_with_threads_is_not_forked", threads),
-    ("a_program_without_a_supervisor_is_told", unsupervised),
+    ("a_program_without_a_supervisor_gets_an_error", unsupervised),
     ("a_program_that_cannot_be_started_leaves_no_keys", no_such_program),
-    ("a_policy_that_needs_the_daemon_needs_it_at_the_beginning", no_daemon),
-    ("too_much_data_is_refused_at_the_beginning", too_much_data),
+    ("a_policy_that_needs_the_daemon_fails_to_start_without_it", no_daemon),
+    ("too_much_data_is_refused_at_the_start", too_much_data),
     ("a_supervisor_told_to_end_ends_its_worker_and_keys", told_to_end),
     ("a_worker_that_will_not_end_is_killed", deaf),
     ("a_worker_does_not_outlive_its_supervisor", orphan),
-    ("a_handle_ends_it_from_another_thread", handle),
+    ("a_handle_ends_supervision_from_another_thread", handle),
     ("any_program_is_started_again_until_it_succeeds", any_program),
-    ("who_gives_signs_of_life_without_quorum_is_killed", obstinate),
+    ("a_worker_that_stays_healthy_without_quorum_is_killed", obstinate),
     ("a_worker_that_fails_too_often_has_failed", often),
-    ("a_worker_is_supervised_without_its_daemon", daemon_dies),
-    ("children_that_hold_the_line_hide_no_end", grandchild),
+    ("a_worker_stays_supervised_while_the_daemon_is_down", daemon_dies),
+    ("the_end_of_a_worker_is_noticed_while_its_children_live", grandchild),
 ];
 
 const ROLES: [&str; 2] = ["fork", "program"];
@@ -39,7 +39,7 @@ fn unsupervised() {
     let error = Worker::inherited().unwrap_err();
     assert!(matches!(error, Error::NotSupervised(_)), "{error}");
     assert_eq!(error.status(), Status::BadHandle);
-    // A number that leads to something else is not believed either: the tests' own standard error.
+    // The number of a descriptor of another kind is refused too: here, the tests' own standard error.
     for wrong in ["2", "-1", "x", "4000000000", "1000"] {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["role", "worker", "quit"])
@@ -77,7 +77,7 @@ fn too_much_data() {
     assert!(matches!(error, Error::TooLong { .. }), "{error}");
 }
 
-/// What `handle` does, by a signal to a supervisor that is a process of its own.
+/// The effect of a `handle`, caused by a signal to a supervisor that is a process of its own.
 fn told_to_end() {
     let site = Site::new();
     let mut supervisor = site.start("fork", "forever");
@@ -99,7 +99,7 @@ fn deaf() {
     assert_eq!(site.keys(), [""; 0]);
 }
 
-/// The only child of the process.
+/// The only child of a process.
 fn child_of(pid: Pid) -> Pid {
     let pid = pid.as_raw_nonzero();
     let mut children = String::new();
@@ -152,7 +152,7 @@ fn any_program() {
     }
 }
 
-/// libsam would let it go on for ever.
+/// libsam would let such a worker go on for ever.
 fn obstinate() {
     for role in ROLES {
         let site = Site::new();
@@ -176,7 +176,7 @@ fn often() {
     }
 }
 
-/// A daemon that dies is quorum lost, and the keys come when it is back.
+/// The end of the daemon counts as loss of quorum, and the keys are written again when the daemon is back.
 fn daemon_dies() {
     for role in ROLES {
         let site = Site::new();
@@ -198,7 +198,7 @@ fn daemon_dies() {
     }
 }
 
-/// The line has no end while they live, but the process has.
+/// The connection of the worker stays open while its children live, but the end of the process must be noticed.
 fn grandchild() {
     let site = Site::new();
     let mut supervisor = site.start("program", "grandchild");

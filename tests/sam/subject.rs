@@ -1,7 +1,7 @@
-//! Supervisors and workers: the scenarios of `tests/interop/sam.c` in our words, and some of ours.
+//! Supervisors and workers: the scenarios of `tests/interop/sam.c` with this crate, and some more.
 //!
-//! Roles: `fork` registers and goes on as the worker; `program` supervises this program in the role `worker`, and
-//! ends with its status; `any` supervises it as one that knows nothing of supervision, in the role `plain`.
+//! Roles: `fork` registers and continues as the worker; `program` supervises this program in the role `worker`, and
+//! ends with its status; `any` supervises it in the role `plain`, as a program that knows nothing of supervision.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,10 +14,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::paper::{Paper, mouth};
 
-/// The interval of `sam.c`.
+/// The health check interval, as in `sam.c`.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(3);
 
-/// Plays a part and ends the process, or returns its status.
+/// Plays a role and ends the process, or returns its status.
 pub(crate) fn play(role: &str, scenario: &str) -> ExitCode {
     let policy = policy(scenario);
     match role {
@@ -39,7 +39,7 @@ pub(crate) fn play(role: &str, scenario: &str) -> ExitCode {
     }
 }
 
-/// The directory of the test; without one the daemon is the real one.
+/// The directory of the test; without one, the real daemon is used.
 fn directory() -> Option<PathBuf> {
     std::env::var_os("SAM_DIR").map(PathBuf::from)
 }
@@ -83,11 +83,11 @@ fn supervise(role: &str, policy: Policy, scenario: &str) -> ExitCode {
     }
 }
 
-/// A mouth, and everything that a worker needs.
+/// What a worker needs to play a scenario: its supervision, its output and a runtime.
 struct Life {
     worker: Worker,
     mouth: File,
-    /// Begun after the fork.
+    /// Created after the fork.
     runtime: tokio::runtime::Runtime,
 }
 
@@ -96,7 +96,7 @@ impl Life {
         (&self.mouth).write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
-    /// Says it when SIGTERM comes, instead of ending; while the runtime runs.
+    /// Writes a line when SIGTERM comes, instead of ending; works while the runtime runs.
     fn notice_warnings(&self) {
         let mouth = self.mouth.try_clone().unwrap();
         let _inside = self.runtime.enter();
@@ -185,7 +185,7 @@ fn start(life: &Life, then: impl FnOnce() -> std::convert::Infallible) -> ! {
     match then() {}
 }
 
-/// Dies, and leaves somebody behind who holds the line; see [`play`].
+/// Dies and leaves behind a child that holds the connection to the supervisor; see [`play`].
 fn grandchild(life: &Life) -> ! {
     life.worker.start().unwrap();
     if life.worker.instance() == 2 {
@@ -195,7 +195,7 @@ fn grandchild(life: &Life) -> ! {
     kill_self()
 }
 
-/// A process that inherits the line, as long as the worker has not taken it for itself.
+/// Starts a process that inherits the connection, as the worker has not yet taken it over.
 #[allow(clippy::zombie_processes, reason = "is to outlive this process")]
 fn leave_a_child() {
     let mut child = Command::new("sleep");
@@ -228,7 +228,7 @@ fn restart(life: &Life) -> ! {
     exit(5)
 }
 
-/// Silence: the warning, then the kill; the warning of the next instance is another signal and suffices.
+/// No health checks: first the warning, then the kill. The next instance has another warning signal, and ends at it.
 fn hang(life: &Life) -> ! {
     let (worker, instance) = (&life.worker, life.worker.instance());
     life.notice_warnings();
@@ -253,7 +253,7 @@ fn finalized(life: Life) -> ! {
     exit(8)
 }
 
-/// Healthy twice, ill the third time; then warned and killed.
+/// Healthy twice, unhealthy the third time; then warned and killed.
 fn callback(life: &Life) -> ! {
     life.notice_warnings();
     if life.worker.instance() == 2 {
@@ -269,7 +269,7 @@ fn callback(life: &Life) -> ! {
     start(life, || life.sleep_on())
 }
 
-/// A program that knows nothing of supervision; how often it has run, the directory says.
+/// A program that knows nothing of supervision; a file in the directory counts its runs.
 fn plain(scenario: &str) -> ExitCode {
     let dir = directory().unwrap();
     writeln!(mouth(&dir), "runs").unwrap();

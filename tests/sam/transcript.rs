@@ -1,5 +1,5 @@
-//! The scenarios of `tests/interop/sam.c` with our supervisors: what is said, how the keys change and how it
-//! ends is what Debian's libsam on Debian's Corosync left in `tests/interop/sam.expected`.
+//! The scenarios of `tests/interop/sam.c` with the supervisors of this crate: output, changes of keys and exit status
+//! must be those of Debian's libsam on Debian's Corosync, recorded in `tests/interop/sam.expected`.
 
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("transcript::quorum_quit", || plays("quorum_quit")),
 ];
 
-/// libsam's transcript of the scenario, but for how its supervisor ends when a signal ended the worker.
+/// libsam's transcript of the scenario, except for the exit status of the supervisor of a worker that a signal ended.
 fn expected(scenario: &str) -> String {
     let all = include_str!("../interop/sam.expected");
     let title = format!("== {scenario}\n");
@@ -57,7 +57,8 @@ fn transcript(role: &str, scenario: &str) -> String {
             break status;
         }
         assert!(std::time::Instant::now() < end, "{scenario}: {:?} {:?}", site.said(), site.changes());
-        // As the observer in C does: quorum is given to who waits for it, and taken from the first who has it.
+        // As the observer in C does, the test gives quorum to each worker that waits, and takes it from the first
+        // that has it.
         if waiting(&site) > given {
             given += 1;
             site.set_quorate(true);

@@ -1,5 +1,5 @@
 //! What stands above the ring on each node: numbered messages that can be told apart and checked, and the
-//! synchronisation that must follow each view before the ring leaves its sync phase.
+//! synchronisation that must follow each view before the ring leaves its synchronisation phase.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -8,7 +8,7 @@ use annulus::view::View;
 
 use crate::trace::{Msg, Process};
 
-/// Bytes in front of a message's filling: mark, node, life, number, size, checksum.
+/// Bytes that precede the filling of a message: mark, node, life, number, size, checksum.
 pub(crate) const HEAD: usize = 24;
 
 const MARK: [u8; 4] = *b"SIM1";
@@ -20,9 +20,9 @@ pub(crate) struct Wish {
     pub(crate) guarantee: Guarantee,
 }
 
-/// One synchronisation: everybody says "here" (with what it has to tell), then "done".
+/// One synchronisation: every node says "here" (with the data that it has to tell), then "done".
 ///
-/// Its two steps are those of the services: the list, and a barrier that follows a node's part.
+/// These two steps stand for those of the services: the list of what each node knows, and the barrier.
 #[derive(Clone, Debug)]
 pub(crate) struct Round {
     pub(crate) ring: RingId,
@@ -32,21 +32,21 @@ pub(crate) struct Round {
     pub(crate) said_done: bool,
 }
 
-/// The application of one node in one life.
+/// The application of one node during one life of its process.
 #[derive(Clone, Debug)]
 pub(crate) struct Application {
     pub(crate) who: Process,
     pub(crate) next_number: u32,
     /// The last regular view.
     pub(crate) view: Option<View>,
-    /// Whether a transitional view came and its regular one not yet.
+    /// Whether a transitional view has come whose regular view has not come yet.
     pub(crate) in_transit: bool,
-    /// The synchronisation under way; it may still end after a transitional view, as the services' may.
+    /// The synchronisation under way. It may still end after a transitional view, as that of the services may.
     pub(crate) round: Option<Round>,
-    /// The synchronisation of `view` is complete.
+    /// Whether the synchronisation of `view` is complete.
     pub(crate) synced: bool,
     pub(crate) wishes: VecDeque<Wish>,
-    /// Own messages that did not come back yet.
+    /// Messages of this node that the ring has accepted but not delivered to it yet.
     pub(crate) due: BTreeSet<Msg>,
     pub(crate) delivered: u64,
 }
@@ -67,7 +67,7 @@ impl Application {
     }
 }
 
-/// A step of the synchronisation, as it travels in group `sync`.
+/// A step of the synchronisation, as it is multicast in group `sync`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) done: bool,
@@ -91,11 +91,11 @@ impl Step {
     }
 }
 
-/// All messages ever submitted, by what their bytes say of them.
+/// All messages ever submitted, indexed so that their bytes identify them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Register {
     numbered: BTreeMap<Process, Vec<Msg>>,
-    /// Messages of one byte, by node and that byte; 256 for each node.
+    /// Messages of one byte, by node and that byte: at most 256 for each node.
     tiny: HashMap<(u32, u8), Msg>,
     tiny_used: BTreeMap<u32, u8>,
 }
@@ -137,7 +137,7 @@ impl Register {
         self.numbered.entry(who).or_default().push(msg);
     }
 
-    /// Which message these bytes are, all of them as they were submitted.
+    /// Identifies the message that these bytes are; fails if they differ from what was submitted.
     pub(crate) fn identify(&self, from: u32, body: &[u8]) -> Result<Msg, String> {
         if let [byte] = body {
             return self

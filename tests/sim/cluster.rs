@@ -1,5 +1,5 @@
-//! Nodes in one virtual time: the core's outputs become other nodes' inputs, disks are slow, processes
-//! pause, crash and come back with nothing but their reserved ring ids.
+//! Nodes in one virtual time: the outputs of each core become inputs of other nodes, disks are slow, processes pause,
+//! crash and restart with nothing but their reserved ring ids.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -27,13 +27,13 @@ use crate::whole::node::Whole;
 use crate::whole::record::Record;
 use crate::whole::services::Services;
 
-/// Datagrams that wait for a paused process; more are lost, as in a socket buffer.
+/// Datagrams that wait for a paused process; further ones are lost, as in a socket buffer.
 const SOCKET_BUFFER: usize = 512;
 
 /// Bytes that a node's queue holds; see `totem::srp::outbox`.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Inputs that one instant may take: more means that the core goes in circles.
+/// Inputs that one instant may take: more means that the core is in an endless loop.
 const SAME_INSTANT: u32 = 100_000;
 
 /// What a cluster is made of.
@@ -47,9 +47,9 @@ pub(crate) struct Setup {
     pub(crate) quality: Quality,
     /// How long a write of the ring id takes.
     pub(crate) disk: Range<Duration>,
-    /// Bytes that a service tells during each synchronisation; empty is nothing.
+    /// Bytes that each node tells the others during a synchronisation; an empty range means none.
     pub(crate) told_in_sync: Range<u64>,
-    /// What is below the rings; `None`: one link, and a frame is a datagram.
+    /// The knet links below the rings. `None`: one plain link, on which a frame is a datagram.
     pub(crate) knet: Option<Knet>,
     /// How the services of whole nodes are set up; `None`: the ring runs alone.
     pub(crate) services: Option<Services>,
@@ -84,25 +84,25 @@ impl Setup {
 /// Messages that every node submits by itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
-    /// Between two messages of one node.
+    /// Time between two messages of one node.
     pub(crate) every: Range<Duration>,
-    /// One of these is drawn, then a size in it.
+    /// Ranges of sizes: one range is drawn for each message, then a size in it.
     pub(crate) sizes: Vec<Range<u64>>,
-    /// Share of safe messages.
+    /// Share of safe messages; the others are agreed.
     pub(crate) safe: f64,
-    /// Share of messages that are submitted as soon as another is delivered, in answer to it.
+    /// Share of messages that are submitted as soon as another is delivered, as an answer to it.
     pub(crate) answers: f64,
-    /// Share of messages that are submitted during synchronisations too, as services do, until the node
-    /// has said that its part is done.
+    /// Share of messages that are submitted even during synchronisations, as services do, until the node has said
+    /// that its part is done.
     pub(crate) unruly: f64,
 }
 
-/// A file with one number.
+/// The ring id file of a node, which holds one number.
 #[derive(Clone, Debug)]
 struct Disk {
-    /// What a restart reads.
+    /// The number that a restart reads.
     durable: u64,
-    /// Writes end after this instant, whenever they began.
+    /// No write ends before this instant, whenever it began.
     stuck_until: Instant,
 }
 
@@ -113,22 +113,23 @@ pub(crate) struct Node {
     pub(crate) process: Option<Running>,
 }
 
-/// A process.
+/// The running process of a node.
 pub(crate) struct Running {
     pub(crate) core: Core,
     pub(crate) app: Application,
-    /// Between the ring and the links of knet.
+    /// The knet engine between the ring and the links.
     pub(crate) engine: Option<Engine>,
-    /// The earliest pending call of it.
+    /// The earliest pending call of the engine.
     pub(crate) engine_called_at: Option<Instant>,
-    /// What came while it was paused.
+    /// What arrived while the process was paused; `None` while it runs.
     paused: Option<VecDeque<Waiting>>,
-    /// When the core wants to be called.
+    /// When the core asks to be called.
     wake: Option<Instant>,
-    /// The earliest pending call.
+    /// The earliest pending call of the core.
     called_at: Option<Instant>,
     pub(crate) tokens_sent: u64,
-    /// Whether a synchronisation went on when the core had its last input: which queue it sends from.
+    /// Whether a synchronisation was under way at the last input of the core, which decides the queue that it sends
+    /// from.
     was_syncing: bool,
 }
 
@@ -139,13 +140,13 @@ impl Running {
     }
 }
 
-/// A datagram that a paused process has not read.
+/// An input that a paused process has not read yet.
 enum Waiting {
     Frame(Bytes),
     Packet(u8, IpAddr, Bytes),
 }
 
-/// What is to come.
+/// An event that is scheduled for an instant of virtual time.
 pub(crate) enum Happening {
     Arrive { to: u32, bytes: Bytes },
     Packet { to: u32, link: u8, from: IpAddr, bytes: Bytes },
@@ -178,7 +179,7 @@ impl PartialOrd for Due {
 }
 
 impl Ord for Due {
-    /// The earliest is the greatest, for the heap.
+    /// Reversed, so that the heap (a maximum heap) yields the earliest event first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.number).cmp(&(self.at, self.number))
     }
@@ -190,7 +191,7 @@ pub(crate) struct Cluster {
     pub(crate) now: Instant,
     pub(crate) nodes: BTreeMap<u32, Node>,
     pub(crate) network: Network,
-    /// On knet, what is used in the network's place.
+    /// On knet, the links that are used instead of `network`.
     pub(crate) fabric: Option<Fabric>,
     pub(crate) trace: Trace,
     /// What clients of whole nodes asked and were told.
@@ -203,18 +204,18 @@ pub(crate) struct Cluster {
     happenings: u64,
     in_this_instant: u32,
     steps: u64,
-    /// Happenings that a run may take before it counts as a storm.
+    /// Events that a run may take before it counts as a storm and fails.
     pub(crate) step_limit: u64,
-    /// Whether frames may arrive changed, so that contents prove nothing.
+    /// Whether frames may arrive changed, so that message contents prove nothing.
     pub(crate) contents_may_change: bool,
-    /// Whether an outsider forges frames: then nothing is known of what a process sends, as it sends again what
-    /// it received, and a synchronisation that lost a message is given up after this time, as the services do.
+    /// Whether an outsider forges frames. If so, a process sends again what it received, so its datagrams do not show
+    /// what it submitted; and a synchronisation that lost a message is given up after this time, as the services do.
     pub(crate) besieged: Option<Duration>,
     show: bool,
 }
 
 impl Cluster {
-    /// Nodes `1..=n`-like with the usual setup, all started.
+    /// Builds a cluster of `nodes` with the usual setup and starts all of them.
     pub(crate) fn seeded(seed: u64, nodes: impl IntoIterator<Item = u32>) -> Self {
         let mut cluster = Setup::new(seed, nodes).build();
         cluster.start_all();
@@ -308,13 +309,13 @@ impl Cluster {
         self.input(id_of, Input::Timeout);
     }
 
-    /// The process ends without a word. Writes under way are lost.
+    /// Ends the process without notice to the others. Writes under way are lost.
     pub(crate) fn crash(&mut self, node: u32) {
         self.note(node, "crashes");
         self.end(node);
     }
 
-    /// The process says that it leaves, and ends.
+    /// The process announces that it leaves, and ends.
     pub(crate) fn leave(&mut self, node: u32) {
         self.note(node, "leaves");
         if self.running(node).core.whole().is_some() {
@@ -331,13 +332,13 @@ impl Cluster {
         self.trace.add(self.now, process.app.who, Event::Stop);
     }
 
-    /// No input reaches the process; its clock goes on.
+    /// Pauses the process: no input reaches it, but its clock goes on.
     pub(crate) fn pause(&mut self, node: u32) {
         self.note(node, "pauses");
         self.running(node).paused.get_or_insert_default();
     }
 
-    /// What waited reaches the process, after or before its timers.
+    /// Resumes the process: the waiting inputs reach it, after its timers if `timers_first`, else before them.
     pub(crate) fn resume(&mut self, node: u32, timers_first: bool) {
         self.note(node, "resumes");
         let waiting = self.running(node).paused.take().unwrap_or_default();
@@ -353,7 +354,7 @@ impl Cluster {
         self.timers(node);
     }
 
-    /// Whatever is due in a process that was paused.
+    /// Runs the timers that fell due while the process was paused.
     fn timers(&mut self, node: u32) {
         self.input(node, Input::Timeout);
         if self.fabric.is_some() {
@@ -363,31 +364,31 @@ impl Cluster {
         }
     }
 
-    /// No write of this node's ends before then.
+    /// No write of this node's disk ends before `time` from now.
     pub(crate) fn stick_disk(&mut self, node: u32, time: Duration) {
         self.note(node, "disk is stuck");
         self.nodes.get_mut(&node).expect("a node of this cluster").disk.stuck_until = self.now + time;
     }
 
-    /// The ring id file of a node that is down says something else.
+    /// Changes the ring id file of a node that is down to `durable`.
     pub(crate) fn lose_disk(&mut self, node: u32, durable: u64) {
         self.note(node, "disk is replaced");
         self.nodes.get_mut(&node).expect("a node of this cluster").disk.durable = durable;
     }
 
-    /// Every running node has these timers and limits from now on.
+    /// Gives every running node these timers and limits from now on.
     pub(crate) fn reconfigure(&mut self, timeouts: &Timeouts) {
         for process in self.nodes.values_mut().filter_map(|node| node.process.as_mut()) {
             process.core.ring().reconfigure(timeouts.clone());
         }
     }
 
-    /// A datagram that no node sent reaches a node now.
+    /// Delivers a datagram that no node sent to a node now.
     pub(crate) fn inject(&mut self, to: u32, bytes: &[u8]) {
         self.arrive(to, Bytes::copy_from_slice(bytes));
     }
 
-    /// Every node submits by itself from now on, until [`Cluster::rest`].
+    /// From now on every node submits messages by itself, until [`Cluster::rest`].
     pub(crate) fn work(&mut self, load: Load) {
         self.load = Some(load);
         for node in self.setup.nodes.clone() {
@@ -396,7 +397,7 @@ impl Cluster {
         }
     }
 
-    /// Nobody submits by itself any more.
+    /// Stops the load: no node submits messages by itself any more.
     pub(crate) fn rest(&mut self) {
         self.load = None;
     }
@@ -424,10 +425,10 @@ impl Cluster {
         self.now = end;
     }
 
-    /// Runs until `done`, looking after everything that happens.
+    /// Runs until `done`, which is asked before every event.
     ///
     /// # Panics
-    /// If it is not so within `limit`.
+    /// If `done` does not become true within `limit`.
     pub(crate) fn run_until_within(&mut self, limit: Duration, what: &str, done: impl Fn(&Self) -> bool) {
         let end = self.now + limit;
         while !done(self) {
@@ -460,20 +461,20 @@ impl Cluster {
         self.check(End::Quiet);
     }
 
-    /// What is asked of a cluster that an outsider has besieged, once the outsider is gone: one ring within
-    /// [`Cluster::patience`] and as long again as the siege lasted, for which ring numbers may have been driven
-    /// apart; and messages flow on it, for all properties from there on.
+    /// Checks a cluster after an outsider's siege has ended: one ring must form within [`Cluster::patience`] plus the
+    /// length of the siege (during which ring numbers may have been driven apart), and messages must flow on it. All
+    /// properties hold from there on.
     pub(crate) fn recover_from_siege(&mut self, siege: Duration) {
         self.rest();
         self.setup.told_in_sync = 0..0;
         self.run_until_within(self.patience() + siege, "one ring", Self::one_ring);
-        // A ring may look whole and be about to end, by what reached it last.
+        // A ring may look whole and yet end soon, because of a forged frame that reached it last.
         let timeouts = self.setup.timeouts();
         self.run((timeouts.token + timeouts.consensus) * 2);
         self.settle();
         for (_, node) in self.nodes.iter_mut() {
             if let Some(process) = &mut node.process {
-                // What was accepted before may be lost, as a forged frame can take its place.
+                // Messages accepted before may be lost, as a forged frame can take the place of a real one.
                 process.app.due.clear();
                 process.app.wishes.clear();
             }
@@ -485,7 +486,7 @@ impl Cluster {
                 self.wish(*node, size, if size < 5000 { Guarantee::Safe } else { Guarantee::Agreed });
             }
         }
-        // Behind whatever is queued.
+        // These messages queue behind everything that is already waiting.
         let limit = self.drains_within();
         let all = |c: &Self| {
             c.nothing_due() && nodes.iter().all(|n| c.delivered_since(*n, first) == 4 * nodes.len())
@@ -501,7 +502,7 @@ impl Cluster {
         }
     }
 
-    /// Rings of all running nodes.
+    /// The ring of each running node.
     fn rings(&self) -> Vec<Option<RingId>> {
         self.alive().map(|(node, _)| self.ring(node)).collect()
     }
@@ -542,9 +543,10 @@ impl Cluster {
         (timeouts.token + timeouts.consensus) * 12 + Duration::from_secs(2)
     }
 
-    /// How long it may take until what is queued and wished is delivered everywhere: several changes of membership, and
-    /// rotations of two frames each at the network's slowest. A small window on a slow network takes its time over long
-    /// queues: a ring that sends a frame now and then is not taken for one that works.
+    /// How long it may take until all queued and wished messages are delivered everywhere: several changes of
+    /// membership, and rotations of two frames each at the network's slowest. A small window on a slow network needs
+    /// long for long queues. The limit assumes two frames per rotation, so that a ring that only sends a frame now
+    /// and then does not pass as working.
     pub(crate) fn drains_within(&self) -> Duration {
         let payload = self.setup.netmtu - 90;
         let wished = |wish: &Wish| wish.size.div_ceil(payload);
@@ -560,13 +562,13 @@ impl Cluster {
         self.nodes.iter().filter_map(|(node, n)| n.process.as_ref().map(|process| (*node, process)))
     }
 
-    /// All running nodes are on one ring of exactly them, and synchronised.
+    /// Whether all running nodes are on one ring of exactly them, and synchronised.
     pub(crate) fn one_ring(&self) -> bool {
         let nodes: Vec<u32> = self.alive().map(|(node, _)| node).collect();
         self.on_one_ring(&nodes)
     }
 
-    /// `nodes` are on one ring of exactly them, and synchronised.
+    /// Whether `nodes` are on one ring of exactly them, and synchronised.
     pub(crate) fn on_one_ring(&self, nodes: &[u32]) -> bool {
         let mut ring = None;
         nodes.iter().all(|node| {
@@ -591,7 +593,7 @@ impl Cluster {
         self.nodes[&node].process.as_ref().and_then(|p| p.app.view.as_ref()).map(|view| view.ring)
     }
 
-    /// Every message accepted from a node that still runs came back to it, but for late ones.
+    /// Whether every message accepted from a running node came back to it, except for late ones.
     pub(crate) fn nothing_due(&self) -> bool {
         self.alive().all(|(_, process)| process.app.due.is_empty() && process.app.wishes.is_empty())
     }
@@ -601,7 +603,8 @@ impl Cluster {
         self.events(node).iter().any(|(_, event)| *event == Event::Deliver(msg))
     }
 
-    /// By sender and ring, how many messages of that ring hang together with a packet of an earlier ring.
+    /// By sender and ring, the number of messages of that ring that are linked by split packets to a packet of an
+    /// earlier ring.
     pub(crate) fn torn_rows(&self) -> BTreeMap<(Process, RingId), usize> {
         let mut rows = BTreeMap::new();
         for sent in &self.trace.sent {
@@ -614,7 +617,7 @@ impl Cluster {
         rows
     }
 
-    /// What `node` saw in its present life.
+    /// The events that `node` saw in its present life.
     pub(crate) fn events(&self, node: u32) -> &[(Instant, Event)] {
         &self.trace.lives[&Process { node, life: self.nodes[&node].life }]
     }
@@ -634,7 +637,7 @@ impl Cluster {
         self.nodes[&node].process.as_ref().expect("a running node").totem()
     }
 
-    /// Where everybody is, and what happened last.
+    /// The state of every node and the last events, for failure reports.
     pub(crate) fn report(&self) -> String {
         let mut out = self.report_links();
         for (node, n) in &self.nodes {
@@ -697,7 +700,7 @@ impl Cluster {
             Happening::Arrive { to, bytes } => self.arrive(to, bytes),
             Happening::Packet { to, link, from, bytes } => self.packet_comes(to, link, from, bytes),
             Happening::Told { node, path, fault } => {
-                // A pause holds back what the kernel tells; later it means nothing any more.
+                // A pause delays what the kernel reports; once it is over, the report has no meaning any more.
                 if self.is_awake(node) {
                     self.told(node, path, fault);
                 }
@@ -871,7 +874,7 @@ impl Cluster {
         let process = self.nodes.get_mut(&node).and_then(|n| n.process.as_mut()).expect("a running node");
         let app = &mut process.app;
         let body = self.register.write(app.who, app.next_number, size);
-        // As the services do it: a head and the client's bytes apart.
+        // Head and client's bytes are passed separately, as the services do.
         let (head, rest) = body.split_at(body.len().min(16));
         process.core.ring().submit(Group::App, guarantee, &[head, rest])?;
         let msg = self.trace.sent.len();
@@ -896,7 +899,8 @@ impl Cluster {
         Ok(msg)
     }
 
-    /// Submits what the application wishes, as far as the ring takes it and no synchronisation runs.
+    /// Submits the messages that the application wishes to send, as far as the ring takes them and no synchronisation
+    /// runs.
     fn grant(&mut self, node: u32) {
         loop {
             let process = self.running(node);
@@ -965,7 +969,8 @@ impl Cluster {
         self.trace.add(now, who, Event::View(view));
     }
 
-    /// The synchronisation of `ring` should be over: if it is not, the services ask for another ring.
+    /// The time limit for the synchronisation of `ring` has passed: if it is not complete, the services ask for
+    /// another ring.
     fn overdue(&mut self, who: Process, ring: RingId) {
         let Some(process) = self.nodes.get(&who.node).and_then(|node| node.process.as_ref()) else { return };
         let waits = process.app.who == who && process.app.round.as_ref().is_some_and(|r| r.ring == ring);
@@ -989,7 +994,7 @@ impl Cluster {
             round.here.insert(from);
         }
         if round.here == round.members && !round.said_done && !process.app.in_transit {
-            // The part of this node begins once the token has gone on, as the services' does.
+            // The part of this node begins once the token has gone on, as in the services.
             process.core.ring().want_token();
         }
         if process.app.round.as_ref().is_some_and(|round| round.done == round.members) {
@@ -1017,7 +1022,7 @@ impl Cluster {
         let Some(ring) = ready(self.running(node)) else { return };
         if !told.is_empty() {
             let size = self.random.number(told) as usize;
-            // A full queue is no failure: the services would try again; here nothing is told.
+            // A full queue is no failure: the services would try again, while the simulation simply omits the data.
             let _ = self.submit_now(node, size, Guarantee::Agreed);
         }
         let process = self.running(node);
@@ -1061,7 +1066,7 @@ impl Cluster {
         let in_between =
             |app: &Application| app.in_transit || app.round.as_ref().is_none_or(|r| !r.said_done);
         if self.random.chance(load.unruly) && in_between(&self.running(node).app) {
-            // Refused when the queue is full: such a message was never sent.
+            // The message is refused when the queue is full, and then counts as never sent.
             let _ = self.submit_now(node, size, guarantee);
         } else {
             let wishes = &mut self.running(node).app.wishes;
@@ -1079,7 +1084,7 @@ impl Cluster {
     }
 }
 
-/// A frame in one line.
+/// Formats a frame as one line.
 fn brief(frame: Option<&annulus::totem::wire::Frame<'_>>) -> String {
     use annulus::totem::wire::Frame;
     match frame {

@@ -1,6 +1,7 @@
-//! Several links between nodes, each a network of its own, and between a node's ring and these links its knet engine.
+//! Several links between nodes, each a network of its own, and the knet engine between each node's ring and these
+//! links.
 //!
-//! Packets are not encrypted here, but as long as if they were.
+//! Packets are not encrypted here, but have the length that encryption would give them.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -20,25 +21,25 @@ use crate::network::{Network, Quality, id};
 use crate::random::Random;
 use crate::trace::Process;
 
-/// Bytes of the headers of IPv4 and UDP.
+/// Bytes of the IPv4 and UDP headers together.
 pub(crate) const HEADERS: usize = 28;
 
-/// What is between the nodes of a cluster on knet.
+/// The knet settings that all nodes of a cluster share.
 #[derive(Clone, Debug)]
 pub(crate) struct Knet {
     pub(crate) links: usize,
     pub(crate) mode: LinkMode,
     pub(crate) sizes: Sizes,
     pub(crate) compression: Compression,
-    /// MTU of every interface.
+    /// MTU of every interface, in bytes.
     pub(crate) mtu: u16,
     pub(crate) pmtud_interval: Duration,
-    /// Share of packets that cannot arrive of which the network tells the sender.
+    /// Share of undeliverable packets about which the network notifies the sender.
     pub(crate) icmp: f64,
 }
 
 impl Knet {
-    /// Encrypted with aes256 and sha256 on an Ethernet.
+    /// Sizes as with aes256 and sha256, on an Ethernet with an MTU of 1500 bytes.
     pub(crate) fn new(links: usize) -> Self {
         Self {
             links,
@@ -52,23 +53,24 @@ impl Knet {
     }
 }
 
-/// The links.
+/// All links of a cluster.
 pub(crate) struct Fabric {
     pub(crate) knet: Knet,
     pub(crate) links: Vec<Network>,
     /// MTU of the interfaces of each link; a longer packet is refused when it is sent.
     pub(crate) interface: Vec<u16>,
-    /// From, to, link: MTU on the way, if it is less; a longer packet vanishes.
+    /// MTU on the way, by sender, receiver and link, where it is less than that of the interface; a longer packet is
+    /// lost without notice.
     pub(crate) narrow: BTreeMap<(u32, u32, usize), u16>,
     random: Random,
 }
 
-/// What became of a packet.
+/// What happened to a packet.
 enum Carried {
-    /// It arrives then, as often as there are instants.
+    /// It arrives at each of these instants: more than one means duplicates, none that it is lost.
     At(Vec<Instant>),
     Refused(Fault),
-    /// It does not arrive, and the sender is told.
+    /// It does not arrive, and the sender is notified.
     Told(Fault),
 }
 
@@ -91,7 +93,7 @@ impl Fabric {
         Self { links, interface: vec![knet.mtu; knet.links], narrow: BTreeMap::new(), knet, random }
     }
 
-    /// An engine as the process of a node has it when it starts.
+    /// Makes the engine of a node whose process starts now.
     pub(crate) fn engine(&mut self, me: u32, nodes: &[u32], token: Duration, now: Instant) -> Engine {
         let link = |number| LinkSettings {
             port: 5405 + number as u16,
@@ -123,7 +125,7 @@ impl Fabric {
         Engine::new(settings, self.knet.sizes, self.random.number(1..u64::MAX), now).expect("good settings")
     }
 
-    /// MTU from one node to another on a link.
+    /// MTU from one node to another on a link, in bytes.
     pub(crate) fn mtu(&self, from: u32, to: u32, link: usize) -> u16 {
         let interface = self.interface[link];
         self.narrow.get(&(from, to, link)).map_or(interface, |narrow| interface.min(*narrow))
@@ -146,7 +148,7 @@ impl Fabric {
         Carried::At(arrivals.into_iter().map(|(at, _)| at).collect())
     }
 
-    /// Every link passes everything of its interfaces' size again.
+    /// Every link again passes all packets up to the MTU of its interfaces.
     pub(crate) fn heal(&mut self) {
         self.narrow.clear();
         for link in &mut self.links {
@@ -184,7 +186,7 @@ impl Cluster {
         self.drain_engine(from);
     }
 
-    /// A packet comes to a node, from this address on this link.
+    /// Passes a packet that arrived at a node from this address on this link to the engine.
     pub(crate) fn packet(&mut self, to: u32, link: u8, from: IpAddr, packet: &Bytes) {
         let now = self.now;
         let engine = self.engine(to);
@@ -199,7 +201,7 @@ impl Cluster {
         }
     }
 
-    /// Nobody listens where this packet came to.
+    /// A packet came to an address where nobody listens.
     pub(crate) fn nobody(&mut self, to: u32, link: u8, from: IpAddr) {
         let fabric = self.fabric();
         if fabric.random.chance(fabric.knet.icmp) {
@@ -208,7 +210,7 @@ impl Cluster {
         }
     }
 
-    /// The network tells a node of a packet that it sent.
+    /// Schedules the network's notice to a node about a packet that it sent.
     fn tell(&mut self, node: u32, path: Path, fault: Fault) {
         let (link, back) = (usize::from(path.link), path.host.get());
         let now = self.now;
@@ -218,21 +220,21 @@ impl Cluster {
         }
     }
 
-    /// What the network told reaches a node.
+    /// Passes the network's notice to the node's engine.
     pub(crate) fn told(&mut self, node: u32, path: Path, fault: Fault) {
         let now = self.now;
         self.engine(node).reported(now, path, fault);
         self.drain_engine(node);
     }
 
-    /// A node's own address on a link goes or comes back.
+    /// A node's own address on a link disappears (`up` is false) or comes back.
     pub(crate) fn set_interface(&mut self, node: u32, link: usize, up: bool) {
         let now = self.now;
         self.engine(node).set_interface(now, link as u8, up);
         self.drain_engine(node);
     }
 
-    /// What is due in a node's engine.
+    /// Runs the timers of a node's engine that are due.
     pub(crate) fn engine_due(&mut self, who: Process) {
         let now = self.now;
         let process = self.running(who.node);
@@ -293,7 +295,7 @@ impl Cluster {
         self.engine(node).recycle(burst);
     }
 
-    /// Whether every link between running nodes is up in the eyes of both, with fragments of the size that fits.
+    /// Whether every link between running nodes is up at both ends, with fragments of the size that fits.
     pub(crate) fn links_are_whole(&self) -> bool {
         self.alive().all(|(node, process)| {
             let engine = process.engine.as_ref().expect("a cluster on knet");
@@ -308,7 +310,7 @@ impl Cluster {
         })
     }
 
-    /// How the links of all running nodes are.
+    /// The state of the links of all running nodes, for failure reports.
     pub(crate) fn report_links(&self) -> String {
         let mut out = String::new();
         for (node, process) in self.alive() {

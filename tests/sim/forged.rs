@@ -1,5 +1,5 @@
-//! Datagrams of an outsider who knows the protocol, the members and the current ring, and may be believed: the
-//! transports are not authenticated. What such a one breaks while it goes on is its own; when it stops, the
+//! Datagrams of an outsider who knows the protocol, the members and the current ring, and may be believed, because
+//! the transports are not authenticated. While the outsider goes on, the ring may break. When the outsider stops, the
 //! nodes are on one ring again within [`Cluster::patience`], and no ring id was used twice.
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::cluster::{Cluster, Setup};
 use crate::network::{Parcel, id};
 
-/// A join message of node 2, which proposes the whole cluster of `count` nodes.
+/// A join message in the name of node 2, which proposes the whole cluster of `count` nodes.
 fn join(count: u32, ring_seq: u64) -> Bytes {
     let proc = (1..=count).map(id).collect();
     Join { from: id(2), leave: false, ring_seq, proc, failed: Vec::new() }.encode::<LittleEndian>()
@@ -26,10 +26,10 @@ fn inject_all(c: &mut Cluster, bytes: &[u8]) {
     }
 }
 
-/// One join message with the highest number that is accepted, or any other, ends no cluster: rings are formed
-/// afterwards, and after restarts of each node, under numbers that nobody has used.
+/// A single join message, even with the highest ring number that is accepted, does not make new rings impossible:
+/// afterwards, and after a restart of each node, rings are formed under numbers that were never used.
 #[test]
-fn no_ring_number_in_a_join_ends_the_cluster() {
+fn no_ring_number_in_a_join_message_prevents_later_rings() {
     for seq in (40..64).map(|bit| (1 << bit) - 1).chain([
         u64::MAX,
         RING_SEQ_LIMIT,
@@ -53,8 +53,8 @@ fn no_ring_number_in_a_join_ends_the_cluster() {
     }
 }
 
-/// A stream of join messages, each with a number as far above the last as is believed: when it stops, a ring is
-/// formed at once; a node that was down meanwhile joins it, and one whose ring id file was lost.
+/// A stream of join messages, each with a number as far above the last as is believed. When it stops, a ring is
+/// formed at once; a node that was down meanwhile joins it, and so does a node whose ring id file was lost.
 #[test]
 fn a_stream_of_rising_ring_numbers_leaves_room_for_real_ones() {
     for raise in [4, 4000, 1 << 40, 1 << 60] {
@@ -84,9 +84,9 @@ fn a_stream_of_rising_ring_numbers_leaves_room_for_real_ones() {
     }
 }
 
-/// Nodes whose numbers are years apart, as when one of them lost its file or counts from its clock, form a ring.
+/// Nodes whose ring numbers are years apart, because one of them lost its file or counts from its clock, form a ring.
 #[test]
-fn ring_numbers_far_apart_merge() {
+fn nodes_whose_ring_numbers_are_far_apart_merge() {
     for (far, near) in [(1 << 34, 0), (1 << 41, 0), (1 << 47, 1 << 20), (1 << 48, 7)] {
         for ahead in [1, 3] {
             let mut c = Setup::new(602, 1..=3).build();
@@ -114,7 +114,7 @@ fn last_token(c: &Cluster) -> Token {
     token
 }
 
-/// The token that comes next, but changed.
+/// The token that would come next, altered by `change`.
 fn forged_token(c: &Cluster, change: impl FnOnce(&mut Token)) -> Bytes {
     let mut token = last_token(c);
     token.token_seq = token.token_seq.plus(40);
@@ -129,7 +129,7 @@ fn forged_data(from: u32, ring: RingId, seq: Seq, encapsulated: Encapsulated, pa
         .freeze()
 }
 
-/// Sends from everywhere, and waits until all is delivered.
+/// Sends messages from all nodes and waits until they are delivered.
 fn messages_flow(c: &mut Cluster) {
     for size in [40, 3000, 50_000] {
         for node in c.setup.nodes.clone() {
@@ -140,9 +140,9 @@ fn messages_flow(c: &mut Cluster) {
 }
 
 /// A recovery frame with a number far past the token's is not counted when the ring is installed: no node takes
-/// for received what it has not.
+/// frames for received that it has not received.
 #[test]
-fn a_recovery_frame_past_the_token_is_not_installed() {
+fn a_forged_recovery_frame_past_the_token_is_not_counted() {
     for seq in [2, 3, 100, 16_000] {
         let mut c = Cluster::seeded(610, 1..=3);
         c.settle();
@@ -160,9 +160,9 @@ fn a_recovery_frame_past_the_token_is_not_installed() {
     }
 }
 
-/// What a forged token says wrongly does not last: the ring goes on with it, or another is formed.
+/// Wrong values in a forged token do not last: either the ring corrects them, or another ring is formed.
 #[test]
-fn no_token_leaves_a_ring_that_does_not_work() {
+fn a_forged_token_leaves_a_working_ring() {
     type Change = fn(&mut Token);
     let changes: [(&str, Change); 17] = [
         ("nothing", |_| {}),
@@ -197,7 +197,7 @@ fn no_token_leaves_a_ring_that_does_not_work() {
             c.inject(target, &forged);
             c.run(Duration::from_millis(300));
             c.settle();
-            // What was handed on of the forged token is no fault of the ring's.
+            // A count that was handed on from the forged token is no fault of the ring's.
             c.network.highest_fcc = 0;
             let before = c.now;
             for _ in 0..20 {
@@ -213,9 +213,9 @@ fn no_token_leaves_a_ring_that_does_not_work() {
     }
 }
 
-/// A token that counts messages that nobody sent ends its ring soon, though it goes on turning.
+/// A token that counts messages that nobody sent ends its ring soon, although the token goes on turning.
 #[test]
-fn a_token_that_counts_what_nobody_sent_ends_its_ring() {
+fn a_token_that_counts_unsent_messages_ends_its_ring() {
     let mut c = Cluster::seeded(612, 1..=3);
     c.settle();
     let (ring, before) = (c.ring(1), c.now);
@@ -233,10 +233,10 @@ fn a_token_that_counts_what_nobody_sent_ends_its_ring() {
     c.finish();
 }
 
-/// Requests that nobody can answer leave the token, whose list is free for real ones: a message that was lost is
-/// asked for and comes.
+/// Requests that nobody can answer leave the token, so that its list has room for real ones: a message that was lost
+/// is requested and arrives.
 #[test]
-fn requests_that_nobody_can_answer_leave_the_token() {
+fn unanswerable_retransmission_requests_leave_the_token() {
     let mut c = Cluster::seeded(613, 1..=3);
     c.settle();
     for _ in 0..20 {
@@ -245,7 +245,7 @@ fn requests_that_nobody_can_answer_leave_the_token() {
     c.run(Duration::from_secs(1));
     let ring = c.ring(1);
     let forged = forged_token(&c, |token| {
-        // All have these, and nobody holds them any more.
+        // All nodes have received these frames, and nobody stores them any more.
         token.missing =
             (0..30).map(|n| Missing { ring: token.ring, seq: token.seq.minus(100 + n) }).collect();
     });
@@ -265,10 +265,10 @@ fn requests_that_nobody_can_answer_leave_the_token() {
     c.finish();
 }
 
-/// A data frame with a number that is not given out yet is forgotten when the token comes: the real one with that
-/// number is handed up, and the ring stays.
+/// A data frame with a number that has not been assigned yet is forgotten when the token comes: the real frame with
+/// that number is delivered, and the ring stays.
 #[test]
-fn a_data_frame_past_the_token_takes_no_place() {
+fn a_forged_frame_past_the_token_does_not_displace_the_real_one() {
     for (ahead, stays) in [(2, true), (30, true), (16_000, true), (1, false)] {
         let mut c = Cluster::seeded(614, 1..=3);
         c.settle();
@@ -281,7 +281,7 @@ fn a_data_frame_past_the_token_takes_no_place() {
         c.inject(1, &frame);
         c.inject(3, &frame);
         c.run(Duration::from_secs(1));
-        // The next number is handed up at once: then only a new ring puts things right.
+        // A frame with the very next number is delivered at once: then only a new ring restores order.
         assert_eq!(c.ring(1) == Some(ring), stays, "{ahead} ahead");
         messages_flow(&mut c);
         assert_eq!(c.totem(1).dropped().malformed, 0);
@@ -289,10 +289,10 @@ fn a_data_frame_past_the_token_takes_no_place() {
     }
 }
 
-/// A part of a message that nobody sent, its beginning or its middle, ends a ring that has handed it up; it costs none
-/// of the whole messages that its supposed sender sends on the next.
+/// A forged first or middle part of a message ends a ring that has delivered it, but no whole message that the
+/// supposed sender sends on the next ring is lost.
 #[test]
-fn a_forged_part_of_a_message_costs_no_real_one() {
+fn a_forged_fragment_does_not_lose_real_messages() {
     for (fragmented, continuation) in [(1, 0), (200, 0), (2, 1), (0, 1), (0, 255)] {
         let mut c = Cluster::seeded(618, 1..=3);
         c.settle();
@@ -311,8 +311,8 @@ fn a_forged_part_of_a_message_costs_no_real_one() {
     }
 }
 
-/// Two tokens in a row say that all have what one member lacks, so the others release it: who lacks it finds that
-/// nobody has it any more.
+/// Two tokens in a row claim that all nodes have a message that one member lacks, so the others release it: the
+/// member that lacks it finds out that nobody has it any more, and the ring ends.
 #[test]
 fn a_message_that_was_released_too_early_ends_the_ring() {
     let mut c = Cluster::seeded(615, 1..=3);
@@ -334,10 +334,10 @@ fn a_message_that_was_released_too_early_ends_the_ring() {
     c.recover_from_siege(Duration::ZERO);
 }
 
-/// A join message in a node's own name that gives the node itself up is not believed: it would give itself up
-/// for ever.
+/// A node does not believe a join message in its own name that gives up the node itself: otherwise it would give
+/// itself up for ever.
 #[test]
-fn a_join_in_ones_own_name_is_not_believed() {
+fn a_node_ignores_join_messages_in_its_own_name() {
     for phase in [StateName::Operational, StateName::Gather] {
         let mut c = Cluster::seeded(616, 1..=3);
         c.settle();
@@ -354,10 +354,10 @@ fn a_join_in_ones_own_name_is_not_believed() {
     }
 }
 
-/// A commit token for a ring that this node would represent, but did not begin, is not taken while it waits for the
-/// others to agree: the number is not reserved, and would be used again after a restart.
+/// A node that waits for the others to agree does not accept a commit token for a ring that it would represent but
+/// did not begin: the ring number is not reserved, so it would be used again after a restart.
 #[test]
-fn a_node_represents_no_ring_that_it_did_not_begin() {
+fn a_representative_refuses_a_commit_token_that_it_did_not_begin() {
     for ahead in [8, 400, 0x4000] {
         let mut c = Cluster::seeded(617, 1..=2);
         c.settle();
@@ -381,10 +381,10 @@ fn a_node_represents_no_ring_that_it_did_not_begin() {
     }
 }
 
-/// Commit tokens for rings that nobody forms, and for the one that is being formed with what no member wrote into
-/// them, in every phase: one ring afterwards, and every property holds.
+/// Forged commit tokens, for rings that nobody forms and with wrong contents for the ring that is being formed, in
+/// every phase: afterwards there is one ring, and every property holds.
 #[test]
-fn no_commit_token_keeps_a_ring_from_forming() {
+fn forged_commit_tokens_do_not_prevent_a_ring() {
     let entry = |ring, aru| Some(CommitEntry { ring, aru, high_delivered: aru, received_all: true });
     for round in 0..60_u64 {
         let mut c = Cluster::seeded(620 + round, 1..=3);

@@ -1,5 +1,4 @@
-//! Datagrams that nobody of this ring sent, or not like that: mutated, replayed, foreign, of the other
-//! byte order.
+//! Datagrams that nobody of this ring sent in that form: mutated, replayed, foreign, or of the other byte order.
 
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ fn steady() -> Load {
     }
 }
 
-/// Old datagrams of this ring and of earlier ones come again: no property breaks.
+/// Old datagrams of this ring and of earlier ones arrive again: no property breaks.
 #[test]
 fn replayed_datagrams_change_nothing() {
     for seed in 501..511 {
@@ -38,9 +37,9 @@ fn replayed_datagrams_change_nothing() {
     }
 }
 
-/// Frames with every class of mutation: no panic, and when they end, one ring that works. Contents prove
-/// nothing here, as the protocol has no checksum of its own; a changed synchronisation message may even
-/// leave the services waiting until the next ring, and half a message that never was may cost one more.
+/// Frames with every class of mutation: no node panics, and once they stop there is one ring that works. Contents
+/// prove nothing here, as the protocol has no checksum of its own. A changed synchronisation message may even leave
+/// the services waiting until the next ring, and half a message that was never sent may cost one more ring.
 #[test]
 fn mutated_datagrams_never_panic() {
     for seed in 520..540 {
@@ -59,7 +58,7 @@ fn mutated_datagrams_never_panic() {
     }
 }
 
-/// What another protocol, a cut cable or an attacker may send is counted and dropped.
+/// Datagrams of other protocols, truncated ones and those of an attacker are counted and dropped.
 #[test]
 fn foreign_datagrams_are_counted() {
     let mut c = Cluster::seeded(541, 1..=3);
@@ -76,9 +75,9 @@ fn foreign_datagrams_are_counted() {
     c.finish();
 }
 
-/// A stranger of another cluster is heard and never again: the ring forms anew without it, and loses nothing.
+/// A node of another cluster is heard once and never again: the ring forms anew without it and loses no message.
 #[test]
-fn a_stranger_that_falls_silent() {
+fn a_foreign_node_that_falls_silent_does_not_stop_the_ring() {
     let mut c = Cluster::seeded(542, 1..=3);
     c.settle();
     let stranger = RingId { rep: id(99), seq: 400 };
@@ -90,7 +89,7 @@ fn a_stranger_that_falls_silent() {
     assert_eq!(c.members(1), [1, 2, 3]);
 }
 
-/// Frames that are well formed and impossible: nothing of them is believed.
+/// Well-formed frames with impossible contents: no node believes any of them.
 #[test]
 fn forged_frames_do_no_harm() {
     let mut c = Cluster::seeded(543, 1..=3);
@@ -133,9 +132,9 @@ fn forged_frames_do_no_harm() {
     c.finish();
 }
 
-/// totem.md 3: a machine of the other byte order is understood, in every kind of frame.
+/// Frames of every kind from a machine of the other byte order are understood.
 #[test]
-fn mixed_byte_orders() {
+fn nodes_of_both_byte_orders_form_a_ring() {
     for seed in 550..555 {
         let mut setup = Setup::new(seed, 1..=4);
         setup.quality.loss = 0.01;

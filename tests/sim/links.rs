@@ -1,6 +1,8 @@
-//! The ring on knet: links are cut, lossy, narrow and come back, and the ring hears as little of it as can be.
+//! The ring on knet: links are cut, lossy or narrow and come back, and the ring notices as little of this as
+//! possible.
 //!
-//! `ANNULUS_SIM_SEEDS` and the other variables of `swarm.rs` count for the swarm here, whose default is fewer seeds.
+//! `ANNULUS_SIM_SEEDS` and the other variables of `swarm.rs` also apply to the swarm here, whose default is fewer
+//! seeds.
 
 use std::time::Duration;
 
@@ -21,12 +23,12 @@ const MODES: [LinkMode; 3] = [LinkMode::Passive, LinkMode::Active, LinkMode::Rou
 /// Seeds of a run without `ANNULUS_SIM_SEEDS`.
 const SEEDS: u64 = 150;
 
-/// Three nodes on knet, frames as long as Corosync has them there.
+/// Three nodes on knet, with frames as long as Corosync makes them there.
 fn setup(seed: u64, knet: Knet) -> Setup {
     Setup { netmtu: 65536, knet: Some(knet), ..Setup::new(seed, [1, 2, 3]) }
 }
 
-/// All nodes started, one ring, every link up.
+/// A cluster with all nodes started, on one ring, with every link up.
 fn whole(setup: Setup) -> Cluster {
     let mut c = setup.build();
     c.start_all();
@@ -45,7 +47,7 @@ fn busy() -> Load {
     }
 }
 
-/// The longest time that a node delivered nothing in its present life since then.
+/// The longest time since `since` during which a node delivered nothing in its present life.
 fn longest_silence(c: &Cluster, node: u32, since: annulus::time::Instant) -> Duration {
     let instants =
         c.events(node).iter().filter(|(at, event)| *at >= since && matches!(event, Event::Deliver(_)));
@@ -58,7 +60,7 @@ fn longest_silence(c: &Cluster, node: u32, since: annulus::time::Instant) -> Dur
     longest.max(c.now.since(last))
 }
 
-/// Nothing that the network did not change is malformed, and nothing fits together that does not belong together.
+/// Asserts that no packet counted as malformed, and that no fragments of different frames were put together.
 fn nothing_was_malformed(c: &Cluster) {
     for (node, process) in c.alive() {
         let drops = process.engine.as_ref().expect("a cluster on knet").drops();
@@ -89,7 +91,7 @@ fn a_ring_works_on_any_number_of_links_in_every_mode() {
     }
 }
 
-/// One of two links is cut under three senders, either way; then the other one.
+/// One of two links is cut, in one direction or both, while three nodes send; then the other one is.
 #[test]
 fn a_cut_link_of_two_changes_no_membership() {
     let mut seed = 220;
@@ -113,13 +115,13 @@ fn a_cut_link_of_two_changes_no_membership() {
                 c.run(Duration::from_secs(4));
                 for node in [1, 2, 3] {
                     let silence = longest_silence(&c, node, since);
-                    // The token of the simulation is 1 s, a ping's time-out 500 ms.
+                    // In the simulation the token time-out is 1 s, and that of a ping 500 ms.
                     let limit = if mode == LinkMode::Active { 50 } else { 1000 };
                     assert!(
                         silence <= Duration::from_millis(limit),
                         "{mode:?} {one_way} {node}: {silence:?}"
                     );
-                    // Both ends know, whichever way is cut.
+                    // Both ends notice the cut, whichever direction it affects.
                     let others = if one_way && node != 1 { vec![1] } else { vec![1, 2, 3] };
                     for view in c.engine(node).links() {
                         let cut =
@@ -137,7 +139,7 @@ fn a_cut_link_of_two_changes_no_membership() {
     }
 }
 
-/// Whether the network tells of it or not, and whether it is the way or the interface.
+/// This holds whether or not the network reports it, and whether the path or the interface becomes narrow.
 #[test]
 fn a_link_that_becomes_narrow_while_it_is_used_breaks_no_ring() {
     let mut seed = 240;
@@ -167,7 +169,7 @@ fn a_link_that_becomes_narrow_while_it_is_used_breaks_no_ring() {
     }
 }
 
-/// A process that is started again at once, sooner than any link goes down, is taken in and heard.
+/// A process that is restarted before any link goes down is admitted to the ring and heard.
 #[test]
 fn a_node_that_restarts_at_once_is_heard_again() {
     for seed in 260..266 {
@@ -201,7 +203,7 @@ fn an_interface_that_goes_and_comes_back_on_one_link_changes_no_membership() {
     assert_eq!(c.views(2).len(), views);
 }
 
-/// Faults of links and nodes drawn from a seed; then peace, in which the ring forms and every link comes back.
+/// Faults of links and nodes are drawn from a seed; then the faults end, the ring forms and every link comes back.
 #[test]
 fn faults_of_links_from_many_seeds_break_no_property() {
     each_seed("faults_of_links_from_many_seeds", SEEDS, one);
@@ -281,13 +283,13 @@ fn one(seed: u64) {
     }
     peace(&mut c, &mut random);
     c.finish();
-    // A link that fell often has to answer 24 pings in a row first; probes wait for their interval.
+    // A link that failed often must first answer 24 pings in a row, and MTU probes wait for their interval.
     let limit = c.setup.timeouts().token * 10 + c.fabric().knet.pmtud_interval * 3;
     c.run_until_within(limit, "all links up", Cluster::links_are_whole);
     nothing_was_malformed(&c);
 }
 
-/// Does something bad, to links mostly.
+/// Causes one fault, of a link in most cases.
 fn fault(c: &mut Cluster, random: &mut Random) {
     let all = c.setup.nodes.clone();
     let up: Vec<u32> = c.alive().map(|(node, _)| node).collect();
@@ -317,7 +319,7 @@ fn fault(c: &mut Cluster, random: &mut Random) {
             c.fabric().narrow.insert((from, to, link), mtu);
         }
         11 if !up.is_empty() => {
-            // Down and up again, sooner than anybody can notice, or later, or not.
+            // The node restarts: sooner than anybody can notice, or later, or not at all.
             let node = random.pick(&up);
             if random.chance(0.2) {
                 c.leave(node);

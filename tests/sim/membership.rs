@@ -1,4 +1,4 @@
-//! Who is on the ring: forming, joining, leaving, crashing, coming back, pausing.
+//! Which nodes are on the ring: forming, joining, leaving, crashing, restarting, pausing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use annulus::totem::{Input, RING_SEQ_LIMIT, StateName};
 
 use crate::cluster::{Cluster, Setup};
 
-/// Totem, membership: nodes that start together become one ring.
+/// Totem, membership: nodes that start at the same time become one ring.
 #[test]
-fn singletons_become_one_ring() {
+fn nodes_that_start_together_form_one_ring() {
     let mut c = Cluster::seeded(1, 1..=3);
     c.settle();
     for node in 1..=3 {
@@ -20,9 +20,9 @@ fn singletons_become_one_ring() {
     c.finish();
 }
 
-/// totem.md B.1: a node alone forms a ring of its own, four above what its disk says plus one.
+/// A lone node forms a ring of its own, whose number is that on its disk plus one plus four.
 #[test]
-fn a_node_alone_is_a_ring() {
+fn a_lone_node_forms_a_ring_of_its_own() {
     let mut c = Cluster::seeded(2, [7]);
     c.settle();
     assert_eq!(c.members(7), [7]);
@@ -31,9 +31,9 @@ fn a_node_alone_is_a_ring() {
     c.finish();
 }
 
-/// Totem, membership: a stranger breaks the ring, which forms again with it.
+/// Totem, membership: the message of a node from outside breaks the ring, which forms again with that node.
 #[test]
-fn a_stranger_joins() {
+fn a_new_node_joins_a_running_ring() {
     let mut c = Setup::new(3, 1..=4).build();
     for node in 1..=3 {
         c.start(node);
@@ -60,7 +60,7 @@ fn a_crashed_node_is_given_up() {
     c.finish();
 }
 
-/// totem.md 11.3: who says that it leaves is off the ring at once, with no time-out.
+/// A node that announces its leave is off the ring at once, without a time-out.
 #[test]
 fn a_node_that_leaves_is_not_waited_for() {
     let mut c = Cluster::seeded(5, 1..=3);
@@ -73,10 +73,10 @@ fn a_node_that_leaves_is_not_waited_for() {
     c.finish();
 }
 
-/// totem.md 12: a node that comes back sooner than anybody missed it has a new ring id, and is in `left`
-/// and in `joined` of the same change.
+/// A node that restarts before anybody misses it has a new ring id, and is in both `left` and `joined` of the same
+/// view.
 #[test]
-fn a_quick_restart_is_a_leave_and_a_join() {
+fn a_quick_restart_is_seen_as_leave_and_join() {
     let mut c = Cluster::seeded(6, 1..=3);
     c.settle();
     let before = c.ring(1).unwrap();
@@ -89,9 +89,9 @@ fn a_quick_restart_is_a_leave_and_a_join() {
     c.finish();
 }
 
-/// totem.md 12, R1: the representative restarts alone, many times: no ring id comes twice.
+/// The representative alone restarts many times: no ring id is used twice.
 #[test]
-fn ring_ids_survive_restarts() {
+fn no_ring_id_is_used_again_after_restarts() {
     let mut c = Cluster::seeded(7, [1]);
     for _ in 0..5 {
         c.settle();
@@ -102,8 +102,8 @@ fn ring_ids_survive_restarts() {
     c.finish();
 }
 
-/// demand 2, co#520: a disk that takes a minute stalls neither the ring nor changes of membership, for
-/// which enough ring ids are reserved ahead.
+/// A disk that takes a minute delays neither the ring nor changes of membership (Corosync issue 520), because enough
+/// ring ids are reserved ahead.
 #[test]
 fn a_slow_disk_does_not_stall_the_ring() {
     let mut c = Cluster::seeded(8, 1..=3);
@@ -123,8 +123,8 @@ fn a_slow_disk_does_not_stall_the_ring() {
     c.finish();
 }
 
-/// demand 2: a node that restarts begins above all ids that it had reserved, past what the others have; a
-/// member whose disk is stuck then joins the new ring all the same.
+/// A node that restarts begins above all ids that it had reserved, past those of the others; a member whose disk is
+/// stuck still joins the new ring.
 #[test]
 fn a_member_with_a_stuck_disk_joins_the_ring() {
     let mut c = Cluster::seeded(18, 1..=3);
@@ -139,8 +139,8 @@ fn a_member_with_a_stuck_disk_joins_the_ring() {
     c.finish();
 }
 
-/// demand 2: a representative whose disk does not reserve a ring id in time goes on all the same, with one that it
-/// does not come to again after a restart: nobody is absent, and the ring is not split.
+/// A representative whose disk does not reserve a ring id in time goes on nevertheless, with an id that it will not
+/// use again after a restart: no node is absent, and the ring is not split.
 #[test]
 fn a_representative_with_a_stuck_disk_forms_the_ring() {
     let mut c = Cluster::seeded(19, 1..=3);
@@ -153,7 +153,8 @@ fn a_representative_with_a_stuck_disk_forms_the_ring() {
     c.run_until("three on the ring", Cluster::one_ring);
     assert!(c.now.since(before) < Duration::from_secs(4), "the stuck disk was waited for");
     assert!(c.ring(1).unwrap().seq > 1 << 20, "{:?}", c.ring(1));
-    // From now on it is known to be stuck. A restart begins at what it holds; the others teach what they know.
+    // From now on the disk is known to be stuck. A restart begins at the number on it; the others tell the node what
+    // they know.
     for _ in 0..2 {
         let before = c.now;
         c.crash(2);
@@ -167,7 +168,7 @@ fn a_representative_with_a_stuck_disk_forms_the_ring() {
     c.finish();
 }
 
-/// A disk that says that it fails is not waited for at all.
+/// A disk that reports an error is not waited for at all.
 #[test]
 fn a_representative_whose_disk_fails_forms_the_ring_at_once() {
     let mut c = Cluster::seeded(20, 1..=3);
@@ -183,10 +184,10 @@ fn a_representative_whose_disk_fails_forms_the_ring_at_once() {
     c.finish();
 }
 
-/// Where there is no room for such numbers, a representative that cannot reserve a ring id stands aside; the
-/// others form their ring, and it joins when its disk is back.
+/// Where no such numbers are left, a representative that cannot reserve a ring id stands aside: the others form their
+/// ring, and it joins when its disk works again.
 #[test]
-fn a_representative_without_any_ring_id_stands_aside() {
+fn a_representative_that_cannot_reserve_a_ring_id_stands_aside() {
     let mut c = Setup::new(21, 1..=3).build();
     for node in 1..=3 {
         c.lose_disk(node, RING_SEQ_LIMIT / 2 - 1_000_000);
@@ -206,7 +207,7 @@ fn a_representative_without_any_ring_id_stands_aside() {
 
 /// The first reservation must be on disk before a ring may use its ids.
 #[test]
-fn no_ring_before_its_id_is_reserved() {
+fn no_ring_forms_before_its_id_is_reserved() {
     let mut c = Setup::new(9, 1..=2).build();
     c.stick_disk(1, Duration::from_secs(5));
     c.start_all();
@@ -222,10 +223,9 @@ fn no_ring_before_its_id_is_reserved() {
     c.finish();
 }
 
-/// demand 2: no ring id comes again in a life that begins with the same ring id file as the last, whose writes hang
-/// in each of them.
+/// Each life begins with the same ring id file, because all writes hang: even so, no ring id is used in two lives.
 #[test]
-fn lives_with_an_unchanged_ring_id_file_use_no_ring_id_twice() {
+fn restarts_with_an_unchanged_ring_id_file_repeat_no_ring_id() {
     for nodes in [1, 2, 3] {
         let mut c = Setup::new(22, 1..=nodes).build();
         let mut used = BTreeSet::new();
@@ -260,10 +260,10 @@ fn a_short_pause_goes_unnoticed() {
     c.finish();
 }
 
-/// demand 1: a node that did not run for long does not take the others for dead when it wakes up: it is
-/// the one that was given up. Stale joins in its sockets are not acted upon.
+/// A node that did not run for long does not take the others for dead when it wakes up: it is the one that was given
+/// up. It does not act on old join messages in its sockets.
 #[test]
-fn a_long_pause_accuses_nobody() {
+fn a_node_that_paused_long_does_not_give_up_the_others() {
     for timers_first in [true, false] {
         let mut c = Cluster::seeded(11, 1..=3);
         c.settle();
@@ -283,9 +283,9 @@ fn a_long_pause_accuses_nobody() {
     }
 }
 
-/// totem.md 11.6 and 4.3: gathering for no reason ends with the same members and nothing lost.
+/// A membership change without a cause ends with the same members, and no message is lost.
 #[test]
-fn an_interface_that_comes_back_only_costs_a_new_ring() {
+fn an_interface_that_comes_back_causes_only_a_new_ring() {
     let mut c = Cluster::seeded(12, 1..=3);
     c.settle();
     for _ in 0..20 {

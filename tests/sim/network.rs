@@ -1,4 +1,4 @@
-//! Links between nodes: what is lost, late, twice, out of order, cut or changed on the way.
+//! Links between nodes: which datagrams are lost, delayed, duplicated, reordered, cut off or changed on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -12,7 +12,7 @@ use zerocopy::byteorder::BE;
 
 use crate::random::Random;
 
-/// Datagrams of the past that may be replayed.
+/// Number of past datagrams that may be replayed.
 const ARCHIVE: usize = 64;
 
 /// How a link behaves; shares are 0 to 1.
@@ -21,7 +21,7 @@ pub(crate) struct Quality {
     pub(crate) delay: Range<Duration>,
     pub(crate) loss: f64,
     pub(crate) duplicate: f64,
-    /// Of datagrams that may overtake earlier ones, being late by up to ten times the longest delay.
+    /// Share of datagrams that later ones may overtake: they are late by up to ten times the longest delay.
     pub(crate) reorder: f64,
 }
 
@@ -50,35 +50,36 @@ pub(crate) struct Parcel<'a> {
 }
 
 impl Parcel<'_> {
-    /// The frame, if it is one.
+    /// The frame, if the datagram is one.
     pub(crate) fn frame(&self) -> Option<Frame<'_>> {
         wire::parse(self.bytes).ok().map(|(frame, _)| frame)
     }
 }
 
-/// Whether a datagram is lost. Asked in the order of sending, once for each destination.
+/// Decides whether a datagram is lost (`true`). Called in the order of sending, once for each destination.
 pub(crate) type Filter = Box<dyn FnMut(&Parcel<'_>) -> bool>;
 
-/// What arrives instead of a datagram that this node sends; `None`: itself.
+/// Given the sender and its datagram, returns what arrives instead; `None` leaves it unchanged.
 pub(crate) type Change = Box<dyn FnMut(u32, &Bytes) -> Option<Bytes>>;
 
-/// All links.
+/// All links between the nodes.
 pub(crate) struct Network {
     random: Random,
     pub(crate) quality: Quality,
-    /// Links that behave otherwise than `quality`.
+    /// Links, by sender and receiver, that differ from `quality`.
     pub(crate) links: BTreeMap<(u32, u32), Quality>,
-    /// From, to: nothing passes.
+    /// Pairs of sender and receiver between which nothing passes.
     cuts: BTreeSet<(u32, u32)>,
-    /// Parcels that it returns `true` for are lost.
+    /// Datagrams for which it returns `true` are lost.
     pub(crate) filter: Option<Filter>,
     /// Changes datagrams on their way.
     pub(crate) change: Option<Change>,
-    /// Whether unicast and multicast arrive through two sockets, so that one may overtake the other (udp).
+    /// Whether unicast and multicast arrive through two sockets (transport udp), so that one may overtake the other.
     pub(crate) two_sockets: bool,
-    /// Share of datagrams that arrive changed: flipped bits, cut, lengthened, spliced or replayed.
+    /// Share of datagrams that arrive changed: with flipped bits, truncated, lengthened, spliced or replaced by an
+    /// old one.
     pub(crate) mutate: f64,
-    /// Share of datagrams that bring an old one along.
+    /// Share of datagrams with which an old one arrives as well.
     pub(crate) replay: f64,
     /// Nodes whose frames go out in the other byte order.
     pub(crate) big_endian: BTreeSet<u32>,
@@ -116,24 +117,24 @@ impl Network {
         }
     }
 
-    /// Nothing passes between the two sides.
+    /// Cuts the network in two: nothing passes between the two sides.
     pub(crate) fn cut(&mut self, one: &[u32], other: &[u32]) {
         self.cut_one_way(one, other);
         self.cut_one_way(other, one);
     }
 
-    /// `from` is no longer heard by `to`, but hears it.
+    /// `to` no longer hears `from`, but `from` still hears `to`.
     pub(crate) fn cut_one_way(&mut self, from: &[u32], to: &[u32]) {
         self.cuts.extend(from.iter().flat_map(|a| to.iter().map(|b| (*a, *b))));
     }
 
-    /// All links pass again, as well as `quality` says.
+    /// All links pass datagrams again, with the usual `quality`.
     pub(crate) fn heal(&mut self) {
         self.cuts.clear();
         self.links.clear();
     }
 
-    /// Loses the first `count` parcels that `which` names.
+    /// Loses the first `count` datagrams for which `which` returns `true`.
     pub(crate) fn lose_first(&mut self, mut count: usize, which: impl Fn(&Parcel<'_>) -> bool + 'static) {
         self.filter = Some(Box::new(move |parcel| {
             let lost = count > 0 && which(parcel);
@@ -142,7 +143,7 @@ impl Network {
         }));
     }
 
-    /// When, and as what, a datagram arrives: nowhere, once or several times.
+    /// When a datagram arrives and with which bytes: never, once or several times.
     pub(crate) fn send(
         &mut self,
         now: Instant,
@@ -193,14 +194,14 @@ impl Network {
         arrivals
     }
 
-    /// A frame goes another way than through here.
+    /// Takes note of a frame that is sent over other links than these.
     pub(crate) fn hear(&mut self, bytes: &Bytes) {
         if let Ok((frame, _)) = wire::parse(bytes) {
             self.look_at(&frame, bytes);
         }
     }
 
-    /// Remembers what the checkers want to know of frames in flight.
+    /// Records what the checkers need to know of frames in flight.
     fn look_at(&mut self, frame: &Frame<'_>, bytes: &Bytes) -> Kind {
         let (kind, name) = match frame {
             Frame::Token(token) => {
@@ -219,7 +220,7 @@ impl Network {
         kind
     }
 
-    /// One fault of each class, drawn evenly.
+    /// The datagram with one fault; all classes of faults are equally likely.
     fn mutated(&mut self, bytes: &Bytes) -> Bytes {
         let mut out = BytesMut::from(&bytes[..]);
         match self.random.index(7) {
@@ -230,7 +231,7 @@ impl Network {
             1 => out.truncate(self.random.index(out.len() + 1)),
             2 => out.extend_from_slice(&vec![self.random.number(0..256) as u8; self.random.index(64) + 1]),
             3 => {
-                // A count or an id at one of its extremes.
+                // Sets a count or an id to one of its extremes.
                 if out.len() >= 17 {
                     let at = 13 + self.random.index(out.len() - 16);
                     let value = self.random.pick(&[0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff_u32]);
@@ -239,7 +240,7 @@ impl Network {
             }
             4 => {
                 if out.len() > 3 {
-                    out[3] = self.random.number(0..8) as u8; // another kind
+                    out[3] = self.random.number(0..8) as u8; // another kind of frame
                 }
             }
             5 => {
@@ -260,8 +261,8 @@ impl Network {
     }
 }
 
-/// The same frame as a machine of the other byte order writes it. Data frames that are part of a longer
-/// message stay as they are: their group headers cannot be told from contents.
+/// The same frame as a machine of the other byte order writes it. Data frames that hold a part of a longer message
+/// stay as they are, as their group headers cannot be told from contents.
 pub(crate) fn turn_around(bytes: &Bytes) -> Bytes {
     let Ok((frame, Endian::Little)) = wire::parse(bytes) else { return bytes.clone() };
     match frame {
@@ -280,7 +281,7 @@ pub(crate) fn turn_around(bytes: &Bytes) -> Bytes {
     }
 }
 
-/// A packet of whole messages, each to one group, with its lengths turned around.
+/// A packet of whole messages, each to one group, with the byte order of its lengths swapped.
 fn turn_packet(payload: &[u8]) -> Option<Vec<u8>> {
     let mut out = payload.to_vec();
     let count = usize::from(u16::from_le_bytes(payload.get(6..8)?.try_into().ok()?));

@@ -1,4 +1,4 @@
-//! Ways on which datagrams arrive in one direction only.
+//! Paths on which datagrams arrive in one direction only.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use annulus::totem::StateName;
 
 use crate::cluster::Cluster;
 
-/// All that one node sends is lost; it hears the others. It goes on alone, and what it goes on hearing is not a reason to
-/// leave its ring again and again; when it is heard again, all are one ring at once.
+/// All datagrams of one node are lost, but it hears the others. It goes on alone, and does not leave its ring again
+/// and again because of what it hears; when the others hear it again, all are on one ring at once.
 #[test]
 fn a_node_that_nobody_hears_stays_on_its_own_ring() {
     for unheard in [1, 2, 3] {
@@ -16,7 +16,7 @@ fn a_node_that_nobody_hears_stays_on_its_own_ring() {
         let others: Vec<u32> = [1, 2, 3].into_iter().filter(|node| *node != unheard).collect();
         c.network.cut_one_way(&[unheard], &others);
         c.run_until("two rings", |c| c.on_one_ring(&others) && c.on_one_ring(&[unheard]));
-        // Messages of the others, and their representative's probes, go on being heard.
+        // The node still hears messages of the others and the probes of their representative.
         c.run(Duration::from_secs(20));
         let before = c.views(unheard).len();
         let mut apart = 0;
@@ -35,10 +35,10 @@ fn a_node_that_nobody_hears_stays_on_its_own_ring() {
     }
 }
 
-/// Which way is lost can be told: from a node that is heard and does not hear this one, from one that is not heard, and
-/// from one that hears this node's join messages and gets no token.
+/// The report says which direction is lost. It tells three cases apart: a node is heard but does not hear this one; a
+/// node is not heard; a node hears this node's join messages but sends no token.
 #[test]
-fn which_way_is_lost_is_told() {
+fn the_report_names_the_lost_direction() {
     let why = |c: &Cluster, node: u32| c.totem(node).why_no_ring(c.now);
     let mut c = Cluster::seeded(12, [1, 2, 3]);
     c.settle();
@@ -57,7 +57,7 @@ fn which_way_is_lost_is_told() {
     c.network.heal();
     c.settle();
 
-    // Tokens of both kinds are lost, join messages arrive.
+    // Tokens of both kinds are lost, but join messages arrive.
     c.network.filter = Some(Box::new(|parcel| {
         matches!(parcel.kind, Some(annulus::totem::wire::Kind::Token | annulus::totem::wire::Kind::Commit))
     }));

@@ -10,9 +10,10 @@ use annulus::totem::{Group, MAX_MESSAGE, Refused};
 use crate::cluster::{Cluster, Load, Setup};
 use crate::network::Quality;
 
-/// Totem, total ordering: with losses, duplicates and reordering, everybody delivers the same.
+/// Totem, total ordering: despite losses, duplicates and reordering, all nodes deliver the same messages in the same
+/// order.
 #[test]
-fn one_order_on_a_bad_network() {
+fn all_nodes_deliver_in_one_order_on_a_bad_network() {
     for seed in 100..110 {
         let mut setup = Setup::new(seed, 1..=4);
         setup.quality = Quality { loss: 0.05, duplicate: 0.05, reorder: 0.2, ..Quality::good() };
@@ -34,8 +35,8 @@ fn one_order_on_a_bad_network() {
     }
 }
 
-/// Totem, flow control: four nodes with long queues never send more than a window in a rotation, and
-/// each gets its share.
+/// Totem, flow control: four nodes with long queues never send more than a window in a rotation, and each gets its
+/// share.
 #[test]
 fn the_window_is_never_exceeded() {
     for (window, most) in [(50, 17), (10, 17), (200, 60), (4, 3)] {
@@ -57,9 +58,9 @@ fn the_window_is_never_exceeded() {
     }
 }
 
-/// totem.md 13.2: messages of every length around the frame's, and up to the longest, arrive whole.
+/// Messages of every length around that of a frame, and up to the longest, arrive whole.
 #[test]
-fn every_length_arrives_whole() {
+fn messages_of_every_length_arrive_whole() {
     for netmtu in [1500, 300, 9000] {
         let mut setup = Setup::new(netmtu as u64, 1..=3);
         setup.netmtu = netmtu;
@@ -81,7 +82,7 @@ fn every_length_arrives_whole() {
     }
 }
 
-/// Small messages share frames: ten thousand take a small part of ten thousand frames.
+/// Small messages share frames: ten thousand of them need far fewer than ten thousand frames.
 #[test]
 fn small_messages_are_packed() {
     let mut c = Cluster::seeded(112, 1..=3);
@@ -91,14 +92,16 @@ fn small_messages_are_packed() {
         c.submit(2, 24, Guarantee::Agreed).expect("room");
     }
     c.finish();
-    // Two destinations; 43 messages of 24 bytes, with length word and group header, fit a frame.
+    // Each frame goes to two destinations, and 43 messages of 24 bytes, with length word and group header, fit into
+    // it.
     let frames = (c.network.sent["data"] - before) / 2;
     assert!((3000 / 45..3000 / 40).contains(&frames), "{frames} frames");
 }
 
-/// An empty message, one too long, and one that finds the queue full are refused; nothing of them is sent.
+/// An empty message, one that is too long, and one that finds the queue full are refused, and no part of them is
+/// sent.
 #[test]
-fn what_cannot_be_sent_is_refused() {
+fn messages_that_cannot_be_sent_are_refused() {
     let mut c = Cluster::seeded(113, 1..=2);
     c.settle();
     let totem = &mut c.nodes.get_mut(&1).unwrap().process.as_mut().unwrap().core.ring();
@@ -117,9 +120,9 @@ fn what_cannot_be_sent_is_refused() {
     assert!(c.totem(1).fits(1_000_000), "it has room again");
 }
 
-/// totem.md 6.1: message and token numbers cross the roll-over, in work, in recovery and with losses.
+/// Message and token numbers roll over during operation, during recovery and with losses.
 #[test]
-fn numbers_roll_over() {
+fn sequence_numbers_roll_over() {
     for (seed, before) in [(120, 0), (121, 1), (122, 3), (123, 20), (124, 40), (125, 400), (126, 20_000)] {
         let mut setup = Setup::new(seed, 1..=4);
         setup.origin = Seq(0).minus(before);
@@ -143,9 +146,9 @@ fn numbers_roll_over() {
     }
 }
 
-/// Totem, retransmission request list: it is full for a while, and everything comes in the end.
+/// Totem, retransmission request list: the list is full for a while, and every message arrives in the end.
 #[test]
-fn a_full_request_list_is_worked_off() {
+fn a_full_retransmission_request_list_is_worked_off() {
     let mut setup = Setup::new(130, 1..=3);
     setup.given = Given { window_size: Some(300), max_messages: Some(100), ..setup.given };
     let mut c = setup.build();
@@ -162,10 +165,10 @@ fn a_full_request_list_is_worked_off() {
     assert_eq!(c.views(1).len(), c.views(3).len());
 }
 
-/// Totem, flow control: full queues go out, if slowly, through a small window, on a network where every fifth datagram
-/// is late and asked for again. Found by the swarm.
+/// Totem, flow control: full queues drain, if slowly, through a small window on a network where every fifth datagram
+/// is late and requested again. Found by the swarm (`swarm.rs`).
 #[test]
-fn full_queues_go_out_through_a_small_window_on_a_slow_network() {
+fn full_queues_drain_through_a_small_window_on_a_slow_network() {
     let mut setup = Setup::new(134, 1..=5);
     setup.given = Given {
         token: Some(150),
@@ -195,7 +198,7 @@ fn full_queues_go_out_through_a_small_window_on_a_slow_network() {
     assert!(took > c.patience() * 10, "the queues were short: {took:?}");
 }
 
-/// totem.md 9.10: who never receives what the others send excludes itself, and comes back when it can.
+/// A node that never receives what the others send excludes itself, and comes back when it receives again.
 #[test]
 fn a_node_that_fails_to_receive_leaves_by_itself() {
     let mut setup = Setup::new(131, 1..=3);
@@ -212,9 +215,9 @@ fn a_node_that_fails_to_receive_leaves_by_itself() {
     c.finish();
 }
 
-/// A token that overtakes the data before it asks for nothing: it is late, not lost.
+/// A token that overtakes the data before it causes no retransmission requests: the data is late, not lost.
 #[test]
-fn late_data_is_not_asked_for() {
+fn late_data_is_not_requested_again() {
     let mut c = Cluster::seeded(132, 1..=3);
     c.network.two_sockets = true;
     c.settle();
@@ -232,9 +235,9 @@ fn late_data_is_not_asked_for() {
     assert!(c.now > at);
 }
 
-/// An idle ring's token is held, not spun; a message lets it go at once.
+/// The token of an idle ring is held instead of passed on all the time; a message releases it at once.
 #[test]
-fn an_idle_token_is_held_and_let_go() {
+fn an_idle_token_is_held_and_released() {
     let mut c = Cluster::seeded(133, 1..=3);
     c.settle();
     c.run(Duration::from_secs(2));

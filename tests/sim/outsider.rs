@@ -1,5 +1,5 @@
-//! An outsider who knows the protocol: hears what is sent, knows the members and their rings, and forges frames
-//! that differ from real ones in what they say, not in how they are written.
+//! An outsider who knows the protocol, hears what is sent, and knows the members and their rings. The outsider forges
+//! frames that differ from real ones in what they claim, not in how they are written.
 
 use annulus::ids::{Guarantee, NodeId, RingId, Seq};
 use annulus::totem::Group;
@@ -14,7 +14,7 @@ use crate::cluster::Cluster;
 use crate::network::id;
 use crate::random::Random;
 
-/// The outsider, with a source of chance of its own.
+/// The outsider, with a random generator of its own.
 pub(crate) struct Outsider {
     random: Random,
 }
@@ -44,7 +44,7 @@ impl Outsider {
         }
     }
 
-    /// A member, now and then a stranger.
+    /// A member, or now and then a node from outside.
     fn node(&mut self, c: &Cluster) -> NodeId {
         let stranger = self.random.chance(0.03);
         id(if stranger { 77 } else { self.random.pick(&c.setup.nodes) })
@@ -55,7 +55,7 @@ impl Outsider {
         all.into_iter().filter(|_| self.random.chance(share)).map(id).collect()
     }
 
-    /// A ring that is, or was, or may be next.
+    /// A present, earlier or possible next ring.
     fn ring(&mut self, c: &Cluster) -> RingId {
         let rings: Vec<RingId> = c.alive().map(|(_, process)| process.totem().ring()).collect();
         let Some(highest) = rings.iter().copied().max_by_key(|ring| ring.seq) else {
@@ -169,7 +169,7 @@ impl Outsider {
         })
     }
 
-    /// A number near the ring's highest, or far off.
+    /// A number near the highest of the ring, or far off.
     fn seq(&mut self, c: &Cluster) -> Seq {
         let highest = match self.heard(c, "token") {
             Some(Frame::Token(token)) => token.seq,
@@ -245,9 +245,9 @@ impl Outsider {
         mcast.encode::<LittleEndian>().freeze()
     }
 
-    /// What a data frame carries: nothing of use, a message, a part of one, or a step of the synchronisation.
+    /// The contents of a data frame: useless bytes, a message, a part of one, or a step of the synchronisation.
     fn payload(&mut self, c: &Cluster) -> Bytes {
-        // Not one byte: those of real messages tell them apart.
+        // Never a single byte, as real messages of that size are identified by it.
         let size = self.random.pick(&[0, 2, 8, 60, 1300, 60_000]);
         let garbage: Vec<u8> = (0..size).map(|_| self.random.number(0..256) as u8).collect();
         if self.random.chance(0.2) {

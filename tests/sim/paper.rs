@@ -1,4 +1,4 @@
-//! The paper's own cases, one frame at a time: lost tokens, lost commit tokens, lost joins.
+//! Cases that the Totem paper describes, one frame at a time: lost tokens, lost commit tokens, lost join messages.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn a_token_lost_for_good_makes_a_new_ring() {
     assert_eq!(c.members(1), [1, 2, 3]);
 }
 
-/// Totem, membership: commit tokens are lost in either round; the attempt is repeated.
+/// Totem, membership: commit tokens are lost in either of their two rotations, and the attempt is repeated.
 #[test]
 fn lost_commit_tokens_are_sent_again() {
     for count in 1..8 {
@@ -50,9 +50,9 @@ fn lost_commit_tokens_are_sent_again() {
     }
 }
 
-/// All commit tokens to one node are lost for a while: the others do not wait for ever.
+/// All commit tokens to one node are lost for a while: the others do not wait for it for ever.
 #[test]
-fn a_node_that_gets_no_commit_token() {
+fn a_node_without_commit_tokens_is_not_awaited_for_ever() {
     let mut c = Setup::new(320, 1..=3).build();
     c.network.filter = Some(Box::new(|p| p.kind == Some(Kind::Commit) && p.to == 3));
     c.start_all();
@@ -62,9 +62,9 @@ fn a_node_that_gets_no_commit_token() {
     c.finish();
 }
 
-/// The first token of the new ring is lost: nothing was installed twice, nothing is lost.
+/// The first token of the new ring is lost: no view is installed twice, and no message is lost.
 #[test]
-fn a_lost_first_token() {
+fn a_lost_first_token_loses_no_message() {
     let mut c = Cluster::seeded(321, 1..=3);
     c.settle();
     c.wish(2, 5000, Guarantee::Safe);
@@ -76,7 +76,7 @@ fn a_lost_first_token() {
 
 /// Totem, membership: three of four join messages are lost, and all are on one ring in the end.
 #[test]
-fn lost_joins_only_delay() {
+fn lost_join_messages_only_delay_the_ring() {
     for seed in 330..340 {
         let mut c = Setup::new(seed, 1..=5).build();
         let mut state = seed as u32;
@@ -91,10 +91,10 @@ fn lost_joins_only_delay() {
     }
 }
 
-/// Nodes that have given each other up in a circle let go of it: a join message that is not believed
-/// must not start the consensus timer again. Found by the swarm.
+/// Nodes that have given each other up in a circle still agree in the end: a join message that is not believed must
+/// not restart the consensus timer. Found by the swarm (`swarm.rs`).
 #[test]
-fn contradicting_nodes_agree_in_the_end() {
+fn nodes_that_gave_each_other_up_agree_in_the_end() {
     for seed in 340..350 {
         let mut c = Cluster::seeded(seed, 1..=4);
         c.settle();

@@ -1,4 +1,4 @@
-//! Rings cut apart and healed, evenly, unevenly, one way, and again while they recover.
+//! Rings that are cut and healed: evenly, unevenly, in one direction, and again while they recover.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ fn steady() -> Load {
     }
 }
 
-/// Totem, membership: a ring cut in two becomes two rings, and one again when the cut heals.
+/// Totem, membership: a ring that is cut becomes two rings, and one again when the cut heals.
 #[test]
-fn a_cut_ring_heals_to_one() {
+fn a_cut_ring_becomes_one_again() {
     let mut c = Cluster::seeded(7, 1..=4);
     c.settle();
     c.network.cut(&[1, 2], &[3, 4]);
@@ -33,7 +33,7 @@ fn a_cut_ring_heals_to_one() {
     c.finish();
 }
 
-/// The same with a lone node on one side, and under load.
+/// A lone node is cut off under load, and comes back.
 #[test]
 fn a_node_cut_off_under_load_comes_back() {
     let mut c = Cluster::seeded(21, 1..=5);
@@ -48,10 +48,10 @@ fn a_node_cut_off_under_load_comes_back() {
     c.finish();
 }
 
-/// Messages run on from packet to packet under load. Who comes new to a ring lacks no more of each sender than
-/// the one that began before it came.
+/// Under load, messages are split across packets. A node that joins a ring lacks at most one message of each sender:
+/// the one that began before the node joined.
 #[test]
-fn a_newcomer_lacks_only_what_began_before() {
+fn a_newcomer_lacks_only_messages_that_began_before_it_joined() {
     let mut torn = 0;
     for seed in 70..80 {
         let mut c = Cluster::seeded(seed, 1..=3);
@@ -76,9 +76,9 @@ fn a_newcomer_lacks_only_what_began_before() {
     assert_ne!(torn, 0, "no message was split over a view");
 }
 
-/// EVS: the cut moves while the ring recovers, again and again.
+/// EVS: the cut moves again and again while the ring recovers.
 #[test]
-fn cuts_in_the_middle_of_recovery() {
+fn cuts_during_recovery_break_no_property() {
     for seed in 30..50 {
         let mut c = Cluster::seeded(seed, 1..=5);
         c.settle();
@@ -97,10 +97,10 @@ fn cuts_in_the_middle_of_recovery() {
     }
 }
 
-/// totem.md 16.N: a node that is heard but cannot hear keeps breaking the ring, until it is healed; no
-/// property breaks meanwhile.
+/// A node that is heard but cannot hear keeps breaking the ring until the path is healed, and no property breaks
+/// meanwhile.
 #[test]
-fn one_way_loss() {
+fn a_node_that_cannot_hear_breaks_no_property() {
     let mut c = Cluster::seeded(60, 1..=4);
     c.settle();
     c.work(steady());
@@ -112,9 +112,9 @@ fn one_way_loss() {
     c.finish();
 }
 
-/// Only data is lost one way, so the token goes round: requests bring what is missing.
+/// Only data is lost in one direction, so the token goes round: retransmission requests bring what is missing.
 #[test]
-fn a_node_that_hears_no_data_asks_for_it_until_it_does() {
+fn a_node_that_loses_data_requests_it_until_it_arrives() {
     let mut c = Cluster::seeded(61, 1..=3);
     c.settle();
     c.work(steady());

@@ -1,4 +1,4 @@
-//! The one source of chance in a run.
+//! The only source of randomness in a run.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-/// Seeded generator with the few questions that a simulation asks.
+/// Seeded generator with the few distributions that a simulation needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(Pcg64Mcg);
 
@@ -15,7 +15,7 @@ impl Random {
         Self(Pcg64Mcg::seed_from_u64(seed))
     }
 
-    /// Whether something of probability `share` happens. Asks for no number when it cannot.
+    /// Whether an event of probability `share` happens. Draws no number if `share` rules the event out.
     pub(crate) fn chance(&mut self, share: f64) -> bool {
         share > 0.0 && self.0.random_bool(share.min(1.0))
     }
@@ -41,7 +41,7 @@ impl Random {
         choices[self.index(choices.len())]
     }
 
-    /// Another generator, independent of what this one is asked later.
+    /// Another generator, whose numbers do not depend on later draws from this one.
     pub(crate) fn fork(&mut self) -> Self {
         Self::seeded(self.0.random())
     }

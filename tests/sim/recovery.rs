@@ -1,4 +1,4 @@
-//! What becomes of the old ring's messages when the ring changes.
+//! What happens to the old ring's messages when the ring changes.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use crate::cluster::{Cluster, Setup};
 use crate::network::Parcel;
 use crate::trace::{Event, Msg};
 
-/// In which configuration `node` delivered `msg`: the kind of the last view before it.
+/// The kind of configuration in which `node` delivered `msg`, or `None` if it did not: that of the last view before
+/// it.
 fn delivered_in(c: &Cluster, node: u32, msg: Msg) -> Option<ViewKind> {
     let mut kind = None;
     for (_, event) in c.events(node) {
@@ -27,10 +28,10 @@ fn is_plain(parcel: &Parcel<'_>) -> bool {
     matches!(parcel.frame(), Some(Frame::Mcast(mcast)) if mcast.encapsulated == Encapsulated::Plain)
 }
 
-/// Totem, recovery: a message that only one of the survivors holds reaches all of them. Node 3 has it from
-/// node 1 alone, which crashes at once.
+/// Totem, recovery: a message that only one of the survivors holds reaches all of them. Only node 3 receives it from
+/// node 1, which crashes at once.
 #[test]
-fn a_message_that_one_survivor_holds_reaches_all() {
+fn a_message_held_by_one_survivor_reaches_all() {
     for origin in [Seq(0), Seq(0).minus(5)] {
         let mut setup = Setup::new(201, 1..=4);
         setup.origin = origin;
@@ -54,7 +55,7 @@ fn a_message_that_one_survivor_holds_reaches_all() {
 /// EVS: messages of a departed member after a hole that nobody can fill are dropped by all survivors;
 /// those of survivors are delivered in the transitional configuration.
 #[test]
-fn after_a_hole_only_survivors_messages_count() {
+fn after_a_hole_only_messages_of_survivors_are_delivered() {
     let mut c = Cluster::seeded(202, 1..=4);
     c.settle();
     // Node 4's first message reaches nobody, and it crashes before anybody can ask for it.
@@ -85,9 +86,9 @@ fn after_a_hole_only_survivors_messages_count() {
     c.finish();
 }
 
-/// EVS 7: a safe message waits until all have it; agreed ones behind it wait too.
+/// EVS 7: a safe message waits until all members have it, and agreed messages behind it wait too.
 #[test]
-fn a_safe_message_waits_for_all() {
+fn a_safe_message_waits_until_all_members_have_it() {
     let mut c = Cluster::seeded(203, 1..=3);
     c.settle();
     c.network.filter = Some(Box::new(|p| p.kind == Some(Kind::Mcast) && p.to == 3));
@@ -108,7 +109,7 @@ fn a_safe_message_waits_for_all() {
 /// EVS: a safe message that one member never had is delivered by the others in the transitional
 /// configuration, without that member.
 #[test]
-fn a_safe_message_without_one_member_is_transitional() {
+fn a_safe_message_that_one_member_lacks_is_delivered_in_the_transitional_view() {
     let mut c = Cluster::seeded(204, 1..=3);
     c.settle();
     c.network.filter = Some(Box::new(|p| p.kind == Some(Kind::Mcast) && p.to == 3));
@@ -124,17 +125,17 @@ fn a_safe_message_without_one_member_is_transitional() {
     c.finish();
 }
 
-/// A safe message known to be safe by one member is handed up in the old regular configuration by all who
-/// come along. Found by the swarm.
+/// If one member knows that a message is safe, all members that move to the new ring with it deliver the message in
+/// the old regular configuration. Found by the swarm (`swarm.rs`).
 #[test]
-fn what_one_knows_to_be_safe_all_hand_up() {
+fn a_message_known_safe_to_one_member_is_delivered_as_safe_by_all() {
     for seed in 205..245 {
         let mut c = Cluster::seeded(seed, 1..=4);
         c.settle();
         for node in 1..=4 {
             c.wish(node, 500, Guarantee::Safe);
         }
-        // Anywhere in the rotations that make them safe.
+        // The cut may fall anywhere in the rotations that make the messages safe.
         c.run(Duration::from_micros(40 * (seed - 205)));
         c.network.cut(&[1, 2], &[3, 4]);
         c.run_until("two rings", |c| c.on_one_ring(&[1, 2]) && c.on_one_ring(&[3, 4]));
@@ -143,10 +144,10 @@ fn what_one_knows_to_be_safe_all_hand_up() {
     }
 }
 
-/// A recovery is given up after others went through with it: what it brought is not forgotten. Found by
-/// the swarm.
+/// A node gives up a recovery that others completed: it still keeps the messages that the recovery brought. Found by
+/// the swarm (`swarm.rs`).
 #[test]
-fn what_a_recovery_brought_is_kept() {
+fn messages_of_an_abandoned_recovery_are_kept() {
     for seed in 250..280 {
         let mut c = Cluster::seeded(seed, 1..=4);
         c.settle();
@@ -156,7 +157,7 @@ fn what_a_recovery_brought_is_kept() {
         c.network.filter = None;
         c.crash(4);
         c.run_until("a recovery", |c| c.totem(3).stats().recovery_entered > 1);
-        // Node 3 is cut off at some point of it.
+        // Node 3 is cut off at some point of the recovery.
         c.run(Duration::from_micros(100 * (seed - 250)));
         c.network.cut(&[3], &[1, 2]);
         c.run_until("two rings", |c| c.on_one_ring(&[3]) && c.on_one_ring(&[1, 2]));
@@ -165,10 +166,10 @@ fn what_a_recovery_brought_is_kept() {
     }
 }
 
-/// totem.md 13.2: a long message whose ring changes in the middle of it, with a synchronisation in between,
-/// arrives whole at those who stay, and not at all at who joins in the middle.
+/// The ring changes in the middle of a long message, with a synchronisation in between: nodes that stay receive the
+/// message whole, and a node that joins meanwhile does not receive it at all.
 #[test]
-fn a_long_message_goes_on_behind_a_synchronisation() {
+fn a_long_message_continues_after_a_synchronisation() {
     let mut setup = Setup::new(281, 1..=4);
     setup.told_in_sync = 24..5000;
     let mut c = setup.build();

@@ -1,4 +1,4 @@
-//! Large clusters.
+//! Clusters of 32 and 100 nodes.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn cold_start(count: u32, seed: u64) -> Cluster {
     c
 }
 
-/// demand 3: 32 nodes start cold.
+/// 32 nodes that all start within a second form one ring.
 #[test]
 fn thirty_two_nodes_become_one_ring() {
     let mut c = cold_start(32, 401);
@@ -32,7 +32,7 @@ fn thirty_two_nodes_become_one_ring() {
     c.finish();
 }
 
-/// demand 3: a hundred nodes start cold, and lose one.
+/// A hundred nodes that all start within a second form one ring, and another one when a node is lost.
 #[test]
 fn a_hundred_nodes_become_one_ring() {
     let mut c = cold_start(100, 402);

@@ -1,4 +1,4 @@
-//! On which ring each message was multicast: what no process tells, but the wire does.
+//! Finds out on which ring each message was multicast: no process reports it, but the datagrams show it.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::application::Register;
 use crate::trace::{Process, Trace};
 
-/// A message of which more packets are to come.
+/// A message of which some packets have not been sent yet.
 struct Unfinished {
     bytes: Vec<u8>,
     fragment: u8,
@@ -21,12 +21,12 @@ struct Unfinished {
 #[derive(Default)]
 pub(crate) struct Sniffer {
     last: BTreeMap<Process, (RingId, Seq)>,
-    /// By sender and queue: the one of the synchronisation, or not.
+    /// By sender and queue (`true` for the queue of the synchronisation).
     unfinished: BTreeMap<(Process, bool), Unfinished>,
 }
 
 impl Sniffer {
-    /// A process sends a datagram, while its synchronisation goes on or not.
+    /// Looks at a datagram that a process sends; `syncing` says whether its synchronisation is under way.
     pub(crate) fn look_at(
         &mut self,
         by: Process,
@@ -40,7 +40,7 @@ impl Sniffer {
             return;
         }
         if self.last.get(&by).is_some_and(|(ring, seq)| *ring == mcast.ring && !seq.is_before(mcast.seq)) {
-            return; // sent again
+            return; // a retransmission
         }
         self.last.insert(by, (mcast.ring, mcast.seq));
         let payload = Bytes::copy_from_slice(mcast.payload);

@@ -1,4 +1,4 @@
-//! Rings whose token turns and that would still not get on: each of them ends.
+//! Rings whose token turns although they make no progress: each of them ends.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use annulus::totem::{Input, StateName};
 use crate::cluster::{Cluster, Setup};
 use crate::network::{Parcel, id};
 
-/// Whether a parcel is an old ring's frame that is sent again on a new ring.
+/// Whether a datagram is a frame of an old ring that is sent again on a new ring.
 fn is_recovery(parcel: &Parcel<'_>) -> bool {
     matches!(parcel.frame(), Some(Frame::Mcast(mcast)) if mcast.encapsulated == Encapsulated::Recovery)
 }
 
-/// Frames that the members have multicast.
+/// Number of frames that the members have multicast.
 fn multicast(c: &Cluster) -> u64 {
     c.alive().map(|(_, process)| process.totem().stats().mcast_tx).sum()
 }
 
-/// Three nodes, of which the third gets no data while the others send `frames` frames; then the token is lost,
-/// and all gather. The frames are small, so that a full window is quickly made.
+/// Three nodes, of which the third gets no data while the others send `frames` frames; then the token is lost, and
+/// all gather. The frames are small, so that a full window is soon reached.
 fn behind_by(frames: u64, given: Given, seed: u64) -> Cluster {
     let mut setup = Setup::new(seed, 1..=3);
     setup.given = Given { token: setup.given.token, token_coefficient: Some(0), ..given };
@@ -53,8 +53,8 @@ fn lose_the_token(c: &mut Cluster) {
     c.network.filter = None;
 }
 
-/// Loses every `each`th old frame that is sent again between the two nodes that have them: each sends what it did
-/// not hear from the other, so a loss costs a number more.
+/// Loses every `each`th old frame that is sent again between the two nodes that have all of them. Each sends again
+/// what it did not hear from the other, so every loss uses up one more sequence number.
 fn lose_some(c: &mut Cluster, each: u32) {
     let mut count = 0;
     c.network.filter = Some(Box::new(move |p| {
@@ -64,10 +64,11 @@ fn lose_some(c: &mut Cluster, each: u32) {
     }));
 }
 
-/// Totem paper, recovery and flow control: what a ring could send it can send again, however full its window
-/// was, whatever it may send in a rotation, and however many numbers are spent on frames sent twice.
+/// Totem paper, recovery and flow control: whatever a ring could send, it can send again in recovery, for every
+/// window size and every number of frames per rotation, and however many numbers are spent on frames that are sent
+/// twice.
 #[test]
-fn a_full_window_is_recovered() {
+fn a_ring_with_a_full_window_recovers() {
     for (number, window_size) in [50, 100, 200, 300].into_iter().enumerate() {
         for (place, max_messages) in [17, 50, 100].into_iter().enumerate() {
             let given = Given {
@@ -76,7 +77,7 @@ fn a_full_window_is_recovered() {
                 ..Given::default()
             };
             let full = WINDOW - window_size - max_messages;
-            // Every backlog and every loss meets every window size.
+            // Every backlog and every loss rate meets every window size.
             let frames = [full, full, full / 2][(number + place) % 3];
             let each = [50, 7, 1000][(number + 2 * place) % 3];
             let mut c = behind_by(frames.into(), given, 600 + u64::from(window_size + max_messages));
@@ -90,9 +91,9 @@ fn a_full_window_is_recovered() {
     }
 }
 
-/// A recovery that is slow, and goes on, is not given up: one frame in a rotation of 15 ms, for minutes.
+/// A recovery that is slow but makes progress is not given up: one frame in a rotation of 15 ms, for minutes.
 #[test]
-fn a_slow_recovery_of_a_full_window_ends() {
+fn a_slow_recovery_of_a_full_window_completes() {
     let given = Given {
         window_size: Some(1),
         max_messages: Some(1),
@@ -112,11 +113,11 @@ fn a_slow_recovery_of_a_full_window_ends() {
     c.finish();
 }
 
-/// A member that gets every frame but those of a recovery (a firewall drops fragments, say) keeps the others
-/// waiting for no longer than two recoveries that do not get on. It comes back at once: alone, it has nothing to
-/// recover.
+/// A member that gets every frame except those of a recovery (because a firewall drops fragments, for example) keeps
+/// the others waiting for at most two recoveries without progress. It comes back at once, as it has nothing to
+/// recover on a ring of its own.
 #[test]
-fn a_member_that_cannot_recover_does_not_hold_the_others() {
+fn a_member_that_cannot_recover_does_not_hold_up_the_others() {
     for culprit in [1, 2, 3] {
         let mut c = Cluster::seeded(650 + u64::from(culprit), 1..=3);
         c.settle();
@@ -134,17 +135,17 @@ fn a_member_that_cannot_recover_does_not_hold_the_others() {
     }
 }
 
-/// Recoveries in which all have what was sent, and some say that they have more to send and send nothing: whoever
-/// that is cannot be told, so each goes on alone, and all meet again.
+/// Recoveries in which all have every message, and some node claims that it has more to send but sends nothing. The
+/// ring cannot tell which node that is, so each goes on alone, and all meet again.
 #[test]
-fn a_recovery_that_nobody_holds_up_ends() {
+fn a_recovery_without_progress_ends() {
     let mut c = Cluster::seeded(660, 1..=3);
     c.settle();
     c.network.filter = Some(Box::new(|p| p.to == 3 && p.kind == Some(Kind::Mcast)));
     c.submit(1, 20_000, Guarantee::Agreed).unwrap();
     c.run(Duration::from_millis(20));
     lose_the_token(&mut c);
-    // On the next two rings every token says that somebody has more to send.
+    // On the next two rings, every token claims that some node has more to send.
     let mut rings = BTreeSet::new();
     c.network.change = Some(Box::new(move |_, bytes| {
         let Ok((Frame::Token(mut token), _)) = wire::parse(bytes) else { return None };
@@ -156,13 +157,14 @@ fn a_recovery_that_nobody_holds_up_ends() {
     }));
     c.run_until_within(c.patience() * 2, "one ring", Cluster::one_ring);
     c.network.change = None;
-    // Whose timer fires first, tells the others: the second time each goes on alone.
+    // The node whose timer fires first informs the others: the second time, each goes on alone.
     assert!(c.alive().any(|(_, p)| p.totem().stats().recovery_stalled > 1), "nothing was given up");
     assert!((1..=3).all(|node| c.views(node).iter().any(|view| view.members.len() < 3)), "nobody parted");
     c.finish();
 }
 
-/// One token whose flow control count is full although nothing was sent: the ring would never send again.
+/// One token says that the flow control count is full although nothing was sent: believed for good, it would keep
+/// every node from sending.
 #[test]
 fn a_wrong_flow_control_count_does_not_silence_the_ring() {
     for count in [50, 51, u32::MAX] {
@@ -190,9 +192,9 @@ fn a_wrong_flow_control_count_does_not_silence_the_ring() {
     }
 }
 
-/// No phase waits for ever: whatever a node is doing when it hears nobody any more, it forms a ring of its own.
+/// No phase waits for ever: in whatever phase a node stops hearing the others, it forms a ring of its own.
 #[test]
-fn every_phase_ends_in_silence() {
+fn every_phase_ends_when_nothing_is_heard() {
     for phase in [StateName::Operational, StateName::Gather, StateName::Commit, StateName::Recovery] {
         for node in 1..=3 {
             let mut c = Cluster::seeded(670 + u64::from(node), 1..=3);
@@ -212,10 +214,10 @@ fn every_phase_ends_in_silence() {
     }
 }
 
-/// As where a path carries less than it did a moment ago: each retransmission is lost as well, and as each of the others
-/// asks anew, requests come round as if nobody could answer them.
+/// Every data frame is lost for a while, as on a path whose MTU has just become smaller: each retransmission is lost
+/// as well, and as each of the other nodes requests it anew, the requests come round as if nobody could answer them.
 #[test]
-fn what_all_others_lose_again_and_again_for_a_while_does_not_end_the_ring() {
+fn repeated_loss_of_all_retransmissions_does_not_end_the_ring() {
     let mut c = Cluster::seeded(917, 1..=3);
     c.settle();
     let ring = c.ring(1);

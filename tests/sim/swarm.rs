@@ -1,8 +1,8 @@
-//! Faults drawn from a seed. Every seed is one cluster for a few simulated seconds: some work, some
-//! faults, then peace; afterwards everything must be in order and everything due must have happened.
+//! Faults drawn from a seed ("swarm"). Every seed is one cluster for a few simulated seconds: some load, some faults,
+//! then a time without faults. Afterwards all properties must hold and everything due must have happened.
 //!
-//! `ANNULUS_SIM_SEEDS`: how many seeds (default 300). `ANNULUS_SIM_SEED`: the first one (default 1); alone
-//! it runs just that one. `ANNULUS_SIM_TRACE`: prints every frame; for one seed.
+//! `ANNULUS_SIM_SEEDS` is the number of seeds (default 300), `ANNULUS_SIM_SEED` the first one (default 1); set alone,
+//! it runs just that seed. `ANNULUS_SIM_TRACE` prints every frame, for one seed.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Mutex;
@@ -28,14 +28,14 @@ fn faults_from_many_seeds_break_no_property() {
     each_seed("faults_from_many_seeds", SEEDS, one);
 }
 
-/// An outsider who knows the protocol, the members and the ring forges frames among the faults: no node panics,
+/// Among other faults, an outsider who knows the protocol, the members and the ring forges frames: no node panics,
 /// and when the outsider stops there is one ring again, on which messages flow.
 #[test]
 fn forgeries_from_many_seeds_leave_a_ring_that_works() {
     each_seed("forgeries_from_many_seeds", SEEDS, besieged);
 }
 
-/// Runs `life` for each seed that is asked for, or as many as `usual`, on all processors.
+/// Runs `life` for each seed that the environment asks for, or else for `usual` seeds, on all processors.
 pub(crate) fn each_seed(name: &str, usual: u64, life: fn(u64)) {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a whole number"));
     let first = number("ANNULUS_SIM_SEED");
@@ -121,7 +121,7 @@ fn one(seed: u64) {
         c.run(apart);
     }
     if random.chance(0.7) {
-        // Some swarms begin with a whole ring, others with trouble.
+        // Some seeds begin with a whole ring, others with faults.
         c.settle();
     }
     c.work(load(&mut random));
@@ -194,7 +194,7 @@ pub(crate) fn load(random: &mut Random) -> Load {
     }
 }
 
-/// Does something bad.
+/// Causes one fault.
 pub(crate) fn fault(c: &mut Cluster, random: &mut Random) {
     let all = c.setup.nodes.clone();
     let up: Vec<u32> = c.alive().map(|(node, _)| node).collect();
@@ -215,7 +215,7 @@ pub(crate) fn fault(c: &mut Cluster, random: &mut Random) {
         }
         5 if !down.is_empty() => c.start(random.pick(&down)),
         6 if !up.is_empty() => {
-            // Down and up again, sooner than anybody can notice.
+            // The node restarts before anybody can notice.
             let node = random.pick(&up);
             c.crash(node);
             let time = random.duration(&(Duration::ZERO..Duration::from_millis(50)));
@@ -254,7 +254,7 @@ pub(crate) fn fault(c: &mut Cluster, random: &mut Random) {
     }
 }
 
-/// Everything works again; some nodes may stay down.
+/// Ends all faults: the network and the processes work again, but some nodes may stay down.
 pub(crate) fn peace(c: &mut Cluster, random: &mut Random) {
     c.network.heal();
     c.network.filter = None;

@@ -1,4 +1,4 @@
-//! What happened in a run, as the checkers read it.
+//! The record of a run, which the checkers read.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use annulus::ids::{Guarantee, NodeId, RingId};
 use annulus::time::Instant;
 use annulus::view::View;
 
-/// One life of a node: from its start to its crash. What it knew ends with it, but for the stored ring id.
+/// One life of a node, from its start to its crash. All that it knew ends with it, except for the stored ring id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Process {
     pub(crate) node: u32,
@@ -16,12 +16,12 @@ pub(crate) struct Process {
 /// A message, as an index into [`Trace::sent`].
 pub(crate) type Msg = usize;
 
-/// In which phase of the sender a message was submitted, which decides the queue that it waits in.
+/// The phase of the sender in which a message was submitted; it decides the queue in which the message waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
-    /// Ordinary: no synchronisation was running.
+    /// No synchronisation was under way.
     Working,
-    /// Between a transitional view and the end of the synchronisation that follows it.
+    /// A transitional view had come, and the synchronisation that follows it had not ended.
     Syncing,
 }
 
@@ -29,30 +29,30 @@ pub(crate) enum Phase {
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) by: Process,
-    /// Rises with every message of `by`.
+    /// Rises with every message of `by`, from 0.
     pub(crate) number: u32,
     pub(crate) guarantee: Guarantee,
     pub(crate) size: usize,
     pub(crate) phase: Phase,
     pub(crate) at: Instant,
-    /// How many events `by` had seen when it submitted.
+    /// Number of events that `by` had seen when it submitted the message.
     pub(crate) after: usize,
-    /// The ring on which its last part was multicast, once it was.
+    /// The ring on which its last part was multicast; `None` until then.
     pub(crate) on: Option<RingId>,
-    /// The ring on which its packet, or the row of packets that hang together by split messages, began.
+    /// The ring on which its packet was sent, or the first of the packets that are linked to it by split messages.
     pub(crate) row_began_on: Option<RingId>,
 }
 
-/// What one process saw.
+/// What one process experienced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     View(View),
     Deliver(Msg),
-    /// Crashed, or left and ended.
+    /// The process crashed, or left and ended.
     Stop,
 }
 
-/// A run. Events of a process are in the order in which it saw them.
+/// A run. The events of a process are in the order in which they happened to it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trace {
     pub(crate) sent: Vec<Sent>,
@@ -64,7 +64,7 @@ impl Trace {
         self.lives.entry(who).or_default().push((now, event));
     }
 
-    /// Events that `who` has seen.
+    /// Number of events that `who` has seen so far.
     pub(crate) fn seen(&self, who: Process) -> usize {
         self.lives.get(&who).map_or(0, Vec::len)
     }
@@ -76,7 +76,7 @@ impl Trace {
         format!("{}.{}#{}{safe}({} B)", sent.by.node, sent.by.life, sent.number, sent.size)
     }
 
-    /// The last `lines` lines of what everybody saw; deliveries in a row share one.
+    /// The last `lines` lines of the events of all processes; consecutive deliveries share one line.
     pub(crate) fn tail(&self, lines: usize) -> String {
         let mut all: Vec<(Instant, Process, usize)> = Vec::new();
         for (who, events) in &self.lives {

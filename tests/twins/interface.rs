@@ -1,4 +1,4 @@
-//! The local interface goes and comes back: reported, repaired, and never a busy loop.
+//! The local interface disappears and comes back: this is reported and repaired, without a busy loop.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::site::{NODES, Place, Site, Wire, node};
 use crate::suite::{Node, PATIENCE, greet, open, ring};
 
-/// Every kind of wire, on IPv4 and, where there is one, on IPv6.
+/// Every transport, on IPv4 and, where possible, on IPv6.
 const WIRES: [(Wire, Place); 5] = [
     (Wire::Udpu, Place::Bridge),
     (Wire::Multicast, Place::Bridge),
@@ -29,8 +29,8 @@ fn everywhere(story: impl AsyncFn(&Site)) {
     }
 }
 
-/// While the interface is gone, each datagram fails at once and is counted, or is taken by the kernel and lost (as it
-/// does with IPv6 multicasts and with broadcasts); a receiver sleeps.
+/// While the interface is gone, each datagram either fails at once and is counted, or the kernel accepts and loses it
+/// (as it does with IPv6 multicasts and with broadcasts), and a receiver sleeps.
 async fn is_quiet(site: &Site, nodes: &mut [Node]) {
     let tried = |nodes: &[Node]| nodes[0].stats().sent.datagrams + nodes[0].stats().dropped_out.failed;
     let (calls, before) = (nodes[0].stats().recv_calls, tried(nodes));
@@ -46,13 +46,14 @@ async fn is_quiet(site: &Site, nodes: &mut [Node]) {
     }
     assert!(stats.send_waits == 0, "{stats:?}");
     for other in &mut nodes[1..] {
-        // With the link still up, IPv6 multicasts leave even from an address that is no longer there.
+        // With the link still up, IPv6 multicasts leave even from an address that was removed.
         let heard = other.take_rest().await;
         assert!(heard.is_empty() || site.is_multicast() && site.addr(1).is_ipv6(), "{heard:?}");
     }
 }
 
-/// Looks until the interface is back: the ports of the sockets given up may be taken for a moment (see `suite::open`).
+/// Checks until the interface is back: the ports of the closed sockets may be in use for a moment (see
+/// `suite::open`).
 fn comes_back(site: &Site, node: &mut Node) {
     let start = Instant::now();
     while site.check_interface(1, &mut node.transport) != InterfaceChange::Back {
@@ -61,7 +62,7 @@ fn comes_back(site: &Site, node: &mut Node) {
     }
 }
 
-/// Every interface may have the same link-local address; the other one is there first, and is up.
+/// Several interfaces may have the same link-local address; here the wrong one comes first, and is up.
 #[test]
 fn a_link_local_address_is_taken_from_the_interface_that_is_named() {
     for wire in [Wire::Udpu, Wire::Multicast] {
@@ -86,7 +87,7 @@ fn a_link_local_address_is_taken_from_the_interface_that_is_named() {
         site.play(async |site| {
             let mut nodes: Vec<Node> = (1..=NODES).map(|id| open(site, id, &on(id, "eth0"))).collect();
             greet(&mut nodes).await;
-            // A look at the interface does not lead astray.
+            // A check of the interface must not be misled by the other one.
             assert_eq!(site.check_interface(1, &mut nodes[0].transport), InterfaceChange::None);
             site.ip(1, "link set decoy down");
             assert_eq!(site.check_interface(1, &mut nodes[0].transport), InterfaceChange::None);
@@ -107,7 +108,7 @@ fn an_interface_that_goes_down_comes_back() {
         is_quiet(site, &mut nodes).await;
         site.ip(1, "link set eth0 up");
         if site.addr(1).is_ipv6() {
-            // The kernel forgets IPv6 addresses of an interface that goes down.
+            // The kernel removes the IPv6 addresses of an interface that goes down.
             site.give_address(1);
         }
         comes_back(site, &mut nodes[0]);
@@ -129,9 +130,9 @@ fn an_address_that_vanishes_comes_back() {
     });
 }
 
-/// Nobody looked while the address was away, which made the kernel leave the group.
+/// The address vanished and came back between two checks, and the kernel left the multicast group meanwhile.
 #[test]
-fn an_address_away_between_two_looks_is_repaired() {
+fn an_address_that_vanished_between_two_checks_is_repaired() {
     everywhere(async |site| {
         let mut nodes = ring(site).await;
         site.ip(1, "addr flush dev eth0");
@@ -141,9 +142,9 @@ fn an_address_away_between_two_looks_is_repaired() {
     });
 }
 
-/// A card taken out and put back has another number, which the sockets do not know.
+/// A network card that is removed and put back has another index, which the old sockets do not use.
 #[test]
-fn a_replaced_card_is_taken_up() {
+fn a_replaced_network_card_is_used() {
     everywhere(async |site| {
         let mut nodes = ring(site).await;
         let kept = nodes[0].stats().sent.datagrams;
@@ -154,7 +155,7 @@ fn a_replaced_card_is_taken_up() {
     });
 }
 
-/// Someone waits for datagrams while the sockets are replaced under it: it must look again, at the new ones.
+/// A receiver waits for datagrams while its sockets are replaced: it must be woken, so that it uses the new ones.
 #[test]
 fn a_waiting_receiver_is_woken_by_new_sockets() {
     everywhere(async |site| {
@@ -168,10 +169,10 @@ fn a_waiting_receiver_is_woken_by_new_sockets() {
     });
 }
 
-/// A card that sends almost nothing fills the send buffer. Sending goes on, losing frames, but never waits for long; no
-/// datagram goes uncounted, and once the card is well again everything flows.
+/// A card that sends very slowly fills the send buffer. Sending goes on with losses but never blocks for long, every
+/// lost datagram is counted, and when the card recovers all datagrams arrive.
 #[test]
-fn a_stuck_card_does_not_hold_the_ring() {
+fn a_stuck_network_card_does_not_block_the_ring() {
     everywhere(async |site| {
         let mut nodes = ring(site).await;
         site.tc(1, "qdisc add dev eth0 root tbf rate 1mbit burst 3kb limit 100mb");
@@ -185,8 +186,8 @@ fn a_stuck_card_does_not_hold_the_ring() {
             nodes[0].transport.send(&mut batch);
             times.push(started.elapsed());
         }
-        // 4 ms by itself, and half a second if each waited for the card. The median, as a busy machine may stop the test
-        // in the midst of any one for as long as it likes.
+        // The sends take 4 ms, or half a second if each waited for the card. The median is checked, as a busy machine
+        // may stop the test during single sends for any time.
         times.sort();
         assert!(times[50] < Duration::from_millis(250), "half of the sends took {:?} and more", times[50]);
         let stats = nodes[0].stats().clone();

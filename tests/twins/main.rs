@@ -1,7 +1,7 @@
-//! One suite for every transport: what the ring relies on must hold on each of them alike.
+//! One suite for all transports: the guarantees that the ring relies on must hold on each of them.
 //!
-//! `suite.rs` has the stories, `site.rs` the places they are played in: addresses of the loopback interface, and,
-//! for root, network namespaces on one bridge. Without root those are skipped, saying so.
+//! `suite.rs` has the stories, `site.rs` the places where they run: addresses of the loopback interface and, for
+//! root, network namespaces on one bridge. Without root the latter are skipped with a message.
 
 mod interface;
 #[path = "../loopback/mod.rs"]
@@ -10,7 +10,7 @@ mod refusals;
 mod site;
 mod suite;
 
-/// Plays every story of the suite at one site.
+/// Makes a test of every story of the suite at one site.
 macro_rules! at_site {
     ($($module:ident: $wire:expr, $place:expr;)*) => {$(
         mod $module {
@@ -21,8 +21,8 @@ macro_rules! at_site {
                 arrives_bit_exact_and_in_order every_size_arrives bursts_arrive_whole
                 a_token_never_overtakes_its_senders_data all_excludes_the_sender_and_a_node_reaches_itself
                 an_unlisted_sender_is_refused_and_counted another_program_on_a_peers_host_is_refused_and_counted
-                the_node_list_is_a_set what_cannot_be_sent_is_counted
-                overflow_is_counted everybody_at_once_keeps_each_senders_order
+                loading_the_node_list_again_duplicates_nothing datagrams_that_cannot_be_sent_are_counted
+                datagrams_lost_in_a_full_receive_buffer_are_counted everybody_at_once_keeps_each_senders_order
             );
         }
     )*};

@@ -1,4 +1,4 @@
-//! Options that cannot work are refused with words that say what to do.
+//! Options that cannot work are refused with a message that says what to do.
 
 use std::net::IpAddr;
 
@@ -28,9 +28,9 @@ fn refusal(options: &Options) -> String {
     }
 }
 
-/// Refused before any socket is opened, hence without a runtime.
+/// These settings are refused before any socket is opened, so no runtime is needed.
 #[test]
-fn settings_that_cannot_work_are_named() {
+fn settings_that_cannot_work_are_named_in_errors() {
     let peers = |list: &[(u32, &str)]| Options {
         peers: list.iter().map(|&(id, addr)| Peer { id: node(id), addr: addr.parse().unwrap() }).collect(),
         ..udpu()
@@ -91,7 +91,7 @@ async fn an_address_of_another_host_is_refused_with_those_of_this_one() {
 }
 
 #[test]
-fn an_interface_that_is_down_is_named() {
+fn an_interface_that_is_down_is_named_in_the_error() {
     let Some(site) = Site::build(Wire::Udpu, Place::Bridge) else { return };
     site.ip(1, "link set eth0 down");
     let error = site.open(1, &site.options(1)).unwrap_err();
@@ -102,9 +102,9 @@ fn an_interface_that_is_down_is_named() {
     );
 }
 
-/// Also on udp: another daemon must not share this ring's tokens.
+/// This holds for udp as well, as another daemon must not receive this ring's tokens.
 #[test]
-fn a_port_in_use_is_named() {
+fn a_port_in_use_is_named_in_the_error() {
     for wire in [Wire::Udpu, Wire::Multicast] {
         let site = Site::build(wire, Place::Loopback).expect("loopback needs nothing");
         let options = site.options(1);
@@ -115,12 +115,12 @@ fn a_port_in_use_is_named() {
         let port = if site.is_udpu() { options.port } else { options.port - 1 };
         assert!(words.starts_with(&format!("UDP port {port} of 127.0.0.1 is in use")), "{words}");
         drop(first);
-        // Free again.
+        // The port is free again.
         open(&site, 1, &options);
     }
 }
 
-/// Two clusters on one host: other ports, same addresses and group.
+/// Two clusters on one host use different ports but the same addresses and multicast group.
 #[test]
 fn clusters_with_different_ports_do_not_meet() {
     for wire in [Wire::Udpu, Wire::Multicast] {
@@ -128,7 +128,7 @@ fn clusters_with_different_ports_do_not_meet() {
             Site::build(wire, Place::Loopback).expect("loopback needs nothing"),
             Site::build(wire, Place::Loopback).expect("loopback needs nothing"),
         );
-        // One runtime for both; the sites differ in their ports only.
+        // Both share one runtime; the sites differ only in their ports.
         one.play(async |one| {
             let mut strangers: Vec<_> = (1..=3).map(|id| open(one, id, &two.options(id))).collect();
             let mut nodes = ring(one).await;
@@ -141,9 +141,9 @@ fn clusters_with_different_ports_do_not_meet() {
     }
 }
 
-/// The code point is read back from the kernel; it can be changed while running.
+/// The code point (DSCP) is read back from the kernel; it can also be changed at run time.
 #[test]
-fn the_code_point_is_applied() {
+fn the_dscp_code_point_is_applied() {
     for (wire, place) in
         [(Wire::Udpu, Place::Loopback), (Wire::Multicast, Place::Loopback), (Wire::Udpu, Place::BridgeIpv6)]
     {

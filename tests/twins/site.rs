@@ -1,4 +1,4 @@
-//! Where three nodes meet: loopback addresses, or network namespaces on one bridge.
+//! Places for three nodes: loopback addresses, or network namespaces on one bridge.
 
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::loopback;
 
-/// How many nodes a site has; their ids are 1 to this.
+/// Number of nodes of a site; their ids are 1 to this number.
 pub(crate) const NODES: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,26 +25,26 @@ pub(crate) enum Wire {
 pub(crate) enum Place {
     /// 127.0.0.1 to 127.0.0.3.
     Loopback,
-    /// 10.78.0.1 to 10.78.0.3, a namespace each.
+    /// 10.78.0.1 to 10.78.0.3, each in a namespace.
     Bridge,
-    /// fd78::1 to fd78::3, a namespace each.
+    /// fd78::1 to fd78::3, each in a namespace.
     BridgeIpv6,
-    /// fe80::1 to fe80::3, a namespace each.
+    /// fe80::1 to fe80::3, each in a namespace.
     BridgeLinkLocal,
 }
 
-/// Three places for nodes, with a port that no other test has.
+/// Places for three nodes, with a port that no other test uses.
 pub(crate) struct Site {
     wire: Wire,
     place: Place,
     port: u16,
     runtime: Runtime,
-    /// Empty on loopback.
+    /// The namespaces of the nodes; empty on loopback.
     spaces: Vec<Space>,
 }
 
-/// A network namespace without a name: it lives as long as a process that waits in it, which lives as long as our
-/// end of its pipe. Nothing is left behind, however the test ends.
+/// A network namespace without a name. It lives as long as a process that waits in it, and that lives as long as this
+/// end of its pipe. So nothing is left behind, however the test ends.
 struct Space {
     holder: Child,
 }
@@ -68,7 +68,7 @@ impl Space {
         self.holder.id()
     }
 
-    /// Runs `f` on a thread inside.
+    /// Runs `f` on a thread inside the namespace.
     fn run<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
         let space =
             std::fs::File::open(format!("/proc/{}/ns/net", self.pid())).expect("the namespace is there");
@@ -83,11 +83,11 @@ impl Space {
         })
     }
 
-    /// Whether there is IPv6 inside; some systems have it switched off for new interfaces only.
+    /// Whether IPv6 works inside; some systems disable it for new interfaces only.
     fn can_ipv6(&self) -> bool {
         self.run(|| {
             for which in ["all", "default", "lo"] {
-                // If that is not allowed, it may be on already.
+                // If writing is not permitted, IPv6 may already be enabled.
                 let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "0");
             }
             let is_off = std::fs::read_to_string("/proc/sys/net/ipv6/conf/default/disable_ipv6");
@@ -100,7 +100,7 @@ impl Space {
         self.command("ip", command);
     }
 
-    /// Runs a program of iproute2 inside.
+    /// Runs a program of iproute2 inside the namespace.
     fn command(&self, program: &str, command: &str) {
         let words: Vec<_> = command.split_whitespace().collect();
         let done = self.run(|| Command::new(program).args(&words).output().expect("iproute2 is installed"));
@@ -116,7 +116,7 @@ impl Drop for Space {
 }
 
 impl Site {
-    /// The site, or `None` after saying why it cannot be had here.
+    /// The site, or `None` after printing why it is not possible here.
     pub(crate) fn build(wire: Wire, place: Place) -> Option<Self> {
         let mut spaces = Vec::new();
         if place != Place::Loopback {
@@ -159,7 +159,7 @@ impl Site {
         }
     }
 
-    /// Puts (back) the address of a node on its interface.
+    /// Adds the address of a node to its interface.
     pub(crate) fn give_address(&self, id: u32) {
         match self.addr(id) {
             IpAddr::V4(addr) => self.ip(id, &format!("addr add {addr}/24 dev eth0")),
@@ -177,7 +177,7 @@ impl Site {
         self.spaces[id as usize].command("tc", command);
     }
 
-    /// Takes a node's network card away and gives it a new one, with another number.
+    /// Removes a node's network card and gives it a new one with another index.
     pub(crate) fn replace_card(&self, id: u32) {
         let node = &self.spaces[id as usize];
         node.ip("link del eth0");
@@ -210,7 +210,7 @@ impl Site {
         self.place == Place::Loopback
     }
 
-    /// Largest UDP payload here: 65535 less the headers that count into it.
+    /// Largest UDP payload here: 65535 less the headers that count towards it.
     pub(crate) fn largest(&self) -> usize {
         if self.addr(1).is_ipv4() { 65_535 - 28 } else { 65_535 - 8 }
     }
@@ -219,7 +219,7 @@ impl Site {
         (1..=NODES).map(|id| Peer { id: node(id), addr: self.addr(id) }).collect()
     }
 
-    /// What node `id` opens its transport with.
+    /// The options with which node `id` opens its transport.
     pub(crate) fn options(&self, id: u32) -> Options {
         let group = match self.addr(id) {
             IpAddr::V4(_) => [239, 192, 78, 1].into(),
@@ -238,12 +238,12 @@ impl Site {
         self.at(id, || Transport::open(options))
     }
 
-    /// A socket of another program at node `id`'s place.
+    /// Binds a socket of another program at node `id`'s place.
     pub(crate) fn bind(&self, id: u32, address: SocketAddr) -> UdpSocket {
         self.at(id, || UdpSocket::bind(address).expect("any port"))
     }
 
-    /// Has node `id`'s transport look at its interface, from its place.
+    /// Lets node `id`'s transport check its interface, from its place.
     pub(crate) fn check_interface(&self, id: u32, transport: &mut Transport) -> InterfaceChange {
         self.at(id, || transport.check_interface())
     }
@@ -260,12 +260,12 @@ impl Site {
         }
     }
 
-    /// Plays one story, on one processor: were the sender moved between two datagrams, this machine's own network could
-    /// hand the second one up first, when the first processor is late with its part.
+    /// Plays one story on a single processor: if the sender moved to another one between two datagrams, the local
+    /// network might deliver the second one first.
     pub(crate) fn play(&self, story: impl AsyncFnOnce(&Self)) {
         let mut here = CpuSet::new();
         here.set(sched_getcpu());
-        // Where that is refused, the sender moves rarely.
+        // Where pinning is refused, the sender rarely moves.
         let _ = sched_setaffinity(None, &here);
         self.runtime.block_on(story(self));
     }

@@ -1,4 +1,4 @@
-//! The stories. Each gets a fresh site and opens the nodes it needs.
+//! The stories. Each gets a new site and opens the nodes that it needs.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,22 +15,22 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::site::{NODES, Site, node};
 
-/// Longest wait for something that must come.
+/// Time limit for something that must arrive.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long nothing must come for it to count as nothing.
+/// Time without a datagram after which none is expected any more.
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// How long a greeting is waited for before everybody greets again.
+/// Time to wait for a greeting before every node greets again.
 const ROUND: Duration = Duration::from_millis(300);
 
-/// A node: its transport and what it has received so far.
+/// A node: its transport and the datagrams received so far.
 pub(crate) struct Node {
     pub(crate) transport: Transport,
     batch: Received,
 }
 
-/// Whether a waker was called.
+/// A waker that remembers whether it was called.
 #[derive(Default)]
 pub(crate) struct Woken(AtomicBool);
 
@@ -71,7 +71,7 @@ impl Node {
         taken
     }
 
-    /// The next `count` datagrams, and nothing more after them.
+    /// The next `count` datagrams; none may follow them.
     pub(crate) async fn take_only(&mut self, count: usize) -> Vec<Vec<u8>> {
         let taken = self.take(count).await;
         let more = self.take_rest().await;
@@ -79,7 +79,7 @@ impl Node {
         taken
     }
 
-    /// Waits for a datagram without holding on to the transport; none may be there yet.
+    /// Registers a waker for the next datagram without borrowing the transport; no datagram may be there yet.
     pub(crate) fn wait_once(&mut self) -> Arc<Woken> {
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
@@ -88,7 +88,7 @@ impl Node {
         woken
     }
 
-    /// What comes until nothing comes for a while.
+    /// All datagrams until none comes for a while.
     pub(crate) async fn take_rest(&mut self) -> Vec<Vec<u8>> {
         let mut taken = Vec::new();
         while let Ok(received) = timeout(SILENCE, self.transport.recv(&mut self.batch)).await {
@@ -103,10 +103,10 @@ impl Node {
     }
 }
 
-/// Opens a node, trying again as a daemon does, and fails the test if that fails.
+/// Opens a node, with retries as in a daemon, and panics if it fails.
 ///
-/// A port just given back may still be taken: a program that another test starts holds all our sockets between fork
-/// and exec.
+/// A port that has just been closed may still be in use: a program that another test starts holds copies of all
+/// sockets of this process between fork and exec.
 pub(crate) fn open(site: &Site, id: u32, options: &Options) -> Node {
     for attempt in 1..10 {
         match site.open(id, options) {
@@ -118,22 +118,24 @@ pub(crate) fn open(site: &Site, id: u32, options: &Options) -> Node {
     Node::new(site.open(id, options).unwrap_or_else(|error| panic!("node {id}: {error}")))
 }
 
-/// All nodes of the site, each having heard each other: new links of a bridge take a moment.
+/// Opens all nodes of the site and waits until each has heard each other, as new links of a bridge take a moment.
 pub(crate) async fn ring(site: &Site) -> Vec<Node> {
     let mut nodes: Vec<_> = (1..=NODES).map(|id| open(site, id, &site.options(id))).collect();
     greet(&mut nodes).await;
     nodes
 }
 
-/// First byte of a greeting; what has another one is left over from before.
+/// First byte of a greeting; a datagram with another first byte is left over from before.
 const GREETING: u8 = b'g';
 
-/// Waits until everybody hears everybody, by both ways, and until nothing that was sent before is still under way.
+/// Waits until each node hears each other, by unicast and multicast, and until no earlier datagram is still under
+/// way.
 pub(crate) async fn greet(nodes: &mut [Node]) {
     let deadline = Instant::now() + PATIENCE;
     let count = nodes.len();
     let mut complete = false;
-    // What a sender sends by one way stays in order: once everybody has heard everybody's greeting of one round after the
+    // One sender's datagrams of one kind stay in order: once each node has heard all greetings of the round after the
+    // first complete one, nothing older can arrive.
     // first complete one, nothing older can come.
     for round in 0..=u8::MAX {
         let last = complete;
@@ -156,8 +158,8 @@ pub(crate) async fn greet(nodes: &mut [Node]) {
 }
 
 impl Node {
-    /// Takes datagrams until the greetings of this round are there, both ways from each other node; gives up after a
-    /// while without any.
+    /// Reads datagrams until both greetings of this round from each other node are there; gives up after a while
+    /// without any.
     async fn hear(&mut self, me: usize, round: u8, count: usize) -> bool {
         let mut missing = 2 * (count - 1);
         while missing > 0 {
@@ -175,7 +177,7 @@ impl Node {
     }
 }
 
-/// A frame that tells who sent it and which it is, filled with noise.
+/// A frame that contains its sender and number, filled with noise.
 fn frame(from: u8, number: u32, len: usize, noise: &mut Pcg64Mcg) -> Bytes {
     let mut bytes = vec![0; len.max(5)];
     noise.fill_bytes(&mut bytes);
@@ -188,11 +190,12 @@ fn number(frame: &[u8]) -> u32 {
     u32::from_be_bytes(frame[1..5].try_into().expect("long enough"))
 }
 
-/// Frames of a ring's sizes, in batches as a token visit sends them, reach both others as they were sent.
+/// Frames of the sizes that a ring uses, in batches as a token visit sends them, reach both other nodes unchanged and
+/// in order.
 pub(crate) async fn arrives_bit_exact_and_in_order(site: &Site) {
     let mut nodes = ring(site).await;
     let mut noise = Pcg64Mcg::seed_from_u64(1);
-    // Calls that the best batch took: a busy machine may hand up any other one by one.
+    // System calls that the best batch took: on a busy machine any other batch may arrive in single datagrams.
     let (mut sent_in, mut received_in) = (u64::MAX, u64::MAX);
     for batch in 0..20 {
         let sent: Vec<_> = (0..50)
@@ -216,8 +219,8 @@ pub(crate) async fn arrives_bit_exact_and_in_order(site: &Site) {
     assert!(sent_in <= 10, "sending is not batched: {sent_in} calls for 50 frames");
 }
 
-/// Nothing at all, one byte, the largest frame, one that IP must cut, the largest that UDP carries: all arrive. One
-/// more byte is refused and counted, and what follows it is sent.
+/// All sizes arrive: nothing at all, one byte, the largest frame, one that IP must fragment, and the largest UDP
+/// payload. One more byte is refused and counted, and what follows it is still sent.
 pub(crate) async fn every_size_arrives(site: &Site) {
     let mut nodes = ring(site).await;
     let mut noise = Pcg64Mcg::seed_from_u64(2);
@@ -242,11 +245,12 @@ pub(crate) async fn every_size_arrives(site: &Site) {
     assert_eq!(stats.dropped_out.failed, refused);
 }
 
-/// Nobody reads while as much comes as the sizing rule promises to hold; then all of it is there.
+/// Nobody reads while as many datagrams arrive as the buffer must hold by the rule for its size; then all of them are
+/// there.
 pub(crate) async fn bursts_arrive_whole(site: &Site) {
     let mut nodes = ring(site).await;
     let mut noise = Pcg64Mcg::seed_from_u64(3);
-    // What the kernel accounts for one frame of 1455 bytes stays below this.
+    // The kernel accounts less than this for one frame of 1455 bytes.
     let burst = (nodes[1].stats().recv_buffer / 4608).min(900) as u32;
     assert!(burst >= 40, "the receive buffer holds {burst} frames only");
     let mut total = 0;
@@ -263,11 +267,11 @@ pub(crate) async fn bursts_arrive_whole(site: &Site) {
     }
     let stats = nodes[0].stats();
     assert_eq!((stats.dropped_out.buffer_full, stats.dropped_out.failed), (0, 0));
-    // The best of the bursts: a busy machine may hand up any other one by one.
+    // The best burst counts: on a busy machine any other one may arrive in single datagrams.
     assert!(received_in * 8 < u64::from(burst), "receiving is not batched: {received_in} calls for {burst}");
 }
 
-/// A token visit: frames to all, then the token to one. Whenever the receiver looks, it sees the frames first.
+/// A token visit: frames to all nodes, then the token to one. Whenever the receiver reads, it gets the frames first.
 pub(crate) async fn a_token_never_overtakes_its_senders_data(site: &Site) {
     let mut nodes = ring(site).await;
     let mut noise = Pcg64Mcg::seed_from_u64(4);
@@ -275,7 +279,7 @@ pub(crate) async fn a_token_never_overtakes_its_senders_data(site: &Site) {
     let (sender, receiver) = (&mut sender[0], &mut others[0]);
     let mut next = 0;
     for visit in 0..300 {
-        // Both in one batch, and in two, so that a look can fall between frames and token.
+        // Frames and token in one batch and in two, so that a read can happen between them.
         let count = noise.random_range(0..70);
         let mut batch: Vec<_> =
             (0..count).map(|n| (Destination::All, frame(0, next + n, 200, &mut noise))).collect();
@@ -298,7 +302,7 @@ pub(crate) async fn a_token_never_overtakes_its_senders_data(site: &Site) {
 }
 
 impl Node {
-    /// The numbers of the frames that come, until the one before `end` came.
+    /// The numbers of the frames that arrive, until the one before `end` has come.
     async fn take_until(&mut self, end: u32) -> Vec<u32> {
         let mut numbers = Vec::new();
         while numbers.last() != Some(&(end - 1)) {
@@ -312,7 +316,7 @@ impl Node {
     }
 }
 
-/// `All` is everybody else; a datagram for the sender itself comes back to it, and to it alone.
+/// `All` means all other nodes; a datagram to the sender itself comes back to it, and to it alone.
 pub(crate) async fn all_excludes_the_sender_and_a_node_reaches_itself(site: &Site) {
     let mut nodes = ring(site).await;
     let mut batch = vec![
@@ -326,7 +330,7 @@ pub(crate) async fn all_excludes_the_sender_and_a_node_reaches_itself(site: &Sit
     assert_eq!(nodes[2].take_only(2).await, [&b"all"[..], b"three"]);
     let stats = nodes[1].stats();
     assert_eq!(stats.looped.datagrams, 1);
-    // On loopback the network itself brings multicasts back.
+    // On loopback the network itself returns multicasts to the sender.
     assert_eq!(
         stats.dropped_in.own > 0,
         site.is_multicast() && site.is_loopback() || stats.dropped_in.own > 0
@@ -334,7 +338,7 @@ pub(crate) async fn all_excludes_the_sender_and_a_node_reaches_itself(site: &Sit
     if site.is_multicast() && site.is_loopback() {
         assert!(stats.dropped_in.own > 0, "{stats:?}");
     }
-    // Whoever waits for datagrams wakes when the next one is for itself.
+    // A receiver that waits for datagrams wakes up when the node sends one to itself.
     let woken = nodes[1].wait_once();
     assert!(!woken.is_set());
     nodes[1].send(Destination::Node(node(2)), &b"again"[..]);
@@ -368,7 +372,7 @@ pub(crate) async fn an_unlisted_sender_is_refused_and_counted(site: &Site) {
     assert_eq!(heard.stats().dropped_in.unlisted, 0);
 }
 
-/// A datagram that begins so is one that only this implementation sends from the ring's port.
+/// What the first byte of a datagram shows: some values are sent only by this implementation, from the ring's port.
 fn first_byte_shows(datagram: &[u8]) -> Shows {
     match datagram.first() {
         Some(b'1') => Shows::OnePort,
@@ -377,14 +381,14 @@ fn first_byte_shows(datagram: &[u8]) -> Shows {
     }
 }
 
-/// Another program on a peer's host, which can use every port but the daemon's, does not speak for the peer: on udp
-/// never; on udpu from the moment on that the peer has shown that it sends from one port, until it takes its leave.
+/// Another program on a peer's host, which can use any port but the daemon's, cannot send in the peer's name: on udp
+/// never; on udpu from the moment when the peer has shown that it sends from one port, until the peer leaves.
 pub(crate) async fn another_program_on_a_peers_host_is_refused_and_counted(site: &Site) {
     let mut nodes = ring(site).await;
     let (mut receiver, mut local) = (nodes[0].transport.local(), nodes[1].transport.local());
     local.set_port(0);
     if let (SocketAddr::V6(to), SocketAddr::V6(from)) = (&mut receiver, &local) {
-        // An interface has another number on another host.
+        // The interface has another index on another host.
         to.set_scope_id(from.scope_id());
     }
     let stranger = site.bind(2, local);
@@ -408,7 +412,7 @@ pub(crate) async fn another_program_on_a_peers_host_is_refused_and_counted(site:
         assert_eq!(nodes[0].stats().dropped_in.port, refused);
     }
     if site.is_udpu() {
-        // A new node list changes nothing for one that stays.
+        // A new node list changes nothing for a peer that stays.
         nodes[0].transport.set_peers(&site.peers()).unwrap();
         stranger.send_to(b"forged", receiver).unwrap();
         nodes[1].send(Destination::Node(node(1)), &b"Leaving"[..]);
@@ -423,8 +427,8 @@ pub(crate) async fn another_program_on_a_peers_host_is_refused_and_counted(site:
     }
 }
 
-/// Loading the node list again does not make anybody receive twice (totem.md 16.I, I10).
-pub(crate) async fn the_node_list_is_a_set(site: &Site) {
+/// When the node list is loaded again, no node receives datagrams twice.
+pub(crate) async fn loading_the_node_list_again_duplicates_nothing(site: &Site) {
     let mut nodes = ring(site).await;
     let before = nodes[0].stats().peers[1].sent;
     for _ in 0..3 {
@@ -442,8 +446,8 @@ pub(crate) async fn the_node_list_is_a_set(site: &Site) {
     assert_eq!(nodes[1].take(1).await, [b"still"]);
 }
 
-/// A node that nobody knows, a network that is not there: counted, and the rest of the batch is sent.
-pub(crate) async fn what_cannot_be_sent_is_counted(site: &Site) {
+/// Datagrams to an unknown node and to an unreachable network are counted, and the rest of the batch is sent.
+pub(crate) async fn datagrams_that_cannot_be_sent_are_counted(site: &Site) {
     let mut nodes = ring(site).await;
     let mut peers = site.peers();
     let nowhere = if site.addr(1).is_ipv4() { "203.0.113.9" } else { "2001:db8::9" };
@@ -460,7 +464,7 @@ pub(crate) async fn what_cannot_be_sent_is_counted(site: &Site) {
     assert_eq!(nodes[2].take(1).await, [b"somebody"]);
     let stats = nodes[0].stats();
     assert_eq!(stats.dropped_out.unknown_node, 1);
-    // 127.0.0.0/8 may not send elsewhere (EINVAL), the namespaces, and some hosts, have no route elsewhere
+    // 127.0.0.0/8 may not send elsewhere (EINVAL); the namespaces, and some hosts, have no route elsewhere
     // (ENETUNREACH).
     let expected = if site.is_udpu() { 2 } else { 1 };
     let count = |errno| stats.peers[1].errors.count(errno);
@@ -469,8 +473,8 @@ pub(crate) async fn what_cannot_be_sent_is_counted(site: &Site) {
     assert_eq!(stats.dropped_out.failed, expected);
 }
 
-/// More than the receive buffer holds, unread: what the kernel threw away is counted, to the datagram.
-pub(crate) async fn overflow_is_counted(site: &Site) {
+/// More datagrams than the receive buffer holds arrive unread: those that the kernel dropped are counted exactly.
+pub(crate) async fn datagrams_lost_in_a_full_receive_buffer_are_counted(site: &Site) {
     let mut nodes = ring(site).await;
     let buffer = nodes[1].stats().recv_buffer;
     let sent = buffer / 1400 + 100;
@@ -491,7 +495,7 @@ pub(crate) async fn overflow_is_counted(site: &Site) {
     assert_eq!(came + dropped, sent, "each frame came or was counted");
 }
 
-/// All three send at full speed; each receiver sees each sender's frames in order and unchanged.
+/// All three nodes send at full speed; each receiver sees each sender's frames in order and unchanged.
 pub(crate) async fn everybody_at_once_keeps_each_senders_order(site: &Site) {
     let mut nodes = ring(site).await;
     let mut noise = Pcg64Mcg::seed_from_u64(5);

@@ -1,4 +1,4 @@
-//! Arbitrary bytes: never a panic, never more than they are.
+//! Arbitrary bytes: the parser never panics and never reads past their end.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn id(node: u32) -> NodeId {
     NodeId::new(node).expect("not 0")
 }
 
-/// A header that is believed, and whatever follows it.
+/// A header that is accepted, followed by arbitrary bytes.
 fn frame() -> impl Strategy<Value = Vec<u8>> {
     (any::<bool>(), 0u8..7, 0u8..4, any::<u32>(), proptest::collection::vec(any::<u8>(), 0..200)).prop_map(
         |(big, kind, encapsulated, node, rest)| {
@@ -28,7 +28,7 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// Small numbers, so that counts, ids and numbers often look right.
+/// Bytes with small values, so that counts, ids and numbers are often valid.
 fn plausible() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![0u32..6, Just(u32::MAX), any::<u32>()];
     (0u8..7, proptest::collection::vec(word, 0..40)).prop_map(|(kind, words)| {
@@ -86,7 +86,7 @@ proptest! {
     }
 
     #[test]
-    fn believable_bytes_never_panic(bytes in prop_oneof![frame(), plausible()]) {
+    fn nearly_valid_bytes_never_panic(bytes in prop_oneof![frame(), plausible()]) {
         if let Ok((frame, _)) = wire::parse(&bytes) {
             prop_assert!(bytes.len() >= 25, "{frame:?} in {} bytes", bytes.len());
         }
@@ -96,7 +96,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// The whole core takes hostile datagrams one after the other, in whatever phase they bring it to.
+    /// The whole core receives hostile datagrams one after the other, in whatever phase they bring it to.
     #[test]
     fn hostile_datagrams_never_panic(frames in proptest::collection::vec((prop_oneof![frame(), plausible()], 0u64..2_000_000), 1..60)) {
         let (mut totem, mut now) = lone_node();
@@ -110,7 +110,7 @@ proptest! {
     }
 }
 
-/// totem.md 16.C: what makes a C peer crash is refused with its reason.
+/// Counts that make the C implementation crash are refused with the reason.
 #[test]
 fn counts_beyond_their_limits_are_refused() {
     let mut join = Join {

@@ -1,7 +1,7 @@
 //! Frames captured from Corosync 3.1.7-1+deb12u2 (little-endian), decoded, and encoded to the same bytes.
 //!
-//! The only bytes that may differ are `target_nodeid` (offset 9): Corosync leaves garbage there, this
-//! project writes 0 and ignores it (totem.md 2.1).
+//! Only the bytes of `target_nodeid` (offset 9) may differ: Corosync leaves uninitialised bytes there, while this
+//! project writes 0 and ignores the field.
 
 use annulus::ids::{Endian, Guarantee, NodeId, RingId, Seq};
 use annulus::totem::wire::pack::{Group, Packet, groups, write_head};
@@ -30,7 +30,7 @@ fn parse(capture: &[u8]) -> Frame<'_> {
     frame
 }
 
-/// The capture with the garbage in `target_nodeid` cleared.
+/// The capture with the uninitialised bytes in `target_nodeid` cleared.
 fn without_target(capture: &[u8]) -> Vec<u8> {
     let mut clean = capture.to_vec();
     clean[9..13].fill(0);
@@ -39,18 +39,18 @@ fn without_target(capture: &[u8]) -> Vec<u8> {
 
 const JOIN: &str = "70c00303000100000000000000 01000000 02000000 00000000 0500000000000000 01000000 02000000";
 
-/// A.1: node 1, alone on ring 1.5, has heard node 2.
+/// Node 1, alone on ring 1.5, has heard node 2.
 #[test]
-fn a_join() {
+fn a_join_message() {
     let capture = bytes(JOIN);
     let join = Join { from: id(1), leave: false, ring_seq: 5, proc: vec![id(1), id(2)], failed: vec![] };
     assert_eq!(parse(&capture), Frame::Join(join.clone()));
     assert_eq!(&join.encode::<LittleEndian>()[..], capture);
 }
 
-/// A.2: node 3 leaves ring 1.d; it is the last of the failed list, and node 0 in the header.
+/// Node 3 leaves ring 1.d: it is the last in the failed list, and node 0 in the header.
 #[test]
-fn a_leave() {
+fn a_join_message_that_announces_a_leave() {
     let capture = bytes(
         "70c00303000000000000000000 03000000 02000000 01000000 0d00000000000000 01000000 02000000 03000000",
     );
@@ -60,7 +60,7 @@ fn a_leave() {
     assert_eq!(&leave.encode::<LittleEndian>()[..], capture);
 }
 
-/// A.3: the commit token of ring 1.9 after its first round.
+/// The commit token of ring 1.9 after its first rotation.
 #[test]
 fn a_commit_token() {
     let capture = bytes(
@@ -81,7 +81,7 @@ fn a_commit_token() {
     assert_eq!(&token.encode::<LittleEndian>()[..], capture);
 }
 
-/// A.4: the first token of ring 1.9, with garbage in `target_nodeid`.
+/// The first token of ring 1.9, with uninitialised bytes in `target_nodeid`.
 #[test]
 fn a_first_token() {
     let capture = bytes(
@@ -104,9 +104,9 @@ fn a_first_token() {
     assert_eq!(&token.encode::<LittleEndian>()[..], without_target(&capture));
 }
 
-/// A.5: a token after one frame was sent.
+/// A token after one frame was sent.
 #[test]
-fn a_token_in_work() {
+fn a_token_after_one_frame() {
     let capture = bytes(
         "70c00300000100000000000001 16000000 8e020000 16000000 00000000 01000000 0d00000000000000
          01000000 01000000 00000000 00000000",
@@ -117,7 +117,7 @@ fn a_token_in_work() {
     assert_eq!(&token.encode::<LittleEndian>()[..], without_target(&capture));
 }
 
-/// A.6: a token that asks for two frames.
+/// A token with requests for two frames.
 #[test]
 fn a_token_with_requests() {
     let capture = bytes(
@@ -132,7 +132,7 @@ fn a_token_with_requests() {
     assert_eq!(&token.encode::<LittleEndian>()[..], capture);
 }
 
-/// A.7: a data frame with one message of votequorum.
+/// A data frame with one message of votequorum.
 #[test]
 fn a_data_frame() {
     let capture = bytes(
@@ -164,7 +164,7 @@ fn a_data_frame() {
     assert_eq!(pieces[0].len() - at, 32, "service header and body");
 }
 
-/// A.8: three messages in one frame, the last of them the barrier of the synchronisation.
+/// Three messages in one frame, the last of which is the barrier of the synchronisation.
 #[test]
 fn a_packed_data_frame() {
     let message = "0100010061 0000050000000000 2000000000000000 01000000 01000000 03000000 08000000";
@@ -186,7 +186,7 @@ fn a_packed_data_frame() {
     assert_eq!(again, mcast.payload[..14], "the packet's head, written");
 }
 
-/// A.9: heads of the two packets of a message of 1573 bytes.
+/// The heads of the two packets of a message of 1573 bytes.
 #[test]
 fn fragments_continue_each_other() {
     let head = |head: &str, length: usize| {
@@ -200,7 +200,7 @@ fn fragments_continue_each_other() {
     assert_eq!((second.fragmented, second.continuation), (0, 1));
 }
 
-/// A.10: the two small frames. The hold cancel names its sender and the ring only.
+/// The two small frames. A hold cancel contains only its sender and the ring.
 #[test]
 fn merge_detect_and_hold_cancel() {
     let merge = bytes("70c003020001000000 7ad77c7b 01000000 01000000 0d00000000000000");
@@ -214,7 +214,7 @@ fn merge_detect_and_hold_cancel() {
     assert_eq!(&cancel.encode::<LittleEndian>()[..], hold);
 }
 
-/// A.11: node 1 sends node 2's old frame again, wrapped for ring 1.64.
+/// Node 1 sends an old frame of node 2 again, wrapped for ring 1.64.
 #[test]
 fn a_recovery_frame() {
     let mut capture = bytes(

@@ -1,6 +1,8 @@
-//! What nobody should send to a knet transport: packets changed, cut, spliced, replayed, sealed with another key.
+//! Packets that nobody should send to a knet transport: altered, truncated, spliced, replayed, encrypted with another
+//! key.
 //!
-//! `ANNULUS_MUTATED`: how many datagrams of each kind (default 20,000). Prints what one that is refused costs.
+//! `ANNULUS_MUTATED` is the number of datagrams of each kind (default 20,000). The tests print the processor time of
+//! one refused datagram.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -16,13 +18,13 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-/// Datagrams of each kind without `ANNULUS_MUTATED`.
+/// Number of datagrams of each kind without `ANNULUS_MUTATED`.
 const COUNT: usize = 20_000;
 
-/// Datagrams made before their cost is measured together.
+/// Number of datagrams that are made before their cost is measured together.
 const BATCH: usize = 500;
 
-/// Memory that a run may take, whatever it is sent; MiB.
+/// Limit of a run's growth of memory, whatever it receives, in MiB.
 const MEMORY: u64 = 64;
 
 const SUITE: Suite = Suite { cipher: Cipher::Aes256, hash: Hash::Sha256 };
@@ -63,14 +65,14 @@ fn settings(me: u32, compression: Compression) -> Settings {
     }
 }
 
-/// Two nodes that hear each other; the third is silent.
+/// Two nodes that hear each other; the third one is silent.
 struct Pair {
     now: Instant,
-    /// Node 1, who is attacked, and node 2.
+    /// Node 1, which is attacked, and node 2.
     engines: [Engine; 2],
-    /// What node 2 sent to node 1: link and packet.
+    /// The packets that node 2 sent to node 1, each with its link.
     sent: Vec<(u8, Vec<u8>)>,
-    /// Messages that node 1 got.
+    /// The messages that node 1 received.
     got: Vec<Bytes>,
 }
 
@@ -89,7 +91,7 @@ impl Pair {
         pair
     }
 
-    /// Lets both work for a time, each at its due instants.
+    /// Lets both engines work for a time, each at its due instants.
     fn run(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
@@ -106,7 +108,7 @@ impl Pair {
         }
     }
 
-    /// Brings what either sends to the other, until neither sends anything.
+    /// Delivers what each sends to the other, until neither sends anything.
     fn exchange(&mut self) {
         loop {
             let mut quiet = true;
@@ -128,7 +130,7 @@ impl Pair {
         for path in &burst.to {
             for packet in &burst.packets {
                 let packet = &packet[Burst::ROOM..];
-                // An Ethernet.
+                // The network is an Ethernet.
                 if path.host != node(to as u32 + 1) || packet.len() > 1400 {
                     continue;
                 }
@@ -170,7 +172,8 @@ fn message(len: usize) -> Bytes {
     message.into()
 }
 
-/// One to three faults: flipped bits, extreme values in the header, cut, lengthened, spliced; or noise.
+/// A packet with one to three faults (flipped bits, extreme values in the header, truncated, lengthened, spliced), or
+/// noise.
 fn mutated(random: &mut Pcg64Mcg, good: &[u8], other: &[u8]) -> Vec<u8> {
     let mut out = good.to_vec();
     for _ in 0..random.random_range(1..4) {
@@ -189,7 +192,7 @@ fn mutated(random: &mut Pcg64Mcg, good: &[u8], other: &[u8]) -> Vec<u8> {
                 out.extend_from_slice(&other[at..]);
             }
             6 if len > 8 => {
-                // Another message's number.
+                // The sequence number of another message.
                 let number: u16 = random.random();
                 out[6..8].copy_from_slice(&number.to_be_bytes());
             }
@@ -205,23 +208,23 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Resident memory of this process; MiB.
+/// Resident memory of this process, in MiB.
 fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096 / (1 << 20)
 }
 
-/// What becomes of a datagram on its way to the engine.
+/// The encryption between the attacker and the engine.
 trait Door {
-    /// Makes a datagram of a packet.
+    /// Makes a datagram of the attacker's packet.
     fn close(&mut self, random: &mut Pcg64Mcg, packet: &[u8]) -> Vec<u8>;
-    /// The packet in it, or nothing.
+    /// The packet that the receiver finds in a datagram, or `None` if it refuses the datagram.
     fn open<'d>(&mut self, datagram: &'d mut [u8]) -> Option<&'d [u8]>;
-    /// Whether any datagram may come through.
+    /// Whether any datagram of the attacker may reach the engine.
     fn lets_in(&self) -> bool;
 }
 
-/// Nothing is encrypted.
+/// The door of a cluster without encryption.
 struct Clear;
 
 impl Door for Clear {
@@ -238,10 +241,10 @@ impl Door for Clear {
     }
 }
 
-/// What the sender seals with, and what the receiver opens with.
+/// The keys of the sender and of the receiver.
 struct Sealed {
     theirs: Option<Envelope>,
-    /// Whether it is changed once more after sealing.
+    /// Whether the datagram is altered once more after it was encrypted.
     broken: bool,
     ours: Envelope,
     right: bool,
@@ -282,7 +285,7 @@ impl Door for Sealed {
     }
 }
 
-/// Attacks node 1 with so many datagrams, while both nodes go about their work; then all must be as before.
+/// Attacks node 1 with many datagrams while both nodes work normally; afterwards everything must be as before.
 fn attack(name: &str, sizes: Sizes, door: &mut impl Door) {
     let count = std::env::var("ANNULUS_MUTATED").map_or(COUNT, |text| text.parse().expect("a whole number"));
     let mut random = Pcg64Mcg::seed_from_u64(count as u64);
@@ -322,7 +325,7 @@ fn attack(name: &str, sizes: Sizes, door: &mut impl Door) {
         if batch_refused == BATCH as u64 {
             for_refused += cost;
         }
-        // Answers reach node 2, which did not ask, and nobody else.
+        // Answers go to node 2, which did not ask for them, and to no other node.
         pair.run(Duration::from_millis(random.random_range(0..20)));
         pair.got.clear();
     }
@@ -339,7 +342,7 @@ fn attack(name: &str, sizes: Sizes, door: &mut impl Door) {
     let after: Vec<_> =
         pair.engines[0].links().iter().map(|link| (link.path, link.connected, link.changes)).collect();
     assert_eq!(after, links, "a link changed");
-    // Whoever can forge can make the window run away; a host that goes on is heard again after two pings of it.
+    // A forger can advance the window arbitrarily; a host that goes on sending is heard again after two of its pings.
     for _ in 0..4 {
         pair.engines[1].send(pair.now, Destination::All, &message(500));
         pair.run(Duration::from_secs(1));
@@ -353,21 +356,21 @@ fn attack(name: &str, sizes: Sizes, door: &mut impl Door) {
     assert_eq!(lens, [100, 5000, 60_000], "{name}");
 }
 
-/// Without encryption anybody who has the address of a node can speak as it.
+/// Without encryption, anybody who can use a node's address can send in its name.
 #[test]
 fn mutated_packets_in_a_cluster_without_encryption_do_no_lasting_harm() {
     attack("clear", Sizes::CLEAR, &mut Clear);
 }
 
 #[test]
-fn packets_that_were_mutated_before_they_were_sealed_do_no_lasting_harm() {
+fn packets_mutated_before_encryption_do_no_lasting_harm() {
     let (theirs, ours) = (Some(envelope(0)), envelope(0));
     let sizes = ours.sizes();
     attack("right key", sizes, &mut Sealed { theirs, broken: false, ours, right: true });
 }
 
 #[test]
-fn datagrams_sealed_with_another_key_are_all_refused() {
+fn datagrams_encrypted_with_another_key_are_all_refused() {
     let (theirs, ours) = (Some(envelope(1)), envelope(0));
     let sizes = ours.sizes();
     attack("wrong key", sizes, &mut Sealed { theirs, broken: false, ours, right: false });
@@ -381,7 +384,7 @@ fn datagrams_without_any_key_are_all_refused() {
 }
 
 #[test]
-fn datagrams_that_were_mutated_after_they_were_sealed_are_all_refused() {
+fn datagrams_mutated_after_encryption_are_all_refused() {
     let (theirs, ours) = (Some(envelope(0)), envelope(0));
     let sizes = ours.sizes();
     attack("changed on the way", sizes, &mut Sealed { theirs, broken: true, ours, right: false });

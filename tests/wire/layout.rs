@@ -1,4 +1,4 @@
-//! Every kind of frame in both byte orders: the same values come back, and the sizes are Corosync's.
+//! Every kind of frame in both byte orders: encoding and parsing give the same values, and the sizes are Corosync's.
 
 use annulus::ids::{Endian, Guarantee, NodeId, RingId, Seq};
 use annulus::totem::wire::{
@@ -63,7 +63,7 @@ fn commit() -> impl Strategy<Value = CommitToken> {
 
 proptest! {
     #[test]
-    fn tokens_come_back(token in token()) {
+    fn tokens_are_parsed_as_encoded(token in token()) {
         let size = 57 + 16 * token.missing.len();
         for (bytes, order) in [(token.encode::<LittleEndian>(), Endian::Little), (token.encode::<BE>(), Endian::Big)] {
             prop_assert_eq!(bytes.len(), size);
@@ -72,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn commit_tokens_come_back(token in commit()) {
+    fn commit_tokens_are_parsed_as_encoded(token in commit()) {
         let size = 41 + 28 * token.members.len();
         for (bytes, order) in [(token.encode::<LittleEndian>(), Endian::Little), (token.encode::<BE>(), Endian::Big)] {
             prop_assert_eq!(bytes.len(), size);
@@ -81,7 +81,7 @@ proptest! {
     }
 
     #[test]
-    fn joins_come_back(from in node(), leave: bool, ring_seq: u64, proc in nodes(60), failed in nodes(60)) {
+    fn join_messages_are_parsed_as_encoded(from in node(), leave: bool, ring_seq: u64, proc in nodes(60), failed in nodes(60)) {
         let size = 33 + 4 * (proc.len() + failed.len());
         let join = Join { from, leave, ring_seq, proc, failed };
         for (bytes, order) in [(join.encode::<LittleEndian>(), Endian::Little), (join.encode::<BE>(), Endian::Big)] {
@@ -91,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn data_and_small_frames_come_back(
+    fn data_frames_and_small_frames_are_parsed_as_encoded(
         from in node(), system_from in node(), seq in seq(), counter: u32, ring in ring(), safe: bool,
         recovery: bool, payload in proptest::collection::vec(any::<u8>(), 0..100),
     ) {
@@ -116,9 +116,9 @@ proptest! {
         prop_assert_eq!(wire::parse(&small.1), Ok((Frame::HoldCancel(cancel), Endian::Big)));
     }
 
-    /// No frame can be read from a part of it: each cut is refused, or cuts a data frame's payload only.
+    /// No truncated frame is accepted, except a data frame whose payload alone is cut.
     #[test]
-    fn cut_frames_are_refused(token in token(), commit in commit(), at in 0.0..1.0f64) {
+    fn truncated_frames_are_refused(token in token(), commit in commit(), at in 0.0..1.0f64) {
         for bytes in [token.encode::<LittleEndian>(), commit.encode::<BE>()] {
             let cut = (bytes.len() as f64 * at) as usize;
             let short = matches!(wire::parse(&bytes[..cut]), Err(WireError::Short { .. }));

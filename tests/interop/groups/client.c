@@ -1,17 +1,16 @@
-/*
- * A client of Debian's libcpg for the interop tests, with everything that libcpg has. It does what its standard input
- * says, a line each; H is the number of one of its connections, 0 to 7:
+/* A client of Debian's libcpg for the interop tests, with all calls of libcpg. It carries out the lines of its
+ * standard input; H is the number of one of its connections, 0 to 7:
  *
  *   init H [initial]       connects; `initial` asks for the ring at the start
  *   join H GROUP           leave H GROUP         final H              members H GROUP
  *   groups H               list H                list H GROUP         limit H
  *   send H NUMBER LENGTH [safe]                  a message
- *   burst H NUMBER COUNT LENGTH                  that many, from NUMBER on
- *   whole H NUMBER LENGTH                        a message with one call, however long it is; nothing is read meanwhile
+ *   burst H NUMBER COUNT LENGTH                  COUNT messages, numbered from NUMBER on
+ *   whole H NUMBER LENGTH                        a message of any length with one call; nothing is read meanwhile
  *   zcb H NUMBER LENGTH [safe]                   a message from a zero-copy buffer
- *   exit                   ends without a word to the daemon
+ *   exit                   ends without notice to the daemon
  *
- * What it was answered goes to standard error, what it was told by callbacks to standard output.
+ * The answers to calls go to standard error, the callbacks to standard output.
  */
 #include <corosync/cpg.h>
 #include <errno.h>
@@ -34,7 +33,7 @@ static int index_of(cpg_handle_t handle) {
     return (int)(intptr_t)context;
 }
 
-/* The bytes of a message: its number, then what follows from number and length. */
+/* Fills the bytes of a message: its number, then a pattern that follows from number and length. */
 static void fill(unsigned char *bytes, size_t length, uint64_t number) {
     uint64_t state = number * 0x9e3779b97f4a7c15u + length + 1;
     for (size_t i = 0; i < length; i++) {
@@ -109,7 +108,7 @@ static void dispatch_all(void) {
     fflush(stdout);
 }
 
-/* Whether the call is to be made once more. */
+/* Whether the call is to be repeated, because the daemon said TRY_AGAIN and tries are left. */
 static int again(cs_error_t result, int *tries) {
     if (result != CS_ERR_TRY_AGAIN || ++*tries > 30000) {
         return 0;

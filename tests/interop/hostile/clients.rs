@@ -1,7 +1,7 @@
-//! Local clients that mean harm, one kind at a time, as fast as they can: what [`super::stalls`] lets loose.
+//! Hostile local clients, one kind at a time, each as fast as it can; [`super::stalls`] runs them.
 //!
-//! They keep libqb's protocol or break it on purpose, against either daemon. Each runs in a process of its own inside a
-//! host, with the user id of an ordinary user.
+//! They keep libqb's protocol or break it on purpose, against either daemon. Each runs inside a host in a process of
+//! its own, with the user id of an ordinary user.
 
 use super::requests::{Client, dial, handshake};
 use annulus::ipc::{Connection, FlowLimit, IpcError};
@@ -14,25 +14,25 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A user whom no daemon lets in.
+/// A user whom no daemon admits.
 pub(super) const REFUSED: u32 = 60_001;
-/// One whom the configuration lets in.
+/// A user whom the configuration admits.
 pub(super) const ALLOWED: u32 = 60_002;
 
-/// A kind of client.
+/// A kind of hostile client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
-    /// For the worker's command line.
+    /// Its name on the worker's command line.
     pub(super) name: &'static str,
-    /// For the table.
+    /// Its description in the table.
     pub(super) what: &'static str,
     pub(super) user: u32,
     threads: usize,
-    /// Does it until the time is up; gives how often.
+    /// Acts until the time is up, and returns how often it did.
     run: fn(Instant) -> u64,
 }
 
-/// All kinds of hostile clients, in the order of the table's rows.
+/// All kinds of hostile clients, in the order of the table rows.
 pub(super) const KINDS: &[Kind] = &[
     Kind {
         name: "nobody",
@@ -93,7 +93,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
 ];
 
-/// Runs inside a host.
+/// Runs one kind of hostile client inside a host.
 #[test]
 #[ignore = "runs inside a host of the lab, started by the tests of stalls"]
 fn worker() {
@@ -108,7 +108,7 @@ fn worker() {
     }
     let kind = KINDS.iter().find(|kind| kind.name == name).expect("a kind of client");
     let user = kind.user;
-    // Of this thread and those that it starts.
+    // The ids apply to this thread and to those that it starts.
     let group = rustix::thread::Gid::from_raw(user);
     rustix::thread::set_thread_groups(&[]).expect("root");
     rustix::thread::set_thread_res_gid(group, group, group).expect("root");
@@ -120,7 +120,8 @@ fn worker() {
     println!("worker: {times} times");
 }
 
-/// How often `step` succeeds until the time is up. After a failure it waits a moment: the daemon has refused it.
+/// How often `step` succeeds until the time is up. After a failure, which means that the daemon refused, it pauses
+/// briefly.
 fn repeat<E>(end: Instant, mut step: impl FnMut() -> Result<(), E>) -> u64 {
     let mut times = 0;
     while Instant::now() < end {
@@ -137,7 +138,7 @@ fn nobody(end: Instant) -> u64 {
     0
 }
 
-/// Connects, is answered, and goes.
+/// Connects, waits for the answer, and disconnects.
 fn connects(end: Instant) -> u64 {
     let mut answer = vec![0; super::requests::RESPONSE];
     repeat(end, || {
@@ -195,7 +196,7 @@ fn doorbells(end: Instant) -> u64 {
     })
 }
 
-/// A request's header.
+/// The header of a request.
 pub(super) fn head(id: i32, size: usize) -> Vec<u8> {
     let mut bytes = vec![0; size];
     bytes[..4].copy_from_slice(&id.to_le_bytes());
@@ -203,7 +204,7 @@ pub(super) fn head(id: i32, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// A request of the database that names a key.
+/// A request of the database with a key's name.
 fn keyed(id: i32, key: &str, size: usize) -> Vec<u8> {
     let mut bytes = head(id, size);
     bytes[16..18].copy_from_slice(&u16::try_from(key.len()).expect("short").to_le_bytes());
@@ -211,7 +212,7 @@ fn keyed(id: i32, key: &str, size: usize) -> Vec<u8> {
     bytes
 }
 
-/// Each thread asks one service, another than the one before.
+/// Each thread sends requests to one service, each to a different one.
 fn requests(end: Instant) -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut get = keyed(2, "totem.cluster_name", 288);
@@ -238,7 +239,7 @@ fn requests(end: Instant) -> u64 {
     })
 }
 
-/// Joins a group; the group's name is one letter.
+/// Connects and joins the group whose name is this letter.
 fn join(letter: u8) -> Result<Connection, ()> {
     let connection = Connection::connect("cpg").map_err(drop)?;
     let mut request = head(0, 168);
@@ -249,7 +250,7 @@ fn join(letter: u8) -> Result<Connection, ()> {
     Ok(connection)
 }
 
-/// Multicasts; `false` if it has to wait.
+/// Multicasts; `false` means that the daemon is busy and the call must be repeated later.
 fn multicast(connection: &Connection, payload: &[u8]) -> Result<bool, ()> {
     let mut request = head(2, 40);
     let size = i32::try_from(40 + payload.len()).expect("short");
@@ -304,7 +305,7 @@ fn slow(end: Instant) -> u64 {
     })
 }
 
-/// All of them read.
+/// Many members of one group, all of which read what they receive.
 fn herd(end: Instant) -> u64 {
     let members: Vec<Connection> = (0..300).map_while(|_| join(b'h').ok()).collect();
     let payload = vec![7; (1 << 20) - 200];
@@ -383,7 +384,7 @@ fn pass(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> std::io::R
     Ok(())
 }
 
-/// Files whose last close gives back 64 MiB.
+/// Passes file descriptors of files whose last close frees 64 MiB.
 fn files(end: Instant) -> u64 {
     repeat(end, || {
         let client = Client::connect("cpg").map_err(drop)?.into_stream();
@@ -399,7 +400,7 @@ fn files(end: Instant) -> u64 {
     })
 }
 
-/// TCP sockets with `SO_LINGER` and unsent bytes: whoever closes one last waits two seconds.
+/// Passes TCP sockets with `SO_LINGER` and unsent bytes: whoever closes one last is blocked for two seconds.
 fn linger(end: Instant) -> u64 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let address = listener.local_addr().expect("bound");
@@ -420,7 +421,8 @@ fn linger(end: Instant) -> u64 {
     times
 }
 
-/// Keeps the token going round without a rest: a short message each millisecond, whose sender reads its own.
+/// Keeps the token going round without a pause: a short message each millisecond, whose sender reads its own
+/// messages.
 fn stream(end: Instant) -> u64 {
     let mut connection = None;
     repeat(end, || {

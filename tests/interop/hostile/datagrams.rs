@@ -1,4 +1,4 @@
-//! Mutated datagrams: recorded from the running ring, so that ring id and sequence numbers are near the true ones.
+//! Mutated datagrams, recorded from the running ring, so that ring id and sequence numbers are near the real ones.
 
 use super::Random;
 use crate::lab::{Lab, PATIENCE, Peer};
@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Records a run with a daemon restarted, a member's traffic and an idle ring; gives a file with one datagram a line, in
-/// hexadecimal.
+/// Records a run with a restarted daemon, a member's traffic and an idle ring. Returns a file with one datagram per
+/// line, in hexadecimal.
 pub(super) fn record(lab: &mut Lab) -> PathBuf {
     let file = lab.dir(1).join("corpus.pcapng");
     let capture = lab.capture(&file);
@@ -57,7 +57,7 @@ pub(super) fn record(lab: &mut Lab) -> PathBuf {
     corpus
 }
 
-/// Datagrams that host `k`'s sockets had no room for.
+/// The number of datagrams that the sockets of host `k` dropped because they were full.
 pub(super) fn dropped(lab: &Lab, k: usize) -> u64 {
     let (_, text) = lab.run(k, &["cat", "/proc/net/udp"]);
     text.lines().skip(1).filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok()).sum()
@@ -70,8 +70,8 @@ fn unhex(line: &str) -> Vec<u8> {
         .collect()
 }
 
-/// Sends UDP datagrams that seem to come from a port of this host, also the ring's, which its daemon has: what comes
-/// from any other port is not even looked at.
+/// Sends UDP datagrams that seem to come from any port of this host, even the ring's own, which the daemon has bound.
+/// The daemon drops datagrams from other ports before it parses them.
 struct Forger {
     socket: Socket,
     from: u16,
@@ -86,7 +86,7 @@ impl Forger {
         Self { socket, from, to }
     }
 
-    /// The kernel writes the IP header; the UDP header is four numbers: ports, length, and no checksum.
+    /// The kernel writes the IP header. The UDP header is four numbers: two ports, length, and no checksum.
     fn send(&self, payload: &[u8]) -> std::io::Result<usize> {
         let length = u16::try_from(8 + payload.len()).expect("it was cut before");
         let header = [self.from, self.to.port(), length, 0].map(u16::to_be_bytes);
@@ -94,7 +94,7 @@ impl Forger {
     }
 }
 
-/// Runs inside a host: sends the mutations, no faster than they are taken.
+/// Runs inside a host: sends the mutations, no faster than the daemon receives them.
 #[test]
 #[ignore = "runs inside a host of the lab, started by mutated_datagrams"]
 fn worker() {
@@ -105,7 +105,7 @@ fn worker() {
     let count: u64 = std::env::var("HOSTILE_COUNT").expect("a count").parse().expect("a number");
     let corpus: Vec<Vec<u8>> =
         std::fs::read_to_string(corpus).expect("the corpus").lines().map(unhex).collect();
-    // Most of a recording is tokens; each kind and length gets the same share.
+    // Most of the recording is tokens, so each kind and length gets the same share.
     let mut kinds: BTreeMap<(usize, u8), Vec<&Vec<u8>>> = BTreeMap::new();
     for datagram in &corpus {
         kinds.entry((datagram.len(), *datagram.get(3).unwrap_or(&0))).or_default().push(datagram);

@@ -1,4 +1,4 @@
-//! A daemon whose clients have all the descriptors that they may: what it must be able to open, it opens.
+//! A daemon whose clients hold as many descriptors as they may can still open the files that it needs itself.
 
 use super::clients::{ALLOWED, REFUSED, head};
 use super::requests::{Client, dial, handshake};
@@ -10,9 +10,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 
-/// Descriptors that the daemon may have.
+/// Limit of open descriptors of the daemon.
 const LIMIT: usize = 256;
-/// Reload the configuration; open the logs again. Source: corosync `include/corosync/ipc_cfg.h`.
+/// Ids of the requests that reload the configuration and reopen the logs. Source: corosync
+/// `include/corosync/ipc_cfg.h`.
 const RELOAD: i32 = 7;
 const REOPEN_LOGS: i32 = 8;
 
@@ -23,13 +24,13 @@ fn become_user(user: u32) {
     rustix::thread::set_thread_res_uid(id, id, id).expect("root");
 }
 
-/// Runs inside a host: takes all that one user gets, and holds it.
+/// Runs inside a host: opens as many connections as one user gets, and holds them.
 #[test]
-#[ignore = "runs inside a host of the lab, started by a_full_house_leaves_what_must_be_opened"]
+#[ignore = "runs inside a host of the lab, started by clients_that_use_up_descriptors_leave_enough_for_the_daemon"]
 fn worker() {
     let Some(user) = std::env::var("HOUSE_USER").ok().map(|user| user.parse::<u32>().expect("a number"))
     else {
-        println!("skipped: it is started by a_full_house_leaves_what_must_be_opened");
+        println!("skipped: it is started by clients_that_use_up_descriptors_leave_enough_for_the_daemon");
         return;
     };
     become_user(user);
@@ -38,7 +39,7 @@ fn worker() {
     while let Ok(client) = Client::connect("cpg") {
         clients.push(client);
     }
-    // The last ones that came too late are closed by now; these say nothing, as long as they are let.
+    // Further connections are refused by now. These send only part of a handshake, as long as the daemon lets them.
     let half: Vec<UnixStream> = (0..100)
         .filter_map(|_| {
             let mut stream = dial("cpg").ok()?;
@@ -56,7 +57,7 @@ fn worker() {
     drop((clients, half));
 }
 
-/// A worker that runs.
+/// A running worker that holds descriptors of the daemon.
 struct House {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
@@ -108,7 +109,7 @@ fn ring_number(lab: &Lab, k: usize) -> u64 {
 }
 
 #[test]
-fn a_full_house_leaves_what_must_be_opened() {
+fn clients_that_use_up_descriptors_leave_enough_for_the_daemon() {
     if !ready() {
         return;
     }
@@ -119,7 +120,8 @@ fn a_full_house_leaves_what_must_be_opened() {
     let limit = format!("--nofile={LIMIT}:{LIMIT}");
     lab.start_by(1, Kind::Annulus, &["prlimit", &limit]);
     lab.until(1, "corosync-cmapctl -g totem.token", PATIENCE, |said| said.code == 0);
-    // Users first, so that what is kept for root is left; who is refused holds handshakes open too.
+    // Ordinary users come first, so that the descriptors reserved for root stay free. The user who is refused holds
+    // unfinished handshakes.
     let houses: Vec<House> = [ALLOWED, ALLOWED + 1, REFUSED].map(|user| House::fill(&lab, user)).into();
     lab.must(1, "corosync-cmapctl -g totem.token");
     let mut root = House::fill(&lab, 0);
@@ -134,7 +136,7 @@ fn a_full_house_leaves_what_must_be_opened() {
     wait_until(PATIENCE, || log.exists()).expect("the log is opened again");
     assert!(root.ask(RELOAD).contains("Ok(1)"), "the configuration is read again");
 
-    // A node that has seen more rings: its number has to be stored before this one takes part in a ring above it.
+    // A node with a higher ring number: this node must store that number before it takes part in a ring above it.
     let seen = 3000_u64;
     assert!(ring_number(&lab, 1) < seen + 4000);
     fs::write(lab.dir(2).join("lib/corosync/ringid_2"), seen.to_ne_bytes()).expect("write the number");

@@ -1,4 +1,4 @@
-//! The longest time between two tokens of a host, as the next host's kernel saw them come.
+//! The longest time between two tokens of a host, as the next host's kernel received them.
 
 use crate::lab::Lab;
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,12 +15,12 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    /// Begins to record, in host 2.
+    /// Starts to record, in host 2.
     pub(super) fn record(lab: &Lab) -> Self {
         let file = lab.dir(2).join("tokens.pcap");
         let mut child = lab
             .command(2, "dumpcap")
-            // The fourth byte of a datagram of the ring is its kind; a token's is 0.
+            // The fourth byte of a ring datagram is its kind; that of a token is 0.
             .args(["-q", "-P", "-B", "64", "-s", "60", "-i", "eth0"])
             .args(["-f", "udp and src host 10.77.0.1 and udp[11] = 0", "-w"])
             .arg(&file)
@@ -38,7 +38,7 @@ impl Tokens {
         Self { child, heard, file }
     }
 
-    /// Ends the recording. How many tokens came, and the longest time between two.
+    /// Ends the recording. Returns the number of tokens and the longest time between two.
     pub(super) fn longest(mut self) -> (usize, Duration) {
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id()));
         let inside = children.ok().and_then(|text| text.split_whitespace().next()?.parse().ok());
@@ -60,7 +60,7 @@ impl Drop for Tokens {
     }
 }
 
-/// When each packet of a recording came. Source: `pcap-savefile(5)`.
+/// The arrival time of each packet of a recording. Source: `pcap-savefile(5)`.
 fn times(file: &Path) -> Vec<Duration> {
     let bytes = std::fs::read(file).expect("the recording");
     let word = |at: usize| {

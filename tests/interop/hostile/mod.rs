@@ -1,16 +1,18 @@
-//! Hostile input on a running ring: mutated datagrams from the network, mutated handshakes, requests and ring memory
-//! from local clients. No panic, no leak of memory, descriptors or files; the ring and the other clients go on.
+//! Hostile input on a running ring: mutated datagrams from the network; mutated handshakes, requests and shared
+//! memory from local clients. No panic and no leak of memory, descriptors or files may result, and the ring and the
+//! other clients must go on.
 //!
 //! | file | what |
 //! |---|---|
-//! | `clients.rs` | local clients that mean harm, one kind at a time |
-//! | `datagrams.rs` | mutations of what the daemons themselves sent just before |
-//! | `descriptors.rs` | a daemon whose clients hold all the descriptors that they may |
+//! | `clients.rs` | hostile local clients, one kind at a time |
+//! | `datagrams.rs` | mutations of datagrams that the daemons themselves sent just before |
+//! | `descriptors.rs` | a daemon whose clients hold as many descriptors as they may |
 //! | `gaps.rs` | the longest time between two tokens |
-//! | `requests.rs` | a client of the daemon's sockets that keeps no rule |
+//! | `requests.rs` | a client of the daemon's sockets that breaks all rules |
 //! | `stalls.rs` | how long local clients can keep the ring waiting; `scripts/stalls.sh` |
 //!
-//! `ANNULUS_HOSTILE_DATAGRAMS` (50,000; full: 1,000,000) and `ANNULUS_HOSTILE_REQUESTS` (5,000; full: 100,000).
+//! Counts: `ANNULUS_HOSTILE_DATAGRAMS` (50,000; full: 1,000,000) and `ANNULUS_HOSTILE_REQUESTS` (5,000; full:
+//! 100,000).
 
 mod clients;
 mod datagrams;
@@ -26,7 +28,7 @@ use crate::{full, number, ready};
 use std::fs;
 use std::process::Stdio;
 
-/// A small generator (xorshift64*), seeded, so that a failure can be repeated.
+/// A small random generator (xorshift64*), seeded, so that a failure can be repeated.
 struct Random(u64);
 
 impl Random {
@@ -46,7 +48,7 @@ impl Random {
         usize::try_from(self.next() % limit.max(1) as u64).expect("below a usize")
     }
 
-    /// A number that breaks arithmetic where anything does, or any other.
+    /// An extreme number, as such numbers break arithmetic most often, or any other.
     fn awkward(&mut self) -> u64 {
         const EDGES: [u64; 16] = [
             0,
@@ -73,7 +75,7 @@ impl Random {
         (0..count).map(|_| self.next().to_le_bytes()[0]).collect()
     }
 
-    /// Changes `bytes` in one of the ways that break parsers.
+    /// Changes `bytes` in one of the ways that typically break parsers.
     fn mutate(&mut self, bytes: &mut Vec<u8>) {
         match self.below(8) {
             0 | 1 if !bytes.is_empty() => {
@@ -109,7 +111,7 @@ impl Random {
     }
 }
 
-/// What the daemon of host 1 holds.
+/// The resources that the daemon of host 1 holds.
 #[derive(Debug)]
 struct Holdings {
     descriptors: usize,
@@ -117,8 +119,8 @@ struct Holdings {
     resident_kib: u64,
 }
 
-/// What it holds once the one client that stays is the only one; what those that are gone left is cleaned up within
-/// moments, not at once.
+/// The resources that it holds once the one client that stays is the only one. What clients that are gone left behind
+/// is cleaned up within moments, not at once.
 fn holdings_at_rest(lab: &Lab) -> Holdings {
     let mut held = holdings(lab);
     let _ = wait_until(PATIENCE, || {
@@ -145,7 +147,7 @@ fn ring() -> Lab {
     lab
 }
 
-/// A client on each host that stays through it all.
+/// Starts a client on each host that stays for the whole test.
 fn staying(lab: &Lab) -> Vec<Peer> {
     let mut stay: Vec<Peer> = (1..=3)
         .map(|k| {
@@ -163,7 +165,7 @@ fn staying(lab: &Lab) -> Vec<Peer> {
     stay
 }
 
-/// Runs a worker of this test program inside host `k` and gives what it said.
+/// Runs a worker of this test program inside host `k` and returns its output.
 fn work(lab: &Lab, k: usize, name: &str, variables: &[(&str, String)]) -> String {
     let mut command = lab.command(k, std::env::current_exe().expect("this program"));
     command.args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"]);
@@ -181,7 +183,7 @@ fn work(lab: &Lab, k: usize, name: &str, variables: &[(&str, String)]) -> String
     said.split("worker: ").nth(1).and_then(|rest| rest.lines().next()).unwrap_or(&said).to_owned()
 }
 
-/// A fresh stream of three senders; the ring must carry it as if nothing had been.
+/// Starts a new stream of three senders, which the ring must carry as if nothing had happened.
 fn check_stream(lab: &Lab) {
     let options = ["--group", "after", "--members", "3", "--count", "500", "--deadline", "120"];
     let mut peers: Vec<Peer> = (1..=3).map(|k| lab.peer(k, "after", "order", &options)).collect();
@@ -195,7 +197,7 @@ fn check_stream(lab: &Lab) {
     }
 }
 
-/// Nothing of what came is still held.
+/// Checks that the daemon no longer holds anything because of the hostile input.
 fn check_holdings(lab: &mut Lab, before: &Holdings) {
     for k in 1..=3 {
         lab.assert_alive(k);
@@ -227,7 +229,7 @@ fn mutated_datagrams() {
     let mut lab = ring();
     let corpus = datagrams::record(&mut lab);
     let mut stay = staying(&lab);
-    // Grow what grows once: buffers reach their size with the first traffic.
+    // Buffers grow to their final size with the first traffic, which must not count as a leak.
     check_stream(&lab);
     let before = holdings_at_rest(&lab);
     let said = work(
@@ -252,8 +254,8 @@ fn mutated_datagrams() {
     }
 }
 
-/// What another program on a member's host sends, valid frames of this very ring among it, is refused by its port: the
-/// ring does not even notice.
+/// Another program on a member's host sends, among other things, valid frames of this very ring. They are refused
+/// because of their source port, and the ring does not notice.
 #[test]
 fn another_program_on_a_members_host_does_not_disturb_the_ring() {
     if !ready() {
@@ -296,7 +298,7 @@ fn mutated_requests() {
     let mut stay = staying(&lab);
     check_stream(&lab);
     let before = holdings_at_rest(&lab);
-    // Other clients send all the while, on the same host too: they lose nothing.
+    // Meanwhile other clients send, one of them on the same host: they lose nothing.
     let options =
         ["--group", "others", "--members", "3", "--count", "2000", "--finish", "yes", "--pause-us", "1000"];
     let mut others: Vec<Peer> = (1..=3).map(|k| lab.peer(k, "others", "order", &options)).collect();

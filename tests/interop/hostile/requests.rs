@@ -1,7 +1,7 @@
-//! A local client that keeps no rule: handshakes, requests and the shared memory itself, mutated.
+//! A hostile local client: mutated handshakes, requests and shared memory.
 //!
-//! It speaks libqb's protocol by plain reads and writes of the ring files: they are the same pages that the daemon has
-//! mapped.
+//! It accesses libqb's ring buffers by plain reads and writes of their files, which are the same pages that the
+//! daemon has mapped.
 
 use super::Random;
 use std::fs::File;
@@ -11,9 +11,9 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::{Duration, Instant};
 
-/// Bytes of the answer to a handshake.
+/// Length of the answer to a handshake, in bytes.
 pub(super) const RESPONSE: usize = 12_328;
-/// Offsets in a ring's header file.
+/// Offsets of the fields in the header file of a ring buffer.
 const WRITE_PT: u64 = 0;
 const READ_PT: u64 = 4;
 const WORDS: u64 = 8;
@@ -21,7 +21,7 @@ const REF_COUNT: u64 = 8204;
 const SEMAPHORE: u64 = 8208;
 const COMMITTED: u32 = 0xA1A1_A1A1;
 
-/// A connection made by the rules, to break them afterwards.
+/// A connection that was made correctly, in order to break the rules afterwards.
 pub(super) struct Client {
     stream: UnixStream,
     header: File,
@@ -89,12 +89,12 @@ impl Client {
         Ok(client)
     }
 
-    /// Its socket alone; the rings stay as they are.
+    /// Gives up all but the socket; the ring buffers stay as they are.
     pub(super) fn into_stream(self) -> UnixStream {
         self.stream
     }
 
-    /// Breaks the rings in one of several ways, and rings.
+    /// Damages the ring buffers in one of several ways, and sends a doorbell byte.
     pub(super) fn spoil(&mut self, way: u32) {
         match way % 5 {
             0 => self.set_word(SEMAPHORE, u32::MAX / 2),
@@ -113,7 +113,7 @@ impl Client {
 
     fn word(&self, at: u64) -> u32 {
         let mut bytes = [0; 4];
-        // A header that the daemon has removed reads as zero; the next send will tell.
+        // A header that the daemon has removed reads as zero; the next send then fails.
         let _ = self.header.read_at(&mut bytes, at);
         u32::from_le_bytes(bytes)
     }
@@ -130,7 +130,7 @@ impl Client {
         let _ = self.data.write_at(&bytes[first..], 0);
     }
 
-    /// Puts one chunk into the ring that says it has `length` bytes, and rings the bell.
+    /// Puts one chunk into the request ring buffer whose header claims `length` bytes, and sends a doorbell byte.
     fn send(&mut self, bytes: &[u8], length: u32, magic: u32) -> bool {
         let room = usize::try_from(self.words).expect("fits") * 4 - 16;
         let bytes = &bytes[..bytes.len().min(room)];
@@ -144,7 +144,7 @@ impl Client {
         self.stream.write_all(&[0x28]).is_ok()
     }
 
-    /// Whether the daemon took what was sent and keeps the connection.
+    /// Whether the daemon read the request and keeps the connection.
     fn settled(&mut self) -> bool {
         let end = Instant::now() + Duration::from_millis(20);
         while self.word(SEMAPHORE) != 0 {
@@ -164,7 +164,7 @@ impl Client {
     }
 }
 
-/// Requests as a good client makes them: id, bytes. The sizes are those of the service's structures.
+/// A request (id, bytes) as a correct client makes it. The sizes are those of the service's structures.
 fn good_request(service: &str, random: &mut Random) -> Vec<u8> {
     let (id, size) = match service {
         "cpg" => [
@@ -212,7 +212,7 @@ fn good_request(service: &str, random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// A handshake that is not one; whether anything was sent.
+/// An incorrect handshake. Returns whether anything was sent.
 fn odd_handshake(service: &str, random: &mut Random) -> bool {
     let Ok(mut stream) = dial(service) else { return false };
     let mut bytes = handshake(match random.below(4) {
@@ -226,9 +226,9 @@ fn odd_handshake(service: &str, random: &mut Random) -> bool {
     }
     let sent = stream.write_all(&bytes).is_ok();
     match random.below(4) {
-        // Go at once, with the answer under way.
+        // Disconnects at once, while the answer is under way.
         0 => {}
-        // Ring the bell of a ring never opened.
+        // Sends a doorbell byte for a ring buffer that was never opened.
         1 => {
             let _ = stream.write_all(&[0; 64]);
         }
@@ -241,7 +241,7 @@ fn odd_handshake(service: &str, random: &mut Random) -> bool {
     sent
 }
 
-/// An order to end a node, which root may give, made a question.
+/// Turns a request that ends a node, which root may send, into a query.
 fn spare(service: &str, bytes: &mut [u8]) {
     const KILL_NODE: i32 = 2;
     const TRY_SHUTDOWN: i32 = 3;
@@ -253,13 +253,13 @@ fn spare(service: &str, bytes: &mut [u8]) {
     }
 }
 
-/// One thing against the rules of the ring, or an odd request by the rules.
+/// One violation of the ring buffer's rules, or a well-formed request with odd contents.
 fn odd_request(client: &mut Client, service: &str, random: &mut Random) -> bool {
     let mut bytes = good_request(service, random);
     spare(service, &mut bytes);
     match random.below(10) {
         0 => {
-            // A true request, so that odd ones also meet a client in a group.
+            // A correct request, so that odd ones also come from a client that is in a group.
         }
         1 => {
             let size = random.awkward() as u32;
@@ -302,7 +302,7 @@ fn odd_request(client: &mut Client, service: &str, random: &mut Random) -> bool 
     client.send(&bytes, length, COMMITTED)
 }
 
-/// Runs inside a host.
+/// Runs inside a host: sends hostile handshakes and requests to its daemon.
 #[test]
 #[ignore = "runs inside a host of the lab, started by mutated_requests"]
 fn worker() {
@@ -337,7 +337,7 @@ fn worker() {
         };
         let sent = odd_request(&mut one, service, &mut random);
         requests += u64::from(sent);
-        // A quarter of the connections end with the request unread.
+        // A quarter of the connections end while the request is unread.
         if sent && random.below(4) != 0 && one.settled() {
             client = Some((one, service));
         }

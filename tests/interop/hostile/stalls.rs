@@ -1,9 +1,10 @@
-//! How long local clients can keep the thread that owns the ring from its sockets.
+//! How long local clients can keep the thread that owns the ring away from its sockets.
 //!
-//! Each kind of hostile client runs for a while on host 1 of a ring that is kept busy, so that the token never rests.
-//! Measured is the longest time between two tokens that host 1 sent: it holds for either daemon, and it holds all that
-//! can delay a token, the noise of this machine too. `annulusd` also says itself how long its loop was away from the
-//! ring's sockets (`stats.annulus.longest_stall`). `scripts/stalls.sh` prints the table.
+//! Each kind of hostile client runs for a while on host 1 of a ring that is kept busy, so that the token is never
+//! held. The measure is the longest time between two tokens that host 1 sent. It can be taken of either daemon, and
+//! includes everything that can delay a token, also the noise of this machine. In addition, `annulusd` itself reports
+//! how long its loop was away from the ring's sockets (`stats.annulus.longest_stall`). `scripts/stalls.sh` prints the
+//! table.
 
 use super::clients::{ALLOWED, KINDS, Kind as Hostile};
 use super::gaps::Tokens;
@@ -12,10 +13,10 @@ use crate::lab::{Kind, Lab, PATIENCE, Settings, Transport};
 use crate::{number, ready};
 use std::time::Duration;
 
-/// A ring of two that lets [`ALLOWED`] in.
+/// A ring of two hosts that admits the user [`ALLOWED`].
 fn ring(kind: Kind, token: u32) -> Lab {
     let mut lab = Lab::new(2);
-    // The token never rests, which would look like a stall.
+    // The token is never held, as that would look like a stall.
     let totem = format!("token: {token}\n  seqno_unchanged_const: 1000000000");
     let mut settings = Settings::new(Transport::Udpu, &totem, 2);
     settings.more = format!("uidgid {{\n  uid: {ALLOWED}\n}}");
@@ -25,19 +26,19 @@ fn ring(kind: Kind, token: u32) -> Lab {
     lab
 }
 
-/// What one kind of client did to the ring.
+/// The effect of one kind of client on the ring.
 struct Outcome {
     said: String,
     tokens: usize,
     longest: Duration,
-    /// How often host 2 has been in a new ring.
+    /// How many new rings host 2 has been in.
     changes: u64,
-    /// What the daemon of host 1 measured itself.
+    /// The longest stall that the daemon of host 1 measured itself, if it measures it.
     own: Option<f64>,
     died: bool,
 }
 
-/// A number that a key holds; `None` if it has none.
+/// The number that a key holds; `None` if the key is absent or not a number.
 fn key(lab: &Lab, k: usize, key: &str) -> Option<f64> {
     let (status, text) = lab.run(k, &["corosync-cmapctl", "-m", "stats", "-g", key]);
     status.success().then(|| text.trim().rsplit(' ').next()?.parse().ok()).flatten()
@@ -58,7 +59,7 @@ fn attack(lab: &mut Lab, hostile: &Hostile, time: Duration) -> Outcome {
             let variables = [("STALL_CLIENT", "stream".to_owned()), ("STALL_MS", all)];
             work(lab, 2, "hostile::clients::worker", &variables)
         });
-        // The first messages make the token go round.
+        // The first messages start the rotation of the token.
         std::thread::sleep(Duration::from_millis(300));
         let recording = Tokens::record(lab);
         let variables = [("STALL_CLIENT", hostile.name.to_owned()), ("STALL_MS", ms)];
@@ -72,7 +73,7 @@ fn attack(lab: &mut Lab, hostile: &Hostile, time: Duration) -> Outcome {
     Outcome { said, tokens, longest, changes: rings(lab) - before, own, died }
 }
 
-/// Waits until both hosts are in one ring and the daemon of host 1 has recovered from what was done to it.
+/// Waits until both hosts are on one ring and the daemon of host 1 has recovered from the hostile client.
 fn recover(lab: &mut Lab, kind: Kind) {
     if !lab.is_alive(1) {
         lab.kill_daemon(1);
@@ -81,8 +82,8 @@ fn recover(lab: &mut Lab, kind: Kind) {
     lab.wait_for_one_ring();
 }
 
-/// Whatever local clients do, the ring stays as it is. How long it waits is for `scripts/stalls.sh` to tell: here the
-/// time-out leaves room for a build that is not optimised and a machine that does other things.
+/// Whatever local clients do, the ring stays as it is. How long it has to wait is what `scripts/stalls.sh` measures;
+/// here the token time-out is long enough for an unoptimised build and a busy machine.
 #[test]
 fn no_local_client_breaks_the_ring() {
     if !ready() {
@@ -100,7 +101,7 @@ fn no_local_client_breaks_the_ring() {
     lab.wait_for_one_ring();
 }
 
-/// The table of `scripts/stalls.sh`: for each kind of client, each daemon with a time-out of 300 ms.
+/// Prints the table of `scripts/stalls.sh`: for each kind of client, each daemon with a token time-out of 300 ms.
 #[test]
 #[ignore = "minutes; run by scripts/stalls.sh"]
 fn table() {

@@ -1,20 +1,21 @@
-//! What happens to the networks of a lab: host K is `10.77.0.K` on network 0 by its interface `eth0`, `10.78.0.K` on
-//! network 1 by `eth1`. Each network is three bridges, on the first of which all begin.
+//! Operations on the networks of a lab. Host K is `10.77.0.K` on network 0, through its interface `eth0`, and
+//! `10.78.0.K` on network 1, through `eth1`. Each network consists of three bridges; at the start all hosts are on
+//! the first one.
 
 use super::{Lab, NETWORKS, run_in_net, wait_until};
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-/// Bridges of a network.
+/// Number of bridges per network.
 pub(super) const BRIDGES: usize = 3;
 
-/// The hub's end of the cable that leads to host `k` on a network.
+/// Name of the hub's end of the cable that leads to host `k` on a network.
 pub(super) fn cable(k: usize, network: usize) -> String {
     format!("v{network}-{k}")
 }
 
-/// A bridge of a network.
+/// Name of a bridge of a network.
 pub(super) fn bridge(network: usize, bridge: usize) -> String {
     format!("br{network}-{bridge}")
 }
@@ -30,18 +31,18 @@ impl Lab {
         (0..NETWORKS).for_each(|network| self.unplug_link(k, network));
     }
 
-    /// Puts host `k` on another bridge of each network: it hears those that are there too, and none of the others.
+    /// Puts host `k` on another bridge of each network, where it hears only the hosts on the same bridge.
     pub(crate) fn apart(&self, k: usize) {
         self.place(k, 1);
     }
 
-    /// Puts host `k` on the bridges of all again.
+    /// Puts host `k` back on the common bridges.
     pub(crate) fn heal(&self, k: usize) {
         (0..NETWORKS).for_each(|network| self.heal_link(k, network));
     }
 
-    /// Puts host `k` on one of three bridges of each network: 0, where all begin, 1 or 2. Hosts on different bridges hear
-    /// nothing of each other.
+    /// Puts host `k` on one of the three bridges of each network: 0, where all begin, 1 or 2. Hosts on different
+    /// bridges do not hear each other.
     pub(crate) fn place(&self, k: usize, to: usize) {
         (0..NETWORKS).for_each(|network| self.place_link(k, network, to));
     }
@@ -50,54 +51,54 @@ impl Lab {
         self.in_hub(&["ip", "link", "set", &cable(k, network), "master", &bridge(network, to)]);
     }
 
-    /// Pulls the cable of host `k` out of one network: its interface has no carrier.
+    /// Unplugs the cable of host `k` from one network: its interface loses the carrier.
     pub(crate) fn unplug_link(&self, k: usize, network: usize) {
         self.in_hub(&["ip", "link", "set", &cable(k, network), "down"]);
     }
 
-    /// Cuts host `k` off one network somewhere behind the first switch: its interface does not notice.
+    /// Cuts host `k` off one network behind the first switch: its interface does not notice.
     pub(crate) fn cut_link(&self, k: usize, network: usize) {
         self.in_hub(&["bridge", "link", "set", "dev", &cable(k, network), "state", "0"]);
     }
 
-    /// Ends what [`Lab::unplug_link`] and [`Lab::cut_link`] did.
+    /// Undoes [`Lab::unplug_link`] and [`Lab::cut_link`], and puts the host on the common bridge.
     pub(crate) fn heal_link(&self, k: usize, network: usize) {
         self.place_link(k, network, 0);
         self.restore_link(k, network);
     }
 
-    /// The same, and the cable stays on the bridge where it is.
+    /// Undoes [`Lab::unplug_link`] and [`Lab::cut_link`], but the cable stays on the bridge where it is.
     pub(crate) fn restore_link(&self, k: usize, network: usize) {
         self.in_hub(&["ip", "link", "set", &cable(k, network), "up"]);
         self.in_hub(&["bridge", "link", "set", "dev", &cable(k, network), "state", "3"]);
     }
 
-    /// Takes a whole network away from everybody.
+    /// Cuts all hosts off a network.
     pub(crate) fn cut_network(&self, network: usize) {
-        // Each on its own would need as many bridges as hosts.
+        // To separate every host from all others would need as many bridges as hosts.
         for to in 0..BRIDGES {
             self.in_hub(&["ip", "link", "set", &bridge(network, to), "down"]);
         }
     }
 
-    /// Ends what [`Lab::cut_network`] did.
+    /// Undoes [`Lab::cut_network`].
     pub(crate) fn heal_network(&self, network: usize) {
         for to in 0..BRIDGES {
             self.in_hub(&["ip", "link", "set", &bridge(network, to), "up"]);
         }
     }
 
-    /// Loses all that host `to` is sent on a network by host `from`; the other way nothing is lost.
+    /// Loses everything that host `from` sends to host `to` on a network; nothing is lost in the other direction.
     pub(crate) fn one_way(&self, from: usize, to: usize, network: usize) {
         self.filter_link(to, "input", &format!("iifname eth{network} ip saddr {}", address(from, network)));
     }
 
-    /// Loses all that host `k` is sent on a network.
+    /// Loses everything that is sent to host `k` on a network.
     pub(crate) fn deafen_link(&self, k: usize, network: usize) {
         self.filter_link(k, "input", &format!("iifname eth{network} meta l4proto udp"));
     }
 
-    /// Loses all that host `k` sends on a network, behind its interface: sending works.
+    /// Loses everything that host `k` sends on a network, but behind its interface, so that sending succeeds.
     pub(crate) fn mute_link(&self, k: usize, network: usize) {
         for other in (1..=self.len()).filter(|other| *other != k) {
             self.one_way(k, other, network);
@@ -115,27 +116,27 @@ impl Lab {
         );
     }
 
-    /// Ends what [`Lab::one_way`], [`Lab::deafen_link`] and [`Lab::mute_link`] did, on all hosts.
+    /// Undoes [`Lab::one_way`], [`Lab::deafen_link`] and [`Lab::mute_link`] on all hosts.
     pub(crate) fn unfilter_links(&self) {
         for k in 1..=self.len() {
             self.must(k, "nft add table inet links && nft delete table inet links");
         }
     }
 
-    /// Sets the largest packet that host `k`'s interface on a network takes, and what is behind it carries.
+    /// Sets the MTU of host `k`'s interface on a network and of the cable behind it.
     pub(crate) fn mtu(&self, k: usize, network: usize, mtu: usize) {
         self.path_mtu(k, network, mtu);
         self.must(k, &format!("ip link set eth{network} mtu {mtu}"));
     }
 
-    /// Sets the largest packet that comes through to host `k` and from it on a network: larger ones vanish, and no
-    /// interface of any host and no ICMP message tells so.
+    /// Sets the largest packet that passes to and from host `k` on a network. Larger ones are lost, and neither an
+    /// interface nor an ICMP message reports it.
     pub(crate) fn path_mtu(&self, k: usize, network: usize, mtu: usize) {
         self.in_hub(&["ip", "link", "set", &cable(k, network), "mtu", &mtu.to_string()]);
     }
 
-    /// Makes the ways to host `k` narrow, with little room to wait: of many packets at once, some are lost. Whether this
-    /// machine's kernel can.
+    /// Gives the paths to host `k` a low rate and a short queue, so that some of many packets at once are lost.
+    /// Returns whether this machine's kernel can do that.
     pub(crate) fn narrow(&self, k: usize) -> bool {
         (0..NETWORKS).all(|network| {
             let cable = cable(k, network);
@@ -150,28 +151,28 @@ impl Lab {
         })
     }
 
-    /// Ends what [`Lab::narrow`] did.
+    /// Undoes [`Lab::narrow`].
     pub(crate) fn widen(&self, k: usize) {
         for network in 0..NETWORKS {
             self.in_hub(&["tc", "qdisc", "del", "dev", &cable(k, network), "root"]);
         }
     }
 
-    /// Lets hosts `a` and `b` hear nothing of each other that is sent to one address; everybody else still hears both.
+    /// Makes hosts `a` and `b` lose what they send to each other by unicast; all other hosts still hear both.
     pub(crate) fn part(&self, a: usize, b: usize) {
         for (k, other) in [(a, b), (b, a)] {
             for network in 0..NETWORKS {
                 let (address, interface) = (address(other, network), format!("eth{network}"));
                 let mut words =
                     vec!["ip", "neigh", "replace", &address, "dev", &interface, "nud", "permanent"];
-                // A hardware address that nobody has.
+                // A hardware address that no interface has.
                 words.extend(["lladdr", "02:00:00:00:00:99"]);
                 run_in_net(self.host(k).holder.inside, &words);
             }
         }
     }
 
-    /// Ends what [`Lab::part`] did.
+    /// Undoes [`Lab::part`].
     pub(crate) fn join(&self, a: usize, b: usize) {
         for (k, other) in [(a, b), (b, a)] {
             for network in 0..NETWORKS {
@@ -181,7 +182,7 @@ impl Lab {
         }
     }
 
-    /// What host `k` counts of its links to other hosts: values by `nodeN.linkL.name`, all read at one moment.
+    /// The counters of host `k`'s links to other hosts: values by `nodeN.linkL.name`, all read at one moment.
     pub(crate) fn link_stats(&self, k: usize) -> BTreeMap<String, u64> {
         let text = self.say(k, "corosync-cmapctl -m stats stats.knet.node").out;
         let value = |line: &str| {
@@ -191,8 +192,8 @@ impl Lab {
         text.lines().filter_map(value).collect()
     }
 
-    /// Waits until the links of `hosts`, as they tell themselves, are connected to each other and to nobody else, for
-    /// `patience` at most.
+    /// Waits, for at most `patience`, until the links of `hosts` are shown as connected to each other and to no other
+    /// host.
     pub(crate) fn links_settle(&self, hosts: &[usize], patience: Duration) {
         let as_it_should_be = |(key, connected): (&String, &u64)| {
             let Some((node, name)) = key.strip_prefix("node").and_then(|rest| rest.split_once('.')) else {
@@ -211,7 +212,7 @@ impl Lab {
         });
     }
 
-    /// Waits until host `k` tells that its link to each of these hosts is connected, or is not.
+    /// Waits until host `k` shows its link to each of these hosts as connected (`connected` is true) or not.
     pub(crate) fn wait_for_link(
         &self,
         k: usize,

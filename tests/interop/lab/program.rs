@@ -1,4 +1,4 @@
-//! Programs in a host: run to their end, or in the background with their output at hand.
+//! Programs in a host, run to their end or in the background.
 
 use super::{Lab, kill, only_child, wait_until};
 use rustix::process::Signal;
@@ -12,11 +12,11 @@ use std::time::Duration;
 /// How a program ended and what it wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Said {
-    /// Exit code; a signal's number is negative.
+    /// Exit code; a negative number is the signal that ended it.
     pub(crate) code: i32,
-    /// Standard output.
+    /// What it wrote to standard output.
     pub(crate) out: String,
-    /// Standard error.
+    /// What it wrote to standard error.
     pub(crate) err: String,
 }
 
@@ -29,14 +29,14 @@ impl Said {
         }
     }
 
-    /// All of it, to be read.
+    /// Output, errors and exit code as one text.
     pub(crate) fn text(&self) -> String {
         format!("exit code {}\n--- stdout\n{}--- stderr\n{}", self.code, self.out, self.err)
     }
 }
 
 impl Lab {
-    /// Runs a line of shell inside host `k`, for at most a minute, with nothing on its standard input.
+    /// Runs a line of shell inside host `k`, for at most a minute, with an empty standard input.
     pub(crate) fn say(&self, k: usize, line: &str) -> Said {
         let output = self
             .command(k, "timeout")
@@ -47,14 +47,14 @@ impl Lab {
         Said::new(output.status, &output.stdout, &output.stderr)
     }
 
-    /// Runs a line of shell that must succeed; gives its output.
+    /// Runs a line of shell that must succeed, and returns its output.
     pub(crate) fn must(&self, k: usize, line: &str) -> String {
         let said = self.say(k, line);
         assert_eq!(said.code, 0, "host {k}: {line}: {}", said.text());
         said.out
     }
 
-    /// Runs a line of shell until what it says pleases, and gives that.
+    /// Runs a line of shell until `pleases` accepts its result, and returns that.
     pub(crate) fn until(
         &self,
         k: usize,
@@ -82,7 +82,7 @@ impl Lab {
         last
     }
 
-    /// Starts a program inside host `k`. Its standard input stays open until it is dropped.
+    /// Starts a program inside host `k`. Its standard input stays open until the result is dropped.
     pub(crate) fn spawn(&self, k: usize, words: &[&str]) -> Program {
         let mut child = self
             .command(k, words[0])
@@ -126,22 +126,22 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// What it wrote on standard output so far.
+    /// What it has written to standard output so far.
     pub(crate) fn output(&self) -> String {
         String::from_utf8_lossy(&self.out.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
-    /// What it wrote on standard error so far.
+    /// What it has written to standard error so far.
     pub(crate) fn errors(&self) -> String {
         String::from_utf8_lossy(&self.err.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
-    /// What it wrote so far, standard output first.
+    /// What it has written so far, standard output first.
     pub(crate) fn all(&self) -> String {
         self.output() + &self.errors()
     }
 
-    /// Waits until what it wrote, standard output first, pleases.
+    /// Waits until `pleases` accepts what it has written, standard output first.
     pub(crate) fn wait_for(&self, what: &str, patience: Duration, pleases: impl Fn(&str) -> bool) {
         assert!(
             wait_until(patience, || pleases(&self.all())).is_ok(),
@@ -154,7 +154,7 @@ impl Program {
     /// Writes to its standard input.
     pub(crate) fn tell(&mut self, text: &str) {
         if let Some(stdin) = &mut self.stdin {
-            // It may have ended; its exit status is looked at elsewhere.
+            // The program may have ended already; its exit status is checked elsewhere.
             let _ = stdin.write_all(text.as_bytes());
         }
     }
@@ -166,7 +166,7 @@ impl Program {
 
     /// Sends it a signal.
     pub(crate) fn signal(&mut self, signal: Signal) {
-        // Once it has been waited for, its process id may be another's.
+        // Once it has been waited for, its process id may belong to another process.
         if self.runs()
             && let Some(pid) = only_child(self.child.id())
         {
@@ -174,7 +174,7 @@ impl Program {
         }
     }
 
-    /// Waits for its end; gives how it ended and all that it said.
+    /// Waits until it ends; returns how it ended and everything it wrote.
     pub(crate) fn finish(&mut self, patience: Duration) -> Said {
         let ended = wait_until(patience, || !self.runs());
         assert!(
@@ -184,7 +184,7 @@ impl Program {
             self.output(),
             self.errors()
         );
-        // A child of its own may hold the pipes for longer than it lives.
+        // A child of the program may keep the pipes open after the program has ended.
         let _ = wait_until(Duration::from_secs(2), || self.readers.iter().all(JoinHandle::is_finished));
         let status = self.child.wait().expect("wait works");
         Said::new(status, self.output().as_bytes(), self.errors().as_bytes())

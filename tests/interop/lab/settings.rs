@@ -1,34 +1,34 @@
-//! What stands in a host's corosync.conf.
+//! The contents of a host's corosync.conf.
 
 use super::{NETWORKS, Transport};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// A configuration of the cluster. The pieces of text are lines of their section, without its braces.
+/// A configuration of the cluster. The texts are lines of their section, without its braces.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// The transport.
+    /// The transport of all hosts.
     pub(crate) transport: Transport,
-    /// More lines of the section `totem`.
+    /// Further lines of the section `totem`.
     pub(crate) totem: String,
-    /// More lines of the section `interface` of each link.
+    /// Further lines of the section `interface` of each link.
     pub(crate) interface: [String; NETWORKS],
     /// The second byte of the addresses of each link.
     pub(crate) network: [usize; NETWORKS],
-    /// What the key is made from, where one is needed.
+    /// The number from which the key is made, where one is needed.
     pub(crate) seed: u8,
     /// Lines of the section `quorum`.
     pub(crate) quorum: String,
-    /// How many hosts, from the first on, are in the node list.
+    /// How many hosts, from the first on, the node list contains.
     pub(crate) nodes: usize,
-    /// More lines of each node.
+    /// Further lines of each node's section.
     pub(crate) node: String,
-    /// More sections.
+    /// Further sections at the end of the file.
     pub(crate) more: String,
 }
 
 impl Settings {
-    /// The votequorum of `nodes` hosts with one vote each.
+    /// Votequorum of `nodes` hosts with one vote each.
     pub(crate) fn new(transport: Transport, totem: &str, nodes: usize) -> Self {
         Self {
             transport,
@@ -43,24 +43,24 @@ impl Settings {
         }
     }
 
-    /// The same with more lines in the section `quorum`.
+    /// Adds lines to the section `quorum`.
     pub(crate) fn quorum(mut self, lines: &str) -> Self {
         self.quorum = format!("{}\n{lines}", self.quorum);
         self
     }
 
-    /// The same with more lines in the section `interface` of a link.
+    /// Adds lines to the section `interface` of a link.
     pub(crate) fn interface(mut self, link: usize, lines: &str) -> Self {
         self.interface[link] = lines.to_owned();
         self
     }
 
-    /// The key of all hosts, of as many bytes as corosync-keygen makes.
+    /// The key of all hosts, as long as those that corosync-keygen makes.
     pub(crate) fn key(&self) -> Vec<u8> {
         (0..=u8::MAX).map(|at| at.wrapping_mul(167).wrapping_add(self.seed.wrapping_mul(29))).collect()
     }
 
-    /// The text of a host that logs to `log`.
+    /// The file's text for a host that logs to `log`.
     pub(super) fn text(&self, log: &Path) -> String {
         let mut text = format!(
             "totem {{\n  version: 2\n  cluster_name: lab\n  transport: {}\n  {}\n",

@@ -1,27 +1,27 @@
-//! How the hosts' daemons talk, and how that is written in a word: `udp`, `udpu`, `knet2+aes256+sha256+active`.
+//! The transports of the lab, and their notation in one word: `udp`, `udpu`, `knet2+aes256+sha256+active`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The most networks that each host is on, and so the most links.
+/// The number of networks that each host is on, and so the largest number of links.
 pub(crate) const NETWORKS: usize = 2;
 
-/// How the hosts' daemons talk.
+/// How the daemons of the hosts communicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
-    /// Multicast ring.
+    /// The ring's datagrams are multicast by UDP.
     Udp,
-    /// Unicast ring.
+    /// The ring's datagrams are sent to each member by UDP.
     Udpu,
-    /// Links to each other host, perhaps encrypted.
+    /// Links to each other host, encrypted or clear.
     Knet(Knet),
 }
 
 impl Transport {
-    /// What most clusters have: two links, encrypted.
+    /// The most common knet configuration: two links, encrypted.
     pub(crate) const SEALED: Self = Self::Knet(Knet { links: 2, crypto: Some(Crypto::USUAL), mode: None });
 
-    /// Its word in corosync.conf.
+    /// Its name in corosync.conf.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Udp => "udp",
@@ -30,7 +30,7 @@ impl Transport {
         }
     }
 
-    /// Not this one.
+    /// A transport to change to: one that differs from this one.
     pub(crate) const fn other(self) -> Self {
         match self {
             Self::Udp | Self::Knet(_) => Self::Udpu,
@@ -38,7 +38,7 @@ impl Transport {
         }
     }
 
-    /// How many links.
+    /// The number of links.
     pub(crate) const fn links(self) -> usize {
         match self {
             Self::Udp | Self::Udpu => 1,
@@ -46,7 +46,7 @@ impl Transport {
         }
     }
 
-    /// With what it is encrypted.
+    /// Cipher and hash, if it is encrypted.
     pub(crate) const fn crypto(self) -> Option<Crypto> {
         match self {
             Self::Udp | Self::Udpu => None,
@@ -110,40 +110,40 @@ impl FromStr for Transport {
     }
 }
 
-/// What there is to choose of knet.
+/// The configurable settings of knet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Knet {
-    /// How many links; link L of each host is on network L.
+    /// Number of links; link L of each host is on network L.
     pub(crate) links: usize,
-    /// Cipher and hash, if any.
+    /// Cipher and hash; `None` if the links are clear.
     pub(crate) crypto: Option<Crypto>,
-    /// `link_mode`, if it is configured.
+    /// `link_mode`; `None` if it is not configured.
     pub(crate) mode: Option<&'static str>,
 }
 
 /// A cipher and a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Crypto {
-    /// `crypto_cipher`.
+    /// The value of `crypto_cipher`.
     pub(crate) cipher: &'static str,
-    /// `crypto_hash`.
+    /// The value of `crypto_hash`.
     pub(crate) hash: &'static str,
 }
 
 impl Crypto {
-    /// What pcs and crmsh configure.
+    /// The algorithms that pcs and crmsh configure.
     pub(crate) const USUAL: Self = Self { cipher: "aes256", hash: "sha256" };
 }
 
-/// All ciphers.
+/// All ciphers that corosync.conf can name.
 pub(crate) const CIPHERS: [&str; 4] = ["none", "aes128", "aes192", "aes256"];
-/// All hashes, but for `none`, which stands for clear and is not written.
+/// All hashes except `none`, which means clear and is not written.
 pub(crate) const HASHES: [&str; 5] = ["md5", "sha1", "sha256", "sha384", "sha512"];
-/// All ways to use more than one link.
+/// All modes of using more than one link.
 pub(crate) const MODES: [&str; 3] = ["passive", "active", "rr"];
 
 #[test]
-fn transports_are_named() {
+fn transport_names_are_parsed_and_written() {
     for word in ["udp", "udpu", "knet", "knet2", "knet+aes256+sha256", "knet2+none+md5+rr", "knet2+passive"] {
         let transport: Transport = word.parse().unwrap_or_else(|why| panic!("{why}"));
         assert_eq!(transport.to_string(), word);

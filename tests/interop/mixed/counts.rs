@@ -1,26 +1,26 @@
-//! What a daemon counts and uses, of either kind.
+//! Counters and resource use of a daemon of either kind.
 
 use crate::lab::Lab;
 use crate::usage::{processor_time, resident};
 use std::time::Duration;
 
-/// What a daemon's ring counts.
+/// Counters of a daemon's ring, and the resources that its process uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
-    /// Frames sent, and sent again.
+    /// Frames sent for the first time, and retransmissions.
     pub(super) sent: u64,
     pub(super) again: u64,
-    /// Times a membership was sought, and a ring installed.
+    /// How often the node entered the gather phase, and how often it installed a ring.
     pub(super) gathers: u64,
     pub(super) rings: u64,
     /// Resident memory, in KiB.
     pub(super) memory: u64,
-    /// Processor time.
+    /// Processor time used so far.
     pub(super) busy: Duration,
 }
 
 impl Counts {
-    /// Asks the daemon of host `k`.
+    /// Reads them from the daemon of host `k`.
     pub(super) fn of(lab: &Lab, k: usize) -> Self {
         let text = lab.say(k, "corosync-cmapctl -m stats").out;
         let value = |key: &str| {

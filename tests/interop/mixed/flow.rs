@@ -1,5 +1,5 @@
-//! Three senders at full speed for as long as something else happens: nothing may be lost, no ring may change, and how long
-//! nobody was delivered anything is told.
+//! Three senders at full speed while something else happens: no message may be lost and no ring may change. The test
+//! prints for how long no message was delivered.
 
 use super::counts::Counts;
 use super::same::{Stream, same_streams};
@@ -7,7 +7,7 @@ use crate::lab::{Lab, PATIENCE, Peer};
 use std::path::Path;
 use std::time::Duration;
 
-/// How long what was sent may take to be delivered.
+/// Time limit until everything that was sent has been delivered.
 const LONG: Duration = Duration::from_secs(300);
 
 /// Clients that multicast on a lab's hosts until they are told to end.
@@ -17,15 +17,15 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// One client on each of these hosts; all of them are on one ring. The messages have up to 20,000 bytes.
+    /// Starts one client on each of these hosts, all of which are on one ring. The messages have up to 20,000 bytes.
     pub(crate) fn start(lab: &Lab, hosts: &[usize]) -> Self {
         Self::paced(lab, hosts, Duration::ZERO)
     }
 
-    /// The same, with a pause of each client after each message.
+    /// Starts the clients with a pause after each message.
     pub(crate) fn paced(lab: &Lab, hosts: &[usize], pause: Duration) -> Self {
         let before = hosts.iter().map(|k| (*k, Counts::of(lab, *k))).collect();
-        // Two hosts: the first one has two of the three.
+        // With two hosts, the first one has two of the three clients.
         let senders: Vec<usize> =
             if hosts.len() == 2 { vec![hosts[0], hosts[1], hosts[0]] } else { hosts.to_vec() };
         let (members, pause) = (senders.len().to_string(), pause.as_micros().to_string());
@@ -55,13 +55,13 @@ impl Flow {
             peer.wait_for("sending", PATIENCE);
         }
         let mut flow = Self { peers, before };
-        // What the beginning costs is nobody's business.
+        // Silence at the start does not count.
         std::thread::sleep(Duration::from_secs(1));
         flow.silence();
         flow
     }
 
-    /// The longest time for which one of the clients was delivered nothing, since it was last asked for.
+    /// The longest time since the last call during which a client was delivered nothing.
     pub(crate) fn silence(&mut self) -> Duration {
         for peer in &mut self.peers {
             peer.tell("silence");
@@ -73,13 +73,14 @@ impl Flow {
         told.max().unwrap_or_default()
     }
 
-    /// Waits, and gives the longest silence of that time.
+    /// Waits for `time` and returns the longest silence of it.
     pub(crate) fn for_a_while(&mut self, time: Duration) -> Duration {
         std::thread::sleep(time);
         self.silence()
     }
 
-    /// Ends it: all clients were delivered the same, from each sender all that it sent, and no ring has changed.
+    /// Ends the clients and checks that all were delivered the same, including everything that each sender sent, and
+    /// that no ring has changed.
     pub(crate) fn end(mut self, lab: &Lab, what: &str) -> Stream {
         for peer in &mut self.peers {
             peer.tell("last");
@@ -109,7 +110,7 @@ impl Flow {
             assert!(!log.contains("FAILED TO RECEIVE"), "{what}: host {k}: {}", lab.log_tail(*k));
         }
         for log in logs {
-            // They are long.
+            // The logs are long, so they are removed.
             let _ = std::fs::remove_file(log);
         }
         stream

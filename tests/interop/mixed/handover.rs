@@ -1,15 +1,15 @@
-//! The daemon of each host replaced by the other kind in turn, under Pacemaker and its running resources.
+//! The daemon of each host is replaced by the other kind in turn, under Pacemaker and its running resources.
 //!
-//! This is what `docs/migration.md` tells the operator to do, with the commands of systemd's units done by hand. Two
-//! ways to keep Pacemaker from acting on the host in hand:
+//! This is the procedure of `docs/migration.md`, with the commands of systemd's units carried out by hand. There are
+//! two ways to keep Pacemaker from acting on the host whose daemon is being replaced:
 //!
-//! - maintenance: Pacemaker lets all resources be; they run on, on the host in hand too;
-//! - standby: Pacemaker empties the host in hand first and stays on guard for the others.
+//! - maintenance: Pacemaker leaves all resources alone; they keep running, on that host too;
+//! - standby: Pacemaker first moves all resources off that host and goes on guarding the others.
 //!
-//! What the resources went through is what their agents wrote down: nothing at all in maintenance, no stop but on the
-//! host in hand with standby. Beside it the hosts that are not in hand send each other numbered messages.
-//! `scripts/handover.sh` goes forth and back both ways on each transport, two encrypted links of knet among them, and with
-//! two hosts, and prints how long each step took.
+//! The test checks the actions that the resource agents logged: none at all in maintenance, and in standby no stop
+//! except on the host being replaced. Meanwhile the other hosts send each other numbered messages.
+//! `scripts/handover.sh` goes forth and back in both ways on each transport, including two encrypted links of knet,
+//! and with two hosts, and prints how long each step took.
 
 use super::Mix;
 use crate::both::ours;
@@ -20,7 +20,7 @@ use crate::sequence::{Sequence, assert_same};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// What Pacemaker does with the host in hand.
+/// What Pacemaker does about the host whose daemon is being replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Maintenance,
@@ -40,12 +40,12 @@ impl Way {
 struct Handover {
     cluster: Cluster,
     agents: Agents,
-    /// Number of the newest ring.
+    /// Sequence number of the newest ring.
     ring: u64,
 }
 
 impl Handover {
-    /// A cluster of this mix with resources that run. `quorum` are more lines of that section.
+    /// A cluster of this mix with running resources. `quorum` is further lines of that section.
     fn begin(mix: &Mix, quorum: &str) -> Self {
         let mut lab = Lab::shared(mix.len());
         lab.configure_with(&Settings::new(mix.transport, "token: 3000", mix.len()).quorum(quorum));
@@ -59,7 +59,7 @@ impl Handover {
         );
         cluster.step(
             "resources started",
-            // What runs stays where it is: else a host that comes back would draw resources to itself.
+            // Running resources stay where they are; otherwise a host that comes back would attract resources.
             |cluster| cluster.configure(&format!("{RESOURCES}rsc_defaults resource-stickiness=100\n")),
             |cluster| cluster.hosts().iter().all(|k| cluster.runs_on(*k, &cluster.hosts())),
         );
@@ -70,12 +70,12 @@ impl Handover {
         handover
     }
 
-    /// Waits until Pacemaker has nothing more to do.
+    /// Waits until Pacemaker has nothing left to do.
     fn rest(&self) {
         self.cluster.lab.must(1, "crm_resource --wait --timeout=50");
     }
 
-    /// Sees that ring numbers only rise.
+    /// Checks that the ring's sequence number has risen.
     fn see_ring(&mut self) {
         let ring = ring(&self.cluster.lab, 1, self.cluster.lab.len());
         let number = ring.as_deref().and_then(number_of).expect("all hosts are on one ring");
@@ -83,7 +83,7 @@ impl Handover {
         self.ring = number;
     }
 
-    /// Replaces host `k`'s daemon.
+    /// Replaces the daemon of host `k` by one of kind `to`.
     fn replace(&mut self, k: usize, to: Kind, way: Way) {
         let others = self.cluster.others(k);
         let places = self.cluster.all_places(others[0]);
@@ -171,20 +171,20 @@ impl Handover {
     }
 }
 
-/// Ends a daemon as `systemctl stop` does with either unit.
+/// Ends a daemon as `systemctl stop` does with the unit of either kind.
 fn stop_daemon(cluster: &mut Cluster, k: usize) {
     cluster.lab.must(k, "corosync-cfgtool -H --force");
     let status = cluster.lab.ended(k, PATIENCE);
     assert_eq!(status.code(), Some(0), "the end of host {k}'s daemon");
 }
 
-/// Takes the whole cluster into maintenance or out of it, by way of host `k`.
+/// Sets or ends maintenance mode of the whole cluster, with a command on host `k`.
 fn maintain(cluster: &Cluster, k: usize, on: bool) {
-    // Not by a shell, which reads the configuration and writes it back: what changes in between may undo it.
+    // A crmsh command would read the whole configuration and write it back, which may undo changes made in between.
     cluster.lab.must(k, &format!("crm_attribute --type crm_config --name maintenance-mode --update {on}"));
 }
 
-/// Whether every host knows whether Pacemaker acts.
+/// Whether every host knows that maintenance mode is on or off.
 fn maintained(cluster: &Cluster, on: bool) -> bool {
     cluster.hosts().iter().all(|k| {
         let text = cluster.monitor(*k);
@@ -192,7 +192,7 @@ fn maintained(cluster: &Cluster, on: bool) -> bool {
     })
 }
 
-/// Whether every host is online and every host knows that the resources run here.
+/// Whether every host is online and knows that the resources run in these places.
 fn knows(cluster: &Cluster, places: &[Vec<String>]) -> bool {
     let all = cluster.hosts();
     cluster.online(&all, &all) && all.iter().all(|k| cluster.all_places(*k) == places)
@@ -204,7 +204,7 @@ fn one_ring(cluster: &Cluster) -> bool {
     first.is_some() && cluster.hosts().iter().all(|k| ring(&cluster.lab, *k, count) == first)
 }
 
-/// The ring that host `k` is on, if it has so many nodes.
+/// The ring that host `k` is on, if it has `nodes` nodes.
 fn ring(lab: &Lab, k: usize, nodes: usize) -> Option<String> {
     let text = lab.say(k, "corosync-quorumtool -s").out;
     let field = |name| text.lines().find_map(|line: &str| Some(line.strip_prefix(name)?.trim().to_owned()));
@@ -212,18 +212,18 @@ fn ring(lab: &Lab, k: usize, nodes: usize) -> Option<String> {
     field("Ring ID:")
 }
 
-/// The number of a ring `1.2a`.
+/// The sequence number of a ring such as `1.2a`.
 fn number_of(ring: &str) -> Option<u64> {
     u64::from_str_radix(ring.split_once('.')?.1, 16).ok()
 }
 
-/// Whether host `k` has quorum on a ring of so many nodes.
+/// Whether host `k` is quorate on a ring of `nodes` nodes.
 fn quorate(lab: &Lab, k: usize, nodes: usize) -> bool {
     ring(lab, k, nodes).is_some()
         && lab.say(k, "corosync-quorumtool -s").out.contains("Quorate:          Yes")
 }
 
-/// Numbered messages among some hosts.
+/// A stream of numbered messages among some hosts.
 struct Stream {
     peers: Vec<Peer>,
 }
@@ -254,7 +254,7 @@ impl Stream {
         Self { peers }
     }
 
-    /// Ends it, checks what came, and gives how many messages that were.
+    /// Ends the stream, checks what was delivered, and returns the number of messages.
     fn end(mut self) -> usize {
         let mut each: Vec<&mut Peer> = self.peers.iter_mut().collect();
         Peer::settle(&mut each);
@@ -264,7 +264,7 @@ impl Stream {
         }
         let count = self.peers.len();
         let logs: Vec<Sequence> = self.peers.iter().map(|peer| Sequence::read(&peer.log)).collect();
-        // They were not stopped at the same message.
+        // The clients were not stopped at the same message, so the common part is compared.
         let common = logs.iter().map(|log| log.since_view_of(count).len()).min().expect("a peer");
         for log in &logs {
             let (first, this) = (logs[0].since_view_of(count), log.since_view_of(count));
@@ -275,7 +275,7 @@ impl Stream {
     }
 }
 
-/// A mix of one kind.
+/// A mix with the same kind of daemon on all hosts.
 fn all_of(kind: Kind, hosts: usize, transport: Transport) -> Mix {
     Mix { kinds: vec![kind; hosts], transport }
 }
@@ -284,7 +284,7 @@ fn can() -> bool {
     ready() && pacemaker_is_here()
 }
 
-/// The pass for every day: Corosync, host by host, to annulusd.
+/// The default pass: from Corosync to annulusd, host by host.
 #[test]
 fn pacemaker_is_handed_over() {
     if can() {
@@ -293,7 +293,7 @@ fn pacemaker_is_handed_over() {
     }
 }
 
-/// Forth and back, both ways of keeping Pacemaker from acting.
+/// Forth and back, with both ways of keeping Pacemaker from acting.
 #[test]
 #[ignore = "several minutes: scripts/handover.sh"]
 fn forth_and_back() {
@@ -310,7 +310,7 @@ fn forth_and_back() {
     }
 }
 
-/// Of two hosts one is enough while the other is in hand.
+/// With two hosts, one is enough while the daemon of the other is replaced.
 #[test]
 #[ignore = "minutes: scripts/handover.sh"]
 fn two_hosts_forth_and_back() {
@@ -327,7 +327,7 @@ fn two_hosts_forth_and_back() {
     }
 }
 
-/// What most clusters have: two links, encrypted.
+/// The most common knet configuration: two links, encrypted.
 #[test]
 #[ignore = "several minutes: scripts/handover.sh"]
 fn two_encrypted_links_forth_and_back() {

@@ -1,6 +1,6 @@
-//! Two links under three senders at full speed: cut and healed one after the other, one way and both, networks with packets
-//! of different size, and paths that carry less than they did. No ring changes, nothing is lost; what is printed
-//! is how long nobody heard anything.
+//! Two links under three senders at full speed: links cut and healed one after the other, in one direction and both;
+//! networks with different MTUs; and paths whose MTU shrinks. No ring may change and no message may be lost; the test
+//! prints for how long nothing was delivered.
 //!
 //! `scripts/knet.sh` runs all of it; `ANNULUS_INTEROP_MIXES` names other mixes.
 
@@ -10,11 +10,11 @@ use crate::lab::{Kind, Lab, PATIENCE, Settings, Transport};
 use crate::{have, ready};
 use std::time::{Duration, Instant};
 
-/// What is configured: a link is down when pings are not answered for this long.
+/// The configured ping time-out: a link is down when pings are not answered for this long.
 const PING_TIMEOUT: Duration = Duration::from_millis(1000);
 const PINGS: &str = "knet_ping_interval: 250\n    knet_ping_timeout: 1000\n    knet_pong_count: 2";
 
-/// libknet bears more than the time-out of a link that has just come up; after so long it does not.
+/// libknet tolerates more than the ping time-out on a link that has just come up; after this time it no longer does.
 const SETTLED: Duration = Duration::from_secs(11);
 
 fn settings(mix: &Mix, totem: &str) -> Settings {
@@ -23,7 +23,7 @@ fn settings(mix: &Mix, totem: &str) -> Settings {
         .interface(1, PINGS)
 }
 
-/// A ring of this mix, all of whose links are up and have been for a while.
+/// A ring of this mix, all of whose links have been up for a while.
 fn ring(mix: &Mix, totem: &str, prepare: impl Fn(&Lab)) -> Lab {
     let mut lab = Lab::new(mix.len());
     lab.configure_with(&settings(mix, totem));
@@ -35,7 +35,7 @@ fn ring(mix: &Mix, totem: &str, prepare: impl Fn(&Lab)) -> Lab {
     lab
 }
 
-/// Waits until every host has every link to every other.
+/// Waits until every link between all pairs of hosts is up (or down, if not `connected`).
 fn all_links(lab: &Lab, mix: &Mix, connected: bool) {
     (0..mix.transport.links()).for_each(|link| each_link(lab, mix, link, connected));
 }
@@ -54,11 +54,12 @@ fn mode(mix: &Mix) -> &'static str {
     }
 }
 
-/// How long a cut may keep messages from coming. With Debian's daemon about, its own judgement of its links counts too.
+/// How long a cut may delay messages. With Debian's daemon in the mix, the time in which it gives up its links counts
+/// too.
 fn bound(mix: &Mix) -> Duration {
     let slack = Duration::from_millis(1500);
     match mode(mix) {
-        // Nothing waits for the link that is cut; what is seen are pauses of this machine.
+        // Nothing waits for the link that is cut; delays are pauses of this machine.
         "active" => slack,
         _ => 2 * PING_TIMEOUT + slack,
     }
@@ -70,7 +71,7 @@ struct Cut {
     link: usize,
     act: fn(&Lab),
     undo: fn(&Lab),
-    /// The hosts between which the link goes down.
+    /// The host at which the link is cut: its links to all others go down.
     at: usize,
 }
 
@@ -126,7 +127,7 @@ const CUTS: [Cut; 7] = [
     },
 ];
 
-/// Cuts links under load and prints for how long nothing came.
+/// Cuts links under load and prints for how long no message was delivered.
 fn cuts(mix: &Mix, cuts: &[Cut]) {
     let lab = ring(mix, "", |_| {});
     let all: Vec<usize> = (1..=mix.len()).collect();
@@ -195,10 +196,10 @@ fn two_links_are_cut_one_after_the_other() {
     }
 }
 
-/// Every cut, every link mode, clear and encrypted.
+/// Every kind of cut, in every link mode, in the clear and encrypted.
 #[test]
 #[ignore = "a quarter of an hour: scripts/knet.sh"]
-fn every_cut() {
+fn every_kind_of_link_cut_leaves_the_ring_whole() {
     if !can() {
         return;
     }
@@ -216,8 +217,8 @@ fn every_cut() {
     }
 }
 
-/// Hosts 1 and 2 take packets of 9000 bytes, host 3 of 1500; then the interface of host 2 takes less, then what leads to host
-/// 3 carries less, which no interface and no message tells.
+/// The MTU is 9000 bytes on hosts 1 and 2, and 1500 on host 3. Then that of host 2's interface shrinks, and if
+/// `silent`, the path to host 3 shrinks as well, without a notice by an interface or an ICMP message.
 fn sizes(mix: &Mix, silent: bool) {
     let lab = ring(mix, "knet_pmtud_interval: 5", |lab| {
         for (k, mtu) in [(1, 9000), (2, 9000), (3, 1500)] {
@@ -263,16 +264,17 @@ fn sizes(mix: &Mix, silent: bool) {
     );
 }
 
-/// Packets of different size on the hosts of one ring, and an interface that takes less than it did.
+/// Hosts of one ring with different MTUs, and an interface whose MTU shrinks.
 #[test]
 #[ignore = "minutes: scripts/knet.sh"]
-fn sizes_differ_and_shrink() {
+fn different_and_shrinking_mtus_lose_no_message() {
     if !can() {
         return;
     }
     let mixes = ["AAA/knet", "AAA/knet2+aes256+sha256", "ACA/knet2+aes256+sha256", "CAC/knet"];
     for mix in Mix::chosen(&mixes) {
-        // libknet keeps sending what does not come through until it probes again, and the ring breaks.
+        // After a silent shrinking, libknet sends packets that are too long until it probes again, and the ring
+        // breaks.
         sizes(&mix, mix.kinds.iter().all(|kind| *kind == Kind::Annulus));
     }
 }

@@ -1,11 +1,11 @@
-//! One ring of both: Debian's Corosync and annulusd as members of one cluster.
+//! One ring of both kinds: Debian's Corosync and annulusd as members of one cluster.
 //!
-//! What is told here is told of a [`Mix`]: which daemon each host runs, and how they talk. A mix is written `ACC/udpu`:
-//! host 1 runs annulusd, hosts 2 and 3 Corosync, or Debian 13's with `T`. Knet is written with its links, cipher and
-//! hash and link mode: `AC/knet`, `CAC/knet2+aes256+sha256`, `ACA/knet2+active`. Host 1, with the lowest node id, is the representative as long as it
-//! runs; so `AC` and `CA` are two mixes.
+//! The stories here are told of a [`Mix`]: the daemon of each host, and the transport. A mix is written `ACC/udpu`:
+//! host 1 runs annulusd (`A`), hosts 2 and 3 run Corosync (`C`); `T` is Debian 13's Corosync. Knet is written with
+//! its number of links, cipher and hash, and link mode: `AC/knet`, `CAC/knet2+aes256+sha256`, `ACA/knet2+active`.
+//! Host 1, with the lowest node id, is the representative as long as it runs; therefore `AC` and `CA` are two mixes.
 //!
-//! `ANNULUS_INTEROP_MIXES` names other mixes than the ones of every day: a list with commas, `all` of udp and udpu, or
+//! `ANNULUS_INTEROP_MIXES` names other mixes than the default ones: a list with commas, `all` for udp and udpu, or
 //! `knet`.
 
 mod counts;
@@ -33,15 +33,15 @@ use crate::lab::{Kind, Lab, Transport};
 use std::fmt;
 use std::str::FromStr;
 
-/// The most hosts of a mix.
+/// The largest number of hosts in a mix.
 const HOSTS: usize = 5;
 
-/// Which daemon each host runs, and how they talk.
+/// The daemon of each host, and the transport of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mix {
-    /// Of host 1, 2, …
+    /// The daemons of hosts 1, 2, …, in this order.
     pub(crate) kinds: Vec<Kind>,
-    /// The transport of all.
+    /// The transport of all hosts.
     pub(crate) transport: Transport,
 }
 
@@ -51,24 +51,24 @@ impl Mix {
         self.kinds.len()
     }
 
-    /// What host `k` runs.
+    /// The daemon that host `k` runs.
     pub(crate) fn kind(&self, k: usize) -> Kind {
         self.kinds[k - 1]
     }
 
-    /// Starts every host's daemon.
+    /// Starts the daemons of all hosts.
     pub(crate) fn start(&self, lab: &mut Lab) {
         for k in 1..=self.len() {
             lab.start(k, self.kind(k));
         }
     }
 
-    /// Every mix of 2 to 5 hosts with at least one of each kind, on both transports.
+    /// Every mix of 2 to 5 hosts with at least one of each kind, on udp and udpu.
     pub(crate) fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for transport in [Transport::Udpu, Transport::Udp] {
             for hosts in 2..=HOSTS {
-                // One bit a host; neither none nor all.
+                // One bit per host; neither all 0 nor all 1.
                 for ours in 1..(1_u32 << hosts) - 1 {
                     let kind = |k| if ours & (1_u32 << k) == 0 { Kind::Corosync } else { Kind::Annulus };
                     all.push(Self { kinds: (0..hosts).map(kind).collect(), transport });
@@ -78,8 +78,8 @@ impl Mix {
         all
     }
 
-    /// The mixes of knet: every arrangement of 2 and 3 hosts with at least one of each kind, and a choice of those of 4
-    /// and 5; one link and two, clear and encrypted.
+    /// Mixes on knet: every arrangement of 2 and 3 hosts with at least one of each kind, and some of those of 4 and 5
+    /// hosts; one link and two, in the clear and encrypted.
     pub(crate) fn knet() -> Vec<Self> {
         let few = Self::all().into_iter().filter(|mix| mix.transport == Transport::Udpu && mix.len() <= 3);
         let mut kinds: Vec<Vec<Kind>> = few.map(|mix| mix.kinds).collect();
@@ -94,7 +94,7 @@ impl Mix {
         all
     }
 
-    /// The mixes that the environment names, else these.
+    /// The mixes that the environment names, or else those given.
     pub(crate) fn chosen(every_day: &[&str]) -> Vec<Self> {
         let parse = |word: &str| word.parse().unwrap_or_else(|why| panic!("{why}"));
         match std::env::var("ANNULUS_INTEROP_MIXES").as_deref() {
@@ -144,8 +144,8 @@ impl FromStr for Mix {
     }
 }
 
-/// Tells a story of so many hosts on Corosync alone and on each mix, and compares; see [`crate::both`]. `more` are the
-/// mixes of `ANNULUS_INTEROP_FULL=1` besides those of every day.
+/// Tells a story of `hosts` hosts on Corosync alone and on each mix, and compares; see [`crate::both`]. `more` is the
+/// mixes that `ANNULUS_INTEROP_FULL=1` adds to the default ones.
 pub(crate) fn tell(hosts: usize, every_day: &[&str], more: &[&str], story: fn(&mut Side)) {
     let named = [every_day, if crate::full() { more } else { &[] }].concat();
     for mix in Mix::chosen(&named).into_iter().filter(|mix| mix.len() == hosts) {
@@ -156,7 +156,7 @@ pub(crate) fn tell(hosts: usize, every_day: &[&str], more: &[&str], story: fn(&m
 }
 
 #[test]
-fn mixes_are_named_and_counted() {
+fn mix_names_are_parsed_and_written() {
     let all = Mix::all();
     assert_eq!(all.len(), 2 * (2 + 6 + 14 + 30));
     for mix in &all {

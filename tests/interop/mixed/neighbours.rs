@@ -1,9 +1,9 @@
-//! Whether our node is a good neighbour at full speed: what a ring of both kinds carries, how much of it has to be
-//! sent again, and how the ring is shared, beside rings of one kind in the same run.
+//! Whether a node of annulusd is a good neighbour at full speed: the throughput of mixed rings, the share of
+//! retransmissions, and how nodes share the ring, compared with rings of one kind in the same run.
 //!
 //! `scripts/neighbours.sh` runs it. `ANNULUS_BENCH_SECONDS` (2) is the length of one measurement,
-//! `ANNULUS_BENCH_ROUNDS` (1) how often the whole is made, `ANNULUS_INTEROP_SIZES` the sizes, `ANNULUS_INTEROP_MIXES` the
-//! mixes.
+//! `ANNULUS_BENCH_ROUNDS` (1) the number of rounds; `ANNULUS_INTEROP_SIZES` names the message sizes, and
+//! `ANNULUS_INTEROP_MIXES` the mixes.
 
 use super::Mix;
 use super::counts::Counts;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Rings of one kind first: what the others are to be measured by.
+/// The rings of one kind come first, as the others are compared with them.
 const MIXES: [&str; 12] = [
     "CCC/udpu", "AAA/udpu", "ACC/udpu", "CAC/udpu", "CAA/udpu", "ACA/udpu", "CCC/udp", "AAA/udp", "ACC/udp",
     "CAC/udp", "CAA/udp", "ACA/udp",
@@ -24,7 +24,7 @@ fn sizes() -> Vec<usize> {
     list.split(',').map(|size| size.parse().expect("a size in bytes")).collect()
 }
 
-/// One measurement; a line of the table.
+/// Makes one measurement, which is a line of the table.
 fn measure(mix: &Mix, lab: &Lab, size: usize) -> String {
     let hosts = 1..=lab.len();
     let seconds = number("ANNULUS_BENCH_SECONDS").unwrap_or(2).to_string();
@@ -54,7 +54,7 @@ fn measure(mix: &Mix, lab: &Lab, size: usize) -> String {
 
 #[test]
 #[ignore = "a measurement of minutes: scripts/neighbours.sh runs it"]
-fn what_mixed_rings_carry() {
+fn throughput_of_mixed_rings() {
     if !ready() {
         return;
     }

@@ -1,11 +1,12 @@
-//! What a reload changes of knet while three senders are at full speed: key, cipher, hash, from clear to encrypted and
-//! back; links added, removed and re-addressed; priorities and pings. Nothing is lost and no ring changes.
+//! Reloads that change knet while three senders are at full speed: key, cipher, hash, from clear to encrypted and
+//! back; links added, removed and re-addressed; priorities and ping times. No message may be lost and no ring may
+//! change.
 //!
-//! That a change has come about is seen on the wire where it can be: pings have one length for each cipher and hash. A key
-//! cannot be seen; a host that is started at the end with the last key alone comes to the ring.
+//! The effect of a change is checked on the wire where possible: pings have a certain length for each cipher and
+//! hash. A key is not visible, so a host that has only the last key is started at the end, and must join the ring.
 //!
-//! `scripts/knet.sh` runs all of it; `ANNULUS_INTEROP_MIXES` names other mixes, and what transport they name is what they
-//! begin with.
+//! `scripts/knet.sh` runs all of it. `ANNULUS_INTEROP_MIXES` names other mixes; their transport is the one at the
+//! start.
 
 use super::Mix;
 use super::flow::Flow;
@@ -14,15 +15,15 @@ use crate::ready;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// One change of all hosts' files.
+/// One change of the configuration files of all hosts.
 struct Change {
     name: &'static str,
     act: fn(&mut Settings),
-    /// The host that is told to reload.
+    /// The host on which the reload is asked for.
     from: usize,
 }
 
-/// Changes what is encrypted, and how.
+/// Changes of the encryption.
 const CRYPTO: [Change; 6] = [
     Change { name: "another key", act: |settings| settings.seed = 1, from: 1 },
     Change {
@@ -40,7 +41,7 @@ const CRYPTO: [Change; 6] = [
     Change { name: "a third key", act: |settings| settings.seed = 2, from: 2 },
 ];
 
-/// Changes the links.
+/// Changes of the links.
 const LINKS: [Change; 6] = [
     Change { name: "link 1 added", act: |settings| links(settings, 2), from: 1 },
     Change {
@@ -83,7 +84,7 @@ fn links(settings: &mut Settings, count: usize) {
     }
 }
 
-/// Bytes of a ping on the wire: 26, which a cipher pads to 32 and puts 16 before, and the hash behind.
+/// Length of a ping on the wire: 26 bytes, which a cipher pads to 32 and prefixes with 16, followed by the hash.
 fn ping_bytes(crypto: Option<Crypto>) -> u64 {
     let Some(crypto) = crypto else { return 26 };
     let hash = match crypto.hash {
@@ -97,7 +98,8 @@ fn ping_bytes(crypto: Option<Crypto>) -> u64 {
     hash + if crypto.cipher == "none" { 26 } else { 48 }
 }
 
-/// Pings that host `k` has sent host `to` on a link, and their bytes; none where there is no such link.
+/// Number and total bytes of the pings that host `k` has sent to host `to` on a link; `None` if there is no such
+/// link.
 pub(crate) fn pings(lab: &Lab, k: usize, to: usize, link: usize) -> Option<(u64, u64)> {
     of(&lab.link_stats(k), to, link)
 }
@@ -107,7 +109,7 @@ fn of(stats: &BTreeMap<String, u64>, to: usize, link: usize) -> Option<(u64, u64
     value("packets").zip(value("bytes"))
 }
 
-/// Waits until host `k` sends each other host pings of the length that these settings mean, on each of their links.
+/// Waits until host `k` sends pings of the length that these settings imply, to each other host on each link.
 fn see_pings(lab: &Lab, k: usize, hosts: &[usize], settings: &Settings, what: &str) {
     let bytes = ping_bytes(settings.transport.crypto());
     let links = 0..settings.transport.links();
@@ -124,7 +126,7 @@ fn see_pings(lab: &Lab, k: usize, hosts: &[usize], settings: &Settings, what: &s
             was.zip(is)
                 .is_some_and(|(was, is)| is.0 > was.0 && (is.0 - was.0) * bytes == is.1.saturating_sub(was.1))
         });
-        // Those before the change are not of this length.
+        // Pings before the change have another length, so only new ones are compared.
         before = after;
         done
     });
@@ -135,9 +137,10 @@ fn see_pings(lab: &Lab, k: usize, hosts: &[usize], settings: &Settings, what: &s
     );
 }
 
-/// The pause after each message while keys change. A node of Corosync forgets the old key when it is delivered its own
-/// second message of the change, whether or not the others have sent their first: at full speed that waits behind
-/// others, what its node sends meanwhile is not understood any more, and the ring breaks, with none of ours about too.
+/// Pause after each message while keys change. A node of Corosync forgets the old key when its own second message of
+/// the change is delivered to it, whether or not the others have sent their first. At full speed that message waits
+/// behind others; what its node sends meanwhile can no longer be decrypted, and the ring breaks, even without
+/// annulusd in it.
 fn pace(kinds: &[Kind]) -> Duration {
     if kinds.iter().any(|kind| kind.is_corosync()) { Duration::from_millis(3) } else { Duration::ZERO }
 }
@@ -206,7 +209,7 @@ fn head() {
     println!("|---|---|---|---|");
 }
 
-/// Key, cipher and hash in a ring of both.
+/// Key, cipher and hash change on a ring of both kinds.
 #[test]
 fn the_key_and_the_cipher_are_changed_under_load() {
     if !ready() {
@@ -218,7 +221,7 @@ fn the_key_and_the_cipher_are_changed_under_load() {
     }
 }
 
-/// Every change of encryption, on every kind of ring.
+/// Every change of encryption, on rings of every kind.
 #[test]
 #[ignore = "minutes: scripts/knet.sh"]
 fn every_change_of_encryption_under_load() {
@@ -237,7 +240,7 @@ fn every_change_of_encryption_under_load() {
     }
 }
 
-/// Links come, go, move and are preferred.
+/// Links are added, removed, moved and given priorities.
 #[test]
 #[ignore = "minutes: scripts/knet.sh"]
 fn every_change_of_links_under_load() {

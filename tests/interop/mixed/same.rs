@@ -1,4 +1,4 @@
-//! Long logs of clients, compared line by line without keeping them.
+//! Comparison of long client logs line by line, without keeping them in memory.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,20 +7,20 @@ use std::path::Path;
 
 use crate::sequence::Process;
 
-/// What the clients of a stream were all delivered.
+/// Totals of what each client of a stream was delivered.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
-    /// Messages.
+    /// Number of messages.
     pub(crate) messages: u64,
-    /// Bytes in them.
+    /// Total bytes of these messages.
     pub(crate) bytes: u64,
-    /// How many messages of each sender.
+    /// Number of messages of each sender.
     pub(crate) senders: BTreeMap<Process, u64>,
-    /// Views of the group, the complete one first.
+    /// Number of views of the group, from the complete one on.
     pub(crate) views: u64,
 }
 
-/// A log from its first view of all clients on.
+/// A log, from its first view of all clients on.
 struct Log<'a> {
     path: &'a Path,
     lines: std::io::Lines<BufReader<File>>,
@@ -28,12 +28,13 @@ struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    /// Opens the log, just after the first view of `members`; the others of the view must say the same of it.
+    /// Opens the log and reads up to the first view of `members` members; the views of the other logs must be the
+    /// same.
     fn open(path: &'a Path, members: usize) -> (Self, String) {
         let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut log = Self { path, lines: BufReader::with_capacity(1 << 20, file).lines(), at: 0 };
         while let Some(line) = log.next() {
-            // Whose coming it was is seen differently by those who came before.
+            // Which processes this view lists as joined depends on when the client itself joined.
             let Some((view, _)) = line.strip_prefix("v ").and_then(|rest| rest.split_once(';')) else {
                 continue;
             };
@@ -52,8 +53,8 @@ impl<'a> Log<'a> {
     }
 }
 
-/// Checks that the clients were delivered the same from the view of all of them on, and of each sender its messages
-/// 0, 1, 2 … without gap or double.
+/// Checks that all clients were delivered the same from the view with all of them on, and from each sender the
+/// messages 0, 1, 2, … without gaps or duplicates.
 pub(super) fn same_streams(paths: &[&Path]) -> Stream {
     let mut logs: Vec<(Log<'_>, String)> = paths.iter().map(|path| Log::open(path, paths.len())).collect();
     let (mut first, view) = logs.remove(0);

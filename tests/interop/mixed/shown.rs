@@ -1,4 +1,5 @@
-//! What Debian's tools show of knet's links: all up, one without carrier, a host gone and back, as on Corosync alone.
+//! What Debian's tools show of knet's links in three states: all links up, one without carrier, and a host gone and
+//! back. It must be the same as on Corosync alone.
 
 use super::tell;
 use crate::both::{PATIENCE, Side};
@@ -7,7 +8,7 @@ use crate::lab::{Settings, Transport};
 use crate::ready;
 use rustix::process::Signal;
 
-/// What each host is asked in each state.
+/// Commands that are run on each host in each state.
 const STATE: &[&str] = &[
     "corosync-cfgtool -s",
     "corosync-cfgtool -s -b",
@@ -27,7 +28,7 @@ fn show(side: &mut Side, state: &str, hosts: &[usize]) {
     }
 }
 
-/// Waits until these hosts have all links to each other, and have found out what they carry.
+/// Waits until these hosts have all links to each other and have discovered the path MTUs.
 fn whole(side: &Side, hosts: &[usize], links: usize) {
     for k in hosts {
         for link in 0..links {
@@ -35,7 +36,7 @@ fn whole(side: &Side, hosts: &[usize], links: usize) {
         }
         side.lab.until(*k, "corosync-cmapctl -m stats stats.knet.", PATIENCE, |said| {
             let mtus = said.out.lines().filter(|line| line.contains(".mtu (u32)"));
-            // On the networks of a lab; what is sent before a path is known is smaller by far.
+            // The MTU that the lab's networks permit; before it is discovered, the value is far smaller.
             mtus.filter(|line| hosts.iter().any(|to| line.contains(&format!("node{to}.")))).all(|line| {
                 line.rsplit(' ').next().and_then(|mtu| mtu.parse().ok()).is_some_and(|mtu: u32| mtu > 1300)
             })

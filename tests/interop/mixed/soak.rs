@@ -1,11 +1,12 @@
-//! A long run of a mixed ring: clients that stream, come and go, a fault every now and then, and memory that must not grow.
+//! A long run of a mixed ring: clients that stream, join and leave, a fault every now and then, and memory that must
+//! not grow.
 //!
-//! The [faults](super::faults) are the random ones, and after each of them the same is looked at. Hosts 1 and 2 are
-//! stopped and cut like the others, but their daemons live as long as the run, so that what they hold can be compared.
+//! The faults are the random [faults](super::faults), with the same checks after each. Hosts 1 and 2 are stopped and
+//! cut off like the others, but their daemons live as long as the run, so that their memory can be compared.
 //!
 //! | variable | what |
 //! |---|---|
-//! | `ANNULUS_INTEROP_SOAK_SECONDS` | how long it runs, 1800 |
+//! | `ANNULUS_INTEROP_SOAK_SECONDS` | length of the run, default 1800 |
 //! | `ANNULUS_INTEROP_MIXES`, `ANNULUS_INTEROP_SEED` | as for the faults |
 
 use super::Mix;
@@ -16,27 +17,27 @@ use crate::{number, ready};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// From one fault to the next.
+/// Time from one fault to the next.
 const FAULT: Duration = Duration::from_secs(20);
-/// From one client that comes or goes to the next.
+/// Time from one client that joins or leaves to the next.
 const CLIENT: Duration = Duration::from_secs(4);
-/// From one sample to the next.
+/// Time from one sample to the next.
 const SAMPLE: Duration = Duration::from_secs(30);
-/// After this long a daemon is taken to have what it needs.
+/// After this time a daemon should have all the memory that it needs.
 const WARM: Duration = Duration::from_secs(300);
 /// The daemons of these hosts are never ended.
 const SPARED: [usize; 2] = [1, 2];
 
-/// What one daemon held and had used at one moment.
+/// Resources that one daemon held and had used at one moment.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     at: Duration,
     rss_kib: u64,
-    /// Time on a processor.
+    /// Processor time used so far.
     busy: Duration,
 }
 
-/// The samples of all daemons that ran, by host and process id.
+/// The samples of all daemons, by host and process id.
 #[derive(Debug, Default)]
 struct Samples(BTreeMap<(usize, u32), Vec<Sample>>);
 
@@ -49,7 +50,7 @@ impl Samples {
         }
     }
 
-    /// Prints what each daemon that lived to the end held and used.
+    /// Prints the memory and processor time of each daemon that lived to the end.
     fn print(&self, mix: &Mix, end: Duration) {
         println!();
         println!("| host | daemon | lived s | RSS MiB after 5 min | RSS MiB at the end | highest | CPU % |");
@@ -73,7 +74,8 @@ impl Samples {
         }
     }
 
-    /// Our daemons that lived through the last two thirds hold no more in the last one than in the one before.
+    /// Checks that each daemon of annulusd that lived through the last two thirds of the run held no more memory in
+    /// the last third than in the one before.
     fn assert_flat(&self, mix: &Mix, end: Duration) {
         let mut looked_at = 0;
         for ((k, pid), samples) in self.0.iter().filter(|((k, _), _)| mix.kind(*k) == Kind::Annulus) {
@@ -86,7 +88,7 @@ impl Samples {
                 held.sort_unstable();
                 held.get(held.len() / 2).copied()
             };
-            // It must have been there all that time.
+            // The daemon must have existed all that time.
             if samples.first().is_none_or(|first| first.at * 3 > end) {
                 continue;
             }

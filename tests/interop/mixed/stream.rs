@@ -1,10 +1,10 @@
-//! Three senders at full speed on a ring of both kinds, through libcpg: the same sequence on all hosts, and a ring that
-//! does not change for it.
+//! Three senders at full speed on a ring of both kinds, through libcpg: the sequence is the same on all hosts, and
+//! the load does not change the ring.
 //!
 //! | variable | what |
 //! |---|---|
 //! | `ANNULUS_INTEROP_SPAN` | seconds that the senders send (3; 30 with `ANNULUS_INTEROP_FULL=1`) |
-//! | `ANNULUS_INTEROP_SIZES` | sizes of the messages, each its own stream, instead of 64 to 100,000 bytes mixed |
+//! | `ANNULUS_INTEROP_SIZES` | message sizes, each in a stream of its own, instead of 64 to 100,000 bytes mixed |
 
 use super::Mix;
 use super::counts::Counts;
@@ -14,10 +14,10 @@ use crate::{full, number, ready};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// How long what was sent may take to be delivered.
+/// Time limit until everything that was sent has been delivered.
 const LONG: Duration = Duration::from_secs(300);
 
-/// The mixes of every day: each kind as representative, as the one, as the many.
+/// The default mixes: each kind as representative, in the minority and in the majority.
 const EVERY_DAY: [&str; 6] =
     ["AC/udpu", "CAC/udpu", "ACA/udp", "CACAC/udp", "CA/knet2+aes256+sha256", "ACA/knet"];
 
@@ -39,10 +39,10 @@ fn sizes() -> Vec<Sizes> {
     }
 }
 
-/// The hosts that send: of both kinds, the first and the last among them.
+/// The hosts that send: of both kinds, with the first and the last among them.
 fn senders(mix: &Mix) -> Vec<usize> {
     match mix.len() {
-        // The third sender is the representative's second client.
+        // With two hosts, the third sender is a second client on the representative.
         2 => vec![1, 2, 1],
         hosts => {
             let mut senders = vec![1, hosts];
@@ -54,7 +54,7 @@ fn senders(mix: &Mix) -> Vec<usize> {
     }
 }
 
-/// One stream; gives the line of its figures.
+/// Runs one stream and returns its figures as one line.
 fn stream(mix: &Mix, lab: &Lab, (min, max): Sizes) -> String {
     let before: Vec<Counts> = (1..=lab.len()).map(|k| Counts::of(lab, k)).collect();
     let senders = senders(mix);
@@ -79,7 +79,7 @@ fn stream(mix: &Mix, lab: &Lab, (min, max): Sizes) -> String {
                 "--deadline",
                 "600",
             ];
-            // Who only listens says one message, its last.
+            // A client that only listens sends a single message, its last.
             options.extend(if at < senders.len() { ["--span", &span] } else { ["--count", "1"] });
             lab.peer(*k, &format!("stream-{at}"), "order", &options)
         })
@@ -122,7 +122,7 @@ fn stream(mix: &Mix, lab: &Lab, (min, max): Sizes) -> String {
         refusals.join(" "),
     );
     for log in streams {
-        // They are long.
+        // The logs are long, so they are removed.
         let _ = std::fs::remove_file(log);
     }
     line
@@ -135,7 +135,7 @@ fn three_senders_at_full_speed() {
     }
 }
 
-/// Each of these mixes, one after the other, with its figures.
+/// Runs the streams on each of these mixes, one after the other, and prints the figures.
 pub(super) fn streams(mixes: &[Mix]) {
     println!(
         "| mix | bytes | messages | per s | MB/s | frames | sent again, by host | processor s, by host | highest MiB of ours | took s | by sender | refused |"
@@ -154,7 +154,7 @@ pub(super) fn streams(mixes: &[Mix]) {
     }
 }
 
-/// Each cipher and each hash, each way.
+/// Each cipher with each hash, in every link mode.
 #[test]
 #[ignore = "minutes: scripts/knet.sh streams"]
 fn every_cipher_and_hash() {
@@ -172,7 +172,7 @@ fn every_cipher_and_hash() {
     streams(&mixes);
 }
 
-/// The arrangements of knet.
+/// All arrangements of hosts on knet.
 #[test]
 #[ignore = "minutes: scripts/knet.sh streams"]
 fn every_arrangement_of_knet() {

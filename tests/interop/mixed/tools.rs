@@ -1,11 +1,11 @@
-//! Debian's tools on a mixed ring say on each host what they say in a ring of Corosync alone.
+//! On each host of a mixed ring, Debian's tools show what they show on a ring of Corosync alone.
 
 use super::tell;
 use crate::both::{PATIENCE, Side};
 use crate::lab::{Settings, Transport};
 use crate::{cfgtool, clients, cmapctl, ready};
 
-/// What each host is asked in each state.
+/// Commands that are run on each host in each state.
 const STATE: &[&str] = &[
     "corosync-cfgtool -s",
     "corosync-cfgtool -n",
@@ -24,12 +24,12 @@ fn show(side: &mut Side, state: &str, hosts: &[usize]) {
     }
 }
 
-/// A configuration of so many nodes with this token time-out.
+/// A configuration with `nodes` nodes and this token time-out.
 fn settings(nodes: usize, token: u32) -> Settings {
     Settings::new(Transport::Udpu, &format!("token: {token}\ntoken_coefficient: 0"), nodes)
 }
 
-/// Reloads asked for on each host in turn; nodes that come and go by them; nodes that end each other.
+/// Reloads on each host in turn; nodes that reloads add and remove; nodes that shut each other down.
 fn reloads(side: &mut Side) {
     let three = [1, 2, 3];
     let all = [1, 2, 3, 4];
@@ -87,7 +87,7 @@ fn reloads(side: &mut Side) {
         }
         show(side, &format!("a node has gone, from host {from}"), &three);
     }
-    // A file that one host cannot read keeps that host as it was.
+    // A host that cannot read its file keeps its configuration.
     let mut broken = settings(3, 2000);
     broken.more = "quorum {\n".to_owned();
     for at in three {
@@ -110,7 +110,7 @@ fn reloads(side: &mut Side) {
     }
 }
 
-/// Nodes that end each other, by each on each, and themselves.
+/// Each node is ended by a command on each other node, and on itself.
 fn ends(side: &mut Side) {
     let all = [1, 2, 3];
     side.state("ends");
@@ -195,7 +195,7 @@ fn cmapctl_changes() {
 
 #[test]
 #[ignore = "minutes: scripts/mixed.sh tools"]
-fn everyone_ends_everyone() {
+fn every_host_ends_every_host() {
     if ready() {
         let more = ["CAA/udpu", "ACC/udp", "AAC/udp", "CCA/udpu", "ACA/knet2"];
         tell(3, &["ACA/udpu", "CAC/udp"], &more, ends);

@@ -1,12 +1,13 @@
-//! Debian 13's Corosync in a ring with annulusd and with Debian 12's: streams, votes, tools, groups, random faults.
+//! Debian 13's Corosync on a ring with annulusd and with Debian 12's Corosync: streams, votes, tools, groups, random
+//! faults.
 //!
-//! `scripts/trixie.sh` makes its system and runs these.
+//! `scripts/trixie.sh` makes the Debian 13 system and runs these tests.
 
 use super::{Mix, faults, stream};
 use crate::ready;
 use crate::trixie::trixie_is_here;
 
-/// Each of the versions as representative, and both with ours between them.
+/// Each of the versions as representative, and both with annulusd between them.
 const MIXES: [&str; 7] = [
     "AT/udpu",
     "TA/knet",

@@ -1,4 +1,5 @@
-//! systemd's units: ours, enabled, is the one that Debian's units for what runs on the engine mean by corosync.service.
+//! systemd's units: if the unit of annulusd is enabled, it is the corosync.service that Debian's units for programs
+//! on the cluster engine require.
 
 use std::fs;
 use std::path::Path;
@@ -6,10 +7,10 @@ use std::process::Command;
 
 const UNITS: &str = "/lib/systemd/system";
 
-/// Debian's units that need the engine.
+/// Debian's units that require the engine.
 const NEEDING: [&str; 2] = ["pacemaker.service", "corosync-qdevice.service"];
 
-/// Runs systemctl on the files below a folder; no service manager is asked.
+/// Runs systemctl on the files below `root`, without a service manager.
 fn systemctl(root: &Path, words: &[&str]) -> (bool, String) {
     let output =
         Command::new("systemctl").arg("--root").arg(root).args(words).output().expect("systemctl starts");
@@ -17,7 +18,7 @@ fn systemctl(root: &Path, words: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn pacemaker_takes_the_unit_for_corosyncs() {
+fn pacemaker_accepts_the_annulusd_unit_as_corosync() {
     if !crate::have(&[
         ("/usr/bin/systemctl", "systemd"),
         ("/lib/systemd/system/corosync.service", "corosync"),
@@ -40,16 +41,16 @@ fn pacemaker_takes_the_unit_for_corosyncs() {
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/annulusd.service");
     fs::copy(unit, own.join("annulusd.service")).expect("copy the unit");
 
-    // Forth.
+    // From Corosync to annulusd.
     assert!(systemctl(root.path(), &["disable", "corosync"]).0);
     assert!(systemctl(root.path(), &["enable", "annulusd"]).0);
     let alias = own.join("corosync.service");
     assert_eq!(fs::read_link(&alias).expect("an alias"), Path::new("/etc/systemd/system/annulusd.service"));
     assert_eq!(systemctl(root.path(), &["is-enabled", "corosync"]), (true, "alias".to_owned()));
-    // systemd refuses this while the name is ours.
+    // systemd refuses this while the name belongs to the unit of annulusd.
     assert!(!systemctl(root.path(), &["enable", "corosync"]).0);
 
-    // And back.
+    // And back to Corosync.
     assert!(systemctl(root.path(), &["disable", "annulusd"]).0);
     assert!(fs::symlink_metadata(&alias).is_err(), "the name is Corosync's again");
     assert!(systemctl(root.path(), &["enable", "corosync"]).0);

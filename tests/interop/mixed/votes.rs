@@ -1,5 +1,5 @@
-//! The votes of a mixed ring: every rule of votequorum, in the states that it is about, says on each host of either kind
-//! what it says in a ring of Corosync alone.
+//! Votes on a mixed ring: for every rule of votequorum, in the states where it matters, each host of either kind
+//! shows what it shows on a ring of Corosync alone.
 
 use super::tell;
 use crate::both::Side;
@@ -10,14 +10,14 @@ use crate::{qdevice, quorumtool, ready};
 use rustix::process::Signal;
 use std::time::Duration;
 
-/// What each host is asked in each state.
+/// Options of corosync-quorumtool that are run on each host in each state.
 const STATE: &[&str] = &["-s", "-l -i", "-s -p -oi"];
 
 fn settings(quorum: &str, nodes: usize) -> Settings {
     Settings::new(Transport::Udpu, "token: 2000", nodes).quorum(quorum)
 }
 
-/// Names a state and notes what each of these hosts says in it.
+/// Names a state and notes what each of these hosts shows in it.
 fn show(side: &mut Side, state: &str, hosts: &[usize]) {
     side.state(state);
     for k in hosts {
@@ -28,7 +28,7 @@ fn show(side: &mut Side, state: &str, hosts: &[usize]) {
     }
 }
 
-/// Two hosts that need each other only once.
+/// Two hosts, with the rules for two nodes: they need each other only at the first start.
 fn pair(side: &mut Side) {
     for (first, second) in [(1, 2), (2, 1)] {
         side.state("two_node, begins");
@@ -56,7 +56,7 @@ fn pair(side: &mut Side) {
         side.lab.heal(second);
         side.settle(&[1, 2]);
         show(side, "two_node, healed", &[1, 2]);
-        // Who starts again while it is cut off waits; the merge ends the wait.
+        // A host that restarts while it is cut off waits for all; the merge ends the wait.
         side.lab.end(second, Signal::KILL);
         side.settle(&[first]);
         side.lab.cut(second);
@@ -127,7 +127,7 @@ fn four(side: &mut Side) {
     show(side, "last man standing, all again", &all);
 }
 
-/// What one host is told of votes, the others know.
+/// Votes that are set on one host become known to the others.
 fn told(side: &mut Side) {
     let all = [1, 2, 3, 4];
     side.state("told");
@@ -168,7 +168,7 @@ fn told(side: &mut Side) {
     side.settle(&all);
     show(side, "with it", &all);
 
-    // Each part is told something else.
+    // Each part is told something different.
     for k in [3, 4] {
         side.lab.apart(k);
     }
@@ -188,7 +188,7 @@ fn told(side: &mut Side) {
     show(side, "one again", &all);
 }
 
-/// Who leaves takes its vote with it.
+/// A host that leaves takes its vote with it, under each rule that permits this.
 fn downscale(side: &mut Side) {
     let all = [1, 2, 3, 4];
     for rule in [
@@ -214,7 +214,7 @@ fn downscale(side: &mut Side) {
         side.lab.end(3, Signal::KILL);
         side.settle(&[2]);
         show(side, &format!("{rule}, one killed"), &[2]);
-        // One by one: those who meet first have a quorum of their own, and then it is theirs that counts.
+        // The hosts start one by one: those that meet first have a quorum of their own, which then decides.
         for (k, now) in [(1, &[1, 2][..]), (3, &[1, 2, 3]), (4, &all)] {
             side.start(k);
             side.settle(now);
@@ -224,14 +224,14 @@ fn downscale(side: &mut Side) {
 }
 
 #[test]
-fn two_hosts_of_two_kinds() {
+fn two_hosts_of_different_kinds() {
     if ready() {
         tell(2, &["AC/udpu"], &["CA/udpu", "AC/udp", "CA/udp", "AC/knet", "CA/knet2"], pair);
     }
 }
 
 #[test]
-fn every_rule() {
+fn every_rule_of_votequorum() {
     if ready() {
         let more = [
             "ACC/udpu",
@@ -257,7 +257,7 @@ fn an_older_configuration() {
 
 #[test]
 #[ignore = "minutes: scripts/mixed.sh votes"]
-fn three_of_both() {
+fn three_hosts_of_both_kinds() {
     if ready() {
         tell(3, &["ACC/udpu", "CAC/udp"], &["CAA/udpu", "ACA/udp", "AAC/udpu", "CCA/udp"], quorumtool::three);
     }
@@ -265,7 +265,7 @@ fn three_of_both() {
 
 #[test]
 #[ignore = "minutes: scripts/mixed.sh votes"]
-fn one_cut_off() {
+fn one_of_three_hosts_cut_off() {
     if ready() {
         tell(3, &["CAA/udp", "AAC/udpu"], &["ACC/udp", "CAC/udpu", "ACA/udp", "CCA/udpu"], quorumtool::cut);
     }
@@ -273,7 +273,7 @@ fn one_cut_off() {
 
 #[test]
 #[ignore = "minutes: scripts/mixed.sh votes"]
-fn halves_and_the_last_man() {
+fn two_halves_and_last_man_standing() {
     if ready() {
         tell(4, &["AACC/udpu", "CACA/udp"], &["ACAC/udpu", "CCCA/udp", "ACCC/udp", "CAAC/udpu"], four);
     }
@@ -281,7 +281,7 @@ fn halves_and_the_last_man() {
 
 #[test]
 #[ignore = "minutes: scripts/mixed.sh votes"]
-fn votes_are_told() {
+fn votes_set_on_one_host_become_known_to_all() {
     if ready() {
         tell(4, &["ACAC/udpu", "CAAC/udp"], &["AACC/udpu", "CACA/udp", "CCCA/udpu", "ACCC/udp"], told);
     }
@@ -289,7 +289,7 @@ fn votes_are_told() {
 
 #[test]
 #[ignore = "minutes: scripts/mixed.sh votes"]
-fn who_leaves_takes_its_vote() {
+fn a_host_that_leaves_takes_its_vote_with_it() {
     if ready() {
         tell(4, &["CAAC/udpu", "ACCA/udp"], &["AACC/udpu", "CACA/udp", "CCCA/udpu", "ACCC/udp"], downscale);
     }

@@ -1,34 +1,34 @@
-//! Resource agents that write down what they are told to do.
+//! Resource agents that log what they are told to do.
 //!
-//! What Pacemaker says of a resource is what it believes. That a resource was stopped, or started twice, is told by the
-//! agent that did it: each of [`RESOURCES`](super::RESOURCES)' agents is covered, on each host, by one that writes a
-//! line and then does what the real one does.
+//! Pacemaker's own report about a resource is only what it believes. Whether a resource was stopped, or started
+//! twice, is known to the agent that did it. Therefore each agent of [`RESOURCES`](super::RESOURCES) is replaced, on
+//! each host, by one that writes a line and then does what the original does.
 
 use crate::lab::Lab;
 use std::fs;
 
-/// The agents of the resources.
+/// The agents of the resources that are replaced.
 const AGENTS: [&str; 3] = ["heartbeat/Dummy", "pacemaker/Dummy", "pacemaker/Stateful"];
 
-/// What changes a resource; the rest only asks.
+/// Actions that change a resource; all others only query it.
 const CHANGES: &str = "start|stop|promote|demote|migrate_to|migrate_from";
 
-/// One thing that an agent was told to do.
+/// One action that an agent was told to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Action {
-    /// On which host.
+    /// The host on which it was carried out.
     pub(crate) host: usize,
-    /// Of which resource: its name, `:` and a number after it in a clone.
+    /// The resource's name, followed by `:` and a number in a clone.
     pub(crate) resource: String,
-    /// `start`, `stop`, `promote`, …
+    /// The action: `start`, `stop`, `promote`, …
     pub(crate) what: String,
 }
 
-/// The agents of a lab that write down what they do.
+/// The agents of a lab that log their actions.
 pub(crate) struct Agents;
 
 impl Agents {
-    /// Covers the agents of every host.
+    /// Replaces the agents on every host.
     pub(crate) fn cover(lab: &Lab) -> Self {
         for k in 1..=lab.len() {
             let log = lab.dir(k).join("log/actions.log");
@@ -51,13 +51,13 @@ impl Agents {
         Self
     }
 
-    /// What was done on all hosts since the last time this was asked; on each host in its order.
+    /// The actions on all hosts since the last call, each host's in their order.
     pub(crate) fn take(&self, lab: &Lab) -> Vec<Action> {
         let mut all = Vec::new();
         for k in 1..=lab.len() {
             let log = lab.dir(k).join("log/actions.log");
             let text = fs::read_to_string(&log).expect("read the list of actions");
-            // Nothing is being done when this is asked, so nothing is lost between the two.
+            // No action is under way when this is called, so none is lost between reading and emptying the log.
             fs::write(&log, "").expect("empty the list of actions");
             for line in text.lines() {
                 let (resource, what) = line.split_once(' ').expect("a resource and an action");

@@ -1,10 +1,10 @@
-//! Hosts that run Pacemaker on whatever daemon they have.
+//! Hosts that run Pacemaker, on either kind of daemon.
 
 use crate::lab::{Lab, PATIENCE, Program, wait_until};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// Something alone, something everywhere, something with one promoted instance.
+/// A single resource, a clone on every host, and a clone with one promoted instance.
 pub(crate) const RESOURCES: &str = "property stonith-enabled=false no-quorum-policy=stop\n\
     primitive single ocf:heartbeat:Dummy op monitor interval=5s\n\
     primitive everywhere ocf:pacemaker:Dummy op monitor interval=10s\n\
@@ -12,10 +12,10 @@ pub(crate) const RESOURCES: &str = "property stonith-enabled=false no-quorum-pol
     primitive state ocf:pacemaker:Stateful op monitor interval=10s role=Promoted op monitor interval=11s role=Unpromoted\n\
     clone state-clone state meta promotable=true\n";
 
-/// The names of [`RESOURCES`] that `crm_resource` knows.
+/// The names of [`RESOURCES`] for `crm_resource`.
 const NAMES: [&str; 3] = ["single", "everywhere-clone", "state-clone"];
 
-/// pacemakerd, started again when it fails, as its systemd unit has it (`Restart=on-failure`, `SuccessExitStatus=100`).
+/// pacemakerd, restarted when it fails, as its systemd unit says (`Restart=on-failure`, `SuccessExitStatus=100`).
 const SUPERVISED: &str = "mkdir -p /var/lib/pacemaker/cib /var/lib/pacemaker/pengine /var/lib/pacemaker/cores \
     /var/lib/pacemaker/blackbox /var/lib/pcsd /run/crm /run/resource-agents && \
     chown -R hacluster:haclient /var/lib/pacemaker /run/crm && chmod 750 /var/lib/pacemaker /run/crm && \
@@ -23,16 +23,16 @@ const SUPERVISED: &str = "mkdir -p /var/lib/pacemaker/cib /var/lib/pacemaker/pen
 
 /// A cluster with Pacemaker and how long each step took.
 pub(crate) struct Cluster {
-    /// The hosts.
+    /// The lab with the hosts.
     pub(crate) lab: Lab,
-    /// Each step's name and how long it took.
+    /// The name of each step and the time that it took.
     pub(crate) steps: Vec<(String, Duration)>,
     name: String,
     pacemakers: Vec<Option<Program>>,
 }
 
 impl Cluster {
-    /// Pacemaker on every host of a lab whose daemons are started. `name` stands before what is told of it.
+    /// Starts Pacemaker on every host of a lab whose daemons are running. `name` precedes the lines that are printed.
     pub(crate) fn new(lab: Lab, name: String) -> Self {
         let pacemakers = (1..=lab.len()).map(|_| None).collect();
         let mut cluster = Self { lab, steps: Vec::new(), name, pacemakers };
@@ -56,17 +56,17 @@ impl Cluster {
         assert_eq!(said.code, 0, "{}: the end of Pacemaker on host {k}: {}", self.name, said.text());
     }
 
-    /// All hosts.
+    /// The numbers of all hosts.
     pub(crate) fn hosts(&self) -> Vec<usize> {
         (1..=self.lab.len()).collect()
     }
 
-    /// All hosts but one.
+    /// The numbers of all hosts except `k`.
     pub(crate) fn others(&self, k: usize) -> Vec<usize> {
         self.hosts().into_iter().filter(|other| *other != k).collect()
     }
 
-    /// Does something, waits until what follows from it is so, and notes how long that took.
+    /// Carries out `act`, waits until `done`, and notes how long that took.
     pub(crate) fn step(&mut self, name: &str, act: impl FnOnce(&mut Self), done: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         act(self);
@@ -93,12 +93,12 @@ impl Cluster {
         self.steps.push((name.to_owned(), took));
     }
 
-    /// What `crm_mon` says on host `k`.
+    /// The output of `crm_mon` on host `k`.
     pub(crate) fn monitor(&self, k: usize) -> String {
         self.lab.say(k, "crm_mon -1").out
     }
 
-    /// Whether all `hosts` say that just `online` are online, with quorum, and that there is a coordinator.
+    /// Whether each of `hosts` shows that exactly `online` are online, with quorum, and that there is a coordinator.
     pub(crate) fn online(&self, hosts: &[usize], online: &[usize]) -> bool {
         let names: Vec<String> = online.iter().map(|k| format!("n{k}")).collect();
         let line = format!("Online: [ {} ]", names.join(" "));
@@ -110,7 +110,7 @@ impl Cluster {
         })
     }
 
-    /// Where a resource runs, as host `k` knows it: each host's name, `*` after it for the promoted one.
+    /// Where a resource runs, according to host `k`: the names of hosts, with `*` after that of a promoted instance.
     pub(crate) fn places(&self, k: usize, resource: &str) -> Vec<String> {
         let text = self.lab.say(k, &format!("crm_resource --locate --resource {resource}")).out;
         let mut places: Vec<String> = text
@@ -126,12 +126,12 @@ impl Cluster {
         places
     }
 
-    /// Where each of [`RESOURCES`] runs, as host `k` knows it.
+    /// Where each of [`RESOURCES`] runs, according to host `k`.
     pub(crate) fn all_places(&self, k: usize) -> Vec<Vec<String>> {
         NAMES.iter().map(|name| self.places(k, name)).collect()
     }
 
-    /// Whether everything runs on these hosts, and nowhere else, as host `k` knows it.
+    /// Whether all resources run on these hosts and on no other, according to host `k`.
     pub(crate) fn runs_on(&self, k: usize, hosts: &[usize]) -> bool {
         let names: Vec<String> = hosts.iter().map(|k| format!("n{k}")).collect();
         let places = self.all_places(k);
@@ -144,7 +144,7 @@ impl Cluster {
             && !self.monitor(k).contains("Failed Resource Actions")
     }
 
-    /// Loads lines of crmsh's configuration language by way of host 1.
+    /// Loads lines of crmsh's configuration language on host 1.
     pub(crate) fn configure(&self, lines: &str) {
         let file = self.lab.dir(1).join("run/resources.crm");
         std::fs::write(&file, lines).expect("write the resources");

@@ -1,9 +1,10 @@
-//! Debian's Pacemaker, unmodified, on a cluster of three: the largest client there is, of every service at once.
+//! Debian's unmodified Pacemaker on a cluster of three: the largest client of the engine, using every service at
+//! once.
 //!
-//! What is done is the same for both daemons: resources of three kinds are started, a host is cut off and comes back,
-//! each host's daemon is killed in turn and started again, as systemd starts Pacemaker again, and the shells crmsh and
-//! pcs are asked. `scripts/pacemaker.sh` does all of it on both daemons and both transports and prints the times
-//! beside each other; the test for every day is one pass on annulusd.
+//! The story is the same for both daemons: resources of three kinds are started; a host is cut off and comes back;
+//! each host's daemon is killed in turn and started again, with Pacemaker restarted as systemd does; and the shells
+//! crmsh and pcs are asked for the status. `scripts/pacemaker.sh` runs all of it on both daemons and both transports
+//! and prints the times side by side. The default test is one pass on annulusd.
 
 mod agents;
 mod cluster;
@@ -17,7 +18,7 @@ use rustix::process::Signal;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// What is done to the cluster, and the daemon of its hosts.
+/// The story of one cluster, and the kind of daemon on its hosts.
 struct Story {
     cluster: Cluster,
     kind: Kind,
@@ -31,7 +32,7 @@ impl Story {
         Self { cluster: Cluster::new(lab, format!("{kind:?}")), kind }
     }
 
-    /// The shells and their sub-commands that ask the cluster engine.
+    /// Runs the sub-commands of the shells that query the cluster engine.
     fn ask_the_shells(&self) {
         for (line, expected) in [
             ("crm status", "3 nodes configured"),
@@ -55,7 +56,7 @@ impl Story {
         }
     }
 
-    /// Shutting the engine down is asked of its clients: while Pacemaker runs it says no.
+    /// A shutdown of the engine is put to its clients: while Pacemaker runs, it refuses.
     fn refuse_shutdown(&mut self) {
         let said = self.cluster.lab.say(2, "corosync-cfgtool -H");
         assert!(
@@ -129,7 +130,7 @@ impl Story {
             },
             |cluster| cluster.online(&[1, 2], &[1, 2]) && cluster.runs_on(1, &[1, 2]),
         );
-        // With no client against it the engine ends when asked.
+        // If no client objects, the engine ends when asked.
         let said = self.cluster.lab.say(3, "corosync-cfgtool -H");
         assert_eq!(said.code, 0, "corosync-cfgtool -H without Pacemaker: {}", said.text());
         assert_eq!(self.cluster.lab.ended(3, PATIENCE).code(), Some(0));
@@ -140,7 +141,7 @@ impl Story {
     }
 }
 
-/// Pacemaker needs more packages than the rest of the tests.
+/// Whether Pacemaker's packages are here, which the other tests do not need.
 pub(crate) fn pacemaker_is_here() -> bool {
     crate::have(&[
         ("/usr/sbin/pacemakerd", "pacemaker"),
@@ -151,15 +152,15 @@ pub(crate) fn pacemaker_is_here() -> bool {
     ])
 }
 
-/// The pass for every day.
+/// The default pass on annulusd.
 #[test]
-fn pacemaker_runs_on_us() {
+fn pacemaker_runs_on_annulusd() {
     if ready() && pacemaker_is_here() {
         Story::new(crate::both::ours(), Transport::Udpu).tell(&[2]);
     }
 }
 
-/// Three hosts of ours on udpu that run all resources.
+/// Three hosts of annulusd on udpu with running resources.
 fn three_with_resources() -> Cluster {
     let mut cluster = Story::new(crate::both::ours(), Transport::Udpu).cluster;
     cluster.step("three hosts online", |_| {}, |cluster| cluster.online(&[1, 2, 3], &[1, 2, 3]));
@@ -171,8 +172,8 @@ fn three_with_resources() -> Cluster {
     cluster
 }
 
-/// All that a host sends is lost, and it receives. The others run all resources; the host, whose no-quorum-policy is
-/// `stop`, stops its own, whether or not it had the coordinator.
+/// Everything that a host sends is lost, but it still receives. The others run all resources. The host itself, whose
+/// no-quorum-policy is `stop`, stops its own resources, whether or not it was the coordinator.
 #[test]
 fn a_host_that_nobody_hears_stops_its_resources() {
     if !(ready() && pacemaker_is_here() && crate::have(&[("/usr/sbin/nft", "nftables")])) {
@@ -205,10 +206,11 @@ fn a_host_that_nobody_hears_stops_its_resources() {
     }
 }
 
-/// Tokens are lost everywhere, so that nobody comes to a ring: no host is quorate, and Pacemaker's messages to itself wait
-/// as all others do. In rings of their own the hosts stop their resources, and start them when tokens arrive again.
+/// Tokens are lost everywhere, so that no host comes to a ring. Then none is quorate, and Pacemaker's messages wait,
+/// even those to itself. On rings of their own the hosts stop their resources, and they start them when tokens arrive
+/// again.
 #[test]
-fn hosts_that_come_to_no_ring_stop_their_resources() {
+fn hosts_that_form_no_ring_stop_their_resources() {
     if !(ready() && pacemaker_is_here() && crate::have(&[("/usr/sbin/nft", "nftables")])) {
         return;
     }
@@ -230,7 +232,7 @@ fn hosts_that_come_to_no_ring_stop_their_resources() {
     );
 }
 
-/// All of it on both daemons and both transports, with the times beside each other.
+/// Runs the story on both daemons and both transports, and prints the times side by side.
 #[test]
 #[ignore = "a quarter of an hour: scripts/pacemaker.sh"]
 fn pacemaker_side_by_side() {
@@ -242,7 +244,7 @@ fn pacemaker_side_by_side() {
         let theirs = Story::new(Kind::Corosync, transport).tell(&[1, 2, 3]);
         let ours = Story::new(crate::both::ours(), transport).tell(&[1, 2, 3]);
         let _ = writeln!(table, "\n{:<66} {:>9} {:>9}", transport.word(), "Corosync", "annulusd");
-        // Which host is cut differs; the steps do not.
+        // Which host is cut off differs, but the steps are the same.
         for ((name, theirs), (_, ours)) in theirs.iter().zip(&ours) {
             let _ =
                 writeln!(table, "{name:<66} {:>7.1} s {:>7.1} s", theirs.as_secs_f64(), ours.as_secs_f64());

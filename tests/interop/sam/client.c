@@ -1,11 +1,10 @@
-/*
- * A client of Debian's libsam for the interop tests: what it is told by sam_register and what becomes of it is printed.
+/* A client of Debian's libsam for the interop tests. It prints what sam_register returns and what happens to it.
  *
- *   sam-client quit       health checks stop: it ends
- *   sam-client restart    health checks stop once: it is started again, with its data
- *   sam-client callback   the library asks for its health; once it says it is ill
- *   sam-client quorum     runs only with quorum, and is started again when that is lost
- *   sam-client cmap       tells the configuration database how it is
+ *   sam-client quit       stops its health checks: it is ended
+ *   sam-client restart    stops its health checks once: it is restarted with its data
+ *   sam-client callback   the library asks for its health; once it answers that it is unhealthy
+ *   sam-client quorum     runs only with quorum, and is restarted when quorum is lost
+ *   sam-client cmap       publishes its state in the configuration database
  */
 #include <corosync/sam.h>
 #include <signal.h>
@@ -91,7 +90,7 @@ int main(int argc, char **argv) {
         said("sam_hc_callback_register", sam_hc_callback_register(healthy));
     }
     if (strcmp(mode, "cmap") == 0) {
-        /* The test looks at the database before it lets this go on. */
+        /* The test reads the database before it lets this client go on. */
         printf("%u: registered\n", instance);
         if (instance == 1 && getchar() == EOF) {
             return 3;
@@ -103,7 +102,7 @@ int main(int argc, char **argv) {
         silent();
     }
     if (strcmp(mode, "quorum") == 0) {
-        /* Who is warned is not killed as long as it says that it is well. */
+        /* A process that was warned is not killed as long as it reports that it is healthy. */
         while (!warning) {
             sam_hc_send();
             usleep(200000);
@@ -123,7 +122,7 @@ int main(int argc, char **argv) {
                 break;
             }
         }
-        /* It may be killed before it could say what came of it. */
+        /* The process may be killed before it can print the result. */
         sam_mark_failed();
         silent();
     }

@@ -1,4 +1,5 @@
-//! The checkers' own tests: a sound run passes, and a run that breaks one property is caught by it.
+//! Tests of the checkers themselves: a sound run passes, and a run that breaks one property is reported under its
+//! number.
 
 use annulus::ids::{Guarantee, NodeId, RingId};
 use annulus::time::Instant;
@@ -23,7 +24,7 @@ fn ids(nodes: &[u32]) -> Vec<NodeId> {
 }
 
 impl Run {
-    /// Two nodes start on ring 5, go on to ring 9 together.
+    /// Two nodes start on ring 5 and go on to ring 9 together.
     fn new() -> Self {
         let mut run = Self::default();
         for who in [A, B] {
@@ -87,9 +88,9 @@ impl Run {
     }
 }
 
-/// 4: `b` is handed up in the regular configuration by both, or in the transitional one by both.
+/// Property 4: both nodes must deliver `b` in the regular configuration, or both in the transitional one.
 #[test]
-fn a_message_on_different_sides_of_a_view_is_caught() {
+fn a_message_delivered_on_different_sides_of_a_view_is_caught() {
     let mut run = Run::new();
     let (a, b) = (run.agreed(A), run.send(B, 5, Guarantee::Safe));
     run.deliver(A, &[a, b]);
@@ -149,7 +150,7 @@ fn a_message_delivered_twice_is_caught() {
 }
 
 #[test]
-fn a_message_that_never_comes_back_is_caught() {
+fn a_message_not_delivered_to_its_own_sender_is_caught() {
     let mut run = Run::new();
     run.agreed(A);
     run.is_caught_by("3:");
@@ -167,7 +168,7 @@ fn different_orders_are_caught() {
 }
 
 #[test]
-fn a_hole_is_caught() {
+fn a_hole_in_the_order_is_caught() {
     let mut run = Run::new();
     let (a, b) = (run.agreed(A), run.agreed(B));
     run.deliver(A, &[a, b]);
@@ -176,7 +177,7 @@ fn a_hole_is_caught() {
 }
 
 #[test]
-fn an_effect_before_its_cause_is_caught() {
+fn a_message_delivered_before_its_cause_is_caught() {
     let mut run = Run::new();
     let a = run.agreed(A);
     run.deliver(A, &[a]);
@@ -195,7 +196,7 @@ fn an_effect_before_its_cause_is_caught() {
 }
 
 #[test]
-fn a_sender_that_overtakes_itself_is_caught() {
+fn messages_of_one_sender_out_of_order_are_caught() {
     let mut run = Run::new();
     let (first, second) = (run.agreed(A), run.agreed(A));
     run.deliver(A, &[second, first]);
@@ -220,14 +221,14 @@ fn a_safe_message_before_all_have_installed_is_caught() {
 }
 
 #[test]
-fn wrong_arithmetic_of_members_is_caught() {
+fn views_whose_joined_and_left_do_not_add_up_are_caught() {
     let mut run = Run::new();
     run.move_on(A, 9, &[1], &[1], &[]); // 2 is gone but not among those that left
     run.is_caught_by("members = ");
 }
 
 #[test]
-fn companions_that_disagree_are_caught() {
+fn different_transitional_members_for_one_ring_are_caught() {
     let mut run = Run::new();
     run.move_on(A, 9, &[1, 2], &[1, 2], &[]);
     run.move_on(B, 9, &[1, 2], &[2], &[1]);
@@ -235,7 +236,7 @@ fn companions_that_disagree_are_caught() {
 }
 
 #[test]
-fn ring_ids_that_fall_or_name_two_rings_are_caught() {
+fn falling_and_repeated_ring_ids_are_caught() {
     let mut run = Run::new();
     run.move_on(A, 4, &[1], &[1], &[2]);
     run.is_caught_by("ring ids rise");

@@ -1,5 +1,5 @@
-//! What is delivered: nothing from thin air, once, everything of one's own, causes first, and a safe
-//! message to all or after a transitional view.
+//! What is delivered: only messages that were sent, each once, all of a process's own, causes before effects, and a
+//! safe message to all members or after a transitional view.
 
 use std::collections::{HashMap, HashSet};
 
@@ -72,7 +72,7 @@ fn in_one_configuration(history: &History<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Messages of one sender through one queue keep their order, everywhere and over all configurations.
+/// Messages that one sender submits through one queue keep their order, at every receiver and across configurations.
 fn in_order_of_sending(history: &History<'_>) -> Result<(), Violation> {
     for (who, life) in &history.lives {
         let mut last: HashMap<(Process, bool), Msg> = HashMap::new();
@@ -89,10 +89,10 @@ fn in_order_of_sending(history: &History<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// What a sender had delivered before it sent is delivered before what it sent.
+/// What a sender delivered before it sent a message is delivered everywhere before that message.
 fn causes_first(history: &History<'_>) -> Result<(), Violation> {
     const CAUSAL: &str = "5: causes are delivered first";
-    // With one order for all, the last message that the sender delivered stands for all before it.
+    // As all share one order, the last message that the sender delivered stands for all before it.
     let mut cause: HashMap<Msg, Msg> = HashMap::new();
     for (msg, sent) in history.trace.sent.iter().enumerate() {
         let seen = history.trace.lives.get(&sent.by).map_or(&[][..], |events| &events[..sent.after]);
@@ -121,7 +121,7 @@ fn causes_first(history: &History<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A safe message in a regular configuration proves that every member had installed it.
+/// A safe message delivered in a regular configuration proves that every member had installed that configuration.
 fn safe_means_installed(history: &History<'_>) -> Result<(), Violation> {
     for (who, life) in &history.lives {
         for stay in &life.stays {
@@ -155,7 +155,7 @@ fn own_messages(history: &History<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Who delivers a safe message knows that all members of that configuration do, or fail.
+/// If one process delivers a safe message, all members of that configuration deliver it too, or fail.
 fn safe_reaches_all(history: &History<'_>) -> Result<(), Violation> {
     for (who, life) in &history.lives {
         for stay in &life.stays {

@@ -20,7 +20,7 @@ pub(super) struct Stay {
     pub(super) in_regular: Vec<Msg>,
     /// The transitional configuration that ended it, if it ended.
     pub(super) exit: Option<View>,
-    /// Delivered in that.
+    /// Delivered in the transitional configuration `exit`.
     pub(super) in_transitional: Vec<Msg>,
 }
 
@@ -34,7 +34,7 @@ impl Stay {
 pub(super) struct History<'a> {
     pub(super) trace: &'a Trace,
     pub(super) lives: BTreeMap<Process, Life>,
-    /// Who stayed in each ring: process and index into its stays.
+    /// The processes that were in each ring: each process with the index into its stays.
     pub(super) rings: BTreeMap<RingId, Vec<(Process, usize)>>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Life {
 }
 
 impl<'a> History<'a> {
-    /// Fails if views do not come as a transitional one and then its regular one, or if anything
+    /// Divides the run into stays. Fails if a regular view does not follow its transitional one, or if anything
     /// happens outside a configuration.
     pub(super) fn read(trace: &'a Trace) -> Result<Self, Violation> {
         let mut lives = BTreeMap::new();
@@ -63,18 +63,18 @@ impl<'a> History<'a> {
         &self.lives[&who].stays[index]
     }
 
-    /// Everybody's stay in `ring`.
+    /// The stay of each process that was in `ring`.
     pub(super) fn stays_in(&self, ring: RingId) -> impl Iterator<Item = (Process, &Stay)> {
         self.rings.get(&ring).into_iter().flatten().map(|at| (at.0, self.stay(*at)))
     }
 
     /// Whether `who` may lack `msg`, sent in `ring`, although the others of that ring have it.
     ///
-    /// A message whose first part went out in an earlier ring (packets are filled to the last byte, so even
-    /// a short one may be split) cannot be put together by who was not there. It drops that packet whole,
-    /// with the messages packed behind the tail, and what is split over it and the next, until a message
-    /// ends with its packet: as every Corosync does (totem.md 13.4). Our senders part the first such packet
-    /// of a new ring behind the tail.
+    /// Packets are filled to the last byte, so even a short message may be split over two. A process that joined in
+    /// between cannot put together a message whose first part went out in an earlier ring. As every Corosync does, it
+    /// drops that packet whole, with the messages packed behind the tail, and what is split over this packet and the
+    /// next, until a message ends with its packet. Senders of this project divide the first such packet of a new ring
+    /// behind the tail.
     pub(super) fn torn_for(&self, ring: RingId, who: Process, msg: Msg) -> bool {
         let sent = &self.trace.sent[msg];
         let Some(began) = sent.row_began_on.filter(|began| sent.by != who && *began != ring) else {

@@ -1,8 +1,8 @@
 //! The properties of extended virtual synchrony, checked on a finished run.
 //!
-//! Source: Moser, Amir, Melliar-Smith, Agarwal, "Extended Virtual Synchrony", section 2.1, whose numbers
-//! the names carry; and what this ring adds: ring ids rise over restarts and are unique,
-//! `members = previous - left + joined`, a transitional view and then a regular one.
+//! Source: Moser, Amir, Melliar-Smith, Agarwal, "Extended Virtual Synchrony", section 2.1; the property names carry
+//! its numbers. Three properties of this ring come in addition: ring ids rise over restarts and are unique, `members
+//! = previous - left + joined`, and a transitional view precedes each regular one.
 //!
 //! | file | properties |
 //! |---|---|
@@ -23,21 +23,21 @@ use std::fmt;
 use crate::trace::Trace;
 use history::History;
 
-/// How much may be asked of a run.
+/// How much a run can be expected to have completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The run was stopped anywhere: what is still due cannot be missed.
+    /// The run was stopped at an arbitrary moment: events that are still due do not count as missing.
     Anywhere,
-    /// The network had been stable for long: everything due has happened.
+    /// The network had been stable for long: every event that is due must have happened.
     Quiet,
 }
 
 /// A property that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
-    /// Which, with the number of the paper where it has one.
+    /// The property, with its number in the paper where it has one.
     pub(crate) property: &'static str,
-    /// Who and what.
+    /// The processes and messages that break it.
     pub(crate) detail: String,
 }
 
@@ -55,13 +55,13 @@ pub(crate) fn check(trace: &Trace, end: End) -> Result<(), Violation> {
     order::check(&history)
 }
 
-/// Checks what holds even while an outsider forges frames of members, which nothing tells from theirs.
+/// Checks what holds even while an outsider forges frames of members, which the members cannot tell from real ones.
 ///
-/// A forged data frame takes the place of a real one at whom it reaches first; a forged token gives a number
-/// out twice; a forged commit token says what its members never had. So contents and order, and which messages
-/// members share, prove nothing before the outsider stops. What each node can see for itself it must keep:
-/// views come in pairs and follow one another, a node is in its own rings, ring ids rise, and no node hands up
-/// one message twice.
+/// A forged data frame takes the place of the real one at every node that it reaches first; a forged token assigns a
+/// number twice; a forged commit token claims what its members never had. Therefore contents, order and the messages
+/// that members share prove nothing before the outsider stops. What each node can see for itself must still hold:
+/// views come in pairs and follow one another, a node is a member of its own rings, ring ids rise, and no node
+/// delivers a message twice.
 pub(crate) fn check_besieged(trace: &Trace) -> Result<(), Violation> {
     let history = History::read(trace)?;
     views::check_besieged(&history)?;

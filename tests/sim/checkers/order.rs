@@ -1,4 +1,4 @@
-//! One order: of messages and configuration changes, for everybody, without holes.
+//! One order of messages and configuration changes, the same for every process and without holes.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ pub(super) fn check(history: &History<'_>) -> Result<(), Violation> {
     no_holes(history)
 }
 
-/// One event for all copies of it: 2.3, 2.4 and 6.1, 6.2 say that such copies share one logical time.
+/// One event, shared by all copies of it: 2.3, 2.4, 6.1 and 6.2 say that such copies have one logical time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Moment {
     Deliver(Msg),
@@ -22,12 +22,12 @@ enum Moment {
     Regular(RingId),
 }
 
-/// The graph of all moments, each process's in its order, has no circle.
+/// The graph of all moments, in which each process's moments are linked in its own order, has no cycle.
 fn one_order(history: &History<'_>) -> Result<(), Violation> {
     let mut index: HashMap<Moment, usize> = HashMap::new();
     let mut moments: Vec<Moment> = Vec::new();
     let mut after: Vec<Vec<usize>> = Vec::new();
-    let mut waiting: Vec<usize> = Vec::new(); // how many come directly before
+    let mut waiting: Vec<usize> = Vec::new(); // how many moments come directly before
     for life in history.lives.values() {
         let mut last = None;
         for moment in life.stays.iter().flat_map(moments_of) {
@@ -83,7 +83,8 @@ fn moments_of(stay: &Stay) -> impl Iterator<Item = Moment> + '_ {
         .chain(stay.in_transitional.iter().copied().map(Moment::Deliver))
 }
 
-/// 4: processes that go together from one configuration to the next delivered the same in the first.
+/// Property 4: processes that go together from one configuration to the next delivered the same messages in the
+/// first.
 fn same_between_same_views(history: &History<'_>) -> Result<(), Violation> {
     const SAME: &str = "4: the same messages between the same two views";
     for ring in history.rings.keys() {
@@ -94,7 +95,7 @@ fn same_between_same_views(history: &History<'_>) -> Result<(), Violation> {
             let key = (exit.ring, exit.members.as_slice());
             let (other, theirs) = *regular.entry(key).or_insert((who, stay));
             compare(history, *ring, SAME, (who, &stay.in_regular), (other, &theirs.in_regular))?;
-            // The transitional configuration is over only where the next regular one was installed.
+            // The transitional configuration is complete only at processes that installed the next regular one.
             if !history.stays_in(exit.ring).any(|(p, s)| p == who && s.previous == Some(*ring)) {
                 continue;
             }
@@ -113,7 +114,7 @@ fn same_between_same_views(history: &History<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// The two sequences are equal but for what was torn for one of the two.
+/// The two sequences are equal, apart from messages that were torn (see `History::torn_for`) for one of the two.
 fn compare(
     history: &History<'_>,
     ring: RingId,
@@ -135,7 +136,8 @@ fn compare(
     broken(property, format!("in {ring}, place {at}: {} at {p:?}, {} at {q:?}", show(&mine), show(&theirs)))
 }
 
-/// 6.3: whatever comes before a delivered message, and whose sender is in the configuration, is delivered.
+/// 6.3: a process that delivers a message also delivers all messages before it whose senders are in the
+/// configuration.
 fn no_holes(history: &History<'_>) -> Result<(), Violation> {
     for ring in history.rings.keys() {
         let places: Vec<(Process, &Stay, HashMap<Msg, usize>)> = history

@@ -1,4 +1,4 @@
-//! Configurations: their ids, their members, who came and went.
+//! Configurations: their ids, their members, and which nodes joined and left.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,7 +15,7 @@ pub(super) fn check(history: &History<'_>) -> Result<(), Violation> {
     companions_agree(history)
 }
 
-/// What each node can see for itself.
+/// Checks the properties that each node can see for itself.
 pub(super) fn check_besieged(history: &History<'_>) -> Result<(), Violation> {
     for (who, life) in &history.lives {
         let mut previous: Option<&View> = None;
@@ -31,7 +31,7 @@ fn set(list: &[NodeId]) -> BTreeSet<NodeId> {
     list.iter().copied().collect()
 }
 
-/// `members = previous - left + joined`, and who a member of its own configurations is.
+/// `members = previous - left + joined`, and the process is a member of its own configurations.
 fn shape(who: Process, stay: &Stay, previous: Option<&View>) -> Result<(), Violation> {
     const SHAPE: &str = "members = previous - left + joined";
     let (entry, regular) = (&stay.entry, &stay.regular);
@@ -58,14 +58,15 @@ fn shape(who: Process, stay: &Stay, previous: Option<&View>) -> Result<(), Viola
     Ok(())
 }
 
-/// Ring ids rise at each node. Over a restart none comes again that the node formed itself, as representative; they
-/// rise there too but for a node whose disk failed, and that went on far above all numbers it had reserved. The
-/// others' are reserved on their representatives' disks, which this node does not wait for its own to repeat.
+/// Ring ids rise at each node. After a restart, no ring id comes again that the node formed itself as representative.
+/// Its own ring ids rise across restarts too, except at a node whose disk failed: such a node goes on far above all
+/// numbers that it had reserved. Ids that other nodes formed are reserved on their representatives' disks, so this
+/// node does not store them before it uses them.
 fn rings_rise(history: &History<'_>) -> Result<(), Violation> {
     const RISE: &str = "ring ids rise";
     const AGAIN: &str = "no ring id comes again, over restarts too";
-    /// Who goes on below a number that it has used, but no farther than this, might come to it. What nodes draw when
-    /// their disks fail is so near by a rare chance.
+    /// A node that goes on below a number that it has used, at most this far, might reach that number again. The
+    /// random numbers that nodes draw when their disks fail come this near only by a rare chance.
     const NEAR: u64 = 1 << 16;
     let mut formed: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
     for (who, life) in &history.lives {
@@ -104,7 +105,7 @@ fn rings_are_unique(history: &History<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A transitional configuration holds exactly the members of the next ring that share the last one.
+/// A transitional configuration holds exactly those members of the next ring that also share the last one.
 fn companions_agree(history: &History<'_>) -> Result<(), Violation> {
     const COMPANIONS: &str = "a transitional configuration has who shares both rings";
     for (ring, at) in &history.rings {

@@ -1,58 +1,58 @@
-//! What may happen to a cluster, and how it is drawn: from a seed and what happened before, never from what came of it.
+//! The acts that may happen to a cluster. They are drawn from a seed and the acts before, never from their outcome.
 //!
-//! So the same seed gives the same steps to every mix of the same size.
+//! Therefore the same seed gives the same steps to every mix of the same size.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::fmt;
 use std::time::Duration;
 
-/// The most clients of one host beside the one that is always there.
+/// The most guests of one host: clients in addition to the one that is always there.
 const GUESTS: usize = 2;
 
-/// One thing that happens.
+/// One act that happens to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     /// A daemon is killed.
     Kill(usize),
-    /// A daemon is told to end, and leaves the ring.
+    /// A daemon is told to end, and announces that it leaves the ring.
     Leave(usize),
     /// Daemons are started at the same time.
     Start(Vec<usize>),
-    /// A daemon does not run for so many milliseconds; perhaps until the others have formed a ring, too.
+    /// A daemon is stopped for `ms` milliseconds or, with `until_formed`, also until the others have formed a ring.
     Pause { host: usize, ms: u64, until_formed: bool },
-    /// A host's link is narrow for so many milliseconds: of what comes too fast, some is lost.
+    /// A host's link is narrow for `ms` milliseconds, so that some of many packets at once are lost.
     Narrow { host: usize, ms: u64 },
-    /// The hosts are parted: host 1 is on the bridge told first, and so on.
+    /// The hosts are separated: the first number is the bridge of host 1, and so on.
     Split(Vec<usize>),
-    /// A host has no link.
+    /// A host loses all its links.
     Unplug(usize),
-    /// A host has one link less; the others of it stay as they are.
+    /// A host loses one link, while the hosts' other links stay as they are.
     CutLink { host: usize, link: usize, how: Cut },
     /// All links are whole again.
     HealLinks,
-    /// Nobody is parted from anybody any more.
+    /// All hosts are on one bridge again, with all their links.
     Heal,
-    /// All daemons end, one after the other, and are started at the same time.
+    /// All daemons end one after the other (`kill`: by SIGKILL), and are started at the same time.
     Restart { kill: bool },
-    /// A client comes.
+    /// A client starts on a host and joins the group.
     Come(usize),
-    /// The eldest guest of a host leaves the group and ends.
+    /// The oldest guest of a host leaves the group and ends.
     Go(usize),
-    /// The eldest guest of a host is killed.
+    /// The oldest guest of a host is killed.
     Die(usize),
 }
 
 /// How one link of a host is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// Nothing comes through, and the host's interface does not notice.
+    /// Nothing passes, but the host's interface does not notice.
     Behind,
     /// The interface has no carrier.
     Unplugged,
-    /// The host hears nothing, and is heard.
+    /// The host hears nothing, but is heard.
     Deaf,
-    /// The host is not heard, and hears.
+    /// The host hears the others, but is not heard.
     Mute,
 }
 
@@ -61,7 +61,7 @@ impl Cut {
 }
 
 impl Act {
-    /// Its kind, to be counted.
+    /// The name of its kind, under which acts are counted.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Kill(_) => "killed",
@@ -107,31 +107,31 @@ impl fmt::Display for Act {
     }
 }
 
-/// What is so with one host.
+/// The state of one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     /// Whether its daemon runs.
     pub(crate) up: bool,
     /// The bridge it is on.
     pub(crate) bridge: usize,
-    /// Whether it has a link.
+    /// Whether it is connected to the network at all.
     pub(crate) plugged: bool,
-    /// The link that is cut, and how.
+    /// The link that is cut, and how it is cut.
     pub(crate) cut: Option<(usize, Cut)>,
-    /// How many clients it has beside the one that is always there.
+    /// Number of its clients in addition to the one that is always there.
     pub(crate) guests: usize,
 }
 
-/// What is so with all hosts.
+/// The state of all hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cluster {
     hosts: Vec<State>,
-    /// How many links each host has to each other.
+    /// Number of links between each pair of hosts.
     links: usize,
 }
 
 impl Cluster {
-    /// `count` hosts, all up and on one bridge.
+    /// `count` hosts with `links` links, all up and on one bridge.
     pub(crate) fn new(count: usize, links: usize) -> Self {
         Self { hosts: vec![State { up: true, bridge: 0, plugged: true, cut: None, guests: 0 }; count], links }
     }
@@ -141,7 +141,7 @@ impl Cluster {
         self.hosts.len()
     }
 
-    /// Host `k`.
+    /// The state of host `k`.
     pub(crate) fn host(&self, k: usize) -> &State {
         &self.hosts[k - 1]
     }
@@ -154,14 +154,14 @@ impl Cluster {
         (1..=self.len()).filter(|k| which(self.host(*k))).collect()
     }
 
-    /// The link that one or more hosts have lost. Nobody loses another one meanwhile: who has lost one link and who has
-    /// lost the other would not hear each other, while others heard both.
+    /// The link that one or more hosts have lost. No host may lose another link meanwhile: two hosts that have lost
+    /// different links would not hear each other, while other hosts heard both.
     fn weak_link(&self) -> Option<usize> {
         self.hosts.iter().find_map(|host| host.cut.map(|(link, _)| link))
     }
 
-    /// The hosts that run and hear each other, as sets; without host `but`. A link that is cut parts nobody: there is
-    /// another one.
+    /// The sets of running hosts that hear each other, without host `but`. A single cut link separates nobody, as
+    /// there is another one.
     pub(crate) fn components(&self, but: Option<usize>) -> Vec<Vec<usize>> {
         let mut sets: Vec<Vec<usize>> = Vec::new();
         for k in self.hosts(|host| host.up) {
@@ -178,7 +178,7 @@ impl Cluster {
         sets
     }
 
-    /// What is so after `act`.
+    /// Changes the state as `act` does.
     pub(crate) fn apply(&mut self, act: &Act) {
         match act {
             Act::Kill(k) | Act::Leave(k) => {
@@ -207,27 +207,27 @@ impl Cluster {
     }
 }
 
-/// Draws what happens.
+/// Draws acts from a seed.
 pub(crate) struct Draw {
     random: Pcg64Mcg,
     token_ms: u64,
-    /// The daemons of these hosts are not ended.
+    /// Hosts whose daemons are not ended.
     spared: Vec<usize>,
 }
 
 impl Draw {
-    /// For daemons whose token time-out is `token_ms`.
+    /// For daemons with a token time-out of `token_ms`.
     pub(crate) fn seeded(seed: u64, token_ms: u64) -> Self {
         Self { random: Pcg64Mcg::seed_from_u64(seed), token_ms, spared: Vec::new() }
     }
 
-    /// The same, but never ending the daemons of these hosts.
+    /// Excludes the daemons of these hosts from being ended.
     pub(crate) fn sparing(mut self, hosts: &[usize]) -> Self {
         self.spared = hosts.to_vec();
         self
     }
 
-    /// A step: one to three acts, each after a pause, with nobody waiting for what came of the one before.
+    /// Draws a step: one to three acts, each after a pause that does not wait for the effect of the act before.
     pub(crate) fn step(&mut self, cluster: &Cluster) -> Vec<(Duration, Act)> {
         let mut cluster = cluster.clone();
         let count = match self.random.random_range(0..10) {
@@ -239,7 +239,7 @@ impl Draw {
         for index in 0..count {
             let act = self.act(&cluster);
             cluster.apply(&act);
-            // The moments of interest lie around the token time-out; some of the acts hit one moment.
+            // The interesting moments lie around the token time-out; some acts happen at the same moment.
             let ms = match self.random.random_range(0..4) {
                 _ if index == 0 => 0,
                 0 => 0,
@@ -251,7 +251,7 @@ impl Draw {
         step
     }
 
-    /// A client that comes, leaves or dies; none if no daemon runs that has room.
+    /// Draws an act of a client: starting, leaving or dying. `None` if no running daemon has room for another one.
     pub(crate) fn client(&mut self, cluster: &Cluster) -> Option<Act> {
         let room = cluster.hosts(|host| host.up && host.guests < GUESTS);
         let hosting = cluster.hosts(|host| host.guests > 0);
@@ -270,9 +270,10 @@ impl Draw {
         }
     }
 
-    /// Draws a kind of act, and gives one if it is possible now.
+    /// Draws a kind of act, and returns one if that kind is possible now.
     fn try_act(&mut self, cluster: &Cluster) -> Option<Act> {
-        // First, and only where there are more: with one link a seed gives what it always gave.
+        // Drawn first, and only with more than one link, so that with one link a seed gives the acts that it gave
+        // before link faults were added.
         if cluster.links > 1 && self.random.random_bool(0.25) {
             return self.link_act(cluster);
         }
@@ -287,7 +288,7 @@ impl Draw {
             0..12 => (up.len() > 1 && !mortal.is_empty()).then(|| Act::Kill(self.pick(&mortal))),
             12..20 => (up.len() > 1 && !mortal.is_empty()).then(|| Act::Leave(self.pick(&mortal))),
             20..38 if !down.is_empty() => {
-                // All that are down, or one of them.
+                // Starts all daemons that are down, or one of them.
                 Some(Act::Start(if self.random.random_bool(0.5) { down } else { vec![self.pick(&down)] }))
             }
             20..38 => None,
@@ -305,7 +306,7 @@ impl Draw {
                 Some(Act::Narrow { host: self.pick(&up), ms })
             }
             60..70 => {
-                // Two or three parts, even or not; a part may be one host, as host 1 alone.
+                // Two or three parts of equal or different size; host 1 may be alone, as any other.
                 let parts = if count > 3 && self.random.random_bool(0.2) { 3 } else { 2 };
                 let bridges: Vec<usize> = (0..count).map(|_| self.random.random_range(0..parts)).collect();
                 let news = bridges.iter().zip(&cluster.hosts).any(|(bridge, host)| *bridge != host.bridge);
@@ -327,7 +328,7 @@ impl Draw {
         }
     }
 
-    /// Draws what happens to one link of a host, or to all that are cut.
+    /// Draws a fault of one link of a host, or the end of all such faults.
     fn link_act(&mut self, cluster: &Cluster) -> Option<Act> {
         let weak = cluster.weak_link();
         if weak.is_some() && self.random.random_bool(0.5) {

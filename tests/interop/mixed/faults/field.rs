@@ -1,4 +1,4 @@
-//! The hosts with their daemons and clients, to which things happen.
+//! The hosts, daemons and clients to which the acts happen.
 
 use super::act::{Act, Cluster, Cut};
 use super::check::{Checker, Counts, Log};
@@ -13,34 +13,34 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A client of libcpg that multicasts and writes down what it is delivered.
+/// A client of libcpg that multicasts and logs what it is delivered.
 pub(super) struct Client {
     pub(super) host: usize,
-    /// Always there while the daemon runs, unlike a guest.
+    /// Whether it is always present while the daemon runs, unlike a guest.
     resident: bool,
     pub(super) peer: Peer,
     pub(super) journal: Journal,
-    /// Known once it has joined.
+    /// The client's process; `None` until it has joined.
     pub(super) process: Option<Process>,
-    /// Nothing of its log was looked at yet.
+    /// Whether no part of its log has been checked yet.
     pub(super) fresh: bool,
     ending: Option<Ending>,
 }
 
-/// How a client ends.
+/// The reason why a client ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     /// Its daemon ended.
     DaemonGone,
-    /// It was asked to leave.
+    /// The client was asked to leave the group.
     Leaves,
     /// It was killed.
     Killed,
 }
 
-/// A cluster to which things happen.
+/// A cluster to which acts happen.
 pub(crate) struct Field {
-    /// The hosts.
+    /// The lab with the hosts.
     pub(crate) lab: Lab,
     pub(super) mix: Mix,
     pub(super) cluster: Cluster,
@@ -49,18 +49,18 @@ pub(crate) struct Field {
     pub(super) signs: Signs,
     /// The logs of clients that ended since the last moment of rest.
     pub(super) ended: Vec<Log>,
-    /// How many moments of rest there were.
+    /// Number of moments of rest so far.
     pub(super) rests: u64,
-    /// What is being looked at, kept for who has to find out what went wrong.
+    /// The logs that are being checked, kept for the investigation of a failure.
     pub(super) window: Vec<Log>,
-    /// Whether links can be made narrow here.
+    /// Whether this machine's kernel can make links narrow.
     narrows: bool,
     names: u64,
     pause_us: String,
     seed: u64,
 }
 
-/// The token time-out that is configured. The daemons add something for each host after the second.
+/// The configured token time-out. The daemons add `COEFFICIENT_MS` for each host after the second.
 const TOKEN_MS: u64 = 1000;
 const COEFFICIENT_MS: u64 = 100;
 
@@ -101,27 +101,28 @@ impl Field {
         field
     }
 
-    /// The token time-out that the daemons come to.
+    /// The effective token time-out of the daemons.
     pub(crate) fn token_ms(&self) -> u64 {
         TOKEN_MS + COEFFICIENT_MS * (self.mix.len() as u64).saturating_sub(2)
     }
 
-    /// What is so with all hosts.
+    /// The state of all hosts.
     pub(crate) fn cluster(&self) -> &Cluster {
         &self.cluster
     }
 
-    /// How much was looked at so far.
+    /// Totals of what was checked so far.
     pub(crate) fn counts(&self) -> Counts {
         self.checker.counts
     }
 
-    /// Warnings and worse in the daemons' logs, without their numbers, and how often they came.
+    /// Lines of the daemons' logs that are warnings or worse, with their numbers removed, and how often each
+    /// occurred.
     pub(crate) fn noticed(&self) -> &BTreeMap<String, u64> {
         &self.signs.noticed
     }
 
-    /// Lets a step happen, waits until the state that must come has come, and looks at it. Gives the rings.
+    /// Carries out a step, waits until the expected state is reached, and checks it. Returns the ring ids.
     pub(crate) fn step(&mut self, step: &[(Duration, Act)]) -> Result<Vec<String>, String> {
         for (pause, act) in step {
             std::thread::sleep(*pause);
@@ -130,7 +131,7 @@ impl Field {
         self.rest()
     }
 
-    /// Does it, and waits for nothing that comes of it.
+    /// Carries out an act, without waiting for its effect.
     pub(crate) fn carry_out(&mut self, act: &Act) -> Result<(), String> {
         let before = self.cluster.clone();
         self.cluster.apply(act);
@@ -158,7 +159,7 @@ impl Field {
                 for (k, bridge) in (1..).zip(bridges) {
                     if before.host(k).bridge != *bridge {
                         self.lab.place(k, *bridge);
-                        // The cable's new place lets everything through.
+                        // The cable passes everything on its new bridge.
                         if let Some((link, Cut::Behind)) = before.host(k).cut {
                             self.lab.cut_link(k, link);
                         }
@@ -200,7 +201,7 @@ impl Field {
     fn heal_links(&self, before: &Cluster) {
         let cut = |k: &usize| before.host(*k).cut.zip(Some(*k));
         for ((link, how), k) in (1..=before.len()).filter_map(|k| cut(&k)) {
-            // Where it has no link at all, the cable stays out.
+            // The cable of a host without any link stays unplugged.
             if matches!(how, Cut::Behind | Cut::Unplugged) && before.host(k).plugged {
                 self.lab.restore_link(k, link);
             }
@@ -278,7 +279,7 @@ impl Field {
             if client.ending.is_none() || client.ending == Some(Ending::Leaves) {
                 client.ending = Some(Ending::DaemonGone);
             }
-            // It would wait for the next daemon.
+            // The client would wait for the next daemon to start.
             if !client.joined() {
                 client.peer.kill();
                 client.ending = Some(Ending::Killed);
@@ -286,12 +287,12 @@ impl Field {
         }
     }
 
-    /// The clients that are there and stay.
+    /// The clients that are present and are not about to end.
     pub(super) fn present(&mut self) -> impl Iterator<Item = &mut Client> {
         self.clients.iter_mut().filter(|client| client.ending.is_none())
     }
 
-    /// Waits for the end of those that are ending, and takes their logs. Nobody else may have ended.
+    /// Waits for the clients that are about to end, and takes over their logs. No other client may have ended.
     pub(super) fn collect_ended(&mut self) -> Result<(), String> {
         for index in (0..self.clients.len()).rev() {
             let client = &mut self.clients[index];
@@ -304,7 +305,7 @@ impl Field {
             };
             let (code, text) = client.peer.finish(PATIENCE);
             let good = match ending {
-                // One that has just left may notice either.
+                // A client that has just left may still see the end of its daemon, or may not.
                 Ending::DaemonGone => matches!(code, Some(0 | 3)),
                 Ending::Leaves => code == Some(0),
                 Ending::Killed => true,
@@ -328,7 +329,7 @@ impl Field {
         Ok(())
     }
 
-    /// Keeps what may tell what went wrong; gives the folder.
+    /// Keeps the files that may help to investigate a failure, and returns their folder.
     fn keep(&self) -> PathBuf {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("faults").join(format!(
             "{}-{}",
@@ -358,7 +359,7 @@ impl Field {
 }
 
 impl Client {
-    /// Whether it has joined, and so has a process id.
+    /// Whether the client has joined, and so has a process id.
     pub(super) fn joined(&mut self) -> bool {
         if self.process.is_none()
             && let Ok(line) = self.peer.hear("joined ", Duration::ZERO)

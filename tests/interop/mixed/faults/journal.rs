@@ -1,4 +1,4 @@
-//! A client's log, read piece by piece: up to a cut that it was delivered, or to its end.
+//! A client's log, read in parts: up to a cut that the client was delivered, or to its end.
 
 use crate::sequence::Process;
 use std::fs::File;
@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 /// One delivered event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// A message.
+    /// A message was delivered.
     Message(Message),
-    /// The group after a change.
+    /// The group changed.
     View(View),
-    /// The ring: id and nodes.
+    /// A new ring: its id and nodes.
     Ring(String, Vec<u32>),
 }
 
-/// A message: who sent it, which of its sender's it is, and what tells its bytes.
+/// A message: its sender, its number at that sender, and the length and checksum of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Message {
     pub(crate) from: Process,
@@ -25,7 +25,7 @@ pub(crate) struct Message {
     pub(crate) crc: u32,
 }
 
-/// The group after a change, who left and who joined, each with the reason given.
+/// The group after a change, and the processes that left and joined, each with the reason given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) members: Vec<Process>,
@@ -38,7 +38,7 @@ pub(crate) struct View {
 pub(crate) struct Journal {
     path: PathBuf,
     read: u64,
-    /// Text after the last whole line that was used.
+    /// Text that was read from the file but not returned yet.
     rest: String,
 }
 
@@ -47,18 +47,18 @@ impl Journal {
         Self { path: path.to_owned(), read: 0, rest: String::new() }
     }
 
-    /// The events up to the cut with this tag, which the client has said it was delivered.
+    /// The events up to the cut with this tag, which the client has reported as delivered.
     pub(crate) fn up_to(&mut self, tag: &str) -> Result<Vec<Event>, String> {
         self.load()?;
         let line = format!("c {tag}\n");
-        // At the start of a line: a cut's tag follows nothing else.
+        // A cut is searched for at the start of a line.
         let at = self.rest.find(&line).ok_or_else(|| format!("{}: no cut {tag}", self.path.display()))?;
         let later = self.rest.split_off(at + line.len());
         let text = std::mem::replace(&mut self.rest, later);
         self.events(&text)
     }
 
-    /// The events up to the end, of a client that has ended; one that was killed leaves half a line.
+    /// The remaining events of a client that has ended; if it was killed, half a line at the end is ignored.
     pub(crate) fn all(&mut self) -> Result<Vec<Event>, String> {
         if !self.path.exists() {
             return Ok(Vec::new());
@@ -75,7 +75,7 @@ impl Journal {
         file.seek(SeekFrom::Start(self.read)).map_err(told)?;
         let count = file.read_to_string(&mut self.rest).map_err(told)?;
         self.read += count as u64;
-        // What was read needs no place on the disk any more; a file system that cannot do that keeps it.
+        // The part that was read is freed on the disk; a file system that cannot do that keeps it.
         let _ = rustix::fs::fallocate(
             &file,
             rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE,
@@ -127,13 +127,13 @@ fn parse(line: &str) -> Option<Event> {
     }
 }
 
-/// `NODE/PID`.
+/// Parses `NODE/PID`.
 pub(super) fn process(word: &str) -> Option<Process> {
     let (node, pid) = word.split_once('/')?;
     Some((node.parse().ok()?, pid.parse().ok()?))
 }
 
-/// `NODE/PID=REASON`.
+/// Parses `NODE/PID=REASON`.
 fn change(word: &str) -> Option<(Process, String)> {
     let (who, reason) = word.split_once('=')?;
     Some((process(who)?, reason.to_owned()))

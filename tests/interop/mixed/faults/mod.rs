@@ -1,17 +1,18 @@
-//! Faults in random order, alone and on top of each other; after each, all must agree.
+//! Random faults, alone and overlapping; after each step, all hosts and clients must agree.
 //!
-//! A step is one to three [acts](act) in short order: a daemon killed, ended, started, stopped for less or more than the
-//! token time-out; hosts parted and joined; all started anew at once; clients that come, leave and die. On each host a
-//! libcpg client multicasts all the time. When a step is done, the state that must come is waited for: one ring and one
-//! group of all that hear each other, told so by every client and by the quorum's tool. Then all that was delivered
-//! since the last moment of rest is [looked at](check), and so are the daemons' [logs](signs).
+//! A step is one to three [acts](act) in quick succession: a daemon is killed, ended, started, or stopped for less or
+//! more than the token time-out; hosts are separated and rejoined; all are restarted at once; clients start, leave
+//! and die. On each host a libcpg client multicasts all the time. After a step, the test waits for the expected
+//! state: all hosts that hear each other are one ring and one group, according to every client and to
+//! corosync-quorumtool. Then everything that was delivered since the last moment of rest is [checked](check), and so
+//! are the daemons' [logs](signs).
 //!
 //! | variable | what |
 //! |---|---|
-//! | `ANNULUS_INTEROP_MIXES` | other mixes than those of every day |
-//! | `ANNULUS_INTEROP_SEED` | what the steps are drawn from; it is printed by every run |
-//! | `ANNULUS_INTEROP_STEPS` | steps of each mix |
-//! | `ANNULUS_INTEROP_DEBUG=1` | daemons that log all they can |
+//! | `ANNULUS_INTEROP_MIXES` | other mixes than the default ones |
+//! | `ANNULUS_INTEROP_SEED` | seed from which the steps are drawn; every run prints it |
+//! | `ANNULUS_INTEROP_STEPS` | number of steps of each mix |
+//! | `ANNULUS_INTEROP_DEBUG=1` | daemons log with debug level |
 
 pub(crate) mod act;
 mod check;
@@ -28,27 +29,27 @@ use crate::{full, number, ready};
 use act::Act;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Steps of each mix on every day, and when the full counts are asked for.
+/// Number of steps of each mix, by default and with the full counts.
 const STEPS: u64 = 12;
 const STEPS_FULL: u64 = 200;
 
-/// How often a mix is tried on every day, with another seed. Debian's daemon has faults of its own that a run may hit: when
-/// a ring is broken off at a bad moment it aborts, with none of ours about too.
+/// How often a mix is tried by default, each time with another seed. A run may hit a fault of Debian's daemon itself:
+/// when a ring is broken off at a bad moment it aborts, even in a cluster without annulusd.
 const TRIES: usize = 2;
 
-/// The pause of each client after each of its messages.
+/// Pause of each client after each of its messages.
 pub(crate) const PAUSE: Duration = Duration::from_millis(8);
 
-/// The seed that is asked for, else another one each time.
+/// The seed that the environment asks for, or else a different one each time.
 pub(crate) fn seed() -> u64 {
     number("ANNULUS_INTEROP_SEED").unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-        // Few digits: somebody will have to type it.
+        // The seed has few digits, as somebody may have to type it.
         u64::from(now.subsec_nanos()) / 1000
     })
 }
 
-/// A step in words.
+/// Describes a step in words.
 pub(crate) fn told(step: &[(Duration, Act)]) -> String {
     let acts = step.iter().map(|(pause, act)| match pause.as_millis() {
         0 => act.to_string(),
@@ -91,12 +92,12 @@ fn random_faults() {
     }
 }
 
-/// Each of these mixes.
+/// Runs the test on each of these mixes.
 pub(super) fn random(mixes: &[Mix]) {
     let steps = number("ANNULUS_INTEROP_STEPS").unwrap_or(if full() { STEPS_FULL } else { STEPS });
     let tries = if full() { 1 } else { TRIES };
     let seed = seed();
-    // As many side by side as the lab allows.
+    // As many run side by side as the lab permits.
     std::thread::scope(|scope| {
         let holds = |mix: &Mix, seed| std::panic::catch_unwind(|| faults(mix, seed, steps)).is_ok();
         let runs: Vec<_> = mixes

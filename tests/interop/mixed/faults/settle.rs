@@ -1,4 +1,4 @@
-//! The state that must come, and the moment of rest in it.
+//! The state that is expected after a step, and the moment of rest in it.
 
 use super::check::Log;
 use super::field::{Client, Field};
@@ -8,17 +8,17 @@ use crate::sequence::Process;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// What a client says of itself.
+/// What a client reports about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Told {
-    /// How many of its own messages it has been delivered.
+    /// Number of its own messages that it has been delivered.
     own: u64,
     ring: String,
     nodes: Vec<u32>,
     members: BTreeSet<Process>,
 }
 
-/// What the quorum's tool says of a host.
+/// What corosync-quorumtool prints on a host.
 #[derive(Debug, Default)]
 struct Tool {
     ring: Option<String>,
@@ -27,8 +27,8 @@ struct Tool {
 }
 
 impl Field {
-    /// Waits until the hosts that hear each other are rings, with all clients in the group, everybody agrees on that,
-    /// and messages flow; then looks at all that was delivered until then. Gives the rings.
+    /// Waits until the hosts that hear each other form rings with all their clients in the group, all agree on that,
+    /// and messages flow; then checks everything that was delivered until then. Returns the ring ids.
     pub(crate) fn rest(&mut self) -> Result<Vec<String>, String> {
         self.collect_ended()?;
         self.rests += 1;
@@ -43,7 +43,7 @@ impl Field {
             if self.cut(&tag) {
                 break (rings, tag);
             }
-            // The ring changed again, as happens where daemons are kept from running.
+            // The ring changed again, which happens when daemons do not get to run for a while.
             if Instant::now() > deadline {
                 return Err("the rings do not last".to_owned());
             }
@@ -53,8 +53,8 @@ impl Field {
         Ok(rings.into_iter().map(|(ring, _)| ring).collect())
     }
 
-    /// Waits until each set of hosts that hear each other is one ring and one group, without host `but`. Gives id and
-    /// hosts of each.
+    /// Waits until each set of hosts that hear each other is one ring and one group, leaving out host `but`. Returns
+    /// id and hosts of each ring.
     pub(super) fn formed(&mut self, but: Option<usize>) -> Result<Vec<(String, Vec<usize>)>, String> {
         let components = self.cluster.components(but);
         let mut rings = Vec::new();
@@ -90,7 +90,8 @@ impl Field {
         }
     }
 
-    /// Whether all clients of these hosts tell of one ring of just these hosts, and of a group of just these clients.
+    /// Checks that all clients of these hosts report one ring of exactly these hosts, and a group of exactly these
+    /// clients. Returns the ring id.
     fn one_ring(&mut self, hosts: &[usize]) -> Result<String, String> {
         let mut expected = BTreeSet::new();
         for client in self.present().filter(|client| hosts.contains(&client.host)) {
@@ -102,7 +103,7 @@ impl Field {
         let mut ring: Option<String> = None;
         for client in self.present().filter(|client| hosts.contains(&client.host)) {
             let told = ask(client)?;
-            // One that came to a ring is not told of it.
+            // A client that joined during the ring has not been told the ring.
             let silent = told.ring.is_empty();
             if !silent && told.nodes.iter().map(|node| *node as usize).ne(hosts.iter().copied()) {
                 return Err(format!(
@@ -124,11 +125,11 @@ impl Field {
                 _ => ring = Some(told.ring),
             }
         }
-        // When all have come to it, only the tool tells.
+        // If all clients joined during the ring, only the tool shows it.
         ring.or_else(|| self.tool(hosts[0]).ring).ok_or_else(|| format!("host {} has no ring", hosts[0]))
     }
 
-    /// The quorum's tool says the same on each host: ring, members, and whether they are the majority.
+    /// Checks that corosync-quorumtool shows the same on each host: ring, members, and whether they are the majority.
     fn tools_agree(&mut self, rings: &[(String, Vec<usize>)]) -> Result<(), String> {
         for (ring, hosts) in rings {
             let quorate = hosts.len() > self.cluster.len() / 2;
@@ -142,7 +143,8 @@ impl Field {
                         && last.quorate == Some(quorate);
                     if !agrees {
                         std::thread::sleep(Duration::from_millis(100));
-                        // Another ring may have come meanwhile; that is seen where the cut does not reach all.
+                        // Another ring may have formed meanwhile; that is noticed when the cut does not reach all
+                        // clients.
                         changed = self.one_ring(hosts).as_ref() != Ok(ring);
                     }
                     agrees || changed
@@ -160,13 +162,13 @@ impl Field {
         Ok(())
     }
 
-    /// What the quorum's tool says on host `k`.
+    /// The output of corosync-quorumtool on host `k`.
     fn tool(&self, k: usize) -> Tool {
         let (_, text) = self.lab.run(k, &["corosync-quorumtool", "-s"]);
         let value = |name: &str| {
             text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
         };
-        // It writes the sequence number in hexadecimal.
+        // The tool prints the ring sequence number in hexadecimal.
         let ring = value("Ring ID")
             .and_then(|id| id.split_once('.'))
             .and_then(|(node, sequence)| Some(format!("{node}.{}", u64::from_str_radix(sequence, 16).ok()?)));
@@ -177,7 +179,7 @@ impl Field {
         }
     }
 
-    /// Each client is delivered more of its own messages.
+    /// Waits until each client has been delivered more of its own messages.
     fn messages_flow(&mut self) -> Result<(), String> {
         for client in self.present() {
             let before = ask(client)?.own;
@@ -193,7 +195,7 @@ impl Field {
         Ok(())
     }
 
-    /// One client of each component multicasts a cut; whether all are delivered it.
+    /// One client of each component multicasts a cut. Returns whether all clients were delivered it.
     fn cut(&mut self, tag: &str) -> bool {
         let components = self.cluster.components(None);
         for component in &components {
@@ -207,7 +209,7 @@ impl Field {
             .all(|client| client.peer.hear(&line, deadline.saturating_duration_since(Instant::now())).is_ok())
     }
 
-    /// Looks at all that was delivered since the last moment of rest.
+    /// Checks everything that was delivered since the last moment of rest.
     fn look(&mut self, tag: &str, rings: &[(String, Vec<usize>)]) -> Result<(), String> {
         self.window = std::mem::take(&mut self.ended);
         let mut logs = Vec::new();

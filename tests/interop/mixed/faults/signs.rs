@@ -1,18 +1,18 @@
-//! What the daemons write down that tells of trouble.
+//! Signs of trouble in the logs of the daemons.
 
 use crate::lab::Lab;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
-/// Words that no log may have, however bad the day was.
+/// Words that no log may contain, whatever faults happened.
 const NEVER: [&str; 5] = ["FAILED TO RECEIVE", "panicked", "Assertion", "core dumped", "invalid digest"];
 
-/// How far each host's log was read, and what was noticed.
+/// How far each host's log was read, and which warnings it contained.
 #[derive(Debug)]
 pub(crate) struct Signs {
     read: Vec<[u64; 2]>,
-    /// Lines of a warning or worse, without their numbers, with how often they came.
+    /// Lines that are warnings or worse, with their numbers removed, and how often each occurred.
     pub(crate) noticed: BTreeMap<String, u64>,
 }
 
@@ -21,7 +21,7 @@ impl Signs {
         Self { read: vec![[0; 2]; hosts], noticed: BTreeMap::new() }
     }
 
-    /// Reads on in the logs of all hosts.
+    /// Reads the new lines in the logs of all hosts.
     pub(super) fn look(&mut self, lab: &Lab) -> Result<(), String> {
         for k in 1..=lab.len() {
             for (which, name) in ["log/daemon.log", "log/daemon.out"].into_iter().enumerate() {
@@ -30,7 +30,7 @@ impl Signs {
                 let told = |error: std::io::Error| format!("host {k}: {name}: {error}");
                 file.seek(SeekFrom::Start(self.read[k - 1][which])).map_err(told)?;
                 file.read_to_end(&mut bytes).map_err(told)?;
-                // What follows the last end of line comes again.
+                // An incomplete last line is read again later.
                 bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
                 self.read[k - 1][which] += bytes.len() as u64;
                 for line in String::from_utf8_lossy(&bytes).lines() {

@@ -1,5 +1,5 @@
-//! The groups of a mixed ring: members come and go with the same lists and reasons, messages of every size and way
-//! come in one order, on each host of either kind as in a ring of Corosync alone.
+//! Groups on a mixed ring: members join and leave with the same lists and reasons, and messages of every size and
+//! kind arrive in one order, on each host of either kind as on a ring of Corosync alone.
 
 mod cast;
 
@@ -19,7 +19,7 @@ fn begin(side: &mut Side, state: &str, hosts: &[usize]) {
     side.settle(hosts);
 }
 
-/// Asks everything that can be asked of groups.
+/// Asks everything that clients can ask about groups.
 fn ask(cast: &mut Cast, names: &[&str]) {
     for name in names {
         for line in
@@ -30,7 +30,7 @@ fn ask(cast: &mut Cast, names: &[&str]) {
     }
 }
 
-/// Joining, leaving, and every way to end.
+/// Joining, leaving, and every way in which a client can end.
 fn lifetimes(side: &mut Side) {
     begin(side, "lifetimes", &ALL);
     let mut cast = Cast::default();
@@ -43,7 +43,7 @@ fn lifetimes(side: &mut Side) {
     cast.views(&["1a", "2a", "3a"], "g", 3);
     cast.join(side, "2b", "g");
     cast.views(&["1a", "2a", "2b", "3a"], "g", 4);
-    // One process in a second group; another that is only there.
+    // One process joins a second group; another has a connection but joins none.
     cast.act("2b", "init 1 initial");
     cast.act("2b", "join 1 h");
     cast.views(&["2b"], "h", 1);
@@ -77,7 +77,7 @@ fn lifetimes(side: &mut Side) {
     cast.join(side, "2c", "g");
     cast.views(&["1a", "2c", "3c", "3d"], "g", 4);
 
-    // The daemon of each host killed and started again, then asked to end.
+    // The daemon of each host is killed and started again, then told to end.
     for (k, signal, gone, new) in [
         (3, Signal::KILL, "3d", "3e"),
         (1, Signal::KILL, "1a", "1e"),
@@ -95,7 +95,7 @@ fn lifetimes(side: &mut Side) {
         cast.join(side, new, "g");
         let members = ["1a", "1e", "1f", "2c", "2e", "2f", "3d", "3e", "3f"];
         let now: Vec<&str> = members.into_iter().filter(|name| cast.serves(name)).collect();
-        // Two of host 3 at first.
+        // At first, host 3 has two clients.
         let count = now.len() + usize::from(cast.serves("3c"));
         cast.views(&now, "g", count);
         cast.act(new, "init 1 initial");
@@ -104,7 +104,7 @@ fn lifetimes(side: &mut Side) {
     cast.note(side);
 }
 
-/// Messages of every size, in every way, from every host: one after the other, then all at once.
+/// Messages of every size, by every call, from every host: one after the other, then all at the same time.
 fn sizes(side: &mut Side) {
     begin(side, "sizes", &ALL);
     let mut cast = Cast::default();
@@ -131,7 +131,7 @@ fn sizes(side: &mut Side) {
             cast.heard(&names, sent);
         }
     }
-    // Not a member.
+    // This client is not a member.
     cast.enter(side, "2b", "");
     cast.act("2b", "send 0 1 2000000");
     cast.act("2b", "zcb 0 1 100");
@@ -162,7 +162,7 @@ fn sizes(side: &mut Side) {
     }
 }
 
-/// Parts that go on alone, and the merge.
+/// Two parts of the ring go on alone, then merge.
 fn parts(side: &mut Side) {
     for lone in [3, 1, 2] {
         begin(side, &format!("host {lone} apart"), &ALL);
@@ -189,7 +189,7 @@ fn parts(side: &mut Side) {
         };
         cast.views(&[of(lone, 'a')], "g", 1);
         cast.views(&[of(rest[0], 'a'), of(rest[1], 'a')], "g", 2);
-        // Each part sends, joins and leaves.
+        // Clients in each part send, join and leave.
         cast.act(of(lone, 'a'), "send 0 1 1000");
         cast.heard(&[of(lone, 'a')], 1);
         cast.act(of(rest[0], 'a'), "send 0 2 1000");
@@ -205,7 +205,7 @@ fn parts(side: &mut Side) {
         cast.views(&[of(rest[0], 'b'), of(rest[1], 'c')], "h", 2);
         cast.act(of(lone, 'b'), "leave 0 h");
         cast.views(&[of(lone, 'b')], "h", 0);
-        // To Corosync who has left belongs to its group until it ends.
+        // On Corosync, a process that has left still counts as belonging to its group until it ends.
         cast.act(of(lone, 'b'), "final 0");
         ask(&mut cast, &[of(lone, 'a'), of(rest[0], 'a')]);
         side.lab.heal(lone);
@@ -229,8 +229,8 @@ fn parts(side: &mut Side) {
     }
 }
 
-/// Clients on all hosts that come, send and go at the same time: every one is told the same in the same order from its
-/// coming on.
+/// Clients on all hosts join, send and leave at the same time: from its join on, each is told the same events in the
+/// same order.
 fn at_once(side: &mut Side) {
     begin(side, "at once", &ALL);
     let mut cast = Cast::default();
@@ -268,7 +268,7 @@ fn at_once(side: &mut Side) {
 }
 
 #[test]
-fn members_come_and_go() {
+fn members_join_and_leave_with_the_same_views() {
     if ready() && have(&[("/usr/bin/gcc", "gcc")]) {
         let more = ["ACC/udp", "CAA/udpu", "CAC/udp", "AAC/udp", "CCA/udpu"];
         tell(3, &["ACA/udpu"], &more, lifetimes);
@@ -276,7 +276,7 @@ fn members_come_and_go() {
 }
 
 #[test]
-fn messages_of_every_size() {
+fn messages_of_every_size_arrive_in_the_same_order() {
     if ready() && have(&[("/usr/bin/gcc", "gcc")]) {
         let more = ["ACC/udpu", "CAA/udp", "CAC/udpu", "AAC/udpu", "CCA/udp"];
         tell(3, &["ACA/udp"], &more, sizes);
@@ -284,7 +284,7 @@ fn messages_of_every_size() {
 }
 
 #[test]
-fn all_at_once() {
+fn clients_that_act_at_the_same_time_see_one_order() {
     if ready() && have(&[("/usr/bin/gcc", "gcc")]) {
         let more = ["ACC/udp", "CAA/udpu", "CAC/udp", "ACA/udpu", "AAC/udp", "CCA/udpu"];
         tell(3, &["CAC/udpu"], &more, at_once);
@@ -292,7 +292,7 @@ fn all_at_once() {
 }
 
 #[test]
-fn parted_and_merged() {
+fn groups_of_a_cut_ring_merge() {
     if ready() && have(&[("/usr/bin/gcc", "gcc")]) {
         let more = ["ACC/udpu", "CAA/udp", "CAC/udpu", "ACA/udp", "AAC/udpu", "CCA/udp"];
         tell(3, &["CAC/udp"], &more, parts);

@@ -1,8 +1,8 @@
-//! Mode `database`: what a client of libcmap gets from the daemon with many keys and many who track them.
+//! Mode `database`: what the daemon offers a client of libcmap with many keys and many trackers.
 //!
-//! One connection writes `--keys` keys and reads them all; another has `--trackers` trackers, half of them of single
-//! keys, half of prefixes of a hundred keys each. Then the first sets keys for `--seconds`, at `--rate` a second, and
-//! once more without a pause. Every notification that must come is waited for. Prints one line of JSON.
+//! One connection writes `--keys` keys and reads them all. Another has `--trackers` trackers, half of them of single
+//! keys, half of prefixes with a hundred keys each. Then the first sets keys for `--seconds`, at `--rate` per second,
+//! and again without a pause. The program waits for every notification that must come, and prints one line of JSON.
 
 use crate::options::Options;
 use rust_corosync::cmap::{self, Data, Handle, Map, NotifyCallback, TrackHandle, TrackType};
@@ -11,11 +11,11 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Keys that one prefix has.
+/// Number of keys that share one prefix.
 const GROUP: usize = 100;
 
 static NOTIFIED: AtomicU64 = AtomicU64::new(0);
-/// No value is written twice: what does not change is not told.
+/// No value is written twice, as a set that changes nothing causes no notification.
 static VALUES: AtomicU64 = AtomicU64::new(10_000_000);
 static OVER: AtomicBool = AtomicBool::new(false);
 
@@ -48,10 +48,11 @@ fn patiently<T>(
     }
 }
 
-/// Hands notifications to their callback until it is over.
+/// Passes notifications to their callback until the program ends.
 fn listen(handle: Handle) -> Result<(), String> {
     let fd = cmap::fd_get(&handle).map_err(|error| format!("cmap_fd_get: {error}"))?;
-    // SAFETY: the descriptor is libcmap's and open as long as the handle, which lives to the end of the process.
+    // SAFETY: the descriptor belongs to libcmap and is open as long as the handle, which lives to the end of the
+    // process.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
     while !OVER.load(Ordering::Relaxed) {
         let mut wait = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
@@ -68,8 +69,8 @@ fn listen(handle: Handle) -> Result<(), String> {
     Ok(())
 }
 
-/// Sets keys for a time, at a rate or, with 0, without a pause. Gives sets a second, the 99th percentile and the
-/// worst time of one in us, and how many notifications must follow.
+/// Sets keys for a time, at a rate or, with 0, without a pause. Returns sets per second, the 99th percentile and the
+/// maximum of the time of one set in µs, and the number of notifications that must follow.
 fn set(
     options: &Options,
     writer: &Handle,
@@ -86,7 +87,7 @@ fn set(
                 std::thread::sleep(early);
             }
         }
-        // Steps through all keys, far apart from one to the next.
+        // Goes through all keys, with a large distance from each to the next.
         let n = (sets as usize).wrapping_mul(7919) % options.keys;
         let before = Instant::now();
         patiently("cmap_set", deadline, || {
@@ -122,7 +123,7 @@ pub fn run(options: &Options) -> Result<(), String> {
         return Err(format!("{listed} of {} keys are listed", options.keys));
     }
     let callback = NotifyCallback { notify_fn: Some(on_change) };
-    // The type cannot be copied.
+    // The type is not `Copy`, so it is made anew for each call.
     let all = || TrackType::ADD | TrackType::MODIFY | TrackType::DELETE;
     let track = |name: &str, kind: fn(TrackType) -> TrackType| {
         patiently("cmap_track_add", deadline, || cmap::track_add(&listener, name, kind(all()), &callback, 0))

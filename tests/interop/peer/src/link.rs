@@ -1,6 +1,6 @@
-//! The connection to the daemon: libcpg's calls, with TRY_AGAIN repeated.
+//! The connection to the daemon: libcpg's calls, repeated while the daemon says TRY_AGAIN.
 //!
-//! libcpg's callbacks carry no state of ours, so what they need lies in a static of the mode that set them.
+//! libcpg's callbacks carry no user data, so each mode keeps what its callbacks need in a static.
 
 use rust_corosync::cpg::{self, Guarantee, Handle, Model1Data, Model1Flags, ModelData};
 use rust_corosync::{CsError, DispatchFlags};
@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 pub use rust_corosync::NodeId;
 pub use rust_corosync::cpg::{Address, RingId};
 
-/// What a mode wants to be called with.
+/// The callbacks of a mode.
 pub struct Callbacks {
-    /// A message: node, pid, bytes.
+    /// Called with each message: sender's node id, process id, and bytes.
     pub message: fn(u32, u32, &[u8]),
-    /// The group's members, who left and who joined.
+    /// Called with each view of the group: members, processes that left, processes that joined.
     pub members: fn(&[Address], &[Address], &[Address]),
-    /// The ring.
+    /// Called with each new ring: its id and nodes.
     pub ring: fn(RingId, &[NodeId]),
 }
 
@@ -40,7 +40,7 @@ fn on_ring(_: &Handle, ring: RingId, members: Vec<NodeId>) {
 pub struct Link {
     handle: Handle,
     group: String,
-    /// libqb's request ring takes one writer at a time.
+    /// libqb's request ring buffer permits one writer at a time.
     writing: Mutex<()>,
     retry: Duration,
     /// This host's node id.
@@ -48,7 +48,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects, waiting up to 60 s for the daemon to take clients, and joins `group`.
+    /// Connects, waiting up to 60 s until the daemon accepts clients, and joins `group`.
     pub fn join(group: &str, retry: Duration, callbacks: Callbacks) -> Result<Self, String> {
         let deadline = Instant::now() + Duration::from_secs(60);
         CALLBACKS.set(callbacks).map_err(|_| "only one connection a process".to_owned())?;
@@ -64,13 +64,13 @@ impl Link {
         Ok(Self { handle, group: group.to_owned(), writing: Mutex::new(()), retry, node: u32::from(node) })
     }
 
-    /// Asks to leave the group; it is done with the view that says so.
+    /// Asks to leave the group. The leave is complete with the view without this process.
     pub fn leave(&self, deadline: Instant) -> Result<(), String> {
         patiently("cpg_leave", deadline, || cpg::leave(&self.handle, &self.group))
     }
 
-    /// Sends, however long the daemon says TRY_AGAIN before `deadline` and while `over` is not set. Gives the number
-    /// of refusals.
+    /// Sends a message, and repeats that while the daemon says TRY_AGAIN, until `deadline` or until `over` is set.
+    /// Returns the number of refusals.
     pub fn send(&self, bytes: &[u8], deadline: Instant, over: &AtomicBool) -> Result<u64, String> {
         let mut refusals = 0;
         loop {
@@ -94,10 +94,10 @@ impl Link {
         }
     }
 
-    /// Waits up to `patience` for events and hands them to the callbacks.
+    /// Waits up to `patience` for events and passes them to the callbacks.
     pub fn dispatch(&self, patience: Duration) -> Result<(), String> {
         let fd = cpg::fd_get(&self.handle).map_err(|error| format!("cpg_fd_get: {error}"))?;
-        // SAFETY: the descriptor is libcpg's and open as long as the handle, which `self` owns.
+        // SAFETY: the descriptor belongs to libcpg and is open as long as the handle, which `self` owns.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
         let mut wait = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
         let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(patience.subsec_nanos()) };
@@ -111,7 +111,7 @@ impl Link {
         }
     }
 
-    /// Waits for one event, without a limit, and hands it to its callback.
+    /// Waits for one event, without a limit, and passes it to its callback.
     pub fn dispatch_one(&self) -> Result<(), String> {
         match cpg::dispatch(&self.handle, DispatchFlags::One) {
             Ok(()) | Err(CsError::CsErrTryAgain) => Ok(()),
@@ -120,7 +120,7 @@ impl Link {
     }
 }
 
-/// Repeats a call while the daemon is not there yet or busy.
+/// Repeats a call while the daemon does not run yet or is busy.
 fn patiently<T>(
     what: &str,
     deadline: Instant,

@@ -1,7 +1,8 @@
-//! A client of Debian's unmodified libcpg, by way of the crate `rust-corosync`, for tests and side-by-side benches.
+//! A client of Debian's unmodified libcpg, through the crate `rust-corosync`, for tests and side-by-side benchmarks.
 //!
-//! The same program runs against annulusd and against Corosync's daemon, so what it writes down can be compared.
-//! Exit 0: all went as asked. 2: wrong command line. 3: the daemon or libcpg refused; the reason is on standard error.
+//! The same program runs against annulusd and against Corosync's daemon, so that their outputs can be compared. Exit
+//! codes: 0, everything succeeded; 2, wrong command line; 3, the daemon or libcpg refused, with the reason on
+//! standard error.
 
 mod calls;
 mod database;

@@ -1,26 +1,26 @@
-//! What the messages hold: sizes drawn from a seed, contents that tell sender, number and checksum.
+//! Contents of the messages: sizes drawn from a seed, and bytes that contain sender, number and checksum.
 //!
-//! A message of at least [`HEAD`] bytes starts with a head: magic, sender, number, length, crc of the rest.
-//! A shorter one is the first bytes of its number, so that it, too, can be told from its neighbours.
+//! A message of at least [`HEAD`] bytes starts with a head: magic, sender, number, length, CRC of the rest. A shorter
+//! one is the first bytes of its number, so that it, too, differs from its neighbours.
 
-/// Bytes of the head.
+/// Length of the head in bytes.
 pub const HEAD: usize = 28;
 const MAGIC: u32 = 0x41_4e_4e_55;
-/// Set in the sender field of a peer's last message.
+/// Set in the sender field of the last message of a sender.
 const FINAL: u32 = 1 << 31;
 
-/// A mark: not one of a sender's messages, and not written down. Who is delivered the marks of all has been delivered all
-/// that was sent before them.
+/// A mark: it is not one of a sender's numbered messages, and is not logged. A client that has been delivered the
+/// marks of all senders has been delivered everything that was sent before them.
 pub const MARK: &[u8] = b"mark, not a message";
 
-/// What a cut starts with; its tag follows. It is written down: the same place of the order in every log.
+/// A cut starts with these bytes; its tag follows. It is logged, and is the same place of the order in every log.
 pub const CUT: &[u8] = b"cut, not a message: ";
 
-/// A small generator (splitmix64): the same seed gives the same messages on every machine.
+/// A small random generator (splitmix64): the same seed gives the same messages on every machine.
 pub struct Random(u64);
 
 impl Random {
-    /// Starts it.
+    /// Starts the generator at `seed`.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -51,15 +51,15 @@ pub struct Maker {
 }
 
 impl Maker {
-    /// For messages of `min..=max` bytes from `node`.
+    /// Makes messages of `min..=max` bytes from `node`.
     pub fn new(seed: u64, node: u32, min: usize, max: usize) -> Self {
         let mut random = Random::new(seed ^ (u64::from(node) << 32));
         let noise = (0..max.div_ceil(8) + 4096).flat_map(|_| random.next().to_le_bytes()).collect();
         Self { random, noise, node, min, max, buffer: Vec::with_capacity(max) }
     }
 
-    /// Most messages of a cluster are small: 90 % up to 256 bytes, 9 % up to 4000, 0.9 % up to 60,000, 0.1 % up to
-    /// the largest; the first two are the smallest and the largest.
+    /// Most messages of a cluster are small: 90 % have up to 256 bytes, 9 % up to 4000, 0.9 % up to 60,000, 0.1 % up
+    /// to the largest. The first two have the smallest and the largest size.
     fn size(&mut self, number: u64) -> usize {
         let size = match (number, self.random.next() % 1000) {
             (0, _) => self.min,
@@ -72,7 +72,7 @@ impl Maker {
         size.clamp(self.min, self.max)
     }
 
-    /// Message `number`; `last` marks the sender's last one (which is never shorter than the head).
+    /// Message `number`; `last` marks the last one of the sender (which is never shorter than the head).
     pub fn message(&mut self, number: u64, last: bool) -> &[u8] {
         let size = if last { self.size(number).max(HEAD) } else { self.size(number) };
         self.buffer.clear();
@@ -92,15 +92,15 @@ impl Maker {
     }
 }
 
-/// What a received message says of itself.
+/// What a received message contains about itself.
 pub struct Reading {
-    /// Its number, when it is long enough to have a head.
+    /// Its number, if it is long enough to have a head.
     pub number: Option<u64>,
-    /// Whether it is its sender's last.
+    /// Whether it is the last message of its sender.
     pub last: bool,
 }
 
-/// Reads a message and checks what can be checked: the error says what is wrong with it.
+/// Reads a message and checks its head and checksum; the error says what is wrong.
 pub fn read(node: u32, bytes: &[u8]) -> Result<Reading, String> {
     if bytes.len() < HEAD {
         return Ok(Reading { number: None, last: false });

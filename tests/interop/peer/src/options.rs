@@ -4,44 +4,44 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What the program does; each mode's own file says more.
+/// What the program does; each mode's own file explains it.
 pub enum Mode {
     /// Sends numbered, checked messages and writes the delivered sequence to a file.
     Order,
     /// Sends at full speed for a fixed time and counts deliveries.
     Throughput,
-    /// One message in flight at a time; percentiles of its way to the own delivery.
+    /// Sends one message at a time and measures percentiles of the time until its delivery to the sender itself.
     Latency,
-    /// Many keys and trackers; counts sets and notifications.
+    /// Writes many keys with many trackers, and counts sets and notifications.
     Database,
-    /// Every call of every library once, and what came of it.
+    /// Makes every call of every library once and prints the results.
     Calls,
 }
 
 /// All options of all modes.
 pub struct Options {
-    /// The mode.
+    /// The mode that the program runs in.
     pub mode: Mode,
     /// The group to join. Default `interop`.
     pub group: String,
-    /// Members the group must have before anything is sent. Default 1.
+    /// Number of members that the group must have before anything is sent. Default 1.
     pub members: usize,
-    /// Messages to send (order, latency). Default 0, and no limit with `span`.
+    /// Number of messages to send (order, latency). Default 0; with `span`, no limit.
     pub count: u64,
-    /// How long to send (order); the message after that is the last. Default: until `count` are sent.
+    /// How long to send (order); the first message after that time is the last. Default: until `count` are sent.
     pub span: Option<Duration>,
-    /// Smallest and largest message, in bytes. Default 1 and 1,000,000.
+    /// Size of the smallest message, in bytes. Default 1.
     pub min: usize,
-    /// See `min`.
+    /// Size of the largest message, in bytes. Default 1,000,000.
     pub max: usize,
-    /// Seed of sizes. Default 1.
+    /// Seed of the random sizes. Default 1.
     pub seed: u64,
     /// File for the delivered sequence (order).
     pub log: Option<PathBuf>,
-    /// Whether this peer ends by itself (order): once every member of the group has sent its last message.
-    /// Otherwise only on the line `stop` from standard input.
+    /// Whether this client ends by itself (order) once every member of the group has sent its last message. Otherwise
+    /// it ends only on the line `stop` on standard input.
     pub finish: bool,
-    /// Whether it sends at all (throughput). Default yes.
+    /// Whether the client sends at all (throughput). Default yes.
     pub send: bool,
     /// Pause between two messages. Default none.
     pub pause: Duration,
@@ -49,20 +49,21 @@ pub struct Options {
     pub seconds: f64,
     /// Time before the measurement counts.
     pub warmup: f64,
-    /// After this the program gives up with exit 4.
+    /// After this time the program gives up with exit code 4.
     pub deadline: Duration,
-    /// Pause before a request that was refused with TRY_AGAIN is made again. Default 100 us; 0: yield only.
+    /// Pause before a request that was refused with TRY_AGAIN is repeated. Default 100 µs; 0 only yields the
+    /// processor.
     pub retry: Duration,
-    /// Keys to write (database). Default 100,000.
+    /// Number of keys to write (database). Default 100,000.
     pub keys: usize,
-    /// Trackers to have (database). Default 1000.
+    /// Number of trackers (database). Default 1000.
     pub trackers: usize,
-    /// Sets a second (database). Default 10,000.
+    /// Sets per second (database). Default 10,000.
     pub rate: u64,
 }
 
 impl Options {
-    /// Reads the command line.
+    /// Parses the command line; the error says what is wrong with it.
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let mode = match words.next().as_deref() {
             Some("order") => Mode::Order,

@@ -1,16 +1,23 @@
-//! Mode `order`: checked messages out, the delivered sequence into a file.
+//! Mode `order`: multicasts checked messages and writes the delivered sequence into a file.
 //!
-//! A line of the file is one event, in the order of delivery:
-//! `m NODE PID NUMBER LEN CRC` a message (NUMBER is `-` in one too short to say it; CRC is of all its bytes),
-//! `v MEMBERS;LEFT;JOINED` a group view, `r NODE.SEQ MEMBERS` a ring, `x TEXT` something wrong with the last message,
-//! `c TAG` a cut.
-//! Standard output tells how far it is: `joined NODE PID`, `sending`, `sent N`, `done N`, `failed WHY`, and `members N` with
-//! each view. On the line `count` it says `count N`, the messages delivered; on `mark` it multicasts a mark, and of
-//! each mark delivered it says `marked NODE`. On `cut TAG` it multicasts a cut; whoever is delivered one has all up to it
-//! in the file and says `cut TAG`. On `state` it says `state OWN;RING;MEMBERS`: how many of its own messages it has been
-//! delivered, and the last ring and view as in the file. On `leave` it leaves the group, and ends at the view without it.
-//! On `last` its next message is the last. On `silence` it says `silence MICROSECONDS`: the longest time without a message
-//! since it was last asked.
+//! Each line of the file is one event, in the order of delivery:
+//! - `m NODE PID NUMBER LEN CRC`: a message (NUMBER is `-` if it is too short to contain it; CRC is of all its bytes)
+//! - `v MEMBERS;LEFT;JOINED`: a group view
+//! - `r NODE.SEQ MEMBERS`: a ring
+//! - `x TEXT`: a fault of the message before
+//! - `c TAG`: a cut
+//!
+//! Standard output reports progress: `joined NODE PID`, `sending`, `sent N`, `done N`, `failed WHY`, and `members N`
+//! with each view. Lines of standard input are commands:
+//! - `count` prints `count N`, the number of messages delivered.
+//! - `mark` multicasts a mark; for each mark delivered, the program prints `marked NODE`.
+//! - `cut TAG` multicasts a cut; a client to which one is delivered has everything up to it in its file, and prints
+//!   `cut TAG`.
+//! - `state` prints `state OWN;RING;MEMBERS`: the number of its own messages delivered, and the last ring and view as
+//!   in the file.
+//! - `leave` leaves the group; the program ends at the view without it.
+//! - `last` makes its next message the last.
+//! - `silence` prints `silence MICROSECONDS`: the longest time without a message since the last such command.
 
 use crate::link::{Address, Callbacks, Link, NodeId, RingId};
 use crate::message::{self, Maker};
@@ -32,13 +39,13 @@ struct Journal {
     ends: bool,
     over: bool,
     me: (u32, u32),
-    /// Own messages delivered.
+    /// Number of own messages delivered.
     own: u64,
     ring: String,
     leaves: bool,
-    /// When the last message came, once one has.
+    /// When the last message was delivered; `None` before the first.
     heard: Option<Instant>,
-    /// The longest time between two messages since somebody asked.
+    /// The longest time between two messages since it was last asked for.
     silence: Duration,
 }
 
@@ -46,11 +53,11 @@ static JOURNAL: Mutex<Option<Journal>> = Mutex::new(None);
 static MEMBERS: AtomicUsize = AtomicUsize::new(0);
 static DELIVERED: AtomicU64 = AtomicU64::new(0);
 static OVER: AtomicBool = AtomicBool::new(false);
-/// Nothing more is to be sent.
+/// Set when receiving is over or a stop was requested: no further message is sent.
 static QUIET: AtomicBool = AtomicBool::new(false);
-/// The next message is the last.
+/// Set when the next message is to be the last.
 static LAST: AtomicBool = AtomicBool::new(false);
-/// Nothing more will be sent.
+/// Set when the client has sent all its messages.
 static SILENT: AtomicBool = AtomicBool::new(false);
 
 fn end() {
@@ -75,15 +82,15 @@ impl Journal {
         }
     }
 
-    /// Notes that a message has come, or that somebody asks, at this moment.
+    /// Updates `silence` at the arrival of a message, or when somebody asks for it.
     fn hear(&mut self, now: Instant) {
         if let Some(heard) = self.heard {
             self.silence = self.silence.max(now.duration_since(heard));
         }
     }
 
-    /// Ends the log at the event after which every member has said its last message: the same place of the total
-    /// order on every host.
+    /// Ends the log at the event after which every member has sent its last message. This is the same place of the
+    /// total order on every host.
     fn check_end(&mut self) {
         if self.ends && self.members.len() >= self.wanted.max(1) && self.members.is_subset(&self.finished) {
             self.over = true;
@@ -129,7 +136,7 @@ fn on_message(node: u32, pid: u32, bytes: &[u8]) {
                 }
                 if reading.last {
                     journal.finished.insert((node, pid));
-                    // From now on a view may be smaller than the one that sending waited for.
+                    // From now on a view may have fewer members than sending waited for.
                     journal.wanted = 0;
                     journal.check_end();
                 }
@@ -159,7 +166,7 @@ fn on_members(members: &[Address], left: &[Address], joined: &[Address]) {
         journal.members = members.iter().map(|a| (u32::from(a.nodeid), a.pid)).collect();
         journal.check_end();
         if journal.leaves && !journal.members.contains(&journal.me) {
-            // What Corosync hands up after the leave is nobody's business.
+            // Events that Corosync still delivers after the leave are ignored.
             journal.over = true;
             end();
         }
@@ -177,7 +184,7 @@ fn on_ring(ring: RingId, members: &[NodeId]) {
     });
 }
 
-/// Runs the mode.
+/// Runs mode `order`.
 pub fn run(options: &Options) -> Result<(), String> {
     let deadline = Instant::now() + options.deadline;
     let file = match &options.log {
@@ -232,7 +239,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     result
 }
 
-/// Sends the messages, once the group is complete. Stops early when receiving is over.
+/// Sends the messages once the group is complete. Stops early when receiving is over.
 fn send(link: &Link, options: &Options, deadline: Instant) -> Result<(), String> {
     while MEMBERS.load(Ordering::Acquire) < options.members {
         if QUIET.load(Ordering::Relaxed) {
@@ -267,7 +274,7 @@ fn send(link: &Link, options: &Options, deadline: Instant) -> Result<(), String>
     Ok(())
 }
 
-/// `stop` on standard input, or its end, ends the program in good order.
+/// Carries out the commands on standard input; `stop`, or its end, ends the program in good order.
 fn listen(link: Arc<Link>, deadline: Instant) {
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
@@ -289,7 +296,7 @@ fn listen(link: Arc<Link>, deadline: Instant) {
                     let now = Instant::now();
                     journal.hear(now);
                     say(&format!("silence {}", std::mem::take(&mut journal.silence).as_micros()));
-                    // What is told is not told again.
+                    // The time that was reported does not count again.
                     journal.heard = journal.heard.map(|_| now);
                 }),
                 Ok("leave") => {
@@ -316,7 +323,7 @@ fn listen(link: Arc<Link>, deadline: Instant) {
 }
 
 fn say(line: &str) {
-    // Nobody reading is no reason to stop: the log is what counts.
+    // A closed standard output is no reason to stop, as only the log matters.
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -1,8 +1,8 @@
-//! Modes `throughput` and `latency`: what a client of libcpg gets from the daemon.
+//! Modes `throughput` and `latency`: the speed of the daemon for a client of libcpg.
 //!
 //! Throughput sends at full speed from one thread while another receives, as Corosync's cpgbench does, and counts the
-//! deliveries of a fixed time. Latency keeps one message in flight and measures from the call to the own delivery, on
-//! one thread. Both print one line of JSON.
+//! deliveries during a fixed time. Latency keeps one message in flight and measures the time from the call to the
+//! delivery to the sender itself, on one thread. Both print one line of JSON.
 
 use crate::link::{Address, Callbacks, Link, NodeId, RingId};
 use crate::options::Options;

@@ -1,9 +1,9 @@
-//! What must hold between the logs of all clients: extended virtual synchrony, as libcpg's clients can see it.
+//! What must hold between the logs of all clients: extended virtual synchrony, as clients of libcpg can see it.
 //!
-//! A log is looked at from one moment of rest to the next. Between two rings that two clients share one after the other,
-//! and that neither saw the other leave between, both have the same messages and views in the same order. Whatever two
-//! clients both have, they have in one order. From each sender comes message after message, and one may be missing
-//! only where the sender was away. A ring has the same nodes, and begins with the same group, in every log.
+//! A log is checked from one moment of rest to the next. If two clients share two successive rings, and neither saw
+//! the other leave in between, then both have the same messages and views in the same order between these rings.
+//! Events that two clients both have are in the same order. Each sender's messages arrive in sequence, and one may be
+//! missing only where the sender was away. A ring has the same nodes, and begins with the same group, in every log.
 
 mod one;
 mod pair;
@@ -16,31 +16,31 @@ use one::Past;
 use rings::Rings;
 use std::collections::BTreeMap;
 
-/// What a client was delivered since the last moment of rest.
+/// The events that a client was delivered since the last moment of rest.
 #[derive(Debug)]
 pub(crate) struct Log {
-    /// Which client.
+    /// The client's process.
     pub(crate) who: Process,
     /// Whether its daemon is Corosync.
     pub(crate) corosync: bool,
-    /// Its first log: it starts with its join.
+    /// Whether it is the client's first log, which starts with its join.
     pub(crate) fresh: bool,
-    /// The cut that the log ends with; none if the client ended.
+    /// The cut (a marker multicast to all) that the log ends with; `None` if the client ended.
     pub(crate) cut: Option<String>,
-    /// The ring it is in at its end, if it is known. (A client that comes is not told in which ring it is.)
+    /// The ring that the client is in at the end, if known. (A client that joins a group is not told its ring.)
     pub(crate) ring: Option<String>,
-    /// The ring that it was told of before it joined.
+    /// The ring that the client was told before it joined.
     pub(super) told: Option<String>,
-    /// In the order of delivery.
+    /// The events in the order of delivery.
     pub(crate) events: Vec<Event>,
 }
 
 impl Log {
-    /// Of a client that was delivered these events; see the fields.
+    /// The log of a client that was delivered `events`; the fields explain the arguments.
     pub(crate) fn new(who: Process, corosync: bool, fresh: bool, mut events: Vec<Event>) -> Self {
         let mut told = None;
         if fresh {
-            // A connection is told of rings before it has joined.
+            // A connection is told of rings even before it has joined.
             let before = events.iter().take_while(|event| matches!(event, Event::Ring(..))).count();
             told = events.drain(..before).next_back().and_then(|event| match event {
                 Event::Ring(id, _) => Some(id),
@@ -51,38 +51,39 @@ impl Log {
     }
 }
 
-/// The checks, with what they remember from one moment of rest to the next.
+/// The checks, with the state that they keep from one moment of rest to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
     pasts: BTreeMap<Process, Past>,
-    /// How much was looked at.
+    /// Totals of what was checked.
     pub(crate) counts: Counts,
 }
 
-/// How much was looked at.
+/// Totals of what was checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
-    /// Messages delivered, at all clients together.
+    /// Messages delivered to all clients together.
     pub(crate) delivered: u64,
-    /// Rings.
+    /// Rings that occur in the logs.
     pub(crate) rings: u64,
-    /// Pairs of clients that had to have the same between two rings.
+    /// Pairs of clients that had to have the same events between two rings.
     pub(crate) same: u64,
-    /// Pairs of clients that had to have what both have in the same order.
+    /// Pairs of clients whose common events had to be in the same order.
     pub(crate) ordered: u64,
-    /// Pairs of which one, on Corosync, was not told that the other had left and come back.
+    /// Pairs of which one client, on Corosync, was not told that the other had left and come back.
     pub(crate) untold: u64,
-    /// Messages that a newcomer could not read, as the sender had begun before it came.
+    /// Messages that a newcomer could not read because the sender had begun them before it joined.
     pub(crate) begun: u64,
 }
 
-/// The most messages of one sender that a newcomer may be unable to read. Corosync, too, packs what is submitted while
-/// a ring is being formed without a gap, each frame beginning with the end of the message in the one before; who
-/// cannot read the first of these frames, as it ends a message begun in the ring before, cannot read the others.
+/// The most messages of one sender that a newcomer may be unable to read. What is submitted while a ring is being
+/// formed is packed without gaps, by Corosync too, so each frame begins with the end of the message in the frame
+/// before. A newcomer cannot read the first of these frames, which ends a message begun on the ring before, and so
+/// cannot read the others.
 const BEGUN: usize = 1000;
 
 impl Checker {
-    /// Looks at all that was delivered from one moment of rest to the next.
+    /// Checks everything that was delivered from one moment of rest to the next.
     pub(crate) fn window(&mut self, logs: &[Log]) -> Result<(), String> {
         let known = |past: &Past| (!past.ring.is_empty()).then(|| past.ring.clone());
         let mut first: BTreeMap<Process, String> =
@@ -107,10 +108,11 @@ impl Checker {
     }
 }
 
-/// Who tells of the beginning of a ring: its nodes, and the group if it changed.
+/// The first log that reports the beginning of a ring: its nodes, and the group if it changed.
 type Beginning<'a> = (&'a Log, &'a [u32], Option<&'a [Process]>);
 
-/// A ring has the same nodes, and begins with the same group, in every log that tells of its beginning.
+/// Checks that a ring has the same nodes, and begins with the same group, in every log that reports its beginning.
+/// Returns the number of rings.
 fn same_rings(logs: &[Log]) -> Result<u64, String> {
     let mut known: BTreeMap<&str, Beginning<'_>> = BTreeMap::new();
     for log in logs {
@@ -140,7 +142,7 @@ fn same_rings(logs: &[Log]) -> Result<u64, String> {
     Ok(known.len() as u64)
 }
 
-/// `process 34 of host 2`.
+/// The process as text, for example `process 34 of host 2`.
 fn name(who: Process) -> String {
     format!("process {} of host {}", who.1, who.0)
 }

@@ -1,30 +1,31 @@
-//! What must hold in one log alone: views follow from each other, and no message of a sender that was there is missing.
+//! What must hold in a single log: views follow from one another, and no message of a sender that was present is
+//! missing.
 
 use super::super::journal::{Event, Message, View};
 use super::{Log, name};
 use crate::sequence::Process;
 use std::collections::BTreeMap;
 
-/// What one client was delivered so far: the part that is needed later.
+/// The part of what one client was delivered that later checks need.
 #[derive(Debug, Default)]
 pub(super) struct Past {
     pub(super) ring: String,
     members: Vec<Process>,
-    /// By sender: the number of its next message, and whether that must be the very next.
+    /// By sender, which message must come next.
     next: BTreeMap<Process, Next>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Next {
     number: u64,
-    /// It was away, or we were: some may be missing.
+    /// The sender or this client was away, so some messages may be missing.
     away: bool,
-    /// Some are missing: the sender must turn out to have been away.
+    /// Some messages are missing, so it must turn out that the sender was away.
     missing: bool,
 }
 
 impl Past {
-    /// What must hold in one log alone.
+    /// Checks one log against what must hold in a single log.
     pub(super) fn walk(&mut self, log: &Log) -> Result<(), String> {
         if log.fresh {
             match log.events.first() {
@@ -88,7 +89,8 @@ impl Past {
                 return Err(format!("one joined that was a member: {view:?}"));
             }
             self.members.push(*who);
-            // Of one that joins now, all will be seen; of one that comes with its node, what it sends from now on.
+            // All messages of a process that joins now will be seen; of one that comes with its node, only those sent
+            // from now on.
             let away = reason != "Join";
             let next = self.next.entry(*who).or_insert(Next { number: 0, away, missing: false });
             next.away = away;

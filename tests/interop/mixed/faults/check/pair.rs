@@ -7,7 +7,7 @@ use crate::sequence::Process;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Compares two logs from each ring that both have to the next one.
+/// Compares two logs, each time from a ring that both have to the next such ring.
 pub(super) fn compare(one: &Rings<'_>, other: &Rings<'_>, counts: &mut Counts) -> Result<(), String> {
     let common = common(one, other)?;
     for (at, (i, j)) in common.iter().enumerate() {
@@ -18,7 +18,7 @@ pub(super) fn compare(one: &Rings<'_>, other: &Rings<'_>, counts: &mut Counts) -
         counts.ordered += 1;
         let ends = match next {
             Some(_) => true,
-            // The same cut in the same ring.
+            // Both logs end with the same cut in the same ring.
             None => {
                 one.log.cut.is_some()
                     && one.log.cut == other.log.cut
@@ -28,8 +28,9 @@ pub(super) fn compare(one: &Rings<'_>, other: &Rings<'_>, counts: &mut Counts) -
         };
         let apart = (away(&left, other.log.who), away(&right, one.log.who));
         if apart.0 != apart.1 && ends {
-            // Corosync compares with the last ring only whose synchronisation ended: of a node that was away while
-            // one was broken off it tells nothing. (On Corosync alone, neither of both is told.)
+            // Corosync compares with the last ring whose synchronisation ended. If a node was away while a
+            // synchronisation was broken off, Corosync does not report that. (On Corosync alone, neither of the two
+            // is told.)
             let unaware = if apart.0 { other } else { one };
             if !unaware.log.corosync {
                 return Err(format!(
@@ -50,14 +51,14 @@ pub(super) fn compare(one: &Rings<'_>, other: &Rings<'_>, counts: &mut Counts) -
     Ok(())
 }
 
-/// Both went through the same; only how they came may differ.
+/// Checks that both clients had the same events; only the view with which each came may differ.
 fn same<'a>(
     (one, i, mut left): (&Rings<'a>, usize, Vec<&'a Event>),
     (other, j, mut right): (&Rings<'a>, usize, Vec<&'a Event>),
     direct: bool,
     counts: &mut Counts,
 ) -> Result<(), String> {
-    // Who came while the ring was there starts where the other saw it join.
+    // For a client that joined during the ring, the comparison starts where the other client saw it join.
     for (it, at, theirs) in [(one, i, &mut right), (other, j, &mut left)] {
         if it.joined && at == 0 {
             let who = it.log.who;
@@ -70,7 +71,8 @@ fn same<'a>(
         }
     }
     if !direct {
-        // A ring that only one of them was told of: the views tell the same in other steps.
+        // Only one client was told of a ring in between: the same changes are then divided differently among the
+        // views.
         left.retain(|event| matches!(event, Event::Message(_)));
         right.retain(|event| matches!(event, Event::Message(_)));
     }
@@ -91,7 +93,8 @@ fn same<'a>(
     Ok(())
 }
 
-/// Takes out what one of both could not read because its sender had begun it before they came together; gives how much.
+/// Removes the messages that one of the two could not read because their sender began them before the two were
+/// together. Returns their number.
 fn begun<'a>(
     (one, i, left): (&Rings<'a>, usize, &mut Vec<&'a Event>),
     (other, j, right): (&Rings<'a>, usize, &mut Vec<&'a Event>),
@@ -102,7 +105,7 @@ fn begun<'a>(
     for sender in senders {
         let read = |firsts: &BTreeMap<Process, u64>| firsts.get(&sender).copied().unwrap_or(u64::MAX);
         let (a, b) = (read(&firsts), read(&others));
-        // All newcomers can read the same: where one lacks something, the other is none.
+        // All newcomers can read the same messages: where one of the two lacks some, the other cannot be a newcomer.
         let (it, at, full, first, newcomers) = match a.cmp(&b) {
             Ordering::Equal => continue,
             Ordering::Less => (other, j, &mut *left, b, one.surely_came_to(i, sender)),
@@ -134,7 +137,7 @@ fn first_numbers(events: &[&Event]) -> BTreeMap<Process, u64> {
     firsts
 }
 
-/// The rings that both have, by their places in the two lists.
+/// The rings that both logs have, as pairs of places in the two lists.
 fn common(one: &Rings<'_>, other: &Rings<'_>) -> Result<Vec<(usize, usize)>, String> {
     let places: HashMap<&str, usize> = other.list.iter().enumerate().map(|(at, (id, _))| (*id, at)).collect();
     let common: Vec<(usize, usize)> =
@@ -146,14 +149,14 @@ fn common(one: &Rings<'_>, other: &Rings<'_>) -> Result<Vec<(usize, usize)>, Str
     }
 }
 
-/// Whether a client was seen leaving.
+/// Whether these events report that a client left.
 fn away(events: &[&Event], who: Process) -> bool {
     events
         .iter()
         .any(|event| matches!(event, Event::View(view) if view.left.iter().any(|(left, _)| *left == who)))
 }
 
-/// What both have must be in one order, and be the same.
+/// Checks that the events that both have are equal and in one order.
 fn in_one_order(left: &[&Event], right: &[&Event]) -> Result<(), String> {
     let messages = |events: &[&Event]| -> Vec<Message> {
         let message = |event: &&Event| match event {

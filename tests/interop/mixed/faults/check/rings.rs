@@ -1,26 +1,26 @@
-//! A log ring by ring.
+//! A log divided by rings.
 
 use super::super::journal::Event;
 use super::Log;
 use crate::sequence::Process;
 use std::collections::BTreeMap;
 
-/// A log in pieces: what was delivered in each ring.
+/// A log in parts: what was delivered in each ring.
 pub(super) struct Rings<'a> {
     pub(super) log: &'a Log,
-    /// The first one was there already when it joined.
+    /// Whether the first ring existed before the client joined.
     pub(super) joined: bool,
-    /// Id and the events that follow, the views that end it included.
+    /// Each ring's id and the events that follow its beginning, including the views that end it.
     pub(super) list: Vec<(&'a str, &'a [Event])>,
 }
 
 impl<'a> Rings<'a> {
-    /// A log that begins in the ring `first`.
+    /// Divides a log that begins in the ring `first`.
     pub(super) fn new(log: &'a Log, first: Option<&'a String>) -> Self {
         let mut list = Vec::new();
         let mut id: Option<&str> = first.map(String::as_str);
         let joined = log.fresh && first.is_some();
-        // Its own join is where it begins.
+        // The log begins with the client's own join.
         let mut start = usize::from(joined && !log.events.is_empty());
         for (at, event) in log.events.iter().enumerate() {
             if let Event::Ring(next, _) = event {
@@ -37,18 +37,19 @@ impl<'a> Rings<'a> {
         Self { log, joined, list }
     }
 
-    /// What was delivered from the start of ring `from` to the start of ring `to`, by place in the list.
+    /// The events from the start of ring `from` to the start of ring `to`; both are places in the list.
     pub(super) fn events(&self, from: usize, to: usize) -> Vec<&'a Event> {
         self.list[from..to].iter().flat_map(|(_, events)| events.iter()).collect()
     }
 
-    /// Whether the sender may not have been with this client just before ring `at`.
+    /// Whether it is possible that the sender was not together with this client just before ring `at`.
     pub(super) fn came_to(&self, at: usize, sender: Process) -> bool {
-        // In the first ring of a window it was there; of a fresh client, the daemon may have come just before.
+        // In the first ring of a window, the sender was present; for a fresh client, its daemon may have come just
+        // before.
         if at == 0 { self.log.fresh } else { self.surely_came_to(at, sender) }
     }
 
-    /// Whether the sender was not with this client just before ring `at`.
+    /// Whether it is certain that the sender was not together with this client just before ring `at`.
     pub(super) fn surely_came_to(&self, at: usize, sender: Process) -> bool {
         if at == 0 {
             return false;
@@ -62,8 +63,8 @@ impl<'a> Rings<'a> {
     }
 }
 
-/// Finds the rings to which the fresh clients came: where others saw them join, else the one where they are in the end
-/// if they saw no other.
+/// Finds the rings in which the fresh clients joined: where other clients saw them join, or else, if they were told
+/// of no ring, the ring at the end of their log.
 pub(super) fn joined(logs: &[Log], first: &mut BTreeMap<Process, String>) {
     first.extend(logs.iter().filter_map(|log| Some((log.who, log.told.clone()?))));
     for _ in logs {

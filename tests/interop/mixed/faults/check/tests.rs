@@ -1,4 +1,4 @@
-//! The checks notice what they are for.
+//! The checks find the faults that they are meant to find.
 
 use super::super::journal::{Event, Message, View};
 use super::{Checker, Log};
@@ -20,7 +20,7 @@ fn r(id: &str, nodes: &[u32]) -> Event {
     Event::Ring(id.to_owned(), nodes.to_vec())
 }
 
-/// A and B on a ring of two: first alone, then together; a message of each; a cut.
+/// Logs of A and B: first alone, then together on a ring of two, then a message of each.
 fn together() -> [Vec<Event>; 2] {
     let both = [m(A, 5), m(B, 8), m(A, 6)];
     let mut a = vec![v(&[A], &[], &[(A, "Join")]), m(A, 0), m(A, 1), m(A, 2), m(A, 3), m(A, 4)];
@@ -33,7 +33,7 @@ fn together() -> [Vec<Event>; 2] {
     [a, b]
 }
 
-/// A's daemon is ours, B's is Corosync.
+/// Checks the two logs; A's daemon is annulusd, B's is Corosync.
 fn look(checker: &mut Checker, tag: &str, fresh: bool, logs: [Vec<Event>; 2]) -> Result<(), String> {
     let [a, b] = logs;
     let log = |who, events| Log { cut: Some(tag.to_owned()), ..Log::new(who, who == B, fresh, events) };
@@ -51,12 +51,12 @@ fn refused(logs: [Vec<Event>; 2], why: &str) {
 }
 
 #[test]
-fn what_is_right_passes_and_is_counted() {
+fn correct_logs_pass_and_are_counted() {
     let mut checker = Checker::default();
     assert_eq!(look(&mut checker, "1", true, together()), Ok(()));
     let counts = checker.counts;
     assert_eq!((counts.delivered, counts.rings, counts.same, counts.begun), (8 + 11, 1, 1, 0));
-    // The next window goes on where the last one ended.
+    // The next window continues where the last one ended.
     assert_eq!(look(&mut checker, "2", false, [vec![m(A, 7)], vec![m(A, 7)]]), Ok(()));
     assert!(look(&mut checker, "3", false, [vec![m(A, 9)], vec![m(A, 9)]]).is_err());
 }
@@ -73,7 +73,7 @@ fn a_lost_message_is_noticed() {
 }
 
 #[test]
-fn a_message_twice_is_noticed() {
+fn a_duplicate_message_is_noticed() {
     let [mut a, mut b] = together();
     a.push(m(A, 6));
     b.push(m(A, 6));
@@ -81,7 +81,7 @@ fn a_message_twice_is_noticed() {
 }
 
 #[test]
-fn another_order_is_noticed() {
+fn a_different_order_is_noticed() {
     let [a, mut b] = together();
     let last = b.len();
     b.swap(last - 1, last - 2);
@@ -89,14 +89,14 @@ fn another_order_is_noticed() {
 }
 
 #[test]
-fn other_bytes_are_noticed() {
+fn different_contents_are_noticed() {
     let [a, mut b] = together();
     *b.last_mut().expect("messages") = Event::Message(Message { from: A, number: 6, len: 28, crc: 8 });
     refused([a, b], "of the other");
 }
 
 #[test]
-fn other_views_are_noticed() {
+fn different_views_are_noticed() {
     let other = (2, 23);
     let [mut a, b] = together();
     a.push(v(&[A, B, other], &[], &[(other, "Join")]));
@@ -107,16 +107,16 @@ fn other_views_are_noticed() {
 }
 
 #[test]
-fn another_ring_of_the_same_name_is_noticed() {
+fn different_nodes_in_the_same_ring_are_noticed() {
     let [a, mut b] = together();
     let at = b.iter().position(|event| matches!(event, Event::Ring(..))).expect("a ring");
     b[at] = r("1.8", &[1, 2, 3]);
     refused([a, b], "has nodes");
 }
 
-/// Who came to a ring cannot read what was begun before; who was there can.
+/// A newcomer to a ring cannot read messages that were begun before; a client that was present can.
 #[test]
-fn what_was_begun_before_may_be_missing_to_a_newcomer() {
+fn newcomer_may_miss_messages_started_before_it_joined() {
     let without = |events: Vec<Event>, what: Event| -> Vec<Event> {
         events.into_iter().filter(|event| *event != what).collect()
     };
@@ -127,14 +127,14 @@ fn what_was_begun_before_may_be_missing_to_a_newcomer() {
     refused([without(a, m(A, 5)), b], "are missing");
 }
 
-/// Two that go to the next ring together have the same before it; two that part have one order.
+/// Two clients that go to the next ring together have the same events before it; two that part have one order.
 #[test]
-fn who_goes_together_has_the_same() {
+fn clients_that_stay_together_have_the_same_events() {
     let [mut a, mut b] = together();
     a.extend([m(A, 7), m(B, 9), r("1.12", &[1, 2])]);
     b.extend([m(A, 7), r("1.12", &[1, 2])]);
     refused([a.clone(), b.clone()], "has event");
-    // B was away for A, and A for B.
+    // Each of the two was away for the other.
     let [mut a, mut b] = together();
     a.extend([m(A, 7), v(&[A], &[(B, "NodeDown")], &[]), r("1.12", &[1]), m(A, 8)]);
     b.extend([v(&[B], &[(A, "NodeDown")], &[]), r("2.12", &[2]), m(B, 9)]);
@@ -143,9 +143,9 @@ fn who_goes_together_has_the_same() {
     assert_eq!(verdict([a.clone(), b.clone()]), Ok(()));
 }
 
-/// One of two that parted is not told of it: Corosync does so, ours must not.
+/// One of two clients that parted is not told of it: Corosync does this, but annulusd must not.
 #[test]
-fn who_is_not_told_of_a_leave_is_noticed() {
+fn a_leave_that_one_client_is_not_told_of_is_noticed() {
     let parted = [v(&[A], &[(B, "NodeDown")], &[]), v(&[A, B], &[], &[(B, "NodeUp")]), r("1.16", &[1, 2])];
     let [mut a, mut b] = together();
     a.push(m(A, 7));

@@ -1,4 +1,4 @@
-//! libcfg.
+//! The calls of libcfg.
 
 use super::{hear, listen, tell};
 use rust_corosync::NodeId;
@@ -39,7 +39,7 @@ impl Calls {
         tell("cfg reply_to_shutdown, not asked", cfg::reply_to_shutdown(h, ShutdownReply::Yes));
         tell("cfg track_start", cfg::track_start(h, TrackFlags::None));
         tell("cfg track_start, again", cfg::track_start(h, TrackFlags::None));
-        // The one who asks waits for the answer of the one who is asked.
+        // The call waits for the answer of the client that is asked, so it runs in a thread.
         let asks = self.other.clone();
         let asked = std::thread::spawn(move || cfg::try_shutdown(&asks, ShutdownFlags::Request));
         listen("cfg asked", cfg::fd_get(h), "shutdown asked", |flags| cfg::dispatch(h, flags));

@@ -1,4 +1,4 @@
-//! libcmap.
+//! The calls of libcmap.
 
 use super::{hear, listen, tell};
 use rust_corosync::cmap::{self, CmapIterStart, Data, Handle, Map, NotifyCallback, TrackHandle, TrackType};
@@ -9,7 +9,7 @@ pub struct Calls {
 
 fn word(data: &Data) -> String {
     match data {
-        // The crate reads these from where their address is.
+        // The crate interprets the address of such a value as the value, so the value is not printed.
         Data::Float(_) => "a float".to_owned(),
         Data::Double(_) => "a double".to_owned(),
         other => other.to_string(),
@@ -20,7 +20,7 @@ fn read(handle: &Handle, key: &str) -> rust_corosync::Result<String> {
     cmap::get(handle, key).map(|data| word(&data))
 }
 
-/// The crate hands the values over the other way round than it names them: the first is the old one.
+/// The crate passes the two values in the reverse order of their names: the first is the old one.
 fn on_change(
     _: &Handle,
     _: &TrackHandle,
@@ -30,7 +30,7 @@ fn on_change(
     second: &Data,
     user: u64,
 ) {
-    // A value that is not there has no type, and its bytes are chance.
+    // A value that does not exist has no type, and its bytes are undefined.
     let event = event.bits();
     let both = if event == TrackType::ADD.bits() {
         word(second)

@@ -1,4 +1,4 @@
-//! libcpg.
+//! The calls of libcpg.
 
 use super::{hear, listen, patiently, tell};
 use rust_corosync::NodeId;
@@ -51,7 +51,7 @@ impl Calls {
     pub fn all(&self) {
         let h = &self.handle;
         tell("cpg local_get", cpg::local_get(h));
-        // The crate keeps an address of its own as the context until another is set.
+        // Until a context is set, the crate stores an address of its own in it.
         tell("cpg context_set", cpg::context_set(h, 9));
         tell("cpg context_get", cpg::context_get(h));
         tell("cpg max_atomic_msgsize_get", cpg::max_atomic_msgsize_get(h));

@@ -1,8 +1,8 @@
-//! Every call of the five libraries that the crate binds, one after the other, and what came of each, in words.
+//! Every call that the crate binds of the five libraries, one after the other, and its result in words.
 //!
-//! The lines are the same on every run in the same state: the own process id is `me`, ring numbers are left out.
-//! Between `before` and the line `go` on standard input the daemon may be taken away; what follows is then what the
-//! libraries say without one.
+//! The lines are the same on every run in the same state: the program's own process id is printed as `me`, and ring
+//! numbers are left out. Between `before` and the line `go` on standard input, the test may end the daemon; the lines
+//! that follow are what the libraries report without one.
 
 mod cfg;
 mod cmap;
@@ -17,15 +17,15 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What the callbacks heard and nobody has printed yet.
+/// Texts of callbacks that have not been printed yet.
 static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Keeps a callback's words. The libraries' callbacks carry no state of ours.
+/// Keeps the text of a callback. It is static, as the libraries' callbacks carry no user data.
 fn hear(words: String) {
     HEARD.lock().unwrap_or_else(PoisonError::into_inner).push(words);
 }
 
-/// Prints what came of a call.
+/// Prints the result of a call.
 fn tell<T: Debug>(call: &str, result: CsResult<T>) -> Option<T> {
     match result {
         Ok(value) => {
@@ -52,7 +52,7 @@ fn patiently<T>(call: impl Fn() -> CsResult<T>) -> CsResult<T> {
     }
 }
 
-/// Dispatches until a callback has said `word`, and then what else has come; prints all of it.
+/// Dispatches until a callback has reported `word` and no more events are waiting; prints all of them.
 fn listen(name: &str, fd: CsResult<i32>, word: &str, dispatch: impl Fn(DispatchFlags) -> CsResult<()>) {
     let Ok(fd) = fd else {
         println!("{name}: no descriptor");
@@ -61,7 +61,7 @@ fn listen(name: &str, fd: CsResult<i32>, word: &str, dispatch: impl Fn(DispatchF
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut quiet = false;
     while Instant::now() < deadline && !quiet {
-        // SAFETY: the descriptor is the library's and open as long as its handle, which the caller holds.
+        // SAFETY: the descriptor belongs to the library and is open as long as its handle, which the caller holds.
         let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
         let mut wait = [PollFd::new(&borrowed, PollFlags::IN)];
         let said =
@@ -88,7 +88,7 @@ fn listen(name: &str, fd: CsResult<i32>, word: &str, dispatch: impl Fn(DispatchF
     }
 }
 
-/// Goes through all of it.
+/// Makes all calls of all libraries.
 pub fn run() -> Result<(), String> {
     let fail = |what: &str| format!("{what} could not be reached");
     let cmap = cmap::Calls::new().ok_or_else(|| fail("cmap"))?;

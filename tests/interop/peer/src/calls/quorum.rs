@@ -1,4 +1,4 @@
-//! libquorum.
+//! The calls of libquorum.
 
 use super::{hear, listen, tell};
 use rust_corosync::quorum::{self, Handle, Model1Data, Model1Flags, ModelData, QuorumType, RingId};
@@ -25,7 +25,7 @@ impl Calls {
         });
         let (handle, kind) = quorum::initialize(&model, 11).ok()?;
         println!("quorum initialize: {}", if matches!(kind, QuorumType::Set) { "set" } else { "free" });
-        // The older model has no member list to tell.
+        // The older model reports no member list.
         match quorum::initialize(&ModelData::ModelNone, 12) {
             Ok((none, _)) => {
                 tell("quorum getquorate, no model", quorum::getquorate(&none));

@@ -1,4 +1,4 @@
-//! libvotequorum, and a quorum device that this program plays itself.
+//! The calls of libvotequorum, with a quorum device for which this program acts.
 
 use super::{hear, listen, tell};
 use rust_corosync::votequorum::{self, Callbacks, Handle, Node, NodeInfo, RingId};
@@ -9,11 +9,11 @@ pub struct Calls {
     handle: Handle,
 }
 
-/// The ring of the last node list: a device must name it.
+/// The ring of the last node list, which a device must name in its poll.
 static RING: Mutex<Option<(u32, u64)>> = Mutex::new(None);
 
 fn on_quorum(_: &Handle, context: u64, quorate: bool, mut nodes: Vec<Node>) {
-    // The order is nobody's business.
+    // The order does not matter, so it is sorted.
     nodes.sort_by_key(|node| format!("{node:?}"));
     hear(format!("quorum {quorate} {nodes:?} for {context}"));
 }
@@ -109,13 +109,13 @@ impl Calls {
         self.infos();
         tell("votequorum qdevice_poll, another", votequorum::qdevice_poll(h, "other", true, &ring(0)));
         tell("votequorum qdevice_poll, another ring", votequorum::qdevice_poll(h, "calls", true, &ring(4)));
-        // The device has this much time until its next word is due.
+        // The next poll of the device must come within its time-out.
         tell("votequorum qdevice_poll", again(|| votequorum::qdevice_poll(h, "calls", true, &ring(0))));
         tell("votequorum qdevice_master_wins", votequorum::qdevice_master_wins(h, "calls", true));
         std::thread::sleep(std::time::Duration::from_secs(1));
         self.infos();
         tell("votequorum qdevice_update", votequorum::qdevice_update(h, "calls", "renamed"));
-        // A name changes when the ring has said so.
+        // The name changes only when the message about it has gone around the ring.
         std::thread::sleep(std::time::Duration::from_secs(1));
         tell("votequorum qdevice_update, the old name", votequorum::qdevice_update(h, "calls", "other"));
         self.infos();
@@ -134,7 +134,7 @@ impl Calls {
     }
 }
 
-/// A registration takes a moment until the ring has said so.
+/// Repeats a call, as a registration takes effect only when its message has gone around the ring.
 fn again(call: impl Fn() -> rust_corosync::Result<()>) -> rust_corosync::Result<()> {
     for _ in 0..100 {
         match call() {
