@@ -1,5 +1,5 @@
-//! The configuration database with many keys and trackers: sets that are heard and sets that are not, and an
-//! iteration over everything, through the router as a client's requests come.
+//! The configuration database with many keys and trackers: changes with and without a matching tracker, and
+//! an iteration over all keys, through the router like a client's requests.
 
 use std::hint::black_box;
 
@@ -15,11 +15,11 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const KEYS: usize = 100_000;
 const TRACKERS: usize = 1000;
-/// Keys that one prefix has.
+/// Number of keys with the same prefix.
 const GROUP: usize = 100;
 const CONN: ConnId = ConnId(1);
 
-/// Takes what the desk says, and counts it.
+/// Receives the output of the desk and counts it.
 #[derive(Default)]
 struct Below {
     database: Store,

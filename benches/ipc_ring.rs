@@ -1,5 +1,5 @@
-//! Shared-memory IPC between two threads, as a client library and the daemon use it: a request with its answer,
-//! and requests that come back as events.
+//! Shared-memory IPC between two threads, as between a client library and the daemon: a request with its
+//! reply, and requests that are returned as events.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 const ECHO: i32 = 1;
 const POST: i32 = 2;
-/// Messages in one round of the stream.
+/// Number of messages in one round of the stream.
 const STREAM: usize = 200;
 
 struct Everybody;
@@ -30,7 +30,7 @@ impl Admission for Everybody {
     }
 }
 
-/// A server that answers `ECHO` and turns `POST` into an event, in a thread.
+/// A server that answers `ECHO` and turns `POST` into an event, in its own thread.
 struct Echo {
     name: String,
     stop: Arc<AtomicBool>,

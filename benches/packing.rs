@@ -1,4 +1,4 @@
-//! Packing and unpacking on a ring of one node: from `submit` to `Deliver`, the token included.
+//! Packing and unpacking on a ring of one node: from `submit` to `Deliver`, including the token.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Lone {
         lone
     }
 
-    /// One input and its outputs. Returns how many messages were delivered.
+    /// Gives one input and takes all outputs. Returns the number of messages delivered.
     fn turn(&mut self) -> usize {
         self.now = self.now + Duration::from_micros(10);
         self.totem.handle_input(self.now, Input::Timeout);

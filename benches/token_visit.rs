@@ -1,4 +1,4 @@
-//! A whole rotation of the token over four nodes in one process: nothing to send, and a full window.
+//! One rotation of the token over four nodes in one process: on an idle ring, and with a full window.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const NODES: u32 = 4;
 
-/// Nodes joined by queues that lose nothing and take no time.
+/// Nodes that are connected by queues without loss and delay.
 struct Ring {
     nodes: Vec<Totem>,
     now: Instant,
@@ -26,7 +26,7 @@ impl Ring {
             .map(|node| {
                 let params = Params {
                     me: NodeId::new(node).expect("not 0"),
-                    // The token is never held: the bench measures it on its way.
+                    // The token is never held, because the benchmark measures its circulation.
                     timeouts: Timeouts::derive(
                         &Given { seqno_unchanged_const: Some(u32::MAX), ..Given::default() },
                         NODES as usize,
@@ -82,7 +82,7 @@ impl Ring {
         }
     }
 
-    /// One datagram arrives.
+    /// Delivers one datagram.
     fn step(&mut self) {
         let Some((to, frame)) = self.wire.pop_front() else { return };
         self.now = self.now + Duration::from_micros(1);
@@ -105,7 +105,7 @@ fn token_visit(c: &mut Criterion) {
     let mut ring = Ring::new();
     group.bench_function("idle rotation of 4", |b| b.iter(|| ring.rotate()));
 
-    // Twelve frames of each node a rotation: close to the window of fifty.
+    // Twelve frames of each node in a rotation, close to the window of fifty.
     group.throughput(Throughput::Bytes(u64::from(NODES) * 12 * 1395));
     let mut ring = Ring::new();
     let body = vec![7; 1395];
@@ -113,7 +113,7 @@ fn token_visit(c: &mut Criterion) {
         b.iter(|| {
             for node in &mut ring.nodes {
                 for _ in 0..12 {
-                    // A full queue is drained by the next rotations.
+                    // If the queue is full, the next rotations empty it.
                     let _ = node.submit(Group::App, Guarantee::Agreed, &[&body]);
                 }
             }

@@ -1,7 +1,8 @@
-//! Datagrams a second out of and into a node, by batch size: one frame, a token visit (17), a window (50).
+//! Datagrams per second sent and received by a node, by batch size: one frame, a token visit (17), a window
+//! (50).
 //!
-//! All on loopback, so the numbers hold the kernel's whole path for one host: `out` has the receivers' queues full and
-//! nobody reading, `through` has two other nodes reading all of it.
+//! All on loopback, so the results include the kernel's whole path for one host. In `out` nobody reads and
+//! the receivers' queues are full; in `through` two other nodes read everything.
 
 use std::hint::black_box;
 
@@ -13,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 
 const BATCHES: [usize; 3] = [1, 17, 50];
 
-/// What a ring sends in one frame. Source: totem.md 4.4, largest plain data frame.
+/// Length of the largest plain data frame. Source: docs/protocol/ring.md, "Packet sizes".
 const FRAME: usize = 1455;
 
 fn open(runtime: &Runtime, kind: Kind, port: u16, id: u32) -> Transport {
@@ -24,7 +25,7 @@ fn open(runtime: &Runtime, kind: Kind, port: u16, id: u32) -> Transport {
     Transport::open(&options).expect("loopback is there and the port free")
 }
 
-/// Takes `count` datagrams.
+/// Receives `count` datagrams.
 async fn take(transport: &mut Transport, batch: &mut Received, count: usize) {
     let mut left = count;
     while left > 0 {

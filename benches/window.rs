@@ -1,4 +1,4 @@
-//! The window of received frames: in order, with gaps, and released.
+//! The window of received frames: stored in order and with gaps, and released.
 
 use annulus::ids::{Endian, Guarantee, NodeId, Seq};
 use annulus::totem::srp::window::{Reception, Stored};

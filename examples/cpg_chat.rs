@@ -1,14 +1,14 @@
-//! A chat in a process group: lines from stdin go to everybody in it, in one order for all.
+//! A chat in a process group: lines from stdin go to all members, in the same order for all.
 //!
-//! Needs a running `annulusd` (or Corosync) on this host, and the right to use it:
+//! Needs a running `annulusd` (or Corosync) on this host, and the permission to use it:
 //!
 //! ```sh
 //! cargo run --example cpg_chat -- [--instance NAME] [--safe] [GROUP]
 //! ```
 //!
-//! Start it several times, on one node or on several, and see the same lines and views everywhere. Two on one
-//! node work, for a member is a process. End with Ctrl-D, which leaves politely, or Ctrl-C, which does not:
-//! the others can tell.
+//! Start it several times, on one node or on several, and all instances show the same lines and views. Two
+//! instances on one node work, because a member is a process. End it with Ctrl-D, which leaves the group, or
+//! Ctrl-C, which does not: the others are told the difference.
 
 use std::process::ExitCode;
 
@@ -73,7 +73,7 @@ async fn chat(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
                 None => return Ok(()),
             },
             line = lines.next_line(), if typing => match line? {
-                // Waits while the ring changes; then nobody talks anyway.
+                // Waits while the membership changes.
                 Some(line) => group.multicast_with(options.guarantee, line).await?,
                 None => {
                     typing = false;

@@ -1,12 +1,12 @@
 //! Three nodes in one process, over real UDP on 127.0.0.1, 127.0.0.2 and 127.0.0.3: they form a ring, join a
-//! group, all multicast at once; one is cut off and comes back. In the end it is proved that everybody saw one
-//! order. No root, no daemon, a few seconds:
+//! group, and all multicast at once; then one is cut off and comes back. At the end the example verifies that
+//! all nodes delivered the messages in the same order. Needs no root and no daemon, and takes a few seconds:
 //!
 //! ```sh
 //! cargo run --example quickstart
 //! ```
 //!
-//! Exits with 1, and says what differs, if the orders differ.
+//! Exits with 1, and shows the difference, if the orders differ.
 
 mod common;
 
@@ -84,7 +84,7 @@ async fn demonstrate() -> Result<(), Failure> {
 
     for seat in seats.into_values() {
         seat.group.leave().await?;
-        seat.recorder.await?; // the events end with the view without us
+        seat.recorder.await?; // the events end with the view without this member
     }
     for node in nodes.into_values() {
         node.leave().await?;
@@ -92,7 +92,7 @@ async fn demonstrate() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a node saw: views, and the messages between them.
+/// What a node delivered: views, and the messages between them.
 #[derive(Clone, Default)]
 struct Log {
     segments: Vec<Segment>,
@@ -117,14 +117,14 @@ impl Log {
         self.messages().filter(|message| message.starts_with(phase)).count()
     }
 
-    /// The messages of the segments in which all three were together.
+    /// The messages delivered while all three nodes were together.
     fn together(&self) -> Vec<&String> {
         let together = self.segments.iter().filter(|segment| segment.view == NODES);
         together.flat_map(|segment| &segment.messages).collect()
     }
 }
 
-/// A member of the group, and the log that a task of its own writes.
+/// A member of the group, and the log that its own task writes.
 struct Seat {
     id: u32,
     group: Group,
@@ -155,7 +155,7 @@ impl Seat {
 
 fn record(id: u32, event: Event, log: &watch::Sender<Log>) {
     match event {
-        // Our own good-bye at the end.
+        // Caused by this member's own leave at the end.
         Event::View(view) if view.left.iter().any(|c| c.reason == Reason::Leave) => {}
         Event::View(view) => {
             let members: Vec<u32> = view.members.iter().map(|member| member.node.get()).collect();
@@ -180,7 +180,8 @@ fn record(id: u32, event: Event, log: &watch::Sender<Log>) {
     }
 }
 
-/// From all of them at once; the last of each is awaited until it has been delivered, safely.
+/// Multicasts from all of these nodes at once; the last message of each is awaited until it has been
+/// delivered safely.
 async fn multicast(seats: &BTreeMap<u32, Seat>, from: &[u32], phase: &str) -> Result<(), Failure> {
     let mut senders = JoinSet::new();
     for id in from {
@@ -198,7 +199,7 @@ async fn multicast(seats: &BTreeMap<u32, Seat>, from: &[u32], phase: &str) -> Re
     Ok(())
 }
 
-/// One order: the same messages in the same order wherever nodes were together.
+/// Verifies that the nodes delivered the same messages in the same order wherever they were together.
 fn prove(seats: &BTreeMap<u32, Seat>) -> Result<(), Failure> {
     let logs = NODES.map(|id| seats[&id].log.borrow().clone());
     println!("\nThe order while all three were together:");

@@ -1,7 +1,7 @@
-//! A worker that fails twice, is started again with what it had stored, and then ends in good order.
+//! A worker that fails twice, is restarted with the data that it had stored, and then ends successfully.
 //!
 //! ```text
-//! cargo run --example sam_restart             # the worker is this program, started anew
+//! cargo run --example sam_restart             # the worker is this program, started again
 //! cargo run --example sam_restart -- fork     # the worker is a copy of this process, as with libsam
 //! cargo run --example sam_restart -- keys     # with its state in the daemon's database: needs a daemon;
 //!                                             # watch it with corosync-cmapctl -t resources.process. -T
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use annulus::sam::{self, Policy, Supervisor, Worker};
 
-/// The sum that the worker is after.
+/// The sum that the worker must reach.
 const GOAL: u32 = 6;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -27,7 +27,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::SUCCESS);
     }
     if words.iter().any(|word| word == "fork") {
-        // From here on there are two processes, and the other one does not come back.
+        // From here on there are two processes: only the worker returns from `register`.
         work(sam::register(&policy)?)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -43,7 +43,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(if outcome.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Adds its instance's number to the sum that is kept, until that is enough.
+/// Adds the number of this instance to the stored sum, until that reaches the goal.
 fn work(worker: Worker) -> Result<(), Box<dyn Error>> {
     let kept = worker.data();
     let mut sum = kept.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));

@@ -1,19 +1,19 @@
-//! The configuration database: keys change, and whoever watches them is told. Two nodes in one process, over real
-//! UDP on 127.0.0.1 and 127.0.0.2: a program sets keys of its own, and the cluster's own keys tell that node 2 goes
-//! and comes back. No root, no daemon, a few seconds:
+//! The configuration database: keys change, and programs that watch them are notified. Two nodes in one
+//! process, over real UDP on 127.0.0.1 and 127.0.0.2: a program sets its own keys, and the cluster's keys
+//! show that node 2 leaves and comes back. Needs no root and no daemon, and takes a few seconds:
 //!
 //! ```sh
 //! cargo run --example watch_confdb
 //! ```
 //!
-//! `--daemon` watches the running daemon of this host instead, annulus' own or Corosync's, until it ends; all keys,
+//! `--daemon` instead watches the running daemon of this host, annulusd or Corosync, until it ends: all keys,
 //! or those that begin with a prefix:
 //!
 //! ```sh
 //! cargo run --example watch_confdb -- --daemon runtime.members.
 //! ```
 //!
-//! Exits with 1 if a change was not told.
+//! Exits with 1 if a notification is missing.
 
 mod common;
 
@@ -24,7 +24,7 @@ use annulus::client::{Client, Events};
 use annulus::confdb::{Change, ChangeKind};
 use common::Failure;
 
-/// Far more than a few seconds: the host may be busy.
+/// Much longer than the example takes, because the host may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
@@ -106,7 +106,7 @@ async fn next(changes: &mut Events<Change>) -> Result<Change, Failure> {
     }
 }
 
-/// Reads changes until a key has this text.
+/// Reads notifications until a key has this text.
 async fn until(changes: &mut Events<Change>, text: &str) -> Result<(), Failure> {
     loop {
         let change = next(changes).await?;

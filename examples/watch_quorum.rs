@@ -1,18 +1,18 @@
-//! Who may act when the network is cut? Three nodes in one process, over real UDP on 127.0.0.1 to 127.0.0.3: node 3
-//! is cut off and loses quorum, the other two keep it; when the cut heals, node 3 has it again. No root, no daemon, a
-//! few seconds:
+//! Quorum when the network is cut. Three nodes in one process, over real UDP on 127.0.0.1 to 127.0.0.3: node
+//! 3 is cut off and loses quorum, while the other two keep it; when the cut is removed, node 3 is quorate
+//! again. Needs no root and no daemon, and takes a few seconds:
 //!
 //! ```sh
 //! cargo run --example watch_quorum
 //! ```
 //!
-//! `--daemon` watches the running daemon of this host instead, annulus' own or Corosync's, until it ends:
+//! `--daemon` instead watches the running daemon of this host, annulusd or Corosync, until it ends:
 //!
 //! ```sh
 //! cargo run --example watch_quorum -- --daemon
 //! ```
 //!
-//! Exits with 1 if quorum was not lost and regained where it should.
+//! Exits with 1 if quorum is not lost and regained as expected.
 
 mod common;
 
@@ -24,7 +24,7 @@ use annulus::quorum::{QuorumChange, QuorumInfo};
 use common::Failure;
 use tokio::sync::watch;
 
-/// Far more than a few seconds: the host may be busy.
+/// Much longer than the example takes, because the host may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
@@ -84,7 +84,7 @@ async fn demonstrate() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a node was told last, by a task of its own that also prints it.
+/// The last notification of a node, received and printed by its own task.
 struct Seat {
     id: u32,
     last: watch::Receiver<Option<QuorumChange>>,
@@ -94,7 +94,7 @@ impl Seat {
     fn new(id: u32, mut changes: Events<QuorumChange>) -> Self {
         let (writer, last) = watch::channel(None);
         tokio::spawn(async move {
-            // An error is the last item: the node has been stopped.
+            // An error is the last item: the node was stopped.
             while let Some(Ok(change)) = changes.next().await {
                 println!("  node {id}: {}", describe(&change));
                 writer.send_replace(Some(change));

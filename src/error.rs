@@ -1,6 +1,6 @@
-//! The result numbers that clients of the daemon see.
+//! The status codes that clients of the daemon receive.
 
-/// Result of a library call, with Corosync's numbers.
+/// Status of a library call, with Corosync's numbers.
 ///
 /// Source: corosync `include/corosync/corotypes.h`, `cs_error_t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -71,12 +71,13 @@ pub enum Status {
 }
 
 impl Status {
-    /// The number on the wire.
+    /// The number of this status on the wire.
     pub const fn code(self) -> i32 {
         self as i32
     }
 
-    /// The status with this number; an unknown number is [`Status::Library`], as libraries treat it.
+    /// The status with this number. An unknown number becomes [`Status::Library`], as in Corosync's
+    /// libraries.
     pub const fn from_code(code: i32) -> Self {
         match code {
             1 => Self::Ok,

@@ -1,16 +1,16 @@
-//! Names of things: nodes, rings, sequence numbers, services, connections.
+//! Identifiers: nodes, rings, sequence numbers, services, connections.
 
 use std::fmt;
 use std::num::NonZeroU32;
 
-/// A node of the cluster; never 0 (a 0 on the wire means "nobody", or a leave message).
+/// The id of a cluster node; never 0 (on the wire, 0 means "no node" or marks a leave message).
 ///
 /// Source: corosync `totem.nodeid`, `nodelist.node.X.nodeid`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(NonZeroU32);
 
 impl NodeId {
-    /// The id, or `None` for 0.
+    /// The node id `id`; `None` for 0.
     pub const fn new(id: u32) -> Option<Self> {
         match NonZeroU32::new(id) {
             Some(id) => Some(Self(id)),
@@ -18,7 +18,7 @@ impl NodeId {
         }
     }
 
-    /// The number as the wire carries it.
+    /// The id as a number, as on the wire.
     pub const fn get(self) -> u32 {
         self.0.get()
     }
@@ -30,15 +30,15 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// A ring: its representative (the member with the lowest node id when it formed) and a number that
-/// only rises.
+/// The id of a ring: its representative (the member with the lowest node id when it formed) and a sequence
+/// number that only rises.
 ///
-/// Shown as Corosync's logs and tools show it: both parts hexadecimal, `rep.seq`.
+/// Displayed as in Corosync's logs and tools: both parts hexadecimal, `rep.seq`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RingId {
-    /// The representative.
+    /// The representative's node id.
     pub rep: NodeId,
-    /// Ring sequence number, compared plainly.
+    /// Ring sequence number; it does not wrap around.
     pub seq: u64,
 }
 
@@ -48,27 +48,28 @@ impl fmt::Display for RingId {
     }
 }
 
-/// Message (or token) sequence number on one ring, modulo 2³².
+/// Sequence number of a frame (or token) on one ring, modulo 2³².
 ///
-/// No `Ord`: modular order is not transitive, so `sort()` or a `BTreeMap<Seq, _>` would lie.
+/// Does not implement `Ord`: modular order is not transitive, so `sort()` or a `BTreeMap<Seq, _>` would be
+/// wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Seq(pub u32);
 
 impl Seq {
-    /// Whether `self` comes before `other`; exact while they are less than 2³¹ apart.
+    /// Whether `self` comes before `other` in modular order; exact while they are less than 2³¹ apart.
     ///
-    /// Source: corosync `include/corosync/sq.h`, `sq_lt_compare`; the two agree for any two numbers
-    /// that can meet on one ring.
+    /// Source: corosync `include/corosync/sq.h`, `sq_lt_compare`, which gives the same result for any two
+    /// numbers that occur on one ring.
     pub const fn is_before(self, other: Self) -> bool {
         self.0.wrapping_sub(other.0) > u32::MAX / 2
     }
 
-    /// The number `n` later.
+    /// The number that is `n` later.
     pub const fn plus(self, n: u32) -> Self {
         Self(self.0.wrapping_add(n))
     }
 
-    /// The number `n` earlier.
+    /// The number that is `n` earlier.
     pub const fn minus(self, n: u32) -> Self {
         Self(self.0.wrapping_sub(n))
     }
@@ -95,31 +96,32 @@ impl fmt::Display for Seq {
     }
 }
 
-/// A service of the daemon, as exec message ids and IPC sockets number them.
+/// The number of a daemon's service, as used in exec message ids and for IPC sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(pub u16);
 
 impl ServiceId {
-    /// Configuration and statistics database (Corosync's cmap).
+    /// The configuration and statistics database (Corosync's cmap).
     pub const CMAP: Self = Self(0);
-    /// Administration (Corosync's cfg).
+    /// Administration of the cluster (Corosync's cfg).
     pub const CFG: Self = Self(1);
     /// Closed process groups.
     pub const CPG: Self = Self(2);
-    /// Quorum notifications.
+    /// Notifications about quorum.
     pub const QUORUM: Self = Self(3);
-    /// A load generator of Corosync's; named only.
+    /// Corosync's load generator; its number is reserved, the service is not implemented.
     pub const PLOAD: Self = Self(4);
-    /// Votequorum.
+    /// Votes, quorum devices and quorum calculation.
     pub const VOTEQUORUM: Self = Self(5);
-    /// Resource monitor; named only.
+    /// Corosync's resource monitor; not implemented.
     pub const MON: Self = Self(6);
-    /// Watchdog; named only.
+    /// Corosync's watchdog; not implemented.
     pub const WD: Self = Self(7);
-    /// Ids from here on do not exist; a C peer indexes a table of this size unchecked.
+    /// No service has this id or a higher one; a C peer uses ids as an unchecked index into a table of this
+    /// size.
     pub const LIMIT: u16 = 64;
 
-    /// Its short name, which is also that of its socket; `None` for a number that no service has.
+    /// The service's short name, which is also the name of its socket; `None` if no service has this number.
     pub const fn name(self) -> Option<&'static str> {
         Some(match self {
             Self::CMAP => "cmap",
@@ -135,46 +137,46 @@ impl ServiceId {
     }
 }
 
-/// A client's connection to one service: over IPC, or inside the process.
+/// A client's connection to one service, over IPC or inside of the process.
 ///
-/// Unique for the life of the daemon; never reused.
+/// Unique during the life of the daemon; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
-/// Where a datagram goes.
+/// The receivers of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Destination {
-    /// Every node that the transport knows but this one.
+    /// All nodes that the transport knows, except this one.
     All,
-    /// One node.
+    /// The named node only.
     Node(NodeId),
 }
 
-/// When a message may be handed up.
+/// The condition for delivering a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Guarantee {
-    /// In the one order, as soon as everything before it is there.
+    /// Delivered in the total order, as soon as every message before it is there.
     #[default]
     Agreed,
-    /// In the one order, once every member of the ring is known to hold it.
+    /// Delivered in the total order, once every member of the ring is known to have it.
     Safe,
 }
 
-/// Where an event stands in the message that it tells of.
+/// The part of a message that an event carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Piece {
-    /// It holds all of it.
+    /// The whole message.
     Whole,
-    /// One of several pieces, and not the last one.
+    /// One of several pieces, but not the last one.
     Part,
-    /// The last one of several pieces.
+    /// The last of several pieces.
     Last,
 }
 
-/// Byte order of a sender's machine. Messages travel in it; the receiver converts.
+/// Byte order of a machine. A sender writes in its own byte order; the receiver converts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endian {
-    /// Least significant byte first; the only order a C cluster really works in.
+    /// Least significant byte first; the only order in which Corosync clusters work reliably.
     Little,
     /// Most significant byte first.
     Big,
@@ -211,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn order_rolls_over() {
+    fn sequence_order_wraps_around() {
         assert!(Seq(u32::MAX).is_before(Seq(0)));
         assert!(Seq(u32::MAX).is_before(Seq(0xffff)));
         assert!(Seq(1).is_before(Seq(2)));

@@ -1,11 +1,11 @@
-//! Group communication for clusters, in the place where Corosync stands.
+//! Group communication for clusters, as a replacement for Corosync.
 //!
-//! Data flows one way: socket → [`transport`] → [`totem`] → [`service`] router → desk ([`cpg`],
-//! [`quorum`], [`confdb`], [`admin`]) → [`ipc`] → client. ARCHITECTURE.md tells the way of a message through
-//! the rooms and who may import whom.
+//! Data flows in one direction: socket → [`transport`] → [`totem`] → [`service`] router → desk ([`cpg`],
+//! [`quorum`], [`confdb`], [`admin`]) → [`ipc`] → client. ARCHITECTURE.md describes the path of a message and
+//! which module may import which.
 //!
-//! Two ways to use the crate, with one API: [`node::Node`] runs a ring inside the caller's tokio
-//! runtime; [`client::Client`] talks to a running `annulusd` (or Corosync) on this host.
+//! The crate can be used in two ways, with one API: [`node::Node`] runs a ring inside of the caller's tokio
+//! runtime; [`client::Client`] connects to a running `annulusd` (or Corosync) on this host.
 
 pub mod error;
 pub mod ids;
@@ -40,7 +40,7 @@ pub mod cli;
 #[cfg(feature = "daemon")]
 pub mod daemon;
 
-/// The README's examples, so that they compile.
+/// Compiles the examples of the README as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

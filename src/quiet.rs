@@ -1,13 +1,15 @@
-//! A limit for lines of the log that a cause which lasts, or whoever can send to this node, would repeat without end.
+//! Rate limit for log lines that a lasting fault, or anybody who can send to this node, would repeat without
+//! end.
 
 use std::time::Duration;
 
 use crate::time::Instant;
 
-/// Lets one line through in a period and counts those it holds back. The period doubles while the cause lasts: a node
-/// cut off from hundreds of others says so for each, but not for ever at the same rate.
+/// Allows one line per period and counts the suppressed ones. The period doubles while the fault lasts,
+/// because a node that is cut off from hundreds of others logs one line for each of them.
 ///
-/// One for each kind of line. The line says how many like it were held back before it.
+/// One limiter is used for each kind of line. The line should contain the number of lines suppressed before
+/// it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Quiet {
     spoken: Option<Instant>,
@@ -19,10 +21,10 @@ impl Quiet {
     /// The first period.
     const PERIOD: Duration = Duration::from_secs(10);
 
-    /// The last one is this often doubled: 640 s.
+    /// The period is doubled at most this often, to 640 s.
     const DOUBLINGS: u32 = 6;
 
-    /// `Some(lines held back since the last one)` if a line may be written now.
+    /// `Some` with the number of lines suppressed since the last one, if a line may be logged now.
     pub(crate) fn may_speak(&mut self, now: Instant) -> Option<u64> {
         if self.spoken.is_some_and(|spoken| now.since(spoken) < Self::PERIOD * (1 << self.doublings)) {
             self.held_back = self.held_back.saturating_add(1);
@@ -34,7 +36,7 @@ impl Quiet {
     }
 }
 
-/// What is written to the log while something is done: for tests of whoever has such a limit.
+/// Test support: captures what is logged while a closure runs.
 #[cfg(test)]
 pub(crate) mod written {
     use std::fmt::Write as _;
@@ -44,7 +46,7 @@ pub(crate) mod written {
     use tracing::field::{Field, Visit};
     use tracing::{Event, Level, Metadata, Subscriber, span};
 
-    /// Lines, the sum of the lines that they say were held back, and what the lines say.
+    /// Number of lines, sum of their `held_back` fields, and their text.
     #[derive(Debug, Default)]
     struct Written {
         lines: AtomicU64,
@@ -99,13 +101,14 @@ pub(crate) mod written {
         written
     }
 
-    /// What this thread writes during `act`, from level `info` on: lines, and lines held back.
+    /// Runs `act` and returns the number of lines logged by this thread at level `info` and above, and the
+    /// number of suppressed lines that they report.
     pub(crate) fn during(act: impl FnOnce()) -> (u64, u64) {
         let written = watched(act);
         (written.lines.load(Ordering::Relaxed), written.held_back.load(Ordering::Relaxed))
     }
 
-    /// The same, as text: `name=value` for each field of a line.
+    /// As [`during`], but returns the text: `name=value` for each field of a line.
     pub(crate) fn text_during(act: impl FnOnce()) -> String {
         watched(act).text.lock().unwrap().clone()
     }
@@ -120,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lasting_cause_speaks_once_in_a_while() {
+    fn a_lasting_fault_is_logged_at_growing_intervals() {
         let mut quiet = Quiet::default();
         assert_eq!(quiet.may_speak(at(0)), Some(0));
         assert_eq!(quiet.may_speak(at(0)), None);
@@ -134,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_has_few_lines_and_each_is_counted() {
+    fn a_flood_logs_few_lines_and_counts_the_suppressed_ones() {
         let mut quiet = Quiet::default();
         let (mut lines, mut told) = (0, 0);
         for step in 0..24 * 360_000 {

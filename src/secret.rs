@@ -1,20 +1,20 @@
-//! Key material in memory.
+//! Storage for key material in memory.
 
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// Bytes that are overwritten when they are dropped, and that no output shows.
+/// Bytes that are overwritten when dropped and that `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Takes them over.
+    /// Takes ownership of the bytes.
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes, for whoever encrypts with them.
+    /// The secret bytes, for encryption.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -1,17 +1,17 @@
-//! Points in time as the core sees them. There is no clock here: whoever drives the core passes `now`.
+//! Points in time for the core, which has no clock: its driver passes the current time as `now`.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// Microseconds since an arbitrary start; can be written down in a test, unlike `std`'s.
+/// A point in time: microseconds since an arbitrary start. Unlike `std`'s, it can be constructed in a test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
 impl Instant {
-    /// The arbitrary start.
+    /// The arbitrary start of time.
     pub const ZERO: Self = Self(0);
 
-    /// The point `micros` µs after the start.
+    /// The point in time `micros` µs after the start.
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
@@ -21,7 +21,7 @@ impl Instant {
         self.0
     }
 
-    /// Time passed since `earlier`; zero if that is in the future.
+    /// Time from `earlier` to `self`; zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }

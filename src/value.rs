@@ -1,43 +1,44 @@
-//! A typed value, as the configuration and the configuration database hold it.
+//! A typed value, as in the configuration and in the configuration database.
 //!
 //! Source: corosync `include/corosync/cmap.h`, `cmap_value_types_t`; `cmap_keys(7)`.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// Longest value, in bytes; of a text with its closing NUL. Source: corosync `exec/icmap.c`.
+/// Longest value in bytes; for a text, its terminating NUL included. Source: corosync `exec/icmap.c`.
 pub const VALUE_LIMIT: usize = 16_384;
 
-/// A value with its type.
+/// A value of one of the types of cmap.
 #[derive(Clone, Debug)]
 pub enum Value {
-    /// `i8`.
+    /// Type `i8` in cmap.
     I8(i8),
-    /// `u8`.
+    /// Type `u8` in cmap.
     U8(u8),
-    /// `i16`.
+    /// Type `i16` in cmap.
     I16(i16),
-    /// `u16`.
+    /// Type `u16` in cmap.
     U16(u16),
-    /// `i32`.
+    /// Type `i32` in cmap.
     I32(i32),
-    /// `u32`.
+    /// Type `u32` in cmap.
     U32(u32),
-    /// `i64`.
+    /// Type `i64` in cmap.
     I64(i64),
-    /// `u64`.
+    /// Type `u64` in cmap.
     U64(u64),
-    /// `flt`.
+    /// Type `flt` in cmap.
     F32(f32),
-    /// `dbl`.
+    /// Type `dbl` in cmap.
     F64(f64),
-    /// `str`, verbatim, without the closing NUL and with none inside. It need not be UTF-8.
+    /// Type `str` in cmap: the bytes without the terminating NUL and with no NUL inside. Need not be UTF-8.
     Text(Vec<u8>),
-    /// `bin`.
+    /// Type `bin` in cmap: any bytes.
     Bytes(Vec<u8>),
 }
 
-/// Equal in type and content: floats by their bits, so that a value equals itself.
+/// Values are equal if type and content are equal. Floats are compared by their bits, so that every value
+/// equals itself.
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -60,12 +61,12 @@ impl PartialEq for Value {
 impl Eq for Value {}
 
 impl Value {
-    /// A text value.
+    /// Creates a text value.
     pub fn text(text: impl AsRef<[u8]>) -> Self {
         Self::Text(text.as_ref().to_vec())
     }
 
-    /// The name of its type: `u32`, `str` and so on. Source: `cmap_keys(7)`.
+    /// The name of the value's type in cmap: `u32`, `str` and so on. Source: `cmap_keys(7)`.
     pub const fn type_name(&self) -> &'static str {
         match self {
             Self::I8(_) => "i8",
@@ -83,7 +84,7 @@ impl Value {
         }
     }
 
-    /// The whole number, if it is one.
+    /// The value as a number if it is an integer, else `None`.
     pub const fn number(&self) -> Option<i128> {
         Some(match self {
             Self::I8(n) => *n as i128,
@@ -98,7 +99,7 @@ impl Value {
         })
     }
 
-    /// The text, if it is one; bytes that are not UTF-8 are replaced.
+    /// The value as text if it is a text, else `None`; bytes that are not UTF-8 are replaced.
     pub fn as_text(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Text(bytes) => Some(String::from_utf8_lossy(bytes)),
@@ -132,15 +133,15 @@ impl From<String> for Value {
     }
 }
 
-/// As Corosync has it: a `u8`, 0 or 1.
+/// Corosync stores a boolean as a `u8`, 0 or 1.
 impl From<bool> for Value {
     fn from(value: bool) -> Self {
         Self::U8(value.into())
     }
 }
 
-/// Numbers as digits, floats with six decimals, texts with bytes that are not UTF-8 replaced, binary values in
-/// hexadecimal.
+/// Formats integers as digits, floats with six decimals, texts with invalid UTF-8 replaced, and binary values
+/// in hexadecimal.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,32 +1,33 @@
-//! A configuration change, as the ring reports it to everything above.
+//! A configuration change, as the ring reports it to the layers above.
 
 use crate::ids::{NodeId, RingId};
 
-/// Which half of a configuration change a [`View`] is.
+/// The kind of a [`View`]: each configuration change consists of one view of either kind.
 ///
 /// Source: the EVS paper, section 2; corosync `totemip.h`, `enum totem_configuration_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ViewKind {
-    /// Members of the last regular configuration that come along into the next one. Messages handed up
-    /// after it, and before the regular view, reached only these.
+    /// Members of the last regular configuration that also enter the next one. Messages delivered between
+    /// this view and the regular one were delivered by these members only.
     Transitional,
-    /// The new ring.
+    /// The members of the new ring.
     Regular,
 }
 
-/// A configuration change. Each installed ring gives one transitional view, then one regular view;
-/// both name the new ring.
+/// One half of a configuration change. Each installed ring produces one transitional view, then one regular
+/// view; both carry the id of the new ring.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct View {
-    /// Transitional or regular.
+    /// Whether this is the transitional or the regular view.
     pub kind: ViewKind,
-    /// The new ring.
+    /// The id of the new ring.
     pub ring: RingId,
-    /// Members, ascending. Transitional: who came along from the last ring. Regular: the new ring.
+    /// Members, ascending. Transitional: those that come from the same last ring as this node. Regular: all
+    /// members of the new ring.
     pub members: Vec<NodeId>,
-    /// Who came. Empty in a transitional view.
+    /// Nodes that are new. Empty in a transitional view.
     pub joined: Vec<NodeId>,
-    /// Who went. Empty in a regular view. A node that went and came back between two rings is here
-    /// and in the regular view's `joined`.
+    /// Nodes that are gone. Empty in a regular view. A node that left and returned between two rings is
+    /// listed here and in the regular view's `joined`.
     pub left: Vec<NodeId>,
 }

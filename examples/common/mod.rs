@@ -1,4 +1,4 @@
-//! Nodes of one process on 127.0.0.1 and up, as the examples use them.
+//! Nodes of one process on 127.0.0.1 and following addresses, for the examples.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use annulus::config::timeouts::Given;
 use annulus::node::Node;
 
-/// Why an example did not get to its end.
+/// Why an example failed.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
-/// Starts these nodes; the ring forms in the background.
+/// Starts nodes with these ids; they form a ring in the background.
 pub(crate) async fn start(ids: &[u32]) -> Result<BTreeMap<u32, Node>, Failure> {
     let port = free_port(ids)?;
     println!("Starting nodes {ids:?} on 127.0.0.1-{}, UDP port {port}.", ids.len());
@@ -22,7 +22,7 @@ pub(crate) async fn start(ids: &[u32]) -> Result<BTreeMap<u32, Node>, Failure> {
     Ok(nodes)
 }
 
-/// Cuts the network between the nodes: these on one side, all others on the other.
+/// Cuts the network between the nodes in `side` and all others.
 pub(crate) async fn cut(nodes: &BTreeMap<u32, Node>, side: &[u32]) -> Result<(), Failure> {
     for (id, node) in nodes {
         let others = nodes.keys().copied().filter(|other| side.contains(id) != side.contains(other));
@@ -31,7 +31,7 @@ pub(crate) async fn cut(nodes: &BTreeMap<u32, Node>, side: &[u32]) -> Result<(),
     Ok(())
 }
 
-/// Ends the cut.
+/// Removes the cut.
 pub(crate) async fn heal(nodes: &BTreeMap<u32, Node>) -> Result<(), Failure> {
     for node in nodes.values() {
         node.heal().await?;
@@ -43,7 +43,7 @@ fn address(id: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, id as u8))
 }
 
-/// A port that is free on all their addresses now, so that two runs do not meet.
+/// A port that is currently free on the addresses of all nodes, so that two runs do not disturb each other.
 fn free_port(ids: &[u32]) -> Result<u16, Failure> {
     for _ in 0..100 {
         let sockets: Result<Vec<_>, _> = match UdpSocket::bind((address(ids[0]), 0)) {

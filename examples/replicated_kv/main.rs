@@ -1,5 +1,6 @@
-//! A replicated map on top of a process group: the same commands in the same order everywhere, state transfer to
-//! whoever joins, and no divergence after a partition. `replica.rs` has the rule and says what it promises.
+//! A replicated map on top of a process group: the same commands in the same order on all replicas, state
+//! transfer to replicas that join, and no divergence after a partition. `replica.rs` describes the algorithm
+//! and its guarantees.
 //!
 //! ```sh
 //! cargo run --example replicated_kv                           # checks itself: nodes in this process
@@ -7,8 +8,9 @@
 //! cargo run --example replicated_kv -- --serve 3 [GROUP]      # one of three replicas; commands from stdin
 //!     [--instance NAME]                                       # with the last two: of this instance
 //! ```
-//!
-//! Checking itself, several replicas run in this process; one comes late, one is cut off (nodes only) and comes
+//! The check runs several replicas in this process; one starts late, one is cut off (nodes only) and comes
+//! back. It exits with 1 unless all replicas have equal digests at the end, and have every write that was
+//! confirmed.
 //! back. It exits with 1 unless all end up with equal digests, and with every write that was confirmed.
 
 mod replica;
@@ -92,7 +94,7 @@ async fn in_time(check: impl Future<Output = Result<()>>) -> Result<()> {
     }
 }
 
-/// Replicas on nodes of this process: a late joiner, and a partition.
+/// Checks replicas on nodes of this process, with a late joiner and a partition.
 async fn check_nodes() -> Result<()> {
     let port = free_port()?;
     let mut nodes = BTreeMap::new();
@@ -145,7 +147,7 @@ async fn check_nodes() -> Result<()> {
     Ok(())
 }
 
-/// Replicas as members of one daemon, told apart by made-up process ids.
+/// Checks replicas that are members of one daemon, distinguished by artificial process ids.
 async fn check_daemon(instance: Option<String>) -> Result<()> {
     let client = connect(instance).await?;
     let name = format!("kv-check-{}", std::process::id());
@@ -170,8 +172,8 @@ async fn check_daemon(instance: Option<String>) -> Result<()> {
     finish(&replicas, &confirmed).await
 }
 
-/// All of `writers` at once, partly to the same keys. Returns what was confirmed: each key's last number in the
-/// history, and value.
+/// Writes through all `writers` at once, partly to the same keys. Returns the confirmed writes: for each key,
+/// the last number in the history, and the value.
 async fn write_all(
     replicas: &BTreeMap<u32, Replica>,
     writers: &[u32],
@@ -183,7 +185,7 @@ async fn write_all(
         tasks.spawn(async move {
             let mut written = Vec::new();
             for n in 0..WRITES {
-                // Every third key is everybody's: the last in the order wins.
+                // Every third key is shared by all writers: the last write in the order wins.
                 let key = if n % 3 == 0 { format!("{phase}-{n}") } else { format!("{phase}-{n}-of-{id}") };
                 let value = format!("{n} of {id}");
                 let number = replica.put(key.clone(), value.clone()).await;
@@ -223,7 +225,7 @@ async fn wait(replicas: &BTreeMap<u32, Replica>, what: &str, wanted: impl Fn(&Co
     Ok(())
 }
 
-/// All have the same, and everything that was confirmed.
+/// Checks that all replicas are equal and have everything that was confirmed.
 fn compare(replicas: &BTreeMap<u32, Replica>, confirmed: &BTreeMap<String, (u64, String)>) -> Result<()> {
     let machines: BTreeMap<u32, Machine> =
         replicas.iter().map(|(id, replica)| (*id, replica.read(|core| core.machine().clone()))).collect();
@@ -243,7 +245,8 @@ fn compare(replicas: &BTreeMap<u32, Replica>, confirmed: &BTreeMap<String, (u64,
     Ok(())
 }
 
-/// One more write through each, so that all have heard all before; then the digests.
+/// Writes once more through each replica, so that all have applied everything before; then compares the
+/// digests.
 async fn finish(
     replicas: &BTreeMap<u32, Replica>,
     confirmed: &BTreeMap<String, (u64, String)>,
@@ -270,7 +273,7 @@ async fn finish(
     Ok(())
 }
 
-/// A replica for people.
+/// Runs a replica with commands from stdin.
 async fn serve(instance: Option<String>, replicas: usize, group: &str) -> Result<()> {
     let replica = Replica::start(connect(instance).await?.join(group).await?, replicas);
     println!("put KEY VALUE | get KEY | del KEY | show");
@@ -315,7 +318,7 @@ fn address(id: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, id as u8))
 }
 
-/// A port that is free on all addresses now, so that two runs do not meet.
+/// A port that is currently free on all addresses, so that two runs do not disturb each other.
 fn free_port() -> Result<u16> {
     for _ in 0..100 {
         let port = UdpSocket::bind((address(1), 0))?.local_addr()?.port();

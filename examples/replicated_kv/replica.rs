@@ -1,24 +1,27 @@
-//! One replica: a state machine that is fed by the group's one order.
+//! One replica: a state machine that applies the group's messages in their total order.
 //!
-//! **The rule.** All replicas apply the same commands in the same order, because all see the same events.
-//! What the order does not give them is the past: a joiner has none, and two parts of a cut network have each
-//! their own. So after every change of the membership
+//! **The algorithm.** All replicas apply the same commands in the same order, because all receive the same
+//! events. The order does not provide the past: a joining replica has none, and the two parts of a
+//! partitioned network have different ones. So after every change of the membership
 //!
-//! 1. the first member of the view opens a round of comparison (`Compare`), everybody says where it is (`Here`);
-//! 2. when all members have, everybody picks the same source: the history with the highest epoch, then the
-//!    longest, then the first member's. The source sends its state (`Snapshot`), and whoever has another
-//!    history replaces it;
-//! 3. a view with more than half of all replicas is *primary*: its epoch is one higher than any before, and it
-//!    takes commands. Any other is read-only.
+//! 1. the first member of the view opens a round of comparison (`Compare`), and every member announces its
+//!    position (`Here`);
+//! 2. when all have done so, all choose the same source: the history with the highest epoch, then the longest
+//!    one, then that of the first member. The source sends its state (`Snapshot`), and every replica with
+//!    another history replaces it;
+//! 3. a view with more than half of all replicas is *primary*: its epoch is one higher than any before, and
+//!    it accepts commands. Any other view is read-only.
 //!
-//! Commands that come between a change of the membership and the end of its round are refused by all, and sent
-//! again by their writer. Since two primary views have a member in common, the history of the last primary view
-//! always has the highest epoch, and a part that was cut off and read-only adopts it: no divergence.
+//! Commands that are delivered between a change of the membership and the end of its round are refused by
+//! all, and sent again by their writer. Any two primary views have a member in common, so the history of the
+//! last primary view always has the highest epoch, and a part that was cut off and read-only adopts it: there
+//! is no divergence.
 //!
-//! **What it does not promise.** A command delivered right before the view that cuts its writer off may have
-//! reached only the smaller part; a member of a group cannot see that (it takes the transitional
-//! configuration). Such a command is undone when the part adopts the primary's history, although its writer was
-//! told yes. A program that cannot bear it has the other replicas confirm each command.
+//! **What it does not guarantee.** A command delivered right before the view that cuts its writer off may
+//! have reached only the smaller part; a member of a group cannot detect that (it would need the transitional
+//! configuration). Such a command is undone when that part adopts the history of the primary, although it was
+//! confirmed to its writer. A program that cannot accept this should have the other replicas confirm each
+//! command.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -27,13 +30,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::state::{Machine, Message, Op, Position, Round, decode, encode};
 
-/// Requests that may wait for a replica.
+/// Number of requests that may wait for a replica.
 const REQUESTS: usize = 64;
 
-/// Why a command was not carried out. It was not carried out anywhere.
+/// Why a command was not carried out. It was not applied by any replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// This part of the cluster has not more than half of the replicas.
+    /// This part of the cluster has at most half of the replicas.
     ReadOnly,
     /// The replica has stopped.
     Stopped,
@@ -49,12 +52,12 @@ pub(crate) struct Replica {
 enum Outcome {
     Applied(u64),
     Refused(Refusal),
-    /// The membership was changing; nobody applied it.
+    /// The membership was changing; no replica applied the command.
     Again,
 }
 
 impl Replica {
-    /// Runs a replica in `group`, one of `replicas`. The rule needs to know how many there are at most.
+    /// Starts a replica in `group`, which has at most `replicas` members. The algorithm needs that number.
     pub(crate) fn start(group: Group, replicas: usize) -> Self {
         let (requests, inbox) = mpsc::channel(REQUESTS);
         let (writer, core) = watch::channel(Core {
@@ -70,7 +73,7 @@ impl Replica {
         Self { requests, core }
     }
 
-    /// Carries out a command everywhere. Returns its number in the history.
+    /// Applies a command on all replicas. Returns its number in the history.
     pub(crate) async fn submit(&self, op: Op) -> Result<u64, Refusal> {
         loop {
             let (reply, outcome) = oneshot::channel();
@@ -87,18 +90,18 @@ impl Replica {
         self.submit(Op::Put { key: key.into(), value: value.into() }).await
     }
 
-    /// Looks at what this replica has now, which may be a little behind others, or cut off.
+    /// Reads the state of this replica, which may be a little behind others, or cut off.
     pub(crate) fn read<T>(&self, f: impl FnOnce(&Core) -> T) -> T {
         f(&self.core.borrow())
     }
 
-    /// Waits until it is as wanted; `None` when it has stopped.
+    /// Waits until the state is as wanted; `None` if the replica has stopped.
     pub(crate) async fn until(&self, wanted: impl FnMut(&Core) -> bool) -> Option<()> {
         self.core.clone().wait_for(wanted).await.ok().map(drop)
     }
 }
 
-/// The replica as a pure function of the events: what it decides depends on nothing else, so all decide alike.
+/// The state of a replica, which depends only on the events, so that all replicas make the same decisions.
 pub(crate) struct Core {
     me: Member,
     replicas: usize,
@@ -110,20 +113,21 @@ pub(crate) struct Core {
 }
 
 enum Phase {
-    /// The membership changed; no round is open.
+    /// The membership has changed; no round is open.
     Waiting,
-    /// Who has said where it is.
+    /// A round is open; `heard` contains the positions announced so far.
     Comparing { round: Round, heard: BTreeMap<Member, Position> },
-    /// Our history is not the chosen one; what has come since the end of the round waits.
+    /// This replica has another history than the chosen one; commands since the end of the round are kept in
+    /// `commands`.
     Copying { round: Round, source: Member, commands: Vec<(Member, u64, Op)> },
-    /// The common state.
+    /// This replica has the common state.
     Settled,
 }
 
-/// What the core wants done.
+/// An action of the core.
 enum Act {
     Send(Message),
-    /// Tell the own writer of this command.
+    /// Tell the local writer of this command the outcome.
     Tell(u64, Outcome),
 }
 
@@ -150,7 +154,7 @@ async fn run(
                 writers.insert(next_id, writer);
                 vec![Act::Send(Message::Command { id: next_id, op })]
             }
-            () = core.closed() => return, // nobody holds the replica any more
+            () = core.closed() => return, // the replica is not used any more
         };
         for act in acts {
             match act {
@@ -162,7 +166,7 @@ async fn run(
                 }
                 Act::Tell(id, outcome) => {
                     if let Some(writer) = writers.remove(&id) {
-                        let _ = writer.send(outcome); // who gave up waiting need not know
+                        let _ = writer.send(outcome); // the writer may have stopped waiting
                     }
                 }
             }
@@ -170,7 +174,7 @@ async fn run(
     }
 }
 
-/// Commands are delivered safe: once every node holds them.
+/// Sends a message to the group. Commands are sent safe, so they are delivered once every node has them.
 async fn send(group: &Group, message: &Message) -> Result<(), Error> {
     match message {
         Message::Command { .. } => group.multicast_safe(encode(message)).await,
@@ -186,7 +190,7 @@ impl Core {
                 Some(message) => self.message(from, message),
                 None => Vec::new(),
             },
-            // A snapshot that did not arrive whole, or a command: compare again.
+            // A snapshot that was not received in full, or a command: compare again.
             Event::Undelivered { .. } => self.open_round(),
             Event::Disconnected { reason } => {
                 eprintln!("replica {}: {reason}", self.me);
@@ -231,9 +235,9 @@ impl Core {
         }
     }
 
-    /// All members are here, at the same place in the order, with the same `heard`.
+    /// All members get here at the same place in the order, with the same `heard`.
     fn end_round(&mut self, round: Round, heard: &BTreeMap<Member, Position>) -> Vec<Act> {
-        // `max_by` takes the last of equals; reversed, that is the first member.
+        // `max_by` takes the last of equal elements; reversed, that is the first member.
         let best = heard.iter().rev().max_by_key(|(_, position)| (position.epoch, position.applied));
         let Some((&source, &chosen)) = best else { return Vec::new() };
         if !self.machine.position().is_same_history(&chosen) {
@@ -253,7 +257,7 @@ impl Core {
     fn snapshot(&mut self, from: Member, of: Round, crc: u32, machine: &[u8]) -> Vec<Act> {
         let Phase::Copying { round, source, commands } = &mut self.phase else { return Vec::new() };
         if from != *source || of != *round {
-            return Vec::new(); // of an earlier round
+            return Vec::new(); // belongs to an earlier round
         }
         let whole = crc32fast::hash(machine) == crc;
         let Some(machine) = decode(machine).filter(|_| whole) else {
@@ -296,17 +300,17 @@ impl Core {
         &self.members
     }
 
-    /// Whether the histories have been compared since the last view, and the state is the common one.
+    /// Whether the histories were compared since the last view, and this replica has the common state.
     pub(crate) fn is_settled(&self) -> bool {
         matches!(self.phase, Phase::Settled)
     }
 
-    /// Whether commands are taken; never while histories are compared.
+    /// Whether commands are accepted; never while histories are compared.
     pub(crate) fn is_primary(&self) -> bool {
         self.is_settled() && self.is_majority()
     }
 
-    /// How many snapshots it has adopted.
+    /// How many snapshots this replica has adopted.
     pub(crate) fn adopted(&self) -> u64 {
         self.adopted
     }

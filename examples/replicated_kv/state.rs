@@ -1,10 +1,10 @@
-//! The replicated state: a map, and a checksum over the history that made it.
+//! The replicated state: a map, and a checksum of the history that produced it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Largest snapshot or message taken apart.
+/// Limit, in bytes, of a snapshot or message to decode.
 const DECODE_LIMIT: usize = 64 << 20;
 
 /// A change of the map.
@@ -14,21 +14,21 @@ pub(crate) enum Op {
     Delete { key: String },
 }
 
-/// A replica's state. Two that applied the same commands in the same order are equal in all fields but
-/// perhaps the epoch.
+/// The state of a replica. Replicas that applied the same commands in the same order are equal in all fields,
+/// except perhaps the epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Machine {
-    /// How many primary views this history has gone through.
+    /// Number of primary views in this history.
     pub(crate) epoch: u64,
-    /// How many commands it has.
+    /// Number of commands in this history.
     pub(crate) applied: u64,
-    /// CRC-32 over all of them, chained.
+    /// CRC-32 of all commands, chained.
     pub(crate) history: u32,
-    /// What they made.
+    /// The map that results from the commands.
     pub(crate) data: BTreeMap<String, String>,
 }
 
-/// How far a history has come, and which it is.
+/// The position in a history, and which history it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Position {
     pub(crate) epoch: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// Whether both are the same commands in the same order.
+    /// Whether both positions result from the same commands in the same order.
     pub(crate) fn is_same_history(&self, other: &Self) -> bool {
         self.applied == other.applied && self.history == other.history
     }
@@ -59,13 +59,13 @@ impl Machine {
         Position { epoch: self.epoch, applied: self.applied, history: self.history }
     }
 
-    /// CRC-32 over the map itself.
+    /// CRC-32 of the map.
     pub(crate) fn digest(&self) -> u32 {
         crc32fast::hash(&encode(&self.data))
     }
 }
 
-/// Names a round of comparison: who opened it, and which of its rounds it is.
+/// Identifies a round of comparison: the member that opened it, and the number among its rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Round {
     pub(crate) node: u32,
@@ -73,16 +73,16 @@ pub(crate) struct Round {
     pub(crate) number: u64,
 }
 
-/// What the replicas say to each other. Everything goes through the group, in the one order.
+/// The messages between replicas. All are sent through the group, in the total order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Message {
-    /// Change the map. `id` is the sender's own.
+    /// Change the map. `id` is chosen by the sender.
     Command { id: u64, op: Op },
-    /// Tell each other where you are.
+    /// Announce your positions to each other.
     Compare { round: Round },
-    /// Where the sender was when it heard `round`.
+    /// The sender's position when it received `round`.
     Here { round: Round, position: Position },
-    /// The state after `round`, for those who need it.
+    /// The state after `round`, for replicas that need it.
     Snapshot { round: Round, crc: u32, machine: Vec<u8> },
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     bincode::serde::encode_to_vec(value, bincode::config::standard()).expect("plain data can be written")
 }
 
-/// `None` for what is not of this program: a group has members that one does not know.
+/// Returns `None` for messages that this program did not send: a group may have unknown members.
 pub(crate) fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Option<T> {
     let config = bincode::config::standard().with_limit::<DECODE_LIMIT>();
     let (value, used) = bincode::serde::decode_from_slice(bytes, config).ok()?;

@@ -1,4 +1,4 @@
-//! The Totem single-ring protocol, without socket, clock, thread or randomness.
+//! The Totem single-ring protocol. It owns no socket, clock, thread or source of randomness.
 //!
 //! Corosync's counterpart: `exec/totempg.c` over `exec/totemsrp.c`. Papers: Amir, Moser, Melliar-Smith,
 //! Agarwal, Ciarfella, "The Totem Single-Ring Ordering and Membership Protocol"; Moser, Amir,
@@ -18,7 +18,8 @@
 //! | packing (Corosync's own) | `pg/` |
 //! | frames as bytes | `wire/` |
 //!
-//! Give a [`Totem`] one [`Input`], then take outputs until [`Output::Wait`]; only then give the next.
+//! Usage: give a [`Totem`] one [`Input`], then take outputs until [`Output::Wait`]; only then give the next
+//! input.
 
 pub mod pg;
 pub mod srp;
@@ -49,71 +50,73 @@ pub use self::srp::io::{Input, Params, StateName};
 pub use self::srp::stats::Stats;
 pub use self::wire::pack::Group;
 
-/// Ring sequence numbers that are reserved on stable storage at a time, ahead of their use.
+/// How many ring sequence numbers are reserved on stable storage at a time, ahead of their use.
 pub const RESERVE: u64 = srp::RESERVE;
 
-/// Ring sequence numbers from here on are neither believed from others, nor used, nor reserved on stable
-/// storage (2⁶²): a stored one is damage. A number that was reserved is always below it.
+/// The first ring sequence number (2⁶²) that is never accepted from others, used, or reserved on stable
+/// storage. A stored number at or above it means that the file is damaged.
 pub const RING_SEQ_LIMIT: u64 = srp::RING_SEQ_LIMIT;
 
-/// Bytes of a UDP payload that `netmtu` leaves for packed messages: Corosync takes the room of two data
-/// frame heads off, one for a plain frame, one for the recovery frame around it.
+/// Bytes of a UDP payload that `netmtu` does not leave for packed messages: two data frame heads, one of a
+/// plain frame and one of the recovery frame that may wrap it. Corosync subtracts the same.
 const HEADS: usize = 2 * wire::mcast::FIXED;
 
-/// Smallest `netmtu` that is worked with, and the largest: a frame of it, wrapped for recovery, still
-/// fits into a datagram.
+/// Smallest and largest effective `netmtu`; other values are clamped to this range. A frame of the largest
+/// size still fits into a datagram when it is wrapped for recovery.
 const NETMTU: std::ops::RangeInclusive<usize> = 256..=wire::MAX_FRAME;
 
-/// Something to do outside, in the order given.
+/// An action for the caller, to be carried out in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send a datagram. Own frames that this node must hear itself come back inside.
+    /// Send a datagram. Frames of this node that it must also receive itself are looped back internally.
     Send(Destination, Bytes),
-    /// Reserve ring sequence numbers up to this one on stable storage, without waiting for it, then say
+    /// Reserve ring sequence numbers up to this one on stable storage, without blocking, then give
     /// [`Input::Stored`].
     Store(u64),
-    /// A message, in the total order.
+    /// Deliver a message. Messages come in the total order.
     Deliver(Message),
-    /// A configuration change. The one and only place in the order of messages where it happened.
+    /// Report a configuration change. Its position among the delivered messages is its place in the total
+    /// order.
     View(View),
-    /// The token was here and went on. Once for each [`Totem::want_token`] that was not yet answered.
+    /// The token visited this node and was passed on. Given only if [`Totem::want_token`] was called since
+    /// the last time.
     TokenSent,
-    /// Nothing more until this instant or the next input. It may be in the past: give an
-    /// [`Input::Timeout`] as soon as other inputs had their turn.
+    /// Nothing to do until this instant or until the next input. The instant may lie in the past: then give
+    /// an [`Input::Timeout`] as soon as other pending inputs have been handled.
     Wait(Option<Instant>),
 }
 
-/// Why a message was not taken.
+/// Why [`Totem::submit`] refused a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The send queue has no room now.
+    /// The send queue has no room for the message at the moment.
     #[error("the send queue is full")]
     Full,
-    /// It could never be sent: longer than [`MAX_MESSAGE`], or empty.
+    /// The message can never be sent: it is empty or longer than [`MAX_MESSAGE`].
     #[error("a message must have 1 to {MAX_MESSAGE} bytes, group header included")]
     Length,
 }
 
-/// The ring, with packing above it.
+/// The Totem ring protocol of one node, with message packing on top.
 #[derive(Debug)]
 pub struct Totem {
     srp: Srp,
-    /// When the last input came.
+    /// When the last input was given.
     now: Instant,
     packer: Packer,
     assembler: Assembler,
     dropped: Dropped,
-    /// Members, as far as views were taken.
+    /// Members according to the last regular view that was taken by the caller.
     members: MemberSet,
-    /// Who leaves with the regular view that is due.
+    /// Nodes that leave with the pending regular view.
     leaving: Vec<NodeId>,
-    /// Which packets are being reassembled; a view or the end of the synchronisation changes it.
+    /// Which reassembly table packets go to; changed by a regular view and by the end of the synchronisation.
     table: Table,
     level: Level,
 }
 
 impl Totem {
-    /// A node that knows nobody yet. Its first input makes it look for others.
+    /// Creates a node that knows no other node yet. Its first input makes it look for others.
     pub fn new(params: Params, now: Instant) -> Self {
         let net_mtu = params.netmtu.clamp(*NETMTU.start(), *NETMTU.end()) - HEADS;
         Self {
@@ -129,25 +132,26 @@ impl Totem {
         }
     }
 
-    /// Only these nodes may be on a ring; at first, any may. What names another is refused and counted.
+    /// Restricts the ring to these nodes; by default any node may be on it. Frames that name another node are
+    /// refused and counted.
     pub fn admit_only(&mut self, nodes: &[NodeId]) {
         self.srp.admit_only(nodes);
     }
 
-    /// Any node may be on a ring, as at first.
+    /// Lifts the restriction of [`Totem::admit_only`]: any node may be on the ring.
     pub fn admit_any(&mut self) {
         self.srp.admit_any();
     }
 
-    /// Takes one input at `now`, which never goes back. Never fails: a bad datagram is counted by reason
-    /// and dropped, an early or repeated [`Input::Timeout`] is harmless.
+    /// Handles one input at time `now`, which must never decrease. Never fails: an invalid datagram is
+    /// dropped and counted by reason, and an early or repeated [`Input::Timeout`] is harmless.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         self.now = now;
         self.srp.handle_input(now, input, &mut self.packer);
         self.weigh_queue();
     }
 
-    /// Takes the next thing to do.
+    /// Takes the next action; [`Output::Wait`] when there is none.
     pub fn poll_output(&mut self) -> Output {
         loop {
             if let Some(message) = self.assembler.next() {
@@ -176,11 +180,11 @@ impl Totem {
         }
     }
 
-    /// Queues a message, given in pieces, for everybody including this node. It is ordered when the
-    /// token comes.
+    /// Queues a message, given in pieces, for all members including this node. It is ordered and sent when
+    /// the token arrives.
     ///
     /// # Errors
-    /// [`Refused`]; nothing was queued then.
+    /// [`Refused`] if the message does not fit; nothing was queued then.
     pub fn submit(&mut self, group: Group, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Refused> {
         let header = group.header();
         let body: usize = pieces.iter().map(|piece| piece.len()).sum();
@@ -196,22 +200,24 @@ impl Totem {
         Ok(())
     }
 
-    /// Whether a message of `bytes` (group header apart) would be taken now.
+    /// Whether a message of `bytes` bytes (group header not counted) would be accepted now.
     pub fn fits(&self, bytes: usize) -> bool {
         self.packer.fits(self.srp.outbox(), bytes + Group::Sync.header().len())
     }
 
-    /// How full the send queue is.
+    /// The fill level of the send queue.
     pub const fn level(&self) -> Level {
         self.level
     }
 
-    /// Asks for one [`Output::TokenSent`] at the next visit of the token; an idle token is let go.
+    /// Asks for one [`Output::TokenSent`] at the next visit of the token. If the idle token is being held, it
+    /// is released.
     pub fn want_token(&mut self) {
         self.srp.want_token();
     }
 
-    /// The services' synchronisation after the last regular view is complete: ordinary traffic goes on.
+    /// Reports that the services' synchronisation after the last regular view is complete, so that ordinary
+    /// messages are sent again.
     ///
     /// Source: corosync `totempg_trans_ack`.
     pub fn synced(&mut self) {
@@ -221,84 +227,86 @@ impl Totem {
         self.packer.switch(self.srp.outbox_mut(), Queue::Normal);
     }
 
-    /// The services' synchronisation of the old ring was completed by one of its last messages, between
-    /// the transitional view and the regular one: members that were faster have gone on to ordinary
-    /// traffic there, so packets are now taken for that. What this node submits still waits.
+    /// Reports that the services' synchronisation of the old ring was completed by one of its last messages,
+    /// delivered between the transitional view and the regular view. Faster members have already sent
+    /// ordinary messages at that point, so received packets are taken for ordinary ones from here on.
+    /// Messages that this node submits still wait.
     pub const fn synced_in_transit(&mut self) {
         self.table = Table::Normal;
     }
 
-    /// Tells the others that this node leaves. Carry out the outputs, then stop.
+    /// Tells the other members that this node leaves. Carry out the outputs, then stop.
     pub fn leave(&mut self) {
         self.srp.leave();
     }
 
-    /// Forms the membership anew.
+    /// Makes this node form the membership anew.
     pub fn force_gather(&mut self, now: Instant) {
         self.srp.force_gather(now);
     }
 
-    /// Forms the membership anew, without `nodes`; what they send is not heard for `time`. If other members go on
-    /// hearing them, the ring is still formed without. A ring that is without them already stays.
+    /// Makes this node form the membership anew without `nodes`, and ignores what they send for `time`. The
+    /// ring is formed without them even if other members still receive them. A ring that is already without
+    /// them stays as it is.
     pub fn leave_out(&mut self, now: Instant, nodes: &[NodeId], time: Duration) {
         self.srp.leave_out(now, nodes, time);
     }
 
-    /// Changes timers and limits. A running timer goes on as it was started.
+    /// Changes timers and limits. A timer that is running keeps its old duration.
     pub fn reconfigure(&mut self, timeouts: Timeouts) {
         self.srp.reconfigure(timeouts);
     }
 
-    /// Counters.
+    /// The counters of the ring protocol.
     pub const fn stats(&self) -> &Stats {
         self.srp.stats()
     }
 
-    /// Sets the counters back to zero.
+    /// Resets all counters to zero.
     pub fn clear_stats(&mut self) {
         self.srp.clear_stats();
     }
 
-    /// Frames that the send queue would still take, and frames kept free for a request that is being
-    /// handled: none, as requests are handled at once.
+    /// Frames that the send queue would still accept, and frames reserved for requests being handled. The
+    /// second is always 0, because requests are handled at once.
     pub fn queue_room(&self) -> (usize, usize) {
         (self.srp.outbox().available(self.packer.queue()), 0)
     }
 
-    /// Packets and messages that were dropped on their way up, by reason.
+    /// Received packets and messages that were dropped before delivery, by reason.
     pub const fn dropped(&self) -> &Dropped {
         &self.dropped
     }
 
-    /// The ring that was installed last.
+    /// The id of the ring that was installed last.
     pub const fn ring(&self) -> RingId {
         self.srp.ring_id()
     }
 
-    /// Members of the ring that was installed last, ascending; none before the first.
+    /// Members of the ring that was installed last, ascending; empty before the first ring.
     pub fn members(&self) -> &[NodeId] {
         self.srp.members()
     }
 
-    /// What keeps this node and those it knows from being one ring, in a sentence for the operator: which way datagrams
-    /// get lost, as far as what was heard tells.
+    /// A sentence for the operator that says why this node and the nodes it knows are not on one ring: in
+    /// which direction datagrams get lost, as far as the received ones show.
     pub fn why_no_ring(&self, now: Instant) -> String {
         self.srp.why_no_ring(now)
     }
 
-    /// Nodes that were heard of since the last ring was installed, its members included.
+    /// Nodes heard of since the last ring was installed, its members included.
     pub fn known(&self) -> &[NodeId] {
         self.srp.known()
     }
 
-    /// The phase of the protocol.
+    /// The current phase of the protocol.
     pub const fn state(&self) -> StateName {
         self.srp.state()
     }
 
-    /// What a view changes for sending and for reassembly: from the transitional view on, this node's
-    /// messages go to the synchronisation's queue; from the regular view on, packets are taken for the
-    /// synchronisation's. What the old ring still had to deliver lies between the two.
+    /// Switches sending and reassembly at a view: after the transitional view, this node's messages go to the
+    /// synchronisation queue; after the regular view, received packets go to the synchronisation table.
+    /// Messages of the old ring are delivered between the two views.
     fn note_view(&mut self, view: &View) {
         match view.kind {
             ViewKind::Transitional => {
@@ -307,7 +315,7 @@ impl Totem {
                 self.packer.switch(self.srp.outbox_mut(), Queue::Sync);
             }
             ViewKind::Regular => {
-                // Only now: what they sent may have been completed since the transitional view.
+                // Not earlier: messages of these nodes may have been completed since the transitional view.
                 self.assembler.forget(&self.leaving);
                 self.table = Table::Sync;
                 part(self.srp.outbox_mut(), Queue::Sync);

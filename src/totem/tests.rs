@@ -1,4 +1,4 @@
-//! The core by hand, over a network that loses nothing. Everything else is in `tests/sim`.
+//! Tests of the ring protocol over a network that loses nothing. Everything else is in `tests/sim`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,7 +21,7 @@ struct Net {
 struct Node {
     totem: Totem,
     log: Vec<String>,
-    /// Whose synchronisation message of this ring arrived.
+    /// Nodes whose synchronisation message of the current ring arrived.
     heard: Vec<NodeId>,
 }
 
@@ -103,8 +103,8 @@ impl Net {
     }
 }
 
-/// Totem, membership: nodes that hear each other form one ring; total order: all hand up the same
-/// messages in the same order, whatever their size, also when the numbers roll over.
+/// Totem, membership: nodes that hear each other form one ring. Total order: all deliver the same messages of
+/// all sizes in the same order, even when the sequence numbers wrap around.
 #[test]
 fn three_nodes_order_messages_of_all_sizes() {
     for origin in [Seq(0), Seq(u32::MAX - 700)] {
@@ -138,9 +138,9 @@ fn three_nodes_order_messages_of_all_sizes() {
     }
 }
 
-/// A node alone forms a ring with itself and hears its own messages.
+/// A node that is alone forms a ring with itself and delivers its own messages.
 #[test]
-fn a_lone_node_orders_its_own() {
+fn a_lone_node_orders_its_own_messages() {
     let mut net = Net::new(1, Seq(0));
     net.run(Duration::from_millis(500));
     net.nodes[0].totem.submit(Group::App, Guarantee::Safe, &[b"hello"]).unwrap();
@@ -153,10 +153,10 @@ fn a_lone_node_orders_its_own() {
     );
 }
 
-/// A forged join message cannot make every node wait for nodes that do not exist: with a node list, what names another
-/// node is refused and counted.
+/// A forged join message cannot make every node wait for nodes that do not exist: if a node list is
+/// configured, frames that name another node are refused and counted.
 #[test]
-fn a_join_that_names_a_node_not_configured_is_refused() {
+fn a_join_that_names_an_unconfigured_node_is_refused() {
     let mut net = Net::new(3, Seq(0));
     let listed: Vec<NodeId> = (0..3).map(id).collect();
     for node in &mut net.nodes {
@@ -173,7 +173,7 @@ fn a_join_that_names_a_node_not_configured_is_refused() {
     net.run(Duration::from_secs(1));
     assert_eq!(net.nodes[0].totem.stats().refused.value, 2);
     assert_eq!(net.nodes[0].totem.ring(), ring, "the ring did not change");
-    // The same from a listed node about listed nodes is believed.
+    // The same message about configured nodes only is believed.
     let join = Join { from: id(1), leave: false, ring_seq: ring.seq, proc: listed, failed: Vec::new() };
     net.nodes[0].totem.handle_input(net.now, Input::Datagram(&join.encode::<zerocopy::LittleEndian>()));
     net.run(Duration::from_secs(5));

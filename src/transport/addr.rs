@@ -1,4 +1,4 @@
-//! Which of this host's addresses and interfaces a configured address means (Corosync's totemip).
+//! Finds the address and interface of this host that a configured address refers to (Corosync's totemip).
 
 use std::io;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::TransportError;
 use super::sys;
 
-/// The local address that sockets are bound to, and the interface that has it.
+/// The local address to which sockets are bound, and the interface that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Local {
     pub(super) addr: IpAddr,
@@ -14,7 +14,7 @@ pub(super) struct Local {
     pub(super) index: u32,
 }
 
-/// An address of an interface of this host.
+/// An address of one of this host's interfaces.
 #[derive(Clone, Debug)]
 struct Held {
     name: String,
@@ -29,17 +29,18 @@ impl Held {
         self.addr.is_ipv4() == other.is_ipv4() && bits(self.addr) & self.mask == bits(other) & self.mask
     }
 
-    /// Whether `wanted` is how one writes the network of this address: equal under the mask, host part zero.
+    /// Whether `wanted` denotes the network of this address: equal under the network mask, with host part
+    /// zero.
     fn is_in_network(&self, wanted: IpAddr) -> bool {
         self.same_network(wanted) && bits(wanted) & self.mask == bits(wanted)
     }
 }
 
-/// The local address that `wanted` means: itself, or the first address in the network of that name; on
-/// `interface`, if one is named.
+/// Finds the local address that `wanted` refers to: `wanted` itself, or the first address in the network with
+/// that address. If `interface` is given, only that interface is searched.
 ///
-/// Corosync also takes *any* address of the same network for a host address that is missing. Here that is an
-/// error: peers send to the configured address, which nobody would have.
+/// If no interface has a host address, Corosync uses *any* address of the same network. Here that is an
+/// error, because peers send to the configured address, which no node would have.
 pub(super) fn find(wanted: IpAddr, interface: Option<&str>) -> Result<Local, TransportError> {
     let held = held().map_err(|source| TransportError::Socket { action: "list the interfaces", source })?;
     let found = choose(&held, wanted, interface);
@@ -56,10 +57,10 @@ pub(super) fn find(wanted: IpAddr, interface: Option<&str>) -> Result<Local, Tra
     }
 }
 
-/// Whether the multicast `group` is joined on interface `index`, by whichever socket; `true` if that cannot
-/// be found out.
+/// Whether any socket has joined the multicast `group` on interface `index`; `true` if that cannot be
+/// determined.
 pub(super) fn is_joined(group: IpAddr, index: u32) -> bool {
-    // The thread's own view: threads of one process may be in different network namespaces.
+    // `thread-self`, because threads of one process may be in different network namespaces.
     match group {
         IpAddr::V4(group) => match std::fs::read_to_string("/proc/thread-self/net/igmp") {
             Ok(table) => igmp_lists(&table, group.octets(), index),
@@ -76,7 +77,7 @@ fn held() -> io::Result<Vec<Held>> {
     let list = sys::interfaces()?;
     Ok(list
         .into_iter()
-        // Number 0: it vanished while the list was made.
+        // Number 0: the interface disappeared while the list was made.
         .filter(|raw| raw.index != 0)
         .map(|raw| Held {
             name: raw.name,
@@ -90,12 +91,12 @@ fn held() -> io::Result<Vec<Held>> {
 
 fn choose<'a>(held: &'a [Held], wanted: IpAddr, interface: Option<&str>) -> Option<(&'a Held, IpAddr)> {
     let here = || held.iter().filter(|held| interface.is_none_or(|interface| held.name == interface));
-    // The same link-local address may be on an interface that is down and on one that is up.
+    // The same link-local address may be on an interface that is down and on another one that is up.
     let mut exact = here().filter(|held| held.addr == wanted);
     if let Some(exact) = exact.clone().find(|held| held.up).or_else(|| exact.next()) {
         return Some((exact, wanted));
     }
-    // Every address of 127.0.0.0/8 is this host's, listed or not.
+    // Every address of 127.0.0.0/8 belongs to this host, whether listed or not.
     if let Some(loopback) = here().find(|held| {
         wanted.is_ipv4() && wanted.is_loopback() && held.addr.is_loopback() && held.same_network(wanted)
     }) {
@@ -125,8 +126,8 @@ fn bits(addr: IpAddr) -> u128 {
     }
 }
 
-/// In `/proc/net/igmp` an interface's line starts with its number; its groups follow, indented, as the four
-/// bytes in memory printed as one number of the host's byte order.
+/// In `/proc/net/igmp` the line of an interface starts with its number. Its groups follow, indented, each as
+/// its four bytes in memory printed as a number in the host's byte order.
 fn igmp_lists(table: &str, group: [u8; 4], index: u32) -> bool {
     let group = format!("{:08X}", u32::from_ne_bytes(group));
     let mut current = None;
@@ -141,7 +142,7 @@ fn igmp_lists(table: &str, group: [u8; 4], index: u32) -> bool {
     false
 }
 
-/// In `/proc/net/igmp6` each line is one group: number and name of the interface, the group.
+/// In `/proc/net/igmp6` each line is one group: number of the interface, its name, the group.
 fn igmp6_lists(table: &str, group: &str, index: u32) -> bool {
     table.lines().any(|line| {
         let mut words = line.split_whitespace();
@@ -180,16 +181,16 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_itself_and_a_network_its_first_address() {
+    fn an_address_means_itself_and_a_network_means_its_first_address() {
         assert_eq!(chosen("10.1.0.8").as_deref(), Some("10.1.0.8 eth0 2"));
         assert_eq!(chosen("10.1.0.0").as_deref(), Some("10.1.0.7 eth0 2"));
         assert_eq!(chosen("127.0.0.3").as_deref(), Some("127.0.0.3 lo 1"));
         assert_eq!(chosen("fd00::").as_deref(), Some("fd00::7 eth1 3"));
     }
 
-    /// Every interface may have the same link-local address.
+    /// Several interfaces may have the same link-local address.
     #[test]
-    fn a_named_interface_is_the_one_that_is_meant() {
+    fn a_named_interface_must_have_the_address() {
         assert_eq!(chosen("fe80::1%eth3").as_deref(), Some("fe80::1 eth3 5"));
         assert_eq!(chosen("fe80::%eth3").as_deref(), Some("fe80::1 eth3 5"));
         assert_eq!(chosen("fe80::1%eth1").as_deref(), Some("fe80::1 eth1 3"));
@@ -198,9 +199,9 @@ mod tests {
         assert_eq!(chosen("10.1.0.7%eth1"), None);
     }
 
-    /// Peers would send to an address that nobody has.
+    /// Peers would send to an address that no node has.
     #[test]
-    fn a_neighbour_of_a_missing_address_is_not_taken_for_it() {
+    fn another_address_of_the_network_does_not_replace_a_missing_one() {
         assert_eq!(chosen("10.1.0.9"), None);
         assert_eq!(chosen("::7f00:1"), None);
         assert_eq!(
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_group_tables_are_read() {
+    fn group_tables_of_the_kernel_are_parsed() {
         let group = [239, 192, 1, 9];
         let shown = format!("{:08X}", u32::from_ne_bytes(group));
         let table = format!(

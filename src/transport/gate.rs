@@ -1,4 +1,4 @@
-//! Which received datagrams are handed up.
+//! Decides which received datagrams are handed up to the caller of the transport.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,25 +9,25 @@ use super::source_port::Shows;
 use super::stats::{Logs, Stats};
 use super::sys::Arrival;
 
-/// Judges each datagram as it arrives, and counts it.
+/// Judges each datagram on arrival, and counts it.
 pub(super) struct Gate<'a> {
     pub(super) peers: &'a mut Peers,
     pub(super) stats: &'a mut Stats,
     pub(super) logs: &'a mut Logs,
-    /// Whether a sender that is not in the node list is refused.
+    /// Whether datagrams from senders outside of the node list are refused.
     pub(super) block_unlisted: bool,
-    /// What this node's own multicasts come from, if the network may bring them back.
+    /// The source address of this node's own multicasts, if the network may return them.
     pub(super) own: Option<SocketAddr>,
-    /// Where peers send from.
+    /// The source ports that peers send from.
     pub(super) sources: Sources,
 }
 
-/// Which source port a peer's datagrams have.
+/// The source port that a peer's datagrams must have.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sources {
-    /// This one, always.
+    /// Always this port.
     Always(u16),
-    /// This one, where a datagram from it has shown so.
+    /// This port, once a datagram from it has shown that the peer uses no other.
     Shown(u16, fn(&[u8]) -> Shows),
 }
 
@@ -51,7 +51,7 @@ impl Judge for Gate<'_> {
 }
 
 impl Gate<'_> {
-    /// Whether to hand the datagram up, whose bytes are these.
+    /// Whether to hand up the datagram with these bytes.
     fn admits(&mut self, arrival: &Arrival, bytes: &[u8]) -> bool {
         if let (Some(from), Some(own)) = (arrival.from, self.own)
             && (from.ip(), from.port()) == (own.ip(), own.port())

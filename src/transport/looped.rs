@@ -1,4 +1,4 @@
-//! Datagrams for this node itself, which never touch the network.
+//! Datagrams from this node to itself, which never reach the network.
 
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
@@ -8,10 +8,10 @@ use bytes::Bytes;
 use super::received::Received;
 use super::stats::Stats;
 
-/// Datagrams that may wait until they are taken; one ring of one node has one token.
+/// Number of datagrams that may wait until they are taken; the ring of a single node has one token.
 const LIMIT: usize = 1024;
 
-/// See the module.
+/// Queue of the datagrams from this node to itself.
 #[derive(Debug, Default)]
 pub(super) struct Looped {
     waiting: VecDeque<Bytes>,
@@ -19,7 +19,7 @@ pub(super) struct Looped {
 }
 
 impl Looped {
-    /// Keeps a datagram until it is taken, and wakes who waits for one.
+    /// Queues a datagram and wakes the task that waits for one.
     pub(super) fn push(&mut self, datagram: Bytes, stats: &mut Stats) {
         if self.waiting.len() == LIMIT || datagram.len() > usize::from(u16::MAX) {
             stats.dropped_out.loop_full += 1;
@@ -30,7 +30,7 @@ impl Looped {
         self.wake();
     }
 
-    /// Moves what waits into a batch, as much as it holds.
+    /// Moves as many waiting datagrams into a batch as it can hold.
     pub(super) fn take(&mut self, batch: &mut Received, stats: &mut Stats) {
         while !batch.is_full()
             && let Some(datagram) = self.waiting.pop_front()
@@ -40,14 +40,14 @@ impl Looped {
         }
     }
 
-    /// Whom to wake when something comes.
+    /// Registers the task to wake when a datagram arrives.
     pub(super) fn wait(&mut self, cx: &Context<'_>) {
         if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
         }
     }
 
-    /// Wakes who waits: something came, or sockets were exchanged.
+    /// Wakes the waiting task: a datagram has arrived, or sockets were replaced.
     pub(super) fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();

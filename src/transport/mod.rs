@@ -1,26 +1,27 @@
-//! Opaque datagrams to and from the other nodes: batched, non-blocking, over UDP.
+//! Opaque datagrams to and from the other nodes, over UDP: in batches and non-blocking.
 //!
-//! Answers to Corosync's `exec/totemnet.c`. A transport knows addresses and sockets; it has never heard of Totem.
-//! A datagram is one UDP payload, as it is; over several links it is a message, which may be longer. What fails is counted and logged, never fatal: datagrams may be lost
-//! here as on any network, and the ring repairs that.
+//! Counterpart of Corosync's `exec/totemnet.c`. A transport knows addresses and sockets, but nothing of
+//! Totem. A datagram is one UDP payload; over several links it is a message, which may be longer. Failures
+//! are counted and logged, and are never fatal: datagrams may be lost here as on any network, and the ring
+//! retransmits them.
 //!
-//! | file | what it is for | in Corosync |
+//! | file | contents | in Corosync |
 //! |---|---|---|
-//! | `options.rs` | [`Options`]: what a transport is opened with, and what is refused | `totemconfig.c` |
-//! | `error.rs` | [`TransportError`]: why it cannot be opened | |
-//! | `plain.rs` | what udp and udpu have in common: one socket address, clear datagrams | |
+//! | `options.rs` | [`Options`]: settings of a transport, and their validation | `totemconfig.c` |
+//! | `error.rs` | [`TransportError`]: why a transport cannot be opened | |
+//! | `plain.rs` | common part of udp and udpu: one socket address, clear datagrams | |
 //! | `udpu.rs` | the unicast ring: one socket, a datagram to each node | `totemudpu.c` |
 //! | `udp.rs` | the multicast or broadcast ring: group, token and send socket | `totemudp.c` |
 //! | `links/` | several links to each node: the sockets, clock and keys around `knet/` | `totemknet.c` |
-//! | `knet/` | what is decided about links, pure; their packets; encryption | libknet |
-//! | `looped.rs` | datagrams for this node itself | |
-//! | `socket.rs` | options of a socket: buffers, priority, code point | |
-//! | `addr.rs` | which address of which interface is meant | `totemip.c` |
+//! | `knet/` | decisions about links, without IO; their packets; encryption | libknet |
+//! | `looped.rs` | datagrams from this node to itself | |
+//! | `socket.rs` | socket options: buffers, priority, code point | |
+//! | `addr.rs` | finds the address and interface that a configured address refers to | `totemip.c` |
 //! | `peers.rs` | node ↔ address | |
-//! | `gate.rs` | which received datagrams are handed up | |
-//! | `source_port.rs` | from which port a peer sends | |
-//! | `send.rs` | batches out, errors counted by destination | |
-//! | `received.rs` | [`Received`]: batches in, reused buffers | |
+//! | `gate.rs` | decides which received datagrams are handed up | |
+//! | `source_port.rs` | the port from which a peer sends | |
+//! | `send.rs` | sending in batches; errors counted by destination | |
+//! | `received.rs` | [`Received`]: batches of received datagrams in reused buffers | |
 //! | `stats.rs` | [`Stats`] | |
 //! | `sys.rs` | the system calls that need pointers: `sendmmsg`, `recvmmsg`, `getifaddrs` | |
 
@@ -64,9 +65,10 @@ use knet::envelope::{Envelope, Suite};
 use links::Links;
 use plain::Plain;
 
-/// Datagrams to and from the other nodes.
+/// Sends datagrams to the other nodes and receives theirs.
 ///
-/// Lives in a tokio runtime with IO enabled, in the network namespace of the thread that opened it.
+/// Must be used in a tokio runtime with IO enabled, and in the network namespace of the thread that opened
+/// it.
 #[derive(Debug)]
 pub struct Transport {
     way: Way,
@@ -78,21 +80,23 @@ enum Way {
     Links(Box<Links>),
 }
 
-/// What [`Transport::check_interface`] found.
+/// Result of [`Transport::check_interface`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InterfaceChange {
-    /// As before, up or down.
+    /// Unchanged, up or down.
     None,
-    /// The local address vanished, or its interface went down. Sending goes on and fails, receiving waits.
+    /// The local address disappeared, or its interface went down. Sending continues and fails; receiving
+    /// waits.
     Gone,
-    /// The local address is there again (or was away between two checks), sockets and group are in order.
+    /// The local address is there again (or was away between two checks); sockets and group membership are
+    /// restored.
     Back,
 }
 
 impl Transport {
     /// Opens the sockets. Must be called inside a tokio runtime.
     ///
-    /// Tries once; see [`TransportError::may_pass`] for what is worth another try.
+    /// Tries once; [`TransportError::may_pass`] says for which errors another attempt is useful.
     pub fn open(options: &Options) -> Result<Self, TransportError> {
         let way = match &options.kind {
             Kind::Udpu | Kind::Udp(_) => Way::Plain(Box::new(Plain::open(options)?)),
@@ -101,17 +105,18 @@ impl Transport {
         Ok(Self { way })
     }
 
-    /// Says how a datagram is recognised that only this implementation sends from the ring's port. Until it is called,
-    /// peers of a unicast ring may send from any port.
+    /// Sets the function that recognises datagrams which only this implementation sends from the ring's port.
+    /// Until it is called, peers of a unicast ring may send from any port.
     pub fn recognise(&mut self, shows: fn(&[u8]) -> Shows) {
         match &mut self.way {
             Way::Plain(plain) => plain.recognise(shows),
-            // A datagram over links says who it is from by itself.
+            // A datagram over links identifies its sender itself.
             Way::Links(_) => {}
         }
     }
 
-    /// Says which nodes are in a ring with this one. What is known of the port that they send from is kept.
+    /// Sets the nodes that are in a ring with this one. What is known of the ports that they send from is
+    /// kept.
     pub fn set_members(&mut self, members: &[NodeId]) {
         match &mut self.way {
             Way::Plain(plain) => plain.set_members(members),
@@ -119,11 +124,11 @@ impl Transport {
         }
     }
 
-    /// Whether the sockets could be opened now, in the words of [`Transport::open`]. Nothing stays open; needs no
-    /// runtime.
+    /// Whether the sockets could be opened now; returns the same errors as [`Transport::open`]. No socket
+    /// stays open. Needs no runtime.
     ///
     /// # Errors
-    /// [`TransportError`].
+    /// [`TransportError`] if they could not be opened.
     pub fn probe(options: &Options) -> Result<(), TransportError> {
         match &options.kind {
             Kind::Udpu | Kind::Udp(_) => Plain::probe(options),
@@ -131,13 +136,14 @@ impl Transport {
         }
     }
 
-    /// Sends every datagram of `batch`, in order, and empties it.
+    /// Sends all datagrams of `batch` in order, and empties it.
     ///
-    /// [`Destination::All`] is every peer but this node: one datagram each in node-list order on udpu, one to the
-    /// group on udp. A datagram for this node itself comes back from [`Transport::poll_recv`] without touching the
-    /// network. Nothing here is fatal: what could not be sent is counted in [`Stats`] by reason and peer. A full
-    /// socket buffer is waited for, blocking the thread, 2 ms in all and 2 ms more for the first datagram that is for
-    /// a single node (a token); what does not fit then is dropped.
+    /// [`Destination::All`] means every peer except this node: on udpu one datagram to each, in node-list
+    /// order, on udp one to the group. A datagram for this node itself is returned by
+    /// [`Transport::poll_recv`] and never reaches the network. No failure is fatal: what could not be sent is
+    /// counted in [`Stats`] by reason and peer. If the socket buffer is full, the call blocks the thread for
+    /// up to 2 ms in total, and up to 2 ms more for the first datagram that is for a single node (a token);
+    /// what does not fit then is dropped.
     pub fn send(&mut self, batch: &mut Vec<(Destination, Bytes)>) {
         match &mut self.way {
             Way::Plain(plain) => plain.send(batch),
@@ -145,12 +151,12 @@ impl Transport {
         }
     }
 
-    /// Receives what is there, at most a batch; ready once there is at least one datagram.
+    /// Receives what has arrived, at most one batch; ready once there is at least one datagram.
     ///
-    /// Datagrams of one sender keep their order. On udp all data that had arrived before a token was taken is handed
-    /// up before it, so no token overtakes data. What is refused (sender not in the node list, own multicast come
-    /// back, truncated) is counted and never wakes the caller for nothing. An error means that the runtime is
-    /// shutting down; everything else is counted in [`Stats::recv_errors`].
+    /// Datagrams of one sender keep their order. On udp, all data that arrived before a token was read is
+    /// handed up before it, so that no token overtakes data. Refused datagrams (sender not in the node list,
+    /// own multicast returned, truncated) are counted and do not wake the caller. An error means that the
+    /// runtime is shutting down; everything else is counted in [`Stats::recv_errors`].
     pub fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut Received) -> Poll<io::Result<()>> {
         match &mut self.way {
             Way::Plain(plain) => plain.poll_recv(cx, batch),
@@ -158,12 +164,12 @@ impl Transport {
         }
     }
 
-    /// [`Transport::poll_recv`] as a future. Dropping it loses nothing.
+    /// Future of [`Transport::poll_recv`]. Dropping it loses no datagram.
     pub async fn recv(&mut self, batch: &mut Received) -> io::Result<()> {
         std::future::poll_fn(|cx| self.poll_recv(cx, batch)).await
     }
 
-    /// What was counted so far.
+    /// The counters since the transport was opened.
     pub fn stats(&self) -> &Stats {
         match &self.way {
             Way::Plain(plain) => plain.stats(),
@@ -171,7 +177,7 @@ impl Transport {
         }
     }
 
-    /// Where this node receives what is for it alone.
+    /// The address at which this node receives datagrams for it alone.
     pub fn local(&self) -> SocketAddr {
         match &self.way {
             Way::Plain(plain) => plain.local(),
@@ -179,7 +185,7 @@ impl Transport {
         }
     }
 
-    /// Whether the local address was there at the last look.
+    /// Whether the local address was there at the last check.
     pub fn is_up(&self) -> bool {
         match &self.way {
             Way::Plain(plain) => plain.is_up(),
@@ -187,7 +193,7 @@ impl Transport {
         }
     }
 
-    /// Whether this would be a node list for [`Transport::set_peers`].
+    /// Checks whether [`Transport::set_peers`] would accept this node list.
     ///
     /// # Errors
     /// [`TransportError::Setting`] names the setting and the reason.
@@ -198,9 +204,9 @@ impl Transport {
         }
     }
 
-    /// Takes a new node list; refused as a whole, with nothing changed, if it is not one.
+    /// Replaces the node list; refused as a whole, with nothing changed, if the list is invalid.
     ///
-    /// The list is a set: naming a node again does not make it receive twice. Buffer sizes stay as opened.
+    /// The list is a set: a node listed twice does not receive twice. Buffer sizes stay as opened.
     pub fn set_peers(&mut self, peers: &[Peer]) -> Result<(), TransportError> {
         match &mut self.way {
             Way::Plain(plain) => plain.set_peers(peers),
@@ -208,7 +214,7 @@ impl Transport {
         }
     }
 
-    /// Whether datagrams from addresses outside of the node list are dropped from now on.
+    /// Sets whether datagrams from addresses outside of the node list are dropped.
     pub fn set_block_unlisted(&mut self, block: bool) {
         match &mut self.way {
             Way::Plain(plain) => plain.set_block_unlisted(block),
@@ -216,7 +222,7 @@ impl Transport {
         }
     }
 
-    /// Sends with another code point from now on; `None` means the system's default, 0.
+    /// Changes the code point of sent packets; `None` means the system's default, 0.
     pub fn set_dscp(&mut self, dscp: Option<u8>) -> Result<(), TransportError> {
         match &mut self.way {
             Way::Plain(plain) => plain.set_dscp(dscp),
@@ -224,20 +230,21 @@ impl Transport {
         }
     }
 
-    /// Looks whether the local address is still there, and puts sockets and group in order when it came back.
+    /// Checks whether the local address is still there, and restores sockets and group membership when it is
+    /// back.
     ///
-    /// Call it every `downcheck` (1 s) and after a token loss; it also brings
-    /// [`DroppedIn::kernel`] up to date. The sockets are kept unless the interface became another one.
+    /// Call it every `downcheck` (1 s) and after a token loss; it also updates [`DroppedIn::kernel`]. The
+    /// sockets are kept unless the address is on another interface now.
     pub fn check_interface(&mut self) -> InterfaceChange {
         match &mut self.way {
             Way::Plain(plain) => plain.check_interface(),
             Way::Links(links) => links.check_interface(),
         }
     }
-    /// Whether this could be gone over to with [`Transport::set_links`].
+    /// Checks whether [`Transport::set_links`] would accept these settings.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why it would refuse them.
     pub fn check_links(&self, knet: &knet::Options) -> Result<(), TransportError> {
         match &self.way {
             Way::Plain(_) => Err(not_knet()),
@@ -245,12 +252,12 @@ impl Transport {
         }
     }
 
-    /// Goes over to other hosts, links and settings of them; refused as a whole, with nothing changed, if it cannot be
-    /// done. What stays as it was goes on as before. How packets are encrypted does not change by this: see
+    /// Changes hosts, links and their settings; refused as a whole, with nothing changed, if that is not
+    /// possible. What stays the same keeps its state. Does not change the encryption: see
     /// [`Transport::envelope`].
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why the settings are refused.
     pub fn set_links(&mut self, knet: &knet::Options) -> Result<(), TransportError> {
         match &mut self.way {
             Way::Plain(_) => Err(not_knet()),
@@ -258,7 +265,8 @@ impl Transport {
         }
     }
 
-    /// How each link to each other host is, and what time it is on their clock; `None` on a transport without links.
+    /// The state of each link to each other host, and the current time on the clock of these states; `None`
+    /// on a transport without links.
     pub fn links(&self) -> Option<(Instant, Vec<LinkView>)> {
         match &self.way {
             Way::Plain(_) => None,
@@ -274,7 +282,7 @@ impl Transport {
         }
     }
 
-    /// How packets are encrypted; `None` on a transport that cannot.
+    /// The cipher and hash with which packets are sealed; `None` on a transport without encryption.
     pub fn suite(&self) -> Option<Suite> {
         match &self.way {
             Way::Plain(_) => None,
@@ -282,7 +290,7 @@ impl Transport {
         }
     }
 
-    /// Changes how packets are encrypted; `None` on a transport that cannot.
+    /// Changes the encryption of packets by calling `change`; `None` on a transport without encryption.
     pub fn envelope<T>(&mut self, change: impl FnOnce(&mut Envelope) -> T) -> Option<T> {
         match &mut self.way {
             Way::Plain(_) => None,
@@ -294,7 +302,7 @@ impl Transport {
         }
     }
 
-    /// What is counted of links under the names of Corosync's statistics map.
+    /// The counters of the links, with the keys of Corosync's statistics map.
     pub fn statistics(&self) -> Vec<(String, Value)> {
         match &self.way {
             Way::Plain(_) => Vec::new(),
@@ -302,7 +310,7 @@ impl Transport {
         }
     }
 
-    /// What is counted of links is 0 from now on.
+    /// Resets the counters of the links to 0.
     pub fn clear_statistics(&mut self) {
         match &mut self.way {
             Way::Plain(_) => {}

@@ -1,4 +1,4 @@
-//! What a transport is opened with, and which combinations are refused.
+//! The settings of a transport, and their validation.
 
 use std::net::IpAddr;
 
@@ -6,29 +6,29 @@ use super::TransportError;
 use super::knet;
 use crate::ids::NodeId;
 
-/// Everything a [`Transport`](super::Transport) needs to know, as plain data.
+/// All settings of a [`Transport`](super::Transport), as plain data.
 ///
-/// [`Options::new`] gives the defaults. Reload: `peers` through
-/// [`Transport::set_peers`](super::Transport::set_peers) and `dscp` through
-/// [`Transport::set_dscp`](super::Transport::set_dscp); everything else needs a new transport.
+/// [`Options::new`] gives the defaults. On a reload, `peers` can be changed with
+/// [`Transport::set_peers`](super::Transport::set_peers) and `dscp` with
+/// [`Transport::set_dscp`](super::Transport::set_dscp); all other changes need a new transport.
 ///
 /// Source: `corosync.conf(5)`, sections totem, interface and nodelist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How datagrams for everybody travel. Source: `totem.transport`, `totem.interface.mcastaddr`,
+    /// How datagrams for all nodes are sent. Source: `totem.transport`, `totem.interface.mcastaddr`,
     /// `totem.interface.broadcast`, `totem.interface.ttl`.
     pub kind: Kind,
-    /// This node. Datagrams for it never touch the network.
+    /// The id of this node. Datagrams for it never reach the network.
     pub me: NodeId,
     /// The local address to bind, or the address of a local network (host part zero), in which case the
     /// first address of this host in that network is bound. Its interface must be up.
     ///
     /// Source: `nodelist.node.ring0_addr` of this node, `totem.interface.bindnetaddr`.
     pub address: IpAddr,
-    /// The interface on which the address is looked for, by name; several may have the same link-local one. All
-    /// link-local addresses of peers are taken to be on the interface that is found.
+    /// The name of the interface that must have the address, because several may have the same link-local
+    /// one. All link-local addresses of peers are taken to be on the interface that is found.
     ///
-    /// Default: `None`, the first that has it. Source: what stands behind `%` in `ring0_addr` or `bindnetaddr`.
+    /// Default: `None`, the first that has it. Source: the part after `%` in `ring0_addr` or `bindnetaddr`.
     pub interface: Option<String>,
     /// The UDP port of every node. Not 0; at least 2 with [`Kind::Udp`], which also binds the port below it.
     ///
@@ -37,34 +37,34 @@ pub struct Options {
     /// The nodes in node-list order; this node may be among them. One address family, ids
     /// unique, at most [`Options::MAX_PEERS`]. Source: `nodelist.node.nodeid`, `nodelist.node.ring0_addr`.
     pub peers: Vec<Peer>,
-    /// Drop datagrams whose source address belongs to no peer. Corosync filters on udpu only; here udp does
-    /// it too, because a node outside the list can never complete a ring anyway.
+    /// Whether to drop datagrams whose source address belongs to no peer. Corosync does so on udpu only; here
+    /// udp does it too, because a node outside of the list can never complete a ring anyway.
     ///
     /// Default: yes. Source: `totem.block_unlisted_ips`.
     pub block_unlisted: bool,
-    /// Largest packet that the ring builds, in bytes; sizes the socket buffers only, datagrams of any size are
-    /// sent and received. Range: 576 to 65507. Default: 1500. Source: `totem.netmtu`.
+    /// Largest packet that the ring builds, in bytes. Only determines the socket buffers; datagrams of any
+    /// size are sent and received. Range: 576 to 65507. Default: 1500. Source: `totem.netmtu`.
     pub netmtu: usize,
-    /// Frames that one sender may multicast in one rotation of the token; sizes the socket buffers.
+    /// Frames that one sender may multicast in one rotation of the token; determines the socket buffers.
     ///
     /// Range: 1 to 16384. Default: 50. Source: `totem.window_size`.
     pub window: u32,
-    /// Differentiated services code point for everything sent, 0 to 63; `None` leaves the system's.
+    /// Differentiated services code point of sent packets, 0 to 63; `None` means the system's default.
     ///
     /// Default: `None`. Source: `totem.ip_dscp`.
     pub dscp: Option<u8>,
 }
 
-/// How datagrams for everybody travel.
+/// How datagrams for all nodes are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// One datagram to each peer. Source: transport `udpu`.
     Udpu,
     /// One datagram to a multicast group or to the local network's broadcast address. Source: transport `udp`.
     Udp(Cast),
-    /// Several links to each peer, watched and encrypted. Of the options above [`Options::address`],
-    /// [`Options::interface`], [`Options::port`], [`Options::peers`] and [`Options::block_unlisted`] are not used:
-    /// these settings say it by link. Source: transport `knet`.
+    /// Several links to each peer, which are monitored and encrypted. [`Options::address`],
+    /// [`Options::interface`], [`Options::port`], [`Options::peers`] and [`Options::block_unlisted`] are not
+    /// used, because these settings have them for each link. Source: transport `knet`.
     Knet(Box<knet::Options>),
 }
 
@@ -78,7 +78,8 @@ impl Kind {
         }
     }
 
-    /// Where a transport that has one socket address sends what is for everybody, if it is not to each alone.
+    /// The destination of datagrams for all nodes, on a transport that does not send them to each node
+    /// separately.
     pub(super) const fn cast(&self) -> Option<Cast> {
         match self {
             Self::Udp(cast) => Some(*cast),
@@ -87,36 +88,37 @@ impl Kind {
     }
 }
 
-/// Where [`Kind::Udp`] sends datagrams for everybody.
+/// Where [`Kind::Udp`] sends datagrams for all nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cast {
     /// To a multicast group, joined on the interface of [`Options::address`].
     Multicast {
         /// The group, of the family of the local address. Source: `totem.interface.mcastaddr`.
         group: IpAddr,
-        /// Routers it may pass plus one; not 0. Default: 1. Source: `totem.interface.ttl`.
+        /// Time to live: number of routers that may be passed, plus one; not 0. Default: 1. Source:
+        /// `totem.interface.ttl`.
         ttl: u8,
     },
     /// To 255.255.255.255; IPv4 only. Source: `totem.interface.broadcast`.
     Broadcast,
 }
 
-/// A node and where it listens.
+/// A node and the address at which it receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The node.
+    /// The node's id.
     pub id: NodeId,
-    /// Its address. The port is [`Options::port`] for all.
+    /// The node's address. The port is [`Options::port`] for all.
     pub addr: IpAddr,
 }
 
 impl Options {
-    /// The port when none is configured.
+    /// The port that is used if none is configured.
     pub const DEFAULT_PORT: u16 = 5405;
-    /// Peers that fit in a cluster. Source: totem.md 5, compile-time constants (`PROCESSOR_COUNT_MAX`).
+    /// Maximum number of nodes in a cluster. Source: corosync `PROCESSOR_COUNT_MAX`.
     pub const MAX_PEERS: usize = 384;
 
-    /// Defaults for all that is not named here.
+    /// Creates options with these settings and defaults for all others.
     pub fn new(kind: Kind, me: NodeId, address: IpAddr, peers: Vec<Peer>) -> Self {
         Self {
             kind,
@@ -132,7 +134,7 @@ impl Options {
         }
     }
 
-    /// Refuses what cannot work, naming the setting as `corosync.conf(5)` does.
+    /// Checks the options. An error names the setting as `corosync.conf(5)` does.
     pub fn check(&self) -> Result<(), TransportError> {
         match &self.kind {
             Kind::Knet(_) => return self.check_sizes(),
@@ -168,7 +170,8 @@ impl Options {
     }
 
     fn check_sizes(&self) -> Result<(), TransportError> {
-        // Every IPv4 host takes 576 bytes, and UDP over IPv4 carries no more than 65507. Links cut frames up to fit.
+        // Every IPv4 host accepts 576 bytes, and UDP over IPv4 carries at most 65507. Links cut frames into
+        // fragments.
         let most = if let Kind::Knet(_) = self.kind { 65536 } else { 65507 };
         if !(576..=most).contains(&self.netmtu) {
             return refuse("netmtu", format!("it is {}; give 576 to {most}", self.netmtu));
@@ -179,8 +182,8 @@ impl Options {
         check_dscp(self.dscp)
     }
 
-    /// Refuses nodes of which a destination or a sender could not be told; part of [`Options::check`], and what
-    /// [`Transport::set_peers`](super::Transport::set_peers) refuses. `local`: the local address.
+    /// Checks a node list; part of [`Options::check`], and of
+    /// [`Transport::set_peers`](super::Transport::set_peers). `local` is the local address.
     pub fn check_peers(peers: &[Peer], local: IpAddr) -> Result<(), TransportError> {
         check_peers(peers, local)
     }
@@ -208,7 +211,7 @@ impl Options {
     }
 }
 
-/// Refuses a code point that does not fit in its six bits.
+/// Checks that a code point fits into its six bits.
 pub(super) fn check_dscp(dscp: Option<u8>) -> Result<(), TransportError> {
     match dscp {
         Some(dscp) if dscp > 63 => refuse("ip_dscp", format!("it is {dscp}; give 0 to 63")),
@@ -216,9 +219,10 @@ pub(super) fn check_dscp(dscp: Option<u8>) -> Result<(), TransportError> {
     }
 }
 
-/// Refuses a node list in which a destination or a sender could not be told.
+/// Checks a node list: every destination and every sender must be identifiable.
 ///
-/// An address that is given twice is no reason: as with Corosync, the ring forms without whoever is not there.
+/// An address that is given twice is accepted: as with Corosync, the ring forms without the node that is not
+/// there.
 pub(super) fn check_peers(peers: &[Peer], local: IpAddr) -> Result<(), TransportError> {
     if peers.len() > Options::MAX_PEERS {
         return refuse(

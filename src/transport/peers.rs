@@ -1,4 +1,4 @@
-//! The node list as a transport needs it: where a node is, and which node an address is.
+//! The node list as a transport needs it: the address of a node, and the node that has an address.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -10,16 +10,16 @@ use super::source_port::SourcePort;
 use super::stats::{PeerStats, Quiet, Traffic};
 use crate::ids::NodeId;
 
-/// The nodes in node-list order, their socket addresses ready for the kernel.
+/// The nodes in node-list order, with their socket addresses prepared for the kernel.
 ///
 /// The position of a node here is also its position in [`Stats::peers`](super::Stats::peers).
 #[derive(Debug)]
 pub(super) struct Peers {
     me: NodeId,
     list: Vec<Known>,
-    /// Sorted by address.
+    /// Positions of the nodes, sorted by address.
     by_addr: Vec<(IpAddr, usize)>,
-    /// Where the last search ended; datagrams come in runs from one sender.
+    /// Where the last search ended; datagrams of one sender tend to arrive in sequence.
     last: usize,
 }
 
@@ -27,7 +27,8 @@ pub(super) struct Peers {
 struct Known {
     id: NodeId,
     addr: SockAddr,
-    /// This node, or an earlier one, has the same address: what is for everybody goes there already.
+    /// Whether this node or an earlier one has the same address, so that datagrams for all nodes go there
+    /// already.
     repeated: bool,
     log: Quiet,
     port: SourcePort,
@@ -38,7 +39,7 @@ impl Peers {
         Self { me, list: Vec::new(), by_addr: Vec::new(), last: 0 }
     }
 
-    /// Takes over a checked node list. Statistics of nodes that stay, at the same address, are kept.
+    /// Adopts a checked node list. Statistics of nodes that keep their id and address are kept.
     pub(super) fn replace(&mut self, peers: &[Peer], port: u16, local: &Local, stats: &mut Vec<PeerStats>) {
         let mut old = std::mem::take(stats);
         let before = std::mem::take(&mut self.list);
@@ -63,39 +64,39 @@ impl Peers {
                 },
             });
         }
-        // Of several nodes at one address the first in the list counts as the sender.
+        // If several nodes have one address, the first one in the list counts as the sender.
         self.by_addr.sort_unstable();
         self.by_addr.dedup_by_key(|&mut (addr, _)| addr);
         self.last = 0;
     }
 
-    /// The positions of all nodes but this one, in node-list order, each address once.
+    /// The positions of all nodes except this one, in node-list order, each address once.
     pub(super) fn others(&self) -> impl Iterator<Item = usize> {
         let others = self.list.iter().enumerate().filter(|(_, known)| known.id != self.me && !known.repeated);
         others.map(|(index, _)| index)
     }
 
-    /// The position of a node.
+    /// The position of the node with this id.
     pub(super) fn position(&self, id: NodeId) -> Option<usize> {
         self.list.iter().position(|known| known.id == id)
     }
 
-    /// Where the node at a position is.
+    /// The socket address of the node at a position.
     pub(super) fn addr(&self, position: usize) -> &SockAddr {
         &self.list[position].addr
     }
 
-    /// The log limit of the node at a position.
+    /// The rate limit of log lines about the node at a position.
     pub(super) fn log(&mut self, position: usize) -> &mut Quiet {
         &mut self.list[position].log
     }
 
-    /// Where the node at a position sends from.
+    /// The port from which the node at a position sends.
     pub(super) fn source_port(&mut self, position: usize) -> &mut SourcePort {
         &mut self.list[position].port
     }
 
-    /// These nodes are in a ring with this one, the others are not.
+    /// Sets which nodes are in a ring with this one.
     pub(super) fn set_members(&mut self, members: &[NodeId]) {
         for known in &mut self.list {
             known.port.set_member(members.contains(&known.id));
@@ -115,7 +116,7 @@ impl Peers {
     }
 }
 
-/// The socket address for `addr`. Link-local IPv6 means something on one interface only: the local one.
+/// The socket address for `addr`. A link-local IPv6 address gets the scope of the local interface.
 pub(super) fn target(addr: IpAddr, port: u16, local: &Local) -> SocketAddr {
     match addr {
         IpAddr::V4(addr) => SocketAddrV4::new(addr, port).into(),

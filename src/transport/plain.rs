@@ -1,4 +1,4 @@
-//! One socket address for the ring, clear datagrams: what udp and udpu have in common.
+//! Common part of udp and udpu: one socket address for the ring, and clear datagrams.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,22 +24,22 @@ use super::udpu::{self, Udpu};
 use super::{Cast, InterfaceChange, Options, Peer, TransportError};
 use crate::ids::{Destination, NodeId};
 
-/// See the module.
+/// A transport with one socket address and clear datagrams: udp or udpu.
 #[derive(Debug)]
 pub(super) struct Plain {
     options: Options,
     local: Local,
     up: bool,
-    /// `None` only after the interface came back in a way that could not be bound (yet).
+    /// `None` only after the interface returned in a way that could not be bound (yet).
     sockets: Option<Sockets>,
     peers: Peers,
     stats: Stats,
     logs: Logs,
-    /// What the kernel had dropped at sockets closed meanwhile.
+    /// Datagrams that the kernel had dropped at sockets that are closed by now.
     kernel_drops_before: u64,
     looped: Looped,
     legs: Vec<Leg>,
-    /// What a datagram shows about the port that its sender sends from.
+    /// What a datagram shows about the port from which its sender sends.
     shows: fn(&[u8]) -> Shows,
 }
 
@@ -50,7 +50,7 @@ enum Sockets {
 }
 
 impl Plain {
-    /// See [`Transport::open`](super::Transport::open).
+    /// Implements [`Transport::open`](super::Transport::open).
     pub(super) fn open(options: &Options) -> Result<Self, TransportError> {
         options.check()?;
         let local = addr::find(options.address, options.interface.as_deref())?;
@@ -77,17 +77,17 @@ impl Plain {
         })
     }
 
-    /// See [`Transport::recognise`](super::Transport::recognise).
+    /// Implements [`Transport::recognise`](super::Transport::recognise).
     pub(super) fn recognise(&mut self, shows: fn(&[u8]) -> Shows) {
         self.shows = shows;
     }
 
-    /// See [`Transport::set_members`](super::Transport::set_members).
+    /// Implements [`Transport::set_members`](super::Transport::set_members).
     pub(super) fn set_members(&mut self, members: &[NodeId]) {
         self.peers.set_members(members);
     }
 
-    /// See [`Transport::probe`](super::Transport::probe).
+    /// Implements [`Transport::probe`](super::Transport::probe).
     pub(super) fn probe(options: &Options) -> Result<(), TransportError> {
         options.check()?;
         let local = addr::find(options.address, options.interface.as_deref())?;
@@ -98,7 +98,7 @@ impl Plain {
         Ok(())
     }
 
-    /// See [`Transport::send`](super::Transport::send).
+    /// Implements [`Transport::send`](super::Transport::send).
     pub(super) fn send(&mut self, batch: &mut Vec<(Destination, Bytes)>) {
         self.legs.clear();
         for (frame, (destination, bytes)) in batch.iter().enumerate() {
@@ -140,7 +140,7 @@ impl Plain {
         batch.clear();
     }
 
-    /// See [`Transport::poll_recv`](super::Transport::poll_recv).
+    /// Implements [`Transport::poll_recv`](super::Transport::poll_recv).
     pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut Received) -> Poll<io::Result<()>> {
         batch.clear();
         self.looped.take(batch, &mut self.stats);
@@ -166,27 +166,27 @@ impl Plain {
         }
     }
 
-    /// See [`Transport::stats`](super::Transport::stats).
+    /// Implements [`Transport::stats`](super::Transport::stats).
     pub(super) fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// See [`Transport::local`](super::Transport::local).
+    /// Implements [`Transport::local`](super::Transport::local).
     pub(super) fn local(&self) -> SocketAddr {
         peers::target(self.local.addr, self.options.port, &self.local)
     }
 
-    /// See [`Transport::is_up`](super::Transport::is_up).
+    /// Implements [`Transport::is_up`](super::Transport::is_up).
     pub(super) fn is_up(&self) -> bool {
         self.up
     }
 
-    /// See [`Transport::check_peers`](super::Transport::check_peers).
+    /// Implements [`Transport::check_peers`](super::Transport::check_peers).
     pub(super) fn check_peers(&self, peers: &[Peer]) -> Result<(), TransportError> {
         options::check_peers(peers, self.options.address)
     }
 
-    /// See [`Transport::set_peers`](super::Transport::set_peers).
+    /// Implements [`Transport::set_peers`](super::Transport::set_peers).
     pub(super) fn set_peers(&mut self, peers: &[Peer]) -> Result<(), TransportError> {
         options::check_peers(peers, self.options.address)?;
         self.options.peers = peers.to_vec();
@@ -194,12 +194,12 @@ impl Plain {
         Ok(())
     }
 
-    /// See [`Transport::set_block_unlisted`](super::Transport::set_block_unlisted).
+    /// Implements [`Transport::set_block_unlisted`](super::Transport::set_block_unlisted).
     pub(super) fn set_block_unlisted(&mut self, block: bool) {
         self.options.block_unlisted = block;
     }
 
-    /// See [`Transport::set_dscp`](super::Transport::set_dscp).
+    /// Implements [`Transport::set_dscp`](super::Transport::set_dscp).
     pub(super) fn set_dscp(&mut self, dscp: Option<u8>) -> Result<(), TransportError> {
         options::check_dscp(dscp)?;
         if let Some(sockets) = &self.sockets {
@@ -210,7 +210,7 @@ impl Plain {
         Ok(())
     }
 
-    /// See [`Transport::check_interface`](super::Transport::check_interface).
+    /// Implements [`Transport::check_interface`](super::Transport::check_interface).
     pub(super) fn check_interface(&mut self) -> InterfaceChange {
         self.count_kernel_drops();
         match addr::find(self.options.address, self.options.interface.as_deref()) {
@@ -237,9 +237,10 @@ impl Plain {
         }
     }
 
-    /// The address is on another interface, or that has another number: sockets hold the old number.
+    /// The address is on another interface, or its interface has another number, and the sockets hold the old
+    /// number.
     fn reopen(&mut self, local: Local) -> InterfaceChange {
-        // The old ones go first, they have the ports.
+        // The old sockets must be closed first, because they have the ports.
         self.sockets = None;
         self.kernel_drops_before = self.stats.dropped_in.kernel;
         match Sockets::open(&self.options, &local, &mut self.stats) {
@@ -253,7 +254,7 @@ impl Plain {
                     &self.local,
                     &mut self.stats.peers,
                 );
-                // Whoever waits in poll_recv waits on sockets that are closed.
+                // A task that waits in poll_recv may wait on sockets that are closed by now.
                 self.looped.wake();
                 self.back()
             }
@@ -275,7 +276,8 @@ impl Plain {
         InterfaceChange::Back
     }
 
-    /// An interface that went and came back has forgotten its groups, even if no check saw it go.
+    /// Rejoins the group if needed: an interface that disappeared and returned has left its groups, even if
+    /// no check noticed.
     fn keep_joined(&mut self, came_back: bool) {
         let (Some(Sockets::Udp(udp)), Some(Cast::Multicast { group, .. })) =
             (&self.sockets, self.options.kind.cast())
@@ -317,7 +319,7 @@ impl Sockets {
         }
     }
 
-    /// The ports that are bound for this node alone, and what for.
+    /// The ports that are bound for this node alone, and their purposes.
     fn ports(options: &Options) -> Vec<(u16, &'static str)> {
         match options.kind.cast() {
             None => vec![(options.port, udpu::PURPOSE)],
@@ -332,7 +334,7 @@ impl Sockets {
         }
     }
 
-    /// What this node's own multicasts come from, if the network may bring them back.
+    /// The source address of this node's own multicasts, if the network may return them.
     fn own_source(&self) -> Option<SocketAddr> {
         match self {
             Self::Udpu(_) => None,

@@ -1,11 +1,11 @@
-//! Random bytes of the kernel's generator.
+//! Random bytes from the kernel's generator.
 
 use std::io;
 
-/// Fills all of it.
+/// Fills the whole slice with random bytes.
 ///
 /// # Errors
-/// The kernel gives none.
+/// If the kernel provides no random bytes.
 pub(crate) fn random(mut bytes: &mut [u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty()) {

@@ -1,4 +1,4 @@
-//! A batch of received datagrams, in buffers that are used again and again.
+//! A batch of received datagrams in reused buffers.
 
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -8,67 +8,68 @@ use bytes::Bytes;
 
 use super::sys::{self, Arrival, RECV_BATCH};
 
-/// Bytes that a datagram may have: more than UDP can carry in one.
+/// Bytes reserved for a datagram: more than UDP can carry in one.
 const ROOM: usize = 65_536;
 
-/// Distance between slots. Not [`ROOM`]: starts that are a power of two apart would share cache sets, and the
-/// start is all that most datagrams use of a slot.
+/// Distance between slots. Not [`ROOM`], because slots that start at multiples of a power of two would share
+/// cache sets, and most datagrams use only the start of a slot.
 const STRIDE: usize = ROOM + 33 * 64;
 
-/// Slots that one call tries to fill while little comes; the kernel looks at each one offered.
+/// Slots offered to a system call while few datagrams arrive, because the kernel checks each slot.
 const FEW: usize = 8;
 
-/// Receive errors in a row after which a socket counts as empty, so that an error that stays cannot spin.
+/// Consecutive receive errors after which a socket counts as empty, so that a lasting error cannot cause an
+/// endless loop.
 const ERRORS_IN_A_ROW: u32 = 16;
 
 /// Datagrams received by one [`Transport::poll_recv`](super::Transport::poll_recv), in order of arrival.
 ///
-/// Holds up to 64 datagrams of up to 65536 bytes. The memory (4 MiB of addresses) is reserved once and becomes
+/// Holds up to 64 datagrams of up to 65536 bytes. The address space (4 MiB) is reserved once and becomes
 /// resident only where datagrams were written.
 pub struct Received {
     buffer: Box<[u8]>,
     slots: usize,
-    /// Slots that hold a datagram or a refused one.
+    /// Number of slots that hold a datagram, refused ones included.
     used: usize,
-    /// What is to be handed up.
+    /// The datagrams to hand up.
     taken: Vec<Taken>,
-    /// Whether the last call filled more than a few slots.
+    /// Whether the last system call filled more than a few slots.
     busy: bool,
 }
 
 /// A datagram to hand up.
 #[derive(Clone, Debug)]
 enum Taken {
-    /// These bytes of the buffer.
+    /// The datagram is in this range of the buffer.
     Here(Range<usize>),
-    /// It was put together elsewhere.
+    /// The datagram was assembled elsewhere.
     Apart(Bytes),
 }
 
-/// Judges what arrives, and counts it.
+/// Judges the datagrams that arrive, and counts them.
 pub(super) trait Judge {
-    /// A call is made.
+    /// A system call is about to be made.
     fn called(&mut self);
 
-    /// It failed.
+    /// The system call failed.
     fn failed(&mut self, error: &io::Error);
 
-    /// It brought these, which [`Judge::judge`] is asked about next, one after the other; the bytes of all may be
-    /// changed in place.
+    /// The system call returned these messages. [`Judge::judge`] is then called for each of them in order.
+    /// Their bytes may be changed in place.
     fn brought(&mut self, _came: Came<'_>) {}
 
-    /// A message came; its bytes may be changed in place. What is to be handed up of it goes to `up`.
+    /// Judges one message, whose bytes may be changed in place. What is to be handed up is added to `up`.
     fn judge(&mut self, arrival: &Arrival, bytes: &mut [u8], up: &mut Up<'_>);
 }
 
-/// What one call brought.
+/// The messages that one system call returned.
 pub(super) struct Came<'a> {
     arrivals: &'a [Arrival],
     slots: &'a mut [u8],
 }
 
 impl<'a> Came<'a> {
-    /// Each message and its bytes.
+    /// Iterates over the messages and their bytes.
     pub(super) fn each(self) -> impl Iterator<Item = (&'a Arrival, &'a mut [u8])> {
         self.arrivals.iter().zip(self.slots.chunks_mut(STRIDE)).map(|(arrival, slot)| {
             let len = arrival.len.min(ROOM);
@@ -77,20 +78,20 @@ impl<'a> Came<'a> {
     }
 }
 
-/// Where a [`Judge`] puts what is to be handed up.
+/// Collects what a [`Judge`] wants to hand up.
 pub(super) struct Up<'a> {
     taken: &'a mut Vec<Taken>,
-    /// Where the bytes being judged are in the buffer.
+    /// Offset in the buffer of the bytes being judged.
     base: usize,
 }
 
 impl Up<'_> {
-    /// This part of the bytes being judged.
+    /// Hands up a part of the bytes being judged.
     pub(super) fn part(&mut self, part: Range<usize>) {
         self.taken.push(Taken::Here(self.base + part.start..self.base + part.end));
     }
 
-    /// Something that was put together elsewhere.
+    /// Hands up a datagram that was assembled elsewhere.
     pub(super) fn apart(&mut self, datagram: Bytes) {
         self.taken.push(Taken::Apart(datagram));
     }
@@ -99,14 +100,14 @@ impl Up<'_> {
 /// What is left in a socket after reading from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
-    /// Nothing.
+    /// The socket is empty.
     Nothing,
-    /// Perhaps something: the slots ran out first.
+    /// There may be more: the slots were used up first.
     Perhaps,
 }
 
 impl Received {
-    /// An empty batch.
+    /// Creates an empty batch.
     pub fn new() -> Self {
         Self::with_slots(RECV_BATCH)
     }
@@ -133,12 +134,12 @@ impl Received {
         }
     }
 
-    /// How many datagrams there are.
+    /// The number of datagrams.
     pub fn len(&self) -> usize {
         self.taken.len()
     }
 
-    /// Whether there are none.
+    /// Whether the batch is empty.
     pub fn is_empty(&self) -> bool {
         self.taken.is_empty()
     }
@@ -152,12 +153,12 @@ impl Received {
         self.used == self.slots
     }
 
-    /// Datagram number `index`, if there are that many.
+    /// The datagram with number `index`, counted from 0; `None` if there are fewer.
     pub(super) fn datagram(&self, index: usize) -> Option<&[u8]> {
         self.taken.get(index).map(|taken| self.bytes(taken))
     }
 
-    /// Appends a copy of `datagram`. The batch must not be full, nor the datagram longer than a slot.
+    /// Appends a copy of `datagram`. The batch must not be full, and the datagram must fit into a slot.
     pub(super) fn push(&mut self, datagram: &[u8]) {
         assert!(!self.is_full() && datagram.len() <= ROOM, "no slot for a copied datagram");
         let start = self.used * STRIDE;
@@ -166,8 +167,8 @@ impl Received {
         self.taken.push(Taken::Here(start..start + datagram.len()));
     }
 
-    /// Reads from `socket` until it is empty or all slots but the last `spare` are used. The judge says what is handed
-    /// up, and counts errors.
+    /// Reads from `socket` until it is empty or all but the last `spare` slots are used. The judge decides
+    /// what is handed up, and counts errors.
     pub(super) fn receive(&mut self, socket: &impl AsFd, spare: usize, judge: &mut impl Judge) -> Left {
         let slots = self.slots - spare;
         let mut arrivals = [Arrival::NONE; RECV_BATCH];

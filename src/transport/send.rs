@@ -1,4 +1,4 @@
-//! Sending: every datagram to its destinations, many with one call, never waiting long.
+//! Sending: every datagram to its destinations, many with one system call, and without long waits.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -13,46 +13,48 @@ use super::stats::{Logs, Stats};
 use super::sys::{self, Departure, SEND_BATCH};
 use crate::ids::Destination;
 
-/// How long one batch may wait for room in the socket buffer. A network card drains a full buffer faster; what
-/// does not fit then is lost as on the wire, and the ring's retransmission brings it.
+/// How long one batch may wait for room in the socket buffer. A network card empties a full buffer faster;
+/// what does not fit then is lost, as it may be on the network, and the ring retransmits it.
 const PATIENCE: Duration = Duration::from_millis(2);
 
-/// Least time that a wait costs, so that a poll that returns at once without room cannot be repeated for ever.
+/// Minimum time that each wait is charged with, so that a poll which returns at once without room cannot be
+/// repeated endlessly.
 const WAIT_AT_LEAST: Duration = Duration::from_micros(100);
 
-/// What is to be sent, one leg after the other: a leg is one message to one destination.
+/// The messages to be sent, as legs: a leg is one message to one destination.
 pub(super) trait Legs {
-    /// What a message consists of.
+    /// The pieces of a message.
     type Parts<'a>: Iterator<Item = &'a [u8]>
     where
         Self: 'a;
 
-    /// How many there are. May change only in [`Legs::failed`].
+    /// The number of legs. May change only in [`Legs::failed`].
     fn count(&self) -> usize;
 
-    /// The message of a leg, and where it goes.
+    /// The message of a leg, and its destination.
     fn departure(&self, leg: usize) -> Departure<'_, Self::Parts<'_>>;
 
-    /// Whether it is for a single node. That is a token, whose loss costs the ring far more than a frame's.
+    /// Whether the leg is for a single node. Then it is a token, whose loss costs the ring much more than a
+    /// frame's.
     fn is_token(&self, leg: usize) -> bool;
 
-    /// Where calls and what could not be sent are counted.
+    /// The counters of system calls and of what could not be sent.
     fn stats(&mut self) -> &mut Stats;
 
-    /// The buffer is full, so it is sent again.
+    /// The leg is sent again because the socket buffer was full.
     fn retried(&mut self, leg: usize);
 
-    /// It was sent.
+    /// The leg was sent.
     fn sent(&mut self, leg: usize);
 
-    /// The kernel refused it. Whether it is to be tried again, perhaps in another form.
+    /// The kernel refused the leg. Returns whether to try it again, perhaps in another form.
     fn failed(&mut self, leg: usize, error: &io::Error) -> bool;
 
-    /// So many were dropped because the buffer stays full.
+    /// The last legs, as many as given, were dropped because the buffer stayed full.
     fn dropped(&mut self, legs: usize);
 }
 
-/// Sends all of it, or counts why not. Takes at most twice [`PATIENCE`] longer than the system calls.
+/// Sends all legs, or counts why not. Takes at most twice [`PATIENCE`] longer than the system calls.
 pub(super) fn send_all(socket: &Socket, legs: &mut impl Legs) {
     let mut next = 0;
     let mut patience = PATIENCE;
@@ -69,7 +71,7 @@ pub(super) fn send_all(socket: &Socket, legs: &mut impl Legs) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if patience.is_zero() {
-                    // A token may wait once more, all before it is given up.
+                    // A token may wait once more; everything before it is dropped.
                     let token = (next..legs.count()).find(|leg| legs.is_token(*leg));
                     let keep = token.filter(|_| !token_patience.is_zero()).unwrap_or(legs.count());
                     patience = std::mem::take(&mut token_patience);
@@ -97,7 +99,7 @@ fn send_chunk(socket: &Socket, legs: &impl Legs, from: usize) -> io::Result<usiz
     Ok(sent)
 }
 
-/// Counts and reports messages that were dropped because the buffer stays full.
+/// Counts and logs messages that were dropped because the buffer stayed full.
 pub(super) fn count_dropped(dropped: usize, stats: &mut Stats, logs: &mut Logs) {
     stats.dropped_out.buffer_full += dropped as u64;
     if dropped > 0
@@ -112,7 +114,7 @@ pub(super) fn count_dropped(dropped: usize, stats: &mut Stats, logs: &mut Logs) 
     }
 }
 
-/// One datagram to one destination: which frame of the batch, to which peer (or to the group).
+/// One datagram to one destination: the frame's position in the batch, and the peer or the group.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leg {
     pub(super) frame: usize,
@@ -127,7 +129,7 @@ pub(super) enum Target {
     Group,
 }
 
-/// A batch on its way out.
+/// A batch that is being sent.
 pub(super) struct Outgoing<'a> {
     pub(super) group: Option<&'a SockAddr>,
     pub(super) batch: &'a [(Destination, Bytes)],
@@ -216,11 +218,11 @@ impl Outgoing<'_> {
     }
 }
 
-/// Waits until the socket has room, at most `patience`; returns how much of it was used.
+/// Waits until the socket has room, at most `patience`; returns the time used.
 fn wait_for_room(socket: &Socket, patience: Duration) -> Duration {
     let started = Instant::now();
     let timeout = Timespec { tv_sec: 0, tv_nsec: patience.as_nanos().min(999_999_999) as _ };
-    // An error (EINTR above all) is as good as a wake-up: the next send tells.
+    // An error (usually EINTR) counts as a wake-up: the next send shows whether there is room.
     let _ = rustix::event::poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&timeout));
     started.elapsed().max(WAIT_AT_LEAST)
 }

@@ -1,4 +1,4 @@
-//! Sockets with the options that a ring needs: non-blocking, buffers that hold a burst, priority, code point.
+//! Sockets with the options that a ring needs: non-blocking, buffers for a burst, priority, code point.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,41 +11,44 @@ use tokio::io::unix::AsyncFd;
 
 use super::{Options, TransportError};
 
-/// Priority of everything sent, the highest that needs no privilege. Source: totem.md 4.1, `SO_PRIORITY` 6.
+/// Priority of all sent packets, the highest that needs no privilege; Corosync's (`SO_PRIORITY` 6) is the
+/// same.
 const PRIORITY: u32 = 6;
 
-/// Bytes that a frame has beyond `netmtu`: IP and UDP headers and the wrapper of a frame re-sent in recovery.
+/// Bytes by which a frame may exceed `netmtu`: IP and UDP headers, and the wrapper of a frame retransmitted
+/// in recovery.
 const FRAME_EXTRA: usize = 48 + 45;
 
-/// What the kernel adds to each packet it queues: its descriptor and shared info, rounded up.
+/// What the kernel adds to each queued packet: its descriptor and shared info, rounded up.
 const DESCRIPTOR: usize = 512;
 
-/// Smallest memory block that drivers receive into; many use a page for each packet.
+/// Smallest memory block into which network drivers receive; many use a page for each packet.
 const PAGE: usize = 4096;
 
-/// Bounds of the buffers asked for, as the kernel accounts (twice the number given to `setsockopt`).
+/// Range of the buffer sizes requested, as the kernel accounts them (twice the number given to `setsockopt`).
 const BUFFER: std::ops::RangeInclusive<usize> = 4 << 20..=64 << 20;
 
-/// Memory that the kernel accounts for one queued frame of `netmtu`: data in a power-of-two block, and its descriptor.
+/// Memory that the kernel accounts for one queued frame of `netmtu` bytes: data in a power-of-two block, and
+/// its descriptor.
 const fn truesize(netmtu: usize) -> usize {
     let data = netmtu + FRAME_EXTRA;
     (if data <= PAGE { PAGE } else { data.next_power_of_two() }) + DESCRIPTOR
 }
 
-/// A socket buffer, in bytes as the kernel accounts.
+/// The size of a socket buffer, in bytes as the kernel accounts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BufferSize {
-    /// Less than this and frames will be lost under load; worth a warning.
+    /// With a smaller buffer frames are lost under load, so a warning is logged.
     needed: usize,
-    /// What is asked for.
+    /// The size that is requested.
     wanted: usize,
 }
 
-/// What libknet asks for, and more only where a window needs it. Source: libknet, `KNET_RING_RCVBUFF`: 8 MiB, of which
-/// the kernel accounts twice.
+/// Buffer size that libknet requests; a larger one is requested only if the window needs it. Source: libknet,
+/// `KNET_RING_RCVBUFF`: 8 MiB, which the kernel accounts twice.
 const LINK_BUFFER: usize = 16 << 20;
 
-/// Socket buffer of a link.
+/// The socket buffer of a link.
 pub(super) fn link_buffer_size(options: &Options, others: usize) -> BufferSize {
     let window = (options.window as usize)
         .saturating_mul(others.max(1))
@@ -55,7 +58,7 @@ pub(super) fn link_buffer_size(options: &Options, others: usize) -> BufferSize {
 }
 
 impl BufferSize {
-    /// Refuses less than is needed.
+    /// Returns an error if less than needed was granted.
     pub(super) fn demand(self, given: usize, sysctl: &'static str) -> Result<(), TransportError> {
         if given >= self.needed {
             return Ok(());
@@ -64,12 +67,12 @@ impl BufferSize {
     }
 }
 
-/// Socket buffer that holds a full window from (or to) every other node.
+/// The socket buffer that holds a full window from (or to) every other node.
 ///
-/// Needed is `window × others × truesize`, wanted the same but at least 4 MiB; both at most 64 MiB. This is what can be under way when this node
-/// does not run for one rotation while retransmissions overlap new frames; a buffer that overflows costs a
-/// retransmission round for every frame lost, which is what makes a loaded ring collapse. The memory is only
-/// taken while datagrams are queued.
+/// Needed is `window × others × truesize`; requested is the same but at least 4 MiB; both are at most 64 MiB.
+/// This much can be in transit if this node does not run for one rotation while retransmissions overlap with
+/// new frames. Every frame lost by an overflow costs a retransmission round, which is what makes a loaded
+/// ring collapse. The memory is used only while datagrams are queued.
 pub(super) fn buffer_size(options: &Options) -> BufferSize {
     let others = options.peers.iter().filter(|peer| peer.id != options.me).count().max(1);
     let window = (options.window as usize).saturating_mul(others).saturating_mul(truesize(options.netmtu));
@@ -77,7 +80,7 @@ pub(super) fn buffer_size(options: &Options) -> BufferSize {
     BufferSize { needed, wanted: needed.max(*BUFFER.start()) }
 }
 
-/// A non-blocking UDP socket of the family of `like`.
+/// Opens a non-blocking UDP socket of the address family of `like`.
 pub(super) fn open(like: SocketAddr) -> Result<Socket, TransportError> {
     let domain = if like.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket =
@@ -89,7 +92,7 @@ pub(super) fn open(like: SocketAddr) -> Result<Socket, TransportError> {
     Ok(socket)
 }
 
-/// Binds, telling a port in use from other refusals.
+/// Binds a socket; a port in use has an error of its own.
 pub(super) fn bind(
     socket: &Socket,
     address: SocketAddr,
@@ -101,7 +104,7 @@ pub(super) fn bind(
     })
 }
 
-/// Gives the socket to the runtime, which tells when it has something to read.
+/// Registers the socket with the runtime, which signals when it can be read.
 #[allow(
     deprecated,
     reason = "newer tokio asks for an unsafe form because of types that do not own their descriptor; Socket owns it"
@@ -110,9 +113,9 @@ pub(super) fn register(socket: Socket) -> Result<AsyncFd<Socket>, TransportError
     AsyncFd::with_interest(socket, Interest::READABLE).map_err(failed("register a socket with the runtime"))
 }
 
-/// Code point and priority of what the socket sends; returns the code point that the kernel reports.
+/// Sets code point and priority of what the socket sends; returns the code point that the kernel reports.
 ///
-/// The priority comes last: setting the code point makes the kernel derive another priority from it.
+/// The priority is set last, because the kernel derives another priority from the code point.
 pub(super) fn mark(socket: &Socket, ipv4: bool, dscp: Option<u8>) -> Result<Option<u8>, TransportError> {
     let mut applied = None;
     if let Some(dscp) = dscp {
@@ -131,17 +134,17 @@ pub(super) fn mark(socket: &Socket, ipv4: bool, dscp: Option<u8>) -> Result<Opti
         applied = Some(read);
     }
     if let Err(error) = socket.set_priority(PRIORITY) {
-        // Only the order in the local queue suffers.
+        // Without the priority, only the order in the local queue is affected.
         tracing::warn!(%error, priority = PRIORITY, "the priority of the ring's datagrams could not be set");
     }
     Ok(applied)
 }
 
-/// Asks for a receive buffer; returns the bytes, as the kernel accounts, that it gave.
+/// Requests a receive buffer; returns the size that the kernel granted, in bytes as it accounts them.
 pub(super) fn size_recv_buffer(socket: &Socket, size: BufferSize) -> Result<usize, TransportError> {
     let asked = size.wanted / 2;
     if rustix_opt::set_socket_recv_buffer_size_force(socket.as_fd(), asked).is_err() {
-        // Without CAP_NET_ADMIN the kernel cuts it to net.core.rmem_max, silently.
+        // Without CAP_NET_ADMIN the kernel silently limits the size to net.core.rmem_max.
         socket.set_recv_buffer_size(asked).map_err(failed("size the receive buffer"))?;
     }
     let given = socket.recv_buffer_size().map_err(failed("read the receive buffer's size"))?;
@@ -149,7 +152,7 @@ pub(super) fn size_recv_buffer(socket: &Socket, size: BufferSize) -> Result<usiz
     Ok(given)
 }
 
-/// Asks for a send buffer; returns the bytes, as the kernel accounts, that it gave.
+/// Requests a send buffer; returns the size that the kernel granted, in bytes as it accounts them.
 pub(super) fn size_send_buffer(socket: &Socket, size: BufferSize) -> Result<usize, TransportError> {
     let asked = size.wanted / 2;
     if rustix_opt::set_socket_send_buffer_size_force(socket.as_fd(), asked).is_err() {
@@ -177,7 +180,7 @@ fn warn_if_small(
     }
 }
 
-/// Names what was tried when the kernel refuses it.
+/// Maps an error of the kernel to a [`TransportError`] that names the failed action.
 pub(super) fn failed(action: &'static str) -> impl Fn(io::Error) -> TransportError {
     move |source| TransportError::Socket { action, source }
 }

@@ -1,15 +1,17 @@
-//! From which UDP port a peer sends, so that another program on its host cannot speak for it.
+//! The UDP port from which a peer sends, checked so that another program on the peer's host cannot
+//! impersonate its daemon.
 //!
-//! The address alone says which host a datagram comes from, not which program: any local user can send from there. The
-//! daemon's own port can be used by nobody else while the daemon has it.
+//! The source address alone identifies a host, not a program: any local user can send from it. But the
+//! daemon's own port cannot be used by another program while the daemon has it.
 //!
-//! * On udp every implementation, Corosync's too, sends everything from the port below the ring's. Nothing else is
-//!   taken.
-//! * On udpu this implementation sends everything from the ring's port. Corosync sends only its tokens from there, all
-//!   else from ports that the kernel chooses. So what a peer's datagrams show is remembered: one that only a daemon of
-//!   ours sends from the ring's port ([`Shows::OnePort`]) is the proof, and from then on nothing else is taken from that
-//!   address. It is forgotten when the peer takes its leave, or when it is in no ring with this node and has been silent
-//!   for [`FORGOTTEN`]: a host may change from this implementation to Corosync.
+//! * On udp every implementation, Corosync included, sends everything from the port below the ring's.
+//!   Datagrams from other ports are refused.
+//! * On udpu this implementation sends everything from the ring's port. Corosync sends only its tokens from
+//!   there, and everything else from ports that the kernel chooses. So the first datagram from the ring's
+//!   port that Corosync never sends from it ([`Shows::OnePort`]) proves that the peer is this implementation,
+//!   and from then on datagrams from other ports of that address are refused. The proof is forgotten when the
+//!   peer leaves, or when it is in no ring with this node and has been silent for [`FORGOTTEN`], because a
+//!   host may change from this implementation to Corosync.
 
 use std::time::{Duration, Instant};
 
@@ -19,26 +21,27 @@ pub(super) const FORGOTTEN: Duration = Duration::from_secs(5);
 /// What a datagram from the ring's port shows about its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shows {
-    /// It sends everything from the ring's port: what Corosync sends from there is not of this kind.
+    /// The sender sends everything from the ring's port: Corosync does not send this kind of datagram from
+    /// there.
     OnePort,
-    /// It is about to end; another implementation may follow at its address.
+    /// The sender is about to stop; another implementation may follow at its address.
     Leaving,
-    /// The datagram shows nothing of its sender's port.
+    /// The datagram shows nothing about the sender's port.
     Nothing,
 }
 
-/// What is known of one peer on udpu.
+/// What is known of the source port of one peer on udpu.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SourcePort {
-    /// Since it was shown that the peer sends everything from the ring's port: when it was last heard while it was not
-    /// a member.
+    /// Set once the peer has shown that it sends everything from the ring's port: the time when it was last
+    /// heard while it was not a member.
     fixed: Option<Instant>,
-    /// It is in a ring with this node.
+    /// Whether the peer is in a ring with this node.
     member: bool,
 }
 
 impl SourcePort {
-    /// Whether to take a datagram; `shows` is asked only for one from the ring's port.
+    /// Whether to accept a datagram; `shows` is called only for one from the ring's port.
     pub(super) fn admits(&mut self, from_ring_port: bool, shows: impl FnOnce() -> Shows) -> bool {
         if !from_ring_port {
             let forgotten = !self.member && self.fixed.is_some_and(|heard| heard.elapsed() >= FORGOTTEN);
@@ -56,7 +59,7 @@ impl SourcePort {
         true
     }
 
-    /// Whether the peer is in a ring with this node from now on.
+    /// Sets whether the peer is in a ring with this node.
     pub(super) fn set_member(&mut self, member: bool) {
         if self.member && !member && self.fixed.is_some() {
             self.fixed = Some(Instant::now());
@@ -74,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_shows_one_port_is_heard_from_there_only() {
+    fn a_peer_that_proved_its_port_is_accepted_from_it_only() {
         let mut port = SourcePort::default();
         assert!(port.admits(false, || Shows::Nothing), "nothing is known yet");
         assert!(port.admits(true, || Shows::Nothing), "a token, as Corosync sends it");
@@ -84,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_stays_fixed_however_silent_it_is() {
+    fn a_silent_member_keeps_its_proven_port() {
         let mut port = SourcePort::default();
         port.admits(true, || Shows::OnePort);
         port.set_member(true);
@@ -97,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_was_silent_for_long_or_took_its_leave_may_come_back_as_another() {
+    fn a_peer_may_use_any_port_again_after_leaving_or_long_silence() {
         let mut port = SourcePort::default();
         port.admits(true, || Shows::OnePort);
         later(&mut port);

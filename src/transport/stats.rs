@@ -1,4 +1,4 @@
-//! What a transport counts, and how often it may speak of it.
+//! Counters of a transport, and rate limits of its log lines.
 
 use std::net::IpAddr;
 use std::time::Instant as Clock;
@@ -7,20 +7,21 @@ use crate::ids::NodeId;
 use crate::quiet;
 use crate::time::Instant;
 
-/// Counters since the transport was opened; they survive a reopened socket and a changed node list.
+/// Counters since the transport was opened; they are kept when sockets are reopened or the node list changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Datagrams that the kernel took, one for each destination.
+    /// Datagrams that the kernel accepted, one for each destination.
     pub sent: Traffic,
     /// Datagrams accepted and handed up.
     pub received: Traffic,
-    /// Datagrams to this node itself, which never reach a socket. Not in `sent`; in `received` once handed up.
+    /// Datagrams from this node to itself, which never reach a socket. Not in `sent`, but in `received` once
+    /// handed up.
     pub looped: Traffic,
-    /// Calls of `sendmmsg`.
+    /// Number of `sendmmsg` calls.
     pub send_calls: u64,
-    /// Calls of `recvmmsg`.
+    /// Number of `recvmmsg` calls.
     pub recv_calls: u64,
-    /// Times a full socket buffer made a send wait.
+    /// How often a send had to wait because the socket buffer was full.
     pub send_waits: u64,
     /// Outgoing datagrams that were not sent.
     pub dropped_out: DroppedOut,
@@ -30,20 +31,20 @@ pub struct Stats {
     pub group_errors: Errors,
     /// Errors of `recvmmsg`.
     pub recv_errors: Errors,
-    /// One entry for each node of the node list, in its order.
+    /// One entry for each node of the node list, in node-list order.
     pub peers: Vec<PeerStats>,
-    /// Receive buffer that the kernel gave the socket that carries the data, in bytes as the kernel accounts.
+    /// Receive buffer that the kernel granted to the socket for data, in bytes as the kernel accounts them.
     pub recv_buffer: usize,
-    /// Send buffer that the kernel gave, in bytes as the kernel accounts.
+    /// Send buffer that the kernel granted, in bytes as the kernel accounts them.
     pub send_buffer: usize,
-    /// The code point that the kernel says it sends with; `None` if none was asked for.
+    /// The code point that the kernel reports for sent packets; `None` if none was requested.
     pub dscp: Option<u8>,
 }
 
 /// Datagrams and their payload bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Number of datagrams.
+    /// The number of datagrams.
     pub datagrams: u64,
     /// Sum of their UDP payloads, in bytes.
     pub bytes: u64,
@@ -59,70 +60,70 @@ impl Traffic {
 /// Outgoing datagrams that were not sent, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DroppedOut {
-    /// For a node that is not in the node list.
+    /// The destination is not in the node list.
     pub unknown_node: u64,
     /// The socket buffer stayed full for longer than a send may wait.
     pub buffer_full: u64,
-    /// The kernel refused it; see the errors of each peer and of the group.
+    /// The kernel refused the datagram; see the errors of each peer and of the group.
     pub failed: u64,
-    /// There was no socket, because the interface is gone and came back in a way that could not be bound.
+    /// There was no socket, because the interface is gone or returned in a way that could not be bound.
     pub no_socket: u64,
-    /// For this node itself while too many such datagrams waited.
+    /// The datagram was for this node itself while too many of these waited.
     pub loop_full: u64,
 }
 
 /// Incoming datagrams that were not handed up, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DroppedIn {
-    /// From an address that is not in the node list.
+    /// The source address is not in the node list.
     pub unlisted: u64,
-    /// From the address of a node, but not from the port that its daemon sends from.
+    /// The source address is a node's, but the port is not the one from which its daemon sends.
     pub port: u64,
-    /// Longer than the receive buffer.
+    /// The datagram was longer than the receive buffer.
     pub truncated: u64,
-    /// This node's own multicast or broadcast, brought back by the network.
+    /// The datagram was this node's own multicast or broadcast, returned by the network.
     pub own: u64,
-    /// Thrown away by the kernel, nearly always because the socket's receive buffer was full. Brought up to
-    /// date by [`Transport::check_interface`](super::Transport::check_interface).
+    /// Dropped by the kernel, nearly always because the socket's receive buffer was full. Updated by
+    /// [`Transport::check_interface`](super::Transport::check_interface).
     pub kernel: u64,
 }
 
 /// Traffic with one node of the node list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerStats {
-    /// The node.
+    /// The node's id.
     pub id: NodeId,
-    /// Its address.
+    /// The node's address.
     pub addr: IpAddr,
-    /// Datagrams addressed to it alone (on udpu this includes those for everybody).
+    /// Datagrams addressed to it alone (on udpu this includes those for all nodes).
     pub sent: Traffic,
-    /// Datagrams from its address that were handed up.
+    /// Datagrams from the node's address that were handed up.
     pub received: Traffic,
     /// Why datagrams to it could not be sent.
     pub errors: Errors,
 }
 
-/// Errors counted by number.
+/// Errors, counted by error number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Errors(Vec<(i32, u64)>);
 
 impl Errors {
-    /// How many errors of all kinds.
+    /// The number of errors of all kinds.
     pub fn total(&self) -> u64 {
         self.0.iter().map(|&(_, count)| count).sum()
     }
 
-    /// How many of this error number (`libc::ENETUNREACH` and so on).
+    /// The number of errors with this number (`libc::ENETUNREACH` and so on).
     pub fn count(&self, errno: i32) -> u64 {
         self.0.iter().find(|&&(known, _)| known == errno).map_or(0, |&(_, count)| count)
     }
 
-    /// Error numbers and how often each came, in the order in which they first came.
+    /// Error numbers and how often each occurred, in the order of their first occurrence.
     pub fn iter(&self) -> impl Iterator<Item = (i32, u64)> {
         self.0.iter().copied()
     }
 
-    /// Grows by one entry for each distinct number, of which the kernel has fewer than 150.
+    /// Counts an error. Adds an entry for each new number, of which the kernel has fewer than 150.
     pub(super) fn add(&mut self, errno: i32) {
         match self.0.iter_mut().find(|(known, _)| *known == errno) {
             Some((_, count)) => *count += 1,
@@ -131,7 +132,8 @@ impl Errors {
     }
 }
 
-/// The limits of each kind of line that a fault which lasts would repeat; those about a node are with the node.
+/// Rate limits for each kind of log line that a lasting fault would repeat; those about a node are stored
+/// with the node.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
     pub(super) refused: Quiet,
@@ -144,7 +146,7 @@ pub(super) struct Logs {
     pub(super) interface: Quiet,
 }
 
-/// Counts what the kernel had dropped at the sockets, all in all, until now.
+/// Counts what the kernel had dropped at the sockets, in total, until now.
 pub(super) fn count_kernel_drops(now: u64, stats: &mut Stats, logs: &mut Logs) {
     let new = now.saturating_sub(stats.dropped_in.kernel);
     stats.dropped_in.kernel = now;
@@ -161,7 +163,7 @@ pub(super) fn count_kernel_drops(now: u64, stats: &mut Stats, logs: &mut Logs) {
     }
 }
 
-/// A limit for lines of the log by the clock, which the core has not.
+/// A rate limit for log lines that uses the system clock, which the core does not have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quiet {
     start: Clock,
@@ -175,7 +177,7 @@ impl Default for Quiet {
 }
 
 impl Quiet {
-    /// `Some(lines held back since the last one)` if a line may be written now.
+    /// `Some` with the number of lines suppressed since the last one, if a line may be logged now.
     pub(super) fn may_speak(&mut self) -> Option<u64> {
         self.limit.may_speak(Instant::ZERO + self.start.elapsed())
     }

@@ -2,10 +2,10 @@
     unsafe_code,
     reason = "system calls for which neither socket2 nor rustix has a safe form that reuses buffers"
 )]
-//! The few system calls that need raw pointers: batched send and receive, errors queued at a socket, its memory,
-//! interface list.
+//! The few system calls that need raw pointers: sending and receiving in batches, errors and memory of a
+//! socket, and the list of interfaces.
 //!
-//! Every function here is safe to call; the pointers given to the kernel live only within one call.
+//! Every function here is safe to call; the pointers passed to the kernel are valid only during one call.
 
 use std::ffi::CStr;
 use std::io;
@@ -17,37 +17,39 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use socket2::SockAddr;
 
-/// Messages that one `sendmmsg` carries at most.
+/// Largest number of messages in one `sendmmsg` call.
 pub(super) const SEND_BATCH: usize = 64;
 
-/// Pieces of which the messages of one `sendmmsg` consist at most, all together.
+/// Largest total number of pieces in the messages of one `sendmmsg` call.
 const SEND_PARTS: usize = 256;
 
-/// Datagrams that one message may be cut into by the kernel. Source: linux `UDP_MAX_SEGMENTS` before 6.9.
+/// Largest number of datagrams into which the kernel cuts one message. Source: linux `UDP_MAX_SEGMENTS`
+/// before 6.9.
 pub(super) const SEGMENTS: usize = 64;
 
-/// Messages that one `recvmmsg` takes at most.
+/// Largest number of messages in one `recvmmsg` call.
 pub(super) const RECV_BATCH: usize = 64;
 
-/// One message to send: a datagram, or several that follow each other to one address.
+/// One message to send: a datagram, or several consecutive ones to one address.
 #[derive(Clone, Copy)]
 pub(super) struct Departure<'a, P> {
     pub(super) to: &'a SockAddr,
-    /// What it consists of, at least one and at most [`SEGMENTS`] pieces.
+    /// The pieces of the message, at least one and at most [`SEGMENTS`].
     pub(super) parts: P,
-    /// Bytes of each datagram that the kernel is to cut the message into, the last of which may be shorter; `None`:
-    /// it is one datagram.
+    /// Length of each datagram into which the kernel cuts the message, in bytes; the last one may be shorter.
+    /// `None` if the message is a single datagram.
     pub(super) segment: Option<u16>,
 }
 
-/// One message received: how long, whether it was longer than its slot, and who sent it.
+/// One received message: its length, whether it was longer than its slot, and its sender.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
     pub(super) len: usize,
     pub(super) truncated: bool,
     pub(super) from: Option<SocketAddr>,
-    /// Bytes of each of the datagrams that the kernel put together, all from one sender; the last may be shorter.
-    /// `None`: it is one datagram. Only where [`coalesce`] was called.
+    /// Length of each datagram that the kernel combined into the message, all from one sender, in bytes; the
+    /// last one may be shorter. `None` if the message is a single datagram. Only `Some` after [`coalesce`]
+    /// was called.
     pub(super) segment: Option<u16>,
 }
 
@@ -55,12 +57,12 @@ impl Arrival {
     pub(super) const NONE: Self = Self { len: 0, truncated: false, from: None, segment: None };
 }
 
-/// Room for one control message that holds no more than [`CONTROL`] bytes, aligned as the kernel wants it.
+/// Space for one control message of at most [`CONTROL`] bytes, aligned as the kernel requires.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 struct Control<const N: usize>([u8; N]);
 
-/// A control message of an int or less: header (16 bytes where a pointer has 8) and payload, aligned.
+/// Size of a control message with an int or less: header (16 bytes on 64-bit machines) and payload, aligned.
 const CONTROL: usize = 24;
 
 const _: () = {
@@ -69,9 +71,10 @@ const _: () = {
     assert!(space <= CONTROL, "no room for a control message");
 };
 
-/// Sends the first [`SEND_BATCH`] of `departures` with one call; returns how many the kernel took.
+/// Sends the first [`SEND_BATCH`] of `departures` with one system call; returns how many the kernel accepted.
 ///
-/// An error concerns the first message and none was sent; an error of a later one ends the batch before it.
+/// An error concerns the first message, and none was sent; an error of a later message ends the batch before
+/// it.
 pub(super) fn send_many<'a, P: Iterator<Item = &'a [u8]>>(
     socket: BorrowedFd<'a>,
     departures: impl Iterator<Item = Departure<'a, P>>,
@@ -131,10 +134,12 @@ pub(super) fn send_many<'a, P: Iterator<Item = &'a [u8]>>(
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
 }
 
-/// Receives into `buffer`, cut into slots of `stride` bytes of which the first `room` may be written; one call, at
-/// most [`RECV_BATCH`] messages and at most one for each entry of `arrivals`. Returns how many came.
+/// Receives into `buffer`, divided into slots of `stride` bytes of which the first `room` may be written.
+/// Makes one system call for at most [`RECV_BATCH`] messages, and at most one message for each entry of
+/// `arrivals`. Returns the number of messages.
 ///
-/// Fewer than asked for means that the socket was empty (or met an error, which the next call reports).
+/// Fewer messages than requested mean that the socket was empty (or had an error, which the next call
+/// returns).
 pub(super) fn recv_many(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -193,7 +198,8 @@ pub(super) fn recv_many(
     Ok(received)
 }
 
-/// The size of the datagrams that a received message was put together from, if it was.
+/// The length of the datagrams that the kernel combined into a received message; `None` if it is a single
+/// one.
 fn segment_size(header: &libc::msghdr) -> Option<u16> {
     // SAFETY: the kernel wrote control messages of the length that the header says into memory that is still alive
     // and was zeroed before. CMSG_FIRSTHDR is null where there is no room for a header.
@@ -207,12 +213,13 @@ fn segment_size(header: &libc::msghdr) -> Option<u16> {
     u16::try_from(size).ok().filter(|size| *size > 0)
 }
 
-/// Lets the kernel put datagrams of one sender together, to be received as one message; see [`Arrival::segment`].
+/// Allows the kernel to combine datagrams of one sender into one received message; see [`Arrival::segment`].
 pub(super) fn coalesce(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_int(socket, libc::SOL_UDP, libc::UDP_GRO, 1)
 }
 
-/// Has errors that the network reports (ICMP) queued with the address that they are about; see [`queued_error`].
+/// Makes the kernel queue errors reported by the network (MTU and other ICMP messages), with the address that
+/// they concern; see [`queued_error`].
 pub(super) fn queue_errors(socket: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
     if ipv4 {
         set_int(socket, libc::SOL_IP, libc::IP_RECVERR, 1)
@@ -221,7 +228,7 @@ pub(super) fn queue_errors(socket: BorrowedFd<'_>, ipv4: bool) -> io::Result<()>
     }
 }
 
-/// Sends datagrams as they are, never cut by IP, whatever the kernel takes for the path's MTU.
+/// Makes the kernel send datagrams unfragmented, whatever path MTU it assumes.
 pub(super) fn probe_mtu(socket: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
     if ipv4 {
         set_int(socket, libc::SOL_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)
@@ -231,7 +238,7 @@ pub(super) fn probe_mtu(socket: BorrowedFd<'_>, ipv4: bool) -> io::Result<()> {
     }
 }
 
-/// Lets the socket be bound to an address that no interface has (yet). Good for both versions of IP.
+/// Allows binding the socket to an address that no interface has (yet). Works for both IP versions.
 pub(super) fn bind_freely(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_int(socket, libc::SOL_IP, libc::IP_FREEBIND, 1)
 }
@@ -258,19 +265,19 @@ fn set_int(
 /// An error that the kernel queued at a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueuedError {
-    /// What it is.
+    /// The error number.
     pub(super) errno: i32,
-    /// The datagram that it is about was sent to this address.
+    /// The destination of the datagram that the error concerns.
     pub(super) to: Option<SocketAddr>,
-    /// This host says it, not the network.
+    /// Whether this host reports the error, and not the network.
     pub(super) local: bool,
-    /// With `EMSGSIZE`: the MTU in bytes.
+    /// With `EMSGSIZE`, the MTU in bytes.
     pub(super) info: u32,
 }
 
-/// The next error in the queue; `None` when it is empty.
+/// Takes the next error from the queue; `None` if it is empty.
 pub(super) fn queued_error(socket: BorrowedFd<'_>) -> io::Result<Option<QueuedError>> {
-    // Room for the error, the address of who reported it, and what else is configured to come along.
+    // Space for the error, the address of its reporter, and other configured control messages.
     let mut control = Control([0u8; 256]);
     let mut name = MaybeUninit::<libc::sockaddr_in6>::zeroed();
     let mut header = empty_header().msg_hdr;
@@ -312,7 +319,7 @@ pub(super) fn queued_error(socket: BorrowedFd<'_>) -> io::Result<Option<QueuedEr
     Ok(Some(found))
 }
 
-/// Datagrams that the kernel threw away at this socket since it was opened.
+/// Number of datagrams that the kernel dropped at this socket since it was opened.
 ///
 /// Source: `SO_MEMINFO`, `SK_MEMINFO_DROPS` (linux/sock_diag.h).
 pub(super) fn kernel_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
@@ -361,7 +368,8 @@ pub(super) fn interfaces() -> io::Result<Vec<RawInterface>> {
         };
         // SAFETY: ifa_name is a NUL-terminated string that lives as long as the list.
         let label = unsafe { CStr::from_ptr(entry.ifa_name) }.to_string_lossy();
-        // An address with a label is listed under it ("eth0:1"); the interface is what stands before the colon.
+        // An address with a label is listed under that ("eth0:1"); the interface's name is the part before
+        // the colon.
         let name = label.split(':').next().unwrap_or(&label).to_owned();
         let index = interface_index(&name);
         list.push(RawInterface { name, index, flags: entry.ifa_flags, addr, mask });
@@ -371,21 +379,21 @@ pub(super) fn interfaces() -> io::Result<Vec<RawInterface>> {
     Ok(list)
 }
 
-/// The number of a named interface; 0 if it vanished meanwhile.
+/// The number of an interface; 0 if it has disappeared.
 fn interface_index(name: &str) -> u32 {
     let Ok(name) = std::ffi::CString::new(name) else { return 0 };
     // SAFETY: `name` is a NUL-terminated string, alive during the call.
     unsafe { libc::if_nametoindex(name.as_ptr()) }
 }
 
-/// A header without name, control data or flags.
+/// A message header without name, control data or flags.
 fn empty_header() -> libc::mmsghdr {
     // SAFETY: integers and pointers only, for which zero is valid; the padding that some libcs have is private,
     // so it cannot be written as a literal.
     unsafe { MaybeUninit::<libc::mmsghdr>::zeroed().assume_init() }
 }
 
-/// Who sent a datagram, from the name that the kernel wrote.
+/// The sender of a datagram, from the name that the kernel wrote.
 fn source(name: &libc::sockaddr_in6, len: usize) -> Option<SocketAddr> {
     match i32::from(name.sin6_family) {
         libc::AF_INET if len >= size_of::<libc::sockaddr_in>() => {
@@ -403,7 +411,7 @@ fn source(name: &libc::sockaddr_in6, len: usize) -> Option<SocketAddr> {
     }
 }
 
-/// The IP address behind a socket address.
+/// The IP address in a socket address.
 ///
 /// # Safety
 ///
@@ -428,7 +436,7 @@ unsafe fn address(name: *const libc::sockaddr) -> Option<IpAddr> {
     }
 }
 
-/// How often this process is the child of a fork, since this was asked for the first time. Costs a look at memory.
+/// How many forks lie between the process of the first call and this one. Costs one memory access.
 pub(super) fn forks() -> u32 {
     static ASKED: Once = Once::new();
     static FORKS: AtomicU32 = AtomicU32::new(0);

@@ -1,4 +1,4 @@
-//! The multicast ring: one datagram to a group or broadcast address, tokens apart (Corosync's totemudp).
+//! The multicast ring: data to a group or broadcast address, tokens by unicast (Corosync's totemudp).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,20 +15,20 @@ use super::socket::{self, failed};
 use super::udpu::FRUITLESS_CALLS;
 use super::{Cast, Options, Stats, TransportError};
 
-/// What the two sockets that are this ring's alone are for, in errors.
+/// Purposes, for errors, of the two sockets that only this ring uses.
 pub(super) const SEND: &str = "send";
 pub(super) const TOKEN: &str = "token";
 
-/// Tokens taken from their socket before the multicast socket is drained. One node holds one token; more come
-/// only as repetitions.
+/// Number of tokens taken from their socket before the multicast socket is emptied. There is one token for a
+/// node at a time; more arrive only by retransmission.
 const TOKENS: usize = 8;
 
-/// Datagrams that may be handed up while a token waits. Far more than a ring's window; past it they come faster
-/// than they are handled, and a token that waited on would be lost.
+/// Number of datagrams that may be handed up while a token waits, far more than a ring's window. Beyond it
+/// they arrive faster than they are handled, and a token that waited longer would be lost.
 const WAIT_LIMIT: usize = 4096;
 
-/// Three sockets: what is for everybody arrives on one bound to the group, what is for this node alone on one
-/// bound to (local address, port); everything leaves from (local address, port - 1).
+/// Three sockets: one bound to the group receives what is for all nodes; one bound to (local address, port)
+/// receives what is for this node alone; everything is sent from (local address, port - 1).
 #[derive(Debug)]
 pub(super) struct Udp {
     cast: AsyncFd<Socket>,
@@ -36,10 +36,10 @@ pub(super) struct Udp {
     send: Socket,
     group: SockAddr,
     source: SocketAddr,
-    /// Tokens received, of which the first `handed` are handed up.
+    /// Tokens received; the first `handed` of them are handed up.
     tokens: Received,
     handed: usize,
-    /// Datagrams handed up since the oldest waiting token came.
+    /// Datagrams handed up since the oldest waiting token arrived.
     waited: usize,
 }
 
@@ -73,8 +73,9 @@ impl Udp {
         socket::bind(&token, token_address, TOKEN)?;
 
         let recv = socket::open(group)?;
-        // Other rings of this host, and other nodes of a test, may share the group. The two sockets above are this
-        // ring's alone: with SO_REUSEADDR a second daemon would get its tokens instead of an error.
+        // Other rings of this host, and other nodes of a test, may share the group. The two sockets above
+        // must not be shared: with SO_REUSEADDR a second daemon would receive this ring's tokens instead of
+        // an error.
         recv.set_reuse_address(true).map_err(failed("share the group's address"))?;
         stats.recv_buffer = socket::size_recv_buffer(&recv, size)?;
         if let Cast::Multicast { group, .. } = cast {
@@ -101,12 +102,12 @@ impl Udp {
         &self.send
     }
 
-    /// Where datagrams for everybody go.
+    /// The destination of datagrams for all nodes.
     pub(super) fn group(&self) -> &SockAddr {
         &self.group
     }
 
-    /// Where this node's datagrams come from.
+    /// The source address of this node's datagrams.
     pub(super) fn source(&self) -> SocketAddr {
         self.source
     }
@@ -115,15 +116,15 @@ impl Udp {
         [self.cast.get_ref(), self.token.get_ref()].into_iter()
     }
 
-    /// Joins the group anew, after the interface lost it.
+    /// Joins the group again after the interface has left it.
     pub(super) fn rejoin(&self, group: IpAddr, local: &Local) -> Result<(), TransportError> {
-        // The socket may still count itself as a member and would then be refused; if it does not, leaving fails.
+        // The socket may still count as a member, and joining would fail; if it does not, leaving fails.
         let _ = leave(self.cast.get_ref(), group, local);
         join(self.cast.get_ref(), group, local)
     }
 
-    /// Takes tokens first and hands them up last: all data that was there when the token was taken goes before it.
-    /// The other way round, data and then its token could arrive between the two reads.
+    /// Reads tokens first and hands them up last, so that all data which was there when the token was read
+    /// goes before it. In the other order, data and then its token could arrive between the two reads.
     pub(super) fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
@@ -131,7 +132,7 @@ impl Udp {
         gate: &mut Gate<'_>,
     ) -> Poll<io::Result<()>> {
         for _ in 0..FRUITLESS_CALLS {
-            // Both are polled, in any case, so that both wake this task.
+            // Both sockets must be polled, so that both wake this task.
             let cast = self.cast.poll_read_ready(cx)?;
             let token = self.token.poll_read_ready(cx)?;
             if self.waiting() == 0 {
@@ -194,7 +195,8 @@ fn set_multicast(socket: &Socket, local: &Local, ttl: u8) -> Result<(), Transpor
     set.map_err(failed("set up sending to a multicast group"))
 }
 
-/// Without this the kernel hands over what arrives on any interface on which any socket joined the group.
+/// Limits the socket to its group's interface; otherwise the kernel delivers datagrams from every interface
+/// on which any socket joined the group.
 fn only_joined(socket: &Socket, group: IpAddr) -> Result<(), TransportError> {
     let set = match group {
         IpAddr::V4(_) => socket.set_multicast_all_v4(false),

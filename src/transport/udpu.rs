@@ -14,14 +14,15 @@ use super::received::{Left, Received};
 use super::socket;
 use super::{Options, Stats, TransportError};
 
-/// What the socket is for, in errors.
+/// The purpose of the socket, for errors.
 pub(super) const PURPOSE: &str = "ring";
 
-/// Batches in a row of which nothing may be handed up (a flood from strangers) before other tasks get their turn.
+/// Consecutive batches without any datagram to hand up (a flood from unknown senders) after which other tasks
+/// get their turn.
 pub(super) const FRUITLESS_CALLS: u32 = 4;
 
-/// Bound to (local address, port); receives everything and sends everything, so tokens carry the source port
-/// that Corosync's carry and cannot overtake frames sent before.
+/// Bound to (local address, port). It receives and sends everything, so tokens have the same source port as
+/// Corosync's, and cannot overtake frames sent before them.
 #[derive(Debug)]
 pub(super) struct Udpu {
     socket: AsyncFd<Socket>,

@@ -1,4 +1,4 @@
-//! Receiving: taking frames apart, and putting together what was split.
+//! Receiving: unpacks frames and reassembles fragmented messages.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,71 +9,72 @@ use crate::quiet::Quiet;
 use crate::time::Instant;
 use crate::totem::wire::pack::{self, Group, Packet};
 
-/// Bytes that are held of one sender's unfinished message at most; what a C peer holds.
+/// Limit, in bytes, of one sender's unfinished message; the same as a C peer's.
 const MAX_ASSEMBLY: usize = 1_048_576 + 65_536;
 
 /// A message whose place in the total order is final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Who sent it.
+    /// The node that sent the message.
     pub from: NodeId,
-    /// To whom within a node it goes.
+    /// The receiver within a node: the services or their synchronisation.
     pub group: Group,
-    /// What was submitted.
+    /// The message without its group header, as submitted.
     pub body: Bytes,
-    /// Byte order of the sender's machine, for numbers in the body.
+    /// Byte order of the sender's machine, needed for numbers in the body.
     pub order: Endian,
 }
 
-/// Which packets belong together: those of a synchronisation are sent apart from ordinary ones.
+/// The reassembly table of a packet: packets of a synchronisation are sent separately from ordinary ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
     Normal,
     Sync,
 }
 
-/// A sender's unfinished message.
+/// The unfinished message of one sender.
 #[derive(Debug, Default)]
 struct Assembly {
     buffer: BytesMut,
-    /// Fragment id that the next packet must continue.
+    /// Fragment id that the next packet must have as its continuation.
     expected: u8,
-    /// The head was missed: everything up to the packet that ends the message is dropped.
+    /// The beginning of the message was missed: everything up to the packet that ends it is dropped.
     discarding: bool,
 }
 
-/// Unfinished messages of all senders, and finished ones that wait to be taken.
+/// The unfinished messages of all senders, and finished ones that wait to be taken.
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
     normal: HashMap<NodeId, Assembly>,
     sync: HashMap<NodeId, Assembly>,
     ready: VecDeque<Message>,
-    /// The limit of lines about malformed packets.
+    /// Rate limit of log lines about malformed packets.
     malformed: Quiet,
 }
 
-/// What was wrong with a packet or message.
+/// Packets and messages that were dropped before delivery, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
     /// Packets whose lengths do not add up.
     pub malformed: u64,
-    /// Packets that continue what was not begun here; normal for who joins in mid-message.
+    /// Packets that continue a message whose beginning was not received. Normal for a node that joins while a
+    /// message is being sent.
     pub orphaned: u64,
     /// Messages longer than any node may send.
     pub too_long: u64,
-    /// Messages whose group header is cut, or that name no group of ours.
+    /// Messages whose group header is truncated, or that name no known group.
     pub no_group: u64,
-    /// Packets from a node that is not a member.
+    /// Packets from a node that is not a member of the ring.
     pub stranger: u64,
 }
 
 impl Assembler {
-    /// The next finished message.
+    /// Takes the next finished message.
     pub(crate) fn next(&mut self) -> Option<Message> {
         self.ready.pop_front()
     }
 
-    /// Nodes that left do not finish what they began.
+    /// Discards the unfinished messages of nodes that left.
     pub(crate) fn forget(&mut self, left: &[NodeId]) {
         for node in left {
             self.normal.remove(node);
@@ -81,7 +82,7 @@ impl Assembler {
         }
     }
 
-    /// Takes a packet in.
+    /// Unpacks a packet: finished messages become available from [`Assembler::next`].
     pub(crate) fn packet(
         &mut self,
         now: Instant,
@@ -103,11 +104,12 @@ impl Assembler {
             Table::Normal => &mut self.normal,
             Table::Sync => &mut self.sync,
         };
-        // A sender that begins anew has nothing to complete: what seemed to be its beginning was forged.
+        // A sender that begins a new message has finished the last one, so the unfinished beginning held here
+        // was forged.
         if packet.continuation == 0 && table.remove(&from).is_some() {
             dropped.orphaned += 1;
         }
-        // Most packets are whole: no entry is made for them.
+        // Most packets contain whole messages only and need no table entry.
         if packet.continuation == 0 && packet.fragmented == 0 && !table.contains_key(&from) {
             for piece in packet.pieces() {
                 hand_up(&mut self.ready, from, piece, order, dropped);
@@ -169,7 +171,7 @@ mod tests {
     use super::*;
     use crate::quiet::written;
 
-    /// Anybody can send such packets: they are counted, and a few lines say so.
+    /// Anybody can send such packets: all are counted, but only a few are logged.
     #[test]
     fn a_flood_of_malformed_packets_does_not_fill_the_log() {
         let (mut assembler, mut dropped) = (Assembler::default(), Dropped::default());

@@ -1,23 +1,24 @@
-//! How full the send queue is, with hysteresis, for those who let clients send.
+//! Fill level of the send queue, with hysteresis. Clients are allowed to send depending on it.
 //!
 //! Source: corosync `exec/totempg.c`, `check_q_level`.
 
-/// Level of the send queue.
+/// Fill level of the send queue. A level is entered in its range; between the ranges the last level stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Level {
-    /// Below 30 %.
+    /// Less than 30 % used.
     Low,
-    /// Around 45 %.
+    /// 41 to 49 % used.
     #[default]
     Good,
-    /// Around 65 %.
+    /// 61 to 69 % used.
     High,
-    /// 75 % or more: nobody may send.
+    /// 75 % or more used: no client may send.
     Critical,
 }
 
 impl Level {
-    /// The level when `available` of `capacity` frames are free. Between the bands it stays as it is.
+    /// The new level when `available` of `capacity` frames are free. Between the ranges the level stays as it
+    /// is.
     #[must_use]
     pub fn update(self, available: usize, capacity: usize) -> Self {
         let used = 100 - (available.min(capacity) * 100).checked_div(capacity).unwrap_or(0);

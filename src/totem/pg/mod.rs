@@ -1,13 +1,14 @@
-//! Application messages ↔ ring frames: several small messages in one frame, a large one in many.
+//! Application messages ↔ ring frames: several small messages share one frame, a large one is cut into
+//! several.
 //!
 //! Corosync's counterpart: `exec/totempg.c`.
 //!
-//! | file | what |
+//! | file | contents |
 //! |---|---|
-//! | `pack.rs` | sending: staging, splitting |
-//! | `part.rs` | what a new ring makes of frames that wait |
-//! | `assemble.rs` | receiving: putting together |
-//! | `level.rs` | how full the send queue is, with hysteresis |
+//! | `pack.rs` | sending: packing and fragmenting messages |
+//! | `part.rs` | splitting of queued frames on a new ring |
+//! | `assemble.rs` | receiving: unpacking and reassembling messages |
+//! | `level.rs` | fill level of the send queue, with hysteresis |
 
 pub(crate) mod assemble;
 pub mod level;

@@ -1,4 +1,4 @@
-//! Sending: messages are staged until a frame is full or the token comes.
+//! Sending: messages are collected in a staging buffer until a frame is full or the token arrives.
 
 use bytes::{BufMut, BytesMut};
 
@@ -7,11 +7,11 @@ use crate::totem::srp::io::Feed;
 use crate::totem::srp::outbox::{Outbox, Outgoing, Queue};
 use crate::totem::wire::{mcast, pack};
 
-/// Longest message, group header included. A C peer aborts on what it cannot hold, and it holds 64 KiB
-/// more than the 1 MiB that its clients may send.
+/// Longest message in bytes, group header included. A C peer aborts on a message that it cannot hold; it can
+/// hold 64 KiB more than the 1 MiB that its clients may send.
 pub const MAX_MESSAGE: usize = 1_048_576 + 4096;
 
-/// Bytes of every frame that are not for messages, as Corosync counts them for admission.
+/// Bytes of each frame that Corosync's admission check does not count as available for messages.
 const ADMISSION_OVERHEAD: usize = 24;
 
 /// The staging buffer.
@@ -23,7 +23,7 @@ pub(crate) struct Packer {
     staged: BytesMut,
     lengths: Vec<u16>,
     guarantee: Guarantee,
-    /// Fragment id of the message that goes on in the next frame; 0: none does.
+    /// Fragment id of the message that continues in the next frame; 0 if none does.
     carry: u8,
     next_id: u8,
     queue: Queue,
@@ -43,18 +43,18 @@ impl Packer {
         }
     }
 
-    /// The queue that messages go to.
+    /// The queue to which messages are currently added.
     pub(crate) const fn queue(&self) -> Queue {
         self.queue
     }
 
-    /// Whether a message of `bytes`, group header included, has room.
+    /// Whether there is room for a message of `bytes` bytes, group header included.
     pub(crate) fn fits(&self, outbox: &Outbox, bytes: usize) -> bool {
         let bytes = bytes + 2 * self.lengths.len();
         outbox.available(self.queue) > bytes / (self.net_mtu - ADMISSION_OVERHEAD)
     }
 
-    /// Stages a message; full frames go to the outbox. The caller has made sure that it fits.
+    /// Stages a message; full frames go to the outbox. The caller has checked that the message fits.
     pub(crate) fn submit(
         &mut self,
         outbox: &mut Outbox,
@@ -85,9 +85,9 @@ impl Packer {
         }
     }
 
-    /// Messages go to `queue` from now on. A message whose head is in the other queue is completed
-    /// there: its parts must not be separated. What is staged stays behind ordinary messages that were
-    /// submitted before it: in the synchronisation's queue it would overtake them.
+    /// Directs further messages to `queue`. A message whose beginning is already in the other queue is
+    /// completed there, because its fragments must not be separated. Staged ordinary messages are queued as a
+    /// frame behind those submitted before them; in the synchronisation queue they would overtake these.
     pub(crate) fn switch(&mut self, outbox: &mut Outbox, queue: Queue) {
         if queue != self.queue && !self.lengths.is_empty() && (self.carry != 0 || queue == Queue::Sync) {
             self.emit(outbox, 0);
@@ -95,7 +95,8 @@ impl Packer {
         self.queue = queue;
     }
 
-    /// The frame is full. `length` bytes of an unfinished message are at its end; 0: none.
+    /// Queues the full frame. `length` is the number of bytes at its end that belong to an unfinished
+    /// message; 0 if there are none.
     fn queue_full(&mut self, outbox: &mut Outbox, length: usize) {
         if length == 0 {
             return self.emit(outbox, 0);
@@ -106,7 +107,7 @@ impl Packer {
         self.emit(outbox, id);
     }
 
-    /// Queues what is staged as one frame.
+    /// Queues the staged messages as one frame.
     fn emit(&mut self, outbox: &mut Outbox, fragmented: u8) {
         let size = mcast::FIXED + pack::FIXED + 2 * self.lengths.len() + self.staged.len();
         let mut frame = BytesMut::with_capacity(size);

@@ -1,11 +1,13 @@
-//! On a new ring, a frame that begins with the rest of a message is parted behind that rest.
+//! Splits a queued frame on a new ring: the rest of a fragmented message is separated from the messages
+//! behind it.
 //!
-//! Messages run on from frame to frame. A member that is new to the ring has not heard the beginning of the
-//! first one; it drops the frame with the rest of it and with all that begins in that frame, hence the next
-//! frame too, and so on until one ends with a message. Parted, it drops only what it cannot know, and all
-//! members hand up the same messages from there on.
+//! Messages continue from frame to frame. A member that is new to the ring has not received the beginning of
+//! the first message. It drops the frame that ends that message, with all messages that begin in the same
+//! frame, hence also the next frame, and so on until a frame ends together with a message. After the split it
+//! drops only the message that it cannot know, and all members deliver the same messages from there on.
 //!
-//! Source: totem.md 13.4 (what receivers do); Corosync's own nodes do not part their frames.
+//! Source: docs/protocol/ring.md, "Reassembly" (what receivers do). Corosync's own nodes do not split their
+//! frames.
 
 use bytes::{BufMut, BytesMut};
 
@@ -14,12 +16,13 @@ use crate::totem::srp::outbox::{Outbox, Outgoing, Queue};
 use crate::totem::wire::mcast;
 use crate::totem::wire::pack::{self, Packet};
 
-/// Parts the first frame in which anything begins, if there are frames before it or it begins with a rest.
-/// There may be one frame more afterwards.
+/// Splits the first frame that contains both the rest of a fragmented message and the beginning of another
+/// one. Frames before it, if any, contain only the middle of that message; a queue that begins otherwise stays
+/// as it is. The queue has at most one frame more afterwards.
 pub(crate) fn part(outbox: &mut Outbox, queue: Queue) {
     let mut at = 0;
     while let Some(first) = outbox.get(queue, at) {
-        let Some(packet) = packet(first) else { return }; // own frames can be read
+        let Some(packet) = packet(first) else { return }; // own frames can always be parsed
         if packet.continuation == 0 {
             return;
         }
@@ -35,7 +38,7 @@ pub(crate) fn part(outbox: &mut Outbox, queue: Queue) {
         if packet.fragmented == 0 {
             return;
         }
-        at += 1; // the middle of a long message
+        at += 1; // contains only the middle of a long message
     }
 }
 
@@ -44,9 +47,9 @@ fn packet(outgoing: &Outgoing) -> Option<Packet> {
     Packet::parse(payload.to_vec().into(), Endian::Little)
 }
 
-/// A frame of these pieces, with room in front for the fixed part.
+/// Builds a frame of these pieces, with space in front for the fixed part.
 fn frame(fragmented: u8, continuation: u8, pieces: &[bytes::Bytes]) -> BytesMut {
-    // They came out of a frame, whose length words had room for them.
+    // The pieces were taken from a frame, so their lengths fit into length words.
     let lengths: Vec<u16> = pieces.iter().map(|piece| piece.len() as u16).collect();
     let data: usize = pieces.iter().map(bytes::Bytes::len).sum();
     let mut frame = BytesMut::with_capacity(mcast::FIXED + pack::FIXED + 2 * lengths.len() + data);
@@ -97,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_is_parted_from_what_begins_behind_it() {
+    fn the_rest_of_a_message_is_split_from_the_messages_behind_it() {
         let frames = parted(&[(2, 1, &["rest", "whole", "head"]), (0, 2, &["tail", "next"])]);
         let expected =
             [(0, 1, texts(&["rest"])), (2, 0, texts(&["whole", "head"])), (0, 2, texts(&["tail", "next"]))];
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_of_a_long_message_is_passed_over() {
+    fn frames_with_only_the_middle_of_a_message_are_skipped() {
         let frames = parted(&[(2, 1, &["middle"]), (3, 2, &["end", "head"]), (0, 3, &["tail"])]);
         let expected = [
             (2, 1, texts(&["middle"])),
@@ -117,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_cleanly_stays() {
+    fn frames_that_begin_or_end_at_a_message_boundary_stay() {
         for frames in
             [&[(1, 0, &["a", "b"][..]), (0, 1, &["c", "d"])][..], &[(0, 4, &["end"]), (0, 0, &["x"])]]
         {

@@ -1,7 +1,7 @@
-//! Commit: the commit token goes round twice.
+//! Commit: the commit token goes round the new ring twice.
 //!
-//! Totem paper, membership. In the first round each member writes what it has of its last ring; the
-//! second shows everybody what all have.
+//! Totem paper, membership. In the first round each member writes into it what it has received on its last
+//! ring; the second round shows all entries to every member.
 
 use super::members::MemberSet;
 use super::next::Next;
@@ -11,17 +11,17 @@ use crate::ids::{NodeId, RingId, Seq};
 use crate::time::Instant;
 use crate::totem::wire::{CommitEntry, CommitToken, LittleEndian};
 
-/// Facts of the commit round.
+/// State of the commit phase.
 #[derive(Debug)]
 pub(super) struct Commit {
-    /// Who forms the ring.
+    /// The members that form the ring.
     pub(super) members: MemberSet,
-    /// What this node has told of its last ring.
+    /// The entry about its last ring that this node wrote.
     mine: CommitEntry,
 }
 
 impl Commit {
-    /// Fills in this node's entry and passes the token on. `token.members[token.filled]` is this node.
+    /// Fills in this node's entry, which is `token.members[token.filled]`, and passes the token on.
     pub(super) fn enter(ring: &mut Ring, now: Instant, mut token: CommitToken) -> Self {
         let mine = token.filled;
         let entry = CommitEntry {
@@ -30,12 +30,12 @@ impl Commit {
             high_delivered: ring.delivered,
             received_all: ring.reception.has_all(),
         };
-        // In range: `Gather` found this node at `filled`, or is the representative, at 0.
+        // In range: `Gather` found this node at `filled`, or this node is the representative, at 0.
         token.members[mine].1 = Some(entry);
         mark_behind(&mut token, mine, ring.installed);
 
         token.filled += 1;
-        // Not empty: this node is in it.
+        // Not empty, because this node is in it.
         ring.successor = token.members[token.filled % token.members.len()].0;
         ring.current = token.ring;
         ring.numbers.took(token.ring.seq);
@@ -53,7 +53,7 @@ impl Commit {
         Self { members, mine: entry }
     }
 
-    /// The token came back, filled in by all: its second round.
+    /// Handles the commit token in its second round, when all members have filled in their entries.
     pub(super) fn commit_token(&self, ring: &Ring, token: CommitToken) -> Option<Next> {
         let complete = token.ring == ring.current
             && token.filled == token.members.len()
@@ -63,7 +63,7 @@ impl Commit {
         complete.then_some(Next::Recovery(token))
     }
 
-    /// Whether an entry is what this node wrote. Others may have noted that it lacks messages.
+    /// Whether an entry is the one that this node wrote. Others may have cleared `received_all` in it.
     fn is_mine(&self, entry: Option<CommitEntry>) -> bool {
         entry.is_some_and(|entry| {
             let received_all = entry.received_all;
@@ -72,7 +72,7 @@ impl Commit {
     }
 }
 
-/// The token with which the representative `me` begins: `members` form ring number `seq`.
+/// The token with which the representative `me` begins: `members` form the ring with number `seq`.
 pub(super) fn blank_token(me: NodeId, members: &MemberSet, seq: u64) -> CommitToken {
     CommitToken {
         from: me,
@@ -83,7 +83,7 @@ pub(super) fn blank_token(me: NodeId, members: &MemberSet, seq: u64) -> CommitTo
     }
 }
 
-/// Signs the token and sends it to the next node.
+/// Marks the token as sent by this node and sends it to the next node.
 pub(super) fn pass_on(ring: &mut Ring, token: &mut CommitToken) {
     token.from = ring.me;
     token.token_seq = token.token_seq.wrapping_add(1);
@@ -92,7 +92,7 @@ pub(super) fn pass_on(ring: &mut Ring, token: &mut CommitToken) {
     ring.send_token();
 }
 
-/// Marks members of the same old ring that lack what another one has.
+/// Clears `received_all` of the members of the same old ring that lack frames which another one has.
 fn mark_behind(token: &mut CommitToken, last: usize, old_ring: RingId) {
     let of_ring = |entry: &CommitEntry| entry.ring == old_ring;
     let entries = &mut token.members[..=last];
@@ -116,10 +116,10 @@ mod tests {
     use crate::totem::srp::sample;
     use crate::totem::wire::{self, Encapsulated, Frame};
 
-    /// The recovery counts on the entries: one that was changed on its way could make the others hand up what this
-    /// node lacks, or lack what it has handed up.
+    /// Recovery relies on the entries: one that was changed on the way could make the others deliver what
+    /// this node lacks, or lack what it has delivered.
     #[test]
-    fn a_commit_token_that_says_something_else_of_this_node_is_not_taken() {
+    fn a_commit_token_with_a_changed_entry_of_this_node_is_refused() {
         for has_all in [true, false] {
             let mut ring = sample::ring(2);
             let old = ring.current;

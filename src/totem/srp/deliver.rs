@@ -1,8 +1,9 @@
-//! Handing messages up: agreed and safe delivery, and what may be handed up when the ring changes.
+//! Delivery of messages: agreed and safe delivery, and what may be delivered when the ring changes.
 //!
-//! Agreed: everything before it is here. Safe: besides, every member of the ring holds it, which shows
-//! when the token's aru was past it in two visits in a row: in the rotation between them each member
-//! could have lowered it. A safe message that is not known to be safe holds up what follows it.
+//! Agreed: everything before the message is here. Safe: in addition, every member of the ring has it. This is
+//! known when the token's aru was past it in two consecutive visits, because in the rotation between them
+//! each member could have lowered the aru. A safe message that is not yet known to be safe holds up the
+//! messages after it.
 
 use super::io::Action;
 use super::members::MemberSet;
@@ -12,7 +13,7 @@ use crate::ids::{Guarantee, Seq};
 use crate::totem::wire::Encapsulated;
 
 impl Ring {
-    /// Hands up what is in order, and safe where it must be.
+    /// Delivers the messages that are in order and, where required, known to be safe.
     pub(super) fn deliver(&mut self) {
         while self.delivered != self.reception.high_seen {
             let seq = self.delivered.plus(1);
@@ -24,9 +25,9 @@ impl Ring {
         }
     }
 
-    /// Hands up the rest of an old ring, in its transitional configuration: whatever is in order, and
-    /// past the first gap what `members`, who came along, originated. What others sent after a gap may
-    /// depend on what is lost.
+    /// Delivers the rest of an old ring in its transitional configuration: everything that is in order, and
+    /// after the first gap only what `members`, the transitional members, originated. Messages of others
+    /// after a gap may depend on what is lost.
     pub(super) fn deliver_transitional(&mut self, members: &MemberSet) {
         let mut gap = false;
         for _ in 0..WINDOW {

@@ -9,12 +9,12 @@ use super::hold::Rotation;
 use super::plausible;
 use super::window::{Reception, WINDOW};
 
-/// Visits in a row that find nothing new on the ring, after which a full count is wrong where all have everything. Where
-/// somebody lacks something it takes [`plausible::PATIENCE`].
+/// Number of consecutive visits without a new frame on the ring after which a full flow control count must be
+/// wrong, if all members have all frames. If a member lacks frames it takes [`plausible::PATIENCE`] visits.
 const IDLE: u32 = 3;
 
-/// Frames that may be multicast in this visit, retransmissions included. `backlog` is what this node
-/// has queued now, `complete` whether all have had everything for a rotation.
+/// Number of frames that may be multicast in this visit, retransmissions included. `backlog` is what this
+/// node has queued now; `complete` says whether all members have had all frames for a rotation.
 pub(super) fn allowance(
     limits: &Timeouts,
     token: &Token,
@@ -22,13 +22,14 @@ pub(super) fn allowance(
     backlog: u32,
     complete: bool,
 ) -> u32 {
-    // A member whose window is larger than ours may have filled the token past our window; one frame
-    // keeps us from starving.
+    // A member whose window is larger than this node's may have filled the token past it; allowing one frame
+    // keeps this node from starving.
     let left = match limits.window_size.checked_sub(token.fcc) {
-        // The count says that the ring has just sent all that it may, and it has sent nothing for a while, nor had it
-        // anything to send again, as all have everything for a rotation: the count is wrong, by a datagram that was
-        // changed or forged, and would stay so. Where somebody lacks something, it may be all retransmissions, which
-        // are lost again and again; or it is wrong, and keeps them back.
+        // According to the count, the ring has just sent as much as it may, yet no new frame was sent for a
+        // while. If all members have had everything for a rotation, nothing was retransmitted either: so the
+        // count is wrong, because of a changed or forged datagram, and would stay wrong. If a member lacks
+        // frames, the count may consist of retransmissions that are lost again and again, or be wrong and
+        // prevent them.
         Some(0) if complete && last.idle() >= IDLE || last.idle() >= plausible::PATIENCE => 1,
         Some(left) => left,
         None => 1,
@@ -46,17 +47,17 @@ pub(super) fn allowance(
     }
 }
 
-/// How many of `allowed` more frames fit into everybody's window: the slowest member may still need all
-/// that was not released.
+/// How many of `allowed` more frames fit into every member's window: the slowest member may still need all
+/// frames that were not released.
 ///
-/// The last `window_size` numbers stay free, as in Corosync. Up to there each number is given out: a ring
-/// that stopped earlier could not send again, in a recovery, all that it had sent before.
+/// The last `window_size` numbers stay free, as in Corosync. All numbers before them must be usable: a ring
+/// that stopped earlier could not retransmit in a recovery everything that it had sent before.
 pub(super) fn fitting(reception: &Reception, token: &Token, allowed: u32, window_size: u32) -> u32 {
     let end = reception.last_released.plus(WINDOW - window_size.min(WINDOW / 2));
     if end.is_before(token.seq) { 0 } else { allowed.min(end.since(token.seq)) }
 }
 
-/// Writes this visit into the token's counts.
+/// Updates the token's counts for this visit.
 pub(super) fn settle(token: &mut Token, last: &mut Rotation, sent: u32, backlog: u32) {
     token.fcc = token.fcc.wrapping_add(sent).wrapping_sub(last.sent);
     token.backlog = token.backlog.wrapping_add(backlog).wrapping_sub(last.backlog);
@@ -80,8 +81,8 @@ mod tests {
         last
     }
 
-    /// A count as large as the window keeps everybody from sending, so nobody would ever lower it; if nothing was
-    /// sent for a while, it is wrong.
+    /// A count as large as the window keeps every node from sending, so no node would ever lower it. If
+    /// nothing was sent for a while, the count is wrong.
     #[test]
     fn a_full_window_of_an_idle_ring_lets_one_frame_through() {
         let limits = Timeouts::derive(&Given::default(), 2);

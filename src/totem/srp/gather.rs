@@ -1,7 +1,7 @@
 //! Gather: join messages and consensus.
 //!
-//! Totem paper, membership. Everybody tells whom it would form a ring with; when all that are left
-//! tell the same, the one with the lowest id sends the commit token round.
+//! Totem paper, membership. Every node announces with which nodes it would form a ring. When all the nodes
+//! that remain announce the same, the one with the lowest id sends the commit token round.
 
 use super::commit;
 use super::members::MemberSet;
@@ -11,18 +11,18 @@ use super::timers::Timer;
 use crate::time::Instant;
 use crate::totem::wire::{CommitToken, Join, Kind};
 
-/// How long the rings of nodes that did not answer are no reason to gather, in consensus time-outs.
+/// For how long, in consensus time-outs, the rings of nodes that did not answer are no reason to gather.
 const LET_ALONE: u32 = 8;
 
-/// Facts of the gathering.
+/// State of the gather phase.
 #[derive(Debug)]
 pub(super) struct Gather {
-    /// Who is known to want the same membership as this node.
+    /// Nodes known to want the same membership as this node.
     consensus: MemberSet,
 }
 
 impl Gather {
-    /// Begins, or begins again: what was agreed so far is forgotten.
+    /// Starts gathering, or starts it again: the agreement reached so far is discarded.
     pub(super) fn enter(ring: &mut Ring, now: Instant, cause: Cause) -> Self {
         ring.proc.insert(ring.me);
         ring.give_up_left_out(now);
@@ -50,7 +50,7 @@ impl Gather {
         Self { consensus: MemberSet::new([ring.me]) }
     }
 
-    /// A join message came, maybe this node's own.
+    /// Handles a join message, which may be this node's own.
     pub(super) fn join(&mut self, ring: &mut Ring, join: &Join) -> Option<Next> {
         match weigh(ring, join) {
             Weight::Same => {
@@ -64,27 +64,27 @@ impl Gather {
         }
     }
 
-    /// Sends the commit token if all agree and it is this node's to send.
+    /// Sends the commit token if all nodes agree and this node is the representative.
     pub(super) fn settle(&self, ring: &mut Ring) -> Option<Next> {
         let in_vain = ring.numbers.disk_fails();
         self.form(ring, in_vain)
     }
 
-    /// The same; `waited`: the disk was waited for long enough.
+    /// As [`Gather::settle`]; `waited` says that the time to wait for the disk is over.
     fn form(&self, ring: &mut Ring, waited: bool) -> Option<Next> {
         if !self.agreed(ring) {
             return None;
         }
         let mut active = ring.active();
         if ring.failed_to_receive {
-            // The others agreed to go on without this node: it goes on alone.
+            // The others agreed to continue without this node, so it forms a ring alone.
             active = MemberSet::new([ring.me]);
         } else if active.lowest() != Some(ring.me) {
             return None;
         }
         let may_form = ring.numbers.may_form() || waited && ring.borrow_numbers();
         if !may_form {
-            return None; // `reserved` comes back to it
+            return None; // `reserved` tries again
         }
         if ring.failed_to_receive {
             ring.failed_to_receive = false;
@@ -94,11 +94,12 @@ impl Gather {
         Some(Next::Commit(commit::blank_token(ring.me, &active, ring.numbers.next())))
     }
 
-    /// A commit token came: taken if it is for exactly the membership that this node wants.
+    /// Handles a commit token, which is accepted only if it is for exactly the membership that this node
+    /// wants.
     pub(super) fn commit_token(ring: &mut Ring, now: Instant, token: CommitToken) -> Option<Next> {
         let members = MemberSet::new(token.members.iter().map(|member| member.0));
         let mine = token.members.get(token.filled).is_some_and(|member| member.0 == ring.me);
-        // A ring that this node represents begins here, with a number that it has reserved, and nowhere else.
+        // A ring that this node represents is started only by this node, with a number that it has reserved.
         if !mine
             || token.ring.rep == ring.me
             || members != ring.active()
@@ -113,7 +114,7 @@ impl Gather {
         Some(Next::Commit(token))
     }
 
-    /// More ring ids are reserved: what waited for one can go on.
+    /// More ring ids have been reserved: resumes what waited for one.
     pub(super) fn reserved(&self, ring: &mut Ring) -> Option<Next> {
         if std::mem::take(&mut ring.silent) {
             return Some(Next::Gather(Cause::Reserved));
@@ -121,15 +122,15 @@ impl Gather {
         self.settle(ring)
     }
 
-    /// Agreement took too long.
+    /// The nodes did not agree within the consensus time-out.
     pub(super) fn consensus_expired(&mut self, ring: &mut Ring, now: Instant) -> Option<Next> {
         ring.stats.consensus_timeouts += 1;
         if self.agreed(ring) {
             if let Some(next) = self.form(ring, true) {
                 return Some(next);
             }
-            // All agree, so it is the representative that failed to send the commit token; it has one
-            // token time-out more.
+            // All agree, so the representative failed to send the commit token; it gets one more token
+            // time-out.
             if self.lacks_ring_id(ring) && !std::mem::replace(&mut ring.silent, true) {
                 tracing::warn!(
                     wanted = ring.numbers.next(),
@@ -157,14 +158,14 @@ impl Gather {
         Some(Next::Gather(Cause::ConsensusTimeout))
     }
 
-    /// Whether the others wait for this node, and it for its disk.
+    /// Whether the others wait for this node, which waits for its disk.
     fn lacks_ring_id(&self, ring: &Ring) -> bool {
         ring.active().lowest() == Some(ring.me) && !ring.numbers.may_form()
     }
 
     fn agreed(&self, ring: &Ring) -> bool {
         let active = ring.active();
-        // Empty only when this node gave itself up and knows nobody else.
+        // `active` is empty only if this node gave itself up and knows no other node.
         active.is_subset(&self.consensus) && (!active.is_empty() || ring.failed_to_receive)
     }
 }
@@ -183,18 +184,18 @@ pub(super) fn announce(ring: &mut Ring, now: Instant) {
     ring.timers.start_unless_running(Timer::SendJoin, now, std::time::Duration::from_micros(micros));
 }
 
-/// What a join message changes.
+/// The effect of a join message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Weight {
-    /// It says just what this node says.
+    /// It announces exactly the same sets as this node.
     Same,
-    /// Nothing that this node does not know, or from a node that was given up.
+    /// It contains nothing new to this node, or comes from a node that was given up.
     NothingNew,
-    /// It was taken over into what this node says.
+    /// Its new nodes, or nodes given up, were adopted.
     New,
 }
 
-/// Compares a join message with what this node knows, and takes over what is new.
+/// Compares a join message with this node's sets, and adopts what is new.
 pub(super) fn weigh(ring: &mut Ring, join: &Join) -> Weight {
     if join.leave {
         ring.leavers.insert(join.from);
@@ -212,12 +213,12 @@ pub(super) fn weigh(ring: &mut Ring, join: &Join) -> Weight {
     if failed.contains(ring.me) {
         ring.failed.insert(join.from);
     } else if ring.members.contains(join.from) {
-        // Only who is on the same ring can tell who is missing from it.
+        // Only a node of the same ring knows which nodes are missing from it.
         ring.failed.merge(&failed);
     }
-    // A stranger's failed list that is not believed changes nothing. Gathering again for it would start
-    // the consensus timer again, with every join message: nodes that contradict each other would never
-    // give each other up.
+    // A failed list from a node outside of the ring is not believed and changes nothing. If it made this node
+    // gather again, every join message would restart the consensus timer, and nodes that contradict each
+    // other would never give each other up.
     if known == (ring.proc.len(), ring.failed.len()) { Weight::NothingNew } else { Weight::New }
 }
 

@@ -1,44 +1,45 @@
-//! What a visit of the token leaves for the next: whether the ring is idle, and what was seen.
+//! State kept from one visit of the token to the next, and detection of an idle ring.
 //!
-//! An idle ring's token would spin; its representative keeps it for a while instead, until somebody
-//! has something to send (hold cancel). Source: corosync `totem.hold`, `seqno_unchanged_const`.
+//! On an idle ring the token would circulate without pause. So the representative holds it for a while, or
+//! until a node has something to send (token hold cancel). Source: corosync `totem.hold`,
+//! `seqno_unchanged_const`.
 
 use super::plausible::Excess;
 use super::retransmit::Unanswered;
 use crate::ids::Seq;
 use crate::totem::wire::{Missing, Token};
 
-/// What the last visit of the token left.
+/// State left by the last visit of the token.
 #[derive(Clone, Debug)]
 pub(super) struct Rotation {
-    /// `token_seq` of the last token taken; a later one is new.
+    /// `token_seq` of the last token taken; only a later one is new.
     pub(super) token_seq: Seq,
-    /// The token's aru as it came.
+    /// The token's aru when it arrived.
     pub(super) aru: Seq,
-    /// The token's seq as it came.
+    /// The token's seq when it arrived.
     seq: Seq,
-    /// Visits in a row that found it unchanged.
+    /// Consecutive visits at which `seq` was unchanged.
     idle: u32,
-    /// The ring is idle; its representative keeps the token.
+    /// The ring is idle, so its representative holds the token.
     pub(super) held: bool,
-    /// Visits in a row at which this node kept the ring's aru from rising.
+    /// Consecutive visits at which the ring's aru was held back.
     pub(super) aru_stuck: u32,
     /// Frames that this node multicast in its last visit.
     pub(super) sent: u32,
     /// Frames that this node had queued at its last visit.
     pub(super) backlog: u32,
-    /// The token's seq as it was passed on.
+    /// The token's seq when it was passed on.
     pub(super) passed: Seq,
-    /// The token's retransmission requests as it was passed on.
+    /// The token's retransmission requests when it was passed on.
     pub(super) requests: Vec<Missing>,
-    /// Visits at which the request for the first frame that is missing here had come round unanswered.
+    /// Visits at which a request for a frame missing here returned unanswered.
     pub(super) unanswered: Unanswered,
-    /// What of the flow control count nothing explains.
+    /// The part of the flow control count that cannot be explained.
     pub(super) excess: Excess,
 }
 
 impl Rotation {
-    /// No visit yet on a ring whose first message is `origin + 1`.
+    /// State before the first visit, on a ring whose first frame is `origin + 1`.
     pub(super) const fn new(origin: Seq) -> Self {
         Self {
             token_seq: origin.minus(1),
@@ -61,7 +62,7 @@ impl Rotation {
         self.idle >= 2
     }
 
-    /// Notes that a token came with `seq`. Returns whether the ring was idle since the last.
+    /// Records the token's `seq` on arrival. Returns whether the ring was idle since the last visit.
     pub(super) fn visited(&mut self, seq: Seq, representative: bool, unchanged_const: u32) -> bool {
         let idle = seq == self.seq;
         self.idle = if idle { self.idle.saturating_add(1) } else { 0 };
@@ -70,18 +71,19 @@ impl Rotation {
         idle
     }
 
-    /// How many visits in a row found that nothing new was sent, whatever the token counts.
+    /// Number of consecutive visits which found that no new frame was sent, whatever the token's counts say.
     pub(super) const fn idle(&self) -> u32 {
         self.idle
     }
 
-    /// Whether `token`, and the last one, found that all had everything: nobody asked for a retransmission meanwhile,
-    /// as who lacks a frame keeps the aru below the seq. To be asked before the visit is noted.
+    /// Whether both `token` and the last one showed that all members have all frames. Then no retransmission
+    /// was requested in between, because a member that lacks a frame keeps the aru below the seq. Must be
+    /// called before the visit is recorded.
     pub(super) fn found_all_complete(&self, token: &Token) -> bool {
         token.aru == token.seq && self.aru == self.seq
     }
 
-    /// Somebody has something to send.
+    /// A node has something to send: the ring is no longer idle.
     pub(super) const fn cancel(&mut self) {
         self.idle = 0;
         self.held = false;

@@ -1,4 +1,4 @@
-//! What goes into the protocol and what comes out.
+//! The inputs and actions of the ring protocol.
 
 use bytes::Bytes;
 
@@ -8,79 +8,81 @@ use crate::view::View;
 
 use super::outbox::Outbox;
 
-/// What a ring is made from.
+/// Parameters of a new [`Totem`](crate::totem::Totem).
 #[derive(Clone, Debug)]
 pub struct Params {
-    /// This node.
+    /// The id of this node.
     pub me: NodeId,
     /// Timers and limits.
     pub timeouts: Timeouts,
-    /// `totem.netmtu`, bytes; a data frame carries at most 90 less than this. Default 1500.
+    /// `totem.netmtu` in bytes; a data frame carries at most 90 bytes less. Default 1500.
     pub netmtu: usize,
-    /// Ring sequence number to start with: above all that this node ever used.
+    /// Ring sequence number to start with; above all that this node has ever used.
     pub ring_seq: u64,
-    /// Ring sequence numbers up to this one are reserved on stable storage: a restart begins above it.
+    /// Ring sequence numbers up to this one are reserved on stable storage, so a restart begins above it.
     pub stored: u64,
-    /// Another number in each life of this node: a random one. What this node draws comes from it, ring sequence
-    /// numbers among it that it has to use without having reserved them; so no two lives use the same, also if they
-    /// begin with the same `ring_seq`, as when a file is restored or lost.
+    /// A random number that is different each time this node starts. All pseudo-random numbers of this node
+    /// are derived from it, including the ring sequence numbers that it has to use without having reserved
+    /// them. So no two lives use the same ones, even if they begin with the same `ring_seq` because the file
+    /// was restored or lost.
     pub life: u64,
-    /// Where message numbers of a new ring begin: 0, which the wire takes for granted. Simulations begin
-    /// shortly before the roll-over.
+    /// Number before the first frame of a new ring: always 0 on real rings, as the wire format assumes.
+    /// Simulations begin shortly before the numbers wrap around.
     pub origin: Seq,
 }
 
-/// Something happened.
+/// An event for the protocol to handle.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// A datagram came, whole.
+    /// A whole datagram arrived.
     Datagram(&'a [u8]),
-    /// Time passed. Early or repeated ones are harmless.
+    /// Time has passed. Early or repeated time-outs are harmless.
     Timeout,
     /// Ring sequence numbers up to this one are now reserved on stable storage.
     Stored(u64),
-    /// Reserving them failed. It is tried again; what is known of the disk is that it need not be waited for.
+    /// Reserving them failed. It will be tried again; until it succeeds, the protocol does not wait for the
+    /// disk.
     NotStored,
-    /// This node's network interface came or went.
+    /// This node's network interface disappeared or came back.
     Interface,
 }
 
-/// Something to do outside, in the order given.
+/// An action for the caller, to be carried out in the order given.
 #[derive(Debug)]
 pub(crate) enum Action {
     /// Send a datagram.
     Send(Destination, Bytes),
-    /// Reserve ring sequence numbers up to this one.
+    /// Reserve ring sequence numbers up to this one on stable storage.
     Store(u64),
-    /// A packet whose place in the order is final.
+    /// A packet of messages whose place in the total order is final.
     Packet {
-        /// Whom its messages come from.
+        /// The node that sent its messages.
         from: NodeId,
-        /// The packet.
+        /// The packed messages.
         payload: Bytes,
-        /// Byte order of the numbers in it.
+        /// Byte order of the numbers in `payload`.
         order: Endian,
     },
-    /// A configuration change.
+    /// Report a configuration change.
     View(View),
-    /// The token was here and went on, as asked for.
+    /// The token visited this node and was passed on, as asked for.
     TokenSent,
 }
 
-/// The layer above, as the ring asks for what it has to send.
+/// The layer above, which provides the messages to send.
 pub(crate) trait Feed {
-    /// The token is here: put what is ready into the outbox.
+    /// The token is here: put everything that is ready into the outbox.
     fn token_arrived(&mut self, outbox: &mut Outbox);
 }
 
-/// The phase of the protocol.
+/// The phase of the ring protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StateName {
     /// On a ring, ordering messages.
     Operational,
-    /// Finding out who is there.
+    /// Agreeing on the members of the next ring.
     Gather,
-    /// Passing the commit token round.
+    /// Passing the commit token round the members.
     Commit,
     /// Exchanging messages of the old rings.
     Recovery,

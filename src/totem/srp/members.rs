@@ -1,16 +1,16 @@
-//! Sets of nodes, as join messages exchange them.
+//! Sets of nodes, as join messages carry them.
 
 use std::fmt;
 
 use crate::ids::NodeId;
 use crate::totem::wire::MAX_NODES;
 
-/// A set of nodes, ascending. Never more than [`MAX_NODES`]: what does not fit is left out.
+/// A set of nodes, ascending. Holds at most [`MAX_NODES`]; further nodes are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberSet(Vec<NodeId>);
 
 impl MemberSet {
-    /// The set of these nodes.
+    /// Creates the set of these nodes.
     pub fn new(nodes: impl IntoIterator<Item = NodeId>) -> Self {
         let mut set = Self::default();
         for node in nodes {
@@ -19,7 +19,7 @@ impl MemberSet {
         set
     }
 
-    /// Adds a node. Returns whether it is new.
+    /// Adds a node. Returns whether it was added; `false` if it was present or the set is full.
     pub fn insert(&mut self, node: NodeId) -> bool {
         match self.0.binary_search(&node) {
             Err(at) if self.0.len() < MAX_NODES => {
@@ -37,17 +37,17 @@ impl MemberSet {
         }
     }
 
-    /// Whether `node` is in it.
+    /// Whether `node` is in the set.
     pub fn contains(&self, node: NodeId) -> bool {
         self.0.binary_search(&node).is_ok()
     }
 
-    /// Whether all of it is in `other`.
+    /// Whether every node of the set is in `other`.
     pub fn is_subset(&self, other: &Self) -> bool {
         self.0.iter().all(|node| other.contains(*node))
     }
 
-    /// What of it is not in `other`.
+    /// The nodes of the set that are not in `other`.
     pub fn minus(&self, other: &Self) -> Self {
         Self(self.0.iter().copied().filter(|node| !other.contains(*node)).collect())
     }
@@ -57,7 +57,8 @@ impl MemberSet {
         self.0.first().copied()
     }
 
-    /// From whom `node` gets the token, on a ring of these members: the next lower id, or the highest.
+    /// The node that passes the token to `node` on a ring of these members: the one with the next lower id,
+    /// or the highest.
     pub fn before(&self, node: NodeId) -> NodeId {
         let lower = self.0.partition_point(|other| *other < node);
         let before = lower.checked_sub(1).or_else(|| self.0.len().checked_sub(1));
@@ -69,12 +70,12 @@ impl MemberSet {
         &self.0
     }
 
-    /// How many there are.
+    /// The number of nodes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether the set has no nodes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

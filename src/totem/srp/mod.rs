@@ -5,29 +5,29 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `io.rs` | what goes in and comes out |
+//! | file | contents |
 //! | `state.rs` | the four phases |
-//! | `next.rs` | where to go from a phase, and why |
-//! | `ring.rs` | what outlives a phase |
-//! | `number.rs` | ring sequence numbers: what is believed of them, what is reserved |
-//! | `visit.rs` | a visit of the token: take, order, send, pass on (paper: total ordering) |
-//! | `operational.rs` | on a ring: data, foreign messages, joins |
+//! | `state.rs` | the four phases |
+//! | `ring.rs` | state that outlives a phase |
+//! | `number.rs` | ring sequence numbers: which are believed, which are reserved |
+//! | `visit.rs` | a visit of the token: take it, order and send frames, pass it on (paper: total ordering) |
+//! | `operational.rs` | on a ring: data frames, foreign messages, join messages |
 //! | `gather.rs` | join messages and consensus (paper: membership) |
 //! | `commit.rs` | the commit token |
 //! | `recovery.rs` | old-ring messages, transitional then regular view (paper: recovery) |
 //! | `deliver.rs` | agreed and safe delivery |
 //! | `retransmit.rs` | asking for and answering gaps |
-//! | `plausible.rs` | what a token cannot say |
+//! | `plausible.rs` | checks and repairs of implausible tokens |
 //! | `flow.rs` | window, backlog, flow control count (paper: flow control) |
-//! | `hold.rs` | idle token |
+//! | `hold.rs` | state kept between token visits; holding the idle token |
 //! | `window.rs` | received frames by number |
-//! | `outbox.rs` | own frames, awaiting the token |
-//! | `members.rs` | set algebra, representative |
-//! | `left_out.rs` | nodes that the ring goes on without for a while |
+//! | `outbox.rs` | this node's frames that wait for the token |
+//! | `members.rs` | sets of nodes, representative |
+//! | `left_out.rs` | nodes that are excluded from the ring for a while |
 //! | `timers.rs` | timers |
-//! | `witness.rs` | who is heard while gathering, and who hears this node |
+//! | `witness.rs` | which nodes are heard, and which of them hear this node |
 //! | `stats.rs` | counters |
-//! | `sample.rs` | for tests: a node on a ring, frames |
+//! | `sample.rs` | test fixtures: a node on a ring, frames |
 
 mod commit;
 mod deliver;
@@ -78,15 +78,15 @@ use crate::config::timeouts::Timeouts;
 use crate::ids::{Endian, NodeId, RingId};
 use crate::time::Instant;
 
-/// The single-ring protocol with no socket, clock, thread or randomness of its own.
+/// The single-ring protocol; it owns no socket, clock, thread or source of randomness.
 #[derive(Debug)]
 pub(crate) struct Srp {
     ring: Ring,
     state: State,
     started: bool,
-    /// When this process is known to have run last.
+    /// The last time at which this process is known to have run.
     ran_at: Instant,
-    /// This process did not run for so long that what waits in its sockets is stale.
+    /// Whether this process was suspended for so long that join messages in its sockets are stale.
     paused: bool,
 }
 
@@ -101,18 +101,18 @@ impl Srp {
         }
     }
 
-    /// See [`Totem::admit_only`](super::Totem::admit_only).
+    /// Implements [`Totem::admit_only`](super::Totem::admit_only).
     pub(crate) fn admit_only(&mut self, nodes: &[NodeId]) {
         let me = self.ring.me;
         self.ring.listed = Some(MemberSet::new(nodes.iter().copied().chain([me])));
     }
 
-    /// See [`Totem::admit_any`](super::Totem::admit_any).
+    /// Implements [`Totem::admit_any`](super::Totem::admit_any).
     pub(crate) fn admit_any(&mut self) {
         self.ring.listed = None;
     }
 
-    /// Takes one input at `now`. Never fails: a bad datagram is counted by reason and dropped.
+    /// Handles one input at `now`. Never fails: an invalid datagram is dropped and counted by reason.
     pub(crate) fn handle_input(&mut self, now: Instant, input: Input<'_>, feed: &mut dyn Feed) {
         self.notice_pause(now);
         if !self.started {
@@ -120,8 +120,8 @@ impl Srp {
             self.ring.timers.start(Timer::Alive, now, self.ring.timeouts.token / 5);
             self.gather(now, Cause::Start);
         }
-        // Own frames that were sent before this input come first, so that a flood of others cannot
-        // keep them back.
+        // Looped-back own frames that were sent before this input come first, so that a flood of other
+        // datagrams cannot delay them.
         self.hear_own(now, feed);
         match input {
             Input::Datagram(datagram) => self.receive(now, datagram, None, feed),
@@ -152,17 +152,17 @@ impl Srp {
         self.state.check(&self.ring.timers);
     }
 
-    /// The next thing to do outside.
+    /// Takes the next action for the caller.
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.ring.actions.pop_front()
     }
 
-    /// When the next input is due if nothing else happens.
+    /// When the next input is due if no datagram arrives.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         if self.ring.loopback.is_empty() { self.ring.timers.next() } else { Some(Instant::ZERO) }
     }
 
-    /// Somebody above has something to send: an idle token is let go.
+    /// The layer above has something to send: releases the token if it is held on an idle ring.
     pub(crate) fn wake(&mut self) {
         if self.ring.rotation.held && matches!(self.state, State::Operational | State::Recovery(_)) {
             self.ring.rotation.held = false;
@@ -178,31 +178,32 @@ impl Srp {
         self.wake();
     }
 
-    /// A transitional view was handed up: until [`Srp::synced`], the synchronisation's frames are sent.
+    /// The transitional view was delivered: until [`Srp::synced`], frames are taken from the synchronisation
+    /// queue.
     ///
-    /// Not earlier, when the ring is installed: the end of the last synchronisation may still be on its
-    /// way up, in front of the view.
+    /// This must not happen earlier, when the ring is installed: the end of the previous synchronisation may
+    /// still be undelivered before the view.
     pub(crate) const fn sync_begins(&mut self) {
         self.ring.waiting_for_sync = true;
     }
 
-    /// The services' synchronisation is complete.
+    /// The services' synchronisation is complete: ordinary frames are sent again.
     pub(crate) const fn synced(&mut self) {
         self.ring.waiting_for_sync = false;
     }
 
-    /// Tells the others that this node leaves.
+    /// Tells the other nodes that this node leaves.
     pub(crate) fn leave(&mut self) {
         self.ring.send_leave();
     }
 
-    /// Gathers because somebody asked for it.
+    /// Starts gathering because the caller asked for it.
     pub(crate) fn force_gather(&mut self, now: Instant) {
         self.ring.witness.forget();
         self.gather(now, Cause::Forced);
     }
 
-    /// See [`Totem::leave_out`](super::Totem::leave_out).
+    /// Implements [`Totem::leave_out`](super::Totem::leave_out).
     pub(crate) fn leave_out(&mut self, now: Instant, nodes: &[NodeId], time: Duration) {
         self.ring.left_out.set(now, nodes, now + time);
         let gone = nodes.iter().all(|node| !self.ring.proc.contains(*node));
@@ -228,7 +229,7 @@ impl Srp {
         self.ring.stats = Stats { visits, ..Stats::default() };
     }
 
-    /// Counters.
+    /// The counters of the ring protocol.
     pub(crate) const fn stats(&self) -> &Stats {
         &self.ring.stats
     }
@@ -245,7 +246,7 @@ impl Srp {
         self.ring.members.as_slice()
     }
 
-    /// What keeps this node and those it knows from being one ring, in a sentence for the operator.
+    /// A sentence for the operator that says why this node and the nodes it knows are not on one ring.
     pub(crate) fn why_no_ring(&self, now: Instant) -> String {
         let others = self.ring.proc.minus(&MemberSet::new([self.ring.me]));
         self.ring.witness.why(&others, self.ring.heard_since(now))
@@ -255,7 +256,7 @@ impl Srp {
         self.ring.proc.as_slice()
     }
 
-    /// Goes where a phase decided to go.
+    /// Enters the phase that the current phase decided on.
     fn go(&mut self, now: Instant, next: Option<Next>) {
         let ring = &mut self.ring;
         let state = match next {
@@ -273,11 +274,11 @@ impl Srp {
         self.go(now, Some(Next::Gather(cause)));
     }
 
-    /// Tells a pause of this process from silence of the others.
+    /// Detects that this process was suspended, which must not be taken for silence of the other nodes.
     ///
-    /// While it did not run, nobody can have been heard, so no timer went on. Join messages that waited
-    /// meanwhile are stale: the others have repeated them or have formed their ring.
-    /// Corosync's counterpart: its pause timer, which is only looked at when a join message comes.
+    /// While the process was suspended it could receive nothing, so its timers are extended by that time.
+    /// Join messages that waited meanwhile are stale: the others have repeated them or have formed their
+    /// ring. Corosync's counterpart is its pause timer, which it consults only when a join message arrives.
     fn notice_pause(&mut self, now: Instant) {
         let pause = now.since(self.ran_at);
         self.ran_at = now;
@@ -293,7 +294,7 @@ impl Srp {
         }
     }
 
-    /// Handles the own frames that are on their way back now; what they cause comes the next time.
+    /// Handles the own frames that are looped back now; frames that this causes wait for the next call.
     fn hear_own(&mut self, now: Instant, feed: &mut dyn Feed) {
         for _ in 0..self.ring.loopback.len() {
             let Some(frame) = self.ring.loopback.pop_front() else { return };
@@ -301,8 +302,9 @@ impl Srp {
         }
     }
 
-    /// The kind of a frame that would make a node known that is not configured. Node ids spread from join to
-    /// join: one forged join message could fill every node's lists with nodes that never answer.
+    /// Returns the kind of a frame that would introduce a node outside of the configured list, `None` for
+    /// other frames. Join messages pass node ids on from node to node, so one forged join message could fill
+    /// every node's lists with nodes that never answer.
     fn stranger(&self, frame: &Frame<'_>) -> Option<wire::Kind> {
         let ring = &self.ring;
         match frame {
@@ -313,13 +315,14 @@ impl Srp {
             }
             Frame::Mcast(mcast) => (!ring.lists(mcast.system_from)).then_some(wire::Kind::Mcast),
             Frame::MergeDetect(probe) => (!ring.lists(probe.from)).then_some(wire::Kind::MergeDetect),
-            // These are taken only on a ring, or for one, whose members are known already.
+            // These are accepted only on a ring, or for one, whose members are known already.
             Frame::Token(_) | Frame::Commit(_) | Frame::HoldCancel(_) => None,
         }
     }
 
-    /// Whether a frame that came from the network names this node as its sender. No node sends this node's
-    /// frames but data, which others send again; and a node believes what it says itself.
+    /// Whether a frame from the network names this node as its sender. Such a frame is forged unless it is a
+    /// data frame, which other nodes retransmit; and it would be believed, because a node trusts its own
+    /// messages.
     fn claims_to_be_own(&self, frame: &Frame<'_>) -> bool {
         let from = match frame {
             Frame::Mcast(_) => return false,
@@ -332,7 +335,7 @@ impl Srp {
         from == self.ring.me
     }
 
-    /// Handles a datagram, which is `own` if it comes from this node.
+    /// Handles a datagram; `own` is given if it is one of this node's looped-back frames.
     fn receive(&mut self, now: Instant, datagram: &[u8], own: Option<&Bytes>, feed: &mut dyn Feed) {
         let (frame, order) = match wire::parse(datagram) {
             Ok(parsed) => parsed,
@@ -385,7 +388,8 @@ impl Srp {
         let next = match &mut self.state {
             State::Operational => operational::mcast(ring, mcast, stored),
             State::Gather(_) if mcast.ring == ring.current => {
-                // Still counts for what this node brings along; handed up when the next ring is installed.
+                // It still counts among what this node brings into the next ring, and is delivered when that
+                // is installed.
                 let plain = mcast.encapsulated == Encapsulated::Plain;
                 if plain && ring.current == ring.installed && !ring.is_known(mcast) {
                     ring.reception.take_from_network(ring.rotation.passed, mcast.seq, stored());
@@ -458,7 +462,7 @@ impl Srp {
             State::Commit(commit) => may_change_its_mind(ring, &commit.members, join),
             State::Recovery(recovery) => may_change_its_mind(ring, &recovery.members, join),
         };
-        // What changes nothing else does not raise the number either.
+        // A message that has no other effect must not raise the ring sequence number either.
         if !counts || !ring.heard_ring_seq(now, wire::Kind::Join, join.ring_seq) {
             return;
         }
@@ -487,7 +491,8 @@ impl Srp {
         self.go(now, next);
     }
 
-    /// A node of another ring was heard. Whether that is no reason to gather: it does not hear this node.
+    /// Notes that a node of another ring was heard. Returns whether to ignore it instead of gathering,
+    /// because that node does not hear this one.
     fn meets_in_vain(&mut self, now: Instant, node: NodeId) -> bool {
         self.ring.witness.foreign(now, node);
         let in_vain = self.ring.witness.lets_alone(node, now);
@@ -522,7 +527,7 @@ impl Srp {
         }
     }
 
-    /// The token is here, but this node cannot go on with it.
+    /// Leaves the ring at a token visit that showed that this node cannot stay on it.
     fn end_ring(&mut self, now: Instant, end: End) {
         let ring = &mut self.ring;
         let cause = match end {
@@ -589,12 +594,12 @@ impl Srp {
         }
     }
 
-    /// The token turns in a recovery that does not get on: it is given up and the ring gathered anew.
+    /// The token circulates, but the recovery makes no progress: gives it up and gathers anew.
     ///
-    /// What it brought so far is kept, so the next one has less to do. If that does not get on either, the ring
-    /// is formed without the node that lacks what the others have; if that is this node, or nobody, this node
-    /// goes on alone. Nodes that part like this come from different rings when they meet again, and have
-    /// nothing to recover with one another: so this ends.
+    /// The old frames received so far are kept, so the next recovery has less to do. If that one stalls as
+    /// well, the ring is formed without the node that lacks frames the others have; if that is this node, or
+    /// no node is named, this node continues alone. This ends, because nodes separated in this way come from
+    /// different rings when they meet again and have no common frames to recover.
     fn recovery_stalled(&mut self, now: Instant) {
         let State::Recovery(recovery) = &self.state else { return };
         let behind = recovery.behind();
@@ -626,7 +631,8 @@ impl Srp {
         self.gather(now, Cause::RecoveryStalled);
     }
 
-    /// Says from whom the token is awaited. That a ring which is being formed has none is told as its failure.
+    /// Logs from which node the token is overdue. Not while a ring is being formed: that failure has a
+    /// message of its own.
     fn token_is_late(&self) {
         let ring = &self.ring;
         let percent = ring.timeouts.token_warning;
@@ -672,13 +678,13 @@ impl Srp {
     }
 }
 
-/// Whether a join message ends the attempt to form a ring: it comes from one of its members, and is not older
-/// than the attempt.
+/// Whether a join message ends the attempt to form a ring: it does if it comes from one of the attempt's
+/// members and is not older than the attempt.
 fn may_change_its_mind(ring: &Ring, members: &MemberSet, join: &Join) -> bool {
     join.from != ring.me && members.contains(join.from) && join.ring_seq >= ring.current.seq
 }
 
-/// A join message ends the attempt to form a ring.
+/// Ends the attempt to form a ring because of a join message.
 fn changes_its_mind(ring: &mut Ring, join: &Join, cause: Cause) -> Next {
     gather::weigh(ring, join);
     Next::Gather(cause)

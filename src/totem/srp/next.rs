@@ -1,65 +1,65 @@
-//! Where the protocol goes from a phase, and why: what a phase decides and `Srp` carries out.
+//! Phase changes: which phase comes next, and why. A phase decides this, and `Srp` carries it out.
 
 use std::fmt;
 
 use crate::ids::NodeId;
 use crate::totem::wire::CommitToken;
 
-/// The phase to go to.
+/// The phase to enter.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// Find out who is there.
+    /// Agree on the members of the next ring.
     Gather(Cause),
     /// Fill in this commit token and pass it on.
     Commit(CommitToken),
-    /// Exchange messages of the old rings, which this commit token tells.
+    /// Exchange the messages of the old rings that this commit token lists.
     Recovery(CommitToken),
 }
 
 /// Why a node gathers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// It just started.
+    /// This node has just started.
     Start,
-    /// Not all answered in time.
+    /// Not all nodes agreed within the consensus time-out.
     ConsensusTimeout,
-    /// No token for the token time-out, on a ring.
+    /// No token arrived within the token time-out on an operational ring.
     TokenLost,
-    /// Agreed, but no commit token came.
+    /// The nodes agreed, but the representative sent no commit token.
     NoCommitToken,
-    /// The commit token got lost.
+    /// The commit token was lost during the commit phase.
     CommitTokenLost,
-    /// The token got lost while old messages were exchanged.
+    /// The token was lost during the recovery.
     RecoveryTokenLost,
-    /// The token turned, but the exchange of old messages did not get on.
+    /// The token circulated, but the recovery made no progress.
     RecoveryStalled,
-    /// Members kept silent in the synchronisation of the services.
+    /// Members were silent during the services' synchronisation, and the ring is formed without them.
     Unsynchronised,
-    /// It cannot receive what the others send.
+    /// This node cannot receive what the others send.
     CannotReceive,
-    /// It lacks a message that nobody has.
+    /// This node lacks a message that no member has.
     NobodyHas,
-    /// It has handed up a message that nobody on the ring sent.
+    /// This node has delivered a message that no member of the ring sent.
     NeverSent,
-    /// A message of another ring.
+    /// The given node sent a data frame of another ring.
     ForeignMessage(NodeId),
-    /// Another ring's representative looks for rings.
+    /// The given node, another ring's representative, sent a merge detect message.
     MergeDetect(NodeId),
-    /// A join message with something new in it.
+    /// The given node sent a join message with something new while this node gathered.
     Join(NodeId),
-    /// A node left.
+    /// The given node announced that it is leaving.
     Leave(NodeId),
-    /// A join message came while on a ring.
+    /// The given node sent a join message while this node was on a ring.
     JoinOperational(NodeId),
-    /// A join message came while the commit token went round.
+    /// The given node sent a join message during the commit phase.
     JoinCommit(NodeId),
-    /// A join message came while old messages were exchanged.
+    /// The given node sent a join message during the recovery.
     JoinRecovery(NodeId),
-    /// The network interface came or went.
+    /// The network interface disappeared or came back.
     Interface,
-    /// Its disk has reserved ring ids at last.
+    /// This node's disk has finally reserved ring ids.
     Reserved,
-    /// Somebody asked for it.
+    /// The caller asked for it.
     Forced,
 }
 

@@ -1,96 +1,99 @@
-//! Ring sequence numbers: the highest one known, how far a datagram may raise it, and what is reserved on
-//! stable storage.
+//! Ring sequence numbers: the highest one known, how far a received datagram may raise it, and which ones are
+//! reserved on stable storage.
 //!
-//! A ring's number must be above those of all its members' last rings, so each node takes over higher numbers
-//! that it hears. Anybody who can send a datagram can name any number, and numbers cannot be taken back: what
-//! is believed must never use up those that are left. The rules:
+//! A ring's number must be above those of all its members' last rings, so each node adopts higher numbers
+//! that it hears. Anybody who can send a datagram can name any number, and an adopted number cannot be taken
+//! back. So forged numbers must never use up the available range. The rules:
 //!
-//! * A number below [`FREE`] is believed at once, however far above the own it is. Real clusters stay far
-//!   below: so nodes whose ring id files are lost or years apart meet at once.
-//! * Above that, what is known rises by no more than a credit that grows with time, the same for every node,
-//!   and that only a higher number heard spends. A number beyond the credit is believed as far as the credit
-//!   reaches, and its frame is dropped; its sender repeats it. A node that starts has none: so none is driven
-//!   farther than the others can follow, whatever restarts under a flood, and after it one that was not there
-//!   follows in the time for which the flood lasted, at most.
-//! * Below [`RING_SEQ_LIMIT`] there is always room: a rise of more than a few rings ends at half of it, and
-//!   what lies above is for rings that are really formed, four numbers each.
+//! * A number below [`FREE`] is believed at once, however far it is above this node's own. Real clusters stay
+//!   far below that, so nodes whose ring id files were lost or differ widely can form a ring at once.
+//! * Above that, the known number rises by no more than a credit that grows with time, at the same rate on
+//!   every node, and that only a higher number heard uses up. A number beyond the credit raises the known
+//!   number as far as the credit reaches, and its frame is dropped; its sender repeats it. A node starts
+//!   without credit. So no node is driven farther than the others can follow, even if it restarts while it is
+//!   flooded with forged numbers, and a node that was absent during the flood catches up within the time that
+//!   the flood lasted.
+//! * Below [`RING_SEQ_LIMIT`] there is always room: a rise by more than a few rings may reach at most half of
+//!   it. The upper half is for rings that are really formed, which use four numbers each.
 //!
-//! A node whose disk does not reserve numbers in time must not keep the others waiting, and must not use a number
-//! that its next life may come to. It goes on with numbers far above all that it knows ([`FAR`]): a next life
-//! begins at what is stored, and counts from there.
+//! A node whose disk does not reserve numbers in time must neither keep the others waiting nor use a number
+//! that it may use again after a restart. It continues with numbers far above all that it knows ([`FAR`]);
+//! after a restart it begins at the stored number and does not reach them.
 //!
-//! So an endless stream of forged numbers takes longer than any cluster lives to use up half of what there is
-//! (70 years), and when it stops, the next ring is formed as if the numbers had been real.
+//! So an endless stream of forged numbers needs longer than any cluster lives (70 years) to use up half of
+//! the range, and when it stops, the next ring is formed as if the numbers had been genuine.
 
 use std::time::Duration;
 
 use crate::time::Instant;
 
-/// Ring sequence numbers that are reserved on stable storage at a time, ahead of their use. A ring uses
-/// about four, so the disk is asked once in a thousand membership changes.
+/// How many ring sequence numbers are reserved on stable storage at a time, ahead of their use. A ring uses
+/// four, so the disk is written once in about a thousand membership changes.
 pub(crate) const RESERVE: u64 = 4096;
 
 /// Ring sequence numbers from here on are neither believed nor used nor reserved.
 pub(crate) const RING_SEQ_LIMIT: u64 = 1 << 62;
 
-/// Ring sequence numbers below this one are believed from anybody.
+/// Ring sequence numbers up to this one are believed from any sender.
 ///
-/// A cluster that forms a ring each second reaches 2³⁰ in eight years. A node without a state directory
-/// begins at its clock in ms, 2⁴¹ in our time.
+/// A cluster that forms a ring each second reaches 2³⁰ in eight years. A node without a state directory begins
+/// at its clock in ms, about 2⁴¹ today.
 const FREE: u64 = 1 << 48;
 
-/// A rise by more than this is a leap, which must end below half of [`RING_SEQ_LIMIT`].
+/// A rise by more than this may not reach half of [`RING_SEQ_LIMIT`].
 const STEP: u64 = RESERVE;
 
-/// What a new ring's number is above the highest that its representative knows.
+/// By how much a new ring's number exceeds the highest one that its representative knows.
 ///
 /// Source: corosync `exec/totemsrp.c`, `memb_state_commit_token_create`.
 const NEXT: u64 = 4;
 
-/// How far above all known numbers those are, at least, that a node uses without having reserved them. A node that
-/// restarts with what is stored would have to form 250,000 rings without hearing of a higher number to come to
-/// them, or to restart 250 times.
+/// Minimum distance above all known numbers of the numbers that a node uses without having reserved them. A
+/// node that restarts from its stored number would have to form 250,000 rings without hearing of a higher
+/// number, or to restart 250 times, to reach them.
 pub(super) const FAR: u64 = 1 << 20;
 
-/// How much farther they may be. Each life draws another number below this
-/// ([`Params::life`](super::io::Params::life)), so that two lives whose disks both failed do not meet either.
+/// Maximum random distance that is added to [`FAR`]. It differs from one process life to the next
+/// ([`Params::life`](super::io::Params::life)), so that two lives whose disks both failed do not use the same
+/// numbers either.
 pub(super) const SPREAD: u64 = 1 << 28;
 
-/// Credit that a node gains in a microsecond: 10⁹ a second. Real rings need a few, and nodes whose disks fail
-/// [`FAR`] and up to [`SPREAD`] at once, which the others have soon.
+/// Credit that a node gains per microsecond, about 10⁹ a second. Real rings need a few numbers per second;
+/// nodes whose disks fail need [`FAR`] and up to [`SPREAD`] at once, which the others soon have as credit.
 const RATE: u64 = 1 << 10;
 
-/// A node's credit is at most what it gains in this time.
+/// A node's credit is limited to what it gains in this time.
 const SAVED: Duration = Duration::from_secs(3600);
 
-/// The most credit that a node has.
+/// The largest credit that a node can have.
 const MOST: u64 = RATE * SAVED.as_secs() * 1_000_000;
 
-/// Time between two log lines about numbers that are not believed.
+/// Minimum time between two log lines about numbers that are not believed.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// What a node knows of ring sequence numbers.
 #[derive(Debug)]
 pub(super) struct RingNumbers {
-    /// The highest that is believed.
+    /// The highest number that is believed.
     highest: u64,
-    /// Reserved on stable storage up to here.
+    /// Numbers up to this one are reserved on stable storage.
     stored: u64,
-    /// Asked to be reserved up to here.
+    /// The reservation of numbers up to this one has been requested.
     store_asked: u64,
-    /// Not reserved, but too far above what is stored for a next life to come to: up to here.
+    /// Numbers up to this one may be used although they are not reserved, because they are so far above the
+    /// stored ones that a restarted node does not reach them.
     borrowed: u64,
     /// Stable storage failed, or did not answer in time, and has not caught up since.
     disk_fails: bool,
     credit: u64,
-    /// Up to when `credit` was reckoned.
+    /// Time up to which `credit` has been computed.
     credited: Instant,
-    /// When a number that is not believed was logged last.
+    /// When a number that is not believed was last logged.
     logged: Option<Instant>,
 }
 
 impl RingNumbers {
-    /// A node that starts with `first`, and has reserved up to `stored`.
+    /// Initial state of a node that starts with number `first` and has reserved numbers up to `stored`.
     pub(super) const fn new(first: u64, stored: u64, now: Instant) -> Self {
         Self {
             highest: first,
@@ -109,25 +112,25 @@ impl RingNumbers {
         self.highest
     }
 
-    /// This node is on the way to a ring of this number, which it has formed or believed.
+    /// This node takes part in forming the ring with this number, which it has chosen itself or believed.
     pub(super) const fn took(&mut self, seq: u64) {
         if seq > self.highest {
             self.highest = seq;
         }
     }
 
-    /// The number of the next ring, if this node forms it.
+    /// The number that the next ring has if this node forms it.
     pub(super) const fn next(&self) -> u64 {
         self.highest + NEXT
     }
 
-    /// Whether this node may form a ring of the next number: a restart after a crash would begin above it, or
-    /// not come to it.
+    /// Whether this node may form a ring with the next number: only if it cannot use that number again after
+    /// a crash and restart.
     pub(super) const fn may_form(&self) -> bool {
         (self.next() <= self.stored || self.next() <= self.borrowed) && self.next() < RING_SEQ_LIMIT
     }
 
-    /// Numbers up to this one are on stable storage.
+    /// Numbers up to this one have been reserved on stable storage.
     pub(super) const fn stored(&mut self, up_to: u64) {
         if up_to > self.stored {
             self.stored = up_to;
@@ -137,18 +140,19 @@ impl RingNumbers {
         }
     }
 
-    /// Stable storage refuses to reserve numbers.
+    /// Stable storage failed to reserve numbers.
     pub(super) const fn disk_failed(&mut self) {
         self.disk_fails = true;
     }
 
-    /// Whether waiting for stable storage is in vain, as far as is known.
+    /// Whether stable storage is known to fail, so that there is no point in waiting for it.
     pub(super) const fn disk_fails(&self) -> bool {
         self.disk_fails
     }
 
-    /// Goes on with numbers that are not reserved, `far` above the highest: [`FAR`], and up to [`SPREAD`]
-    /// more, which differs from life to life. Whether there is room for that.
+    /// Continues with numbers that are not reserved, `far` above the highest one: [`FAR`] and up to
+    /// [`SPREAD`] more, which differs from one process life to the next. Returns whether there is room for
+    /// that below [`RING_SEQ_LIMIT`].
     pub(super) const fn borrow(&mut self, far: u64) -> bool {
         let base = self.highest.saturating_add(far);
         if base >= RING_SEQ_LIMIT / 2 - RESERVE {
@@ -160,7 +164,7 @@ impl RingNumbers {
         true
     }
 
-    /// How far to reserve now, if more is to be reserved: this is kept ahead of what new rings would use.
+    /// The number up to which to reserve now; `None` if enough is reserved ahead of what new rings would use.
     pub(super) const fn reservation_due(&mut self) -> Option<u64> {
         if self.highest.saturating_add(RESERVE / 2) <= self.store_asked {
             return None;
@@ -174,7 +178,7 @@ impl RingNumbers {
         Some(up_to)
     }
 
-    /// A number was heard. Returns whether it is believed.
+    /// Handles a number heard from another node. Returns whether it is believed.
     pub(super) fn heard(&mut self, now: Instant, seq: u64) -> bool {
         if seq <= self.highest {
             return true;
@@ -229,13 +233,13 @@ mod tests {
         RingNumbers::new(1, RESERVE, at(0))
     }
 
-    /// Whatever is on disk, and however often the disk fails, no life uses a number of an earlier one.
+    /// Whatever is stored, and however often the disk fails, no process life uses a number of an earlier one.
     #[test]
-    fn numbers_that_were_not_reserved_are_not_used_again() {
+    fn unreserved_numbers_are_never_used_twice() {
         for stored in [0, 1, RESERVE, FREE, RING_SEQ_LIMIT / 4] {
             let mut used = std::collections::HashSet::new();
             for life in 0..100 {
-                // The start reserves, or there is no start; then nothing is written any more.
+                // Each start reserves numbers, or fails; in this test nothing is written to disk afterwards.
                 let first = stored + life * RESERVE + 1;
                 let mut numbers = RingNumbers::new(first, first - 1 + RESERVE, at(0));
                 for ring in 0..1500 {
@@ -260,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_real_cluster_has_is_believed_at_once() {
+    fn numbers_of_real_clusters_are_believed_at_once() {
         for seq in [5, 1 << 30, 1 << 41, FREE] {
             let mut numbers = started();
             assert!(numbers.heard(at(1), seq));
@@ -269,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_have_changes_nothing() {
+    fn numbers_that_no_cluster_can_have_are_ignored() {
         for seq in [u64::MAX, RING_SEQ_LIMIT, RING_SEQ_LIMIT - 1, RING_SEQ_LIMIT / 2] {
             let mut numbers = started();
             assert!(!numbers.heard(at(1), seq), "{seq:x}");
@@ -290,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_starts_under_a_flood_is_not_driven_away_from_the_others() {
+    fn a_node_started_during_a_flood_keeps_a_number_others_can_follow() {
         let (mut running, mut restarted) = (started(), RingNumbers::new(5000, 9000, at(100)));
         for second in 100..200 {
             restarted.heard(at(second), RING_SEQ_LIMIT / 2 - 1);
@@ -303,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn near_the_limit_rings_are_formed_one_after_the_other() {
+    fn near_the_limit_rings_rise_by_single_steps_only() {
         let half = RING_SEQ_LIMIT / 2;
         let mut numbers = RingNumbers::new(half - 1, half + RESERVE, at(0));
         for _ in 0..500 {

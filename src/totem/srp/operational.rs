@@ -1,7 +1,7 @@
-//! Operational: what a node on a ring does with frames that are not the token, and when it leaves for
-//! Gather.
+//! Operational: what a node on a ring does with frames other than the token, and when it goes over to Gather.
 //!
-//! Totem paper, membership: foreign messages, join messages and token loss end the operational phase.
+//! Totem paper, membership: foreign messages, join messages and the loss of the token end the operational
+//! phase.
 
 use super::gather::{self, Weight};
 use super::next::{Cause, Next};
@@ -10,11 +10,11 @@ use super::window::Stored;
 use crate::ids::NodeId;
 use crate::totem::wire::{Encapsulated, Join, Mcast, MergeDetect};
 
-/// A data frame came.
+/// Handles a data frame.
 pub(super) fn mcast(ring: &mut Ring, mcast: &Mcast<'_>, stored: impl FnOnce() -> Stored) -> Option<Next> {
     if mcast.ring == ring.current {
-        // A recovery frame has nothing to hand up any more, but may be what fills a gap: this node installed
-        // the ring without it, which only a forged token can cause.
+        // A recovery frame has nothing left to deliver, but it may fill a gap, if this node installed the
+        // ring without it. Only a forged token can cause that.
         let due = mcast.encapsulated == Encapsulated::Plain || !ring.rotation.passed.is_before(mcast.seq);
         if due
             && !ring.is_known(mcast)
@@ -24,14 +24,14 @@ pub(super) fn mcast(ring: &mut Ring, mcast: &Mcast<'_>, stored: impl FnOnce() ->
         }
         return None;
     }
-    // A member's late frame of a ring before this one says nothing new.
+    // A member's late frame of an earlier ring contains nothing new.
     if ring.members.contains(mcast.system_from) && mcast.ring.seq < ring.current.seq {
         return None;
     }
     Some(meet(ring, mcast.system_from, Cause::ForeignMessage(mcast.system_from)))
 }
 
-/// Another ring's representative looks for rings.
+/// Handles a merge detect message, by which another ring's representative looks for rings.
 pub(super) fn merge_detect(ring: &mut Ring, probe: &MergeDetect) -> Option<Next> {
     if probe.ring == ring.current {
         return None;
@@ -39,14 +39,14 @@ pub(super) fn merge_detect(ring: &mut Ring, probe: &MergeDetect) -> Option<Next>
     Some(meet(ring, probe.from, Cause::MergeDetect(probe.from)))
 }
 
-/// Whether a join message ends this ring: always, unless it is this node's own, an old one, or gives this
-/// node up.
+/// Whether a join message ends this ring: always, unless it is this node's own, is outdated, or lists this
+/// node as failed.
 pub(super) fn join_counts(ring: &Ring, join: &Join) -> bool {
     let stale = ring.members.contains(join.from) && join.ring_seq < ring.current.seq;
     join.from != ring.me && !stale && !join.failed.contains(&ring.me)
 }
 
-/// A join message came that ends this ring. Returns why.
+/// Adopts a join message that ends this ring. Returns the cause to gather.
 pub(super) fn join(ring: &mut Ring, join: &Join) -> Cause {
     match gather::weigh(ring, join) {
         Weight::New => gather::cause_of(join),
@@ -54,14 +54,14 @@ pub(super) fn join(ring: &mut Ring, join: &Join) -> Cause {
     }
 }
 
-/// A node of another ring was heard.
+/// A node of another ring was heard: gathers with it.
 fn meet(ring: &mut Ring, node: NodeId, cause: Cause) -> Next {
     ring.proc.insert(node);
     Next::Gather(cause)
 }
 
 impl Ring {
-    /// Whether the installed ring's window has this frame, or has no place for it.
+    /// Whether the frame is in the installed ring's window already, or lies outside of it.
     pub(super) fn is_known(&self, mcast: &Mcast<'_>) -> bool {
         let window = &self.reception.window;
         !window.in_range(mcast.seq) || window.frame(mcast.seq).is_some()
@@ -80,9 +80,10 @@ mod tests {
         assert!(mcast(ring, &frame, || sample::stored(&frame)).is_none(), "the ring stays");
     }
 
-    /// A recovery frame of an operational ring fills a gap, but takes no place that a message is still to have.
+    /// A recovery frame on an operational ring may fill a gap, but must not occupy a number that is not yet
+    /// assigned.
     #[test]
-    fn a_recovery_frame_takes_no_place_past_the_token() {
+    fn a_recovery_frame_past_the_token_seq_is_dropped() {
         let mut ring = sample::ring(2);
         receive(&mut ring, 1, Encapsulated::Plain);
         ring.rotation.passed = Seq(3);

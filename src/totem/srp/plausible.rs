@@ -1,8 +1,8 @@
-//! What a token cannot say, and what is made of one that says it all the same.
+//! Implausible tokens: which are refused, and how wrong values in the others are repaired.
 //!
-//! Nothing proves who wrote a token. A forged one may take the place of the real one and go on as the ring's,
-//! so what it says wrongly must not last: either this node mends it, or it finds that the ring cannot go on and
-//! gathers. Real tokens, Corosync's included, are never changed by this.
+//! Nothing proves who wrote a token. A forged one may replace the real one and circulate in its place, so
+//! wrong values in it must not persist: this node either corrects them, or finds that the ring cannot
+//! continue and gathers. Genuine tokens, Corosync's included, are never changed.
 
 use super::hold::Rotation;
 use super::members::MemberSet;
@@ -10,10 +10,10 @@ use super::window::{Reception, WINDOW};
 use crate::ids::Seq;
 use crate::totem::wire::Token;
 
-/// Visits after which a count that nothing explains is taken for wrong.
+/// Number of visits after which an unexplained part of a count is taken to be wrong.
 pub(super) const PATIENCE: u32 = 50;
 
-/// The part of the token's flow control count that nothing explained, over some visits.
+/// The smallest unexplained part of the token's flow control count over a number of visits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Excess {
     least: u32,
@@ -24,24 +24,25 @@ impl Excess {
     pub(super) const NONE: Self = Self { least: u32::MAX, visits: 0 };
 }
 
-/// Whether the ring's highest number may be what `token` says: it never goes back, and nobody may be a window
-/// behind it.
+/// Whether the ring's highest number can be what `token` says: it never decreases, and no member can be a
+/// whole window behind it.
 pub(super) fn admits(token: &Token, passed: Seq, reception: &Reception) -> bool {
     let received = reception.aru.earlier(token.seq);
     !token.seq.is_before(passed) && token.seq.since(received) < WINDOW
 }
 
-/// What every member has, as far as this node can know: as two tokens say, but not more than it has itself.
+/// What every member has, as far as this node can know: the minimum of two consecutive tokens' aru and this
+/// node's own.
 pub(super) fn everybody(token: &Token, before: Seq, reception: &Reception) -> Seq {
     token.aru.earlier(before).earlier(reception.aru)
 }
 
-/// Takes out of `token` what would otherwise stay in it as long as the ring lasts.
+/// Corrects wrong values in `token` that would otherwise persist for the life of the ring.
 pub(super) fn mend(token: &mut Token, members: &MemberSet, last: &mut Rotation) {
-    // Only who lowered the aru raises it again: a stranger never would.
+    // Only the node that lowered the aru raises it again, so a node outside of the ring never would.
     token.aru_by = token.aru_by.filter(|by| members.contains(*by));
 
-    // Frames sent since the last visit are in the count, and so are retransmissions.
+    // Genuine counts contain the frames sent since the last visit and retransmissions.
     let sent = token.seq.since(last.passed).wrapping_add(last.sent);
     let more = token.fcc.wrapping_sub(sent);
     if more > u32::MAX / 2 {
@@ -57,7 +58,7 @@ pub(super) fn mend(token: &mut Token, members: &MemberSet, last: &mut Rotation) 
         }
     }
 
-    // Nobody sends on an idle ring, so nobody has anything queued.
+    // No node sends on an idle ring, so none has anything queued.
     if token.seq == last.passed && last.is_idle() {
         token.backlog = last.backlog;
     }
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_number_neither_falls_nor_outruns_the_window() {
+    fn a_token_seq_that_falls_or_exceeds_the_window_is_refused() {
         let reception = Reception::new(Seq(100));
         assert!(admits(&token(100), Seq(100), &reception));
         assert!(admits(&token(100 + WINDOW - 1), Seq(100), &reception));
@@ -97,9 +98,9 @@ mod tests {
         assert!(!admits(&token(0x8000_0000), Seq(100), &reception));
     }
 
-    /// What is safe, and what is released, is at most what this node has: also in a recovery.
+    /// What counts as safe and what is released never exceeds what this node has, even in a recovery.
     #[test]
-    fn a_token_that_counts_what_is_missing_here_releases_nothing_of_it() {
+    fn an_aru_beyond_what_this_node_has_releases_nothing_more() {
         let reception = Reception::new(Seq(100));
         let all = |aru, before| everybody(&Token { aru: Seq(aru), ..token(120) }, Seq(before), &reception);
         assert_eq!(all(120, 120), Seq(100));
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_nothing_explains_goes() {
+    fn an_unexplained_count_is_corrected() {
         let members = MemberSet::new([1, 2].map(node));
         let mut last = Rotation::new(Seq(0));
         for fcc in [50, 5000, u32::MAX / 2, u32::MAX / 2 + 1, u32::MAX] {
@@ -122,11 +123,11 @@ mod tests {
     }
 
     #[test]
-    fn retransmissions_and_work_are_left_in_the_counts() {
+    fn real_frames_and_retransmissions_stay_in_the_counts() {
         let members = MemberSet::new([1, 2].map(node));
         let mut last = Rotation::new(Seq(0));
         for visit in 0..10 * PATIENCE {
-            // Others send five frames in each rotation, and three of old in most of them.
+            // The others send five new frames in each rotation, and three retransmissions in most rotations.
             let fcc = if visit % 20 == 0 { 5 } else { 8 };
             let mut token = Token { fcc, backlog: 70, ..token(5 * (visit + 1)) };
             last.visited(token.seq, true, 30);
@@ -136,9 +137,9 @@ mod tests {
         }
     }
 
-    /// As where a path loses what is sent again, each time: the count is real for as long as that lasts.
+    /// A path may lose every retransmission: the count is genuine for as long as that lasts.
     #[test]
-    fn retransmissions_at_every_visit_are_left_in_the_count() {
+    fn retransmissions_at_every_visit_stay_in_the_count() {
         let members = MemberSet::new([1, 2].map(node));
         let mut last = Rotation::new(Seq(0));
         for _ in 0..10 * PATIENCE {
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_does_not_hold_the_aru() {
+    fn a_node_outside_the_ring_cannot_hold_the_aru() {
         let members = MemberSet::new([1, 2].map(node));
         let mut last = Rotation::new(Seq(0));
         for (by, kept) in [(2, true), (3, false)] {

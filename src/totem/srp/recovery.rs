@@ -1,9 +1,9 @@
-//! Recovery: messages of the old rings are exchanged on the new one, then the new ring is installed.
+//! Recovery: members exchange the messages of their old rings on the new one, then install the new ring.
 //!
-//! Totem paper, recovery. Members that come from the same old ring send again what not all of them
-//! have, wrapped in frames of the new ring. When the token has shown twice that all have all of it, the
-//! old ring's messages are handed up and the views are reported, in the order that extended virtual
-//! synchrony demands.
+//! Totem paper, recovery. Members that come from the same old ring retransmit the frames that not all of them
+//! have, wrapped in frames of the new ring. When the token has shown twice that all members have all of them,
+//! the old ring's messages are delivered and the views are reported, in the order that extended virtual
+//! synchrony requires.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -20,49 +20,50 @@ use crate::time::Instant;
 use crate::totem::wire::{self, CommitToken, Encapsulated, Frame, LittleEndian, Mcast, Token};
 use crate::view::{View, ViewKind};
 
-/// Facts of the recovery. Giving it up leaves the installed ring as it was, with the frames that came.
+/// State of the recovery phase. Giving it up leaves the installed ring as it was, plus the old frames
+/// received.
 #[derive(Debug)]
 pub(super) struct Recovery {
     /// Members of the new ring.
     pub(super) members: MemberSet,
-    /// Those of them that come along from this node's old ring.
+    /// Members that come from the same old ring as this node.
     transitional: MemberSet,
-    /// The highest number that any of those has handed up on the old ring: what is safe for one of them
-    /// is for all.
+    /// The highest number that any of these has delivered on the old ring: what is safe for one of them is
+    /// safe for all.
     handed_up: Seq,
-    /// What was received on the new ring.
+    /// Frames received on the new ring.
     pub(super) reception: Reception,
-    /// Old frames that this node has to send again, ascending.
+    /// Old frames that this node has to retransmit, ascending.
     queue: VecDeque<(Seq, Bytes)>,
-    /// Old frames that somebody has sent again already.
+    /// Numbers of old frames that another node has retransmitted already.
     heard: HashSet<u32>,
-    /// This node raised the token's "retransmitting" flag.
+    /// This node set the token's "retransmitting" flag.
     raised_flag: bool,
-    /// Token visits in a row with the flag down.
+    /// Consecutive token visits with the flag clear.
     clear_visits: u32,
-    /// The highest number given when it was clear that nobody has more to send.
+    /// The token's seq when it was established that no member has more to retransmit.
     install_seq: Seq,
-    /// Token visits in a row that showed that all have all of it.
+    /// Consecutive token visits which showed that all members have everything up to `install_seq`.
     complete_visits: u32,
-    /// The representative has sent the first token.
+    /// The representative has sent the first token of the ring.
     originated: bool,
-    /// How far the ring had got at the last visit of the token.
+    /// Progress at the last visit of the token.
     reached: Reached,
 }
 
-/// How far a recovery has got, as a token tells.
+/// Progress of a recovery according to a token.
 #[derive(Clone, Copy, Debug)]
 struct Reached {
-    /// The highest number given.
+    /// The highest number assigned to a frame.
     seq: Seq,
-    /// Every member has received all up to here.
+    /// Every member has received everything up to this number.
     aru: Seq,
-    /// Who has not received more.
+    /// The member that has not received more than `aru`.
     behind: Option<NodeId>,
 }
 
 impl Recovery {
-    /// The commit token has come round filled in.
+    /// Enters recovery when the commit token has come round with all entries filled in.
     pub(super) fn enter(ring: &mut Ring, now: Instant, mut token: CommitToken) -> Self {
         commit::pass_on(ring, &mut token);
         ring.stats.recovery_entered += 1;
@@ -102,8 +103,9 @@ impl Recovery {
         }
     }
 
-    /// The commit token came back a third time: the representative replaces it by the first token, once.
-    /// Returns whether that raises the "retransmitting" flag.
+    /// Handles the commit token when it returns for the third time: the representative replaces it by the
+    /// first token, once. Returns whether that token has the "retransmitting" flag set; `None` if there is
+    /// nothing to do.
     pub(super) fn commit_token(&mut self, ring: &Ring, token: &CommitToken) -> Option<bool> {
         // The parser refuses a token without members.
         let rounds = token.token_seq as usize / token.members.len();
@@ -115,7 +117,7 @@ impl Recovery {
         Some(self.raised_flag)
     }
 
-    /// Takes in a recovery frame of the new ring.
+    /// Stores a frame of the new ring.
     pub(super) fn receive(&mut self, ring: &Ring, seq: Seq, stored: Stored) {
         let old =
             inner(&stored).filter(|(mcast, _)| mcast.ring == ring.installed).map(|(mcast, _)| mcast.seq);
@@ -126,29 +128,29 @@ impl Recovery {
         }
     }
 
-    /// Every member, this one included, has received all up to `seq` of the new ring: that makes room for more, as
-    /// the old frames in it are filed where they belong.
+    /// Releases the new ring's frames up to `seq`, which every member has received, to make room for more.
+    /// The old frames in them are first moved to the old ring's window.
     pub(super) fn release(&mut self, ring: &mut Ring, seq: Seq) {
         self.file_old_frames(ring, seq);
         self.reception.release(seq);
     }
 
-    /// Notes how far a token has got. Whether that is further than before.
+    /// Records the progress shown by a token. Returns whether there is more than at the last visit.
     ///
-    /// Both numbers only rise, and no member gives out more than it has to send again, so this is false
-    /// sooner or later.
+    /// Both numbers only rise, and each member assigns no more numbers than it has frames to retransmit, so
+    /// this is eventually `false`.
     pub(super) fn gets_on(&mut self, token: &Token) -> bool {
         let Reached { seq, aru, .. } = self.reached;
         self.reached = Reached { seq: seq.later(token.seq), aru: aru.later(token.aru), behind: token.aru_by };
         (self.reached.seq, self.reached.aru) != (seq, aru)
     }
 
-    /// Who lacks what the others have, as far as the last token told.
+    /// The member that lacks frames which the others have, according to the last token.
     pub(super) const fn behind(&self) -> Option<NodeId> {
         self.reached.behind
     }
 
-    /// Old frames that are still to be sent.
+    /// The number of old frames that this node still has to send.
     pub(super) fn backlog(&mut self) -> usize {
         while self.queue.front().is_some_and(|(seq, _)| self.heard.contains(&seq.0)) {
             self.queue.pop_front();
@@ -156,16 +158,15 @@ impl Recovery {
         self.queue.len()
     }
 
-    /// The next old frame, wrapped; what somebody else has sent meanwhile is left out.
+    /// The next old frame, wrapped; frames that another node has retransmitted meanwhile are skipped.
     pub(super) fn next_frame(&mut self, me: NodeId, ring: RingId, seq: Seq, counter: u32) -> Option<Stored> {
         self.backlog();
         let (_, old) = self.queue.pop_front()?;
         Some(wrap(me, ring, seq, counter, &old))
     }
 
-    /// Counts a visit of `token` towards the end of the recovery. Returns whether the ring is to be
-    /// installed: all members count alike, so that nobody sends messages of its own while another one
-    /// still recovers.
+    /// Counts a visit of `token` towards the end of the recovery. Returns whether to install the ring now.
+    /// All members count alike, so that none sends messages of its own while another one still recovers.
     pub(super) fn is_complete(&mut self, token: &mut Token) -> bool {
         if self.backlog() > 0 {
             if !token.retransmitting {
@@ -185,10 +186,11 @@ impl Recovery {
         self.complete_visits == 2
     }
 
-    /// Installs the new ring: hands up the rest of the old one and reports the views.
+    /// Installs the new ring: delivers the rest of the old ring's messages and reports the views.
     pub(super) fn install(self, ring: &mut Ring, now: Instant) {
         self.file_old_frames(ring, self.reception.aru);
-        // In the old regular configuration all who come along hand up the same.
+        // All members of the transitional configuration deliver the same messages in the old regular
+        // configuration.
         ring.safe_to = ring.safe_to.later(self.handed_up);
         ring.deliver();
 
@@ -213,8 +215,9 @@ impl Recovery {
 
         ring.installed = ring.current;
         ring.reception = self.reception;
-        // All have that much: the token says so of the others, and this node never counts past a gap, nor before what
-        // it has released, whatever a forged token made it believe. What only some have stays for the others.
+        // According to the token all members have this much. This node never counts past a gap, nor before
+        // what it has released, whatever a forged token said. Frames that only some have are kept for the
+        // others.
         ring.delivered = ring.reception.aru.earlier(self.install_seq).later(ring.reception.last_released);
         ring.reception.release(ring.delivered);
         ring.safe_to = ring.origin;
@@ -230,17 +233,17 @@ impl Recovery {
         ring.timers.start(Timer::Alive, now, ring.timeouts.token / 5);
     }
 
-    /// The new ring is not installed, here.
+    /// Gives up installing the new ring at this node.
     ///
-    /// What was received of the old ring is kept: this node may have said that it has it, whereupon others
-    /// installed the new ring and handed up, as safe, what they could count on this node to hand up too
-    /// (EVS, 7.1). Corosync forgets it.
+    /// The old ring's frames received so far are kept. This node may have confirmed them, whereupon others
+    /// installed the new ring and delivered as safe the messages that they could rely on this node to deliver
+    /// too (EVS, 7.1). Corosync discards them.
     pub(super) fn give_up(&self, ring: &mut Ring) {
         self.file_old_frames(ring, self.reception.aru);
     }
 
-    /// Puts the old ring's frames that others sent again, and that were not released yet, where they belong:
-    /// those in the new ring's frames up to `end`.
+    /// Moves old frames that others retransmitted, in the new ring's frames up to `end`, into the old ring's
+    /// window, unless they were released already.
     fn file_old_frames(&self, ring: &mut Ring, end: Seq) {
         let mut seq = self.reception.last_released;
         while seq.is_before(end) {
@@ -255,7 +258,7 @@ impl Recovery {
     }
 }
 
-/// An old ring's frame, wrapped for the new one.
+/// Wraps an old ring's frame for the new ring.
 fn wrap(me: NodeId, ring: RingId, seq: Seq, counter: u32, old: &Bytes) -> Stored {
     let mcast = Mcast {
         encapsulated: Encapsulated::Recovery,
@@ -270,21 +273,22 @@ fn wrap(me: NodeId, ring: RingId, seq: Seq, counter: u32, old: &Bytes) -> Stored
     Stored::new(&mcast, mcast.encode::<LittleEndian>().freeze(), Endian::Little)
 }
 
-/// The old ring's plain frame in a recovery frame.
+/// The old ring's plain frame inside of a recovery frame; `None` if there is none.
 fn inner(stored: &Stored) -> Option<(Mcast<'_>, Stored)> {
     if stored.encapsulated != Encapsulated::Recovery {
         return None;
     }
-    // A stored frame was parsed as one, so it has a fixed part; the same goes for the frame inside.
+    // A stored frame was parsed as a data frame, so it has a fixed part, and so has the frame inside.
     let (frame, order) = wire::parse(&stored.frame[wire::mcast::FIXED..]).ok()?;
     let Frame::Mcast(mcast) = frame else { return None };
     let plain = mcast.encapsulated == Encapsulated::Plain;
     plain.then(|| (mcast, Stored::new(&mcast, stored.payload(), order)))
 }
 
-/// The frames that some lack of those who say that they have received all up to `arus`.
+/// The frames that at least one member lacks, given the `arus` that the members report.
 ///
-/// What was released all had, whatever an entry says: none that is far back hides a frame that is held.
+/// All members had the released frames, whatever a member's entry says; so an aru far in the past cannot hide
+/// a frame that is still held.
 fn old_frames(reception: &Reception, arus: impl Iterator<Item = Seq>) -> VecDeque<(Seq, Bytes)> {
     let high = reception.high_seen;
     let low = arus.map(|aru| aru.later(reception.last_released)).fold(high, Seq::earlier);
@@ -309,8 +313,8 @@ mod tests {
     use crate::totem::srp::window::WINDOW;
     use crate::totem::wire::CommitEntry;
 
-    /// A recovery of three nodes that all come from the same ring; nodes 2 and 3 say that they have received up to
-    /// `arus` there.
+    /// A recovery of three nodes that all come from the same ring; nodes 2 and 3 report `arus` as received up
+    /// to there.
     fn entered(ring: &mut Ring, arus: [Seq; 2]) -> Recovery {
         let old = ring.installed;
         ring.current = RingId { seq: old.seq + 4, ..old };
@@ -331,7 +335,7 @@ mod tests {
         Recovery::enter(ring, Instant::ZERO, token)
     }
 
-    /// `count` frames of the ring, or of the one that is being formed.
+    /// Stores the next `count` frames of the old ring or of the one that is being formed.
     fn fill(reception: &mut Reception, ring: RingId, count: u32, encapsulated: Encapsulated) {
         for _ in 0..count {
             let seq = reception.high_seen.plus(1);
@@ -340,15 +344,15 @@ mod tests {
     }
 
     #[test]
-    fn what_entries_say_hides_no_old_frame_that_is_held() {
+    fn no_aru_in_a_commit_entry_hides_an_old_frame_that_is_held() {
         let far = Seq(1 << 31);
         for (arus, first) in [
             ([Seq(20_010), Seq(20_003)], 20_004),
             ([Seq(20_010), Seq(19_000)], 20_001),
-            // So far back that as many numbers as the window has end before what is held.
+            // So far back that the numbers of a whole window end before the held frames.
             ([Seq(20_010), Seq(3)], 20_001),
             ([Seq(20_010), far.plus(20_011)], 20_001),
-            // One before the other, and the second after what is held, as numbers go round.
+            // The first aru lies before the second, and the second after the held frames, in modular order.
             ([far.plus(20_011), far.plus(5).minus(1 << 30)], 20_001),
         ] {
             let mut ring = sample::ring(3);
@@ -363,9 +367,9 @@ mod tests {
         }
     }
 
-    /// A frame at the far end of the window, too.
+    /// Includes a frame at the far end of the window.
     #[test]
-    fn as_many_old_frames_are_sent_again_as_the_window_holds() {
+    fn all_frames_of_a_full_window_are_retransmitted() {
         let mut ring = sample::ring(3);
         ring.reception.release(Seq(0));
         let old = ring.installed;
@@ -373,9 +377,10 @@ mod tests {
         assert_eq!(entered(&mut ring, [Seq(0), Seq(0)]).queue.len(), WINDOW as usize);
     }
 
-    /// Who has less than this node asks for it on the new ring, where it must still be held.
+    /// A member that has less than this node requests these frames on the new ring, where they must still be
+    /// held.
     #[test]
-    fn what_came_after_all_was_there_is_not_released_with_the_installation() {
+    fn frames_after_install_seq_are_not_released_by_the_installation() {
         let mut ring = sample::ring(3);
         let mut recovery = entered(&mut ring, [Seq(0), Seq(0)]);
         fill(&mut recovery.reception, ring.current, 5, Encapsulated::Recovery);
@@ -388,9 +393,10 @@ mod tests {
         ring.check();
     }
 
-    /// The token's seq rose and all had received that, so it was released: nothing stays to wait for before it.
+    /// The token's seq rose and all had received that, so it was released: no earlier frame may be waited
+    /// for.
     #[test]
-    fn an_installed_ring_goes_on_after_what_was_released() {
+    fn an_installed_ring_continues_after_the_released_frames() {
         let mut ring = sample::ring(3);
         let mut recovery = entered(&mut ring, [Seq(0), Seq(0)]);
         fill(&mut recovery.reception, ring.current, 5, Encapsulated::Recovery);
@@ -403,9 +409,9 @@ mod tests {
         ring.check();
     }
 
-    /// An aru half the circle of numbers away is neither before what this node has, nor before what is to be installed.
+    /// An aru half the number range away is neither before what this node has, nor before `install_seq`.
     #[test]
-    fn no_token_makes_a_node_install_what_it_has_not() {
+    fn no_token_makes_a_node_count_frames_it_lacks_as_delivered() {
         let mut ring = sample::ring(3);
         let mut recovery = entered(&mut ring, [Seq(0), Seq(0)]);
         fill(&mut recovery.reception, ring.current, 5, Encapsulated::Recovery);

@@ -1,15 +1,17 @@
-//! Answering gaps of others, and asking for one's own.
+//! Answering the retransmission requests of others, and making this node's own.
 //!
-//! Totem paper, total ordering: the retransmission request list of the token. A frame is asked for only
-//! when it was missing at `miss_count_const` visits, since a token may overtake the data before it.
+//! Totem paper, total ordering: the retransmission request list of the token. A frame is requested only after
+//! it was missing at `miss_count_const` visits, because a token may overtake the data frames before it.
 //!
-//! On a real ring every request is answered within a rotation: who sent a frame keeps it until all have it. A
-//! request that nobody can answer comes from a forged token or frame. Those that this node does not need are
-//! taken off the list, which has only so many places; if this node does, the ring cannot go on.
+//! On a genuine ring every request is answered within a rotation, because the sender of a frame keeps it
+//! until all members have it. A request that nobody can answer results from a forged token or frame. If this
+//! node does not need the frame, it removes the request, because the list has a limited number of places; if
+//! this node needs it, the ring cannot continue.
 //!
-//! A request may also come round as if it had not been answered because the answer was lost and another node that lost it
-//! asked again, and that for some time: where the path carries less than it did a moment ago, every retransmission is lost
-//! until smaller packets are sent. So the ring is given up only after a share of the token time-out.
+//! A request may also return although it was answered: the answer was lost, and another node that lacks the
+//! frame requested it again. This can last for some time: when a path suddenly carries only smaller packets,
+//! every retransmission is lost until smaller packets are sent. So the ring is given up only after a share of
+//! the token time-out.
 
 use crate::ids::{RingId, Seq};
 use crate::totem::wire::token::MAX_MISSING;
@@ -22,31 +24,31 @@ use crate::time::Instant;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Times that a request comes round unanswered before the ring is given up. Holders may be kept from
-/// answering by flow control for some rotations.
+/// Number of visits at which a request returns unanswered before the ring is given up. Flow control may keep
+/// the holders of a frame from answering for some rotations.
 const UNANSWERED: u32 = 50;
 
-/// The share of the token time-out for which it does so at least.
+/// Minimum duration of that, as this fraction of the token time-out.
 const SHARE: u32 = 4;
 
-/// How often requests for frames that are missing here came round unanswered, since the first of those frames
-/// is missing.
+/// Counts the visits at which requests for frames missing here returned unanswered, since the first of these
+/// frames is missing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unanswered {
     aru: Seq,
     times: u32,
-    /// When the first came round.
+    /// When a request first returned unanswered.
     since: Option<Instant>,
 }
 
 impl Unanswered {
-    /// All is received up to `aru`.
+    /// No unanswered request; everything up to `aru` was received.
     pub(super) const fn none(aru: Seq) -> Self {
         Self { aru, times: 0, since: None }
     }
 
-    /// Notes a token as it came. `passed_on` are the requests with which this node passed it on. Returns
-    /// whether nobody has a frame that is missing here.
+    /// Records a token on arrival. `passed_on` are the requests in the token when this node last passed it
+    /// on. Returns whether to conclude that no member has a frame that is missing here.
     pub(super) fn visit(
         &mut self,
         now: Instant,
@@ -74,8 +76,8 @@ impl Unanswered {
     }
 }
 
-/// Takes requests off the list that can never be answered: of another ring, for what was not sent yet, or for
-/// what this node has had and neither holds any more nor saw answered when the token was here last.
+/// Removes requests that can never be answered: for frames of another ring, for numbers not yet assigned, and
+/// for frames that this node has received and released and that were already in the list it last passed on.
 pub(super) fn drop_unanswerable(token: &mut Token, reception: &Reception, passed_on: &[Missing]) {
     let (ring, end) = (token.ring, token.seq);
     token.missing.retain(|missing| {
@@ -87,15 +89,15 @@ pub(super) fn drop_unanswerable(token: &mut Token, reception: &Reception, passed
     });
 }
 
-/// Whether a request came round unanswered that this node cannot answer either: then the ring's end is near, and
-/// waited for no longer than it must be.
+/// Whether a request returned unanswered that this node cannot answer either. The ring may then have to be
+/// given up, and should not wait longer than necessary, so the token is not held.
 pub(super) fn came_round(token: &Token, reception: &Reception, passed_on: &[Missing]) -> bool {
     let open = |missing: &Missing| reception.window.frame(missing.seq).is_none();
     token.missing.iter().any(|missing| open(missing) && passed_on.contains(missing))
 }
 
-/// Multicasts again what the token asks for and this node holds, at most `allowed` frames, and takes it
-/// off the list. Returns how many frames that were.
+/// Retransmits the requested frames that this node holds, at most `allowed`, and removes their requests.
+/// Returns the number of frames sent.
 pub(super) fn serve(
     token: &mut Token,
     reception: &Reception,
@@ -116,7 +118,7 @@ pub(super) fn serve(
     served
 }
 
-/// Puts what is missing here on the token's list.
+/// Adds requests for the frames missing here to the token.
 pub(super) fn request(token: &mut Token, reception: &mut Reception, ring: RingId, miss_count_const: u32) {
     let mut seq = reception.aru;
     while seq != token.seq {

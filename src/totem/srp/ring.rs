@@ -1,4 +1,4 @@
-//! What outlives a phase of the protocol.
+//! The state of a node that outlives a phase of the protocol.
 
 use std::collections::VecDeque;
 
@@ -19,69 +19,71 @@ use crate::ids::{Destination, NodeId, RingId, Seq};
 use crate::time::Instant;
 use crate::totem::wire::{Join, Kind, LittleEndian, WireError};
 
-/// The node and its ring, whatever phase it is in.
+/// The node and its ring, independent of the current phase.
 #[derive(Debug)]
 pub(crate) struct Ring {
     pub(super) me: NodeId,
     pub(super) timeouts: Timeouts,
     pub(super) origin: Seq,
 
-    /// The ring that was installed last (at first: this node's own start-up id). `reception` is its.
+    /// The ring that was installed last (before the first: this node's own start-up id). `reception` belongs
+    /// to it.
     pub(super) installed: RingId,
-    /// The ring of the last commit token: `installed`, or one that is being formed or was given up.
+    /// The ring of the last commit token: equal to `installed`, or a ring that is being formed or was given
+    /// up.
     pub(super) current: RingId,
-    /// Members of the installed ring; none before the first.
+    /// Members of the installed ring; empty before the first.
     pub(super) members: MemberSet,
-    /// The nodes that may be on a ring; none given: any.
+    /// The nodes that may be on a ring; `None`: any node.
     pub(super) listed: Option<MemberSet>,
     /// What is known of ring sequence numbers.
     pub(super) numbers: RingNumbers,
 
-    /// Nodes to form a ring with, as join messages tell.
+    /// Nodes to form a ring with, as collected from join messages.
     pub(super) proc: MemberSet,
-    /// Those of them that were given up.
+    /// Nodes of `proc` that were given up.
     pub(super) failed: MemberSet,
-    /// Nodes that said they are leaving.
+    /// Nodes that announced that they are leaving.
     pub(super) leavers: MemberSet,
-    /// This node gave itself up: it cannot receive.
+    /// This node gave itself up, because it cannot receive.
     pub(super) failed_to_receive: bool,
-    /// This node should form a ring and cannot, for want of a reserved ring id: it sends no join messages, so
-    /// that the others form one without it.
+    /// This node should form a ring but has no reserved ring id. It sends no join messages, so that the
+    /// others form a ring without it.
     pub(super) silent: bool,
-    /// Who is heard, and hears this node.
+    /// Which nodes are heard, and which of them hear this node.
     pub(super) witness: Witness,
 
-    /// Nodes that this one does not hear for a while.
+    /// Nodes whose messages are ignored for a while.
     pub(super) left_out: LeftOut,
-    /// Recoveries in a row that did not get on.
+    /// Number of consecutive recoveries that made no progress.
     pub(super) stalls: u32,
 
-    /// Messages of the installed ring.
+    /// Frames received on the installed ring.
     pub(super) reception: Reception,
-    /// Handed up to here.
+    /// Messages up to this number were delivered.
     pub(super) delivered: Seq,
-    /// Every member of the installed ring is known to hold everything up to here.
+    /// Every member of the installed ring is known to have everything up to this number.
     pub(super) safe_to: Seq,
 
-    /// Between the installation of a ring and the end of the services' synchronisation.
+    /// Whether services are synchronising: from the transitional view until they report the end.
     pub(super) waiting_for_sync: bool,
     pub(super) outbox: Outbox,
-    /// Feeds the frames' running number.
+    /// Value for the next frame's running number.
     pub(super) frame_counter: u32,
 
-    /// What the token's last visit left.
+    /// State left by the last visit of the token.
     pub(super) rotation: Rotation,
-    /// The next node on the ring.
+    /// The next node on the ring, to which the token is passed.
     pub(super) successor: NodeId,
-    /// The last token sent or held, to be sent again.
+    /// The last token sent or held, for retransmission.
     pub(super) last_token: Option<Bytes>,
-    /// Whoever is above wants to hear of the next token.
+    /// The layer above asked to be told of the next token visit.
     pub(super) token_wanted: bool,
 
     pub(super) timers: TimerTable,
     pub(super) stats: Stats,
     pub(super) actions: VecDeque<Action>,
-    /// Own frames on their way back to this node.
+    /// Own frames that are looped back to this node.
     pub(super) loopback: VecDeque<Bytes>,
     jitter: u64,
 }
@@ -124,12 +126,13 @@ impl Ring {
         }
     }
 
-    /// What holds between any two inputs, for the installed ring. Stays on in release: Totem survives a
-    /// node that stops, not one that delivers out of order.
+    /// Asserts the invariants of the installed ring that hold between any two inputs. Enabled in release
+    /// builds, because Totem survives a node that stops, but not one that delivers out of order.
     ///
-    /// No datagram reaches one of these: members come from a commit token that was taken because it names this
-    /// node; the numbers of what was received change only in `Reception`, which counts what is in its window, and
-    /// `delivered` goes from one frame in it to the next; a ring's number is believed before the ring is taken.
+    /// No datagram can violate them: members come from a commit token that was accepted because it names this
+    /// node; the numbers of received frames change only in `Reception`, which counts what is in its window;
+    /// `delivered` advances from one frame in the window to the next; and a ring's number is believed before
+    /// the ring is accepted.
     pub(super) fn check(&self) {
         assert!(self.members.is_empty() || self.members.contains(self.me), "not a member of its own ring");
         assert!(!self.reception.aru.is_before(self.delivered), "delivered past what was received");
@@ -137,13 +140,14 @@ impl Ring {
         assert!(self.numbers.highest() >= self.current.seq, "on a ring that it has not heard of");
     }
 
-    /// What was heard before does not count for who is heard now: a token time-out and a consensus time-out ago.
+    /// The time before which received messages do not count as evidence that a node is heard: one token
+    /// time-out plus one consensus time-out ago.
     pub(super) fn heard_since(&self, now: Instant) -> Instant {
         let window = self.timeouts.token + self.timeouts.consensus;
         Instant::from_micros(now.as_micros().saturating_sub(window.as_micros() as u64))
     }
 
-    /// Nodes that a ring would be formed of.
+    /// The nodes that a ring would now be formed of.
     pub(super) fn active(&self) -> MemberSet {
         self.proc.minus(&self.failed)
     }
@@ -152,12 +156,12 @@ impl Ring {
         self.current.rep == self.me
     }
 
-    /// The queue that frames are taken from.
+    /// The queue from which frames are sent now.
     pub(super) const fn queue(&self) -> Queue {
         if self.waiting_for_sync { Queue::Sync } else { Queue::Normal }
     }
 
-    /// Multicasts to everybody, this node included: its own copy comes back after the current event.
+    /// Multicasts to all nodes including this one, whose copy is looped back after the current input.
     pub(super) fn multicast_and_hear(&mut self, frame: Bytes) {
         self.loopback.push_back(frame.clone());
         self.multicast(frame);
@@ -178,7 +182,7 @@ impl Ring {
         }
     }
 
-    /// Starts the timers that wait for the token: lost, nearly lost, send again.
+    /// Starts the timers for the token: loss, warning, retransmission.
     pub(super) fn await_token(&mut self, now: Instant) {
         let timeouts = &self.timeouts;
         self.timers.start(Timer::Token, now, timeouts.token);
@@ -189,10 +193,10 @@ impl Ring {
         self.timers.start(Timer::TokenRetransmit, now, timeouts.token_retransmit);
     }
 
-    /// A ring sequence number was heard in a frame of this kind. Returns whether it is believed; if not, the
-    /// frame counts as refused.
+    /// Handles a ring sequence number heard in a frame of this kind. Returns whether it is believed; if it is
+    /// not, the frame counts as refused.
     ///
-    /// The reservation on stable storage is kept ahead of what a new ring would use.
+    /// Also keeps the reservation on stable storage ahead of what a new ring would use.
     pub(super) fn heard_ring_seq(&mut self, now: Instant, kind: Kind, seq: u64) -> bool {
         let believed = self.numbers.heard(now, seq);
         self.reserve_ahead();
@@ -208,7 +212,7 @@ impl Ring {
         }
     }
 
-    /// Goes on without a reserved number. Whether that is possible.
+    /// Continues with unreserved ring sequence numbers. Returns whether that is possible.
     pub(super) fn borrow_numbers(&mut self) -> bool {
         let far = FAR + self.draw(SPREAD);
         if !self.numbers.borrow(far) {
@@ -224,15 +228,15 @@ impl Ring {
         true
     }
 
-    /// Whether `node` may be on a ring. One that was taken off the list may be until the next ring: the
-    /// members have to name it to one another to agree on that.
+    /// Whether `node` may be on a ring. A node removed from the configured list may be until the next ring,
+    /// because the members must name it to each other to agree on removing it.
     pub(super) fn lists(&self, node: NodeId) -> bool {
         self.listed.as_ref().is_none_or(|listed| {
             listed.contains(node) || self.members.contains(node) || self.proc.contains(node)
         })
     }
 
-    /// The join message that tells whom this node would form a ring with.
+    /// Sends the join message that says with which nodes this node would form a ring.
     pub(super) fn send_join(&mut self) {
         let join = Join {
             from: self.me,
@@ -245,11 +249,11 @@ impl Ring {
         self.multicast_and_hear(join.encode::<LittleEndian>());
     }
 
-    /// The message that takes this node off the ring at once.
+    /// Sends the leave message, on which the others form a ring without this node at once.
     pub(super) fn send_leave(&mut self) {
         let me = MemberSet::new([self.me]);
         let mut failed = self.failed.minus(&me).as_slice().to_vec();
-        failed.push(self.me); // the leaver is told by its place: last
+        failed.push(self.me); // the last entry marks the leaving node
         let join = Join {
             from: self.me,
             leave: true,
@@ -261,8 +265,8 @@ impl Ring {
         self.multicast(join.encode::<LittleEndian>());
     }
 
-    /// A number below `limit` that differs from node to node, from life to life and from call to call; the same in
-    /// every run with the same inputs.
+    /// A pseudo-random number below `limit` that differs between nodes, process lives and calls, but is the
+    /// same in every run with the same inputs.
     pub(super) const fn draw(&mut self, limit: u64) -> u64 {
         // One step of splitmix64.
         self.jitter = self.jitter.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,4 +1,4 @@
-//! For the tests of this room: a node in the middle of its life, and frames for it.
+//! Test fixtures for the modules of `srp`: a node on a ring, and frames for it.
 
 use super::members::MemberSet;
 use super::ring::Ring;
@@ -13,7 +13,7 @@ pub(super) fn node(id: u32) -> NodeId {
     NodeId::new(id).unwrap()
 }
 
-/// Node 1 of `count`, on a ring with all of them that it represents and on which nothing was sent yet.
+/// Node 1, the representative of an installed ring of nodes 1 to `count`, on which nothing was sent yet.
 pub(super) fn ring(count: u32) -> Ring {
     let params = Params {
         me: node(1),
@@ -30,7 +30,7 @@ pub(super) fn ring(count: u32) -> Ring {
     ring
 }
 
-/// A data frame of node 2.
+/// A data frame from node 2.
 pub(super) fn mcast(ring: RingId, seq: Seq, encapsulated: Encapsulated) -> Mcast<'static> {
     Mcast {
         encapsulated,
@@ -44,12 +44,12 @@ pub(super) fn mcast(ring: RingId, seq: Seq, encapsulated: Encapsulated) -> Mcast
     }
 }
 
-/// The same as it is held.
+/// The frame as a window stores it.
 pub(super) fn stored(mcast: &Mcast<'_>) -> Stored {
     Stored::new(mcast, mcast.encode::<LittleEndian>().freeze(), Endian::Little)
 }
 
-/// A token that says that all have received all up to `seq`.
+/// A token which says that all members have received everything up to `seq`.
 pub(super) fn token(ring: RingId, token_seq: u32, seq: Seq) -> Token {
     Token {
         from: node(2),

@@ -1,4 +1,4 @@
-//! The four phases.
+//! The four phases of the protocol.
 
 use super::commit::Commit;
 use super::gather::Gather;
@@ -6,7 +6,7 @@ use super::io::StateName;
 use super::recovery::Recovery;
 use super::timers::{Timer, TimerTable};
 
-/// The phase, with the facts that exist only while it lasts.
+/// The current phase, with the state that exists only while it lasts.
 #[derive(Debug)]
 pub(super) enum State {
     Operational,
@@ -25,8 +25,9 @@ impl State {
         }
     }
 
-    /// That something ends the phase, whatever comes or does not come: no node waits for ever. Stays on in
-    /// release: the others survive a node that stops, but wait for one that goes on and does nothing.
+    /// Asserts that a timer is running which ends the phase even if no datagram arrives: no node may wait for
+    /// ever. Enabled in release builds, because the other nodes survive one that stops, but would wait for
+    /// one that runs and does nothing.
     pub(super) fn check(&self, timers: &TimerTable) {
         for one_of in ended_by(self.name()) {
             assert!(
@@ -38,14 +39,15 @@ impl State {
     }
 }
 
-/// The timers that end a phase, or make it go on, if nothing is received any more: of each row, one runs.
+/// The timers that end a phase, or make it continue, if nothing is received any more: of each row, at least
+/// one runs.
 ///
-/// What the token keeps alive has its own: while it turns, `Token` never expires, so a recovery also needs a
-/// timer that only progress starts again.
+/// While the token circulates, `Token` never expires, so a recovery also needs a timer that only progress
+/// restarts.
 pub(super) const fn ended_by(phase: StateName) -> &'static [&'static [Timer]] {
     match phase {
         StateName::Operational => &[&[Timer::Token]],
-        // `Token`: all agree, and the representative's commit token is awaited.
+        // `Token` runs once all nodes agree and the representative's commit token is awaited.
         StateName::Gather => &[&[Timer::Consensus, Timer::Token], &[Timer::Join]],
         StateName::Commit => &[&[Timer::Token], &[Timer::TokenRetransmit]],
         StateName::Recovery => &[&[Timer::Token], &[Timer::TokenRetransmit], &[Timer::Recovery]],
@@ -57,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_phase_is_without_a_timer_that_the_token_does_not_keep_alive() {
+    fn every_phase_has_a_timer_that_a_circulating_token_does_not_restart() {
         let all = [StateName::Operational, StateName::Gather, StateName::Commit, StateName::Recovery];
         for phase in all {
             assert!(
@@ -65,13 +67,13 @@ mod tests {
                 "{phase}"
             );
         }
-        // On a ring the token means that it works; in a recovery it does not.
+        // On an operational ring a circulating token means that the ring works; in a recovery it does not.
         assert!(ended_by(StateName::Recovery).contains(&&[Timer::Recovery][..]));
     }
 
     #[test]
     #[should_panic(expected = "OPERATIONAL: none of [Token] runs")]
-    fn a_phase_that_nothing_may_end_is_found() {
+    fn a_phase_without_a_running_timer_is_detected() {
         State::Operational.check(&TimerTable::default());
     }
 }

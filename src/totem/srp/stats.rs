@@ -1,4 +1,4 @@
-//! Counters of the protocol, by the names under which Corosync's users know them (`stats.srp.*`).
+//! Counters of the protocol, with Corosync's names (`stats.srp.*`).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::time::Instant;
 use crate::totem::wire::{Kind, WireError};
 
-/// Counters since the start. "rx" counts frames whose header is good, own ones that came back included;
-/// "tx" counts sends, repetitions of a token apart.
+/// Counters since the start. "rx" counts frames with a valid header, including looped-back own ones; "tx"
+/// counts sends, without retransmissions of a token.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs, reason = "the names are those of corosync's stats map")]
 pub struct Stats {
@@ -32,50 +32,50 @@ pub struct Stats {
     pub commit_token_lost: u64,
     pub recovery_entered: u64,
     pub recovery_token_lost: u64,
-    /// Recoveries given up because the token turned and nothing got on.
+    /// Recoveries given up because the token circulated without progress.
     pub recovery_stalled: u64,
     pub consensus_timeouts: u64,
-    /// Gathers in a row that ended without a commit.
+    /// Consecutive gather phases that ended without a commit.
     pub continuous_gather: u32,
-    /// Frames of a kind that does not exist, or of a foreign ring while a ring is being formed.
+    /// Frames of an unknown type, or of a foreign ring while a ring is being formed.
     pub rx_msg_dropped: u64,
     /// Datagrams refused, by reason.
     pub refused: Refused,
-    /// Times that this process was found not to have run for longer than half the token time-out.
+    /// How often this process was found to have been suspended for longer than half the token time-out.
     pub pauses: u64,
-    /// Token visits at which the ring may have been longer than the window allows for.
+    /// Tokens refused because their seq went back or is a whole window past what this node has received.
     pub token_out_of_window: u64,
-    /// Tokens seen before.
+    /// Tokens received more than once.
     pub token_duplicates: u64,
     /// Rings given up because of a message or token that no member can have sent.
     pub forged: u64,
-    /// The last visits of the token.
+    /// The most recent visits of the token.
     pub visits: Visits,
 }
 
 /// Datagrams refused, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
-    /// Not the protocol's magic: another program, or another protocol version 1 or 2.
+    /// Wrong magic number: sent by another program, or by version 1 or 2 of the protocol.
     pub magic: u64,
-    /// Another protocol version.
+    /// Another version of the protocol.
     pub version: u64,
-    /// A frame type that does not exist.
+    /// An unknown frame type.
     pub kind: u64,
-    /// Shorter than its kind or its counts need.
+    /// Shorter than the frame type or a count in it requires.
     pub short: u64,
-    /// Longer than its kind may be.
+    /// Longer than the frame type allows.
     pub long: u64,
-    /// A count out of range.
+    /// A count that is out of range.
     pub count: u64,
     /// Node id 0 where a node must be named.
     pub node_zero: u64,
-    /// Another field that cannot be.
+    /// Another field with an invalid value.
     pub value: u64,
 }
 
 impl Refused {
-    /// All of them.
+    /// The number of refused datagrams of all reasons.
     pub const fn total(&self) -> u64 {
         self.magic
             + self.version
@@ -118,7 +118,7 @@ impl Stats {
     }
 }
 
-/// The last visits of the token, for the averages that operators watch.
+/// The most recent visits of the token, for the averages that operators watch.
 #[derive(Clone, Debug, Default)]
 pub struct Visits {
     last: Option<Instant>,
@@ -126,7 +126,7 @@ pub struct Visits {
 }
 
 impl Visits {
-    /// Visits that the averages look back on.
+    /// Number of visits over which the averages are taken.
     const KEPT: usize = 99;
 
     pub(super) fn note(&mut self, now: Instant, backlog: u32) {
@@ -139,18 +139,18 @@ impl Visits {
         self.last = Some(now);
     }
 
-    /// When the token was here last.
+    /// When the token last visited this node.
     pub const fn last(&self) -> Option<Instant> {
         self.last
     }
 
-    /// Mean time between visits.
+    /// Mean time between visits; `None` before the second.
     pub fn mean_rotation(&self) -> Option<Duration> {
         let count = u32::try_from(self.recent.len()).ok().filter(|count| *count > 0)?;
         Some(self.recent.iter().map(|visit| visit.0).sum::<Duration>() / count)
     }
 
-    /// Mean of what the ring had queued, in frames.
+    /// Mean backlog of the whole ring, in frames; `None` before the second visit.
     pub fn mean_backlog(&self) -> Option<u32> {
         let count = u64::try_from(self.recent.len()).ok().filter(|count| *count > 0)?;
         let sum: u64 = self.recent.iter().map(|visit| u64::from(visit.1)).sum();

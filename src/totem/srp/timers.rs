@@ -1,38 +1,38 @@
-//! The timers of the protocol, each running at most once.
+//! The timers of the protocol; each runs at most once at a time.
 
 use std::time::Duration;
 
 use crate::time::Instant;
 
-/// A timer.
+/// The timers of the ring protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// No token for `token`: it counts as lost.
+    /// No token arrived for `token`: it counts as lost.
     Token,
-    /// No token for `token_warning` percent of that: say so.
+    /// No token arrived for `token_warning` percent of `token`: log a warning.
     TokenWarning,
-    /// No token since ours was passed on: pass it on again.
+    /// No token arrived since this node passed it on: send it again.
     TokenRetransmit,
-    /// The token turns, but the recovery does not get on.
+    /// The token circulates, but the recovery makes no progress.
     Recovery,
-    /// The idle token was kept long enough.
+    /// The idle token was held for long enough: pass it on.
     Hold,
-    /// Time to repeat the join message.
+    /// It is time to repeat the join message.
     Join,
-    /// A join message waits for its random delay (`send_join`).
+    /// A join message waits for its random delay (at most `send_join`).
     SendJoin,
-    /// Agreement took too long.
+    /// The nodes did not agree on a membership in time.
     Consensus,
-    /// The ring was idle: look for others.
+    /// The ring has been idle: send a merge detect message to look for other rings.
     Merge,
-    /// Proof that this process runs.
+    /// Expires regularly; shows that this process runs.
     Alive,
-    /// No heartbeat.
+    /// No token arrived for the heartbeat time-out, which is shorter than `token`: it counts as lost.
     Heartbeat,
 }
 
 impl Timer {
-    /// All timers, in the order in which those that are due at the same time are served.
+    /// All timers, in the order in which those due at the same time are handled.
     pub const ALL: [Self; 11] = [
         Self::Alive,
         Self::Token,
@@ -48,44 +48,45 @@ impl Timer {
     ];
 }
 
-/// When each running timer is due.
+/// The time at which each running timer is due.
 #[derive(Clone, Debug, Default)]
 pub struct TimerTable([Option<Instant>; Timer::ALL.len()]);
 
 impl TimerTable {
-    /// Starts `timer`, or starts it again.
+    /// Starts or restarts `timer`.
     pub fn start(&mut self, timer: Timer, now: Instant, delay: Duration) {
         self.0[timer as usize] = Some(now + delay);
     }
 
-    /// Starts `timer` unless it runs.
+    /// Starts `timer` unless it is running.
     pub fn start_unless_running(&mut self, timer: Timer, now: Instant, delay: Duration) {
         self.0[timer as usize].get_or_insert(now + delay);
     }
 
-    /// Stops `timer`.
+    /// Stops `timer`; does nothing if it is not running.
     pub fn stop(&mut self, timer: Timer) {
         self.0[timer as usize] = None;
     }
 
-    /// Whether `timer` runs.
+    /// Whether `timer` is running.
     pub fn runs(&self, timer: Timer) -> bool {
         self.0[timer as usize].is_some()
     }
 
-    /// Takes a timer that is due; it no longer runs.
+    /// Takes one timer that is due; it is not running afterwards.
     pub fn take_due(&mut self, now: Instant) -> Option<Timer> {
         let due = Timer::ALL.into_iter().find(|timer| self.0[*timer as usize].is_some_and(|at| at <= now))?;
         self.stop(due);
         Some(due)
     }
 
-    /// When the next one is due.
+    /// When the next timer is due; `None` if none is running.
     pub fn next(&self) -> Option<Instant> {
         self.0.iter().flatten().min().copied()
     }
 
-    /// Moves all by the time that this process did not run: what was not heard in it proves nothing.
+    /// Postpones all running timers by the time for which this process was suspended: it could receive
+    /// nothing then.
     pub fn postpone(&mut self, pause: Duration) {
         for at in self.0.iter_mut().flatten() {
             *at = *at + pause;

@@ -1,4 +1,4 @@
-//! A visit of the token: take it, order messages, send them, pass it on.
+//! A visit of the token: take it, order and send messages, pass it on.
 //!
 //! Totem paper, total ordering; corosync `exec/totemsrp.c`, `message_handler_orf_token`.
 
@@ -15,35 +15,35 @@ use crate::ids::{Endian, Seq};
 use crate::time::Instant;
 use crate::totem::wire::{Encapsulated, LittleEndian, Mcast, Token};
 
-/// A token that was taken and served, on its way to the next node.
+/// A token that was taken and processed, on its way to the next node.
 pub(super) struct Visit {
     token: Token,
-    /// The representative keeps the token of an idle ring.
+    /// The ring is idle, and as its representative this node holds the token.
     keep: bool,
-    /// Why this node cannot stay on the ring; the token is not passed on then.
+    /// Why this node cannot stay on the ring; if set, the token is not passed on.
     pub(super) end: Option<End>,
 }
 
-/// Why a node leaves a ring whose token it has.
+/// Why a node that has the token leaves the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// It has not received anything new for too long.
+    /// For too many visits, this node has kept the ring's aru from rising.
     CannotReceive,
-    /// It lacks a message that nobody has: the token or the message was forged.
+    /// This node lacks a message that no member has: the token or a message was forged.
     NobodyHas,
-    /// It has handed up a message past the token's seq: nobody on the ring sent that.
+    /// This node has delivered a message past the token's seq, which no member can have sent.
     NeverSent,
 }
 
 impl Visit {
-    /// The token that is passed on.
+    /// The token that will be passed on.
     pub(super) const fn token_mut(&mut self) -> &mut Token {
         &mut self.token
     }
 }
 
-/// Takes a token: answers requests, asks for what is missing, sends what may be sent. `None`: it is not
-/// this ring's, or was here before.
+/// Takes a token: answers retransmission requests, requests missing frames, sends what flow control allows.
+/// `None` if the token is not this ring's, is a duplicate, or is implausible.
 pub(super) fn take(
     ring: &mut Ring,
     mut recovery: Option<&mut Recovery>,
@@ -152,7 +152,7 @@ pub(super) fn take(
     Some(Visit { token, keep: representative && ring.rotation.held, end })
 }
 
-/// Passes the token on, or keeps it for a while, and hands up what is in order now.
+/// Passes the token on, or holds it for a while, and delivers the messages that are now in order.
 pub(super) fn pass_on(ring: &mut Ring, visit: Visit, now: Instant, operational: bool) {
     let Visit { mut token, keep, .. } = visit;
     token.from = ring.me;
@@ -162,7 +162,7 @@ pub(super) fn pass_on(ring: &mut Ring, visit: Visit, now: Instant, operational: 
         ring.send_token();
     }
     if operational {
-        // After the token went on: delivery costs the ring no time.
+        // Only after the token was passed on, so that delivery does not delay the ring.
         ring.deliver();
     }
     ring.await_token(now);
@@ -178,7 +178,7 @@ pub(super) fn pass_on(ring: &mut Ring, visit: Visit, now: Instant, operational: 
     }
 }
 
-/// The first token of a new ring, from its representative.
+/// Sends the first token of a new ring, as its representative.
 pub(super) fn first_token(ring: &mut Ring, retransmitting: bool, now: Instant) {
     let token = Token {
         from: ring.me,
@@ -198,7 +198,7 @@ pub(super) fn first_token(ring: &mut Ring, retransmitting: bool, now: Instant) {
     ring.await_token(now);
 }
 
-/// The next own frame, with its place on the ring filled in.
+/// Takes the next own frame and fills in its place on the ring.
 fn next_frame(ring: &mut Ring, queue: Queue, seq: Seq, counter: u32) -> Option<Stored> {
     let mut outgoing = ring.outbox.pop(queue)?;
     let fixed = Mcast {
@@ -232,9 +232,9 @@ mod tests {
         fn token_arrived(&mut self, _: &mut Outbox) {}
     }
 
-    /// Numbers that were given out are not given out again: the others have frames with them.
+    /// Numbers that were assigned must not be assigned again, because the others have frames with them.
     #[test]
-    fn a_token_whose_seq_went_back_is_not_taken() {
+    fn a_token_whose_seq_went_back_is_refused() {
         let mut ring = sample::ring(2);
         let current = ring.current;
         for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! Frames received on one ring, by sequence number, until everybody has them.
+//! Frames received on one ring, by sequence number, kept until every member has them.
 //!
 //! Corosync's counterpart: `include/corosync/sq.h`.
 
@@ -9,33 +9,33 @@ use bytes::Bytes;
 use crate::ids::{Endian, Guarantee, NodeId, Seq};
 use crate::totem::wire::{Encapsulated, Mcast, mcast};
 
-/// Frames that a window spans at most. Every member must have received a frame before the ring may be
-/// this far past it.
+/// Number of sequence numbers that a window spans. A frame must have been received by every member before the
+/// ring may be this far past it.
 pub const WINDOW: u32 = 16384;
 
-/// Bytes of frames that are held past the ring's highest number that this node knows. Real ones are those of
-/// one rotation, which flow control bounds: a twentieth of this.
+/// Limit, in bytes, of the frames held past the ring's highest number that this node knows. Genuine frames of
+/// this kind are those of one rotation, which flow control limits to about a twentieth of this.
 pub const AHEAD_BYTES: usize = 64 * 1024 * 1024;
 
 /// A frame in the window.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// The whole frame, as it was received or sent, for those who ask for it.
+    /// The whole frame, as received or sent, to answer retransmission requests.
     pub frame: Bytes,
-    /// Whom its messages come from.
+    /// Node that is reported as the sender of its messages.
     pub from: NodeId,
-    /// Who originated it.
+    /// Node that originated it.
     pub system_from: NodeId,
-    /// Plain or recovery.
+    /// Plain or recovery frame.
     pub encapsulated: Encapsulated,
-    /// Whether delivery must wait until all have it.
+    /// Whether delivery must wait until all members have it.
     pub guarantee: Guarantee,
     /// Byte order of its payload.
     pub order: Endian,
 }
 
 impl Stored {
-    /// The frame `bytes` whose fixed part says `mcast`.
+    /// The frame `bytes`, whose fixed part was parsed as `mcast`.
     pub fn new(mcast: &Mcast<'_>, bytes: Bytes, order: Endian) -> Self {
         Self {
             frame: bytes,
@@ -47,9 +47,9 @@ impl Stored {
         }
     }
 
-    /// What the frame carries.
+    /// The frame without its fixed part.
     pub fn payload(&self) -> Bytes {
-        // Own frames and parsed ones alike have a fixed part.
+        // Own frames and parsed ones both have a fixed part.
         self.frame.slice(mcast::FIXED..)
     }
 }
@@ -68,22 +68,22 @@ pub struct Window {
 }
 
 impl Window {
-    /// An empty window whose first frame will be `head`.
+    /// Creates an empty window whose first sequence number is `head`.
     pub const fn new(head: Seq) -> Self {
         Self { head, slots: VecDeque::new() }
     }
 
-    /// Whether `seq` may be stored.
+    /// Whether `seq` lies in the window, so that a frame with it can be stored.
     pub const fn in_range(&self, seq: Seq) -> bool {
         seq.since(self.head) < WINDOW
     }
 
-    /// The frame with this number, if it is here.
+    /// The frame with this number, if it was received and not released yet.
     pub fn frame(&self, seq: Seq) -> Option<&Stored> {
         self.slots.get(seq.since(self.head) as usize)?.stored.as_ref()
     }
 
-    /// Stores a frame. Returns whether it is new; one that is out of range or here already is not.
+    /// Stores a frame. Returns whether it is new: `false` if it is out of range or was stored before.
     pub fn add(&mut self, seq: Seq, stored: Stored) -> bool {
         let Some(slot) = self.slot(seq) else { return false };
         if slot.stored.is_some() {
@@ -93,34 +93,35 @@ impl Window {
         true
     }
 
-    /// Counts a token visit at which `seq`, in range, was missing. Returns how many that makes.
+    /// Counts a token visit at which frame `seq` was missing. Returns the number of such visits; 0 if `seq`
+    /// is out of range.
     pub fn miss(&mut self, seq: Seq) -> u32 {
         let Some(slot) = self.slot(seq) else { return 0 };
         slot.misses = slot.misses.saturating_add(1);
         slot.misses
     }
 
-    /// Forgets everything up to and including `seq`.
+    /// Releases everything up to and including `seq`.
     pub fn release(&mut self, seq: Seq) {
         let count = seq.plus(1).since(self.head);
         if count > WINDOW {
-            return; // before the head: released already
+            return; // before the head: already released
         }
         self.slots.drain(..self.slots.len().min(count as usize));
         self.head = seq.plus(1);
     }
 
-    /// Forgets everything after `seq`, which is not before what was released.
+    /// Drops everything after `seq`, which must not be before the released part.
     pub fn forget_after(&mut self, seq: Seq) {
         self.slots.truncate(seq.plus(1).since(self.head) as usize);
     }
 
-    /// How many frames are here.
+    /// The number of frames held.
     pub fn len(&self) -> usize {
         self.slots.iter().filter(|slot| slot.stored.is_some()).count()
     }
 
-    /// Whether no frame is here.
+    /// Whether no frame is held.
     pub fn is_empty(&self) -> bool {
         self.slots.iter().all(|slot| slot.stored.is_none())
     }
@@ -137,18 +138,18 @@ impl Window {
     }
 }
 
-/// What has been received on one ring.
+/// What this node has received on one ring.
 #[derive(Clone, Debug)]
 pub struct Reception {
-    /// The frames.
+    /// The received frames that were not released yet.
     pub window: Window,
-    /// All received up to here, without a gap.
+    /// All received up to this number, without a gap.
     pub aru: Seq,
-    /// The highest number received, or sent by this node.
+    /// The highest number received or sent by this node.
     pub high_seen: Seq,
-    /// Everything up to here was released.
+    /// Everything up to this number was released.
     pub last_released: Seq,
-    /// Bytes of the frames that came since [`Reception::confirm`], past what was known then.
+    /// Bytes of the frames received since [`Reception::confirm`] past the ring's then highest known number.
     ahead: usize,
 }
 
@@ -158,7 +159,7 @@ impl Reception {
         Self { window: Window::new(origin), aru: origin, high_seen: origin, last_released: origin, ahead: 0 }
     }
 
-    /// Takes a frame in. Returns whether it is new.
+    /// Stores a frame. Returns whether it is new.
     pub fn take(&mut self, seq: Seq, stored: Stored) -> bool {
         if !self.window.add(seq, stored) {
             return false;
@@ -168,8 +169,8 @@ impl Reception {
         true
     }
 
-    /// Takes a frame in that came from the network. It may be past `known`, the ring's highest number that this
-    /// node knows, but only so many bytes of such frames are held.
+    /// Stores a frame that came from the network. It may lie past `known`, the ring's highest number that
+    /// this node knows, but such frames are dropped once [`AHEAD_BYTES`] of them are held.
     pub fn take_from_network(&mut self, known: Seq, seq: Seq, stored: Stored) -> bool {
         let size = stored.frame.len();
         let ahead = known.is_before(seq);
@@ -183,8 +184,8 @@ impl Reception {
         new
     }
 
-    /// The ring's highest number is `seq`: what was received past it was never sent and is forgotten, but for
-    /// what was handed up already, up to `delivered`.
+    /// Learns from the token that the ring's highest number is `seq`. Frames received past it were never sent
+    /// and are dropped, except those delivered already, up to `delivered`.
     pub fn confirm(&mut self, seq: Seq, delivered: Seq) {
         self.ahead = 0;
         let end = seq.later(delivered).later(self.last_released);
@@ -195,7 +196,7 @@ impl Reception {
         }
     }
 
-    /// Forgets everything up to `seq`, which every member has.
+    /// Releases everything up to `seq`, which every member has.
     pub fn release(&mut self, seq: Seq) {
         if !seq.is_before(self.last_released) {
             self.window.release(seq);
@@ -203,7 +204,7 @@ impl Reception {
         }
     }
 
-    /// Whether everything known to have been sent was received.
+    /// Whether every frame known to have been sent was received.
     pub fn has_all(&self) -> bool {
         self.aru == self.high_seen
     }
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn aru_stops_at_a_gap_and_goes_on_when_it_is_filled() {
+    fn aru_stops_at_a_gap_and_advances_when_it_is_filled() {
         for origin in [Seq(0), Seq(u32::MAX - 1)] {
             let mut reception = Reception::new(origin);
             assert!(reception.take(origin.plus(1), stored(1)));
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_sent_is_forgotten() {
+    fn frames_past_the_confirmed_number_are_dropped() {
         for origin in [Seq(0), Seq(u32::MAX - 1)] {
             let mut reception = Reception::new(origin);
             for seq in [1, 2, 4, 900] {
@@ -260,7 +261,7 @@ mod tests {
             reception.confirm(origin.plus(1), origin);
             assert_eq!((reception.aru, reception.high_seen), (origin.plus(1), origin.plus(1)));
             assert!(reception.take(origin.plus(2), stored(2)), "its place is free");
-            // What was handed up, or released, stays counted.
+            // Frames that were delivered or released stay counted.
             reception.confirm(origin, origin.plus(1));
             assert_eq!(reception.aru, origin.plus(1));
             reception.release(origin.plus(1));
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_past_what_is_known_are_bounded() {
+    fn bytes_past_the_known_number_are_limited() {
         let mut reception = Reception::new(Seq(0));
         let large = Stored { frame: Bytes::from(vec![0; 1 << 16]), ..stored(0) };
         let held = (2..3000).filter(|seq| reception.take_from_network(Seq(0), Seq(*seq), large.clone()));

@@ -1,9 +1,11 @@
-//! Who is heard while a ring is to be formed, and who hears this node: which way datagrams get lost.
+//! Records, while a ring is to be formed, which nodes are heard and which of them hear this node: in which
+//! direction datagrams get lost.
 //!
-//! A node whose datagrams do not arrive still hears the others, and every one of their messages sends it gathering
-//! again, for nothing: they do not hear its join messages. Such nodes are told apart from silent ones, the log and
-//! the operator are told which way it is, and their messages are no reason to gather for a while. When the way is
-//! open again they answer the first join message or probe of this node's, and what they answer is heeded at once.
+//! A node whose outgoing datagrams are lost still hears the others. Each of their messages would make it
+//! gather again, in vain, because they do not receive its join messages. This module tells such nodes from
+//! silent ones. It tells the log and the operator in which direction datagrams are lost, and the messages of
+//! these nodes are no reason to gather for a while. When the path works again, they answer this node's first
+//! join message or merge detect message, and the answer takes effect at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,39 +15,39 @@ use crate::ids::NodeId;
 use crate::time::Instant;
 use crate::totem::wire::{Join, MAX_NODES};
 
-/// The same finding is logged again after so long.
+/// Minimum time before the same finding is logged again.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
-/// What is known of the way between this node and another.
+/// What is known of the path between this node and another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
-    /// It is heard, and does not show that it hears this node: its join messages give this node up or do not name it,
-    /// or it goes on with a ring of its own and sends none.
+    /// The node is heard, but does not show that it hears this one: its join messages list this node as
+    /// failed or not at all, or it stays on a ring of its own and sends none.
     OneWay,
-    /// It names this node in its join messages.
+    /// The node's join messages list this node.
     Both,
 }
 
 /// What was heard of the other nodes' rings and join messages.
 #[derive(Debug, Default)]
 pub(super) struct Witness {
-    /// The last of it, and when.
+    /// The latest finding for each node, and its time.
     ways: BTreeMap<NodeId, (Way, Instant)>,
-    /// Nodes that did not answer, though they were heard; their rings are no reason to gather until then.
+    /// Nodes that were heard but did not answer. Until `until`, their rings are no reason to gather.
     unanswering: MemberSet,
     until: Option<Instant>,
-    /// What was last logged, and when.
+    /// The nodes last logged, and when.
     logged: Option<(MemberSet, Instant)>,
 }
 
 impl Witness {
-    /// A join message of another node came.
+    /// Handles a join message of another node.
     pub(super) fn join(&mut self, now: Instant, me: NodeId, join: &Join) {
         let named = join.proc.contains(&me) && !join.failed.contains(&me);
         self.note(now, join.from, if named { Way::Both } else { Way::OneWay });
     }
 
-    /// Another node was heard on a ring that this node is not on.
+    /// A frame of a ring was heard that this node is not on.
     pub(super) fn foreign(&mut self, now: Instant, node: NodeId) {
         self.note(now, node, Way::OneWay);
     }
@@ -56,8 +58,8 @@ impl Witness {
         }
     }
 
-    /// Of `nodes`: those that are heard and do not hear this node, and those that are not heard. What was heard before
-    /// `from` says nothing.
+    /// From `nodes`, returns those that are heard but do not hear this node, and those that are not heard.
+    /// Findings older than `from` do not count.
     fn sorted(&self, nodes: &MemberSet, from: Instant) -> (MemberSet, MemberSet) {
         let of = |way: Option<Way>| {
             let fresh = |node| self.ways.get(node).filter(|(_, at)| *at >= from).map(|(way, _)| *way);
@@ -66,8 +68,8 @@ impl Witness {
         (of(Some(Way::OneWay)), of(None))
     }
 
-    /// What keeps this node and `nodes` from being one ring, in a sentence with its remedy, by what was heard since
-    /// `from`.
+    /// Says in a sentence, with a remedy, what keeps this node and `nodes` from being on one ring, according
+    /// to what was heard since `from`.
     pub(super) fn why(&self, nodes: &MemberSet, from: Instant) -> String {
         let (deaf, silent) = self.sorted(nodes, from);
         let rest = nodes.minus(&deaf).minus(&silent);
@@ -92,9 +94,9 @@ impl Witness {
         if parts.is_empty() { "no other node is known".to_owned() } else { parts.join("; ") }
     }
 
-    /// These nodes are given up, for they did not agree in time. Those that were heard since `from` are let alone for
-    /// `pause`.
-    /// Gives what is to be logged: whether one-way loss was found, and why; `None`: it was said not long ago.
+    /// These nodes did not agree in time and are given up. Those that were heard since `from` but do not hear
+    /// this node are ignored for `pause`. Returns what to log: whether loss in one direction was found, and
+    /// the reason; `None` if the same was logged recently.
     pub(super) fn given_up(
         &mut self,
         nodes: &MemberSet,
@@ -115,12 +117,12 @@ impl Witness {
         Some((true, self.why(nodes, from)))
     }
 
-    /// Whether a ring of this node's is no reason to gather: it did not answer not long ago.
+    /// Whether to ignore the ring of this node because the node recently did not answer.
     pub(super) fn lets_alone(&self, node: NodeId, now: Instant) -> bool {
         self.until.is_some_and(|until| now < until) && self.unanswering.contains(node)
     }
 
-    /// The network changed: everybody is worth another try.
+    /// The network has changed: all nodes count as a reason to gather again.
     pub(super) fn forget(&mut self) {
         self.until = None;
     }

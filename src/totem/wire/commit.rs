@@ -32,31 +32,32 @@ struct EntryBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<EntryBytes<LE>>() == 24);
 
-/// What a member tells of its last ring.
+/// What a member reports about its last ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommitEntry {
-    /// Its last ring.
+    /// The member's last ring.
     pub ring: RingId,
-    /// Its all-received-up-to there.
+    /// Its all-received-up-to number on that ring.
     pub aru: Seq,
-    /// The last message that it handed up there.
+    /// Sequence number of the last message that it delivered on that ring.
     pub high_delivered: Seq,
-    /// Whether it has everything that it knows was sent there.
+    /// Whether it has every frame that it knows was sent on that ring.
     pub received_all: bool,
 }
 
-/// What a commit token says: who forms the new ring, and what each brings along.
+/// A commit token: which members form the new ring, and what each has received on its last ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitToken {
-    /// Who passed it on.
+    /// The node that passed it on.
     pub from: NodeId,
-    /// Rises with each hop.
+    /// Increases with each hop.
     pub token_seq: u32,
-    /// The ring being formed.
+    /// The ring that is being formed.
     pub ring: RingId,
-    /// How many entries are filled in.
+    /// The number of entries that are filled in.
     pub filled: usize,
-    /// The members, ascending, representative first, each with its entry once filled in.
+    /// The members, ascending, so that the representative is first. The entry of each is `None` until filled
+    /// in.
     pub members: Vec<(NodeId, Option<CommitEntry>)>,
 }
 
@@ -97,7 +98,7 @@ impl CommitToken {
         })
     }
 
-    /// The token's bytes.
+    /// Encodes the token.
     pub fn encode<O: ByteOrder>(&self) -> Bytes {
         let size = size_of::<CommitBytes<O>>() + 28 * self.members.len();
         let mut out = BytesMut::with_capacity(size);

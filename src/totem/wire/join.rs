@@ -21,18 +21,18 @@ struct JoinBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<JoinBytes<LE>>() == 33 && align_of::<JoinBytes<LE>>() == 1);
 
-/// What a join message says: whom its sender would form a ring with, and whom not.
+/// A join or leave message: with which nodes its sender would form a ring, and which it has given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Join {
-    /// The sender.
+    /// The node that sent it.
     pub from: NodeId,
-    /// Whether the sender is leaving; it is then the last of `failed`.
+    /// Whether this is a leave message; the sender is then the last entry of `failed`.
     pub leave: bool,
-    /// Sequence part of the sender's ring id.
+    /// Sequence number of the sender's ring.
     pub ring_seq: u64,
-    /// Nodes that the sender knows of, in any order, each once.
+    /// The nodes that the sender knows, in any order, each once.
     pub proc: Vec<NodeId>,
-    /// Those of them that it has given up.
+    /// The nodes of `proc` that the sender has given up.
     pub failed: Vec<NodeId>,
 }
 
@@ -61,7 +61,7 @@ impl Join {
         })
     }
 
-    /// The message's bytes. Lists are cut at [`MAX_NODES`]; callers keep theirs below it.
+    /// Encodes the message. Lists longer than [`MAX_NODES`] are truncated; callers keep theirs within it.
     pub fn encode<O: ByteOrder>(&self) -> Bytes {
         let proc = &self.proc[..self.proc.len().min(MAX_NODES)];
         let failed = &self.failed[..self.failed.len().min(MAX_NODES)];

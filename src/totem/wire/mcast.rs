@@ -1,4 +1,4 @@
-//! The data frame.
+//! The data frame: one multicast datagram of the ring.
 
 use bytes::{BufMut, BytesMut};
 use zerocopy::byteorder::{ByteOrder, I32, LE, U32};
@@ -23,40 +23,40 @@ struct McastBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<McastBytes<LE>>() == FIXED && align_of::<McastBytes<LE>>() == 1);
 
-/// Bytes in front of a data frame's payload.
+/// Bytes of a data frame before its payload.
 pub const FIXED: usize = 45;
-/// The guarantee of a frame that no node may deliver before all hold it. Corosync's nodes write 1 for messages that they
-/// mean to be safe, and deliver these as agreed, nodes of theirs that rekey as soon as they have sent one. So what they
-/// write is not obeyed here either; and they ignore what is written here.
+/// Value of the guarantee field for a message that no node may deliver before all have it. Corosync's nodes
+/// write 1 into messages that they call safe, but deliver them as agreed; some rekey as soon as they have
+/// sent one. So 1 is treated as agreed here as well, and Corosync ignores the value written here.
 const SAFE: u32 = 2;
 
-/// What a data frame carries.
+/// The kind of payload of a data frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encapsulated {
     /// A packet of messages.
     Plain,
-    /// A whole data frame of an old ring, sent again for those who lack it.
+    /// A whole data frame of an old ring, retransmitted for members that lack it.
     Recovery,
 }
 
-/// What a data frame says, in host order.
+/// A parsed data frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mcast<'a> {
-    /// Plain or recovery.
+    /// Plain or recovery frame.
     pub encapsulated: Encapsulated,
-    /// Who is reported as the sender of its messages (`header.nodeid`).
+    /// Node that is reported as the sender of its messages (`header.nodeid`).
     pub from: NodeId,
-    /// Who originated it, for membership decisions (`system_from`).
+    /// Node that originated it, used for membership decisions (`system_from`).
     pub system_from: NodeId,
-    /// Place on the ring.
+    /// Sequence number of the frame on `ring`.
     pub seq: Seq,
-    /// Running number of the sender; informational.
+    /// Running number of the sender's frames; informational only.
     pub counter: u32,
-    /// The ring on which `seq` counts.
+    /// The ring to which `seq` belongs.
     pub ring: RingId,
-    /// Whether delivery must wait until all have it.
+    /// Whether delivery must wait until all members have the frame.
     pub guarantee: Guarantee,
-    /// Plain: packed messages. Recovery: the old frame, from its own header on.
+    /// Plain: packed messages. Recovery: the old frame, header included.
     pub payload: &'a [u8],
 }
 
@@ -83,8 +83,8 @@ impl<'a> Mcast<'a> {
         })
     }
 
-    /// Writes the fixed part in front of a frame, over the first [`FIXED`] bytes of `frame`; the payload
-    /// is there already.
+    /// Writes the fixed part over the first [`FIXED`] bytes of `frame`, which already contains the payload
+    /// behind them.
     ///
     /// # Panics
     /// If `frame` is shorter than the fixed part.
@@ -111,7 +111,7 @@ impl<'a> Mcast<'a> {
         frame[..FIXED].copy_from_slice(fixed.as_bytes());
     }
 
-    /// The frame's bytes, payload included.
+    /// Encodes the frame, payload included.
     pub fn encode<O: ByteOrder>(&self) -> BytesMut {
         let mut out = BytesMut::with_capacity(FIXED + self.payload.len());
         out.put_bytes(0, FIXED);

@@ -1,7 +1,7 @@
-//! Bytes of the ring protocol ↔ values. Nothing past this room knows of byte order or layout.
+//! Bytes of the ring protocol ↔ values. Code outside of this module does not deal with byte order or layout.
 //!
-//! A sender writes in its own byte order, and the header's magic tells which. We write little-endian on
-//! every machine, which is what the receivers of a mixed ring can rely on, and read both.
+//! A sender writes in its own byte order, and the magic number in the header shows which. This implementation
+//! writes little-endian on every machine, which all receivers of a mixed ring support, and reads both.
 //!
 //! | file | frame | Corosync's struct (`exec/totemsrp.c`, `exec/totempg.c`) |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | `join.rs` | join and leave | `memb_join` |
 //! | `commit.rs` | commit token | `memb_commit_token` |
 //! | `probe.rs` | merge detect, hold cancel | `memb_merge_detect`, `token_hold_cancel` |
-//! | `pack.rs` | what a data frame carries: packed messages and their groups | `totempg_mcast` |
+//! | `pack.rs` | payload of a data frame: packed messages and their groups | `totempg_mcast` |
 
 pub mod commit;
 pub mod join;
@@ -33,36 +33,36 @@ pub use token::{Missing, Token};
 /// The byte order in which this node writes.
 pub use zerocopy::byteorder::LE as LittleEndian;
 
-/// Nodes that one ring can have; longer lists are refused.
+/// Largest number of nodes on one ring; longer lists are refused.
 ///
 /// Source: corosync `PROCESSOR_COUNT_MAX`.
 pub const MAX_NODES: usize = 384;
 
-/// Bytes of the longest frame, header included.
+/// Length of the longest frame, header included.
 ///
 /// Source: corosync `FRAME_SIZE_MAX`.
 pub const MAX_FRAME: usize = 65536;
 
-/// Where a header says which kind of frame follows.
+/// Offset of the frame type in the header.
 const KIND_AT: usize = 3;
 
 const MAGIC: u16 = 0xc070;
 const VERSION: u8 = 3;
 
-/// What a frame is.
+/// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Ordering token (ORF: ordering, reliability, flow control).
+    /// The token (in Corosync: ORF, ordering, reliability, flow control).
     Token,
-    /// Data.
+    /// Data frame.
     Mcast,
-    /// "A ring is here", from an idle ring's representative.
+    /// Merge detect message from an idle ring's representative.
     MergeDetect,
-    /// Join or leave.
+    /// Join or leave message.
     Join,
-    /// Commit token.
+    /// Commit token, which circulates while a ring is formed.
     Commit,
-    /// "Stop holding the token".
+    /// Token hold cancel: asks the representative to release the token.
     HoldCancel,
 }
 
@@ -91,7 +91,7 @@ impl Kind {
     }
 }
 
-/// A frame of any kind.
+/// A parsed frame of any type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each names its type, which is documented")]
 pub enum Frame<'a> {
@@ -103,63 +103,63 @@ pub enum Frame<'a> {
     HoldCancel(HoldCancel),
 }
 
-/// What a frame claims to be, by its header alone; `None` where it has none.
+/// The type that a frame's header names; `None` if the frame is too short or the type is unknown.
 pub fn kind(frame: &[u8]) -> Option<Kind> {
     frame.get(KIND_AT).and_then(|kind| Kind::from_wire(*kind))
 }
 
-/// Why a datagram was dropped. In every case the ring's state is untouched.
+/// Why a datagram was dropped. The ring's state is unchanged in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WireError {
-    /// Not this protocol: wrong magic.
+    /// Wrong magic number: not a frame of this protocol.
     #[error("not a Totem frame: magic {0:#06x}")]
     Magic(u16),
     /// Another version of the protocol.
     #[error("protocol version {0}, this node speaks 3")]
     Version(u8),
-    /// No such kind of frame.
+    /// An unknown frame type.
     #[error("frame type {0} does not exist")]
     Unknown(u8),
-    /// Fewer bytes than its kind needs, or than a count in it claims.
+    /// Fewer bytes than the frame type, or a count in the frame, requires.
     #[error("{kind:?} needs {needed} bytes, has {got}")]
     Short {
-        /// The kind it claims to be; `None` when even the header is cut.
+        /// The frame type in the header; `None` if even the header is truncated.
         kind: Option<Kind>,
-        /// Bytes that it would need.
+        /// The number of bytes required.
         needed: usize,
-        /// Bytes that came.
+        /// The number of bytes received.
         got: usize,
     },
-    /// More bytes than its kind may have.
+    /// More bytes than the frame type allows.
     #[error("{kind:?} has {got} bytes, at most {most} are allowed")]
     Long {
-        /// The kind.
+        /// The frame type.
         kind: Kind,
-        /// The limit.
+        /// The largest length allowed, in bytes.
         most: usize,
-        /// Bytes that came.
+        /// The number of bytes received.
         got: usize,
     },
-    /// A count that is negative or over its limit.
+    /// A count that is negative or exceeds its limit.
     #[error("{kind:?} claims {count} entries, at most {most} are allowed")]
     Count {
-        /// The kind.
+        /// The frame type.
         kind: Kind,
-        /// The count as read.
+        /// The count in the frame.
         count: i64,
-        /// The limit.
+        /// The largest count allowed.
         most: usize,
     },
     /// Node id 0 where a node must be named.
     #[error("{0:?} names node 0")]
     NodeZero(Kind),
-    /// A value that its field cannot have.
+    /// A field with an invalid value; the string names the field.
     #[error("{0:?} has an impossible {1}")]
     Value(Kind, &'static str),
 }
 
-/// Common header, in its sender's byte order `O`.
+/// Header of every frame, in its sender's byte order `O`.
 ///
 /// Source: corosync `include/corosync/totem/totem.h`, `struct totem_message_header` (packed).
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -174,7 +174,7 @@ struct HeaderBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<HeaderBytes<LE>>() == HEADER && align_of::<HeaderBytes<LE>>() == 1);
 
-/// Bytes of the common header.
+/// Length of the header.
 pub(crate) const HEADER: usize = 13;
 
 impl<O: ByteOrder> HeaderBytes<O> {
@@ -190,7 +190,7 @@ impl<O: ByteOrder> HeaderBytes<O> {
     }
 }
 
-/// A ring id on the wire.
+/// A ring id in a frame, in its sender's byte order `O`.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct RingIdBytes<O: ByteOrder> {
@@ -209,10 +209,10 @@ impl<O: ByteOrder> RingIdBytes<O> {
     }
 }
 
-/// Reads a whole datagram: the frame and the byte order it was written in.
+/// Parses a whole datagram. Returns the frame and the byte order in which it was written.
 ///
 /// # Errors
-/// [`WireError`] says what is wrong with it.
+/// [`WireError`] if the datagram is not a valid frame.
 pub fn parse(datagram: &[u8]) -> Result<(Frame<'_>, Endian), WireError> {
     let short = WireError::Short { kind: None, needed: HEADER, got: datagram.len() };
     let magic = datagram.first_chunk::<2>().copied().ok_or(short)?;
@@ -244,7 +244,7 @@ fn parse_as<O: ByteOrder + 'static>(datagram: &[u8]) -> Result<Frame<'_>, WireEr
     }
 }
 
-/// The fixed part of a frame and what follows it.
+/// Splits a datagram into the fixed part of its frame and the rest.
 fn split<T>(kind: Kind, datagram: &[u8]) -> Result<(&T, &[u8]), WireError>
 where
     T: FromBytes + KnownLayout + Immutable + Unaligned,
@@ -256,7 +256,7 @@ where
     })
 }
 
-/// `count` values behind the fixed part of a frame, and what follows them.
+/// Splits the bytes behind a frame's fixed part into a list of `count` values and the rest.
 fn list<T>(kind: Kind, count: usize, total: usize, rest: &[u8]) -> Result<(&[T], &[u8]), WireError>
 where
     T: FromBytes + KnownLayout + Immutable + Unaligned,
@@ -268,7 +268,7 @@ where
     })
 }
 
-/// A count field that must lie in `0..=most`.
+/// Checks that a count field lies in `0..=most`.
 fn count(kind: Kind, count: i64, most: usize) -> Result<usize, WireError> {
     usize::try_from(count).ok().filter(|n| *n <= most).ok_or(WireError::Count { kind, count, most })
 }

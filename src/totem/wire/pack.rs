@@ -1,25 +1,26 @@
-//! What a plain data frame carries: several messages, the last of which may go on in the next frame;
+//! The payload of a plain data frame: one or more messages, the last of which may continue in the next frame,
 //! and the group header in front of each message.
 
 use bytes::Bytes;
 
 use crate::ids::Endian;
 
-/// Bytes in front of the length words of a packet.
+/// Bytes of a packet before its length words.
 ///
 /// Source: corosync `exec/totempg.c`, `struct totempg_mcast`.
 pub const FIXED: usize = 8;
 
-/// Groups that one message may name; a C peer's limit.
+/// Limit of groups that one message may name; the same as a C peer's.
 const MAX_GROUPS: u16 = 32;
 
 /// One packet of messages, in its sender's byte order.
 #[derive(Clone, Debug)]
 pub struct Packet {
-    /// 0: the last message ends here. Otherwise it goes on in this sender's packet whose `continuation`
-    /// is the same number.
+    /// 0: the last message ends in this packet. Otherwise it continues in this sender's packet whose
+    /// `continuation` is the same number.
     pub fragmented: u8,
-    /// 0: the first message begins here.
+    /// 0: the first message begins in this packet. Otherwise it continues the packet whose `fragmented` is
+    /// the same number.
     pub continuation: u8,
     order: Endian,
     count: usize,
@@ -27,8 +28,8 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// Reads the payload of a plain data frame; `None` unless there is at least one message and the
-    /// lengths add up to exactly what is there.
+    /// Parses the payload of a plain data frame; `None` unless there is at least one message and the lengths
+    /// add up to exactly the bytes present.
     pub fn parse(bytes: Bytes, order: Endian) -> Option<Self> {
         let fixed = bytes.first_chunk::<FIXED>()?;
         let count = usize::from(order.u16([fixed[6], fixed[7]]));
@@ -40,12 +41,12 @@ impl Packet {
         (packet.bytes.len() == FIXED + 2 * count + data).then_some(packet)
     }
 
-    /// Byte order of the group headers and of whatever the messages carry.
+    /// Byte order of the group headers and of the numbers in the messages.
     pub const fn order(&self) -> Endian {
         self.order
     }
 
-    /// The pieces in order, without copying.
+    /// The pieces of messages in order, without copying.
     pub fn pieces(&self) -> impl Iterator<Item = Bytes> + '_ {
         let mut at = FIXED + 2 * self.count;
         (0..self.count).map(move |index| {
@@ -55,14 +56,15 @@ impl Packet {
         })
     }
 
-    /// Bytes of piece `index`, which is below `count`, whose length words are known to be there.
+    /// Length of piece `index`, which must be below `count`; the caller has checked that all length words are
+    /// present.
     fn length(&self, index: usize) -> usize {
         let at = FIXED + 2 * index;
         usize::from(self.order.u16([self.bytes[at], self.bytes[at + 1]]))
     }
 }
 
-/// Writes the fixed part and the length words of a packet in front of its data.
+/// Writes the fixed part and the length words of a packet.
 pub fn write_head(out: &mut impl bytes::BufMut, fragmented: u8, continuation: u8, lengths: &[u16]) {
     out.put_u16_le(0);
     out.put_u16_le(0);
@@ -74,17 +76,17 @@ pub fn write_head(out: &mut impl bytes::BufMut, fragmented: u8, continuation: u8
     }
 }
 
-/// To whom within a node a message goes.
+/// The receiver of a message within a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Group {
-    /// Everything that is dispatched by service id: group `a`.
+    /// Messages dispatched by service id: group `a`.
     App,
-    /// The synchronisation of services: group `sync`.
+    /// Messages of the services' synchronisation: group `sync`.
     Sync,
 }
 
 impl Group {
-    /// The group header: one group, by name.
+    /// The group header of a message to this group; it names one group.
     pub const fn header(self) -> &'static [u8] {
         match self {
             Self::App => b"\x01\x00\x01\x00a",
@@ -100,8 +102,8 @@ impl Group {
     }
 }
 
-/// Which of our groups a message names, and where its body begins. `None`: the header is cut or names
-/// too many groups.
+/// Finds the known groups that a message names, and where its body begins. `None` if the header is truncated
+/// or names too many groups.
 pub fn groups(message: &[u8], order: Endian) -> Option<(Named, usize)> {
     let count = order.u16(*message.first_chunk()?);
     if count > MAX_GROUPS {
@@ -119,12 +121,12 @@ pub fn groups(message: &[u8], order: Endian) -> Option<(Named, usize)> {
     (name_at <= message.len()).then_some((named, name_at))
 }
 
-/// Which of our groups a message names.
+/// The known groups that a message names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// Group `a`.
+    /// Whether group `a` is named.
     pub app: bool,
-    /// Group `sync`.
+    /// Whether group `sync` is named.
     pub sync: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The two small frames: merge detect and hold cancel.
+//! The two smallest frames: merge detect message and token hold cancel.
 
 use bytes::{Bytes, BytesMut};
 use zerocopy::byteorder::{ByteOrder, LE, U32};
@@ -26,21 +26,21 @@ struct CancelBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<CancelBytes<LE>>() == 25);
 
-/// "This ring is here": who hears it on another ring, gathers.
+/// Announces a ring; a node of another ring that receives it starts to gather.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergeDetect {
     /// The representative that sent it.
     pub from: NodeId,
-    /// Its ring.
+    /// The ring that it represents.
     pub ring: RingId,
 }
 
-/// "Somebody has something to send": the representative lets go of the token.
+/// Announces that a node has something to send; the representative then releases the held token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldCancel {
-    /// Who sent it.
+    /// The node that sent it.
     pub from: NodeId,
-    /// The ring whose token is meant.
+    /// The ring whose token is to be released.
     pub ring: RingId,
 }
 
@@ -53,7 +53,7 @@ impl MergeDetect {
         })
     }
 
-    /// The frame's bytes.
+    /// Encodes the frame.
     pub fn encode<O: ByteOrder>(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(size_of::<MergeBytes<O>>());
         put(
@@ -77,7 +77,7 @@ impl HoldCancel {
         })
     }
 
-    /// The frame's bytes.
+    /// Encodes the frame.
     pub fn encode<O: ByteOrder>(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(size_of::<CancelBytes<O>>());
         put(

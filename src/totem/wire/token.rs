@@ -1,4 +1,4 @@
-//! The ordering token.
+//! The token that orders messages.
 
 use bytes::{Bytes, BytesMut};
 use zerocopy::byteorder::{ByteOrder, I32, LE, U32};
@@ -7,12 +7,12 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::{HeaderBytes, Kind, RingIdBytes, WireError, count, list, node, put, ring, split};
 use crate::ids::{NodeId, RingId, Seq};
 
-/// Retransmission requests that a token carries at most.
+/// Largest number of retransmission requests in a token.
 ///
 /// Source: corosync `RETRANSMIT_ENTRIES_MAX`.
 pub const MAX_MISSING: usize = 30;
 
-/// Bytes of the longest token that a C peer takes.
+/// Length of the longest token that a C peer accepts.
 const MAX_TOKEN: usize = 1500;
 
 /// Fixed part of an ORF token on the wire, in its sender's byte order `O`.
@@ -42,37 +42,37 @@ struct MissingBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<MissingBytes<LE>>() == 16);
 
-/// A frame that somebody on the ring lacks.
+/// A request to retransmit a frame that a node on the ring lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// The ring on which `seq` counts.
+    /// The ring to which `seq` belongs.
     pub ring: RingId,
-    /// The missing frame.
+    /// Sequence number of the missing frame.
     pub seq: Seq,
 }
 
-/// What a token says, in host order. The number of requests is `missing.len()`.
+/// A parsed token. The number of requests on the wire is `missing.len()`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// Who passed it on.
+    /// The node that passed it on.
     pub from: NodeId,
-    /// Highest data sequence number given on this ring.
+    /// Highest sequence number assigned to a data frame on this ring.
     pub seq: Seq,
-    /// Rises with each hop; tells duplicates.
+    /// Increases with each hop; identifies duplicates.
     pub token_seq: Seq,
-    /// All-received-up-to: what every member has, as far as the last rotation shows.
+    /// All received up to: what every member has, as far as the last rotation shows.
     pub aru: Seq,
-    /// Who lowered `aru`.
+    /// The node that lowered `aru`, if any.
     pub aru_by: Option<NodeId>,
-    /// The ring.
+    /// The ring to which the token belongs.
     pub ring: RingId,
-    /// Sum of what the members have queued, in frames.
+    /// Sum of the frames that the members have queued.
     pub backlog: u32,
-    /// Flow control count: frames multicast in the last rotation.
+    /// Flow control count: frames multicast in the last rotation, retransmissions included.
     pub fcc: u32,
-    /// Whether some member still has old-ring messages to send.
+    /// Whether some member still has to retransmit frames of an old ring.
     pub retransmitting: bool,
-    /// Retransmission request list.
+    /// The retransmission request list.
     pub missing: Vec<Missing>,
 }
 
@@ -102,9 +102,9 @@ impl Token {
         })
     }
 
-    /// The token's bytes.
+    /// Encodes the token.
     pub fn encode<O: ByteOrder>(&self) -> Bytes {
-        // The parser refuses longer lists, and `retransmit` adds none to a full one.
+        // The parser refuses longer lists, and `retransmit` adds no entry to a full list.
         debug_assert!(self.missing.len() <= MAX_MISSING);
         let missing = &self.missing[..self.missing.len().min(MAX_MISSING)];
         let size = size_of::<TokenBytes<O>>() + size_of_val(missing);

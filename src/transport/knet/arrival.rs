@@ -1,33 +1,33 @@
-//! What comes of a received packet: a message, or the reason why it was dropped.
+//! The result of a received packet: a message, or the reason why the packet was dropped.
 
 use bytes::Bytes;
 
 /// Why a received packet or message was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DropReason {
-    /// Too short, of another version or type, or with fields that contradict each other.
+    /// Too short, of an unknown version or type, or with contradictory fields.
     Malformed,
-    /// Its source is no configured host, or not at this address, or the link is not configured.
+    /// The source is no configured host, the address is not the source's, or the link is not configured.
     Foreign,
-    /// Data of a host that no link reaches.
+    /// Data from a host to which no link is up.
     Unreachable,
-    /// Seen before, or so far behind the host's newest message that it cannot be told from one that was.
+    /// A duplicate, or so far behind the host's newest message that it may be one.
     Duplicate,
-    /// A fragment that does not fit the others of its message, or of a message that was given up.
+    /// A fragment that contradicts the others of its message, or belongs to a message that was given up.
     Fragment,
-    /// Compressed in a way that is not supported, or longer than a message may be.
+    /// The compression is not supported, or the message is too long when decompressed.
     Compression,
-    /// A message for another host, or on another channel.
+    /// A message for another host, or on another channel than totem's.
     NotForUs,
-    /// More than a host may send of it in this time.
+    /// More control packets than are answered in this time.
     Flood,
 }
 
-/// A message that came in.
+/// A message that was received.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival<'a> {
-    /// It is a part of the packet that was given.
+    /// The message is a part of the given packet.
     Whole(&'a [u8]),
-    /// It was put together from several, or decompressed.
+    /// The message was assembled from several fragments, or decompressed.
     Assembled(Bytes),
 }

@@ -1,35 +1,36 @@
-//! Puts the fragments of one host's messages together, in whatever order they come.
+//! Assembles the fragments of one host's messages, in whatever order they arrive.
 //!
-//! At most [`OPEN`] messages at once, of [`MESSAGE`] bytes at most. The one that waits longest for a fragment gives
-//! way to a new one, and what is [`KEPT`] messages behind the newest is given up; no fragment of it is taken
-//! afterwards. Every fragment must agree with those before it, or it is dropped.
+//! At most [`OPEN`] messages of at most [`MESSAGE`] bytes are incomplete at once. The one that has waited
+//! longest for a fragment is dropped for a new one, and a message [`KEPT`] numbers behind the newest is given
+//! up; no fragment of it is accepted afterwards. A fragment that contradicts earlier ones of its message is
+//! dropped.
 
 use super::arrival::DropReason;
 use super::sizes::MESSAGE;
 use super::wire::Data;
 
-/// Messages of a host that may be incomplete at the same time. Source: libknet, `KNET_MAX_FRAG_BUFS`.
+/// Limit of incomplete messages of one host. Source: libknet, `KNET_MAX_FRAG_BUFS`.
 pub(super) const OPEN: usize = 32;
 
 /// An incomplete message is kept until this many newer ones have begun.
 const KEPT: u16 = 32;
 
-/// Most bytes of incomplete messages of one host.
+/// Limit, in bytes, of the incomplete messages of one host.
 #[cfg(test)]
 pub(super) const MEMORY: usize = OPEN * MESSAGE;
 
-/// The incomplete messages of a host.
+/// The incomplete messages of one host.
 #[derive(Debug, Default)]
 pub(super) struct Assemblies {
     open: Vec<Assembly>,
-    /// Bit n: the message n behind the newest was begun here once.
+    /// Bit n is set if the message n behind the newest was begun here before.
     begun: u64,
-    /// Fragments that were taken, which tells the oldest.
+    /// Number of fragments accepted so far, from which the age of each message follows.
     taken: u64,
 }
 
 impl Assemblies {
-    /// The newest number is newer by this much.
+    /// The newest message number has advanced by this much.
     pub(super) fn advance(&mut self, by: u16) {
         self.begun = self.begun.checked_shl(u32::from(by)).unwrap_or(0);
         if !self.open.is_empty() {
@@ -40,15 +41,16 @@ impl Assemblies {
         }
     }
 
-    /// Forgets everything.
+    /// Drops all incomplete messages.
     pub(super) fn wipe(&mut self) {
         *self = Self::default();
     }
 
-    /// Takes fragment `number` of `of` of the message that is `behind` the newest; the message, once it is whole.
+    /// Adds fragment `number` of `of` of the message that is `behind` the newest. Returns the message if it
+    /// is complete.
     ///
     /// # Errors
-    /// Why the fragment is dropped; the message stays as it was.
+    /// The reason why the fragment is dropped; the message stays as it was.
     pub(super) fn add(
         &mut self,
         behind: u16,
@@ -73,14 +75,15 @@ impl Assemblies {
         Ok(Some(self.open.swap_remove(at).bytes))
     }
 
-    /// Where a message is to be put together of which this fragment is the first to come.
+    /// Makes room for the message to which this fragment belongs, which is its first to arrive. Returns its
+    /// index.
     fn begin(&mut self, behind: u16, data: &Data<'_>, number: u8, of: u8) -> Result<usize, DropReason> {
         let bit = 1 << behind;
         if self.begun & bit != 0 {
             return Err(DropReason::Fragment);
         }
         let assembly = Assembly::new(behind, data, of);
-        // Checked before another one gives way to it.
+        // Must be checked before another message is dropped for this one.
         assembly.fits(data, number, of)?;
         if self.open.len() == OPEN
             && let Some(oldest) = (0..OPEN).min_by_key(|at| self.open[*at].taken)
@@ -92,7 +95,7 @@ impl Assemblies {
         Ok(self.open.len() - 1)
     }
 
-    /// Bytes that incomplete messages occupy.
+    /// Bytes that the incomplete messages occupy.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
         self.open.iter().map(|a| a.bytes.capacity() + a.last.capacity()).sum()
@@ -104,17 +107,17 @@ impl Assemblies {
 struct Assembly {
     behind: u16,
     taken: u64,
-    /// In how many fragments it comes; how many are missing; bit n - 1: number n is there.
+    /// Number of fragments of the message; number of missing ones; bit n - 1 is set if fragment n is present.
     of: u8,
     missing: u8,
     there: [u64; 4],
     compress: u8,
     channel: u8,
-    /// Bytes of every fragment but the last; 0 while only that one is there.
+    /// Length of every fragment but the last; 0 while only the last one is present.
     size: usize,
-    /// The last fragment, while it is not known where it belongs.
+    /// The last fragment, while its position is not known yet.
     last: Vec<u8>,
-    /// Grows as far as the furthest fragment that is there.
+    /// Ends with the furthest fragment that is present.
     bytes: Vec<u8>,
 }
 
@@ -134,13 +137,13 @@ impl Assembly {
         }
     }
 
-    /// Whether the fragment agrees with what is there.
+    /// Checks that the fragment does not contradict those present.
     fn fits(&self, data: &Data<'_>, number: u8, of: u8) -> Result<(), DropReason> {
         let len = data.payload.len();
         let before = usize::from(of) - 1;
         let is_last = number == of;
         let size_agrees = if is_last {
-            // Those before it are no shorter.
+            // The fragments before the last one are at least as long as it.
             self.size == 0 && len * usize::from(of) <= MESSAGE
                 || self.size != 0 && len <= self.size && before * self.size + len <= MESSAGE
         } else {

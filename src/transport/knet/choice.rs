@@ -1,22 +1,22 @@
-//! Which links to a host carry its messages.
+//! Chooses the links to a host that carry its messages.
 
 use std::cmp::Reverse;
 
 use super::settings::{LINKS, LinkMode};
 
-/// A link, as far as the choice goes.
+/// The properties of a link that matter for the choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// Works as far as is known.
+    /// Whether the link is up.
     pub(super) up: bool,
-    /// Its last ping should have been answered by now.
+    /// Whether the answer to its last ping is overdue.
     pub(super) doubted: bool,
-    /// Pings pass, but no probe as large as the smallest fragment was answered.
+    /// Whether pings pass, but no probe as large as the smallest fragment was answered.
     pub(super) doubtful: bool,
     pub(super) priority: u8,
 }
 
-/// The links chosen, and whose turn it is.
+/// The chosen links, and the next one in round-robin mode.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Choice {
     links: [u8; LINKS],
@@ -25,9 +25,10 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// Chooses among these links, in ascending order of their numbers.
+    /// Chooses among these links, given in ascending order of their numbers.
     ///
-    /// A link that is in doubt carries nothing while there is a better one. In active mode it does, as all do.
+    /// A doubted or doubtful link is used only if there is no better one, except in active mode, which uses
+    /// all links.
     pub(super) fn decide(&mut self, mode: LinkMode, links: impl Iterator<Item = (u8, Standing)> + Clone) {
         let usable = links.filter(|(_, standing)| standing.up);
         let best = |&(number, s): &(u8, Standing)| (!s.doubted, !s.doubtful, s.priority, Reverse(number));
@@ -52,7 +53,7 @@ impl Choice {
         }
     }
 
-    /// The links that the next message takes; none if none works.
+    /// The links that the next message takes; empty if no link is up.
     pub(super) fn next(&mut self, mode: LinkMode) -> &[u8] {
         let chosen = &self.links[..self.len];
         match mode {
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn passive_takes_the_highest_priority_and_of_equal_ones_the_lowest_number() {
+    fn passive_takes_the_highest_priority_then_the_lowest_number() {
         let high = Standing { priority: 9, ..UP };
         assert_eq!(next(LinkMode::Passive, &[UP, UP, UP]), [0]);
         assert_eq!(next(LinkMode::Passive, &[UP, high, high]), [1]);
@@ -105,12 +106,12 @@ mod tests {
     }
 
     #[test]
-    fn active_takes_all_that_work() {
+    fn active_takes_all_links_that_are_up() {
         assert_eq!(next(LinkMode::Active, &[UP, DOWN, UP, Standing { doubted: true, ..UP }]), [0, 2, 3]);
     }
 
     #[test]
-    fn round_robin_takes_one_after_the_other() {
+    fn round_robin_takes_the_links_in_turn() {
         let mode = LinkMode::RoundRobin;
         let mut three = choice(mode, &[UP, DOWN, UP, UP]);
         let turns: Vec<_> = (0..6).map(|_| three.next(mode).to_vec()).collect();

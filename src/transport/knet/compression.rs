@@ -1,7 +1,8 @@
-//! Compression of whole messages: what is sent if configured, and what is understood from whoever sends it.
+//! Compression of whole messages: with the configured model when sending, with any supported model when
+//! receiving.
 //!
-//! LZO, xz and bzip2 are refused: no peer sends them unless it is told to, and their decoders are large. No
-//! message expands beyond [`MESSAGE`] bytes, nor takes more memory than a fixed amount for each host.
+//! LZO, xz and bzip2 are refused: no peer sends them unless configured to, and their decoders are large. No
+//! message expands beyond [`MESSAGE`] bytes, and the memory for each host is limited.
 //! Source: libknet, `compress.c`; the numbers of the models are part of the wire format.
 
 use std::fmt;
@@ -27,22 +28,22 @@ const LZ4: u8 = 2;
 const LZ4HC: u8 = 3;
 const ZSTD: u8 = 7;
 
-/// Threshold where the settings say 0. Source: libknet, `KNET_COMPRESS_THRESHOLD`.
+/// Threshold that is used if the settings say 0. Source: libknet, `KNET_COMPRESS_THRESHOLD`.
 const THRESHOLD: usize = 100;
 
-/// zlib's level where the settings say 0, which for zlib means not to compress at all.
+/// zlib level that is used if the settings say 0, which for zlib itself means no compression.
 const ZLIB_LEVEL: u8 = 1;
 
-/// Largest window of a zstd frame that is taken; a message of [`MESSAGE`] bytes needs no larger one.
+/// Largest window accepted in a zstd frame, in bytes; a message of [`MESSAGE`] bytes needs no larger one.
 const ZSTD_WINDOW: u64 = 128 * 1024;
 
-/// Compresses what is sent.
+/// Compresses outgoing messages.
 pub(super) struct Compressor {
     threshold: usize,
     model: Model,
-    /// The message with its target in it.
+    /// The message with its destination written into it.
     plain: Vec<u8>,
-    /// The message compressed.
+    /// The compressed message.
     packed: Vec<u8>,
 }
 
@@ -75,8 +76,8 @@ impl Compressor {
         Self { threshold, model, plain: Vec::new(), packed: Vec::new() }
     }
 
-    /// The message with its target set and compressed, and the number of the model; `None` if it is to be sent
-    /// as it is.
+    /// Writes the destination into the message and compresses it. Returns the result and the number of the
+    /// model; `None` if the message is to be sent uncompressed.
     pub(super) fn compress(
         &mut self,
         to: Destination,
@@ -103,7 +104,7 @@ impl Compressor {
         None
     }
 
-    /// Compresses `plain` into `packed`; `None` if it did not become shorter.
+    /// Compresses `plain` into `packed`. Returns `None` if the result is not shorter.
     fn pack(&mut self) -> Option<u8> {
         let Self { model, plain, packed, .. } = self;
         match model {
@@ -140,25 +141,25 @@ impl fmt::Debug for Compressor {
     }
 }
 
-/// Decompresses what one host sends. What it needs for that is made when the host first sends such a message.
+/// Decompresses the messages of one host. Its buffers are allocated when the host first sends such a message.
 #[derive(Default)]
 pub(super) struct Decompressor {
-    /// Room for a message; empty until needed.
+    /// Space for a message; empty until it is needed.
     out: Vec<u8>,
     zlib: Option<Box<DecompressorOxide>>,
     zstd: Option<Box<FrameDecoder>>,
 }
 
 impl Decompressor {
-    /// Whether messages of this model are understood.
+    /// Whether messages of this model can be decompressed.
     pub(super) const fn knows(&self, model: u8) -> bool {
         matches!(model, ZLIB | LZ4 | LZ4HC | ZSTD)
     }
 
-    /// The message, decompressed.
+    /// Decompresses a message.
     ///
     /// # Errors
-    /// Not of this model, damaged, or too long.
+    /// [`DropReason::Compression`] if the message is damaged, not of this model, or too long.
     pub(super) fn decompress(
         &mut self,
         model: u8,
@@ -197,7 +198,7 @@ impl Decompressor {
         decoder.init(&mut packed).ok()?;
         let mut len = 0;
         loop {
-            // A block expands to 128 KiB at most.
+            // A block expands to at most 128 KiB.
             let finished = decoder.decode_blocks(&mut packed, BlockDecodingStrategy::UptoBlocks(1)).ok()?;
             len += std::io::Read::read(decoder, &mut self.out[len..]).ok()?;
             if finished {

@@ -1,7 +1,9 @@
-//! The decisions of a knet transport: which packets leave on which links, which messages come in, which links work.
+//! The decisions of a knet transport: which links packets take, which messages are accepted, which links are
+//! up.
 //!
-//! Whoever drives it passes the time, sends what [`Engine::poll_output`] gives, sealed, and brings what came,
-//! opened. It works on plain packets: of encryption it knows only the [`Sizes`].
+//! Its driver passes the time, seals and sends the packets from [`Engine::poll_output`], and passes received
+//! packets after opening them. The engine works on plain packets; of the encryption it knows only the
+//! [`Sizes`].
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,43 +23,44 @@ use crate::ids::{Destination, NodeId};
 use crate::time::Instant;
 use crate::value::Value;
 
-/// What libknet shows as the MTU of the link of a node to itself.
+/// The MTU that libknet shows for the link of a node to itself.
 const LOOPBACK_MTU: u32 = 65535;
 
-/// See the module.
+/// The state of a knet transport: hosts, links, and everything that is waiting to be sent.
 #[derive(Debug)]
 pub struct Engine {
     settings: Settings,
     common: Common,
-    /// By id.
+    /// The other hosts, sorted by id.
     peers: Vec<Peer>,
-    /// Links on which this host's own address is gone.
+    /// Links on which this host has lost its own address.
     gone: [bool; LINKS],
     outbound: Outbound,
     outbox: Outbox,
-    /// User bytes of a fragment.
+    /// User bytes of a fragment, according to the narrowest link that is up.
     fragment: usize,
-    /// When something is due, or earlier.
+    /// When the next action is due, or an earlier time.
     next: Instant,
     handle: HandleStats,
-    /// Of the link of this node to itself.
+    /// Counters of the link of this node to itself.
     loopback: LinkStats,
     drops: Drops,
 }
 
-/// This host itself was busy or asleep if it is called so much after the time. Then nobody is to blame for silence
-/// meanwhile: what was answered may still wait in the sockets, and no ping was sent.
+/// If a time-out is handled later than this, this host itself was busy or suspended. Silence in that time counts
+/// against no link: answers may still wait in the sockets, and no pings were sent.
 const LATE: Duration = Duration::from_millis(100);
 
-/// Never.
+/// A point in time that is never reached.
 const NEVER: Instant = Instant::from_micros(u64::MAX);
 
 impl Engine {
-    /// An engine in which no link is up yet. `epoch`: a number that nobody can guess and that was never used before;
-    /// a pong that answers a ping of an earlier life, or none, is told from ours by it.
+    /// Creates an engine in which no link is up yet. `epoch` is a number that was never used before and that
+    /// nobody can guess; it is used to recognise pongs that answer a ping of an earlier process, or none at
+    /// all.
     ///
     /// # Errors
-    /// The settings contradict themselves.
+    /// [`Refused`] if the settings contradict each other.
     pub fn new(settings: Settings, sizes: Sizes, epoch: u64, now: Instant) -> Result<Self, Refused> {
         settings.check()?;
         let common = Common { me: settings.me, epoch, seq: 0, pmtud_interval: settings.pmtud_interval };
@@ -78,8 +81,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Sends a message to the other hosts; [`Destination::All`] is all that are reachable. A message for this node
-    /// itself must not be given.
+    /// Sends a message to the other hosts; [`Destination::All`] means all that are reachable. The destination
+    /// must not be this node.
     pub fn send(&mut self, now: Instant, to: Destination, message: &Bytes) {
         let reached = match to {
             Destination::All => 0..self.peers.len(),
@@ -115,18 +118,18 @@ impl Engine {
         self.outbox.send(burst);
     }
 
-    /// Pings on every link, because many messages have been sent.
+    /// Sends a ping on every link, because many messages have been sent.
     fn ping_all(&mut self, now: Instant) {
         for (index, number) in self.places() {
             self.at(now, index, number, |route, common, outbox| route.ping(now, false, common, outbox));
         }
     }
 
-    /// Takes a plain packet that came from this address on this link's socket. `Ok(None)`: it was understood, and
-    /// no message is complete by it.
+    /// Handles a plain packet that came from address `from` on this link's socket. `Ok(None)` if it is valid
+    /// but does not complete a message.
     ///
     /// # Errors
-    /// Why it was dropped; it is counted.
+    /// The reason why it was dropped, which is also counted.
     pub fn receive<'p>(
         &mut self,
         now: Instant,
@@ -193,8 +196,8 @@ impl Engine {
         }
     }
 
-    /// The link that a control packet names, if it came on that link and from where that link's packets come; it is
-    /// counted there.
+    /// The link that a control packet names, if the packet arrived on this link and from its peer's address.
+    /// The packet is counted there.
     fn control(
         &mut self,
         index: usize,
@@ -211,14 +214,14 @@ impl Engine {
         Ok(route)
     }
 
-    /// Sends an answer, to the configured address whatever the question came from.
+    /// Sends an answer, always to the configured address, whatever address the question came from.
     fn answer(&mut self, index: usize, link: u8, kind: PacketKind, packet: Vec<u8>) {
         if let Some(route) = &mut self.peers[index].routes[usize::from(link)] {
             self.outbox.control(kind, route.path, packet, &mut route.link.stats);
         }
     }
 
-    /// The kernel refused to send a packet on this path.
+    /// Handles a packet that the kernel refused to send on this path.
     pub fn not_sent(&mut self, now: Instant, path: Path, kind: PacketKind, fault: Fault) {
         if let Some(index) = self.position(path.host) {
             self.at(now, index, path.link, |route, common, outbox| {
@@ -227,8 +230,8 @@ impl Engine {
         }
     }
 
-    /// The kernel reported an error of a packet that it had sent on this path before (the socket's error queue, of
-    /// another origin than this host itself). It may come from an ICMP message that anybody forged.
+    /// Handles an error that the kernel reported later, for a packet sent on this path (from the socket's
+    /// error queue, if its origin is not this host). It may result from a forged ICMP message.
     pub fn reported(&mut self, now: Instant, path: Path, fault: Fault) {
         if let Some(index) = self.position(path.host) {
             self.at(now, index, path.link, |route, common, outbox| {
@@ -237,7 +240,7 @@ impl Engine {
         }
     }
 
-    /// The socket's buffer was full, so the packet was sent again later. Only counts.
+    /// Counts a packet that was sent again because the socket's buffer was full.
     pub fn retried(&mut self, path: Path, kind: PacketKind) {
         let Some(index) = self.position(path.host) else { return };
         if let Some(Some(route)) = self.peers[index].routes.get_mut(usize::from(path.link)) {
@@ -245,12 +248,12 @@ impl Engine {
         }
     }
 
-    /// Takes a burst back that was sent; its memory is used for the next ones.
+    /// Takes back a burst that was sent, to reuse its memory.
     pub fn recycle(&mut self, burst: Burst) {
         self.outbox.recycle(burst);
     }
 
-    /// This host's address on a link is gone, or back.
+    /// Sets whether this host has its address on a link.
     pub fn set_interface(&mut self, now: Instant, link: u8, up: bool) {
         let Some(gone) = self.gone.get_mut(usize::from(link)) else { return };
         *gone = !up;
@@ -259,7 +262,7 @@ impl Engine {
         }
     }
 
-    /// Encryption changed.
+    /// Sets the sizes that encryption adds, after it changed.
     pub fn set_sizes(&mut self, now: Instant, sizes: Sizes) {
         self.outbox.sizes = sizes;
         for (index, number) in self.places() {
@@ -268,10 +271,10 @@ impl Engine {
         self.measure();
     }
 
-    /// Whether [`Engine::reconfigure`] would take these settings.
+    /// Checks whether [`Engine::reconfigure`] would accept these settings.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why it would refuse them.
     pub fn check(&self, settings: &Settings) -> Result<(), Refused> {
         settings.check()?;
         if settings.me != self.settings.me {
@@ -283,25 +286,25 @@ impl Engine {
         Ok(())
     }
 
-    /// Goes over to other settings: hosts and links come and go, links that stay keep their state. A link whose
-    /// address or port is another is a new one.
+    /// Changes the settings: hosts and links are added and removed, and remaining links keep their state. A
+    /// link whose address or port has changed is a new one.
     ///
     /// # Errors
-    /// Refused as a whole.
+    /// [`Refused`] if the settings are not accepted; nothing has changed then.
     pub fn reconfigure(&mut self, now: Instant, settings: Settings) -> Result<(), Refused> {
         self.check(&settings)?;
         let before = std::mem::replace(&mut self.settings, settings);
         self.outbound.reconfigure(&self.settings);
         self.common.pmtud_interval = self.settings.pmtud_interval;
         for (link, gone) in self.gone.iter_mut().enumerate() {
-            // Whoever has another address there looks whether it is present.
+            // With another address on a link, the driver reports anew whether the address is there.
             *gone &= before.own_address(link) == self.settings.own_address(link);
         }
         self.arrange(now);
         Ok(())
     }
 
-    /// Makes hosts and links as the settings have them.
+    /// Creates and removes hosts and links according to the settings.
     fn arrange(&mut self, now: Instant) {
         let mut before = std::mem::take(&mut self.peers);
         let mut ids: Vec<_> = self.settings.hosts.iter().map(|host| host.id).collect();
@@ -359,7 +362,7 @@ impl Engine {
         }
     }
 
-    /// Does what is due.
+    /// Performs the actions that are due.
     pub fn handle_timeout(&mut self, now: Instant) {
         if now < self.next {
             return;
@@ -379,32 +382,33 @@ impl Engine {
         self.look_ahead();
     }
 
-    /// When something is due.
+    /// When the next action is due.
     pub fn deadline(&self) -> Instant {
         self.next
     }
 
-    /// What is to be done next.
+    /// Takes the next action for the driver.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outbox.pop()
     }
 
-    /// Whether any link to the host works.
+    /// Whether a link to the host is up.
     pub fn reaches(&self, host: NodeId) -> bool {
         host == self.common.me || self.position(host).is_some_and(|index| self.peers[index].reachable)
     }
 
-    /// User bytes of a fragment now.
+    /// The current number of user bytes in a fragment.
     pub fn fragment_size(&self) -> usize {
         self.fragment
     }
 
-    /// How each link to each other host is, by host and link.
+    /// The state of each link to each other host, by host and link.
     pub fn links(&self) -> Vec<LinkView> {
         self.peers.iter().flat_map(Peer::routes).map(Route::view).collect()
     }
 
-    /// Every key below `stats.knet.nodeN.linkL.` of each link, by node and link; this node's link 0 to itself is one.
+    /// The statistics below `stats.knet.nodeN.linkL.` of each link, by node and link, including this node's
+    /// link 0 to itself.
     pub fn link_stats(&self) -> Vec<(Path, [(&'static str, Value); 39])> {
         let own = (Path { host: self.common.me, link: 0 }, self.loopback.rows(true, LOOPBACK_MTU));
         let others = self.peers.iter().flat_map(Peer::routes);
@@ -416,7 +420,7 @@ impl Engine {
         all
     }
 
-    /// The counters of all links together; whoever encrypts counts it here.
+    /// The counters of all links together, for the driver, which counts encryption there.
     pub fn handle_stats_mut(&mut self) -> &mut HandleStats {
         &mut self.handle
     }
@@ -426,17 +430,17 @@ impl Engine {
         &self.handle
     }
 
-    /// What was dropped.
+    /// The counters of dropped packets.
     pub fn drops(&self) -> &Drops {
         &self.drops
     }
 
-    /// Counts a message for this node, alone or as one of all, which it hands itself without this engine.
+    /// Counts a message to this node, which the driver loops back without the engine.
     pub fn count_looped(&mut self, bytes: usize) {
         self.loopback.sent(PacketKind::Data, 1, bytes);
     }
 
-    /// All counters are 0, as after `stats.clear.knet`.
+    /// Resets all counters to 0, as `stats.clear.knet` does.
     pub fn clear_stats(&mut self) {
         self.handle = HandleStats::cleared();
         self.loopback = LinkStats::CLEARED;
@@ -445,7 +449,7 @@ impl Engine {
         }
     }
 
-    /// What it goes by.
+    /// The current settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -454,12 +458,12 @@ impl Engine {
         self.peers.binary_search_by_key(&host, |peer| peer.id).ok()
     }
 
-    /// Where there may be a link: position of the host, number of the link.
+    /// All possible places of links: position of the host, number of the link.
     fn places(&self) -> impl Iterator<Item = (usize, u8)> + use<> {
         (0..self.peers.len()).flat_map(|index| (0..LINKS as u8).map(move |number| (index, number)))
     }
 
-    /// Does something to a link, if there is one; then whatever follows from how it is now.
+    /// Applies an operation to a link, if it exists; then handles the consequences of its new state.
     fn at(
         &mut self,
         now: Instant,
@@ -471,7 +475,7 @@ impl Engine {
         let Some(Some(route)) = peer.routes.get_mut(usize::from(number)) else { return };
         let before = route.look();
         act(route, &self.common, &mut self.outbox);
-        // What it did may have made something due at once, such as the first probe.
+        // The operation may have made something due at once, such as the first probe.
         if route.deadline(&self.common).is_some_and(|due| due <= now) {
             route.poll(now, &self.common, &mut self.outbox);
         }
@@ -486,7 +490,7 @@ impl Engine {
         self.measure();
     }
 
-    /// The size of fragments is that of the narrowest link that works.
+    /// Sets the fragment size to that of the narrowest link that is up.
     fn measure(&mut self) {
         let routes = self.peers.iter().flat_map(Peer::routes).filter(|route| route.link.is_up());
         let size = routes.map(|route| route.mtu.fragment()).min().unwrap_or(self.outbox.sizes.floor());

@@ -1,17 +1,17 @@
-//! The node that a totem message is meant for, which its header says.
+//! The destination node in the header of a totem message.
 //!
 //! Source: Corosync's `exec/totemknet.c`, `dst_host_filter_callback_fn`; the header is
 //! `struct totem_message_header`.
 
 use crate::ids::{Destination, NodeId};
 
-/// Bytes of the totem header; a message is never shorter.
+/// Length of the totem header; no message is shorter.
 pub(super) const HEADER: usize = 13;
 
-/// Where in it the target lies: a node id in the sender's byte order, 0 for all.
+/// Offset of the destination in the header: a node id in the sender's byte order, 0 for all nodes.
 const TARGET: usize = 9;
 
-/// Writes into the head of a message, at least [`HEADER`] bytes, where it goes.
+/// Writes the destination into a message, which must have at least [`HEADER`] bytes.
 pub(super) fn set_target(message: &mut [u8], to: Destination) {
     let target = match to {
         Destination::All => 0,
@@ -20,10 +20,10 @@ pub(super) fn set_target(message: &mut [u8], to: Destination) {
     message[TARGET..HEADER].copy_from_slice(&target.to_ne_bytes());
 }
 
-/// Whether a message is meant for this node, as one of all or alone; `None` if it is too short to tell.
+/// Whether a message is for this node, alone or as one of all; `None` if it is too short to tell.
 pub(super) fn is_for(message: &[u8], me: NodeId) -> Option<bool> {
     let target = message.get(TARGET..HEADER)?.try_into().map(u32::from_ne_bytes).ok()?;
-    // The low 16 bits are all that a host id has.
+    // Host ids have only 16 bits.
     Some(target == 0 || target & 0xffff == me.get())
 }
 
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_a_whole_header_is_for_nobody_known() {
+    fn a_message_with_a_truncated_header_has_no_known_destination() {
         assert_eq!(is_for(&[0; 12], node(1)), None);
         assert_eq!(is_for(&[], node(1)), None);
     }

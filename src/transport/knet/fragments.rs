@@ -5,17 +5,18 @@ use super::sizes::{MESSAGE, ROOM};
 use super::wire::{self, Data, FRAGMENTS, Piece};
 use crate::ids::NodeId;
 
-/// Least user bytes of a fragment: with fewer, the longest message would need more than [`FRAGMENTS`]. Every
-/// path carries more, see [`Sizes::floor`](super::sizes::Sizes::floor).
+/// Smallest number of user bytes in a fragment: with fewer, the longest message would need more than
+/// [`FRAGMENTS`]. Every path carries more, see [`Sizes::floor`](super::sizes::Sizes::floor).
 pub(super) const LEAST: usize = MESSAGE.div_ceil(FRAGMENTS as usize);
 
-// The totem header lies in the first fragment.
+// The totem header must be in the first fragment.
 const _: () = assert!(LEAST >= filter::HEADER && LEAST * FRAGMENTS as usize >= MESSAGE);
 
-/// Where the message begins in its first packet.
+/// Position of the message in its first packet.
 pub(super) const PAYLOAD: usize = ROOM + wire::DATA_LEN;
 
-/// Adds the packets of a message whose fragments have at most `size` bytes each; `data` is the message as if it fitted.
+/// Adds the packets of a message whose fragments have at most `size` bytes each; `data` is the message in one
+/// piece.
 pub(super) fn cut(source: NodeId, data: &Data<'_>, size: usize, packets: &mut Vec<Vec<u8>>) {
     let size = size.max(LEAST);
     if data.payload.len() <= size {

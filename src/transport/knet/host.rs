@@ -1,4 +1,4 @@
-//! Another host: the links to it, which of them are chosen, and what comes from it.
+//! Another host: the links to it, the choice among them, and what the host sends.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,29 +16,29 @@ use super::wire;
 use crate::ids::NodeId;
 use crate::time::Instant;
 
-/// Searches for the path MTU are no closer than this.
+/// Minimum time between searches for the path MTU.
 const LEAST_SEARCH: Duration = Duration::from_secs(1);
 
-/// What all links go by.
+/// Values that all links use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Common {
-    /// This node.
+    /// The id of this node.
     pub(super) me: NodeId,
-    /// What stamps are told apart by from those of other lives.
+    /// Number by which stamps of this process are told from those of earlier ones.
     pub(super) epoch: u64,
     /// Number of the last message sent.
     pub(super) seq: u16,
     pub(super) pmtud_interval: Duration,
 }
 
-/// Another host.
+/// Another host with the links to it.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) id: NodeId,
     pub(super) routes: [Option<Route>; LINKS],
     pub(super) choice: Choice,
     pub(super) inbound: Inbound,
-    /// Some link to it works.
+    /// Whether a link to it is up.
     pub(super) reachable: bool,
 }
 
@@ -57,13 +57,13 @@ impl Peer {
         self.routes.iter().flatten()
     }
 
-    /// Whether data is taken from it: it answered some ping, though perhaps not enough to be sent to. Its own view of
-    /// the links may be ahead of ours.
+    /// Whether data from it is accepted: it answered some ping, though perhaps not enough pings for this node
+    /// to send to it. On its side the links may come up earlier than on this one.
     pub(super) fn is_heard(&self) -> bool {
         self.routes().any(|route| route.link.is_heard())
     }
 
-    /// The link whose packets come from this address, rather this one than another.
+    /// The link whose packets come from this address, preferably link `link`.
     pub(super) fn from(&mut self, address: IpAddr, link: u8) -> Option<&mut Route> {
         let fits = |route: &Option<Route>| route.as_ref().is_some_and(|route| route.peer == address);
         let rather = usize::from(link);
@@ -75,7 +75,7 @@ impl Peer {
         self.routes[found].as_mut()
     }
 
-    /// Chooses links anew; `true` if the host became reachable or unreachable.
+    /// Chooses links again; returns `true` if the host became reachable or unreachable.
     pub(super) fn decide(&mut self, mode: LinkMode) -> bool {
         let standings = self.routes.iter().flatten().map(|route| (route.path.link, route.standing()));
         self.choice.decide(mode, standings);
@@ -100,7 +100,7 @@ pub(super) struct Route {
     pub(super) limits: Limits,
 }
 
-/// What others go by of a link.
+/// The state of a link on which decisions outside of it depend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Look {
     standing: Standing,
@@ -125,7 +125,7 @@ impl Route {
         }
     }
 
-    /// Whether it would be the same link under these settings.
+    /// Whether the link stays the same with these settings.
     pub(super) fn is_same(&self, own: IpAddr, peer: IpAddr, port: u16) -> bool {
         (self.own, self.peer, self.link.watch().port) == (own, peer, port)
     }
@@ -143,7 +143,7 @@ impl Route {
         Look { standing: self.standing(), fragment: self.mtu.fragment() }
     }
 
-    /// Tells what operators should know of a change since then.
+    /// Reports to operators what has changed since `before`.
     pub(super) fn tell(&self, before: Look, outbox: &mut Outbox) {
         let now = self.look();
         match (before.standing.up, now.standing.up) {
@@ -173,7 +173,7 @@ impl Route {
         link.into_iter().chain(probe).min()
     }
 
-    /// Does what is due.
+    /// Performs the actions that are due.
     pub(super) fn poll(&mut self, now: Instant, common: &Common, outbox: &mut Outbox) {
         while let Some(act) = self.link.poll(now) {
             self.act(now, act, common, outbox);
@@ -196,7 +196,7 @@ impl Route {
         }
     }
 
-    /// Sends a ping.
+    /// Sends a ping on this link.
     pub(super) fn ping(&mut self, now: Instant, timed: bool, common: &Common, outbox: &mut Outbox) {
         self.link.pinged(now);
         let stamp = link::stamp(common.epoch, self.path, now);
@@ -205,7 +205,7 @@ impl Route {
         outbox.control(PacketKind::Ping, self.path, packet, &mut self.link.stats);
     }
 
-    /// An answer to a ping came. `alone`: no other link reaches the host.
+    /// Handles the answer to a ping. `alone`: no other link to the host is up.
     pub(super) fn pong(&mut self, now: Instant, pong: &wire::Ping, alone: bool, common: &Common) {
         let Some(sent) = link::stamped(common.epoch, self.path, pong.stamp) else { return };
         match self.link.pong(now, sent, pong.timed, alone) {
@@ -215,12 +215,12 @@ impl Route {
         }
     }
 
-    /// An answer to a probe came.
+    /// Handles the answer to a probe.
     pub(super) fn probe_reply(&mut self, now: Instant, size: u16, common: &Common) {
         self.mtu.reply(now, size, self.pace(common));
     }
 
-    /// A packet could not be sent.
+    /// Handles a packet that could not be sent.
     pub(super) fn not_sent(
         &mut self,
         now: Instant,
@@ -234,7 +234,7 @@ impl Route {
         self.fault(now, teller, fault, common, outbox);
     }
 
-    /// The kernel reported an error later.
+    /// Handles an error that the kernel reported later.
     pub(super) fn reported(&mut self, now: Instant, fault: Fault, common: &Common, outbox: &mut Outbox) {
         self.fault(now, Teller::Network, fault, common, outbox);
     }
@@ -251,7 +251,7 @@ impl Route {
         }
     }
 
-    /// This host's own address is gone, or back.
+    /// Sets whether this host has its own address on the link.
     pub(super) fn set_interface(&mut self, now: Instant, up: bool) {
         self.link.set_interface(now, up);
         if !up {
@@ -278,7 +278,7 @@ impl Route {
         }
     }
 
-    /// User bytes of a fragment, as tools are shown.
+    /// User bytes of a fragment, as shown by tools.
     pub(super) fn shown_mtu(&self) -> u32 {
         u32::try_from(self.mtu.shown()).unwrap_or(u32::MAX)
     }

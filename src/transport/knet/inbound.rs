@@ -1,4 +1,4 @@
-//! Makes messages of a host's packets: duplicates dropped, fragments put together, decompressed, for this node.
+//! Turns a host's packets into messages for this node: drops duplicates, assembles fragments, decompresses.
 
 use bytes::Bytes;
 
@@ -11,10 +11,10 @@ use super::stats::HandleStats;
 use super::wire::{Data, Piece};
 use crate::ids::NodeId;
 
-/// Totem's channel; there is no other here.
+/// Totem's channel, the only one that is used.
 const CHANNEL: u8 = 0;
 
-/// What comes from one host.
+/// The receiving state for one host.
 #[derive(Debug)]
 pub(super) struct Inbound {
     window: Window,
@@ -23,7 +23,7 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    /// Nothing came yet.
+    /// State before the first packet.
     pub(super) fn new() -> Self {
         Self {
             window: Window::new(),
@@ -32,10 +32,10 @@ impl Inbound {
         }
     }
 
-    /// Takes a data packet of this host; the message, if it is complete by it.
+    /// Handles a data packet of this host. Returns the message if it is complete now.
     ///
     /// # Errors
-    /// Why it was dropped.
+    /// The reason why the packet was dropped.
     pub(super) fn data<'p>(
         &mut self,
         me: NodeId,
@@ -62,7 +62,7 @@ impl Inbound {
                 }
             }
         };
-        // Also if it is refused below: a copy would be no better.
+        // Also if the message is refused below: a copy of it would be refused too.
         self.window.mark(data.seq);
         let arrival = match (data.compress, assembled) {
             (0, None) => Arrival::Whole(data.payload),
@@ -83,7 +83,7 @@ impl Inbound {
         }
     }
 
-    /// A ping of this host came, which names the number of its last message.
+    /// Handles a ping of this host, which contains the number of its last message.
     pub(super) fn ping(&mut self, seq: u16, timed: bool) {
         match self.window.ping(seq, timed) {
             Told::Moved(0) => {}
@@ -92,7 +92,7 @@ impl Inbound {
         }
     }
 
-    /// Forgets everything: no link reaches the host any more.
+    /// Resets the state, because no link to the host is up any more.
     pub(super) fn wipe(&mut self) {
         self.window.wipe();
         self.assemblies.wipe();

@@ -1,15 +1,16 @@
-//! How many control packets of one link are answered.
+//! Limits how many control packets of one link are answered.
 //!
-//! An answer is never longer than its question, but it costs encryption. Repeated recordings of pings must not use up
-//! what real ones need, so pings whose stamp is newer than all before have an allowance of their own: libknet's stamps
-//! and ours begin with the sender's own time.
+//! An answer is never longer than its question, but it costs encryption. Replayed recordings of pings must
+//! not use up the answers for genuine ones, so pings whose stamp is newer than all before have a separate
+//! allowance. This works because the stamps of libknet and of this implementation begin with the sender's
+//! time.
 
 use crate::time::Instant;
 
-/// Answers in one second, after which there are no more, and as many again each second.
+/// Answers that are allowed at once, and the number by which this is refilled each second.
 const ANSWERS: u32 = 500;
 
-/// What one link may still ask.
+/// The remaining allowances of one link.
 #[derive(Debug)]
 pub(super) struct Limits {
     newest: (u64, u64),
@@ -33,7 +34,7 @@ impl Limits {
     /// Whether to answer a ping with this stamp.
     pub(super) fn ping(&mut self, now: Instant, stamp: [u8; 16]) -> bool {
         let whole = u128::from_le_bytes(stamp);
-        // The first eight bytes come first.
+        // The first eight bytes are the more significant ones for the comparison.
         let stamp = (whole as u64, (whole >> 64) as u64);
         if stamp <= self.newest {
             return self.pings.take(now);
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn recorded_pings_without_end_do_not_keep_real_ones_from_their_answer() {
+    fn endless_replayed_pings_do_not_keep_genuine_ones_from_being_answered() {
         let mut limits = Limits::new(Instant::ZERO);
         assert!(limits.ping(Instant::ZERO, stamp(1000, 5)));
         let mut answered = 0;
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_are_answered_at_a_rate() {
+    fn probes_are_answered_at_a_limited_rate() {
         let mut limits = Limits::new(Instant::ZERO);
         let now = Instant::ZERO + Duration::from_secs(5);
         assert_eq!((0..10_000).filter(|_| limits.probe(now)).count(), 500);

@@ -1,7 +1,8 @@
-//! Whether a link works: pings and pongs, up and down.
+//! Detects whether a link works: pings and pongs, up and down.
 //!
-//! Differs from libknet where nobody must match. A young link is given no more time than an old one. A link that
-//! keeps falling has to prove itself for longer. What ICMP says only raises a doubt, and pings settle it.
+//! Differs from libknet where the wire does not require the same behaviour. A new link gets no more time than
+//! an old one. A link that goes down repeatedly needs more pongs to come up. ICMP messages only raise a
+//! doubt, which pings decide.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -11,83 +12,84 @@ use super::settings::LinkSettings;
 use super::stats::LinkStats;
 use crate::time::Instant;
 
-/// A link that was up for this long has forgotten its earlier falls.
+/// If a link was up for this long, its earlier falls no longer count.
 const STEADY: Duration = Duration::from_secs(30);
 
-/// Falls soon after each other that are not held against a link.
+/// Number of falls in quick succession that have no consequence.
 const FORGIVEN: u32 = 2;
 
-/// Each further one doubles the pongs that it takes to come up, this often at most.
+/// Each further fall doubles the number of pongs needed to come up, at most this many times.
 const DOUBLINGS: u32 = 3;
 
-/// The same if no other link reaches the host: then a bad one is better than none.
+/// The limit of doublings if no other link to the host is up: then a bad link is better than none.
 const DOUBLINGS_ALONE: u32 = 1;
 
-/// Pings no closer than this, whatever the settings say.
+/// Minimum time between pings, whatever the settings say.
 const LEAST_INTERVAL: Duration = Duration::from_millis(10);
 
-/// One link, watched.
+/// The monitoring state of one link.
 #[derive(Debug)]
 pub(super) struct Link {
     watch: LinkSettings,
     state: State,
     since: Instant,
     cause: Option<Cause>,
-    /// When the next ping leaves.
+    /// When the next ping is due.
     ping_due: Instant,
-    /// When the last one left.
+    /// When the last ping was sent.
     last_ping: Option<Instant>,
-    /// When the first ping left of those that nothing has answered yet.
+    /// When the first unanswered ping was sent, if there is one.
     waiting_since: Option<Instant>,
-    /// When the newest ping left that was answered.
+    /// When the newest answered ping was sent.
     answered: Option<Instant>,
-    /// When the last pong came, since the link was down last.
+    /// When the last pong arrived; `None` since the link last went down.
     last_pong: Option<Instant>,
-    /// Pongs since then that count for coming up.
+    /// Pongs since the link last went down that count towards coming up.
     pongs: u32,
-    /// Falls soon after each other.
+    /// Number of falls in quick succession.
     falls: u32,
     doubt: Option<Doubt>,
-    /// When the last doubt arose, so that false reports do not make pings without end.
+    /// When a report last raised a doubt, so that false reports do not cause endless pings.
     doubted: Option<Instant>,
     pub(super) stats: LinkStats,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// This host's own address is gone.
+    /// This host has lost its own address on the link.
     Gone,
     Down,
     Up,
 }
 
-/// A link that may be broken while its time has not run out.
+/// A doubt whether the link works, before its time-out has expired.
 #[derive(Clone, Copy, Debug)]
 struct Doubt {
     since: Instant,
-    /// The kernel reported that the host is unreachable; then the link falls unless pings are answered.
+    /// Whether the kernel reported the host as unreachable; then the link goes down unless a ping is
+    /// answered.
     reported: bool,
-    /// Whether the second ping for it has left.
+    /// Whether the second ping because of the doubt was sent.
     asked_again: bool,
 }
 
-/// What is due on a link.
+/// An action that is due on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     /// Send a ping.
     Ping,
-    /// It has just gone down.
+    /// The link has just gone down.
     Down(Cause),
 }
 
-/// What a pong did.
+/// The effect of a pong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// Answers none of the last pings.
+    /// It answers no recent ping.
     Nothing,
-    /// The link is as it was.
+    /// It was counted, and the state of the link is unchanged.
     Pong,
-    /// The link is up now.
+    /// The link has come up.
     Up,
 }
 
@@ -115,22 +117,22 @@ impl Link {
         self.state == State::Up
     }
 
-    /// Whether a pong came since the link was down last.
+    /// Whether a pong arrived since the link last went down.
     pub(super) fn is_heard(&self) -> bool {
         self.last_pong.is_some()
     }
 
-    /// Whether another link is to be preferred for now.
+    /// Whether another link should be preferred for now.
     pub(super) fn is_doubted(&self) -> bool {
         self.doubt.is_some()
     }
 
-    /// When it came up or went down last.
+    /// When the link last came up or went down.
     pub(super) fn since(&self) -> Instant {
         self.since
     }
 
-    /// Why it went down, unless it is up or never was.
+    /// Why the link went down; `None` if it is up or never was.
     pub(super) fn cause(&self) -> Option<Cause> {
         self.cause
     }
@@ -139,17 +141,17 @@ impl Link {
         &self.watch
     }
 
-    /// Time between pings.
+    /// Time between two periodic pings.
     pub(super) fn interval(&self) -> Duration {
         self.watch.ping_interval.max(LEAST_INTERVAL)
     }
 
-    /// Mean round trip.
+    /// Mean round-trip time.
     pub(super) fn latency(&self) -> Duration {
         Duration::from_micros(self.stats.latency_ave.into())
     }
 
-    /// Goes by other timers from now on.
+    /// Changes the timers of the link.
     pub(super) fn set_watch(&mut self, watch: LinkSettings) {
         self.watch = watch;
         if let Some(last) = self.last_ping {
@@ -157,7 +159,7 @@ impl Link {
         }
     }
 
-    /// What is due at `now`; to be asked until it is nothing.
+    /// The next action due at `now`; must be called until it returns `None`.
     pub(super) fn poll(&mut self, now: Instant) -> Option<Act> {
         if self.state == State::Gone {
             return None;
@@ -187,7 +189,7 @@ impl Link {
         None
     }
 
-    /// When [`Link::poll`] has something to do; `None` while the interface is gone.
+    /// When [`Link::poll`] next has an action; `None` while the interface is gone.
     pub(super) fn deadline(&self) -> Option<Instant> {
         if self.state == State::Gone {
             return None;
@@ -204,7 +206,7 @@ impl Link {
         [silence, doubt].into_iter().flatten().chain([self.ping_due]).min()
     }
 
-    /// This host was asleep for so long: that does not count as silence of the other.
+    /// This host was suspended for `late`, which does not count as silence of the other host.
     pub(super) fn excuse(&mut self, now: Instant, late: Duration) {
         let times = [&mut self.last_pong, &mut self.waiting_since];
         for time in times.into_iter().flatten() {
@@ -215,14 +217,14 @@ impl Link {
         }
     }
 
-    /// A ping leaves now.
+    /// Records that a ping is sent now.
     pub(super) fn pinged(&mut self, now: Instant) {
         self.last_ping = Some(now);
         self.waiting_since = self.waiting_since.or(Some(now));
     }
 
-    /// A pong came that answers the ping sent at `sent`. `timed`: a periodic one; only those count for coming up.
-    /// `alone`: no other link reaches the host.
+    /// Handles a pong that answers the ping sent at `sent`. `timed`: the ping was periodic; only those count
+    /// towards coming up. `alone`: no other link to the host is up.
     pub(super) fn pong(&mut self, now: Instant, sent: Instant, timed: bool, alone: bool) -> Heard {
         let newest = self.last_ping.is_some_and(|last| sent <= last)
             && self.answered.is_none_or(|answered| sent > answered)
@@ -256,8 +258,8 @@ impl Link {
         Heard::Up
     }
 
-    /// The kernel reported that the host cannot be reached. Anybody may have forged the message that says so, so a
-    /// link that answers pings stays up.
+    /// The kernel reported that the host is unreachable. The underlying ICMP message may be forged, so a link
+    /// on which pings are answered stays up.
     pub(super) fn unreachable(&mut self, now: Instant) -> Option<Act> {
         let again = self.doubted.is_some_and(|last| now < last + self.interval() / 2);
         if !self.is_up() || again {
@@ -265,7 +267,7 @@ impl Link {
         }
         match &mut self.doubt {
             Some(doubt) if doubt.reported => return None,
-            // The pings for it are on their way; they have their time from now.
+            // The pings because of the doubt are on their way; their time starts now.
             Some(doubt) => *doubt = Doubt { since: now, reported: true, asked_again: false },
             None => self.doubt = Some(Doubt { since: now, reported: true, asked_again: false }),
         }
@@ -273,7 +275,7 @@ impl Link {
         Some(Act::Ping)
     }
 
-    /// This host's own address is gone, or back.
+    /// Sets whether this host has its own address on the link.
     pub(super) fn set_interface(&mut self, now: Instant, up: bool) -> Option<Act> {
         match (up, self.state) {
             (false, State::Gone) | (true, State::Down | State::Up) => None,
@@ -291,7 +293,7 @@ impl Link {
         }
     }
 
-    /// Goes down, if it is not down already, and begins anew in any case.
+    /// Takes the link down, if it is up, and resets its monitoring in any case.
     fn fall(&mut self, now: Instant, cause: Cause) -> Option<Act> {
         self.last_pong = None;
         self.pongs = 0;
@@ -308,14 +310,14 @@ impl Link {
         Some(Act::Down(cause))
     }
 
-    /// Silence that is borne: never more than twice the time-out, unless pings are rarer than that.
+    /// Silence after which the link goes down: at most twice the time-out, unless pings are rarer than that.
     fn tolerance(&self) -> Duration {
         let timeout = self.watch.ping_timeout;
         let least = timeout.max(self.interval() + timeout / 2);
         least + self.latency().min(timeout / 2) * 2
     }
 
-    /// How long an answer to a ping may take before the link is in doubt.
+    /// How long the answer to a ping may take before the link is in doubt.
     fn patience(watch: &LinkSettings, stats: &LinkStats) -> Duration {
         let latency = Duration::from_micros(stats.latency_ave.into());
         (watch.ping_timeout / 5 + latency * 2).min(watch.ping_timeout / 2)
@@ -326,7 +328,7 @@ impl Link {
         self.is_up() && self.waiting_since.is_some_and(|since| now >= since + patience)
     }
 
-    /// Pongs that it takes to come up.
+    /// Number of pongs needed to come up.
     fn needed(&self, alone: bool) -> u32 {
         let most = if alone { DOUBLINGS_ALONE } else { DOUBLINGS };
         let doublings = self.falls.saturating_sub(FORGIVEN).min(most);
@@ -334,9 +336,9 @@ impl Link {
     }
 }
 
-/// The 16 bytes of a ping that its pong brings back: when it was sent, and a number that nobody else can know.
+/// The 16 bytes of a ping that its pong returns: the time of sending, and a number that nobody else can know.
 ///
-/// By them a pong is told that answers a ping of an earlier life, of another link, or none at all.
+/// They reveal pongs that answer a ping of an earlier process or of another link, or none at all.
 pub(super) fn stamp(epoch: u64, path: Path, sent: Instant) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&sent.as_micros().to_le_bytes());
@@ -344,7 +346,7 @@ pub(super) fn stamp(epoch: u64, path: Path, sent: Instant) -> [u8; 16] {
     bytes
 }
 
-/// When the ping was sent on this path in this life that has this stamp, if there is one.
+/// When the ping with this stamp was sent on this path by this process; `None` if it was not.
 pub(super) fn stamped(epoch: u64, path: Path, stamp: [u8; 16]) -> Option<Instant> {
     let (sent, proven) = stamp.split_at(8);
     let sent = Instant::from_micros(u64::from_le_bytes(sent.try_into().ok()?));

@@ -1,30 +1,30 @@
-//! The links of kronosnet: several paths to each node, watched, encrypted, and fragments that fit them.
+//! The links of kronosnet: several monitored and encrypted paths to each node, and fragmentation of messages.
 //!
-//! Answers to libknet 1.25 as Corosync 3.1 uses it (`exec/totemknet.c`); the same bytes on the wire.
+//! Counterpart of libknet 1.25 as Corosync 3.1 uses it (`exec/totemknet.c`), with the same bytes on the wire.
 //!
-//! | file | what it is for |
+//! | file | contents |
 //! |---|---|
-//! | `options.rs` | [`Options`]: settings, and what the sockets and the envelope need besides |
+//! | `options.rs` | [`Options`]: the settings, and what sockets and envelope need in addition |
 //! | `settings.rs` | [`Settings`]: hosts, links and their timers |
 //! | `sizes.rs` | what encryption adds to a packet; from path MTU to fragment size |
 //! | `stats.rs` | counters under libknet's names |
-//! | `output.rs` | [`Output`]: what the engine asks for and tells |
-//! | `envelope/` | [`envelope::Envelope`]: encrypts packets, and changes keys while running |
-//! | `engine.rs` | [`Engine`]: decides; has no clock, socket, randomness or key |
+//! | `output.rs` | [`Output`]: the actions and events of the engine |
+//! | `envelope/` | [`envelope::Envelope`]: encrypts packets, and changes keys at run time |
+//! | `engine.rs` | [`Engine`]: makes the decisions; has no clock, socket, randomness or key |
 //! | `host.rs` | another host and the links to it |
 //! | `link.rs` | whether a link works: pings, pongs, up and down, doubts |
 //! | `pmtud.rs` | how large a packet a path carries |
 //! | `choice.rs` | which links carry messages |
 //! | `limits.rs` | how many control packets are answered |
-//! | `outbox.rs` | what waits to be sent and told |
-//! | `wire.rs` | the five packets, byte by byte |
-//! | `outbound.rs` | a message becomes packets: number, destination, compression, fragments |
-//! | `inbound.rs` | a host's packets become messages again |
+//! | `outbox.rs` | actions and events that wait for the driver |
+//! | `wire.rs` | the layout of the five packets |
+//! | `outbound.rs` | turns a message into packets: number, destination, compression, fragments |
+//! | `inbound.rs` | turns a host's packets into messages |
 //! | `sequence.rs` | message numbers: the sender's counter, the receiver's window against duplicates |
-//! | `fragments.rs` `assembly.rs` | cutting a message; putting it together, within bounds |
-//! | `compression.rs` | which compressions are understood, and how far they may expand |
-//! | `filter.rs` | the node that a totem message is meant for |
-//! | `arrival.rs` | [`Arrival`], [`DropReason`]: what comes of a packet |
+//! | `fragments.rs` `assembly.rs` | cutting a message; assembling it within limits |
+//! | `compression.rs` | the supported compressions, and limits of decompression |
+//! | `filter.rs` | the destination node of a totem message |
+//! | `arrival.rs` | [`Arrival`], [`DropReason`]: the result of a received packet |
 
 mod arrival;
 mod assembly;

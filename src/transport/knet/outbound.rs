@@ -1,4 +1,5 @@
-//! Makes packets of a message: its number, its destination, compressed or not, cut to the size of the path.
+//! Turns a message into packets: sets number and destination, compresses, and cuts it to the size of the
+//! path.
 
 use super::compression::Compressor;
 use super::filter;
@@ -10,7 +11,7 @@ use super::stats::HandleStats;
 use super::wire::{Data, Piece};
 use crate::ids::{Destination, NodeId};
 
-/// What this node sends.
+/// The sending state of this node.
 #[derive(Debug)]
 pub(super) struct Outbound {
     me: NodeId,
@@ -19,24 +20,25 @@ pub(super) struct Outbound {
 }
 
 impl Outbound {
-    /// Counts from the beginning.
+    /// Creates the state with message numbers that begin at 1.
     pub(super) fn new(settings: &Settings) -> Self {
         Self { me: settings.me, counter: Counter::default(), compressor: Compressor::new(settings) }
     }
 
-    /// Goes over to other settings of compression.
+    /// Changes the compression settings.
     pub(super) fn reconfigure(&mut self, settings: &Settings) {
         self.compressor = Compressor::new(settings);
     }
 
-    /// Number of the last message, as pings name it; 0 before the first.
+    /// Number of the last message, as sent in pings; 0 before the first message.
     pub(super) const fn last(&self) -> u16 {
         self.counter.last()
     }
 
-    /// Adds the packets of a message: identical for every host, and with a number of their own; each has
-    /// [`ROOM`](super::sizes::ROOM) bytes in front. None if the message is no totem message, or too long. `true` if
-    /// before them an untimed ping with this number is due on every link.
+    /// Adds the packets of a message, which are the same for every host and carry the next message number.
+    /// Each has [`ROOM`](super::sizes::ROOM) unused bytes in front. Adds none if the message is no totem
+    /// message or is too long. Returns `true` if an untimed ping with this number must precede them on every
+    /// link.
     pub(super) fn cut(
         &mut self,
         to: Destination,

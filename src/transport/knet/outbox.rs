@@ -1,4 +1,4 @@
-//! What waits for the driver, and the memory that comes back from it.
+//! Output that waits for the driver, and memory that the driver returns for reuse.
 
 use std::collections::VecDeque;
 
@@ -6,14 +6,14 @@ use super::output::{Burst, Event, Output, PacketKind, Path};
 use super::sizes::{ROOM, Sizes};
 use super::stats::LinkStats;
 
-/// Spent bursts that are kept.
+/// Number of used bursts that are kept for reuse.
 const SPARE: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Outbox {
     queue: VecDeque<Output>,
     spare: Vec<Burst>,
-    /// What is added to each packet; for the statistics.
+    /// What encryption adds to each packet; needed for the statistics.
     pub(super) sizes: Sizes,
 }
 
@@ -30,7 +30,7 @@ impl Outbox {
         self.queue.push_back(Output::Event(event));
     }
 
-    /// A control packet goes to one path.
+    /// Queues a control packet for one path.
     pub(super) fn control(&mut self, kind: PacketKind, path: Path, packet: Vec<u8>, stats: &mut LinkStats) {
         stats.sent(kind, 1, self.sizes.datagram(packet.len() - ROOM));
         let mut burst = self.empty(kind);
@@ -39,7 +39,7 @@ impl Outbox {
         self.send(burst);
     }
 
-    /// An empty burst.
+    /// An empty burst, which reuses memory if possible.
     pub(super) fn empty(&mut self, kind: PacketKind) -> Burst {
         let mut burst =
             self.spare.pop().unwrap_or_else(|| Burst { packets: Vec::new(), to: Vec::new(), kind });
@@ -51,7 +51,7 @@ impl Outbox {
         self.queue.push_back(Output::Send(burst));
     }
 
-    /// Keeps the memory of a burst.
+    /// Keeps a burst's memory for reuse.
     pub(super) fn recycle(&mut self, mut burst: Burst) {
         if self.spare.len() < SPARE {
             burst.packets.clear();

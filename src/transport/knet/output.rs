@@ -1,4 +1,4 @@
-//! What the engine asks its driver for, and what it tells and is told of links.
+//! The engine's actions and events for its driver, and the faults and views of links.
 
 use std::net::IpAddr;
 
@@ -6,79 +6,79 @@ use super::sizes;
 use crate::ids::NodeId;
 use crate::time::Instant;
 
-/// A link to a host.
+/// The path to a host over one link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
-    /// The host.
+    /// The node id of the host.
     pub host: NodeId,
-    /// The link's number.
+    /// The number of the link.
     pub link: u8,
 }
 
-/// Plain packets that go to the same paths, in this order. Each is sealed once and sent to each path.
+/// Plain packets that go to the same paths, in this order. Each is sealed once and sent on every path.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Burst {
-    /// Each packet with [`Burst::ROOM`] unused bytes in front, for the initialisation vector.
+    /// The packets, each behind [`Burst::ROOM`] unused bytes for the initialisation vector.
     pub packets: Vec<Vec<u8>>,
-    /// Where they go.
+    /// The paths on which to send them.
     pub to: Vec<Path>,
-    /// What they are. That a [`PacketKind::Probe`] is too long to send is expected, and told with
-    /// [`Engine::not_sent`](super::Engine::not_sent) as any failure.
+    /// The kind of the packets. A [`PacketKind::Probe`] that is too long to send is expected, and must be
+    /// reported with [`Engine::not_sent`](super::Engine::not_sent) like any other failure.
     pub kind: PacketKind,
 }
 
-/// The five packets.
+/// The five kinds of packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PacketKind {
     /// A message or a fragment of one.
     Data,
-    /// Asks whether the link works.
+    /// A ping, which asks whether the link works.
     Ping,
-    /// Says so.
+    /// The answer to a ping.
     Pong,
-    /// As large as the path may carry.
+    /// A probe of the path MTU, as large as the size to be tested.
     Probe,
-    /// Says that a probe came.
+    /// The answer to a probe.
     ProbeReply,
 }
 
 impl Burst {
-    /// Unused bytes in front of each packet.
+    /// Number of unused bytes in front of each packet.
     pub const ROOM: usize = sizes::ROOM;
 }
 
-/// What the driver is to do.
+/// An action for the driver.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Seal and send.
+    /// Seal these packets and send them.
     Send(Burst),
-    /// Something changed that operators should know.
+    /// Log a change that operators should know.
     Event(Event),
 }
 
-/// Something that operators should know.
+/// A change that operators should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A link carries messages now.
+    /// The link has come up and can carry messages.
     LinkUp(Path),
-    /// A link carries none any more.
+    /// The link has gone down, and why.
     LinkDown(Path, Cause),
-    /// Messages reach the host (`true`), or no link to it works any more.
+    /// The host became reachable (`true`), or no link to it is up any more (`false`).
     Host(NodeId, bool),
-    /// What a path carries was found out anew: user bytes of a fragment on it.
+    /// Path MTU discovery has found another fragment size for a path, in user bytes.
     Mtu {
-        /// Which.
+        /// The path that was measured.
         path: Path,
-        /// Before.
+        /// The fragment size before.
         from: usize,
-        /// Now.
+        /// The fragment size now.
         to: usize,
     },
-    /// The size of fragments, which is that of the narrowest path, changed, in user bytes.
+    /// The size of all fragments, which is that of the narrowest path, has changed, in user bytes.
     Fragments {
-        /// Before.
+        /// The fragment size before.
         from: usize,
-        /// Now.
+        /// The fragment size now.
         to: usize,
     },
 }
@@ -86,18 +86,18 @@ pub enum Event {
 /// Why a link is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// No pong came for as long as the settings allow.
+    /// No pong arrived within the time-out.
     Silence,
-    /// The host or a router said that nothing arrives (ICMP), and no pong came since.
+    /// The host or a router reported that packets do not arrive (ICMP), and no pong arrived since.
     Unreachable,
-    /// This host's own address or interface is gone.
+    /// This host has lost its own address or interface.
     Interface,
-    /// The settings do not have it any more.
+    /// The link was removed from the settings.
     Removed,
 }
 
 impl Cause {
-    /// In words.
+    /// A description of the cause for the log.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Silence => "no answer to pings",
@@ -108,34 +108,34 @@ impl Cause {
     }
 }
 
-/// A failure that the driver met on a path.
+/// A failure of the driver on a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Longer than the path's MTU, which is this many bytes if the kernel knows it (EMSGSIZE).
+    /// The packet is longer than the path's MTU, which is given in bytes if the kernel knows it (EMSGSIZE).
     TooLong(Option<u16>),
-    /// The kernel reported from the socket's error queue that the host, its port or its network cannot be reached.
+    /// According to the socket's error queue, the host, its port or its network cannot be reached.
     Unreachable,
-    /// Anything else; the errno.
+    /// Any other failure, with its errno.
     Other(i32),
 }
 
-/// How a link is, for tools and statistics.
+/// The state of a link, for tools and statistics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkView {
-    /// Which.
+    /// The host and the number of the link.
     pub path: Path,
-    /// Its own address and the host's, as configured.
+    /// This host's own address on the link and the other host's, as configured.
     pub addresses: (Option<IpAddr>, Option<IpAddr>),
-    /// Whether it carries messages.
+    /// Whether the link is up and can carry messages.
     pub connected: bool,
-    /// User bytes of a fragment on it.
+    /// Number of user bytes in a fragment on this link.
     pub mtu: u32,
-    /// When it came up or went down last.
+    /// When the link last came up or went down.
     pub since: Instant,
-    /// Why it is down, if it is.
+    /// Why the link is down; `None` if it is up.
     pub cause: Option<Cause>,
-    /// Latency in µs: least, mean, most, and over how many pongs; `None` before the first.
+    /// Latency in µs: minimum, mean, maximum, and number of pongs in the mean; `None` before the first pong.
     pub latency: Option<(u32, u32, u32, u32)>,
-    /// How often it went down and up.
+    /// How often the link went down and came up.
     pub changes: (u32, u32),
 }

@@ -1,46 +1,49 @@
-//! How large a packet a path carries: searched with probes, used once proven, watched while it is used.
+//! Path MTU discovery: determines how large packets a path carries, with probes, and monitors the size in
+//! use.
 //!
-//! Sizes are of whole IP packets in bytes. Differs from libknet where nobody must match: every path is searched on its
-//! own and from its first pong on, so that its size is known when it comes up; large fragments are sent only after a
-//! probe of their size was answered; a path that stops to carry them is noticed while they are sent, not half a minute
-//! later; and a search that fails leaves a path in use with the smallest fragments.
+//! Sizes are those of whole IP packets, in bytes. Differs from libknet where the wire does not require the
+//! same behaviour: every path is searched separately and from its first pong on, so that its size is known
+//! when it comes up; large fragments are sent only after a probe of their size was answered; a path that
+//! stops carrying them is noticed while they are sent, not half a minute later; and after a failed search a
+//! path is still used, with the smallest fragments.
 
 use std::time::Duration;
 
 use super::sizes::{HEADER, Sizes};
 use crate::time::Instant;
 
-/// Probes of one size that may be lost before it counts as too large.
+/// Number of lost probes of one size after which the size counts as too large.
 const ATTEMPTS: u8 = 3;
 
-/// Largest IP packet, and the first size that there is none of.
+/// Size of the largest IP packet; one more is the first size that does not exist.
 const LARGEST: usize = 65535;
 
-/// A search in which nothing was answered is repeated after this, or earlier if the settings say so.
+/// A search in which no probe was answered is repeated after this time, or earlier if the settings require
+/// it.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// What one path carries.
+/// The state of path MTU discovery on one path.
 #[derive(Debug)]
 pub(super) struct PathMtu {
     sizes: Sizes,
-    /// Bytes of IP and UDP header.
+    /// Bytes of the IP and UDP headers.
     overhead: usize,
-    /// Size to go by without any search.
+    /// Size from the settings, which replaces the search.
     fixed: Option<u16>,
     phase: Phase,
-    /// Largest size that is known to be carried; no more than the smallest is trusted without it.
+    /// Largest size that is known to be carried; `None` means that only the smallest fragments are used.
     proven: Option<usize>,
-    /// What is shown to operators, also while the link is down.
+    /// Size that is shown to operators, even while the link is down.
     shown: usize,
-    /// The last search was in vain.
+    /// The last search was in vain: no probe was answered.
     doubtful: bool,
     search_at: Instant,
-    /// Large packets were sent that no probe has followed.
+    /// Large packets were sent since the last probe.
     large: bool,
     watched: Instant,
-    /// Size that the network claims to be the largest, until the search for it ends.
+    /// Largest size according to a report of the network, until the search that verifies it ends.
     told: Option<usize>,
-    /// Such claims were false; no more are heard until then.
+    /// Such a report was false; further ones are ignored until this time.
     deaf_until: Instant,
 }
 
@@ -50,17 +53,17 @@ enum Phase {
     Off,
     Idle,
     Search(Search),
-    /// Whether the proven size is still carried.
+    /// Probing whether the proven size is still carried.
     Watch(Attempts),
 }
 
 #[derive(Debug)]
 struct Search {
-    /// Largest size answered.
+    /// Largest size that was answered.
     good: Option<usize>,
-    /// Smallest size known to be too large.
+    /// Smallest size that is known to be too large.
     bad: usize,
-    /// To be tried before halving the interval, the last one first.
+    /// Sizes to try before bisecting the interval; the last entry is tried first.
     wishes: Vec<usize>,
     trying: Attempts,
 }
@@ -69,43 +72,43 @@ struct Search {
 struct Attempts {
     size: usize,
     made: u8,
-    /// When the next one is due.
+    /// When the next attempt is due.
     due: Instant,
 }
 
-/// How fast things go.
+/// The intervals of discovery on a path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Time for an answer.
+    /// Time to wait for an answer.
     pub(super) answer: Duration,
-    /// Time between probes that follow large packets.
+    /// Time between probes while large packets are sent.
     pub(super) watch: Duration,
     /// Time between searches.
     pub(super) search: Duration,
 }
 
-/// A packet to send.
+/// A probe to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Probe {
-    /// Length before encryption.
+    /// Length of the packet before encryption.
     pub(super) plain: usize,
-    /// Length of the IP packet.
+    /// Length of the resulting IP packet.
     pub(super) size: u16,
 }
 
-/// Who says that a packet was too long.
+/// The source of a report that a packet was too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Teller {
-    /// This host, of a probe.
+    /// This host, about a probe.
     Probe,
-    /// This host, of another packet.
+    /// This host, about another packet.
     Packet,
-    /// The socket's error queue; perhaps a forged message of ICMP.
+    /// The socket's error queue, perhaps because of a forged ICMP message.
     Network,
 }
 
 impl PathMtu {
-    /// Nothing is known. `overhead`: bytes of IP and UDP header.
+    /// State in which nothing is known. `overhead` is the number of bytes of the IP and UDP headers.
     pub(super) fn new(sizes: Sizes, overhead: usize, fixed: Option<u16>) -> Self {
         Self {
             sizes,
@@ -123,23 +126,24 @@ impl PathMtu {
         }
     }
 
-    /// User bytes of a fragment that may be sent now.
+    /// The number of user bytes of a fragment that may be sent now.
     pub(super) fn fragment(&self) -> usize {
         self.user(self.fixed.map(usize::from).or(self.proven).unwrap_or(0))
     }
 
-    /// User bytes of a fragment as tools are shown; before anything is known, what libknet begins with.
+    /// The number of user bytes of a fragment as shown by tools; before anything is known, libknet's initial
+    /// value.
     pub(super) fn shown(&self) -> usize {
         self.user(self.fixed.map_or(self.shown, usize::from))
     }
 
-    /// Whether another link is to be preferred, because no probe at all is answered on this one.
+    /// Whether another link should be preferred, because no probe is answered on this one.
     pub(super) fn is_doubtful(&self) -> bool {
         self.doubtful
     }
 
-    /// The link is heard, or has just come up: searches, unless that has been done already. A host may answer probes
-    /// only once the link is up for it too. With a size in the settings there is nothing to search.
+    /// The link is heard, or has just come up: starts a search unless there was one. A host may answer probes
+    /// only after the link has come up on its side too. With a size in the settings there is no search.
     pub(super) fn start(&mut self, now: Instant, up: bool) {
         match self.phase {
             Phase::Off if self.fixed.is_some() => self.phase = Phase::Idle,
@@ -149,7 +153,7 @@ impl PathMtu {
         }
     }
 
-    /// The link is silent.
+    /// The link is silent: stops probing.
     pub(super) fn stop(&mut self) {
         self.phase = Phase::Off;
         self.proven = None;
@@ -158,7 +162,7 @@ impl PathMtu {
         self.told = None;
     }
 
-    /// Encryption changed. What IP packets the path carries did not.
+    /// Adopts the sizes of another encryption. The size of the IP packets that the path carries is unchanged.
     pub(super) fn set_sizes(&mut self, now: Instant, sizes: Sizes) {
         self.sizes = sizes;
         match self.phase {
@@ -168,7 +172,7 @@ impl PathMtu {
         }
     }
 
-    /// Another size to go by, or none.
+    /// Sets the size that replaces the search; `None` means that sizes are searched.
     pub(super) fn set_fixed(&mut self, now: Instant, fixed: Option<u16>) {
         if self.fixed == fixed {
             return;
@@ -182,14 +186,15 @@ impl PathMtu {
         }
     }
 
-    /// A data packet of this length before encryption was sent; `true` if that made something due.
+    /// A data packet with this length before encryption was sent. Returns `true` if an action has become due
+    /// by it.
     pub(super) fn sent(&mut self, plain: usize) -> bool {
         let first = !self.large && self.watches() && plain > self.sizes.floor() + HEADER;
         self.large |= first;
         first
     }
 
-    /// The probe that is due; to be asked until there is none.
+    /// The probe that is due; must be called until it returns `None`.
     pub(super) fn poll(&mut self, now: Instant, pace: Pace) -> Option<Probe> {
         loop {
             let attempts = match &mut self.phase {
@@ -216,14 +221,14 @@ impl PathMtu {
                 attempts.made += 1;
                 attempts.due = now + pace.answer;
                 let size = attempts.size;
-                // No IP packet is longer than that.
+                // No IP packet is longer than `u16::MAX`.
                 return Some(Probe { plain: self.plain(size), size: size as u16 });
             }
             self.unanswered(now, pace);
         }
     }
 
-    /// When [`PathMtu::poll`] has something to do.
+    /// When [`PathMtu::poll`] next has an action.
     pub(super) fn deadline(&self, pace: Pace) -> Option<Instant> {
         match &self.phase {
             Phase::Off => None,
@@ -235,8 +240,8 @@ impl PathMtu {
         }
     }
 
-    /// A probe was answered. Only the one that is being tried counts, so an answer that was never asked for proves
-    /// nothing.
+    /// Handles the answer to a probe. It counts only for the size that is being probed, so an unsolicited
+    /// answer proves nothing.
     pub(super) fn reply(&mut self, now: Instant, size: u16, pace: Pace) {
         let size = usize::from(size);
         match &mut self.phase {
@@ -253,7 +258,7 @@ impl PathMtu {
         }
     }
 
-    /// A packet was too long; `limit` is the size that would do, if it is known.
+    /// Handles a packet that was too long; `limit` is the largest size that fits, if known.
     pub(super) fn too_long(&mut self, now: Instant, limit: Option<u16>, teller: Teller, pace: Pace) {
         if self.fixed.is_some() || matches!(self.phase, Phase::Off) {
             return;
@@ -279,7 +284,7 @@ impl PathMtu {
         }
     }
 
-    /// What was just tried could not even be sent.
+    /// The probe of the current attempt could not even be sent.
     fn probe_too_long(&mut self, now: Instant, fits: Option<usize>, pace: Pace) {
         match &mut self.phase {
             Phase::Search(search) => {
@@ -305,8 +310,9 @@ impl PathMtu {
         }
     }
 
-    /// The network says that no more than this passes: believed at once, since messages are lost if it is true, and
-    /// found out by the search that begins now. One claim a search, so that many cannot keep it from ending.
+    /// Handles a report of the network that no packet larger than `fits` passes. It is believed at once,
+    /// because messages are lost if it is true, and verified by a search that begins now. Only one report is
+    /// accepted for each search, so that many reports cannot keep it from ending.
     fn claimed(&mut self, now: Instant, fits: usize) {
         if self.told.is_some() {
             return;
@@ -318,7 +324,7 @@ impl PathMtu {
                 search.trying = Attempts { size: fits, made: 0, due: now };
             }
             Phase::Idle | Phase::Watch(_) => match self.proven {
-                // If what was proven is still answered, the claim is false.
+                // If the proven size is still answered, the report is false.
                 Some(proven) if fits < proven => {
                     self.search_for(now, vec![self.smallest(), above, fits, proven]);
                 }
@@ -330,8 +336,8 @@ impl PathMtu {
         self.lower(Some(fits));
     }
 
-    /// Searches from the beginning: the largest there is, then what is proven and whether no more passes, and last the
-    /// smallest, before the interval that is left is halved.
+    /// Starts a search from the beginning: it tries the largest size, then the proven one and the next larger
+    /// one, then the smallest; after that it bisects the remaining interval.
     fn search(&mut self, now: Instant) {
         let wishes = match self.proven {
             Some(proven) => vec![self.smallest(), self.above(proven), proven, self.round(LARGEST)],
@@ -353,7 +359,7 @@ impl PathMtu {
         self.phase = Phase::Search(Search { good: None, bad: LARGEST + 1, wishes, trying });
     }
 
-    /// Nothing answered what is being tried.
+    /// The attempts with the current size were not answered.
     fn unanswered(&mut self, now: Instant, pace: Pace) {
         match &mut self.phase {
             Phase::Search(search) => {
@@ -372,7 +378,7 @@ impl PathMtu {
         }
     }
 
-    /// What was tried is decided: the next size, or the end of the search.
+    /// The result for the current size is known: tries the next size, or ends the search.
     fn go_on(&mut self, now: Instant, pace: Pace) {
         let smallest = self.smallest();
         let Phase::Search(search) = &mut self.phase else { return };
@@ -384,7 +390,7 @@ impl PathMtu {
         {
             next = Some(wish).filter(|&wish| low < wish && wish < bad);
         }
-        // The smallest was among the wishes, so without any answer there is nothing left to try.
+        // The smallest size was in the list, so if no size was answered, nothing is left to try.
         if next.is_none() && good.is_some() {
             let middle = self.round(low.midpoint(bad));
             let middle = if middle > low { middle } else { self.round(bad - 1) };
@@ -419,7 +425,7 @@ impl PathMtu {
         }
     }
 
-    /// No more than this is sent from now on; `None`: the smallest.
+    /// Limits the size from now on; `None` means the smallest.
     fn lower(&mut self, to: Option<usize>) {
         if self.proven > to {
             self.proven = to;
@@ -431,27 +437,27 @@ impl PathMtu {
         self.fixed.is_none() && self.proven.is_some_and(|proven| proven > self.smallest())
     }
 
-    /// User bytes of a fragment in an IP packet of this size; never less than what every path carries.
+    /// The user bytes of a fragment in an IP packet of this size; at least as many as every path carries.
     fn user(&self, size: usize) -> usize {
         self.sizes.fragment(size.saturating_sub(self.overhead)).max(self.sizes.floor())
     }
 
-    /// The longest packet before encryption that fits, at a size that [`PathMtu::round`] gave.
+    /// The longest packet before encryption that fits into `size`, which must come from [`PathMtu::round`].
     fn plain(&self, size: usize) -> usize {
         self.sizes.fragment(size.saturating_sub(self.overhead)) + HEADER
     }
 
-    /// The next smaller size that a packet can have, or this one.
+    /// The largest possible size of a packet that does not exceed `size`.
     fn round(&self, size: usize) -> usize {
         self.sizes.datagram(self.plain(size)) + self.overhead
     }
 
-    /// The next larger one.
+    /// The next larger possible size.
     fn above(&self, size: usize) -> usize {
         self.sizes.datagram(self.plain(size) + self.sizes.block.max(1)) + self.overhead
     }
 
-    /// The size of the smallest fragments.
+    /// The size of an IP packet with the smallest fragment.
     fn smallest(&self) -> usize {
         self.sizes.datagram(self.sizes.floor() + HEADER) + self.overhead
     }

@@ -1,61 +1,63 @@
-//! Numbers of messages: modulo 65536 without 0, counted by the sender, remembered by each receiver.
+//! Message numbers: modulo 65536 without 0, assigned by the sender, tracked by each receiver.
 //!
-//! A receiver knows of each host the newest number, the *reference*, and which of the [`WINDOW`] numbers up to it
-//! it had. Source: libknet, `_seq_num_lookup`; it differs where its arithmetic is inexact: a number further behind
-//! than the window is dropped, where libknet forgets everything and takes it.
+//! For each host, a receiver knows the newest number, the *reference*, and which of the [`WINDOW`] numbers up
+//! to it it has received. Source: libknet, `_seq_num_lookup`. Differs from it where its arithmetic is
+//! inexact: a number farther behind than the window is dropped, where libknet resets the window and accepts
+//! it.
 
 use super::arrival::DropReason;
 
-/// Numbers that a receiver remembers.
+/// Number of message numbers that a receiver tracks.
 const WINDOW: u16 = 4096;
 
-/// Numbers less than this far behind are old; the others are taken to be ahead.
+/// Numbers less than this far behind are old; all others are taken to be ahead.
 const HALF: u16 = 0x8000;
 
-/// After as many messages a sender tells every host its number, which a host that got none of them would not know.
+/// After this many messages a sender announces its number to every host, because a host that received none of
+/// them would not know it.
 const PROGRESS: u16 = 8191;
 
-/// A host whose pings name a number this far behind the reference, again and again, has begun anew.
+/// A host has restarted if its pings repeatedly contain a number at least this far behind the reference.
 const ANEW: u16 = 64;
 
-/// Numbers the messages of this node.
+/// Assigns the numbers of this node's messages.
 #[derive(Debug, Default)]
 pub(super) struct Counter(u16);
 
 impl Counter {
-    /// The number of the last message; 0 before the first.
+    /// The number of the last message; 0 before the first message.
     pub(super) const fn last(&self) -> u16 {
         self.0
     }
 
-    /// The number of the next message, and whether all hosts are to be told of it first.
+    /// Assigns the next number. Returns it, and whether it must be announced to all hosts first.
     pub(super) fn advance(&mut self) -> (u16, bool) {
         self.0 = self.0.checked_add(1).unwrap_or(1);
         (self.0, self.0.is_multiple_of(PROGRESS))
     }
 }
 
-/// What a receiver remembers of one host's numbers.
+/// What a receiver knows of one host's message numbers.
 #[derive(Debug)]
 pub(super) struct Window {
-    /// 0: nothing is known.
+    /// The newest number; 0 if none is known.
     reference: u16,
     seen: [u64; WINDOW as usize / 64],
-    /// Number of the last ping that was due, and of the last that was sent because of progress.
+    /// Numbers in the last periodic ping, and in the last one that was sent because of many messages.
     timed: u16,
     untimed: u16,
-    /// Data came since the last ping because of progress.
+    /// Whether data arrived since the last ping that was sent because of many messages.
     got_data: bool,
-    /// A number that a ping named far behind the reference, and the reference then.
+    /// A number far behind the reference from a ping, and the reference at that time.
     doubt: Option<(u16, u16)>,
 }
 
-/// What a ping says about the numbers that came before.
+/// What a ping reveals about the host's message numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    /// The newest number is as much newer as this; often 0.
+    /// The reference has advanced by this much, often 0.
     Moved(u16),
-    /// The host counts from the beginning: nothing that came before means anything.
+    /// The host has restarted its numbers, so everything received from it before is obsolete.
     Anew,
 }
 
@@ -71,10 +73,10 @@ impl Window {
         }
     }
 
-    /// A data packet came. Says how far the reference has moved.
+    /// Handles the number of a data packet. Returns by how much the reference has advanced.
     ///
     /// # Errors
-    /// A duplicate, or too far behind to tell.
+    /// If the number is a duplicate, or so far behind that it may be one.
     pub(super) fn admit(&mut self, seq: u16) -> Result<u16, DropReason> {
         self.got_data = true;
         let behind = self.behind(seq);
@@ -87,23 +89,23 @@ impl Window {
         Ok(0)
     }
 
-    /// How far behind the newest number this one is.
+    /// How far this number is behind the newest one.
     pub(super) const fn behind(&self, seq: u16) -> u16 {
         self.reference.wrapping_sub(seq)
     }
 
-    /// The message with this number, which was admitted, is complete.
+    /// Marks a number as received: its message, which was admitted, is complete.
     pub(super) fn mark(&mut self, seq: u16) {
         let (word, bit) = slot(seq);
         self.seen[word] |= bit;
     }
 
-    /// A ping came.
+    /// Handles the number in a ping.
     pub(super) fn ping(&mut self, seq: u16, timed: bool) -> Told {
         if timed { self.due(seq) } else { self.progress(seq) }
     }
 
-    /// Forgets the numbers: the host cannot be reached any more.
+    /// Resets the window, because the host cannot be reached any more.
     pub(super) fn wipe(&mut self) {
         self.reference = 0;
         self.seen.fill(0);
@@ -119,9 +121,9 @@ impl Window {
         Told::Moved(0)
     }
 
-    /// Whether a ping is the second in a row that shows a host counting far behind what it is known for, though
-    /// none of its data was news in between: its first pings, which named 0, were lost. (libknet takes such data
-    /// because it takes all data that is far behind.)
+    /// Whether this is the second consecutive ping in which a host counts far behind the reference while none
+    /// of its data was new. Then the host has restarted, and its first pings, which contained 0, were lost.
+    /// (libknet accepts the data of such a host because it accepts all data that is far behind.)
     fn began_anew(&mut self, seq: u16) -> bool {
         if self.reference == 0 || !(ANEW..HALF).contains(&self.behind(seq)) {
             self.doubt = None;
@@ -157,7 +159,7 @@ impl Window {
         if anew { Told::Anew } else { Told::Moved(moved) }
     }
 
-    /// Makes a number that is ahead the reference.
+    /// Makes `seq`, which is ahead, the reference. Returns by how much it has advanced.
     fn advance(&mut self, seq: u16) -> u16 {
         if self.reference == 0 {
             self.reference = seq;
@@ -182,7 +184,7 @@ impl Window {
     }
 }
 
-/// Where a number's bit lies.
+/// The position of a number's bit.
 const fn slot(seq: u16) -> (usize, u64) {
     let index = seq % WINDOW;
     (index as usize / 64, 1 << (index % 64))

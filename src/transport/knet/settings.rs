@@ -1,99 +1,100 @@
-//! What a knet transport is told: the hosts, the links to them and how they are watched.
+//! The settings of a knet transport: hosts, links to them, and how links are monitored.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::ids::NodeId;
 
-/// Links that two hosts can have. Source: libknet, `KNET_MAX_LINK`.
+/// Largest number of links between two hosts. Source: libknet, `KNET_MAX_LINK`.
 pub const LINKS: usize = 8;
 
-/// How messages use several links that work.
+/// How messages are distributed over several links that are up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LinkMode {
-    /// The one with the highest priority; of equal ones the lowest number.
+    /// Only the link with the highest priority is used; of equal ones the one with the lowest number.
     #[default]
     Passive,
-    /// All of them: each datagram on every link, the receiver drops the copies.
+    /// All links are used: each packet is sent on every link, and the receiver drops the copies.
     Active,
-    /// One after the other, message by message.
+    /// The links are used in turn, one for each message.
     RoundRobin,
 }
 
-/// Which compression messages are sent with. What is received is taken apart whatever is configured here.
+/// Compression of sent messages. Received messages are decompressed independently of this setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// None.
+    /// Messages are sent uncompressed.
     #[default]
     None,
     /// zlib (RFC 1950).
     Zlib,
     /// LZ4 block format.
     Lz4,
-    /// LZ4 block format, sought for longer.
+    /// LZ4 block format, with a slower search for better compression.
     Lz4Hc,
-    /// zstd. libknet 1.25 dies of it unless it is configured with zstd itself.
+    /// zstd. libknet 1.25 crashes on it unless it is configured for zstd itself.
     Zstd,
 }
 
-/// One link: a port, and how it is watched. The same on all hosts but for what each decides alone.
+/// One link: its port and how it is monitored. Must be the same on all hosts, except for what only affects
+/// this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkSettings {
     /// UDP port of the link on every host. Default: 5405 plus the link's number.
     pub port: u16,
     /// Priority in [`LinkMode::Passive`]. Default: 1.
     pub priority: u8,
-    /// Time between pings.
+    /// Time between periodic pings.
     pub ping_interval: Duration,
-    /// Silence after which the link is down.
+    /// Time without a pong after which the link goes down.
     pub ping_timeout: Duration,
-    /// How many values the latency is averaged over; not 0. Default: 2048.
+    /// Number of values over which the latency is averaged; not 0. Default: 2048.
     pub ping_precision: u32,
-    /// One less than the pongs after which the link is up. Default: 2.
+    /// One less than the number of pongs after which the link comes up. Default: 2.
     pub pong_count: u32,
 }
 
 /// A host and its address on each link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// The node; at most 65535.
+    /// The node id; at most 65535.
     pub id: NodeId,
-    /// Its address by link number; `None` where it is not on that link.
+    /// The host's address by link number; `None` if it is not on that link.
     pub addresses: [Option<IpAddr>; LINKS],
 }
 
-/// Everything the [`Engine`](super::Engine) needs to know.
+/// All settings of an [`Engine`](super::Engine).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// This node.
+    /// The id of this node.
     pub me: NodeId,
     /// All hosts of the node list, this one included.
     pub hosts: Vec<Host>,
-    /// The links, by number.
+    /// The links, by number; `None` for a link that is not configured.
     pub links: [Option<LinkSettings>; LINKS],
-    /// How several links are used. Default: passive.
+    /// How messages are distributed over several links. Default: passive.
     pub mode: LinkMode,
     /// Time between searches for the path MTU. Default: 30 s.
     pub pmtud_interval: Duration,
-    /// IP packet size in bytes to go by instead of a search. Default: `None`.
+    /// Size of IP packets in bytes that replaces the search for the path MTU. Default: `None`.
     pub mtu: Option<u16>,
-    /// Compression of what is sent. Default: none.
+    /// Compression of sent messages. Default: none.
     pub compression: Compression,
-    /// Messages longer than this are compressed; bytes. Default: 100.
+    /// Messages longer than this, in bytes, are compressed. Default: 100.
     pub compression_threshold: usize,
-    /// The compression's own level. Default: 0.
+    /// Compression level; the range depends on the compression. Default: 0.
     pub compression_level: i32,
-    /// Accept control packets of a link from the configured address alone. Default: yes.
+    /// Whether control packets of a link are accepted only from the configured address. Default: yes.
     pub block_unlisted: bool,
 }
 
-/// Why settings are refused.
+/// Why settings are refused, as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(pub String);
 
 impl Settings {
-    /// Of this node, with neither hosts nor links.
+    /// Settings of this node without any host or link.
     #[cfg(test)]
     pub(super) fn bare(me: NodeId) -> Self {
         Self {
@@ -110,13 +111,14 @@ impl Settings {
         }
     }
 
-    /// This host's address on a link.
+    /// This host's address on a link; `None` if it is not on that link.
     pub(super) fn own_address(&self, link: usize) -> Option<IpAddr> {
         let own = self.hosts.iter().find(|host| host.id == self.me)?;
         own.addresses.get(link).copied().flatten()
     }
 
-    /// Both addresses of the link to a host, this one's first, and how it is watched; `None` if one is not on it.
+    /// Both addresses of the link to a host, this host's first, and the link's settings; `None` if one host
+    /// is not on it.
     pub(super) fn ends(&self, host: NodeId, link: usize) -> Option<(IpAddr, IpAddr, &LinkSettings)> {
         let watch = self.links.get(link)?.as_ref()?;
         let own = self.own_address(link)?;
@@ -124,10 +126,10 @@ impl Settings {
         Some((own, there, watch))
     }
 
-    /// Whether they can be gone by.
+    /// Checks that the settings do not contradict each other.
     ///
     /// # Errors
-    /// What contradicts what.
+    /// The first contradiction that was found.
     pub(super) fn check(&self) -> Result<(), Refused> {
         let refuse = |reason: String| Err(Refused(reason));
         let mut ids: Vec<_> = self.hosts.iter().map(|host| host.id).collect();

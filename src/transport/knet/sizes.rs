@@ -1,43 +1,43 @@
-//! What encryption adds to a packet, and how large fragments may be on a path of a given MTU.
+//! What encryption adds to a packet, and the fragment size for a given path MTU.
 //!
-//! Sizes are in bytes. "Plain" is a packet before encryption, "datagram" the UDP payload.
+//! Sizes are in bytes. "Plain" means a packet before encryption, "datagram" a UDP payload.
 
 use std::net::IpAddr;
 
-/// Longest header of a plain packet, a ping's; MTU arithmetic counts it for every packet.
+/// Longest header of a plain packet, that of a ping; MTU calculations use it for every packet.
 pub(super) const HEADER: usize = 26;
 
-/// Longest message, in bytes; also once decompressed. Source: libknet, `KNET_MAX_PACKET_SIZE`.
+/// Longest message in bytes, also after decompression. Source: libknet, `KNET_MAX_PACKET_SIZE`.
 pub(super) const MESSAGE: usize = 65536;
 
-/// Unused bytes in front of each plain packet that is to be sent: for the initialisation vector.
+/// Unused bytes in front of each plain packet to be sent, for the initialisation vector.
 pub(super) const ROOM: usize = 16;
 
-/// Bytes behind each plain packet that it can grow by without moving: a block of padding and the longest MAC.
+/// Capacity behind each plain packet, so that it is not reallocated: a block of padding and the longest MAC.
 pub(super) const TAIL: usize = 16 + 64;
 
-/// What the envelope adds.
+/// What the envelope adds to a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Initialisation vector in front; 16 with a cipher, else 0.
+    /// Length of the initialisation vector in front: 16 with a cipher, else 0.
     pub salt: usize,
-    /// Message authentication code behind; 0 without a hash.
+    /// Length of the authentication code behind; 0 without a hash.
     pub mac: usize,
-    /// Block of the cipher that the packet is padded to; 0 without a cipher.
+    /// Block size of the cipher, to which the packet is padded; 0 without a cipher.
     pub block: usize,
 }
 
 impl Sizes {
-    /// Nothing is encrypted or authenticated.
+    /// No encryption and no authentication.
     pub const CLEAR: Self = Self { salt: 0, mac: 0, block: 0 };
 
-    /// The datagram of a plain packet.
+    /// The length of the datagram for a plain packet of this length.
     pub const fn datagram(self, plain: usize) -> usize {
         let padded = if self.block == 0 { plain } else { plain + self.block - plain % self.block };
         padded + self.salt + self.mac
     }
 
-    /// The user bytes of a fragment whose datagram has at most this size; 0 if there is no room.
+    /// The number of user bytes in a fragment whose datagram has at most this length; 0 if there is no room.
     pub const fn fragment(self, datagram: usize) -> usize {
         let mut plain = datagram.saturating_sub(self.salt + self.mac);
         if self.block != 0 {
@@ -46,13 +46,13 @@ impl Sizes {
         plain.saturating_sub(HEADER)
     }
 
-    /// The fragment size that every path carries: used while nothing is known.
+    /// The fragment size that every path carries; used while the path MTU is unknown.
     pub const fn floor(self) -> usize {
         self.fragment(576 - 40 - 28)
     }
 }
 
-/// Bytes of IP and UDP header in front of a datagram to this address.
+/// Length of the IP and UDP headers in front of a datagram to this address.
 pub(super) const fn overhead(address: IpAddr) -> usize {
     match address {
         IpAddr::V4(_) => 20 + 8,
@@ -64,9 +64,10 @@ pub(super) const fn overhead(address: IpAddr) -> usize {
 mod tests {
     use super::*;
 
-    /// The table was read off libknet 1.25: floor, IPv4 at first, IPv4 1500, IPv6 1500, IPv4 9000, loopback.
+    /// The values were obtained from libknet 1.25: floor, IPv4 initially, IPv4 1500, IPv6 1500, IPv4 9000,
+    /// loopback.
     #[test]
-    fn fragments_are_as_large_as_those_of_libknet() {
+    fn fragment_sizes_are_those_of_libknet() {
         let aes = |mac| Sizes { salt: 16, mac, block: 16 };
         let rows = [
             (Sizes::CLEAR, [482, 522, 1446, 1426, 8946, 65481]),
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_grows_as_libknets_does() {
+    fn sealed_pings_are_as_long_as_those_of_libknet() {
         assert_eq!(Sizes { salt: 16, mac: 32, block: 16 }.datagram(26), 80);
         assert_eq!(Sizes { salt: 0, mac: 32, block: 0 }.datagram(26), 58);
         assert_eq!(Sizes { salt: 16, mac: 64, block: 16 }.datagram(9), 96);

@@ -1,6 +1,7 @@
-//! What is counted, under libknet's names and as libknet 1.25 counts it, so that tools agree.
+//! Counters with libknet's names and counted as libknet 1.25 does, so that tools show the same.
 //!
-//! Sent packets count their datagram, received ones their plain packet; a packet counts as sent even if that failed.
+//! Sent packets count with the length of their datagram, received ones with that of the plain packet. A
+//! packet counts as sent even if sending failed.
 
 use std::time::Duration;
 
@@ -8,12 +9,12 @@ use super::arrival::DropReason;
 use super::output::{Fault, PacketKind};
 use crate::value::Value;
 
-/// Packets and bytes one way.
+/// Packets and bytes in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
-    /// How many packets.
+    /// The number of packets.
     pub packets: u64,
-    /// Sum of their lengths.
+    /// The sum of their lengths.
     pub bytes: u64,
 }
 
@@ -24,43 +25,43 @@ impl Flow {
     }
 }
 
-/// One kind of packet on a link.
+/// Counters of one kind of packet on a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KindStats {
-    /// Sent, bytes after encryption.
+    /// Packets sent; bytes after encryption.
     pub sent: Flow,
-    /// Received, bytes after decryption.
+    /// Packets received; bytes after decryption.
     pub received: Flow,
-    /// Refused by the kernel.
+    /// Packets that the kernel refused to send.
     pub errors: u32,
-    /// Sent again because the socket buffer was full.
+    /// Packets sent again because the socket buffer was full.
     pub retries: u32,
 }
 
 /// The counters of a link to a host, `stats.knet.nodeN.linkL.`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkStats {
-    /// Data; packets are fragments.
+    /// Data packets; each fragment is a packet.
     pub data: KindStats,
-    /// Pings.
+    /// Pings, sent and received.
     pub ping: KindStats,
     /// Answers to pings.
     pub pong: KindStats,
-    /// Probes of the path MTU; `received` counts answers too, `sent` does not.
+    /// Probes of the path MTU. `received` includes answers, `sent` does not.
     pub pmtu: KindStats,
-    /// Least latency in µs; `u32::MAX` before the first pong.
+    /// Smallest latency in µs; `u32::MAX` before the first pong.
     pub latency_min: u32,
-    /// Most in µs.
+    /// Largest latency in µs.
     pub latency_max: u32,
-    /// Mean in µs.
+    /// Mean latency in µs.
     pub latency_ave: u32,
-    /// Pongs that the mean is over, at most `ping_precision`.
+    /// Number of pongs in the mean, at most `ping_precision`.
     pub latency_samples: u32,
-    /// Times it went down; begins with 1, because it is not connected when it is enabled.
+    /// How often the link went down; begins with 1, because the link is not connected when it is enabled.
     pub down_count: u32,
-    /// Times it came up.
+    /// How often the link came up.
     pub up_count: u32,
-    /// Tools are shown 0 as the least latency for ever.
+    /// Whether the counters were cleared; tools then show 0 as the smallest latency for good.
     pub cleared: bool,
 }
 
@@ -71,7 +72,7 @@ impl Default for LinkStats {
 }
 
 impl LinkStats {
-    /// As after `stats.clear.knet`.
+    /// Counters after `stats.clear.knet`.
     pub(super) const CLEARED: Self = Self {
         data: KindStats::ZERO,
         ping: KindStats::ZERO,
@@ -86,10 +87,10 @@ impl LinkStats {
         cleared: true,
     };
 
-    /// As of the link of this node to itself.
+    /// Counters of the link of this node to itself.
     pub(super) const LOOPBACK: Self = Self { up_count: 1, cleared: false, ..Self::CLEARED };
 
-    /// Counts packets that leave.
+    /// Counts packets that are sent.
     pub(super) fn sent(&mut self, kind: PacketKind, packets: usize, bytes: usize) {
         match kind {
             PacketKind::Data => self.data.sent.add(packets, bytes),
@@ -100,12 +101,12 @@ impl LinkStats {
         }
     }
 
-    /// Counts a packet that came.
+    /// Counts a received packet.
     pub(super) fn received(&mut self, kind: PacketKind, bytes: usize) {
         self.of(kind).received.add(1, bytes);
     }
 
-    /// Counts a packet that the kernel refused. That it was too long is no error.
+    /// Counts a packet that the kernel refused to send. One that was too long does not count as an error.
     pub(super) fn refused(&mut self, kind: PacketKind, fault: Fault) {
         match fault {
             Fault::TooLong(_) => {}
@@ -127,17 +128,17 @@ impl LinkStats {
         }
     }
 
-    /// Counts a round trip of this many µs; the mean is over at most `precision` of them.
+    /// Counts a round trip in µs; the mean is taken over at most `precision` of them.
     pub(super) fn round_trip(&mut self, micros: u32, precision: u32) {
         self.latency_samples = self.latency_samples.saturating_add(1).min(precision.max(1));
         let (mean, samples) = (u64::from(self.latency_ave), u64::from(self.latency_samples));
-        // At most the larger of the two, so it fits.
+        // The result is at most the larger of the two values, so it fits.
         self.latency_ave = ((mean * (samples - 1) + u64::from(micros)) / samples) as u32;
         self.latency_min = self.latency_min.min(micros);
         self.latency_max = self.latency_max.max(micros);
     }
 
-    /// Every key below `stats.knet.nodeN.linkL.`. `mtu` is in user bytes of a fragment.
+    /// All statistics below `stats.knet.nodeN.linkL.`. `mtu` is in user bytes of a fragment.
     pub fn rows(&self, connected: bool, mtu: u32) -> [(&'static str, Value); 39] {
         let kinds = [&self.data, &self.ping, &self.pong, &self.pmtu];
         let total = |value: fn(&KindStats) -> u64| Value::U64(kinds.iter().map(|kind| value(kind)).sum());
@@ -168,7 +169,7 @@ impl LinkStats {
             ("tx_total_bytes", total(|kind| kind.sent.bytes)),
             ("rx_total_bytes", total(|kind| kind.received.bytes)),
             ("tx_total_errors", total(|kind| u64::from(kind.errors))),
-            // So named, yet it is what was sent again.
+            // Despite its name, this counts packets that were sent again.
             ("rx_total_retries", retries),
             ("tx_pmtu_errors", narrow(self.pmtu.errors)),
             ("tx_pmtu_retries", narrow(self.pmtu.retries)),
@@ -197,14 +198,14 @@ impl KindStats {
     };
 }
 
-/// Least, mean and most of a duration, in ns.
+/// Minimum, mean and maximum of a duration, in ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// Least; `u64::MAX` before the first, 0 for ever once it was cleared.
+    /// The minimum; `u64::MAX` before the first value, and always 0 once it was cleared.
     pub min: u64,
-    /// Mean.
+    /// The mean of all values.
     pub ave: u64,
-    /// Most.
+    /// The maximum of all values.
     pub max: u64,
 }
 
@@ -217,56 +218,57 @@ impl Default for Times {
 impl Times {
     const ZERO: Self = Self { min: 0, ave: 0, max: 0 };
 
-    /// Counts one more, after `before` others.
+    /// Adds a value to `before` earlier ones.
     pub(super) fn add(&mut self, took: Duration, before: u64) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let sum = u128::from(self.ave) * u128::from(before) + u128::from(nanos);
-        // A mean of u64 fits.
+        // The mean of u64 values fits into a u64.
         self.ave = (sum / (u128::from(before) + 1)) as u64;
         self.min = self.min.min(nanos);
         self.max = self.max.max(nanos);
     }
 }
 
-/// The counters of all links together, `stats.knet.handle.`. Bytes are those of messages.
+/// The counters of all links together, `stats.knet.handle.`. Bytes are counted in messages.
 ///
 /// Source: libknet, `struct knet_handle_stats`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HandleStats {
-    /// Messages sent as they are although compression is configured: too short, or not shorter compressed.
+    /// Messages sent uncompressed although compression is configured: too short, or not shorter when
+    /// compressed.
     pub tx_uncompressed_packets: u64,
     /// Messages sent compressed.
     pub tx_compressed_packets: u64,
-    /// Their bytes before.
+    /// Bytes of these messages before compression.
     pub tx_compressed_original_bytes: u64,
-    /// Their bytes after.
+    /// Bytes of these messages after compression.
     pub tx_compressed_size_bytes: u64,
-    /// How long it took.
+    /// Time needed to compress a message.
     pub tx_compress_time: Times,
     /// Messages received compressed.
     pub rx_compressed_packets: u64,
-    /// Their bytes once decompressed.
+    /// Bytes of these messages after decompression.
     pub rx_compressed_original_bytes: u64,
-    /// Their bytes as received.
+    /// Bytes of these messages as received.
     pub rx_compressed_size_bytes: u64,
-    /// How long it took.
+    /// Time needed to decompress a message.
     pub rx_compress_time: Times,
-    /// Packets of every kind encrypted.
+    /// Packets of all kinds that were encrypted.
     pub tx_crypt_packets: u64,
-    /// Bytes that this added to packets of data.
+    /// Bytes that encryption added to data packets.
     pub tx_crypt_byte_overhead: u64,
-    /// How long it took for packets of data.
+    /// Time needed to encrypt a data packet.
     pub tx_crypt_time: Times,
-    /// Packets of data decrypted.
+    /// Data packets that were decrypted.
     pub rx_crypt_packets: u64,
-    /// How long it took.
+    /// Time needed to decrypt a data packet.
     pub rx_crypt_time: Times,
-    /// Packets of data encrypted; what the mean of their time is over.
+    /// Data packets that were encrypted, which is the number of values in the mean of `tx_crypt_time`.
     tx_crypt_data: u64,
 }
 
 impl HandleStats {
-    /// As after `stats.clear.knet`.
+    /// Counters after `stats.clear.knet`.
     pub(super) fn cleared() -> Self {
         Self {
             tx_compress_time: Times::ZERO,
@@ -277,7 +279,7 @@ impl HandleStats {
         }
     }
 
-    /// Counts a packet that was sealed; the overhead and the time are counted for data alone.
+    /// Counts a sealed packet; overhead and time are counted for data packets only.
     pub fn sealed(&mut self, kind: PacketKind, plain: usize, datagram: usize, took: Duration) {
         match kind {
             PacketKind::Data => {
@@ -290,7 +292,7 @@ impl HandleStats {
         self.tx_crypt_packets += 1;
     }
 
-    /// Counts a packet that was opened, which is this now.
+    /// Counts a received packet, given as it is after opening; only data packets count.
     pub fn opened(&mut self, plain: &[u8], took: Duration) {
         if plain.get(1) == Some(&0) {
             self.rx_crypt_time.add(took, self.rx_crypt_packets);
@@ -298,7 +300,7 @@ impl HandleStats {
         }
     }
 
-    /// Every key below `stats.knet.handle.`; all are `u64`.
+    /// All statistics below `stats.knet.handle.`; all values are `u64`.
     pub fn rows(&self) -> [(&'static str, Value); 22] {
         [
             ("tx_uncompressed_packets", self.tx_uncompressed_packets),
@@ -339,7 +341,7 @@ const REASONS: [DropReason; 8] = [
     DropReason::Flood,
 ];
 
-/// Received packets and messages that were dropped, by reason.
+/// Number of received packets and messages that were dropped, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drops([u64; REASONS.len()]);
 
@@ -348,12 +350,12 @@ impl Drops {
         self.0[reason as usize] += 1;
     }
 
-    /// How many for this reason.
+    /// The number of packets dropped for this reason.
     pub fn of(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]
     }
 
-    /// All reasons with their counts.
+    /// All reasons with their counters.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> {
         REASONS.iter().map(|&reason| (reason, self.of(reason)))
     }
@@ -366,7 +368,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_names_of_libknet_are_there_once() {
+    fn every_name_of_libknet_occurs_once() {
         let link = LinkStats::default().rows(true, 1397);
         let names: BTreeSet<_> = link.iter().map(|&(name, _)| name).collect();
         assert_eq!(names.len(), 39);
@@ -401,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_link_counts_one_fall_and_no_least_latency() {
+    fn a_new_link_has_one_down_count_and_no_minimum_latency() {
         let rows = LinkStats::default().rows(false, 0);
         let of = |name| rows.iter().find(|(found, _)| *found == name).map(|(_, value)| value.clone());
         assert_eq!(of("down_count"), Some(Value::U32(1)));
@@ -409,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_latency_is_over_the_last_values_of_the_precision() {
+    fn the_mean_latency_is_over_as_many_values_as_the_precision() {
         let mut stats = LinkStats::default();
         for micros in [100, 200, 600] {
             stats.round_trip(micros, 2);
@@ -420,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_leave_out_answers_to_probes_and_retries_are_those_of_sending() {
+    fn totals_count_no_sent_probe_replies_and_only_retries_of_sending() {
         let mut stats = LinkStats::default();
         stats.sent(PacketKind::Probe, 1, 1472);
         stats.sent(PacketKind::ProbeReply, 1, 64);

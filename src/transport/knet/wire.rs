@@ -1,8 +1,8 @@
-//! The packets of knet as bytes: data, ping and pong, probe of the path MTU and its reply.
+//! The layout of knet's packets: data, ping and pong, probe of the path MTU and its reply.
 //!
-//! A packet is what lies inside a datagram once it is decrypted. Offsets are from its first byte. Fields are in
-//! network order but for two that only their author reads: a ping's time stamp and the size that a probe names.
-//! Every packet that is made here has [`ROOM`] unused bytes in front and [`TAIL`] bytes of capacity behind.
+//! A packet is the content of a datagram after decryption. Offsets are from its first byte. Fields are in
+//! network byte order, except two that only their author reads: the time stamp of a ping and the size in a
+//! probe. Every packet built here has [`ROOM`] unused bytes in front and [`TAIL`] bytes of capacity behind.
 //!
 //! Source: libknet, `onwire.h`, `onwire_v1.h`.
 
@@ -18,26 +18,27 @@ const PONG: u8 = 0x82;
 const PROBE: u8 = 0x83;
 const PROBE_REPLY: u8 = 0x84;
 
-/// Bytes before a fragment's own.
+/// Bytes of a data packet before its payload.
 pub(super) const DATA_LEN: usize = 14;
 /// Bytes of a ping or pong.
 pub(super) const PING_LEN: usize = 26;
-/// Bytes of a probe's head, and of its whole reply.
+/// Bytes of a probe's head, which is also the length of a reply.
 pub(super) const PROBE_LEN: usize = 9;
 
-/// Most fragments of a message. libknet's own limit is one higher, but it loses the message then.
+/// Largest number of fragments of a message. libknet's own limit is one higher, but then it loses the
+/// message.
 pub(super) const FRAGMENTS: u8 = 254;
 
-/// Channels that the byte on the wire can name; totem's is 0.
+/// Number of channels that the byte on the wire can name; totem's channel is 0.
 const CHANNELS: u8 = 32;
 
-/// Links that the byte on the wire can name.
+/// Number of links that the byte on the wire can name.
 const LINKS: u8 = super::settings::LINKS as u8;
 
-/// A packet, taken apart.
+/// A parsed packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packet<'p> {
-    /// Who wrote it.
+    /// The node that sent it.
     pub(super) source: NodeId,
     pub(super) body: Body<'p>,
 }
@@ -46,10 +47,10 @@ pub(super) struct Packet<'p> {
 pub(super) enum Body<'p> {
     Data(Data<'p>),
     Ping(Ping),
-    /// The ping that it answers, as it was sent.
+    /// An answer to a ping, with that ping's content.
     Pong(Ping),
     Probe(Probe),
-    /// The probe that it answers, as it was sent.
+    /// An answer to a probe, with that probe's content.
     ProbeReply(Probe),
 }
 
@@ -58,22 +59,22 @@ pub(super) enum Body<'p> {
 pub(super) struct Data<'p> {
     /// Number of the message; never 0.
     pub(super) seq: u16,
-    /// How the whole message is compressed; 0: it is not.
+    /// Compression model of the whole message; 0 if it is uncompressed.
     pub(super) compress: u8,
-    /// Meant for all hosts.
+    /// Whether the message is for all hosts.
     pub(super) broadcast: bool,
-    /// Below 32.
+    /// Channel number, below 32.
     pub(super) channel: u8,
     pub(super) piece: Piece,
-    /// Never empty.
+    /// Bytes of the message or fragment; never empty.
     pub(super) payload: &'p [u8],
 }
 
-/// Which part of its message a data packet carries.
+/// The part of its message that a data packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
     Whole,
-    /// Number 1 to `of`, which is 2 to [`FRAGMENTS`].
+    /// Fragment number 1 to `of`, which is 2 to [`FRAGMENTS`].
     Fragment {
         number: u8,
         of: u8,
@@ -82,26 +83,26 @@ pub(super) enum Piece {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ping {
-    /// Below 8; the number in the configuration of who sent the ping.
+    /// Link number below 8, in the configuration of the ping's sender.
     pub(super) link: u8,
-    /// Means something to its sender alone.
+    /// Time stamp that only its sender can interpret.
     pub(super) stamp: [u8; 16],
-    /// Number of the sender's last message; 0: none yet.
+    /// Number of the sender's last message; 0 if there is none yet.
     pub(super) seq: u16,
-    /// Sent because it was time; `false`: because many messages have been sent.
+    /// Whether the ping is periodic; `false` if it was sent because of many messages.
     pub(super) timed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Probe {
-    /// Below 8; the number in the configuration of who sent the probe.
+    /// Link number below 8, in the configuration of the probe's sender.
     pub(super) link: u8,
     /// Size of the probe's IP packet in bytes, in its author's byte order.
     pub(super) size: u16,
 }
 
-/// Takes a packet apart; `None` if it is none, or contradicts itself. Bytes after a control packet are ignored,
-/// as libknet does.
+/// Parses a packet; `None` if it is invalid or contradicts itself. Bytes after a control packet are ignored,
+/// as in libknet.
 pub(super) fn parse(packet: &[u8]) -> Option<Packet<'_>> {
     let (&[version, kind, high, low, _, _], rest) = packet.split_first_chunk()?;
     if version != VERSION {
@@ -145,7 +146,7 @@ fn parse_probe(rest: &[u8]) -> Option<Probe> {
     (link < LINKS).then_some(Probe { link, size: u16::from_ne_bytes([one, two]) })
 }
 
-/// An empty packet with room for `len` bytes.
+/// Begins a packet with capacity for `len` bytes.
 fn begin(len: usize, kind: u8, source: NodeId) -> Vec<u8> {
     let mut packet = Vec::with_capacity(ROOM + len + TAIL);
     packet.extend_from_slice(&[0; ROOM]);
@@ -155,12 +156,12 @@ fn begin(len: usize, kind: u8, source: NodeId) -> Vec<u8> {
     packet
 }
 
-/// A host id as the wire has it. Settings with a larger id are refused.
+/// A host id in wire format. Settings with a larger id are refused.
 fn host(id: NodeId) -> [u8; 2] {
     (id.get() as u16).to_be_bytes()
 }
 
-/// A data packet.
+/// Builds a data packet.
 pub(super) fn data(source: NodeId, data: &Data<'_>) -> Vec<u8> {
     let (number, of) = match data.piece {
         Piece::Whole => (0, 1),
@@ -173,7 +174,7 @@ pub(super) fn data(source: NodeId, data: &Data<'_>) -> Vec<u8> {
     packet
 }
 
-/// A ping.
+/// Builds a ping.
 pub(super) fn ping(source: NodeId, ping: &Ping) -> Vec<u8> {
     let mut packet = begin(PING_LEN, PING, source);
     packet.push(ping.link);
@@ -183,12 +184,12 @@ pub(super) fn ping(source: NodeId, ping: &Ping) -> Vec<u8> {
     packet
 }
 
-/// The answer to a ping, given as it came and parsed as one.
+/// Builds the answer to a ping, which is given as received and was parsed as a ping.
 pub(super) fn pong(source: NodeId, ping: &[u8]) -> Vec<u8> {
     answer(PONG, source, &ping[..PING_LEN])
 }
 
-/// A probe of this many bytes, at least [`PROBE_LEN`].
+/// Builds a probe of `len` bytes, at least [`PROBE_LEN`].
 pub(super) fn probe(source: NodeId, probe: &Probe, len: usize) -> Vec<u8> {
     let mut packet = begin(len, PROBE, source);
     packet.push(probe.link);
@@ -197,12 +198,12 @@ pub(super) fn probe(source: NodeId, probe: &Probe, len: usize) -> Vec<u8> {
     packet
 }
 
-/// The answer to a probe, given as it came and parsed as one.
+/// Builds the answer to a probe, which is given as received and was parsed as a probe.
 pub(super) fn probe_reply(source: NodeId, probe: &[u8]) -> Vec<u8> {
     answer(PROBE_REPLY, source, &probe[..PROBE_LEN])
 }
 
-/// The same bytes from another source, as another kind.
+/// Builds a packet of another kind and source with the same content.
 fn answer(kind: u8, source: NodeId, question: &[u8]) -> Vec<u8> {
     let mut packet = begin(question.len(), kind, source);
     packet.truncate(ROOM + 4);

@@ -1,6 +1,6 @@
-//! What the kernel queues at a link's socket about datagrams that it took before: ICMP messages, and MTUs.
+//! Errors that the kernel queues at a link's socket about datagrams sent earlier: ICMP messages, and MTUs.
 //!
-//! Anybody can forge ICMP: what it is worth, the engine decides.
+//! Anybody can forge ICMP messages; the engine decides how far to believe them.
 
 use std::os::fd::AsFd;
 
@@ -9,29 +9,29 @@ use crate::time::Instant;
 use crate::transport::knet::{Engine, Fault, Path};
 use crate::transport::sys;
 
-/// Errors read at once; more come with the next look.
+/// Number of errors read at once; further ones are read next time.
 const AT_ONCE: usize = 64;
 
-/// What a look into the queue found.
+/// What was found in the error queue.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Queued {
-    /// There was something.
+    /// Whether there was any error.
     pub(super) any: bool,
-    /// The MTU that a datagram of just now was too long for.
+    /// The MTU that a datagram sent just now exceeded.
     pub(super) mtu: Option<u16>,
 }
 
-/// Reads the queue and tells the engine.
+/// Reads the error queue and reports the errors to the engine.
 pub(super) fn read(wire: &Wire, link: u8, now: Instant, engine: &mut Engine) -> Queued {
     let mut found = Queued::default();
     let Some(socket) = wire.socket() else { return found };
     for _ in 0..AT_ONCE {
-        // A queue that cannot be read holds nothing of use.
+        // A queue that cannot be read has nothing useful in it.
         let Ok(Some(error)) = sys::queued_error(socket.as_fd()) else { break };
         found.any = true;
         let mtu = u16::try_from(error.info).unwrap_or(u16::MAX);
         if error.local {
-            // The call that sent it has failed as well, and is told of there.
+            // The send call failed as well, and reports this itself.
             if error.errno == libc::EMSGSIZE {
                 found.mtu = Some(mtu);
             }
@@ -44,7 +44,7 @@ pub(super) fn read(wire: &Wire, link: u8, now: Instant, engine: &mut Engine) -> 
     found
 }
 
-/// What an error means, but for one of length.
+/// The fault for an error number, except one about the length of a datagram.
 pub(super) const fn fault(errno: i32) -> Fault {
     match errno {
         libc::ECONNREFUSED

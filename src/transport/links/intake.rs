@@ -1,5 +1,5 @@
-//! What arrives on a link: opened where it lies, all that one call brought at once, given to the engine, and messages
-//! handed up.
+//! Receiving on a link: the datagrams of one system call are opened together and in place, given to the
+//! engine, and the resulting messages handed up.
 
 use std::io;
 use std::net::IpAddr;
@@ -24,18 +24,18 @@ pub(super) struct Intake<'a> {
     pub(super) logs: &'a mut Logs,
     pub(super) report: &'a mut Report,
     pub(super) clock: &'a dyn Fn() -> Instant,
-    /// When the last call returned; `None` before that.
+    /// When the last system call returned; `None` before it.
     pub(super) now: Option<Instant>,
-    /// What came of opening each datagram that the last call brought, and has not been taken yet.
+    /// The results of opening the datagrams of the last system call that were not processed yet.
     pub(super) opened: std::vec::IntoIter<Result<Range<usize>, Refusal>>,
-    /// How long opening one of them took, if it was not clear.
+    /// Mean time that opening one of them took, unless packets are clear.
     pub(super) took: Duration,
 }
 
 impl Intake<'_> {
-    /// Takes one datagram, which lies at this place of what is being judged.
+    /// Processes one datagram, which lies at offset `at` of the bytes being judged.
     fn take(&mut self, from: IpAddr, datagram: &mut [u8], at: usize, up: &mut Up<'_>) {
-        // There is one for each.
+        // There is one result for each datagram.
         let Some(opened) = self.opened.next() else { return };
         let place = match opened {
             Ok(place) => place,
@@ -50,7 +50,7 @@ impl Intake<'_> {
             Ok(None) => {}
             Ok(Some(knet::Arrival::Whole(message))) => {
                 self.stats.received.add(message.len());
-                // It is a part of the packet.
+                // The message is a part of the packet.
                 let start = at + (message.as_ptr().addr() - datagram.as_ptr().addr());
                 up.part(start..start + message.len());
             }
@@ -72,7 +72,8 @@ impl Judge for Intake<'_> {
     fn failed(&mut self, error: &io::Error) {
         let errno = error.raw_os_error().unwrap_or(0);
         self.stats.recv_errors.add(errno);
-        // Errors of datagrams that were sent show here too; they are read from the socket's queue.
+        // Errors of datagrams that were sent are reported here too; they are read from the socket's error
+        // queue.
         if matches!(super::errors::fault(errno), knet::Fault::Other(_))
             && errno != libc::EMSGSIZE
             && let Some(held_back) = self.logs.receive.may_speak()
@@ -88,7 +89,7 @@ impl Judge for Intake<'_> {
             whole.flat_map(|(arrival, bytes)| datagrams(arrival, bytes)).collect();
         self.opened = self.envelope.open(&mut datagrams).into_iter();
         if let Some(began) = began {
-            // There are a few thousand at most.
+            // There are at most a few thousand datagrams.
             self.took = began.elapsed() / (datagrams.len() as u32).max(1);
         }
     }
@@ -107,12 +108,12 @@ impl Judge for Intake<'_> {
     }
 }
 
-/// Who sent a message, if it is there as a whole.
+/// The sender of a message, if the message was received in full.
 fn sender(arrival: &sys::Arrival) -> Option<IpAddr> {
     arrival.from.filter(|_| !arrival.truncated).map(|from| from.ip())
 }
 
-/// The datagrams that the kernel put together to a message.
+/// The datagrams that the kernel combined into a message.
 fn datagrams<'a>(arrival: &sys::Arrival, bytes: &'a mut [u8]) -> impl Iterator<Item = &'a mut [u8]> {
     let each = arrival.segment.map_or(bytes.len(), usize::from).max(1);
     bytes.chunks_mut(each)

@@ -1,16 +1,16 @@
-//! Several links to each node: what moves the bytes, keeps the time and holds the keys for [`knet`](super::knet),
-//! which decides.
+//! A transport with several links to each node. It moves the bytes, keeps the time and holds the keys for
+//! [`knet`](super::knet), which makes the decisions.
 //!
-//! Answers to Corosync's `exec/totemknet.c` and to libknet's threads.
+//! Counterpart of Corosync's `exec/totemknet.c` and of libknet's threads.
 //!
-//! | file | what it is for |
+//! | file | contents |
 //! |---|---|
-//! | `mod.rs` | [`Links`]: a transport of links |
-//! | `wire.rs` | this host's end of a link: its socket, and where the other hosts are |
-//! | `outbox.rs` | packets on their way out: sealed once, many with one call |
-//! | `intake.rs` | datagrams in: opened where they lie |
-//! | `errors.rs` | what the kernel queues about datagrams that were sent |
-//! | `report.rs` | lines in the log |
+//! | `mod.rs` | [`Links`]: the transport |
+//! | `wire.rs` | this host's end of a link: its socket, and the addresses of the other hosts |
+//! | `outbox.rs` | outgoing packets: sealed once, many sent with one call |
+//! | `intake.rs` | incoming datagrams: opened in place |
+//! | `errors.rs` | errors that the kernel queues about datagrams sent earlier |
+//! | `report.rs` | log lines |
 
 mod errors;
 mod intake;
@@ -44,7 +44,7 @@ use crate::ids::Destination;
 use crate::time::Instant;
 use crate::value::Value;
 
-/// See the module.
+/// A transport with several links to each node: sockets, timer and keys around the engine.
 #[derive(Debug)]
 pub(super) struct Links {
     options: Options,
@@ -58,16 +58,16 @@ pub(super) struct Links {
     report: Report,
     start: TokioInstant,
     sleep: Pin<Box<Sleep>>,
-    /// When `sleep` ends; `None`: it has.
+    /// When `sleep` ends; `None` if it has ended.
     wake_at: Option<Instant>,
-    /// The link that is read first, so that none has to wait for the others.
+    /// The link that is read first in the next turn, so that no link is always served last.
     first: usize,
-    /// What the kernel had dropped at sockets closed meanwhile.
+    /// Datagrams that the kernel had dropped at sockets that are closed by now.
     kernel_drops_before: u64,
 }
 
 impl Links {
-    /// See [`Transport::open`](super::Transport::open).
+    /// Implements [`Transport::open`](super::Transport::open).
     pub(super) fn open(options: &Options, knet: &knet::Options) -> Result<Self, TransportError> {
         options.check()?;
         let envelope = match &knet.crypto {
@@ -106,26 +106,26 @@ impl Links {
         Ok(links)
     }
 
-    /// See [`Transport::probe`](super::Transport::probe).
+    /// Implements [`Transport::probe`](super::Transport::probe).
     pub(super) fn probe(options: &Options, knet: &knet::Options) -> Result<(), TransportError> {
         options.check()?;
         plans(options, knet).iter().flatten().try_for_each(Wire::probe)
     }
 
-    /// Takes a link's socket into use.
+    /// Starts using the socket of a link.
     fn put(&mut self, link: usize, wire: Wire) {
         self.stats.recv_buffer = wire.given.0;
         self.stats.send_buffer = wire.given.1;
         self.stats.dscp = wire.dscp;
         if !wire.is_up() {
-            // There are at most eight.
+            // There are at most eight links.
             self.engine.set_interface(self.now(), link as u8, false);
         }
         tracing::info!(link, address = %wire.address(), "link is open");
         self.wires[link] = Some(wire);
     }
 
-    /// Says to the sockets where the hosts are.
+    /// Tells each socket the addresses of the other hosts.
     fn aim(&mut self, settings: &Settings) {
         for (link, wire) in self.wires.iter_mut().enumerate() {
             if let Some(wire) = wire {
@@ -138,7 +138,7 @@ impl Links {
         Instant::ZERO + self.start.elapsed()
     }
 
-    /// See [`Transport::send`](super::Transport::send).
+    /// Implements [`Transport::send`](super::Transport::send).
     pub(super) fn send(&mut self, batch: &mut Vec<(Destination, Bytes)>) {
         let now = self.now();
         for (destination, message) in batch.drain(..) {
@@ -160,7 +160,8 @@ impl Links {
         self.flush(now);
     }
 
-    /// Carries out what the engine decided. `token`: it sends a message for a single node.
+    /// Queues what the engine wants to send, and logs its events. `token`: it sends a message for a single
+    /// node.
     fn collect(&mut self, now: Instant, token: bool) {
         while let Some(output) = self.engine.poll_output() {
             match output {
@@ -180,7 +181,7 @@ impl Links {
         outbox.send(now, wires, envelope, engine, stats, logs);
     }
 
-    /// Collects and sends until the engine wants nothing more; a failure to send may make it want something.
+    /// Collects and sends until the engine has no more output; a failed send may cause more.
     fn act(&mut self, now: Instant) {
         self.collect(now, false);
         self.flush(now);
@@ -188,7 +189,7 @@ impl Links {
         self.flush(now);
     }
 
-    /// See [`Transport::poll_recv`](super::Transport::poll_recv).
+    /// Implements [`Transport::poll_recv`](super::Transport::poll_recv).
     pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>, batch: &mut Received) -> Poll<io::Result<()>> {
         batch.clear();
         self.looped.wait(cx);
@@ -220,7 +221,7 @@ impl Links {
         Poll::Pending
     }
 
-    /// Reads one link; pending if it has nothing.
+    /// Reads one link; pending if nothing has arrived.
     fn read(&mut self, cx: &mut Context<'_>, link: usize, batch: &mut Received) -> Poll<io::Result<Left>> {
         let Some(socket) = self.wires[link].as_ref().and_then(Wire::watched) else { return Poll::Pending };
         let mut ready = match socket.poll_read_ready(cx) {
@@ -231,7 +232,7 @@ impl Links {
         let start = self.start;
         let errors_before = self.stats.recv_errors.total();
         let mut intake = Intake {
-            // There are at most eight.
+            // There are at most eight links.
             link: link as u8,
             clear: self.envelope.suite().is_clear(),
             engine: &mut self.engine,
@@ -258,7 +259,7 @@ impl Links {
         Poll::Ready(Ok(left))
     }
 
-    /// Does what is due, and sets the timer. Whether nothing was due.
+    /// Runs the engine's time-outs that are due, and sets the timer. Returns whether nothing was due.
     fn tick(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.now();
         let was_due = self.engine.deadline() <= now;
@@ -279,40 +280,40 @@ impl Links {
         match self.sleep.as_mut().poll(cx) {
             Poll::Ready(()) => {
                 self.wake_at = None;
-                // It was set for something earlier, or that is due by now: the next round tells.
+                // The timer was set for an earlier time, or for one that has passed by now: check again.
                 false
             }
             Poll::Pending => !was_due,
         }
     }
 
-    /// See [`Transport::stats`](super::Transport::stats).
+    /// Implements [`Transport::stats`](super::Transport::stats).
     pub(super) const fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// See [`Transport::local`](super::Transport::local).
+    /// Implements [`Transport::local`](super::Transport::local).
     pub(super) fn local(&self) -> SocketAddr {
         let first = self.wires.iter().flatten().next();
         first.map_or_else(|| SocketAddr::new(self.options.address, self.options.port), Wire::address)
     }
 
-    /// See [`Transport::is_up`](super::Transport::is_up).
+    /// Implements [`Transport::is_up`](super::Transport::is_up).
     pub(super) fn is_up(&self) -> bool {
         self.wires.iter().flatten().any(Wire::is_up)
     }
 
-    /// See [`Transport::links`](super::Transport::links).
+    /// Implements [`Transport::links`](super::Transport::links).
     pub(super) fn links(&self) -> (Instant, Vec<LinkView>) {
         (self.now(), self.engine.links())
     }
 
-    /// See [`Transport::own_links`](super::Transport::own_links).
+    /// Implements [`Transport::own_links`](super::Transport::own_links).
     pub(super) fn own(&self) -> Vec<(u8, IpAddr)> {
         (0..).zip(&self.wires).filter_map(|(link, wire)| Some((link, wire.as_ref()?.plan.address))).collect()
     }
 
-    /// What is counted of the links under the names of Corosync's statistics map, ascending.
+    /// The counters of the links, with the keys of Corosync's statistics map, ascending.
     pub(super) fn statistics(&self) -> Vec<(String, Value)> {
         let mut all = Vec::new();
         for (knet::Path { host, link }, rows) in self.engine.link_stats() {
@@ -325,12 +326,12 @@ impl Links {
         all
     }
 
-    /// All counters of the links are 0 from now on.
+    /// Resets all counters of the links to 0.
     pub(super) fn clear_statistics(&mut self) {
         self.engine.clear_stats();
     }
 
-    /// See [`Transport::set_dscp`](super::Transport::set_dscp).
+    /// Implements [`Transport::set_dscp`](super::Transport::set_dscp).
     pub(super) fn set_dscp(&mut self, dscp: Option<u8>) -> Result<(), TransportError> {
         options::check_dscp(dscp)?;
         for wire in self.wires.iter_mut().flatten() {
@@ -341,12 +342,12 @@ impl Links {
         Ok(())
     }
 
-    /// See [`Transport::check_links`](super::Transport::check_links).
+    /// Implements [`Transport::check_links`](super::Transport::check_links).
     pub(super) fn check(&self, knet: &knet::Options) -> Result<(), TransportError> {
         self.engine.check(&knet.settings).map_err(refused)
     }
 
-    /// See [`Transport::set_links`](super::Transport::set_links).
+    /// Implements [`Transport::set_links`](super::Transport::set_links).
     pub(super) fn reconfigure(&mut self, knet: &knet::Options) -> Result<(), TransportError> {
         self.check(knet)?;
         let now = self.now();
@@ -373,32 +374,32 @@ impl Links {
             Kind::Knet(old) => old.crypto.clone(),
             Kind::Udp(_) | Kind::Udpu => None,
         };
-        // What is encrypted how changes step by step: see `rekey`.
+        // Encryption changes step by step instead: see `rekey`.
         self.options.kind = Kind::Knet(Box::new(knet::Options { crypto, ..knet.clone() }));
         self.act(now);
-        // Whoever waits in poll_recv waits on sockets that may be closed.
+        // A task that waits in poll_recv may wait on sockets that are closed by now.
         self.looped.wake();
         Ok(())
     }
 
-    /// The envelope, for a change of keys; afterwards [`Links::sealed_anew`].
+    /// The envelope, for a change of keys; call [`Links::sealed_anew`] afterwards.
     pub(super) const fn envelope(&mut self) -> &mut Envelope {
         &mut self.envelope
     }
 
-    /// How packets are sealed.
+    /// The cipher and hash with which packets are sealed.
     pub(super) fn suite(&self) -> Suite {
         self.envelope.suite()
     }
 
-    /// The envelope seals in another way than before: packets may have another size.
+    /// The envelope now seals in another way than before, so packets may have another size.
     pub(super) fn sealed_anew(&mut self) {
         let now = self.now();
         self.engine.set_sizes(now, self.envelope.sizes());
         self.act(now);
     }
 
-    /// See [`Transport::check_interface`](super::Transport::check_interface).
+    /// Implements [`Transport::check_interface`](super::Transport::check_interface).
     pub(super) fn check_interface(&mut self) -> InterfaceChange {
         self.count_kernel_drops();
         let now = self.now();
@@ -433,7 +434,8 @@ impl Links {
             self.act(now);
             self.looped.wake();
         }
-        // Of the ring nothing depends on one interface: it goes on over other links, or finds out that none works.
+        // The ring does not depend on a single interface: it continues over other links, or detects that none
+        // works.
         InterfaceChange::None
     }
 
@@ -448,7 +450,7 @@ impl Links {
 
 const STATS: &str = "stats.knet.";
 
-/// What each link's socket is opened with.
+/// The settings with which each link's socket is opened.
 fn plans(options: &Options, knet: &knet::Options) -> [Option<Plan>; LINKS] {
     let settings = &knet.settings;
     let own = settings.hosts.iter().find(|host| host.id == settings.me);
@@ -465,7 +467,7 @@ fn plans(options: &Options, knet: &knet::Options) -> [Option<Plan>; LINKS] {
     })
 }
 
-/// A number that was never used before.
+/// A random number, which has never been used before.
 fn epoch() -> Result<u64, TransportError> {
     let mut bytes = [0; 8];
     super::random(&mut bytes).map_err(socket::failed("draw a random number"))?;

@@ -1,5 +1,5 @@
-//! Packets on their way out: all that wait are sealed at once, each one time, and sent to every path it goes to;
-//! fragments that follow each other to one path go as one message that the kernel cuts.
+//! Outgoing packets: all that wait are sealed together, each once, and sent to every path that they go to.
+//! Consecutive fragments to one path go out as one message, which the kernel cuts into datagrams.
 
 use std::io;
 use std::ops::Range;
@@ -15,13 +15,13 @@ use crate::transport::send::{self, Legs};
 use crate::transport::stats::{Logs, Stats};
 use crate::transport::sys::{Departure, SEGMENTS};
 
-/// Bytes that one message may have: what UDP over IPv4 carries.
+/// Largest message in bytes: what UDP over IPv4 carries.
 const MESSAGE: usize = 65507;
 
-/// Bytes that may wait before they are sealed and sent.
+/// When this many bytes wait, they are sealed and sent.
 const FULL: usize = 256 << 10;
 
-/// See the module.
+/// Packets that wait to be sealed and sent on the links.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: Vec<Waiting>,
@@ -33,11 +33,11 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 struct Waiting {
     burst: Burst,
-    /// It is a message for a single node.
+    /// Whether it is a message for a single node.
     token: bool,
 }
 
-/// A burst that is sealed, and where in each packet the datagram lies.
+/// A sealed burst, and the position of the datagram in each packet.
 #[derive(Debug)]
 struct Sealed<'a> {
     waited: &'a Waiting,
@@ -50,12 +50,12 @@ impl Sealed<'_> {
     }
 }
 
-/// Packets that one message holds.
+/// The packets that go out as one message.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     first: usize,
     count: usize,
-    /// The length of all but the last, if there are several.
+    /// The length of each packet but the last; `None` if there is only one.
     segment: Option<u16>,
 }
 
@@ -65,23 +65,23 @@ struct Leg {
     host: NodeId,
     burst: usize,
     run: Run,
-    /// It failed once, perhaps because of an error of an earlier datagram.
+    /// Sending failed once, perhaps because of an error of an earlier datagram.
     tried: bool,
 }
 
 impl Outbox {
-    /// Takes a burst in. `token`: it is a message for a single node.
+    /// Adds a burst. `token`: it is a message for a single node.
     pub(super) fn push(&mut self, burst: Burst, token: bool) {
         self.bytes += burst.packets.iter().map(Vec::len).sum::<usize>();
         self.waiting.push(Waiting { burst, token });
     }
 
-    /// Whether there is so much that it should be sent.
+    /// Whether so much waits that it should be sent.
     pub(super) const fn is_full(&self) -> bool {
         self.bytes >= FULL
     }
 
-    /// Seals and sends everything.
+    /// Seals and sends all packets.
     pub(super) fn send(
         &mut self,
         now: Instant,
@@ -114,7 +114,7 @@ impl Outbox {
             }
             match wire {
                 Some(wire) if wire.socket().is_some() => {
-                    // Hosts that were taken away since are not sent to any more.
+                    // Hosts that were removed meanwhile are not sent to any more.
                     legs.retain(|leg| wire.target(leg.host).is_some());
                     let mut no_cuts = false;
                     if !wire.cuts {
@@ -147,7 +147,7 @@ impl Outbox {
     }
 }
 
-/// Seals all packets, and says where in each the datagram lies.
+/// Seals all packets, and returns the position of the datagram in each.
 fn seal(waiting: &mut [Waiting], envelope: &mut Envelope, engine: &mut Engine) -> Vec<Range<usize>> {
     let mut packets: Vec<&mut Vec<u8>> =
         waiting.iter_mut().flat_map(|waits| &mut waits.burst.packets).collect();
@@ -157,7 +157,7 @@ fn seal(waiting: &mut [Waiting], envelope: &mut Envelope, engine: &mut Engine) -
     let plain: Vec<usize> = packets.iter().map(|packet| packet.len() - Burst::ROOM).collect();
     let began = Clock::now();
     let places = envelope.seal(&mut packets);
-    // There are a few thousand at most.
+    // There are at most a few thousand packets.
     let each = began.elapsed() / (places.len() as u32).max(1);
     let kinds = waiting.iter().flat_map(|waits| waits.burst.packets.iter().map(|_| waits.burst.kind));
     for ((kind, plain), place) in kinds.zip(plain).zip(&places) {
@@ -166,7 +166,7 @@ fn seal(waiting: &mut [Waiting], envelope: &mut Envelope, engine: &mut Engine) -
     places
 }
 
-/// Cuts packets into messages: neighbours of one length, and at the end a shorter one.
+/// Groups packets into messages: consecutive ones of equal length, and optionally a shorter one at the end.
 fn runs(places: &[Range<usize>]) -> Vec<Run> {
     let mut runs = Vec::new();
     let mut first = 0;
@@ -192,7 +192,7 @@ fn runs(places: &[Range<usize>]) -> Vec<Run> {
     runs
 }
 
-/// The single packets of a leg.
+/// Splits a leg into one for each of its packets.
 fn split(leg: Leg) -> impl Iterator<Item = Leg> {
     let Run { first, count, .. } = leg.run;
     (first..first + count).map(move |first| Leg { run: Run { first, count: 1, segment: None }, ..leg })
@@ -204,7 +204,7 @@ fn split_all(legs: &mut Vec<Leg>) {
     }
 }
 
-/// The messages of one link, being sent.
+/// The messages of one link while they are being sent.
 struct Flight<'a> {
     link: u8,
     bursts: &'a [Sealed<'a>],
@@ -214,7 +214,7 @@ struct Flight<'a> {
     engine: &'a mut Engine,
     stats: &'a mut Stats,
     logs: &'a mut Logs,
-    /// Set where the interface cannot cut at all.
+    /// Set if the interface cannot cut messages at all.
     no_cuts: &'a mut bool,
 }
 
@@ -240,7 +240,7 @@ impl Flight<'_> {
     }
 }
 
-/// The datagrams of a message.
+/// Iterator over the datagrams of a message.
 pub(super) struct Parts<'a> {
     sealed: &'a Sealed<'a>,
     rest: Range<usize>,
@@ -294,8 +294,8 @@ impl Legs for Flight<'_> {
         let errno = error.raw_os_error().unwrap_or(0);
         if self.legs[leg].run.segment.is_some() && matches!(errno, libc::EINVAL | libc::EIO | libc::EMSGSIZE)
         {
-            // One datagram is longer than the path carries, or the interface does not do this at all. Alone, each
-            // tells.
+            // One datagram is longer than the path carries, or the interface cannot cut messages at all. Sent
+            // one by one, each datagram shows which.
             *self.no_cuts |= errno == libc::EIO;
             let whole = self.legs[leg];
             self.legs.splice(leg..=leg, split(whole));
@@ -307,7 +307,7 @@ impl Legs for Flight<'_> {
             return false;
         }
         if queued.any && !std::mem::replace(&mut self.legs[leg].tried, true) {
-            // The error was that of an earlier datagram, perhaps to another host.
+            // The error concerned an earlier datagram, perhaps to another host.
             return true;
         }
         self.refused(leg, errors::fault(errno));
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_of_one_length_and_a_shorter_last_one_are_one_message() {
+    fn packets_of_equal_length_and_a_shorter_last_one_form_one_message() {
         assert_eq!(cut(&[80]), [(0, 1, None)]);
         assert_eq!(cut(&[1472, 1472, 272]), [(0, 3, Some(1472))]);
         assert_eq!(cut(&[272, 1472, 1472]), [(0, 1, None), (1, 2, Some(1472))]);

@@ -1,5 +1,5 @@
-//! What is said of the links in the log: one line a change, with its cause, in Corosync's words where it has them.
-//! Lines about what strangers send are held back when they repeat.
+//! Log lines about links: one line for each change, with its cause, in Corosync's words where it has them.
+//! Repeated lines about datagrams from unknown senders are suppressed.
 
 use std::net::IpAddr;
 
@@ -8,18 +8,18 @@ use crate::transport::knet::envelope::Refusal;
 use crate::transport::knet::{DropReason, Engine, Event, LinkMode, Path};
 use crate::transport::stats::Quiet;
 
-/// See the module.
+/// State of the log lines about refused and dropped datagrams.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     refused: Quiet,
     foreign: Quiet,
     dropped: Quiet,
-    /// Datagrams that could not be opened.
+    /// Number of datagrams that could not be opened.
     pub(super) sealed_otherwise: u64,
 }
 
 impl Report {
-    /// A datagram could not be opened.
+    /// Counts and logs a datagram that could not be opened.
     pub(super) fn refused(&mut self, from: IpAddr, link: u8, refusal: Refusal) {
         self.sealed_otherwise += 1;
         if let Some(held_back) = self.refused.may_speak() {
@@ -31,7 +31,7 @@ impl Report {
         }
     }
 
-    /// A packet was dropped, which the engine has counted.
+    /// Logs a packet that the engine has dropped and counted.
     pub(super) fn dropped(&mut self, from: IpAddr, link: u8, reason: DropReason) {
         match reason {
             DropReason::Foreign => {
@@ -48,7 +48,8 @@ impl Report {
                     tracing::warn!(%from, link, held_back, ?reason, "rx: Packet dropped");
                 }
             }
-            // All in order: a copy that came on another link, a message to another host, early or late ones.
+            // These are normal: a copy from another link, a message to another host, packets that came early
+            // or late.
             DropReason::Duplicate | DropReason::NotForUs | DropReason::Unreachable => {
                 tracing::trace!(%from, link, ?reason, "rx: Packet dropped");
             }
@@ -56,7 +57,7 @@ impl Report {
     }
 }
 
-/// Says what changed.
+/// Logs a change.
 pub(super) fn changed(event: &Event, engine: &Engine) {
     match event {
         Event::LinkUp(Path { host, link }) => {
@@ -78,7 +79,7 @@ pub(super) fn changed(event: &Event, engine: &Engine) {
     }
 }
 
-/// How messages go to a host from now on.
+/// Logs which links carry messages to a host from now on.
 fn best(host: NodeId, engine: &Engine) {
     let settings = engine.settings();
     let up = engine.links().into_iter().filter(|view| view.path.host == host && view.connected);
@@ -87,7 +88,7 @@ fn best(host: NodeId, engine: &Engine) {
         LinkMode::Passive => {
             let priority =
                 |link: &u8| settings.links[usize::from(*link)].as_ref().map_or(0, |link| link.priority);
-            // Of equal priorities the lowest number.
+            // Among equal priorities, the lowest number is the best.
             let best = up.iter().rev().max_by_key(|link| priority(link));
             if let Some(best) = best {
                 tracing::info!("host: host: {host} (passive) best link: {best} (pri: {})", priority(best));

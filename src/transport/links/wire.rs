@@ -1,4 +1,4 @@
-//! This host's end of a link: one socket, and where the other hosts are.
+//! This host's end of a link: one socket, and the addresses of the other hosts.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
@@ -13,13 +13,13 @@ use crate::transport::peers::target;
 use crate::transport::socket::{self, BufferSize, failed};
 use crate::transport::{TransportError, sys};
 
-/// What the socket is for, in errors.
+/// The purpose of the socket, for errors.
 const PURPOSE: &str = "link";
 
-/// Type of service of libknet's packets, where no code point is configured: low delay.
+/// Type of service of libknet's packets if no code point is configured: low delay.
 const LOW_DELAY: u32 = 0x10;
 
-/// What a wire is opened with, beside the settings of its link.
+/// The settings with which a wire is opened, besides those of its link.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) address: IpAddr,
@@ -27,48 +27,49 @@ pub(super) struct Plan {
     pub(super) port: u16,
     pub(super) dscp: Option<u8>,
     pub(super) buffers: BufferSize,
-    /// Smaller buffers are good enough.
+    /// Whether smaller socket buffers are acceptable.
     pub(super) small_buffers: bool,
 }
 
 impl Plan {
-    /// Whether a socket that was opened with this one does for the other.
+    /// Whether a socket opened with this plan can be kept for the other plan.
     pub(super) fn is_at_place_of(&self, other: &Self) -> bool {
         (self.address, self.port, &self.interface) == (other.address, other.port, &other.interface)
     }
 }
 
-/// See the module.
+/// This host's end of a link.
 #[derive(Debug)]
 pub(super) struct Wire {
     pub(super) plan: Plan,
-    /// The interface that has the address, if any has. The socket is bound before: it works as soon as one has it.
+    /// The interface that has the address, if any. The socket is bound even without one, and works as soon as
+    /// there is one.
     local: Option<Local>,
-    /// `None` only where an address that is good on one interface alone (a link-local one) is on none.
+    /// `None` only if the address is valid on a single interface (link-local) and no interface has it.
     socket: Option<AsyncFd<Socket>>,
-    /// Where the other hosts are, by id.
+    /// The addresses of the other hosts, sorted by node id.
     targets: Vec<(NodeId, IpAddr, SockAddr)>,
     /// Whether the kernel cuts messages into datagrams when sending.
     pub(super) cuts: bool,
-    /// What the kernel gave, in bytes as it accounts.
+    /// Sizes of the receive and send buffer that the kernel granted, in bytes as it accounts them.
     pub(super) given: (usize, usize),
-    /// The code point that the kernel says it sends with.
+    /// The code point that the kernel reports for sent packets.
     pub(super) dscp: Option<u8>,
 }
 
-/// What a look at the address found.
+/// Result of checking whether the address is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Nothing new.
+    /// Nothing has changed.
     None,
-    /// It is on no interface any more, or that is down.
+    /// No interface has the address any more, or its interface is down.
     Gone,
-    /// It is there again.
+    /// The address is there again.
     Back,
 }
 
 impl Wire {
-    /// Opens the socket, if the address is there or can be bound in advance.
+    /// Opens the socket, if an interface has the address or it can be bound in advance.
     pub(super) fn open(plan: Plan) -> Result<Self, TransportError> {
         let local = addr::find(plan.address, plan.interface.as_deref());
         if let Err(error) = &local {
@@ -87,7 +88,7 @@ impl Wire {
         Ok(wire)
     }
 
-    /// Whether the address could be bound now. Nothing stays open.
+    /// Whether the address could be bound now. No socket stays open.
     pub(super) fn probe(plan: &Plan) -> Result<(), TransportError> {
         let local = addr::find(plan.address, plan.interface.as_deref())?;
         let address = target(local.addr, plan.port, &local);
@@ -100,7 +101,7 @@ impl Wire {
             None if is_local_to_a_link(self.plan.address) => return Ok(()),
             None => SocketAddr::new(self.plan.address, self.plan.port),
         };
-        // The old one goes first, it has the port.
+        // The old socket must be closed first, because it has the port.
         self.socket = None;
         let ipv4 = address.is_ipv4();
         let socket = socket::open(address)?;
@@ -127,7 +128,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Where the other hosts are on this link, which has this number.
+    /// Sets the addresses of the other hosts on this link, which has number `link`.
     pub(super) fn set_targets(&mut self, settings: &Settings, link: usize) {
         let here = Local { addr: self.plan.address, interface: String::new(), index: 0 };
         let local = self.local.as_ref().unwrap_or(&here);
@@ -151,13 +152,13 @@ impl Wire {
         self.socket.as_ref().map(AsyncFd::get_ref)
     }
 
-    /// Where a host is.
+    /// The address of a host on this link.
     pub(super) fn target(&self, host: NodeId) -> Option<&SockAddr> {
         let at = self.targets.binary_search_by_key(&host, |(id, ..)| *id).ok()?;
         Some(&self.targets[at].2)
     }
 
-    /// Which host is at an address.
+    /// The host that has an address on this link.
     pub(super) fn host_at(&self, address: IpAddr) -> Option<NodeId> {
         self.targets.iter().find(|(_, ip, _)| *ip == address).map(|(id, ..)| *id)
     }
@@ -167,7 +168,7 @@ impl Wire {
         self.local.is_some()
     }
 
-    /// What the socket is bound to, or is to be.
+    /// The address and port to which the socket is bound, or is to be bound.
     pub(super) fn address(&self) -> SocketAddr {
         match &self.local {
             Some(local) => target(self.plan.address, self.plan.port, local),
@@ -175,8 +176,8 @@ impl Wire {
         }
     }
 
-    /// Looks whether the address is still there. A socket that is bound to it goes on when it comes back; one that
-    /// is bound to an interface's number does not, and is opened again.
+    /// Checks whether the address is still there. A socket that is bound to the address works again when it
+    /// returns; one that is bound to an interface number does not, and is reopened.
     pub(super) fn look(&mut self) -> Result<Change, TransportError> {
         let found = match addr::find(self.plan.address, self.plan.interface.as_deref()) {
             Ok(local) => Some(local),
@@ -197,7 +198,7 @@ impl Wire {
         Ok(if was_up && !moved { Change::None } else { Change::Back })
     }
 
-    /// Sends with another code point from now on.
+    /// Changes the code point of sent packets.
     pub(super) fn set_dscp(&mut self, dscp: Option<u8>) -> Result<(), TransportError> {
         self.plan.dscp = dscp;
         let Some(socket) = self.socket() else { return Ok(()) };
@@ -207,7 +208,7 @@ impl Wire {
     }
 }
 
-/// Whether an address means something on one interface only.
+/// Whether an address is valid on a single interface only.
 fn is_local_to_a_link(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }

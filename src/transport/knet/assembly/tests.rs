@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::super::wire::Piece;
 use super::*;
 
-/// A fragment's packet; number and count are passed beside it, as `Inbound` does.
+/// The packet of a fragment; number and count are passed separately, as `Inbound` does.
 fn data(payload: &[u8]) -> Data<'_> {
     Data { seq: 1, compress: 0, broadcast: true, channel: 0, piece: Piece::Whole, payload }
 }
@@ -12,7 +12,7 @@ fn message(len: usize) -> Vec<u8> {
     (0..len).map(|i| (7 * i + i / 256) as u8).collect()
 }
 
-/// Adds fragment `number` of a message cut to `size`.
+/// Adds fragment `number` of a message that is cut into pieces of `size` bytes.
 fn add(assemblies: &mut Assemblies, behind: u16, message: &[u8], size: usize, number: usize) -> Outcome {
     let of = message.len().div_ceil(size) as u8;
     let payload = message.chunks(size).nth(number - 1).unwrap();
@@ -34,7 +34,7 @@ fn fragments_are_put_together_in_any_order() {
         }
         assert_eq!(add(&mut assemblies, 0, &whole, 1446, order[2]), Ok(Some(whole.clone())), "{order:?}");
         assert!(assemblies.open.is_empty());
-        // What comes late begins nothing.
+        // A late fragment does not begin the message again.
         assert_eq!(add(&mut assemblies, 0, &whole, 1446, 1), REFUSED);
     }
 }
@@ -58,20 +58,20 @@ fn fragments_that_contradict_the_first_one_are_refused() {
     for first in [1, 2, 4] {
         let mut assemblies = Assemblies::default();
         add(&mut assemblies, 0, &whole, 30, first).unwrap();
-        // Another count, compression or channel.
+        // A different count, compression or channel.
         assert_eq!(assemblies.add(0, &data(&whole[30..60]), 2, 5), REFUSED);
         assert_eq!(assemblies.add(0, &Data { compress: 1, ..data(&whole[60..90]) }, 3, 4), REFUSED);
         assert_eq!(assemblies.add(0, &Data { channel: 1, ..data(&whole[60..90]) }, 3, 4), REFUSED);
         if first != 4 {
-            // Another size; a last one that is longer than the others.
+            // A different size; a last fragment that is longer than the others.
             assert_eq!(assemblies.add(0, &data(&whole[60..89]), 3, 4), REFUSED);
             assert_eq!(assemblies.add(0, &data(&whole[60..91]), 3, 4), REFUSED);
             assert_eq!(assemblies.add(0, &data(&whole[60..91]), 4, 4), REFUSED);
         } else {
-            // Shorter than the last one.
+            // A fragment shorter than the last one.
             assert_eq!(assemblies.add(0, &data(&whole[60..69]), 3, 4), REFUSED);
         }
-        // None of these did any harm.
+        // None of these had any effect.
         let rest: Vec<usize> = (1..=4).filter(|number| *number != first).collect();
         assert_eq!(add(&mut assemblies, 0, &whole, 30, rest[0]), Ok(None));
         assert_eq!(add(&mut assemblies, 0, &whole, 30, rest[1]), Ok(None));
@@ -88,18 +88,18 @@ fn no_message_grows_past_the_limit() {
         assert_eq!(add(&mut assemblies, 0, &longest, 16384, number), Ok(None));
     }
     assert_eq!(add(&mut assemblies, 0, &longest, 16384, 4), Ok(Some(longest.clone())));
-    // One byte more in any of them does not fit, whichever comes first.
+    // One more byte in any of them does not fit, whichever arrives first.
     for (number, of, len) in [(1, 4, 21846), (4, 4, 16385), (1, 5, 16384), (5, 5, 13108), (1, 2, 65536)] {
         assemblies.advance(1);
         assert_eq!(assemblies.add(0, &data(&longest[..len]), number, of), REFUSED, "{number} {of} {len}");
         assert!(assemblies.open.is_empty());
     }
-    // A last one that fits by itself, but not behind the others.
+    // A last fragment that fits by itself, but not behind the others.
     assemblies.advance(1);
     assert_eq!(assemblies.add(0, &data(&longest[..16_400]), 2, 4), Ok(None));
     assert_eq!(assemblies.add(0, &data(&longest[..16_337]), 4, 4), REFUSED);
     assert_eq!(assemblies.add(0, &data(&longest[..16_336]), 4, 4), Ok(None));
-    // And others that do not fit before the last one.
+    // Fragments that do not fit before the last one.
     assemblies.advance(1);
     assert_eq!(assemblies.add(0, &data(&longest[..10_000]), 4, 4), Ok(None));
     assert_eq!(assemblies.add(0, &data(&longest[..18_513]), 1, 4), REFUSED);
@@ -107,7 +107,7 @@ fn no_message_grows_past_the_limit() {
 }
 
 #[test]
-fn the_most_fragments_are_put_together() {
+fn the_largest_number_of_fragments_is_assembled() {
     let whole = message(MESSAGE);
     let mut assemblies = Assemblies::default();
     for number in (2..=254).rev() {
@@ -116,7 +116,7 @@ fn the_most_fragments_are_put_together() {
     assert_eq!(add(&mut assemblies, 0, &whole, 259, 1), Ok(Some(whole)));
 }
 
-/// As libknet's buffers do.
+/// libknet's buffers behave in the same way.
 #[test]
 fn a_message_survives_32_newer_ones_and_not_33() {
     let whole = message(100);
@@ -130,9 +130,9 @@ fn a_message_survives_32_newer_ones_and_not_33() {
     }
 }
 
-/// After a whole round of numbers the same one means another message.
+/// After the message numbers have wrapped around, the same number denotes another message.
 #[test]
-fn a_number_that_comes_around_meets_nothing_of_the_old_message() {
+fn a_reused_number_finds_no_fragments_of_the_old_message() {
     let (old, new) = (message(100), vec![9; 100]);
     let mut assemblies = Assemblies::default();
     add(&mut assemblies, 0, &old, 50, 1).unwrap();
@@ -143,18 +143,18 @@ fn a_number_that_comes_around_meets_nothing_of_the_old_message() {
 }
 
 #[test]
-fn the_message_that_waits_longest_gives_way_and_is_not_begun_again() {
+fn the_message_that_waits_longest_is_dropped_and_not_begun_again() {
     let whole = message(100);
     let mut assemblies = Assemblies::default();
     for _ in 0..32 {
         assemblies.advance(1);
         add(&mut assemblies, 0, &whole, 30, 1).unwrap();
     }
-    // The first two get another fragment, so that the third is the one that waits longest.
+    // The first two messages get another fragment, so that the third is the one that waits longest.
     assert_eq!(add(&mut assemblies, 31, &whole, 30, 2), Ok(None));
     assert_eq!(assemblies.open.len(), OPEN);
     assemblies.advance(1);
-    // A fragment that is refused makes nothing give way.
+    // A refused fragment causes no other message to be dropped.
     assert_eq!(assemblies.add(0, &data(&vec![0; 60_000]), 1, 3), REFUSED);
     assert_eq!(add(&mut assemblies, 31, &whole, 30, 2), Ok(None));
     assert_eq!(add(&mut assemblies, 0, &whole, 30, 1), Ok(None));
@@ -165,9 +165,9 @@ fn the_message_that_waits_longest_gives_way_and_is_not_begun_again() {
 }
 
 proptest! {
-    /// Several messages at once, fragments shuffled and some doubled: each comes out as it was, once.
+    /// Several messages at once, with shuffled and duplicated fragments: each is delivered unchanged, once.
     #[test]
-    fn messages_come_out_as_they_went_in(
+    fn messages_are_assembled_unchanged(
         lens in proptest::collection::vec((2..3000_usize, 1..400_usize), 1..8),
         seed in any::<u64>(),
     ) {
@@ -200,9 +200,9 @@ proptest! {
         prop_assert!(out.iter().all(|count| *count == 1));
     }
 
-    /// Fragments that lie about everything: memory stays within its limit, and nothing is longer than a message.
+    /// Fragments with false fields: memory stays within its limit, and no message exceeds the maximum length.
     #[test]
-    fn lies_take_no_more_memory_than_the_limit(
+    fn false_fragments_take_no_more_memory_than_the_limit(
         steps in proptest::collection::vec(
             (0..40_u16, 2..=254_u8, 1..=254_u8, 0..3_u8, 1..60_000_usize, 0..3_u16), 1..200),
     ) {

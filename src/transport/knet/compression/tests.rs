@@ -16,7 +16,7 @@ fn settings(compression: Compression) -> Settings {
     Settings { compression, ..Settings::bare(node(1)) }
 }
 
-/// A totem header to node 2 and 387 times the same byte, the message of the captured examples.
+/// A totem header for node 2 and 387 identical bytes: the message of the captured examples.
 fn message() -> Vec<u8> {
     [&hex("70c00301 00 01000000 02000000")[..], &[b'A'; 387]].concat()
 }
@@ -28,9 +28,9 @@ fn decompress(model: u8, packed: &[u8]) -> Result<Bytes, DropReason> {
 const REFUSED: Result<Bytes, DropReason> = Err(DropReason::Compression);
 const MODELS: [Compression; 4] = [Compression::Zlib, Compression::Lz4, Compression::Lz4Hc, Compression::Zstd];
 
-/// Written by zlib 1.2.13 (as libknet sent it), liblz4 1.9.4 and libzstd 1.5.4.
+/// Compressed by zlib 1.2.13 (as libknet sent it), liblz4 1.9.4 and libzstd 1.5.4.
 #[test]
-fn what_the_c_libraries_write_is_understood() {
+fn messages_compressed_by_the_c_libraries_are_understood() {
     let zlib = hex("78012b38c0ccc8c0c8c0c0c004c48ea360a043000061da637b");
     let lz4 = hex("ef70c00301000100000002000000410100ff6b504141414141");
     let zstd = hex("28b52ffd609000ad00007070c003010001000000020000004101007f2a5002");
@@ -49,7 +49,7 @@ fn what_the_c_libraries_write_is_understood() {
 }
 
 #[test]
-fn each_model_writes_what_it_reads() {
+fn each_model_decompresses_what_it_compressed() {
     for (compression, id) in MODELS.into_iter().zip([1, 2, 3, 7]) {
         let mut compressor = Compressor::new(&settings(compression));
         let mut stats = HandleStats::default();
@@ -73,7 +73,7 @@ fn each_model_writes_what_it_reads() {
 }
 
 #[test]
-fn a_message_that_is_short_or_grows_is_sent_as_it_is() {
+fn a_message_that_is_short_or_would_grow_is_sent_uncompressed() {
     let noise: Vec<u8> = (0..400_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for compression in MODELS {
         let mut compressor = Compressor::new(&settings(compression));
@@ -98,9 +98,9 @@ fn models_without_a_decoder_are_refused() {
     }
 }
 
-/// Messages of 65537 zeros, and of 70000 for zstd, as the C libraries compress them.
+/// Messages of 65537 zeros, and of 70000 for zstd, as compressed by the C libraries.
 #[test]
-fn nothing_expands_past_the_longest_message() {
+fn no_message_expands_past_the_maximum_length() {
     let zeros = |len: usize| {
         let mut plain = vec![0; len];
         plain[..13].copy_from_slice(&message()[..13]);
@@ -120,16 +120,17 @@ fn nothing_expands_past_the_longest_message() {
     assert_eq!(decompress(ZSTD, &hex("28b52ffda07011010055000010000001006b1139c002")), REFUSED);
 }
 
-/// A window of 128 MiB, which a decoder would take memory for; then no end of blocks that expand to 128 KiB.
+/// A window of 128 MiB, for which a decoder would allocate memory; then endless blocks that expand to 128 KiB
+/// each.
 #[test]
 fn a_zstd_frame_that_asks_for_much_memory_is_refused() {
     assert_eq!(decompress(ZSTD, &hex("28b52ffd 00 88 010000")), REFUSED);
     let mut bomb = hex("28b52ffd 00 38");
     for _ in 0..20_000 {
-        bomb.extend_from_slice(&[0x02, 0x00, 0x10, 0x41]); // a run of 131072
+        bomb.extend_from_slice(&[0x02, 0x00, 0x10, 0x41]); // a run of 131072 bytes
     }
     assert_eq!(decompress(ZSTD, &bomb), REFUSED);
-    // Empty blocks without end cost no more than their bytes.
+    // Endless empty blocks cost no more than their bytes.
     let mut idle = hex("28b52ffd 00 38");
     idle.resize(65_000, 0);
     assert_eq!(decompress(ZSTD, &idle), REFUSED);
@@ -143,7 +144,7 @@ fn damaged_messages_are_refused_and_the_next_one_is_understood() {
         let (model, packed) = compressor.compress(Destination::All, &message(), &mut stats).unwrap();
         let mut decompressor = Decompressor::default();
         for len in 0..packed.len() {
-            // LZ4 has no end of its own: a beginning may be a message, shorter than the whole.
+            // LZ4 has no end mark: a truncated message may decompress to a shorter one.
             if let Ok(found) = decompressor.decompress(model, &packed[..len], &mut stats) {
                 assert!(matches!(model, LZ4 | LZ4HC) && found.len() < 400, "{model} {len}");
             }
@@ -156,7 +157,7 @@ fn damaged_messages_are_refused_and_the_next_one_is_understood() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_refused_or_a_message(
+    fn any_bytes_are_refused_or_decompress_to_a_message(
         bytes in proptest::collection::vec(any::<u8>(), 0..300),
         flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         compression in prop::sample::select(MODELS.to_vec()),

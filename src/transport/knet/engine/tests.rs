@@ -1,4 +1,4 @@
-//! Engines joined by a small network with a clock of its own.
+//! Tests of engines that are connected by a simulated network with its own clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -55,7 +55,7 @@ fn settings(me: u32, hosts: u32, links: u8, mode: LinkMode) -> Settings {
     }
 }
 
-/// A message of the ring to all, or to a host, that tells its number; at least 17 bytes.
+/// A message of the ring to all nodes or to one, which contains `number`; at least 17 bytes long.
 fn message(to: Destination, number: u32, len: usize) -> Bytes {
     let target = match to {
         Destination::All => 0,
@@ -68,7 +68,7 @@ fn message(to: Destination, number: u32, len: usize) -> Bytes {
     message.into()
 }
 
-/// A packet under way.
+/// A packet in transit.
 #[derive(Debug)]
 struct Flying {
     to: usize,
@@ -77,7 +77,7 @@ struct Flying {
     packet: Vec<u8>,
 }
 
-/// A message that arrived.
+/// A message that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Got {
     at: Instant,
@@ -90,18 +90,18 @@ struct Net {
     now: Instant,
     flying: BTreeMap<(Instant, u64), Flying>,
     count: u64,
-    /// From host, to host, link.
+    /// Interrupted directions: from host, to host, link.
     cuts: BTreeSet<(u32, u32, u8)>,
-    /// Largest IP packet by link: of the interfaces, and of the path beyond.
+    /// Largest IP packet for each link: of the interfaces, and of the path behind them.
     mtu: [(usize, usize); LINKS],
     delay: Duration,
-    /// Lost of a thousand.
+    /// Packets lost per thousand.
     loss: u64,
     seed: u64,
     sizes: Sizes,
     got: Vec<Vec<Got>>,
     events: Vec<(Instant, u32, Event)>,
-    /// What was sent: from, path, kind, plain length.
+    /// Packets sent: from, path, kind, plain length.
     sent: Vec<(u32, Path, PacketKind, usize)>,
     wakes: u64,
 }
@@ -131,7 +131,7 @@ impl Net {
         }
     }
 
-    /// All links up, and their events forgotten.
+    /// A network in which all links are up, and the events about that are discarded.
     fn up(hosts: u32, links: u8, mode: LinkMode) -> Self {
         let mut net = Self::new(hosts, links, mode);
         net.settle();
@@ -168,7 +168,7 @@ impl Net {
         self.pump(from);
     }
 
-    /// Carries out what an engine wants.
+    /// Carries out the actions of an engine.
     fn pump(&mut self, host: u32) {
         let now = self.now;
         while let Some(output) = self.engine(host).poll_output() {
@@ -252,7 +252,8 @@ impl Net {
         self.pump(to as u32 + 1);
     }
 
-    /// Host 1 sends a message to all every `every` for so long. The longest time in which host 2 got none.
+    /// Host 1 sends a message to all hosts every `every`, for `time`. Returns the longest time in which host
+    /// 2 received none.
     fn stream(&mut self, time: Duration, every: Duration, len: usize) -> Duration {
         let end = self.now + time;
         let mut number = self.got[1].last().map_or(0, |got| got.number);

@@ -1,26 +1,27 @@
-//! HMAC-SHA-256 of several messages at the same time, each in a lane of the processor's vector registers.
+//! HMAC-SHA-256 of several messages at once, each in one lane of the processor's vector registers.
 //!
-//! One message cannot be hashed so: each of its blocks needs the one before. But what is sent or received together
-//! consists of many packets, and for eleven fragments of a message this takes a fraction of the time that they take one
-//! after the other; see ARCHITECTURE.md. Source of the construction: RFC 2104.
+//! A single message cannot be parallelised, because each of its blocks depends on the one before. But data
+//! that is sent or received together consists of many packets: for the eleven fragments of one message, this
+//! takes a fraction of the time needed one after the other; see ARCHITECTURE.md. Source of the construction:
+//! RFC 2104.
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-/// Bytes that SHA-256 takes at a time.
+/// Block size of SHA-256 in bytes.
 const BLOCK: usize = 64;
 
-/// Bytes of a code.
+/// Length of an authentication code in bytes.
 const LENGTH: usize = 32;
 
-/// The two blocks that a key becomes: in front of the message, and in front of that hash.
+/// The two blocks derived from a key: one precedes the message, the other its hash.
 pub(super) struct Abreast {
     inner: Zeroizing<[u8; BLOCK]>,
     outer: Zeroizing<[u8; BLOCK]>,
 }
 
 impl Abreast {
-    /// With all bytes of a key.
+    /// Derives the blocks from all bytes of a key.
     pub(super) fn new(key: &[u8]) -> Self {
         let mut block = Zeroizing::new([0; BLOCK]);
         if key.len() > BLOCK {
@@ -32,7 +33,7 @@ impl Abreast {
         Self { inner: masked(0x36), outer: masked(0x5c) }
     }
 
-    /// The code of each message, in their order.
+    /// The authentication code of each message, in order.
     pub(super) fn codes(&self, messages: &[&[u8]]) -> Vec<[u8; LENGTH]> {
         let mut hashes = vec![[0; LENGTH]; messages.len()];
         tape_sha256::hash_many_prefixed(&*self.inner, messages, &mut hashes);
@@ -50,9 +51,9 @@ mod tests {
 
     use super::*;
 
-    /// RFC 4231, test cases 1, 2 and 6.
+    /// Test cases 1, 2 and 6 of RFC 4231.
     #[test]
-    fn codes_are_those_of_the_rfc() {
+    fn codes_match_the_test_cases_of_the_rfc() {
         let hex = |code: &[u8]| code.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let of = |key: &[u8], message: &[u8]| hex(&Abreast::new(key).codes(&[message, b"another"])[0]);
         assert_eq!(
@@ -72,9 +73,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// However many, and of whatever lengths.
+        /// For any number of messages of any lengths.
         #[test]
-        fn codes_are_those_that_each_message_has_alone(
+        fn codes_equal_those_of_each_message_computed_alone(
             key in prop::collection::vec(any::<u8>(), 0..300),
             messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..400), 0..70),
         ) {

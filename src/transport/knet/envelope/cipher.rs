@@ -1,4 +1,4 @@
-//! AES in CBC mode. The key's schedule is made once; nothing is allocated for a packet.
+//! AES in CBC mode. The key schedule is computed once, and nothing is allocated for each packet.
 
 use aes::{Aes128Dec, Aes128Enc, Aes192Dec, Aes192Enc, Aes256Dec, Aes256Enc};
 use cbc::cipher::{
@@ -8,7 +8,7 @@ use cbc::cipher::{
 
 use super::suite;
 
-/// Bytes of a block and of an initialisation vector.
+/// Bytes of a cipher block and of an initialisation vector.
 pub(super) const BLOCK: usize = 16;
 
 /// A cipher with its key, for both directions.
@@ -19,7 +19,8 @@ pub(super) enum Aes {
 }
 
 impl Aes {
-    /// With the first bytes of a key, as many as the cipher needs. `None`: there is no cipher.
+    /// Creates a cipher from the first bytes of a key, as many as it needs. `None` if `cipher` is
+    /// [`suite::Cipher::None`].
     pub(super) fn new(cipher: suite::Cipher, key: &[u8]) -> Option<Self> {
         fn both<E: KeyInit, D: KeyInit>(key: &[u8], length: usize) -> Option<Box<(E, D)>> {
             let key = key.get(..length)?;

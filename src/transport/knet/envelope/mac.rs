@@ -1,4 +1,4 @@
-//! HMAC. What depends on the key alone is computed once.
+//! Message authentication with HMAC. Everything that depends only on the key is computed once.
 
 use hmac::{Hmac, KeyInit};
 use md5::Md5;
@@ -9,14 +9,14 @@ use subtle::ConstantTimeEq;
 use super::abreast::Abreast;
 use super::suite;
 
-/// Bytes of the longest code.
+/// Length of the longest authentication code in bytes.
 const LONGEST: usize = 64;
 
-/// A hash with its key.
+/// A hash function with its key.
 pub(super) enum Mac {
     Md5(Box<Hmac<Md5>>),
     Sha1(Box<Hmac<Sha1>>),
-    /// For one message, and for several.
+    /// For a single message, and for several at once.
     Sha256(Box<(Hmac<Sha256>, Abreast)>),
     Sha384(Box<Hmac<Sha384>>),
     Sha512(Box<Hmac<Sha512>>),
@@ -30,26 +30,26 @@ pub(super) struct Code {
 }
 
 impl Code {
-    /// These bytes, at most [`LONGEST`].
+    /// Creates a code from these bytes, at most [`LONGEST`].
     fn new(code: &[u8]) -> Self {
         let mut bytes = [0; LONGEST];
         bytes[..code.len()].copy_from_slice(code);
         Self { bytes, length: code.len() }
     }
 
-    /// The code as it stands in a datagram.
+    /// The code as transmitted in a datagram.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 
-    /// Whether this is the same code. Takes the same time whichever byte is wrong.
+    /// Whether `code` is equal to this one. The time needed does not depend on which byte differs.
     pub(super) fn is(&self, code: &[u8]) -> bool {
         self.bytes().ct_eq(code).into()
     }
 }
 
 impl Mac {
-    /// With all bytes of a key. `None`: there is no hash.
+    /// Creates the hash with all bytes of a key. `None` if `hash` is [`suite::Hash::None`].
     pub(super) fn new(hash: suite::Hash, key: &[u8]) -> Option<Self> {
         fn keyed<M: KeyInit>(key: &[u8]) -> Option<M> {
             M::new_from_slice(key).ok()
@@ -64,7 +64,7 @@ impl Mac {
         }
     }
 
-    /// The code of each message, in their order.
+    /// The authentication code of each message, in order.
     pub(super) fn codes(&self, messages: &[&[u8]]) -> Vec<Code> {
         fn of<M: hmac::Mac + Clone>(keyed: &M, messages: &[&[u8]]) -> Vec<Code> {
             let code = |message: &&[u8]| {

@@ -1,4 +1,4 @@
-//! The envelope of packets: encryption and authentication as libknet 1.25 has them, byte for byte.
+//! The envelope of packets: encryption and authentication as in libknet 1.25, byte for byte.
 //!
 //! | mode | datagram |
 //! |---|---|
@@ -6,17 +6,19 @@
 //! | hash only | packet, code |
 //! | cipher and hash | initialisation vector, ciphertext, code of both |
 //!
-//! The code is an HMAC with the whole key, the cipher AES-CBC with the key's first bytes and PKCS#7 padding. Nothing
-//! of a datagram is looked at before its code has been found right.
+//! The code is an HMAC with the whole key; the cipher is AES-CBC with the first bytes of the key and PKCS#7
+//! padding. The code of a datagram is verified before anything else in it is used.
 //!
-//! Nothing on the wire says which key was used: there are two slots, and each datagram is tried with both. So that
-//! a running cluster can change its key, every node first fills its second slot ([`Envelope::prepare`]), then
-//! sends with it ([`Envelope::switch`]), and forgets the first when all have switched ([`Envelope::finish`]).
+//! A datagram does not say which key was used: there are two slots, and each datagram is tried with both. To
+//! change the key of a running cluster, every node first fills its second slot ([`Envelope::prepare`]), then
+//! sends with it ([`Envelope::switch`]), and forgets the first one when all nodes have switched
+//! ([`Envelope::finish`]).
 //!
-//! Who has prepared and hears a node that has switched switches, too: a node of Corosync forgets the old key without
-//! waiting for the others, and would not hear this one any more. By then all have prepared.
+//! A node that has prepared also switches when it receives a packet from a node that has switched: a Corosync
+//! node forgets the old key without waiting for the others, and would not understand this node any more. By
+//! then all nodes have prepared.
 //!
-//! | file | what |
+//! | file | contents |
 //! |---|---|
 //! | `suite.rs` | [`Cipher`], [`enum@Hash`], [`Suite`]: their names and sizes |
 //! | `slot.rs` | one suite with its key: seals and opens |
@@ -43,64 +45,64 @@ pub use self::suite::{Cipher, Hash, Suite};
 use crate::config::key::Key;
 use crate::transport::knet::{Burst, Sizes};
 
-/// How every clear packet begins.
+/// First byte of every clear packet.
 const VERSION: u8 = 1;
 
-/// Why a datagram is not let in.
+/// Why a datagram is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
-    /// It has not the length of anything that is sealed.
+    /// Its length is impossible for a sealed datagram.
     #[error("its length is that of no encrypted packet")]
     Length,
     /// Its code is wrong: another key, another cipher or hash, not encrypted at all, or forged.
     #[error("not encrypted with this cluster's key, cipher and hash")]
     Code,
-    /// Its code is right, but it was not padded as it has to be.
+    /// Its code is correct, but its padding is not.
     #[error("encrypted with this cluster's key, but wrongly padded")]
     Padding,
 }
 
-/// Why there is no envelope.
+/// Why an envelope could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvelopeError {
     /// A cipher was given without a hash.
     #[error("crypto_cipher requires crypto_hash with value other than none")]
     NoHash,
-    /// The kernel gives no random bytes for initialisation vectors.
+    /// The kernel provides no random bytes for initialisation vectors.
     #[error("no random bytes from the kernel: {0}")]
     Random(#[from] io::Error),
 }
 
-/// A suite that does not authenticate has no slot.
+/// Error: a suite without authentication cannot have a slot.
 #[derive(Clone, Copy, Debug)]
 struct KeyRequired;
 
-/// See the module.
+/// Seals outgoing packets and opens received ones, with up to two keys.
 pub struct Envelope {
     slots: [Option<Slot>; 2],
-    /// The slot that sends; `None`: what is sent is clear.
+    /// The slot with which packets are sealed; `None` if they are sent clear.
     sends: Option<usize>,
-    /// What will send after [`Envelope::switch`], if a change is prepared.
+    /// The value of `sends` after [`Envelope::switch`], if a change is prepared.
     next: Option<Option<usize>>,
-    /// Whether a datagram that no slot opens is taken for a clear packet.
+    /// Whether a datagram that no slot opens is accepted as a clear packet.
     lets_clear_in: bool,
     salts: Salts,
 }
 
 impl Envelope {
-    /// Nothing is encrypted, and clear packets are let in.
+    /// Creates an envelope without encryption that accepts clear packets.
     ///
     /// # Errors
-    /// The kernel gives no random bytes, which encryption would need later.
+    /// If the kernel provides no random bytes, which encryption would need later.
     pub fn clear() -> Result<Self, EnvelopeError> {
         Ok(Self { slots: [None, None], sends: None, next: None, lets_clear_in: true, salts: Salts::new()? })
     }
 
-    /// Seals like this, and refuses whatever is sealed otherwise or not at all. The key of a clear suite is not
-    /// looked at.
+    /// Creates an envelope that seals with this suite and key, and refuses datagrams sealed otherwise or not
+    /// at all. The key of a clear suite is ignored.
     ///
     /// # Errors
-    /// A cipher without a hash; no random bytes.
+    /// If the suite has a cipher without a hash, or the kernel provides no random bytes.
     pub fn new(suite: Suite, key: &Key) -> Result<Self, EnvelopeError> {
         let mut envelope = Self::clear()?;
         envelope.prepare(suite, Some(key))?;
@@ -109,23 +111,23 @@ impl Envelope {
         Ok(envelope)
     }
 
-    /// What the sending slot adds to a packet.
+    /// What sealing currently adds to a packet.
     pub fn sizes(&self) -> Sizes {
         self.sending().map_or(Sizes::CLEAR, Slot::sizes)
     }
 
-    /// What is sent with.
+    /// The suite with which packets are sealed.
     pub fn suite(&self) -> Suite {
         self.sending().map_or(Suite::CLEAR, Slot::suite)
     }
 
-    /// Seals packets, each of which lies behind [`Burst::ROOM`] unused bytes, and says where in each the datagram
-    /// lies. Many at once take less time than one after the other.
+    /// Seals packets, each of which lies behind [`Burst::ROOM`] unused bytes, and returns the position of the
+    /// datagram in each. Sealing many at once takes less time than one after the other.
     ///
-    /// Packets with room behind for padding and code ([`Sizes::datagram`]) do not move.
+    /// Packets with enough capacity for padding and code ([`Sizes::datagram`]) are not reallocated.
     ///
     /// # Panics
-    /// A packet has not the room in front.
+    /// If a packet does not have the unused bytes in front.
     pub fn seal(&mut self, packets: &mut [&mut Vec<u8>]) -> Vec<Range<usize>> {
         assert!(packets.iter().all(|packet| packet.len() >= Burst::ROOM), "a packet without room in front");
         match self.sends.and_then(|at| self.slots[at].as_ref()) {
@@ -134,8 +136,8 @@ impl Envelope {
         }
     }
 
-    /// Opens datagrams, and says of each where in it the plain packet lies, or why it is not let in; the bytes of
-    /// those mean nothing then. Many at once take less time than one after the other.
+    /// Opens datagrams. Returns for each the position of the plain packet in it, or why it is refused; the
+    /// bytes of a refused one are undefined. Opening many at once takes less time than one after the other.
     pub fn open(&mut self, datagrams: &mut [&mut [u8]]) -> Vec<Result<Range<usize>, Refusal>> {
         let mut results = vec![Err(Refusal::Code); datagrams.len()];
         let first = self.sends.unwrap_or(0);
@@ -170,16 +172,17 @@ impl Envelope {
         results
     }
 
-    /// Whether a change is prepared that has not been switched to.
+    /// Whether a change is prepared that was not switched to yet.
     pub const fn is_prepared(&self) -> bool {
         self.next.is_some()
     }
 
-    /// Fills the other slot: what is sealed like this is let in from now on. Without a key, or with a suite that
-    /// needs none, clear packets are. What was prepared before is forgotten.
+    /// Fills the other slot, so that datagrams sealed with it are accepted from now on. Without a key, or
+    /// with a suite that needs none, clear packets are accepted instead. An earlier prepared change is
+    /// discarded.
     ///
     /// # Errors
-    /// A cipher without a hash. Nothing has changed then.
+    /// If the suite has a cipher without a hash. Nothing has changed then.
     pub fn prepare(&mut self, suite: Suite, key: Option<&Key>) -> Result<(), EnvelopeError> {
         let key = key.filter(|_| !suite.is_clear());
         let slot = key.map(|key| Slot::new(suite, key)).transpose().map_err(|_| EnvelopeError::NoHash)?;
@@ -198,21 +201,22 @@ impl Envelope {
         Ok(())
     }
 
-    /// Sends with what was prepared, if anything was; what was sent with before is still let in.
+    /// Seals with the prepared suite and key, if any; datagrams sealed with the previous ones are still
+    /// accepted.
     pub fn switch(&mut self) {
         if let Some(next) = self.next.take() {
             self.sends = next;
         }
     }
 
-    /// Forgets what is not sent with, after [`Envelope::switch`]. Before it, nothing happens.
+    /// Forgets the key that is not used for sending, after [`Envelope::switch`]. Before it, does nothing.
     pub fn finish(&mut self) {
         if self.next.is_none() {
             self.forget();
         }
     }
 
-    /// Forgets what was prepared and not switched to, if anything was.
+    /// Discards a prepared change that was not switched to, if there is one.
     pub fn abandon(&mut self) {
         if self.next.take().is_some() {
             self.forget();
@@ -233,7 +237,7 @@ impl Envelope {
     }
 }
 
-/// Says nothing about keys.
+/// Does not show any part of the keys.
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let suites = self.slots.each_ref().map(|slot| slot.as_ref().map(|slot| slot.suite().to_string()));

@@ -1,35 +1,35 @@
-//! Initialisation vectors: unpredictable, and never the same twice, in a forked process either.
+//! Initialisation vectors that are unpredictable and never repeated, not even in a forked process.
 
 use std::io;
 
 use super::cipher::BLOCK;
 use crate::transport::{self, sys};
 
-/// Vectors that are asked of the kernel at once: one call costs less than so many packets.
+/// Number of vectors requested from the kernel at once: one call costs less than one for each packet.
 const AHEAD: usize = 32;
 
-/// Random bytes of the kernel's generator, taken ahead.
+/// Random bytes from the kernel's generator, fetched in advance.
 pub(super) struct Salts {
     ahead: [[u8; BLOCK]; AHEAD],
     used: usize,
-    /// How often this process had been forked when they were taken.
+    /// The number of forks of this process when the bytes were fetched.
     forks: u32,
 }
 
 impl Salts {
     /// # Errors
-    /// The kernel gives no random bytes.
+    /// If the kernel provides no random bytes.
     pub(super) fn new() -> io::Result<Self> {
         let mut salts = Self { ahead: [[0; BLOCK]; AHEAD], used: AHEAD, forks: sys::forks() };
         salts.fill()?;
         Ok(salts)
     }
 
-    /// The next one.
+    /// The next vector.
     ///
     /// # Panics
-    /// The kernel gives no random bytes although it did before, which no kernel does. Rather no packet than one
-    /// that can be foreseen.
+    /// If the kernel provides no random bytes although it did before, which no kernel does. It is better to
+    /// send no packet than one with a predictable vector.
     pub(super) fn next(&mut self) -> [u8; BLOCK] {
         if self.used == AHEAD || self.forks != sys::forks() {
             self.fill().expect("the kernel gives random bytes as it did before");
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn none_comes_twice() {
+    fn no_vector_is_repeated() {
         let mut salts = Salts::new().unwrap();
         let drawn: BTreeSet<_> = (0..10 * AHEAD).map(|_| salts.next()).collect();
         assert_eq!(drawn.len(), 10 * AHEAD);
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_fork_what_was_taken_ahead_is_not_used() {
+    fn vectors_fetched_before_a_fork_are_not_used_after_it() {
         let mut salts = Salts::new().unwrap();
         let before = salts.ahead;
         salts.forks = salts.forks.wrapping_sub(1);

@@ -1,4 +1,4 @@
-//! One suite with its key: makes packets into datagrams and back.
+//! One suite with its key: turns packets into datagrams and back.
 
 use std::ops::Range;
 
@@ -9,10 +9,10 @@ use super::{KeyRequired, Refusal};
 use crate::config::key::Key;
 use crate::transport::knet::{Burst, Sizes};
 
-/// Longest part of a datagram that a code can be for. Source: libknet, `KNET_MAX_PACKET_SIZE`.
+/// Longest part of a datagram that can be covered by a code. Source: libknet, `KNET_MAX_PACKET_SIZE`.
 const LONGEST: usize = 65536;
 
-/// See the module.
+/// One suite with its key.
 pub(super) struct Slot {
     suite: Suite,
     cipher: Option<Aes>,
@@ -21,7 +21,7 @@ pub(super) struct Slot {
 
 impl Slot {
     /// # Errors
-    /// There is no hash, without which a cipher is not secure.
+    /// If the suite has no hash, without which a cipher is not secure.
     pub(super) fn new(suite: Suite, key: &Key) -> Result<Self, KeyRequired> {
         let mac = Mac::new(suite.hash, key.bytes()).ok_or(KeyRequired)?;
         Ok(Self { suite, cipher: Aes::new(suite.cipher, key.bytes()), mac })
@@ -35,8 +35,8 @@ impl Slot {
         self.suite.sizes()
     }
 
-    /// Seals packets, each of which lies behind [`Burst::ROOM`] bytes, and says where in each the datagram lies. The
-    /// vectors are used by ciphers only.
+    /// Seals packets, each of which lies behind [`Burst::ROOM`] bytes, and returns the position of the
+    /// datagram in each. Only ciphers use the vectors.
     pub(super) fn seal(
         &self,
         packets: &mut [&mut Vec<u8>],
@@ -62,10 +62,10 @@ impl Slot {
         packets.iter_mut().zip(codes).map(finish).collect()
     }
 
-    /// Says of each datagram whether it was sealed like this; they stay as they are.
+    /// Checks for each datagram whether it was sealed with this slot; they are not changed.
     ///
     /// # Errors
-    /// It was not: [`Refusal::Length`] or [`Refusal::Code`].
+    /// [`Refusal::Length`] or [`Refusal::Code`] if it was not.
     pub(super) fn check(&self, datagrams: &[&[u8]]) -> Vec<Result<(), Refusal>> {
         let ends = datagrams.iter().map(|datagram| self.sealed(datagram.len()));
         let covered = datagrams.iter().zip(ends.clone()).filter_map(|(bytes, end)| Some(&bytes[..end?]));
@@ -79,7 +79,8 @@ impl Slot {
         datagrams.iter().zip(ends).map(verdict).collect()
     }
 
-    /// How much of a datagram of this length its code is for, if it is as long as one can be that was sealed like this.
+    /// The part of a datagram of this length that its code covers; `None` if no datagram of this slot can
+    /// have this length.
     fn sealed(&self, length: usize) -> Option<usize> {
         let sizes = self.sizes();
         let end = length.checked_sub(sizes.mac)?;
@@ -88,10 +89,10 @@ impl Slot {
         (sealed != 0 && end <= LONGEST && whole).then_some(end)
     }
 
-    /// Decrypts a datagram that [`Slot::check`] has found right, and says where in it the packet lies.
+    /// Decrypts a datagram that [`Slot::check`] accepted. Returns the position of the packet in it.
     ///
     /// # Errors
-    /// It is wrongly padded.
+    /// If the padding is wrong.
     pub(super) fn decrypt(&self, datagram: &mut [u8]) -> Result<Range<usize>, Refusal> {
         let end = self.sealed(datagram.len()).ok_or(Refusal::Length)?;
         let Some(cipher) = &self.cipher else { return Ok(0..end) };
@@ -99,7 +100,8 @@ impl Slot {
             return Err(Refusal::Length);
         };
         cipher.decrypt(salt, blocks);
-        // Only who has the key gets so far: nothing can be learned from how the padding is refused.
+        // Only a sender with the key gets this far, so nothing can be learned from how wrong padding is
+        // refused.
         let padding = blocks.last().map_or(0, |last| usize::from(*last));
         let plain = blocks.len().checked_sub(padding).filter(|_| (1..=BLOCK).contains(&padding));
         match plain {

@@ -1,11 +1,11 @@
-//! The ciphers and hashes that Corosync's knet knows, by their names in its configuration.
+//! The ciphers and hashes of Corosync's knet, with their names in its configuration.
 
 use crate::transport::knet::Sizes;
 
 /// How packets are encrypted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Cipher {
-    /// Not at all.
+    /// Packets are not encrypted.
     #[default]
     None,
     /// AES in CBC mode with a key of 16 bytes.
@@ -19,23 +19,23 @@ pub enum Cipher {
 /// How packets are authenticated: HMAC with this hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Hash {
-    /// Not at all.
+    /// Packets are not authenticated.
     #[default]
     None,
-    /// MD5; weak, for old clusters only.
+    /// HMAC-MD5; weak, for old clusters only.
     Md5,
-    /// SHA-1; weak, for old clusters only.
+    /// HMAC-SHA-1; weak, for old clusters only.
     Sha1,
-    /// SHA-256.
+    /// HMAC-SHA-256, with a code of 32 bytes.
     Sha256,
-    /// SHA-384.
+    /// HMAC-SHA-384, with a code of 48 bytes.
     Sha384,
-    /// SHA-512.
+    /// HMAC-SHA-512, with a code of 64 bytes.
     Sha512,
 }
 
 impl Cipher {
-    /// By its name in the configuration. Source: corosync.conf(5), `crypto_cipher`.
+    /// The cipher with this name in the configuration. Source: corosync.conf(5), `crypto_cipher`.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "none" => Self::None,
@@ -46,7 +46,7 @@ impl Cipher {
         })
     }
 
-    /// Its name in the configuration.
+    /// The cipher's name in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -58,7 +58,7 @@ impl Cipher {
 }
 
 impl Hash {
-    /// By its name in the configuration. Source: corosync.conf(5), `crypto_hash`.
+    /// The hash with this name in the configuration. Source: corosync.conf(5), `crypto_hash`.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "none" => Self::None,
@@ -71,7 +71,7 @@ impl Hash {
         })
     }
 
-    /// Its name in the configuration.
+    /// The hash's name in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -83,7 +83,7 @@ impl Hash {
         }
     }
 
-    /// Bytes of its authentication code.
+    /// Length of the authentication code in bytes.
     pub const fn length(self) -> usize {
         match self {
             Self::None => 0,
@@ -96,25 +96,25 @@ impl Hash {
     }
 }
 
-/// A cipher and a hash.
+/// A cipher and a hash, with which packets are sealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Suite {
-    /// The cipher. One without a hash is refused.
+    /// The cipher. A cipher without a hash is refused.
     pub cipher: Cipher,
-    /// The hash.
+    /// The hash with which packets are authenticated.
     pub hash: Hash,
 }
 
 impl Suite {
-    /// Nothing is encrypted or authenticated, and no key is needed.
+    /// No encryption and no authentication; needs no key.
     pub const CLEAR: Self = Self { cipher: Cipher::None, hash: Hash::None };
 
-    /// Whether it needs no key.
+    /// Whether packets are neither encrypted nor authenticated, so that no key is needed.
     pub fn is_clear(self) -> bool {
         self == Self::CLEAR
     }
 
-    /// What it adds to a packet.
+    /// What sealing with this suite adds to a packet.
     pub const fn sizes(self) -> Sizes {
         let mac = self.hash.length();
         match self.cipher {

@@ -1,4 +1,5 @@
-//! Captures of libknet 1.25, every suite both ways, changes of the key, and input that nobody sealed.
+//! Tests with datagrams captured from libknet 1.25, of every suite in both directions, key changes, and
+//! invalid input.
 
 use proptest::prelude::*;
 
@@ -16,7 +17,7 @@ fn suites() -> impl Iterator<Item = Suite> {
     CIPHERS.into_iter().flat_map(|cipher| HASHES.into_iter().map(move |hash| Suite { cipher, hash }))
 }
 
-/// Bytes 0, 1, 2, ….
+/// A key of the bytes 0, 1, 2, ….
 fn counting(length: usize) -> Key {
     Key::new(&(0..length).map(|at| at as u8).collect::<Vec<_>>()).unwrap()
 }
@@ -31,7 +32,7 @@ fn bytes(hex: &str) -> Vec<u8> {
     digits.chunks(2).map(pair).collect()
 }
 
-/// A packet with room in front.
+/// A packet with unused bytes in front.
 fn roomy(plain: &[u8]) -> Vec<u8> {
     [&[0; Burst::ROOM], plain].concat()
 }
@@ -47,7 +48,7 @@ fn opened(envelope: &mut Envelope, datagram: &[u8]) -> Result<Vec<u8>, Refusal> 
     envelope.open(&mut [&mut datagram]).remove(0).map(|range| datagram[range].to_vec())
 }
 
-/// Sealing gives the captured datagram, and opening that gives the packet.
+/// Checks that sealing produces the captured datagram, and that opening this returns the packet.
 fn is_as_captured(suite: Suite, key: &Key, plain: &str, iv: &str, rest: &str) {
     let (plain, iv) = (bytes(plain), bytes(iv));
     let captured = [iv.clone(), bytes(rest)].concat();
@@ -63,7 +64,7 @@ const DATA: &str = "010000010000000100000101000070c003010001000000000000005b6269
                     e7eef5fc030a11";
 
 #[test]
-fn hash_alone_is_as_libknets() {
+fn hash_without_cipher_matches_libknet() {
     let (key, ping) = (counting(128), "01810001 0000 00 0f0c000000000000 3521031b00000000 0000 01");
     let code = "b6dd03bd1ba3d72ebde5879db15052bf18ea796c586987f3edfcc67ecb464b62";
     is_as_captured(HASHED, &key, ping, "", &format!("{ping} {code}"));
@@ -72,7 +73,7 @@ fn hash_alone_is_as_libknets() {
 }
 
 #[test]
-fn aes256_with_sha256_is_as_libknets() {
+fn aes256_with_sha256_matches_libknet() {
     let key = counting(256);
     is_as_captured(
         FULL,
@@ -102,7 +103,7 @@ fn aes256_with_sha256_is_as_libknets() {
 }
 
 #[test]
-fn aes128_with_sha1_is_as_libknets() {
+fn aes128_with_sha1_matches_libknet() {
     is_as_captured(
         Suite { cipher: Cipher::Aes128, hash: Hash::Sha1 },
         &counting(128),
@@ -115,7 +116,7 @@ fn aes128_with_sha1_is_as_libknets() {
 }
 
 #[test]
-fn every_suite_opens_what_it_seals_and_no_other_does() {
+fn each_suite_opens_what_it_sealed_and_refuses_other_hashes_and_keys() {
     let key = counting(4096);
     let plain: Vec<u8> = (0..1400).map(|at| (at * 7) as u8).collect();
     for suite in suites() {
@@ -129,7 +130,7 @@ fn every_suite_opens_what_it_seals_and_no_other_does() {
             }
             for other in suites().filter(|other| *other != suite) {
                 let refused = opened(&mut Envelope::new(other, &key).unwrap(), &datagram);
-                // With the same hash the code is right whatever the cipher, as in libknet.
+                // With the same hash the code is correct whatever the cipher, as in libknet.
                 if other.hash != suite.hash {
                     refused.unwrap_err();
                 }
@@ -146,7 +147,7 @@ fn a_cipher_needs_a_hash() {
 }
 
 #[test]
-fn each_packet_has_a_vector_of_its_own() {
+fn each_packet_has_its_own_initialisation_vector() {
     let mut envelope = Envelope::new(FULL, &counting(128)).unwrap();
     let datagrams: std::collections::BTreeSet<_> =
         (0..100).map(|_| sealed(&mut envelope, b"the same")).collect();
@@ -154,7 +155,7 @@ fn each_packet_has_a_vector_of_its_own() {
 }
 
 #[test]
-fn clear_packets_pass_only_where_nothing_is_encrypted() {
+fn clear_packets_are_accepted_only_without_encryption() {
     let mut clear = Envelope::clear().unwrap();
     assert_eq!((sealed(&mut clear, b"packet"), clear.sizes()), (b"packet".to_vec(), Sizes::CLEAR));
     assert_eq!(opened(&mut clear, b"packet"), Ok(b"packet".to_vec()));
@@ -164,7 +165,8 @@ fn clear_packets_pass_only_where_nothing_is_encrypted() {
     assert_eq!(opened(&mut full, b""), Err(Refusal::Length));
 }
 
-/// Every combination of where two nodes are in the change: each understands the other all the time.
+/// For every combination of the steps that two nodes may have reached: each understands the other at all
+/// times.
 fn changes(from: Option<(Suite, Key)>, to: Option<(Suite, Key)>) {
     let start = || match &from {
         Some((suite, key)) => Envelope::new(*suite, key).unwrap(),
@@ -184,7 +186,7 @@ fn changes(from: Option<(Suite, Key)>, to: Option<(Suite, Key)>) {
         }
         envelope
     };
-    // All have prepared before anybody switches; all have switched before anybody forgets.
+    // All nodes have prepared before any switches; all have switched before any forgets the old key.
     for (one, other) in [(0, 0), (0, 1), (1, 1), (1, 2), (2, 2), (2, 3), (3, 3)] {
         let (mut one, mut other) = (reached(one), reached(other));
         let (forth, back) = (sealed(&mut one, b"forth"), sealed(&mut other, b"back"));
@@ -230,7 +232,7 @@ fn the_key_can_change_many_times() {
 }
 
 #[test]
-fn who_has_prepared_follows_the_first_that_has_switched() {
+fn a_prepared_node_switches_on_a_packet_from_one_that_switched() {
     let (old, new) = (counting(128), other_key());
     let mut envelope = Envelope::new(FULL, &old).unwrap();
     envelope.prepare(FULL, Some(&new)).unwrap();
@@ -244,7 +246,7 @@ fn who_has_prepared_follows_the_first_that_has_switched() {
     assert!(!envelope.is_prepared());
     let datagram = sealed(&mut envelope, b"y");
     assert_eq!(opened(&mut Envelope::new(FULL, &new).unwrap(), &datagram), Ok(b"y".to_vec()));
-    // The order to switch comes later, and changes nothing.
+    // The command to switch arrives later and has no effect.
     envelope.switch();
     envelope.finish();
     let datagram = sealed(&mut envelope, b"y");
@@ -257,7 +259,7 @@ fn who_has_prepared_follows_the_first_that_has_switched() {
 }
 
 #[test]
-fn a_right_code_over_wrong_padding_is_refused() {
+fn wrong_padding_with_a_correct_code_is_refused() {
     use hmac::{Hmac, KeyInit, Mac};
     let key = counting(256);
     let aes = super::cipher::Aes::new(Cipher::Aes256, key.bytes()).unwrap();
@@ -282,7 +284,7 @@ fn a_right_code_over_wrong_padding_is_refused() {
 }
 
 #[test]
-fn nothing_of_a_key_is_shown_or_left() {
+fn keys_are_neither_shown_nor_left_in_memory() {
     fn is_zeroed<T: zeroize::ZeroizeOnDrop>() {}
     is_zeroed::<aes::Aes128Enc>();
     is_zeroed::<aes::Aes192Dec>();
@@ -298,7 +300,7 @@ fn nothing_of_a_key_is_shown_or_left() {
 }
 
 #[test]
-fn what_is_too_long_is_refused_before_its_code_is_looked_at() {
+fn a_too_long_datagram_is_refused_before_its_code_is_checked() {
     for suite in [FULL, HASHED] {
         let mut envelope = Envelope::new(suite, &counting(128)).unwrap();
         assert_eq!(opened(&mut envelope, &vec![0; 65536 + 16 + 32]), Err(Refusal::Length));
@@ -309,7 +311,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_packet_comes_back(plain in prop::collection::vec(any::<u8>(), 1..9000), at in 0..20_usize) {
+    fn any_packet_is_restored(plain in prop::collection::vec(any::<u8>(), 1..9000), at in 0..20_usize) {
         let suite = suites().nth(at).unwrap();
         let mut envelope = Envelope::new(suite, &counting(256)).unwrap();
         let datagram = sealed(&mut envelope, &plain);
@@ -334,10 +336,10 @@ proptest! {
         prop_assert!(opened(&mut envelope, &datagram).is_err());
     }
 
-    /// Sealed by either of two nodes in the middle of a change of the key, or by nobody: each packet has the lot that it
-    /// has alone.
+    /// Sealed by one of two nodes during a key change, or by none: opening several datagrams at once gives
+    /// the same results as opening each alone.
     #[test]
-    fn what_comes_together_is_opened_as_if_each_came_alone(
+    fn opening_several_datagrams_equals_opening_each_alone(
         packets in prop::collection::vec((prop::collection::vec(any::<u8>(), 1..200), 0..4_u8), 0..40),
         at in 0..20_usize,
     ) {
@@ -364,9 +366,9 @@ proptest! {
         prop_assert_eq!(receiver.is_prepared(), packets.iter().all(|(_, from)| *from != 1));
     }
 
-    /// What is sealed together is what each packet is sealed to alone.
+    /// Sealing several packets at once gives the same datagrams as sealing each alone.
     #[test]
-    fn what_is_sealed_together_comes_back(
+    fn packets_sealed_together_are_restored(
         packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 0..40),
         at in 0..20_usize,
     ) {
@@ -381,7 +383,7 @@ proptest! {
     }
 
     #[test]
-    fn no_input_does_any_harm(mut datagram in prop::collection::vec(any::<u8>(), 0..300), at in 0..20_usize) {
+    fn arbitrary_input_is_handled(mut datagram in prop::collection::vec(any::<u8>(), 0..300), at in 0..20_usize) {
         let suite = suites().nth(at).unwrap();
         let mut envelope = Envelope::new(suite, &counting(256)).unwrap();
         envelope.prepare(FULL, Some(&other_key())).unwrap();

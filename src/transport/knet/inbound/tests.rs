@@ -15,7 +15,7 @@ fn settings(me: u32, compression: Compression) -> Settings {
     Settings { compression, ..Settings::bare(node(me)) }
 }
 
-/// A totem header of node 1 that names no target, then bytes that say where they are.
+/// A totem header of node 1 without destination, then bytes that depend on their position.
 fn message(len: usize) -> Vec<u8> {
     let head = [0x70, 0xc0, 3, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0];
     head.into_iter()
@@ -23,7 +23,7 @@ fn message(len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// The message as it arrives.
+/// The message with its destination, as it arrives.
 fn to_node(message: &[u8], node: u8) -> Vec<u8> {
     let mut message = message.to_vec();
     message[9] = node;
@@ -76,9 +76,9 @@ impl Receiver {
     }
 }
 
-/// The packets of the captured examples: 40 bytes to all, then 3000 bytes to node 2.
+/// The packets of the captured examples: 40 bytes to all nodes, then 3000 bytes to node 2.
 #[test]
-fn messages_become_the_packets_that_libknet_sends() {
+fn packets_of_a_message_are_those_of_libknet() {
     let mut sender = Sender::new(Compression::None);
     assert_eq!(sender.0.last(), 0);
     let packets = sender.cut(Destination::All, &message(40), 1446).packets;
@@ -101,7 +101,7 @@ fn messages_become_the_packets_that_libknet_sends() {
 }
 
 #[test]
-fn a_message_in_one_packet_arrives_as_a_part_of_it() {
+fn a_message_in_one_packet_is_not_copied() {
     let mut sender = Sender::new(Compression::None);
     let packets = sender.all(&message(1000));
     let packet = data(&packets[0]);
@@ -129,7 +129,7 @@ fn a_message_arrives_once() {
 }
 
 #[test]
-fn a_message_for_another_node_or_channel_is_not_for_us() {
+fn a_message_for_another_node_or_channel_is_dropped() {
     for compression in [Compression::None, Compression::Zlib] {
         let mut sender = Sender::new(compression);
         let mut receiver = Receiver::new(2);
@@ -156,7 +156,7 @@ fn a_message_too_short_for_its_header_is_malformed() {
 }
 
 #[test]
-fn a_compression_that_is_not_understood_is_refused_before_anything_is_kept() {
+fn an_unsupported_compression_is_refused_before_anything_is_stored() {
     let mut sender = Sender::new(Compression::None);
     let mut receiver = Receiver::new(2);
     for model in [4, 5, 6, 8, 255] {
@@ -188,7 +188,7 @@ fn a_compressed_message_may_come_in_fragments() {
 }
 
 #[test]
-fn a_host_that_begins_anew_is_heard_after_its_ping_with_0() {
+fn a_restarted_host_is_accepted_after_its_ping_with_0() {
     let mut receiver = Receiver::new(2);
     let mut before = Sender::new(Compression::None);
     let long = before.all(&message(4000));
@@ -209,7 +209,7 @@ fn a_host_that_begins_anew_is_heard_after_its_ping_with_0() {
 }
 
 #[test]
-fn after_the_last_link_went_down_nothing_is_remembered() {
+fn all_state_is_reset_when_the_last_link_goes_down() {
     let mut receiver = Receiver::new(2);
     let mut sender = Sender::new(Compression::None);
     let (short, long) = (sender.all(&message(100)), sender.all(&message(4000)));
@@ -229,9 +229,9 @@ fn a_ping_is_due_before_every_8191st_message() {
     }
 }
 
-/// More fragments than the wire can name would be a message lost at every receiver.
+/// More fragments than the wire format can number would mean a message lost at every receiver.
 #[test]
-fn fragments_are_never_more_than_the_wire_can_name() {
+fn a_message_has_no_more_fragments_than_the_wire_can_number() {
     let mut sender = Sender::new(Compression::None);
     for size in [0, 1, 100, 258, 259, 260] {
         let mut receiver = Receiver::new(2);
@@ -248,10 +248,10 @@ fn fragments_are_never_more_than_the_wire_can_name() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Messages over a network that loses, doubles and reorders: what comes out is what went in, at most once, and
-    /// what lost no packet comes out.
+    /// Messages over a network that loses, duplicates and reorders packets: each is delivered unchanged and
+    /// at most once, and each that lost no packet is delivered.
     #[test]
-    fn what_comes_out_is_what_went_in(
+    fn messages_are_delivered_unchanged_at_most_once(
         lens in proptest::collection::vec((13..9000_usize, 300..2000_usize), 1..20),
         compression in prop::sample::select(
             vec![Compression::None, Compression::Zlib, Compression::Lz4, Compression::Zstd]),

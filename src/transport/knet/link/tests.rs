@@ -14,13 +14,13 @@ fn watch() -> LinkSettings {
     }
 }
 
-/// A link with its time, whose pings are answered or not.
+/// A link with its clock, whose pings are answered or not.
 struct Bench {
     link: Link,
     now: Instant,
     answers: bool,
     alone: bool,
-    /// When each ping left, when each change came.
+    /// When each ping was sent, and when each change happened.
     pings: Vec<Instant>,
     changes: Vec<(Instant, Option<Cause>)>,
 }
@@ -66,7 +66,7 @@ impl Bench {
 }
 
 #[test]
-fn a_link_is_up_after_one_pong_more_than_the_count() {
+fn a_link_comes_up_after_one_pong_more_than_the_count() {
     let mut bench = Bench::new();
     bench.run(MS * 1499);
     assert!(!bench.link.is_up());
@@ -78,7 +78,7 @@ fn a_link_is_up_after_one_pong_more_than_the_count() {
 }
 
 #[test]
-fn a_silent_link_falls_within_twice_the_time_out_even_when_young() {
+fn a_silent_link_goes_down_within_twice_the_time_out_even_if_new() {
     let mut bench = Bench::up();
     bench.answers = false;
     let cut = bench.now;
@@ -90,7 +90,7 @@ fn a_silent_link_falls_within_twice_the_time_out_even_when_young() {
 }
 
 #[test]
-fn a_link_in_doubt_is_asked_again_before_its_time_runs_out() {
+fn a_doubted_link_is_pinged_again_before_its_time_out() {
     let mut bench = Bench::up();
     bench.answers = false;
     bench.run(MS * 250 + MS * 310);
@@ -112,7 +112,7 @@ fn reports_of_icmp_never_take_down_a_link_that_answers() {
         bench.run(MS);
     }
     assert_eq!(bench.changes.len(), 1, "{:?}", bench.changes);
-    // Ten seconds: 13 pings are periodic, and a report is believed worth one each half interval.
+    // Ten seconds have 13 periodic pings, and a report causes a ping at most once in each half interval.
     assert!(bench.pings.len() - before < 50, "{}", bench.pings.len() - before);
 }
 
@@ -131,7 +131,7 @@ fn a_report_of_icmp_takes_down_a_link_that_does_not_answer_soon() {
 }
 
 #[test]
-fn a_link_that_keeps_falling_has_to_prove_itself_for_longer() {
+fn a_link_that_keeps_going_down_needs_more_pongs() {
     let rise = |alone| {
         let mut bench = Bench::new();
         bench.alone = alone;
@@ -164,7 +164,7 @@ fn a_link_that_keeps_falling_has_to_prove_itself_for_longer() {
 }
 
 #[test]
-fn a_pong_counts_once_and_only_for_a_ping_of_late() {
+fn a_pong_counts_once_and_only_for_a_recent_ping() {
     let mut bench = Bench::up();
     let link = &mut bench.link;
     let sent = *bench.pings.last().unwrap();
@@ -178,7 +178,7 @@ fn a_pong_counts_once_and_only_for_a_ping_of_late() {
 }
 
 #[test]
-fn a_link_whose_own_address_is_gone_rests() {
+fn a_link_without_its_own_address_sends_nothing() {
     let mut bench = Bench::up();
     assert_eq!(bench.link.set_interface(bench.now, false), Some(Act::Down(Cause::Interface)));
     assert_eq!(bench.link.set_interface(bench.now, false), None);
@@ -190,7 +190,7 @@ fn a_link_whose_own_address_is_gone_rests() {
 }
 
 #[test]
-fn a_stamp_is_good_for_one_life_path_and_time() {
+fn a_stamp_is_valid_for_one_process_path_and_time() {
     let path = Path { host: crate::ids::NodeId::new(2).unwrap(), link: 0 };
     let sent = Instant::from_micros(123_456_789);
     let mark = stamp(7, path, sent);

@@ -8,15 +8,15 @@ const PACE: Pace = Pace {
 };
 const AES: Sizes = Sizes { salt: 16, mac: 32, block: 16 };
 
-/// A path, and the search on it.
+/// A path with its path MTU discovery.
 struct Bench {
     mtu: PathMtu,
     now: Instant,
-    /// Largest packet that the own interface takes.
+    /// Largest packet that this host's interface accepts.
     interface: usize,
-    /// Largest that the path beyond carries, silently.
+    /// Largest packet that the path behind it carries; larger ones are lost silently.
     path: usize,
-    /// Whether anything is answered.
+    /// Whether probes are answered.
     answers: bool,
     probes: Vec<u16>,
 }
@@ -51,7 +51,7 @@ impl Bench {
 }
 
 #[test]
-fn on_ethernet_one_answer_ends_the_search_with_libknets_size() {
+fn on_ethernet_one_answer_ends_the_search_with_the_size_of_libknet() {
     let mut bench = Bench::new(AES, 1500, 1500);
     assert_eq!((bench.mtu.fragment(), bench.mtu.shown()), (421, 469));
     bench.run(MS);
@@ -78,7 +78,7 @@ fn a_path_narrower_than_the_interface_is_found_to_the_byte() {
 }
 
 #[test]
-fn a_wide_path_and_loopback_are_used_in_full() {
+fn a_wide_path_and_loopback_are_used_with_their_full_size() {
     let mut bench = Bench::new(AES, 9000, 9000);
     bench.run(MS * 10);
     assert_eq!(bench.mtu.fragment(), 8885);
@@ -88,7 +88,7 @@ fn a_wide_path_and_loopback_are_used_in_full() {
 }
 
 #[test]
-fn a_host_that_answers_no_probe_gets_the_smallest_fragments_and_is_asked_again() {
+fn a_host_that_answers_no_probe_gets_the_smallest_fragments_and_new_probes() {
     let mut bench = Bench::new(AES, 1500, 1500);
     bench.answers = false;
     bench.run(MS * 3000);
@@ -102,7 +102,7 @@ fn a_host_that_answers_no_probe_gets_the_smallest_fragments_and_is_asked_again()
 }
 
 #[test]
-fn a_path_that_becomes_narrower_in_silence_is_noticed_while_large_packets_are_sent() {
+fn a_silently_narrowed_path_is_noticed_while_large_packets_are_sent() {
     let mut bench = Bench::new(AES, 1500, 1500);
     bench.run(MS * 5000);
     bench.path = 1400;
@@ -127,7 +127,7 @@ fn a_path_that_becomes_wider_is_noticed_by_the_next_search() {
 }
 
 #[test]
-fn an_interface_that_becomes_narrower_counts_at_once() {
+fn a_narrower_interface_takes_effect_at_once() {
     let mut bench = Bench::new(AES, 1500, 1500);
     bench.run(MS * 5000);
     bench.interface = 1280;
@@ -143,7 +143,7 @@ fn an_interface_that_becomes_narrower_counts_at_once() {
 }
 
 #[test]
-fn a_true_message_of_the_network_is_believed_at_once() {
+fn a_true_report_of_the_network_is_believed_at_once() {
     let mut bench = Bench::new(AES, 1500, 1500);
     bench.run(MS * 5000);
     bench.path = 1400;
@@ -156,7 +156,7 @@ fn a_true_message_of_the_network_is_believed_at_once() {
 }
 
 #[test]
-fn false_messages_of_the_network_cost_some_round_trips_in_half_a_minute() {
+fn false_reports_of_the_network_cost_few_round_trips() {
     let mut bench = Bench::new(AES, 1500, 1500);
     bench.run(MS * 5000);
     let mut narrow = 0;
@@ -170,7 +170,7 @@ fn false_messages_of_the_network_cost_some_round_trips_in_half_a_minute() {
 }
 
 #[test]
-fn an_answer_to_what_was_not_asked_proves_nothing() {
+fn an_unsolicited_answer_proves_nothing() {
     let mut bench = Bench::new(AES, 1500, 1400);
     bench.mtu.reply(bench.now, 65532, PACE);
     bench.mtu.reply(bench.now, 9000, PACE);
@@ -182,7 +182,7 @@ fn an_answer_to_what_was_not_asked_proves_nothing() {
 }
 
 #[test]
-fn a_size_in_the_settings_is_taken_without_a_probe_but_never_below_the_floor() {
+fn a_configured_size_is_used_without_probes_but_never_below_the_floor() {
     let mut mtu = PathMtu::new(AES, 28, Some(1500));
     mtu.start(Instant::ZERO, false);
     assert_eq!((mtu.fragment(), mtu.poll(Instant::ZERO, PACE), mtu.deadline(PACE)), (1397, None, None));
@@ -193,7 +193,7 @@ fn a_size_in_the_settings_is_taken_without_a_probe_but_never_below_the_floor() {
 }
 
 #[test]
-fn other_encryption_keeps_what_is_known_of_the_path() {
+fn changed_encryption_keeps_the_size_of_the_path() {
     let mut bench = Bench::new(AES, 1500, 1500);
     bench.run(MS * 100);
     bench.mtu.set_sizes(bench.now, Sizes::CLEAR);
@@ -203,7 +203,7 @@ fn other_encryption_keeps_what_is_known_of_the_path() {
 }
 
 #[test]
-fn a_link_that_comes_back_is_measured_anew() {
+fn a_link_that_comes_up_again_is_searched_again() {
     let mut bench = Bench::new(AES, 1500, 1500);
     bench.run(MS * 100);
     bench.mtu.stop();

@@ -6,7 +6,7 @@ use super::*;
 
 const DUPLICATE: Result<u16, DropReason> = Err(DropReason::Duplicate);
 
-/// A window that had exactly these numbers, in this order.
+/// A window that has received exactly these numbers, in this order.
 fn window(had: impl IntoIterator<Item = u16>) -> Window {
     let mut window = Window::new();
     for seq in had {
@@ -45,28 +45,28 @@ fn every_8191_messages_the_counter_asks_for_a_ping() {
 }
 
 #[test]
-fn the_first_number_is_taken_whatever_it_is() {
+fn any_first_number_is_accepted() {
     for seq in [1, 2, 4096, 32768, 65535] {
         assert_eq!(take(&mut Window::new(), seq), Ok(0));
     }
 }
 
 #[test]
-fn a_number_is_taken_once_within_the_window() {
+fn a_number_is_accepted_once_within_the_window() {
     let mut window = window([10_000]);
     assert_eq!(take(&mut window, 10_000), DUPLICATE);
     assert_eq!(take(&mut window, 9999), Ok(0));
     assert_eq!(take(&mut window, 9999), DUPLICATE);
-    // The last one of the window, and the first one behind it.
+    // The oldest number in the window, and the first one behind it.
     assert_eq!(take(&mut window, 10_000 - 4095), Ok(0));
     assert_eq!(take(&mut window, 10_000 - 4095), DUPLICATE);
     assert_eq!(take(&mut window, 10_000 - 4096), DUPLICATE);
-    // libknet's window has one more slot there, which is the newest number's.
+    // libknet's window has one slot more, which is that of the newest number.
     assert_eq!(take(&mut window, 10_000), DUPLICATE);
 }
 
 #[test]
-fn a_number_that_was_not_completed_is_taken_again() {
+fn a_number_of_an_incomplete_message_is_accepted_again() {
     let mut window = window([5]);
     assert_eq!(window.admit(6), Ok(1));
     assert_eq!(window.admit(6), Ok(0));
@@ -75,14 +75,14 @@ fn a_number_that_was_not_completed_is_taken_again() {
 }
 
 #[test]
-fn numbers_ahead_move_the_window_and_leave_what_they_skip_open() {
+fn numbers_ahead_move_the_window_and_skipped_ones_stay_acceptable() {
     let mut window = window([100, 101]);
     assert_eq!(take(&mut window, 4196), Ok(4095));
     assert_eq!(take(&mut window, 101), DUPLICATE);
     assert_eq!(take(&mut window, 100), DUPLICATE);
     assert_eq!(take(&mut window, 102), Ok(0));
     assert_eq!(take(&mut window, 4195), Ok(0));
-    // 8292 has 4196's slot and 100's.
+    // 8292 uses the slot of 4196 and of 100.
     assert_eq!(take(&mut window, 8292), Ok(4096));
     assert_eq!(take(&mut window, 4197), Ok(0));
     assert_eq!(take(&mut window, 4196), DUPLICATE);
@@ -98,7 +98,7 @@ fn a_leap_ahead_begins_a_new_window() {
     }
 }
 
-/// libknet forgets its window and takes the message, and after it recent ones a second time.
+/// libknet resets its window and accepts the message, and after it recent ones a second time.
 #[test]
 fn a_number_far_behind_is_dropped_and_changes_nothing() {
     for behind in [4096, 4097, 20_000, 32767] {
@@ -111,7 +111,7 @@ fn a_number_far_behind_is_dropped_and_changes_nothing() {
 }
 
 #[test]
-fn the_window_reaches_across_the_wrap() {
+fn the_window_spans_the_wrap_around() {
     let mut window = window([65534, 65535]);
     assert_eq!(take(&mut window, 1), Ok(2));
     assert_eq!(take(&mut window, 65535), DUPLICATE);
@@ -124,7 +124,7 @@ fn the_window_reaches_across_the_wrap() {
 }
 
 #[test]
-fn a_due_ping_with_0_after_others_begins_anew_once() {
+fn a_periodic_ping_with_0_after_others_resets_the_window_once() {
     let mut window = window([5000, 5001]);
     assert_eq!(window.ping(5001, true), Told::Moved(0));
     assert_eq!(window.ping(0, true), Told::Anew);
@@ -134,7 +134,7 @@ fn a_due_ping_with_0_after_others_begins_anew_once() {
 }
 
 #[test]
-fn due_pings_of_a_host_at_work_change_nothing() {
+fn periodic_pings_of_a_sending_host_change_nothing() {
     let mut window = window(1..=100);
     for seq in [90, 100, 100, 101, 95, 36, 100] {
         assert_eq!(window.ping(seq, true), Told::Moved(0));
@@ -143,12 +143,12 @@ fn due_pings_of_a_host_at_work_change_nothing() {
     assert_eq!(take(&mut window, 101), Ok(1));
 }
 
-/// Without this the host would stay dumb until it has counted up to where it was.
+/// Otherwise the messages of the host would be dropped until it has counted up to its old number.
 #[test]
-fn a_host_whose_first_pings_were_lost_is_heard_after_two_more() {
+fn a_restarted_host_whose_first_pings_were_lost_is_accepted_after_two_more() {
     let mut window = window([20_000]);
     assert_eq!(window.ping(20_000, true), Told::Moved(0));
-    // It begins anew; we miss its pings with 0.
+    // The host restarts, and its pings with 0 are lost.
     assert_eq!(take(&mut window, 1), DUPLICATE);
     assert_eq!(window.ping(1, true), Told::Moved(0));
     assert_eq!(window.ping(1, true), Told::Moved(0));
@@ -159,20 +159,20 @@ fn a_host_whose_first_pings_were_lost_is_heard_after_two_more() {
 }
 
 #[test]
-fn late_pings_of_a_slow_link_do_not_begin_anew() {
+fn late_pings_of_a_slow_link_do_not_reset_the_window() {
     let mut window = window([20_000]);
     for step in 0..100 {
-        // 1000 messages are between a ping's sending and its coming, and more keep coming.
+        // 1000 messages are sent between sending and receiving a ping, and more arrive.
         assert_eq!(window.ping(19_000 + step * 100, true), Told::Moved(0));
         assert_eq!(take(&mut window, 20_100 + step * 100), Ok(100));
     }
 }
 
 #[test]
-fn a_ping_because_of_progress_moves_the_window() {
+fn an_untimed_ping_moves_the_window() {
     let mut window = window([8000, 7999]);
     assert_eq!(window.ping(8191, false), Told::Moved(191));
-    // It marks nothing, and its copies on other links are nothing new.
+    // The ping marks no number as received, and its copies on other links change nothing.
     assert_eq!(window.ping(8191, false), Told::Moved(0));
     assert_eq!(take(&mut window, 8191), Ok(0));
     assert_eq!(take(&mut window, 8000), DUPLICATE);
@@ -180,20 +180,20 @@ fn a_ping_because_of_progress_moves_the_window() {
 }
 
 #[test]
-fn a_host_that_sends_only_to_others_is_followed_around_the_wrap() {
+fn a_host_that_sends_only_to_others_is_tracked_across_the_wrap_around() {
     let mut window = window([100]);
     assert_eq!(window.ping(8191, false), Told::Moved(8091));
     for seq in [16382, 24573, 32764, 40955, 49146, 57337, 65528, 8191] {
         assert_eq!(window.ping(seq, false), Told::Anew);
     }
-    // Without these pings, 101 would be a number just ahead; 100 one that was had.
+    // Without these pings, 101 would seem to be just ahead, and 100 to be a duplicate.
     assert_eq!(take(&mut window, 8192), Ok(1));
     assert_eq!(take(&mut window, 8190), Ok(0));
     assert_eq!(take(&mut window, 100), DUPLICATE);
 }
 
 #[test]
-fn a_ping_because_of_progress_with_0_means_nothing() {
+fn an_untimed_ping_with_0_changes_nothing() {
     let mut window = window([100]);
     assert_eq!(window.ping(0, false), Told::Moved(0));
     assert_eq!(take(&mut window, 100), DUPLICATE);
@@ -202,14 +202,14 @@ fn a_ping_because_of_progress_with_0_means_nothing() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Against a model with numbers that never wrap: nothing is taken twice, and nothing new is refused,
-    /// while packets are late by less than the window and gaps are shorter than half of the numbers.
+    /// Compares with a model whose numbers never wrap: no number is accepted twice, and no new one refused,
+    /// if packets are late by less than the window and gaps are smaller than half of the number range.
     #[test]
-    fn each_message_is_taken_exactly_once(
+    fn each_message_is_accepted_exactly_once(
         start in 0..200_000_u64,
         steps in proptest::collection::vec((1..5000_u64, 0..4096_u64, 0..4096_u64), 1..200),
     ) {
-        // The sender's counting: 0 is skipped.
+        // The number on the wire; the sender skips 0.
         let wire = |count: u64| (count % 65535 + 1) as u16;
         let mut window = Window::new();
         let mut had = BTreeSet::new();
@@ -232,9 +232,9 @@ proptest! {
         }
     }
 
-    /// A window is in the state that its reference and the marks since say, whatever comes.
+    /// The window is always consistent with its reference and the numbers marked since, whatever arrives.
     #[test]
-    fn any_numbers_and_pings_leave_a_sound_window(
+    fn any_numbers_and_pings_leave_a_consistent_window(
         steps in proptest::collection::vec((0..3_u8, any::<u16>()), 0..300),
     ) {
         let mut window = Window::new();

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Bytes of hexadecimal digits; spaces and bars are for the reader.
+/// Bytes from hexadecimal digits; spaces and bars are only for readability.
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
@@ -12,7 +12,7 @@ fn node(id: u32) -> NodeId {
     NodeId::new(id).unwrap()
 }
 
-/// A packet without the room in front.
+/// A packet without the unused bytes in front.
 fn plain(packet: &[u8]) -> &[u8] {
     assert!(packet[..ROOM].iter().all(|byte| *byte == 0));
     &packet[ROOM..]
@@ -21,7 +21,7 @@ fn plain(packet: &[u8]) -> &[u8] {
 const PING_1: &str = "01 81 0001 00 00 | 00 | 430a000000000000 dda37a1800000000 | 0000 | 01";
 
 #[test]
-fn a_ping_is_what_libknet_sends() {
+fn a_ping_is_encoded_as_by_libknet() {
     let bytes = hex(PING_1);
     let stamp = hex("430a000000000000 dda37a1800000000").try_into().unwrap();
     let ping = Ping { link: 0, stamp, seq: 0, timed: true };
@@ -30,7 +30,7 @@ fn a_ping_is_what_libknet_sends() {
 }
 
 #[test]
-fn a_ping_that_progress_forced_is_what_libknet_sends() {
+fn an_untimed_ping_is_encoded_as_by_libknet() {
     let bytes = hex("01810001 0000 00 830d000000000000 26f0a82200000000 1fff 00");
     let stamp = hex("830d000000000000 26f0a82200000000").try_into().unwrap();
     let ping = Ping { link: 0, stamp, seq: 8191, timed: false };
@@ -42,14 +42,14 @@ fn a_ping_that_progress_forced_is_what_libknet_sends() {
 fn a_pong_is_the_ping_with_another_type_and_source() {
     let expected = hex("01 82 0002 00 00 | 00 | 430a000000000000 dda37a1800000000 | 0000 | 01");
     assert_eq!(plain(&pong(node(2), &hex(PING_1))), expected);
-    // Bytes that mean nothing yet are handed back as well; those after the ping are not.
+    // Unused bytes are returned as well, but not the bytes after the ping.
     let ping = hex("01 81 0001 aa bb | 07 | 000102030405060708090a0b0c0d0e0f | ffff | 02 | 99");
     let expected = hex("01 82 0003 aa bb | 07 | 000102030405060708090a0b0c0d0e0f | ffff | 02");
     assert_eq!(plain(&pong(node(3), &ping)), expected);
 }
 
 #[test]
-fn a_probe_and_its_reply_are_what_libknet_sends() {
+fn a_probe_and_its_reply_are_encoded_as_by_libknet() {
     let probe = Probe { link: 0, size: 65535 };
     let bytes = super::probe(node(1), &probe, 65507);
     assert_eq!(plain(&bytes)[..9], hex("01 83 0001 00 00 | 00 | ffff"));
@@ -59,7 +59,7 @@ fn a_probe_and_its_reply_are_what_libknet_sends() {
     assert_eq!(parse(plain(&bytes)), Some(Packet { source: node(1), body: Body::Probe(probe) }));
 }
 
-/// Read off Corosync on an interface with an MTU of 1500.
+/// Captured from Corosync on an interface with an MTU of 1500.
 #[test]
 fn the_size_in_a_probe_has_its_authors_byte_order() {
     let mut bytes = hex("01 83 0001 0000 00 dc05");
@@ -67,13 +67,13 @@ fn the_size_in_a_probe_has_its_authors_byte_order() {
     let probe = Probe { link: 0, size: 1500 };
     assert_eq!(parse(&bytes).unwrap().body, Body::Probe(probe));
     assert_eq!(plain(&super::probe(node(1), &probe, 1423)), bytes);
-    // Whatever it is, the reply has it bit for bit.
+    // Whatever the size is, the reply contains it unchanged.
     let reply = hex("01840002 0000 00 fcff");
     assert_eq!(parse(&reply).unwrap().body, Body::ProbeReply(Probe { link: 0, size: 65532 }));
 }
 
 #[test]
-fn a_message_in_one_packet_is_what_libknet_sends() {
+fn a_message_in_one_packet_is_encoded_as_by_libknet() {
     let bytes = hex("01 00 0001 00 00 | 0001 00 00 01 01 00 00 | 70c0030100 01000000 00000000
         5b626970777e858c939aa1a8afb6bdc4cbd2d9e0e7eef5fc030a11");
     let data =
@@ -84,7 +84,7 @@ fn a_message_in_one_packet_is_what_libknet_sends() {
 }
 
 #[test]
-fn a_fragment_is_what_libknet_sends() {
+fn a_fragment_is_encoded_as_by_libknet() {
     let bytes = hex("01 00 0001 0000 | 0002 00 00 00 03 02 00 | 8f969da4abb2b9c0");
     let data = Data {
         seq: 2,
@@ -99,7 +99,7 @@ fn a_fragment_is_what_libknet_sends() {
 }
 
 #[test]
-fn packets_have_room_for_what_encryption_adds() {
+fn packets_have_room_for_the_encryption_overhead() {
     let stamp = [0; 16];
     let ping = ping(node(1), &Ping { link: 0, stamp, seq: 0, timed: true });
     assert!(ping.capacity() >= ROOM + 26 + TAIL);
@@ -151,11 +151,11 @@ fn packets_that_contradict_themselves_are_refused() {
     wrong(6, &[0, 0]); // number
     wrong(11, &[0, 0]); // fragments: none
     wrong(11, &[0, 1]);
-    wrong(11, &[1, 1]); // the only one, numbered
-    wrong(11, &[2, 0]); // one of two, without a number
-    wrong(11, &[2, 3]); // past the last
+    wrong(11, &[1, 1]); // the only fragment, numbered
+    wrong(11, &[2, 0]); // one of two fragments, without a number
+    wrong(11, &[2, 3]); // past the last fragment
     wrong(11, &[254, 255]);
-    wrong(11, &[255, 1]); // too many
+    wrong(11, &[255, 1]); // too many fragments
     wrong(13, &[32]); // channel
     wrong(13, &[0x80]);
     wrong(13, &[0xff]);
@@ -175,9 +175,9 @@ fn packets_that_contradict_themselves_are_refused() {
 }
 
 proptest! {
-    /// What is understood is what its author meant, whatever the bytes are.
+    /// Whatever bytes are parsed, the result encodes to the same packet again.
     #[test]
-    fn parsing_any_bytes_gives_nothing_or_what_makes_them_again(
+    fn parsing_any_bytes_fails_or_round_trips(
         mut bytes in proptest::collection::vec(any::<u8>(), 0..64),
         kind in proptest::sample::select(vec![0_u8, 0x81, 0x82, 0x83, 0x84]),
         (seq, of, number) in (any::<u16>(), 0..4_u8, 0..4_u8),

@@ -1,10 +1,10 @@
-//! Links that break, half break, flap, lose packets or become narrower.
+//! Links that are interrupted in one or both directions, flap, lose packets or become narrower.
 
 use super::*;
 
 #[test]
-fn passive_goes_on_within_twice_the_time_out_when_its_link_is_cut() {
-    // The cut comes at any time between two pings, on links young and old.
+fn passive_changes_the_link_within_the_time_out_when_it_is_cut() {
+    // The cut happens at various times between two pings, on new and old links.
     for after in [0, 100, 300, 500, 740, 12_000] {
         let mut net = Net::up(2, 2, LinkMode::Passive);
         net.run(MS * after);
@@ -55,7 +55,7 @@ fn both_ends_notice_a_one_way_cut() {
 }
 
 #[test]
-fn the_priority_of_a_link_decides_and_a_better_one_is_taken_back() {
+fn the_link_with_the_highest_priority_is_used_again_when_it_returns() {
     let mut net = Net::with(2, |me| {
         let mut settings = settings(me, 2, 2, LinkMode::Passive);
         settings.links[1].as_mut().unwrap().priority = 5;
@@ -77,7 +77,7 @@ fn the_priority_of_a_link_decides_and_a_better_one_is_taken_back() {
 }
 
 #[test]
-fn a_path_that_becomes_narrower_in_silence_stops_messages_for_a_moment_only() {
+fn a_path_that_silently_becomes_narrower_stops_messages_only_briefly() {
     let mut net = Net::up(2, 1, LinkMode::Passive);
     net.stream(MS * 2000, MS * 2, 5000);
     net.mtu[0].1 = 1400;
@@ -94,7 +94,7 @@ fn a_path_that_becomes_narrower_in_silence_stops_messages_for_a_moment_only() {
 }
 
 #[test]
-fn the_narrowest_link_that_works_decides_the_size_of_fragments() {
+fn the_narrowest_link_that_is_up_decides_the_fragment_size() {
     let mut net = Net::new(3, 2, LinkMode::Passive);
     net.mtu[0] = (9000, 9000);
     net.settle();
@@ -125,7 +125,7 @@ fn a_link_that_carries_nothing_large_is_used_if_there_is_no_other() {
 }
 
 #[test]
-fn a_link_that_keeps_falling_carries_nothing_for_longer() {
+fn a_link_that_keeps_going_down_stays_unused_for_longer() {
     let mut net = Net::up(2, 2, LinkMode::Passive);
     for _ in 0..60 {
         net.cut(1, 2, 0);
@@ -167,7 +167,7 @@ fn links_that_lose_packets_stay_up() {
 }
 
 #[test]
-fn whatever_breaks_heals() {
+fn links_recover_from_any_fault() {
     for seed in 1..=60 {
         let mut net = Net::new(
             3,
@@ -225,9 +225,9 @@ fn whatever_breaks_heals() {
 }
 
 #[test]
-fn a_host_that_slept_blames_no_link() {
+fn a_suspended_host_takes_no_link_down() {
     let mut net = Net::up(2, 2, LinkMode::Passive);
-    // Its driver does not call it, and what arrives waits in its sockets.
+    // The driver does not call the engine, and received packets wait in its sockets.
     let asleep = MS * 6000;
     net.now = net.now + asleep;
     let now = net.now;

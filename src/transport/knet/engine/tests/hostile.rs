@@ -1,4 +1,4 @@
-//! Packets and reports that are forged, replayed, mutated or too many.
+//! Forged, replayed, mutated and excessive packets and reports.
 
 use super::super::super::link::stamp;
 use super::*;
@@ -11,7 +11,7 @@ fn pong(from: u32, link: u8, stamp: [u8; 16]) -> Vec<u8> {
     wire::pong(id(from), &ping(from, link, stamp)).split_off(Burst::ROOM)
 }
 
-/// Gives host 1 a packet.
+/// Passes a packet to host 1.
 fn give(net: &mut Net, link: u8, from: IpAddr, packet: &[u8]) -> Result<(), DropReason> {
     let now = net.now;
     net.engine(1).receive(now, link, from, packet).map(|_| ())
@@ -46,7 +46,7 @@ fn a_control_packet_is_answered_only_if_source_link_and_address_fit() {
 }
 
 #[test]
-fn without_access_lists_any_address_may_ask_and_the_configured_one_is_answered() {
+fn without_access_lists_any_address_may_ask_but_the_configured_one_gets_the_answer() {
     let mut net =
         Net::with(2, |me| Settings { block_unlisted: false, ..settings(me, 2, 1, LinkMode::Passive) });
     net.settle();
@@ -56,7 +56,7 @@ fn without_access_lists_any_address_may_ask_and_the_configured_one_is_answered()
 }
 
 #[test]
-fn data_counts_only_from_an_address_of_its_host_that_answers() {
+fn data_is_accepted_only_from_an_address_that_answered_pings() {
     let mut net = Net::up(3, 2, LinkMode::Passive);
     let now = net.now;
     net.engine(2).send(now, Destination::All, &message(Destination::All, 1, 100));
@@ -106,7 +106,7 @@ fn forged_and_recorded_pongs_bring_no_link_up_and_keep_none_up() {
 }
 
 #[test]
-fn a_flood_of_questions_is_answered_at_a_rate_and_harms_no_link() {
+fn a_flood_of_control_packets_is_answered_at_a_limited_rate() {
     let mut net = Net::up(2, 1, LinkMode::Passive);
     let probe = wire::probe(id(2), &wire::Probe { link: 0, size: 1500 }, 1400).split_off(Burst::ROOM);
     for count in 0..3000_u32 {
@@ -123,7 +123,7 @@ fn a_flood_of_questions_is_answered_at_a_rate_and_harms_no_link() {
 }
 
 #[test]
-fn reports_of_icmp_without_end_neither_take_down_a_link_nor_narrow_it() {
+fn endless_icmp_reports_neither_take_down_nor_narrow_a_link() {
     for mode in [LinkMode::Passive, LinkMode::Active, LinkMode::RoundRobin] {
         let mut net = Net::up(2, 2, mode);
         for count in 0..5000 {
@@ -147,7 +147,7 @@ fn reports_of_icmp_without_end_neither_take_down_a_link_nor_narrow_it() {
 }
 
 #[test]
-fn a_host_that_is_gone_is_noticed_by_its_reports() {
+fn icmp_reports_reveal_early_that_a_host_is_gone() {
     let mut net = Net::up(2, 2, LinkMode::Passive);
     net.cut(1, 2, 0);
     let now = net.now;
@@ -158,14 +158,15 @@ fn a_host_that_is_gone_is_noticed_by_its_reports() {
 }
 
 #[test]
-fn answers_to_probes_that_lie_make_no_fragment_larger() {
+fn false_answers_to_probes_make_no_fragment_larger() {
     let mut net = Net::new(2, 1, LinkMode::Passive);
     net.mtu[0].1 = 1400;
     for count in 0..20_000_u32 {
         for size in [65_532, 9000, 1501, 1500 - (count % 90) as u16] {
             let lie = wire::probe(id(2), &wire::Probe { link: 0, size }, 9).split_off(Burst::ROOM);
             let reply = wire::probe_reply(id(2), &lie).split_off(Burst::ROOM);
-            // Only with what is not being asked; whoever answers that has the key, or sees clear packets.
+            // Only sizes that are not being probed: whoever can answer that probe has the key, or sees clear
+            // packets.
             if size > 1500 {
                 assert_eq!(give(&mut net, 0, address(2, 0), &reply), Ok(()));
             }
@@ -176,10 +177,10 @@ fn answers_to_probes_that_lie_make_no_fragment_larger() {
 }
 
 #[test]
-fn a_host_that_answers_no_probe_is_used_all_the_same() {
+fn a_host_that_answers_no_probe_is_still_used() {
     let mut net = Net::new(2, 1, LinkMode::Passive);
     for _ in 0..12_000 {
-        // Nothing of 1 to 2 but pings, pongs and data arrives.
+        // From host 1 to host 2, only pings, pongs and data arrive.
         net.flying.retain(|_, flying| flying.packet[1] != 0x83);
         net.run(MS * 10);
         net.flying.retain(|_, flying| flying.packet[1] != 0x83);

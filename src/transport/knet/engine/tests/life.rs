@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn hosts_find_each_other_after_three_pongs_and_know_the_path_by_then() {
+fn links_come_up_after_three_pongs_with_a_known_path_mtu() {
     let mut net = Net::new(2, 1, LinkMode::Passive);
     net.run(MS * 1490);
     assert!(!net.engine(1).reaches(id(2)));
@@ -21,7 +21,7 @@ fn hosts_find_each_other_after_three_pongs_and_know_the_path_by_then() {
 }
 
 #[test]
-fn messages_of_any_size_arrive_once_at_those_they_are_for() {
+fn messages_of_any_size_arrive_once_at_their_destinations() {
     let mut net = Net::up(3, 2, LinkMode::Passive);
     let sizes = [17, 500, 1397, 1398, 9000, 65_536];
     for (number, len) in (1..).zip(sizes) {
@@ -37,7 +37,7 @@ fn messages_of_any_size_arrive_once_at_those_they_are_for() {
 }
 
 #[test]
-fn a_message_to_a_host_that_is_not_reached_goes_nowhere() {
+fn a_message_to_an_unreachable_host_is_not_sent() {
     let mut net = Net::up(3, 1, LinkMode::Passive);
     net.cut(1, 3, 0);
     net.run(MS * 4000);
@@ -51,7 +51,7 @@ fn a_message_to_a_host_that_is_not_reached_goes_nowhere() {
 }
 
 #[test]
-fn every_8191st_message_is_announced_on_every_link_before_it() {
+fn a_ping_on_every_link_precedes_every_8191st_message() {
     let mut net = Net::up(2, 2, LinkMode::Passive);
     let mut forced = Vec::new();
     for number in 1..=16_390 {
@@ -82,7 +82,7 @@ fn encryption_may_change_while_messages_flow() {
 }
 
 #[test]
-fn what_is_counted_is_what_libknet_counts() {
+fn counters_are_those_of_libknet() {
     let mut net = Net::up(2, 1, LinkMode::Passive);
     net.send(1, Destination::All, 1, 3000);
     net.send(1, Destination::Node(id(2)), 2, 40);
@@ -95,7 +95,8 @@ fn what_is_counted_is_what_libknet_counts() {
         let (_, rows) = all.iter().find(|(path, _)| path.host == id(node)).unwrap();
         rows.iter().find(|(found, _)| *found == name).unwrap().1.clone()
     };
-    // Three fragments of 1411, 1411 and 220 bytes, and 54 bytes; with envelope 1472, 1472, 272, 112.
+    // Three fragments of 1411, 1411 and 220 bytes, and a packet of 54; sealed, they are 1472, 1472, 272 and
+    // 112 bytes long.
     assert_eq!(figure(&mut net, 1, 2, "tx_data_packets"), Value::U64(4));
     assert_eq!(figure(&mut net, 1, 2, "tx_data_bytes"), Value::U64(1472 * 2 + 272 + 112));
     assert_eq!(figure(&mut net, 2, 1, "rx_data_packets"), Value::U64(4));
@@ -103,8 +104,8 @@ fn what_is_counted_is_what_libknet_counts() {
     // Pings at 0, 750 and 1500 ms.
     assert_eq!(figure(&mut net, 1, 2, "tx_ping_bytes"), Value::U64(3 * 80));
     assert_eq!(figure(&mut net, 1, 2, "rx_pong_bytes"), Value::U64(3 * 26));
-    // Probes of 65532 and 1500, and one that followed large fragments; the answers to the two that went out, and the
-    // other host's probe.
+    // Probes of 65532 and 1500 bytes, and one that followed large fragments; received are the answers to the
+    // two that were sent, and the other host's probe.
     assert_eq!(figure(&mut net, 1, 2, "tx_pmtu_packets"), Value::U64(3));
     assert_eq!(figure(&mut net, 1, 2, "rx_pmtu_packets"), Value::U64(3));
     assert_eq!(figure(&mut net, 1, 2, "tx_pmtu_errors"), Value::U32(0));
@@ -112,7 +113,7 @@ fn what_is_counted_is_what_libknet_counts() {
     assert_eq!(figure(&mut net, 1, 2, "rx_total_retries"), Value::U64(1));
     assert_eq!(figure(&mut net, 1, 2, "mtu"), Value::U32(1397));
     assert_eq!(figure(&mut net, 1, 2, "latency_ave"), Value::U32(200));
-    // What this node hands itself.
+    // A message from this node to itself.
     net.engine(1).count_looped(3000);
     assert_eq!(figure(&mut net, 1, 1, "tx_data_packets"), Value::U64(1));
     assert_eq!(figure(&mut net, 1, 1, "tx_data_bytes"), Value::U64(3000));
@@ -126,7 +127,7 @@ fn what_is_counted_is_what_libknet_counts() {
 }
 
 #[test]
-fn round_robin_takes_the_links_in_turn_and_active_all() {
+fn round_robin_takes_the_links_in_turn_and_active_takes_all() {
     let by_link = |mode| {
         let mut net = Net::up(2, 3, mode);
         (1..=9).for_each(|number| net.send(1, Destination::All, number, 100));

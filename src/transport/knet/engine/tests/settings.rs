@@ -1,4 +1,4 @@
-//! Settings that change while messages flow, and those that are refused.
+//! Changing settings while messages are sent, and settings that are refused.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn change_all(net: &mut Net, how: Change<'_>) {
 }
 
 #[test]
-fn a_link_is_added_and_the_first_removed_without_a_lost_message() {
+fn adding_a_link_and_removing_the_first_loses_no_message() {
     let mut net = Net::up(2, 1, LinkMode::Passive);
     let add = |settings: &mut Settings| {
         settings.links[1] = Some(watch(1));
@@ -44,7 +44,7 @@ fn a_link_is_added_and_the_first_removed_without_a_lost_message() {
 }
 
 #[test]
-fn hosts_come_and_go_and_those_that_stay_notice_nothing() {
+fn adding_and_removing_hosts_does_not_affect_the_others() {
     let mut net = Net::up(3, 1, LinkMode::Passive);
     for host in [1, 2] {
         change(&mut net, host, &|settings| settings.hosts.retain(|host| host.id != id(3)));
@@ -66,7 +66,7 @@ fn hosts_come_and_go_and_those_that_stay_notice_nothing() {
 }
 
 #[test]
-fn a_link_with_another_address_is_a_new_one_and_others_keep_their_state() {
+fn a_link_with_a_changed_address_is_new_and_others_keep_their_state() {
     let mut net = Net::up(3, 2, LinkMode::Passive);
     change(&mut net, 1, &|settings| settings.hosts[1].addresses[0] = Some(address(99, 0)));
     assert_eq!(net.told(&Event::LinkDown(path(2, 0), Cause::Removed)).len(), 1);
