@@ -1,4 +1,4 @@
-//! Who is at the other end of a socket, as the kernel says; and how much it has not read yet.
+//! The process at the other end of a socket, as the kernel reports it, and how much that has not read yet.
 #![allow(
     unsafe_code,
     reason = "recvmsg with credentials, SO_PEERCRED and SIOCOUTQ have no safe wrapper \

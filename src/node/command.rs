@@ -616,7 +616,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn posting_waits_for_room_and_dropping_closes_behind_it() {
+    async fn posting_waits_for_room_and_dropping_closes_after_it() {
         let (handle, mut inbox) = channel();
         let local = connected(&handle);
         let mut posted = 0;
@@ -642,7 +642,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stopped_driver_is_told_apart() {
+    async fn a_stopped_driver_is_reported_as_stopped() {
         let (handle, inbox) = channel();
         let local = connected(&handle);
         drop(inbox);
@@ -654,7 +654,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_killed_node_says_so() {
+    async fn a_killed_node_reports_its_end() {
         let (handle, inbox) = channel();
         let local = connected(&handle);
         let by = NodeId::new(3).unwrap();

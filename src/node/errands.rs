@@ -72,7 +72,7 @@ pub(crate) fn channel() -> (Errand, Runner) {
 }
 
 impl Errand {
-    /// Adds errands.
+    /// Adds errands and wakes the program around the node.
     pub(crate) fn want(&self, more: impl FnOnce(&mut Errands)) {
         more(&mut self.0.lock());
         self.0.news.notify_one();
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_wanted_twice_is_done_once() {
+    async fn an_errand_wanted_twice_is_done_once() {
         let (errand, mut runner) = channel();
         errand.want(|wanted| wanted.reload = true);
         errand.want(|wanted| wanted.dump_state = true);

@@ -77,7 +77,8 @@ fn message_mtu(netmtu: usize, address: IpAddr) -> u32 {
     u32::try_from(netmtu.saturating_sub(below + 62)).unwrap_or(u32::MAX)
 }
 
-/// The configuration of a node that was set up with [`Builder`] only: every peer votes, and a majority is needed.
+/// The configuration of a node that was set up with [`Builder`](super::Builder) only: every peer votes, and a
+/// majority is needed.
 pub(super) fn described(
     kind: &Kind,
     port: u16,

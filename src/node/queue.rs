@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiting_ends_when_something_comes() {
+    async fn waiting_ends_when_an_item_arrives() {
         let (sink, source) = bounded(LIMIT);
         let task = tokio::spawn(async move { (source.next().await, source.next().await) });
         tokio::task::yield_now().await;

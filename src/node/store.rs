@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_rises_over_restarts() {
+    async fn numbers_in_memory_rise_over_restarts() {
         let mut store = Store::memory();
         assert!(store.first() > 1_700_000_000_000);
         store.reserve(store.reserved() + 5);

@@ -48,7 +48,7 @@ pub enum Error {
     /// The call is not allowed in the worker's present state.
     #[error("{call} needs a worker that {needs}")]
     State {
-        /// The call.
+        /// The call that was refused.
         call: &'static str,
         /// The state that the call needs.
         needs: &'static str,
@@ -56,7 +56,7 @@ pub enum Error {
     /// The supervisor refused a command.
     #[error("the supervisor refused to {what}: {status}")]
     Refused {
-        /// The command.
+        /// The command that was refused.
         what: &'static str,
         /// The status that the supervisor returned.
         status: Status,

@@ -50,7 +50,7 @@ pub struct Outcome {
     pub failed: bool,
 }
 
-/// Starts instances.
+/// The way in which instances of a worker are started.
 pub(super) trait Launcher {
     /// Whether this process must have no other thread during a launch.
     const ALONE: bool;

@@ -74,7 +74,7 @@ pub(super) enum Take {
 pub(super) struct Limits {
     /// Longest message of the client, in bytes.
     pub(super) max: usize,
-    /// As [`Options::event_backlog`](super::options::Options::event_backlog).
+    /// Bytes of events that may wait for it; see [`Options::event_backlog`](super::options::Options::event_backlog).
     pub(super) event_backlog: usize,
 }
 

@@ -157,7 +157,7 @@ fn the_check_writes_what_libsam_writes_first() {
 }
 
 #[test]
-fn changes_are_written_in_their_order_and_the_last_before_the_end() {
+fn changes_are_written_in_order_and_before_the_end() {
     let daemon = Daemon::default();
     let (desk, _news) = open(&daemon);
     daemon.wait_for(r#"resources.process.17.state = "stopped""#);
