@@ -1,5 +1,5 @@
-//! The command line of annulus, and under their names Corosync's tools. All of it is in the library:
-//! [`annulus::cli`].
+//! The `annulus` command line; called by the name of one of Corosync's tools, it behaves as that tool. The code is in
+//! the library: [`annulus::cli`].
 
 use std::process::ExitCode;
 

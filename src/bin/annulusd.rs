@@ -1,4 +1,4 @@
-//! The daemon. All of it is in the library: [`annulus::daemon`].
+//! The `annulusd` daemon. The code is in the library: [`annulus::daemon`].
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Shows and sets the votes of a cluster. All of it is in the library: [`annulus::cli`].
+//! Shows and sets the votes of a cluster. The code is in the library: [`annulus::cli`].
 
 use std::process::ExitCode;
 

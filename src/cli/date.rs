@@ -1,9 +1,9 @@
 #![allow(unsafe_code, reason = "localtime_r has no safe wrapper")]
-//! The date as people read it.
+//! The date for people.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Now, in the host's time zone, as C's `ctime` writes it: `Sat Nov 21 00:52:49 2026`.
+/// The present time in the host's time zone, as from C's `ctime`: `Sat Nov 21 00:52:49 2026`.
 pub(super) fn now() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = libc::time_t::try_from(since.as_secs()).unwrap_or(0);
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_have_two_places() {
+    fn days_are_padded_to_two_places() {
         // SAFETY: as above.
         let mut tm: libc::tm = unsafe { std::mem::zeroed() };
         (tm.tm_wday, tm.tm_mon, tm.tm_mday, tm.tm_year) = (3, 0, 7, 126);

@@ -1,42 +1,42 @@
-//! How long a tool waits for a daemon that does not answer.
+//! Limits how long a tool waits for a daemon that does not answer.
 //!
-//! A daemon may be stopped (SIGSTOP, a debugger) or too busy to answer anybody; its socket takes connections all the
-//! same, and its shared memory takes requests. A tool waits in many places, and some of them, such as the look-up of a
-//! name, can be given no limit. So one clock runs beside the whole command and ends the process.
+//! A daemon may be stopped (SIGSTOP, a debugger) or too busy to answer; its socket still accepts connections, and its
+//! shared memory accepts requests. A tool waits in many places, some of which, such as a name look-up, have no limit
+//! of their own. So one clock runs for the whole command and ends the process.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long a tool waits unless it is told otherwise.
+/// Default limit.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long for what other programs or nodes must agree to.
+/// Default limit for a command that needs the consent of other programs or nodes.
 pub(super) const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest time that can be asked for.
+/// Longest limit that can be given, in seconds.
 const LONGEST: f64 = 86_400.0;
-/// In such steps the clock runs. What it missed while the tool itself was stopped does not count.
+/// Step of the clock. Time that it misses while the tool itself is stopped does not count.
 const STEP: Duration = Duration::from_millis(100);
 
-/// The clock of one command; without one a tool waits for as long as it takes.
+/// The clock of one command; without it a tool waits without limit.
 pub(super) struct Deadline {
     clock: Option<Arc<Clock>>,
-    /// What was asked for on the command line.
+    /// The limit given on the command line.
     given: Option<Duration>,
 }
 
 struct Clock {
-    /// `None`: it stands still.
+    /// The time that is left; `None`: the clock is paused.
     left: Mutex<Option<Duration>>,
     changed: Condvar,
 }
 
 impl Deadline {
-    /// No clock, as Corosync's tools have none.
+    /// No clock, as in Corosync's tools.
     pub(super) const fn none() -> Self {
         Self { clock: None, given: None }
     }
 
-    /// Starts the clock. When the time is up, `late` says so, given the time; the process ends with what it returns.
-    /// `given`: the time that was asked for; zero is no limit.
+    /// Starts the clock. When the time is up, calls `late` with the limit, and ends the process with the status that
+    /// it returns. `given` is the limit of the command line; zero means no limit.
     pub(super) fn start(given: Option<Duration>, late: impl FnOnce(Duration) -> u8 + Send + 'static) -> Self {
         let limit = given.unwrap_or(TIMEOUT);
         if limit.is_zero() {
@@ -46,24 +46,25 @@ impl Deadline {
         let running = Arc::clone(&clock);
         let started = std::thread::Builder::new().name("deadline".to_owned()).spawn(move || {
             let _lock = running.wait();
-            // The lock is held to the end, so that the command cannot write its answer beside this.
+            // The lock is held until the end, so that the command cannot write its answer at the same time.
             std::process::exit(late(limit).into());
         });
-        // Without a thread there is no limit, as with Corosync's tools.
+        // If there is no thread, there is no limit, as in Corosync's tools.
         Self { clock: started.ok().map(|_| clock), given }
     }
 
-    /// From now on the daemon may take as long again as at first.
+    /// Gives the daemon the whole limit again.
     pub(super) fn restart(&self) {
         self.set(Some(self.given.unwrap_or(TIMEOUT)));
     }
 
-    /// The daemon answers; now something is asked that takes other programs or nodes.
+    /// Changes to the limit for commands that need the consent of other programs or nodes, after the daemon has
+    /// answered.
     pub(super) fn expect_order(&self) {
         self.set(Some(self.given.unwrap_or(ORDER_TIMEOUT)));
     }
 
-    /// There is nothing to wait for, or something that may take any time.
+    /// Pauses the clock, for something that may take any time.
     pub(super) fn pause(&self) {
         self.set(None);
     }
@@ -102,7 +103,7 @@ impl Clock {
     }
 }
 
-/// A time on the command line: seconds, perhaps with a fraction; 0 is no limit.
+/// Parses a limit from the command line: seconds, with or without a fraction; 0 is no limit.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || format!("expected seconds from 0 to {LONGEST}, for example 5 or 0.5");
     let seconds: f64 = text.parse().map_err(|_| wrong())?;
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_seconds() {
+    fn limits_are_given_in_seconds() {
         assert_eq!(seconds("5"), Ok(Duration::from_secs(5)));
         assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
         assert_eq!(seconds("0"), Ok(Duration::ZERO));
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_stands_still_is_never_up() {
+    fn a_paused_clock_never_expires() {
         let clock = Arc::new(Clock { left: Mutex::new(None), changed: Condvar::new() });
         let deadline = Deadline { clock: Some(Arc::clone(&clock)), given: Some(Duration::from_millis(1)) };
         let (sender, receiver) = std::sync::mpsc::channel();

@@ -1,7 +1,7 @@
-//! Why a command failed, for people and for programs.
+//! Errors of commands, for people and for programs.
 //!
-//! With `--json` it is an object on standard output, where the answer would be, and nothing is on standard error; the
-//! exit status is the same in both forms.
+//! With `--json` an error is an object on standard output, in place of the answer, and standard error stays empty.
+//! The exit status is the same in both forms.
 
 use std::error::Error as StdError;
 use std::fmt::Display;
@@ -14,18 +14,18 @@ use crate::cpg;
 use crate::service::channel::ChannelError;
 use crate::service::client;
 
-/// What a program may want to tell apart.
+/// The kinds of errors that programs may distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// No daemon, or one that does not answer.
+    /// There is no daemon, or it does not answer.
     Unreachable,
-    /// The daemon answered no.
+    /// The daemon refused the request.
     Refused,
-    /// The command line is wrong.
+    /// The command line is invalid.
     Usage,
-    /// A configuration file is wrong.
+    /// A configuration file is invalid.
     Config,
-    /// Any other failure, told in the message alone.
+    /// Any other error, described by the message only.
     Failed,
 }
 
@@ -41,13 +41,13 @@ impl Kind {
     }
 }
 
-/// Why a command failed: an exit status, and what to say.
+/// An error of a command with its exit status and text.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) status: u8,
     pub(super) kind: Kind,
     pub(super) message: String,
-    /// What to do about it, where that is apart from the message.
+    /// The remedy, if it is separate from the message.
     pub(super) hint: Option<String>,
 }
 
@@ -61,7 +61,7 @@ impl Failure {
     }
 }
 
-/// Any error is said as it is: they say what to do.
+/// Errors of the libraries are printed unchanged, as they name the remedy.
 impl<E: StdError + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::of(kind_of(&error), &error)
@@ -97,19 +97,19 @@ const fn of_channel(error: &ChannelError) -> Kind {
     }
 }
 
-/// In which form a program says what went wrong.
+/// The form in which a program reports errors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form {
-    /// JSON instead of text.
+    /// Whether to write JSON instead of text.
     pub(super) json: bool,
-    /// What stands before the text.
+    /// Text before the message.
     pub(super) prefix: &'static str,
-    /// Whether that it failed is an answer: `annulus health`.
+    /// Whether a failure is itself the answer, as with `annulus health`.
     pub(super) is_answer: bool,
 }
 
 impl Form {
-    /// What goes to standard output, and what to standard error.
+    /// The texts for standard output and for standard error.
     pub(super) fn words(self, failure: &Failure) -> (String, String) {
         let Failure { status, kind, message, hint } = failure;
         if self.json {
@@ -135,7 +135,7 @@ impl Form {
         (String::new(), format!("{}{message}{hint}\n", self.prefix))
     }
 
-    /// Says it, and returns the exit status.
+    /// Reports the error, and returns the exit status.
     pub(super) fn say(self, failure: &Failure, streams: &mut Streams<'_>) -> u8 {
         let (out, err) = self.words(failure);
         if !out.is_empty() {
@@ -148,14 +148,14 @@ impl Form {
     }
 }
 
-/// What `annulus health` calls a daemon that cannot be asked.
+/// The state that `annulus health` reports for a daemon that cannot be reached.
 const UNREACHABLE: &str = "not reachable";
 
-/// What is wrong with a command line, as far as it is an error; help goes to standard output and is none. A wrong
-/// command line is 1, as with Corosync's tools.
+/// Reports an error of the command line. Help goes to standard output and is no error. An invalid command line has
+/// the status 1, as with Corosync's tools.
 pub(super) fn usage(error: &clap::Error, json: bool, streams: &mut Streams<'_>) -> u8 {
     if !error.use_stderr() {
-        // If nobody reads it, there is nobody to tell.
+        // Failing to print help cannot be reported.
         let _ = error.print();
         return 0;
     }
@@ -171,7 +171,7 @@ pub(super) fn usage(error: &clap::Error, json: bool, streams: &mut Streams<'_>) 
     Form { json, prefix: "", is_answer: false }.say(&failure, streams)
 }
 
-/// Whether a command line that could not be read asks for JSON.
+/// Whether an invalid command line asks for JSON.
 pub(super) fn wants_json(args: &[std::ffi::OsString]) -> bool {
     args.iter().skip(1).take_while(|arg| *arg != "--").any(|arg| arg == "--json")
 }
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_the_libraries_have_their_kind() {
+    fn library_errors_are_mapped_to_their_kind() {
         let no = || ChannelError::NoDaemon { daemon: "x".into(), socket: "y".into(), cause: "z".into() };
         for failure in [
             Failure::from(client::Error::from(no())),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_on_standard_output() {
+    fn json_errors_go_to_standard_output() {
         let failure = Failure { hint: Some("do".to_owned()), ..Failure::of(Kind::Refused, "no") };
         let form = Form { json: true, prefix: "annulus: ", is_answer: false };
         let (out, err) = form.words(&failure);

@@ -1,15 +1,15 @@
-//! Command lines as Corosync's tools read them: the rules of GNU `getopt` and `getopt_long`.
+//! Parses command lines like Corosync's tools: by the rules of GNU `getopt` and `getopt_long`.
 //!
-//! Short options may be bundled (`-qg`), their argument attached or next; long ones may be shortened as far
-//! as they stay clear; options and operands may be mixed; `--` ends the options. Corosync's tools act on
-//! options in order, and end at the first that is wrong, so this is an iterator.
+//! Short options may be bundled (`-qg`), with their argument attached or next; long options may be abbreviated unless
+//! ambiguous; options and operands may be mixed; `--` ends the options. Corosync's tools act on options in order and
+//! end at the first error, so this is an iterator.
 //!
-//! Source: getopt(3); messages as Debian 12's C library has them.
+//! Source: getopt(3); messages as in Debian 12's C library.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-/// A long option and the letter that stands for it.
+/// A long option and its equivalent letter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Long {
     pub(super) name: &'static str,
@@ -17,36 +17,36 @@ pub(super) struct Long {
     pub(super) letter: char,
 }
 
-/// What a program understands.
+/// The options of a program.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Grammar {
-    /// Letters; one followed by a colon takes an argument.
+    /// The letters; a letter followed by a colon takes an argument.
     pub(super) short: &'static str,
     pub(super) long: &'static [Long],
 }
 
-/// An option as given.
+/// An option on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Given {
     pub(super) letter: char,
-    /// Its argument; empty for one that takes none.
+    /// Its argument; empty for an option without one.
     pub(super) value: Vec<u8>,
 }
 
-/// Walks over a command line. Ends after the first complaint.
+/// Iterates over a command line. Ends after the first error.
 #[derive(Debug)]
 pub(super) struct Getopt {
     program: String,
     grammar: Grammar,
     rest: std::vec::IntoIter<Vec<u8>>,
-    /// What is left of a bundle of letters.
+    /// The rest of a bundle of letters.
     bundle: Vec<u8>,
     operands: Vec<Vec<u8>>,
     ended: bool,
 }
 
 impl Getopt {
-    /// `args` begin with the program's name as it was called.
+    /// `args` begin with the name under which the program was called.
     pub(super) fn new(args: impl IntoIterator<Item = OsString>, grammar: Grammar) -> Self {
         let mut all = args.into_iter().map(OsString::into_vec);
         let program = String::from_utf8_lossy(&all.next().unwrap_or_default()).into_owned();
@@ -60,7 +60,7 @@ impl Getopt {
         }
     }
 
-    /// What is no option, in order. Complete once the iterator has ended.
+    /// The operands in order. Complete once the iterator has ended.
     pub(super) fn operands(self) -> Vec<Vec<u8>> {
         self.operands
     }
@@ -123,7 +123,7 @@ impl Getopt {
 }
 
 impl Iterator for Getopt {
-    /// The next option, or what is wrong with it.
+    /// The next option, or an error text.
     type Item = Result<Given, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -169,7 +169,7 @@ mod tests {
         ],
     };
 
-    /// Options as `letter` or `letter=value`, then `|` and the operands; or the complaint.
+    /// Options as `letter` or `letter=value`, then `|` and the operands; or the error text.
     fn read(args: &[&str]) -> String {
         let args = std::iter::once(&"tool").chain(args).map(OsString::from);
         let mut getopt = Getopt::new(args, GRAMMAR);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn long_options_may_be_shortened() {
+    fn long_options_may_be_abbreviated() {
         assert_eq!(read(&["--rel", "--s", "5", "--size=6", "--si=", "--reopen"]), "rs=5 s=6 so|");
         assert_eq!(read(&["--re"]), "tool: option '--re' is ambiguous; possibilities: '--reload' '--reopen'");
         assert_eq!(read(&["--foo=1"]), "tool: unrecognized option '--foo=1'");
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_complaint_ends_it() {
+    fn parsing_ends_at_the_first_error() {
         assert_eq!(read(&["-x", "-a"]), "tool: invalid option -- 'x'");
         assert_eq!(read(&["-:"]), "tool: invalid option -- ':'");
         assert_eq!(read(&["-ab"]), "tool: option requires an argument -- 'b'");

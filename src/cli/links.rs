@@ -1,4 +1,4 @@
-//! The links between this node and the others.
+//! The links between this node and the other nodes.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use crate::error::Status;
 use crate::ids::NodeId;
 use crate::service::client::Error;
 
-/// All that is known of them.
+/// The state of all links.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Links {
     pub(super) local: u32,
-    /// `udp`, `udpu` or `knet`.
+    /// The transport: `udp`, `udpu` or `knet`.
     pub(super) transport: String,
-    /// `totem.interface.*.knet_transport`, where it is set.
+    /// The protocol of each link with `totem.interface.*.knet_transport`.
     pub(super) protocols: BTreeMap<usize, String>,
-    /// The nodes of the node list, by id.
+    /// The links to each node of the node list, by id.
     pub(super) reaches: Vec<Reach>,
-    /// Nodes of which nothing is known, and why.
+    /// Nodes whose status could not be read, and the error.
     pub(super) unknown: Vec<(u32, Status)>,
 }
 
-/// A node, and how it is reached.
+/// A node and its links.
 #[derive(Clone, Debug)]
 pub(super) struct Reach {
     pub(super) node: u32,
@@ -31,10 +31,10 @@ pub(super) struct Reach {
 }
 
 impl Links {
-    /// Asks the daemon.
+    /// Reads the state from the daemon.
     ///
     /// # Errors
-    /// It does not answer.
+    /// The daemon does not answer.
     pub(super) fn ask(site: &Site) -> Result<Self, Error> {
         let confdb = site.confdb(Map::Configuration);
         let mut links = Self { local: site.admin().local_id()?.get(), ..Self::default() };
@@ -68,12 +68,12 @@ impl Links {
         Ok(links)
     }
 
-    /// Whether links are knet's.
+    /// Whether the transport is knet.
     pub(super) fn is_knet(&self) -> bool {
         self.transport == "knet"
     }
 
-    /// What a link runs over; nothing is said of udp and udpu.
+    /// The protocol of a link; empty for udp and udpu.
     pub(super) fn protocol(&self, link: usize) -> &str {
         if !self.is_knet() {
             return "";
@@ -81,7 +81,7 @@ impl Links {
         self.protocols.get(&link).map_or("udp", String::as_str)
     }
 
-    /// The node whose links stand for all: the last one that is not this one, if there is another.
+    /// A node whose links represent all: the last one other than this node, if there is any.
     pub(super) fn sample(&self) -> Option<&NodeStatus> {
         let others = self.reaches.iter().rev().find(|reach| reach.node != self.local);
         others.or(self.reaches.last()).map(|reach| &reach.status)

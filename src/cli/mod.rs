@@ -1,18 +1,17 @@
 //! The command-line tools: `annulus`, `quorum-tool`, and Corosync's tools under their own names.
 //!
-//! They are clients like any other: they ask the daemon of this host, annulus' own or Corosync's, and show
-//! what it says.
+//! They are ordinary clients: they query the daemon of this host, annulus' own or Corosync's, and print the answers.
 //!
 //! | file | what |
 //! |---|---|
-//! | `annulus/` | `annulus` and its subcommands, one a file |
-//! | `quorum/` | what there is to know of quorum; `quorum-tool` |
-//! | `corosync/` | Corosync's tools, one a file |
+//! | `annulus/` | `annulus` and its subcommands, one in each file |
+//! | `quorum/` | the state of quorum; `quorum-tool` |
+//! | `corosync/` | Corosync's tools, one in each file |
 //! | `links.rs` | the links between nodes |
-//! | `site.rs` `deadline.rs` | the daemon that a tool talks to; how long it waits for it |
-//! | `streams.rs` `failure.rs` | where a tool writes; why it failed, as text or JSON |
+//! | `site.rs` `deadline.rs` | the daemon that a tool queries, and how long it waits |
+//! | `streams.rs` `failure.rs` | the outputs of a tool; errors as text or JSON |
 //! | `getopt.rs` | command lines as Corosync's tools read them |
-//! | `date.rs` | the date |
+//! | `date.rs` | the date for people |
 
 mod annulus;
 mod corosync;
@@ -37,8 +36,8 @@ use self::failure::Form;
 use self::site::Site;
 use self::streams::{Held, Streams};
 
-/// Runs `annulus`, or the tool of Corosync's by whose name it was called. `others` are the command lines of
-/// the other programs, of which it makes manual pages and completions.
+/// Runs `annulus`, or the tool of Corosync by whose name the program was called. `others` are the command lines of
+/// the other programs, for manual pages and completions.
 pub fn main(others: Vec<clap::Command>) -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let tool = args.first().and_then(|name| Tool::called(Path::new(name)));
@@ -48,7 +47,7 @@ pub fn main(others: Vec<clap::Command>) -> ExitCode {
     })
 }
 
-/// Runs `quorum-tool`.
+/// Runs `quorum-tool` with the arguments of this process.
 pub fn quorum_tool() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     with_streams(|streams| {

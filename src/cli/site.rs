@@ -1,4 +1,4 @@
-//! The daemon that a tool talks to.
+//! The daemon that a tool queries.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -15,33 +15,34 @@ use crate::quorum;
 use crate::service::channel::IpcDial;
 use crate::service::client::Error;
 
-/// How often a daemon that is not ready is asked again, a second apart.
+/// Attempts to reach a daemon that is not ready, one second apart.
 const TRIES: u32 = 10;
 
-/// Names users, by id and with commas between, whose daemons are trusted beside those of root and of the user.
+/// Environment variable with the ids, separated by commas, of users whose daemons are trusted besides those of root
+/// and the user.
 const TRUSTED: &str = "ANNULUS_TRUST_UID";
-/// Names the daemon, of several on this host, that tools talk to when the command line does not.
+/// Environment variable with the instance that tools query unless the command line names one.
 pub(super) const INSTANCE: &str = "ANNULUS_INSTANCE";
 
-/// The way to one daemon of this host. Nothing is opened before something is asked.
+/// Access to one daemon of this host. Connections are opened when they are needed.
 pub(super) struct Site {
     client: Client,
-    /// How long it may take.
+    /// The limit of waiting for the daemon.
     pub(super) deadline: Deadline,
-    /// How it is said what went wrong.
+    /// The form of error reports.
     pub(super) form: Form,
 }
 
 impl Site {
-    /// To the daemon, or to the one of several that has this name, else the one that the environment names. When it
-    /// has not answered for `timeout`, the process says so in the given form and ends.
+    /// Access to the instance `instance`, or else to that of the environment, or else to the daemon. If it has not
+    /// answered within `timeout`, the process reports that in the given form and ends.
     pub(super) fn new(instance: Option<&str>, timeout: Option<Duration>, form: Form) -> Self {
         let dial = dial(instance);
         let silent = dial.clone();
         let deadline = Deadline::start(timeout, move |limit| {
             let failure = Failure::of(Kind::Unreachable, silence(&silent, limit));
             let (out, err) = form.words(&failure);
-            // Whoever does not read it sees the exit status.
+            // A reader that is gone can still see the exit status.
             let _ = io::stdout().write_all(out.as_bytes()).and_then(|()| io::stdout().flush());
             let _ = io::stderr().write_all(err.as_bytes());
             failure.status
@@ -49,7 +50,7 @@ impl Site {
         Self { client: Client::new(Arc::new(dial)), deadline, form }
     }
 
-    /// To the daemon that the environment names. It waits for as long as it takes, as Corosync's tools do.
+    /// Access to the daemon that the environment names. Waits without limit, as Corosync's tools do.
     pub(super) fn patient() -> Self {
         let form = Form { json: false, prefix: "", is_answer: false };
         Self { client: Client::new(Arc::new(dial(None))), deadline: Deadline::none(), form }
@@ -74,18 +75,18 @@ impl Site {
         self.client.cfg()
     }
 
-    /// The id of the node.
+    /// Returns the id of the node.
     ///
     /// # Errors
-    /// No daemon, or it refuses this user.
+    /// The daemon cannot be reached, or refuses this user.
     pub(super) fn local(&self) -> Result<NodeId, Error> {
         self.admin().local_id()
     }
 
-    /// Whether there is a daemon; waits a while for one that is only about to be ready.
+    /// Checks that there is a daemon; waits a while for one that is not ready yet.
     ///
     /// # Errors
-    /// There is none, or it refuses this user.
+    /// The daemon cannot be reached, or refuses this user.
     pub(super) fn reach(&self) -> Result<(), confdb::Error> {
         let mut tries = 0;
         loop {
@@ -108,7 +109,7 @@ fn dial(instance: Option<&str>) -> IpcDial {
     trusted.split(',').filter_map(|uid| uid.trim().parse().ok()).fold(dial, IpcDial::trusting)
 }
 
-/// Why a daemon may be silent, and what to do.
+/// Possible reasons for a daemon's silence, and remedies.
 fn silence(dial: &IpcDial, limit: Duration) -> String {
     let waited = format!("did not answer within {} s", limit.as_secs_f64());
     let Some(pid) = dial.listener(ServiceId::CMAP) else {

@@ -1,52 +1,52 @@
-//! Where a tool writes: what was asked for, and what went wrong.
+//! The outputs of a tool: standard output for answers, standard error for errors.
 
 use std::io::{self, IsTerminal, Write};
 
-/// A tool's two outputs.
+/// The two outputs of a tool.
 pub(super) struct Streams<'a> {
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
-    /// Whether the first goes to a person who may like colours.
+    /// Whether answers go to a person who may want colours.
     pub(super) colour: bool,
     closed: bool,
 }
 
 impl<'a> Streams<'a> {
-    /// Over any two writers, without colours.
+    /// Makes the outputs of any two writers, without colours.
     pub(super) fn new(out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
         Self { out, err, colour: false, closed: false }
     }
 
-    /// Writes text or bytes to the first.
+    /// Writes text or bytes of the answer.
     pub(super) fn out(&mut self, text: impl AsRef<[u8]>) {
         if !self.closed && self.out.write_all(text.as_ref()).is_err() {
             self.closed = true;
         }
     }
 
-    /// Writes text to the second. What has been written to the first comes before it.
+    /// Writes the text of an error, after everything that was written to the answer before.
     pub(super) fn err(&mut self, text: impl AsRef<[u8]>) {
         self.flush();
-        // Nobody is left to be told of a failure here.
+        // A failure here cannot be reported.
         let _ = self.err.write_all(text.as_ref());
         let _ = self.err.flush();
     }
 
-    /// Hands on what has been written so far.
+    /// Passes on everything that was written so far.
     pub(super) fn flush(&mut self) {
         if !self.closed && self.out.flush().is_err() {
             self.closed = true;
         }
     }
 
-    /// Whether nobody reads the first any more; then there is no point in going on.
+    /// Whether the reader of the answer is gone, so that going on is pointless.
     pub(super) const fn closed(&self) -> bool {
         self.closed
     }
 }
 
-/// Holds back what is written until it is flushed: an answer is written when all of it is there, so that whoever reads
-/// it slowly does not hold up the questions.
+/// Buffers output until it is flushed: an answer is written when it is complete, so that a slow reader does not delay
+/// the queries.
 pub(super) struct Held<W> {
     to: W,
     text: Vec<u8>,
@@ -71,7 +71,7 @@ impl<W: Write> Write for Held<W> {
     }
 }
 
-/// Whether standard output goes to a terminal whose user has nothing against colours.
+/// Whether standard output is a terminal and the user does not refuse colours.
 ///
 /// Source: no-color.org.
 pub(super) fn colours() -> bool {

@@ -1,5 +1,5 @@
-//! The way to the daemon on this host without an asynchronous runtime: for programs with a main loop of their
-//! own, such as resource managers, and for simple ones.
+//! A client of the daemon on this host without an asynchronous runtime, for programs with a main loop of their own,
+//! such as resource managers, and for simple programs.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,8 +20,8 @@ use crate::ids::NodeId;
 use crate::quorum;
 use crate::service::channel::Dial;
 
-/// The way to one daemon, or to one node in this process; see [`client::Client`](super::Client), whose calls
-/// these are. Cheap to clone.
+/// A client of one daemon, or of one node in this process, with the calls of [`client::Client`](super::Client). Cheap
+/// to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     cpg: cpg::blocking::Client,
@@ -40,7 +40,7 @@ impl Client {
         super::Connect::default().connect_blocking()
     }
 
-    /// A client whose connections are opened by `dial`. Nothing is opened yet.
+    /// A client whose connections are opened by `dial` when they are needed.
     pub fn new(dial: Arc<dyn Dial>) -> Self {
         Self {
             cpg: cpg::blocking::Client::new(Arc::clone(&dial)),
@@ -51,35 +51,35 @@ impl Client {
         }
     }
 
-    /// The id of the node.
+    /// Returns the id of the node.
     ///
     /// # Errors
-    /// No daemon, or it refuses this user.
+    /// The daemon cannot be reached, or refuses this user.
     pub fn local_id(&self) -> Result<NodeId, cpg::Error> {
         self.cpg.local_id()
     }
 
-    /// Closed process groups.
+    /// Client of CPG, the closed process groups.
     pub fn cpg(&self) -> &cpg::blocking::Client {
         &self.cpg
     }
 
-    /// Whether this node's part of the cluster may act, and who votes on that.
+    /// Client of the quorum service: whether this node's part of the cluster may act, and who votes on that.
     pub fn quorum(&self) -> &quorum::blocking::Client {
         &self.quorum
     }
 
-    /// The configuration database.
+    /// Client of the configuration database.
     pub fn confdb(&self) -> &confdb::blocking::Client {
         &self.confdb
     }
 
-    /// The statistics of the node.
+    /// Client of the node's statistics.
     pub fn statistics(&self) -> &confdb::blocking::Client {
         &self.statistics
     }
 
-    /// Administration of nodes: status, reload, shutdown.
+    /// Client of the administration service: status, reload, shutdown.
     pub fn cfg(&self) -> &admin::blocking::Client {
         &self.cfg
     }

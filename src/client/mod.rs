@@ -1,5 +1,5 @@
-//! A program's way to the daemon on this host: [`Client`] connects to annulus' own daemon or to Corosync's,
-//! and has the same calls and types as [`node::Node`](crate::node), which is a daemon of its own.
+//! A client of the daemon on this host: [`Client`] connects to annulus' own daemon or to Corosync's. It has the same
+//! calls and types as [`node::Node`](crate::node), which is a node inside the process.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,7 +27,7 @@ use crate::service::channel::{Dial, IpcDial};
 
 pub use crate::service::client::{Error, Events};
 
-/// The way to the daemon on this host, or to one node in this process. Cheap to clone.
+/// A client of the daemon on this host, or of one node in this process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     cpg: cpg::Client,
@@ -37,7 +37,7 @@ pub struct Client {
     cfg: admin::Client,
 }
 
-/// Which daemon to connect to.
+/// Selects the daemon to connect to.
 #[derive(Clone, Debug, Default)]
 pub struct Connect {
     dial: IpcDial,
@@ -47,19 +47,19 @@ impl Client {
     /// Connects to the daemon.
     ///
     /// # Errors
-    /// [`cpg::Error::Channel`]: it does not run, is not ready, or refuses this user; the message says what
-    /// to do.
+    /// [`cpg::Error::Channel`]: the daemon does not run, is not ready, or refuses this user; the message names the
+    /// remedy.
     pub async fn connect() -> Result<Self, cpg::Error> {
         Connect::default().connect().await
     }
 
-    /// To connect to the instance of this name: `Client::instance("blue").connect()`. Instances are told
-    /// apart by the names of their sockets, so several daemons can run on one host.
+    /// Selects the instance with this name: `Client::instance("blue").connect()`. Each instance has its own socket
+    /// names, so several daemons can run on one host.
     pub fn instance(name: impl Into<String>) -> Connect {
         Connect { dial: IpcDial::instance(name) }
     }
 
-    /// A client whose connections are opened by `dial`. Nothing is opened yet.
+    /// A client whose connections are opened by `dial` when they are needed.
     pub fn new(dial: Arc<dyn Dial>) -> Self {
         Self {
             cpg: cpg::Client::new(Arc::clone(&dial)),
@@ -70,27 +70,27 @@ impl Client {
         }
     }
 
-    /// Closed process groups.
+    /// Client of CPG, the closed process groups.
     pub const fn cpg(&self) -> &cpg::Client {
         &self.cpg
     }
 
-    /// Whether this node's part of the cluster may act, and who votes on that.
+    /// Client of the quorum service: whether this node's part of the cluster may act, and who votes on that.
     pub const fn quorum(&self) -> &quorum::Client {
         &self.quorum
     }
 
-    /// The configuration database.
+    /// Client of the configuration database.
     pub const fn confdb(&self) -> &confdb::Client {
         &self.confdb
     }
 
-    /// The statistics of the node.
+    /// Client of the node's statistics.
     pub const fn statistics(&self) -> &confdb::Client {
         &self.statistics
     }
 
-    /// Administration of nodes: status, reload, shutdown.
+    /// Client of the administration service: status, reload, shutdown.
     pub const fn cfg(&self) -> &admin::Client {
         &self.cfg
     }
@@ -98,7 +98,7 @@ impl Client {
     /// Joins a group, see [`cpg::Client::join`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`cpg::Client::join`].
     pub async fn join(&self, group: impl AsRef<[u8]>) -> Result<cpg::Group, cpg::Error> {
         self.cpg.join(group).await
     }
@@ -106,7 +106,7 @@ impl Client {
     /// Joins a group, see [`cpg::Client::join_with`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`cpg::Client::join_with`].
     pub async fn join_with(
         &self,
         group: impl AsRef<[u8]>,
@@ -115,43 +115,43 @@ impl Client {
         self.cpg.join_with(group, options).await
     }
 
-    /// The id of the node, see [`cpg::Client::local_id`].
+    /// Returns the id of the node, see [`cpg::Client::local_id`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`cpg::Client::local_id`].
     pub async fn local_id(&self) -> Result<NodeId, cpg::Error> {
         self.cpg.local_id().await
     }
 
-    /// Who is in a group, see [`cpg::Client::membership`].
+    /// Returns the members of a group, see [`cpg::Client::membership`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`cpg::Client::membership`].
     pub async fn membership(&self, group: impl AsRef<[u8]>) -> Result<Vec<Member>, cpg::Error> {
         self.cpg.membership(group).await
     }
 
-    /// All groups and their members, see [`cpg::Client::groups`].
+    /// Returns all groups and their members, see [`cpg::Client::groups`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`cpg::Client::groups`].
     pub async fn groups(&self) -> Result<BTreeMap<GroupName, Vec<Member>>, cpg::Error> {
         self.cpg.groups().await
     }
 }
 
 impl Connect {
-    /// Looks for the sockets in another way than the host is set up for.
+    /// Finds the sockets in this way instead of the one that this host is set up for.
     pub fn at(self, rendezvous: Rendezvous) -> Self {
         Self { dial: self.dial.at(rendezvous) }
     }
 
-    /// Also to a daemon that the user with this id runs; see [`IpcDial::trusting`].
+    /// Also trusts a daemon run by the user with this id; see [`IpcDial::trusting`].
     pub fn trusting(self, uid: u32) -> Self {
         Self { dial: self.dial.trusting(uid) }
     }
 
-    /// Connects.
+    /// Connects to the daemon.
     ///
     /// # Errors
     /// As [`Client::connect`].
@@ -161,7 +161,7 @@ impl Connect {
         Ok(client)
     }
 
-    /// Connects, for use without an asynchronous runtime.
+    /// Connects to the daemon, for use without an asynchronous runtime.
     ///
     /// # Errors
     /// As [`Client::connect`].

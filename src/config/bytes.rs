@@ -1,7 +1,6 @@
-//! Characters that an editor or a web page puts into a file and that nobody sees, in words.
+//! Describes invisible characters that an editor or a web page may put into a file.
 
-/// What is unusual about a text that should be plain ASCII: its first character that is not, and where it
-/// stands. `None` if there is none.
+/// Describes the first character that is not plain ASCII, with its position. `None` if there is none.
 pub(super) fn unusual(text: &[u8]) -> Option<String> {
     let at = text.iter().position(|byte| !(b' '..=b'~').contains(byte))?;
     let (bytes, what) = match str::from_utf8(&text[at..]) {
@@ -52,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_sees_is_named_with_its_place() {
+    fn invisible_characters_are_reported_with_their_place() {
         for (text, said) in [
             (&b"10.29.0.1\xc2\xa0"[..], "ends in a no-break space, U+00A0 (bytes c2 a0); remove it"),
             (b"10.29.0.1\xa0", "ends in a no-break space of Latin-1 (bytes a0); remove it"),

@@ -1,16 +1,16 @@
-//! From the flat map to a [`Config`]: defaults, the local node, and the rules across settings.
+//! Turns the flat map into a [`Config`]: defaults, the local node, and the rules across settings.
 //!
 //! The rules and their order are those of corosync `exec/totemconfig.c` (`totem_config_read`, then
-//! `totem_config_validate`), so the first complaint is the same; the hints are ours.
+//! `totem_config_validate`), so that the first error is the same; the hints are annulus' own.
 //!
 //! | file | what |
 //! |---|---|
-//! | `links.rs`, `nodes.rs` | links and nodes, with what they must have in common |
+//! | `links.rs`, `nodes.rs` | links and nodes, and what they must have in common |
 //! | `timers.rs` | limits of the ring's timers |
-//! | `crypto.rs` | what encryption needs |
-//! | `knet.rs` | what of links and encryption is hardly meant |
-//! | `runnable.rs` | what Corosync can do and this version cannot |
-//! | `warnings.rs`, `unknown.rs` | what is hardly meant as it is written |
+//! | `crypto.rs` | requirements of encryption |
+//! | `knet.rs` | warnings about links and encryption |
+//! | `runnable.rs` | features of Corosync that this version does not have |
+//! | `warnings.rs`, `unknown.rs` | warnings about probable mistakes |
 
 mod crypto;
 mod knet;
@@ -33,24 +33,24 @@ use super::{Config, logging, quorum, system};
 pub(super) use self::runnable::{check_mtu, runnable};
 pub(super) use self::timers::{check as check_timers, check_limits};
 
-/// Corosync keeps link modes in a buffer of this size.
+/// Size of the buffer in which Corosync keeps a link mode, in bytes.
 const LINK_MODE_LIMIT: usize = 64;
 
-/// Nodes that are listed when none of them is this host.
+/// Most nodes listed in the error that none of them is this host.
 const LISTED: usize = 4;
 
-/// What the meaning of names and addresses depends on.
+/// The facts on which the meaning of names and addresses depends.
 struct Ground<'a> {
     transport: TransportKind,
     ip_version: IpVersion,
     host: &'a dyn Host,
     locals: &'a [LocalAddress],
-    /// The local node's entry. Corosync goes on with the last node when none is this host, and says so only
-    /// in the end.
+    /// Position of the entry taken for the local node if none is this host. Corosync takes the last one, and reports
+    /// an error only at the end.
     assumed: Option<u32>,
 }
 
-/// Checks a map and fills in the rest.
+/// Checks a map and makes the configuration.
 pub(super) fn config(mut map: Map, host: &dyn Host) -> Result<Config, ConfigError> {
     let logging = logging::read(&map)?;
     let transport = totem::transport(&map).map_err(|error| error.hint(explain(&map, "totem.transport")))?;
@@ -141,12 +141,13 @@ pub(super) fn config(mut map: Map, host: &dyn Host) -> Result<Config, ConfigErro
     })
 }
 
-/// The key is with [`Crypto`](totem::Crypto) now; the map goes into the database and its listings.
+/// Hides the key in the map, as the map goes into the database and its listings. The key itself is in
+/// [`Crypto`](totem::Crypto).
 fn hide_key(map: &mut Map) {
     map.hide("totem.key");
 }
 
-/// The second half: everything is read, does it fit together? Returns this node's entry.
+/// Checks the rules across settings, after all of them have been read. Returns this node's entry.
 fn validate<'a>(
     map: &Map,
     totem: &Totem,

@@ -1,17 +1,16 @@
-//! The grammar of `corosync.conf`, line by line: sections, keys and values, and nothing of what they
-//! mean (that is in `sections`).
+//! The grammar of `corosync.conf`, line by line: sections, keys and values. Their meaning is in `sections`.
 //!
 //! Source: `corosync.conf(5)`; corosync `exec/coroparse.c`.
 
 use super::error::Complaint;
 
-/// Bytes that a line may have, its newline included.
+/// Longest line in bytes, including its newline.
 const LINE_LIMIT: usize = 511;
 
-/// Bytes below which the full name of a section or key must stay.
+/// Upper bound of the length of a section's or key's full name, in bytes, exclusive.
 const PATH_LIMIT: usize = 255;
 
-/// Takes what the grammar finds, in the order of the file.
+/// Receives the parts of a file in their order.
 pub(super) trait Sink {
     /// A section begins; `path` is its full name.
     fn open(&mut self, path: &[u8], line: u32) -> Result<(), Complaint>;
@@ -104,10 +103,10 @@ fn line(
     Err(complaint.hint("write `section {`, `key: value`, `}` or `# comment`").about("line", whole))
 }
 
-/// The line without its end and trailing blanks.
+/// Returns the line without its end and trailing blanks.
 ///
-/// A NUL ends a line in C, which then misses the newline and takes the line for an overlong one;
-/// the verdict is kept, the hint tells the true reason.
+/// In C a NUL ends the line, which then lacks its newline and is taken for an overlong one. The error is the same
+/// here; the hint gives the real reason.
 fn complete(raw: &[u8]) -> Result<&[u8], Complaint> {
     let too_long = Complaint::new("Line too long");
     let ended = raw.ends_with(b"\n");
@@ -131,7 +130,7 @@ fn complete(raw: &[u8]) -> Result<&[u8], Complaint> {
     Ok(whole)
 }
 
-/// Appends `.part` (at top level `part`); `false` and nothing done if the name would get too long.
+/// Appends `.part` (at top level `part`). Returns `false`, and changes nothing, if the name would be too long.
 fn extend(path: &mut Vec<u8>, part: &[u8]) -> bool {
     if path.len() + part.len() + 1 >= PATH_LIMIT {
         return false;
@@ -143,8 +142,8 @@ fn extend(path: &mut Vec<u8>, part: &[u8]) -> bool {
     true
 }
 
-/// Where the name before a brace or colon ends: after it, if a blank follows, as Corosync cuts the line
-/// there. It shows only in lines that are wrong anyway, such as `: x`, where the name is then `:`.
+/// Length of the name before a brace or colon. As in Corosync, the mark itself is included if a blank follows. That
+/// only matters in lines that are invalid anyway, such as `: x`, where the name is then `:`.
 fn head(line: &[u8], mark: usize) -> usize {
     if line.get(mark + 1).is_some_and(is_blank) { mark + 1 } else { mark }
 }
@@ -161,13 +160,13 @@ fn trim(bytes: &[u8]) -> &[u8] {
     trim_with(bytes, is_blank)
 }
 
-/// Names also lose colons and braces at their end, so that `totem: {` opens `totem`.
+/// Removes blanks, and colons and braces at the end of names, so that `totem: {` opens `totem`.
 fn trim_name(bytes: &[u8]) -> &[u8] {
     trim_with(bytes, |byte| is_blank(byte) || matches!(byte, b':' | b'{'))
 }
 
-/// Without blanks before and without `at_end` behind; of bytes that are all `at_end`, but for blanks
-/// before, the first stays (as in C).
+/// Removes blanks at the beginning and bytes of `at_end` at the end. If only such bytes are left, the first stays, as
+/// in C.
 fn trim_with(bytes: &[u8], at_end: impl Fn(&u8) -> bool) -> &[u8] {
     let start = bytes.iter().take_while(|byte| is_blank(byte)).count();
     let mut rest = &bytes[start..];

@@ -1,12 +1,12 @@
-//! From `corosync.conf` to `corosync.toml` and back, without loss.
+//! Converts `corosync.conf` to `corosync.toml` and back, without loss.
 //!
-//! Not the text is converted but what it means, the [`Map`]: so sections that were repeated are one, a key
-//! that was set twice stands once, and what comes out means the same, which is checked before it is given out.
-//! What TOML has no place for, such as keys that no table knows, goes into the table `other`; in
-//! `corosync.conf` it becomes a line with its full name at the top level. Where a file says nothing of encryption, what
-//! that means in its format is written in the other. Names of users and groups stay names.
+//! The meaning is converted, not the text: that is, the [`Map`]. So repeated sections become one, and a key that was
+//! set twice appears once. The output is checked to have the same meaning before it is returned. Settings without a
+//! place in TOML, such as unknown keys, go into the table `other`; in `corosync.conf` they become lines with their
+//! full name at top level. If a file does not mention encryption, the default of its format is written out. Names of
+//! users and groups are kept as names.
 //!
-//! Every comment is kept: with the setting or the section that it stood before, or at the end of its section or file.
+//! Every comment is kept: with the setting or section that it stood before, or at the end of its section or file.
 
 mod comments;
 mod outline;
@@ -26,19 +26,19 @@ use super::map::{Entry, Map, Origin, Value};
 use super::{parse_conf, toml, uidgid_files};
 use outline::{Outline, Place, place};
 
-/// The text of a `corosync.conf` as that of a `corosync.toml`; `path` is for messages.
+/// Converts the text of a `corosync.conf` to a `corosync.toml`; `path` is for messages.
 ///
 /// # Errors
-/// It cannot be read, or has no `totem.version`.
+/// The text is invalid, or has no `totem.version`.
 pub fn conf_to_toml(text: &[u8], path: &Path, host: &dyn Host) -> Result<String, ConfigError> {
     from_conf(text, path, host, Vec::new())
 }
 
-/// As [`conf_to_toml`], of a file that was read, with the files of `uidgid.d` beside it, which are not read
-/// beside a `corosync.toml`.
+/// As [`conf_to_toml`], for a file: includes the files of `uidgid.d` beside it, which are not read with a
+/// `corosync.toml`.
 ///
 /// # Errors
-/// As there.
+/// As [`conf_to_toml`].
 pub fn conf_file_to_toml(text: &[u8], path: &Path, host: &dyn Host) -> Result<String, ConfigError> {
     from_conf(text, path, host, uidgid_files(path)?.read)
 }
@@ -73,10 +73,10 @@ fn from_conf(
     Ok(written)
 }
 
-/// The text of a `corosync.toml` as that of a `corosync.conf`; `path` is for messages.
+/// Converts the text of a `corosync.toml` to a `corosync.conf`; `path` is for messages.
 ///
 /// # Errors
-/// It cannot be read, or holds something that `corosync.conf` cannot: a `{` in a value, say.
+/// The text is invalid, or contains something that `corosync.conf` cannot express, such as a `{` in a value.
 pub fn toml_to_conf(text: &[u8], path: &Path, host: &dyn Host) -> Result<Vec<u8>, ConfigError> {
     let host = Remembering::new(host);
     let map = toml::parse(text, path, &host)?;
@@ -96,7 +96,7 @@ pub fn toml_to_conf(text: &[u8], path: &Path, host: &dyn Host) -> Result<Vec<u8>
     Ok(written)
 }
 
-/// Whether both mean the same; where a setting comes from does not matter.
+/// Checks that both maps have the same meaning, regardless of the origin of their settings.
 fn compare(wanted: &Map, got: &Map) -> Result<(), ConfigError> {
     let values = |map: &Map| -> BTreeMap<String, Value> {
         map.iter().map(|(name, entry)| (name.to_owned(), entry.value.clone())).collect()
@@ -117,23 +117,23 @@ fn compare(wanted: &Map, got: &Map) -> Result<(), ConfigError> {
     }
 }
 
-/// Sections whose keys the parser puts elsewhere; nothing else may be written into them.
+/// Sections whose keys the parser stores under other names; no other settings may be written into them.
 const SPECIAL: &[&str] =
     &["uidgid", "totem.interface", "nodelist.node", "logging.logger_subsys", "logging.logging_daemon"];
 
-/// What is converted.
+/// The input of a conversion.
 struct Converting<'a> {
     map: &'a Map,
-    /// The file, and those that belong to it.
+    /// The file, and the files that belong to it.
     files: &'a [PathBuf],
     host: &'a Remembering<'a>,
 }
 
-/// Behind all lines: the place of what stands in none of the files.
+/// After all lines: the place of settings that are in none of the files.
 const NOWHERE: Place = Place::MAX;
 
 impl Converting<'_> {
-    /// The line in which an item stands.
+    /// The line of an item.
     fn line(&self, entry: &Entry) -> Place {
         match &entry.origin {
             Origin::File { path, line } => self
@@ -146,14 +146,13 @@ impl Converting<'_> {
     }
 }
 
-/// A number as the file formats write it, so that it can be read back to the same name.
+/// A number in the form in which it can be read back to the same name.
 fn canonical(text: &str) -> Option<u32> {
     let number: u32 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }
 
-/// How many nodes, from 0 on without a gap, have these settings: for each node its settings are given to
-/// `fits`.
+/// The number of nodes, from 0 on without a gap, for whose settings `fits` is true.
 fn nodes(map: &Map, fits: impl Fn(&[(&str, &Entry)]) -> bool) -> u32 {
     (0..)
         .find(|position| {
@@ -165,7 +164,7 @@ fn nodes(map: &Map, fits: impl Fn(&[(&str, &Entry)]) -> bool) -> u32 {
         .unwrap_or(0)
 }
 
-/// A host that knows afterwards by which names users and groups were called.
+/// A host that remembers the names by which users and groups were looked up.
 struct Remembering<'a> {
     host: &'a dyn Host,
     users: RefCell<BTreeMap<u32, String>>,
@@ -177,7 +176,7 @@ impl<'a> Remembering<'a> {
         Self { host, users: RefCell::default(), groups: RefCell::default() }
     }
 
-    /// The name by which a `uid` or `gid` was called.
+    /// The name by which a `uid` or `gid` was looked up.
     fn called(&self, kind: &str, id: &str) -> Option<String> {
         let id = id.parse().ok()?;
         let names = if kind == "uid" { &self.users } else { &self.groups };

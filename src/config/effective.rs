@@ -1,4 +1,4 @@
-//! The listing of effective settings: every one, with its value and where that comes from.
+//! The listing of effective settings with their values and origins.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use super::map::Origin;
 /// One line of the listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// Its name in the database.
+    /// The name of the setting in the database.
     pub name: String,
-    /// The value in effect; empty where there is none.
+    /// The effective value; empty if there is none.
     pub value: String,
-    /// Where it comes from.
+    /// The origin of the value.
     pub origin: Origin,
 }
 
@@ -24,8 +24,8 @@ impl fmt::Display for Setting {
 }
 
 impl Config {
-    /// Every setting in effect, ascending by name: what the file says, what was made from it, and the
-    /// defaults of the rest. Settings of links and nodes are listed for those that exist.
+    /// All effective settings, ascending by name: those of the file, those derived from them, and the defaults of the
+    /// rest. Settings of links and nodes are listed for the links and nodes that exist.
     pub fn effective(&self) -> Vec<Setting> {
         let mut all: Vec<Setting> = self
             .map
@@ -41,7 +41,7 @@ impl Config {
                     continue;
                 }
                 match self.computed(&name) {
-                    // A computed value that is written down as a number in the table is a plain default.
+                    // A computed value that equals the number in the table is a plain default.
                     Some(value) => {
                         let plain = key.default == value || is_off(&name, &value);
                         let origin = if plain { Origin::Default } else { Origin::Derived };
@@ -58,7 +58,7 @@ impl Config {
         all
     }
 
-    /// The names that a pattern of the table has here.
+    /// The names that a pattern of the table matches here.
     fn instances(&self, pattern: &str) -> Vec<String> {
         let fill = |part: &dyn fmt::Display| pattern.replacen('*', &part.to_string(), 1);
         if pattern.starts_with("totem.interface.") {
@@ -72,7 +72,7 @@ impl Config {
         }
     }
 
-    /// The value in effect where it is not simply the file's or the table's.
+    /// The effective value, if it is neither the file's nor the table's.
     fn computed(&self, name: &str) -> Option<String> {
         let t = &self.totem.timeouts;
         if let Some(rest) = name.strip_prefix("totem.interface.") {
@@ -115,12 +115,12 @@ impl Config {
     }
 }
 
-/// Encryption is off unless something says otherwise; `corosync.toml` says it in the map.
+/// Encryption is off by default; `corosync.toml` states its default in the map.
 fn is_off(name: &str, value: &str) -> bool {
     matches!(name, "totem.crypto_cipher" | "totem.crypto_hash") && value == "none"
 }
 
-/// A key must not end up on a screen or in a log.
+/// Replaces a key, which must not appear on a screen or in a log.
 fn shown(name: &str, value: String) -> String {
     if name == "totem.key" { "(hidden)".to_owned() } else { value }
 }

@@ -1,50 +1,50 @@
-//! Why a configuration cannot be used.
+//! Errors of a configuration.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::bytes::unusual;
 
-/// Why a configuration cannot be used: what, where, and what to do about it.
+/// An error of a configuration: what is wrong, where, and the remedy.
 ///
-/// The first line that [`Display`](fmt::Display) writes is word for word what Corosync says, so that
-/// what operators and scripts know still holds; [`hint`](field@ConfigError::hint) follows on lines of its own.
+/// The first line written by [`Display`](fmt::Display) is word for word that of Corosync, which operators and scripts
+/// know; [`hint`](field@ConfigError::hint) follows on further lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// What kind of refusal it is.
+    /// The kind of the error.
     pub kind: ErrorKind,
-    /// One line, with file and line number where there is one.
+    /// One line, with file and line number if there is one.
     pub message: String,
-    /// What is allowed, where the value stands or what to do; may have several lines.
+    /// The allowed values, the place of the setting, or the remedy; may have several lines.
     pub hint: Option<String>,
 }
 
-/// In which step a configuration was refused.
+/// The step in which a configuration was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The file cannot be read.
     Unreadable,
-    /// The file does not follow the grammar, or a single value is not one of its key's.
+    /// The file violates the grammar, or a single value is invalid for its key.
     Syntax,
-    /// The section `logging` is wrong.
+    /// The section `logging` is invalid.
     Logging,
-    /// The settings do not fit each other or this host.
+    /// The settings contradict each other or do not fit this host.
     Rule,
-    /// Good for Corosync, but this version cannot do it.
+    /// Valid for Corosync, but not supported by this version.
     Unsupported,
-    /// The section `quorum` makes no sense, or asks for what this program does not have.
+    /// The section `quorum` is contradictory, or needs a feature that this program does not have.
     Quorum,
-    /// The ring's sockets cannot be opened on this host as it is now.
+    /// The ring's sockets cannot be opened on this host at present.
     Ring,
     /// The state directory cannot be used.
     State,
-    /// The ring id cannot be kept there.
+    /// The ring id cannot be stored in the state directory.
     Store,
 }
 
 impl ConfigError {
-    /// The status with which Corosync's daemon ends for it. Source: corosync `exec/util.h`.
+    /// The exit status of Corosync's daemon for this error. Source: corosync `exec/util.h`.
     pub const fn exit_status(&self) -> u8 {
         match self.kind {
             ErrorKind::Logging => 7,
@@ -68,7 +68,7 @@ impl ConfigError {
         Self { kind: ErrorKind::Rule, message: message.into(), hint: None }
     }
 
-    /// As [`ConfigError::rule`], with the words that Corosync's start-up puts before some messages.
+    /// As [`ConfigError::rule`], with the text that Corosync puts before some messages at its start.
     pub(super) fn in_config(message: impl fmt::Display) -> Self {
         Self::rule(format!("parse error in config: {message}"))
     }
@@ -98,7 +98,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The text of an operating system error as C's `strerror` has it.
+/// The text of an operating system error, as from C's `strerror`.
 pub(super) fn reason(why: &std::io::Error) -> String {
     let text = why.to_string();
     match text.find(" (os error ") {
@@ -107,11 +107,11 @@ pub(super) fn reason(why: &std::io::Error) -> String {
     }
 }
 
-/// Why an item cannot be stored.
+/// Why an item cannot be stored in the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Shorter than 3 or longer than 255 bytes, or with a character that names may not have.
+    /// The name is shorter than 3 or longer than 255 bytes, or contains a character that names may not have.
     #[error("CS_ERR_NAME_TOO_LONG")]
     NameTooLong,
     /// The text is too long.
@@ -122,7 +122,7 @@ pub enum Refusal {
     NoMemory,
 }
 
-/// A complaint about one line, before the file is named.
+/// An error in one line, before the file's name is added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Complaint {
     pub(super) message: String,
@@ -139,7 +139,7 @@ impl Complaint {
         self
     }
 
-    /// With what nobody sees in a text that it is about, if there is such a thing.
+    /// Adds a description of invisible characters in `text`, if there are any.
     pub(super) fn about(self, what: &str, text: &[u8]) -> Self {
         let Some(unusual) = unusual(text) else { return self };
         let more = format!("the {what} {unusual}");
@@ -147,7 +147,8 @@ impl Complaint {
         self.hint(hint)
     }
 
-    /// With its place. Corosync gives up on a text of more than 383 bytes; so the first line does here.
+    /// Adds the place. Corosync fails to format a text of more than 383 bytes, so the first line is then the same
+    /// here.
     pub(super) fn at(self, path: &std::path::Path, line: u32) -> ConfigError {
         const TEXT_LIMIT: usize = 383;
         let full = format!("parser error: {}:{line}: {}", path.display(), self.message);
@@ -160,5 +161,5 @@ impl Complaint {
     }
 }
 
-/// What Corosync says when what it has to say is too long.
+/// Corosync's text when a message is too long for its buffer.
 pub(super) const UNFORMATTED: &str = "Can't format parser error message";

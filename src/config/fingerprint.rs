@@ -1,7 +1,8 @@
-//! What must be the same in the files of all nodes, in a form that is compared without sending the files.
+//! A fingerprint of everything that must be the same in the files of all nodes, to compare them without sending the
+//! files.
 //!
-//! That is the node list and what the sections totem and quorum say, but for what concerns one host alone:
-//! addresses to bind, keys, votes without a node list, programs of the quorum device.
+//! It covers the node list and the sections totem and quorum, except for settings of a single host: addresses to
+//! bind, keys, votes without a node list, programs of the quorum device.
 
 use std::collections::BTreeMap;
 
@@ -11,21 +12,21 @@ use super::nodelist::Node;
 use super::totem::TransportKind;
 use crate::ids::NodeId;
 
-/// Settings that are compared one by one; more are compared as a whole.
+/// Most settings that are compared individually; more are compared as a whole.
 ///
-/// A file with every option has less than two hundred of them.
+/// A file with every option has fewer than two hundred.
 pub const SETTINGS_LIMIT: usize = 4096;
 
-/// What sections are compared.
+/// The sections that are compared.
 const SECTIONS: [&str; 2] = ["totem.", "quorum."];
-/// What in them may differ from host to host, or would tell about a secret.
+/// Settings in these sections that may differ between hosts, or would reveal a secret.
 const OF_ONE_HOST: [&str; 10] = [
     "totem.nodeid",
     "totem.key",
     "totem.keyfile",
     "totem.config_version",
     "totem.crypto_model",
-    // What they mean together is compared, see `encryption`.
+    // Their combined meaning is compared, see `encryption`.
     "totem.secauth",
     "totem.crypto_cipher",
     "totem.crypto_hash",
@@ -33,17 +34,17 @@ const OF_ONE_HOST: [&str; 10] = [
     "quorum.device.heuristics.",
 ];
 
-/// See the module.
+/// The fingerprint of a configuration; see the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// A number for each node of the list, made of all that the list says about it.
+    /// For each node of the list, a hash of everything in its entry.
     pub nodes: BTreeMap<NodeId, u64>,
-    /// A number for each setting, made of its name and value; and for an operator the name and where it stands.
+    /// For each setting a hash of its name and value, with the name and place for the operator.
     pub settings: BTreeMap<u64, String>,
 }
 
 impl Fingerprint {
-    /// That of a configuration.
+    /// The fingerprint of a configuration.
     pub fn of(config: &Config) -> Self {
         let nodes = config.nodes.iter().filter_map(|node| Some((node.id?, of_node(node)))).collect();
         let mut settings = of_settings(&config.map);
@@ -82,8 +83,7 @@ fn of_settings(map: &Map) -> BTreeMap<u64, String> {
     settings
 }
 
-/// Cipher and hash, whichever settings say so, in whichever of the formats: what is not said means something else in
-/// each of them.
+/// Cipher and hash, whichever settings of whichever format give them, as the defaults of the formats differ.
 fn encryption(config: &Config) -> Option<(u64, String)> {
     if config.totem.transport != TransportKind::Knet {
         return None;
@@ -107,7 +107,7 @@ fn is_of_one_host(name: &str) -> bool {
     listed || (name.starts_with("totem.interface.") && name.ends_with(".bindnetaddr"))
 }
 
-/// FNV-1a with 64 bits. Who writes the files is trusted; only chance must not make two the same.
+/// FNV-1a with 64 bits. The authors of the files are trusted, so only accidental collisions matter.
 struct Hash(u64);
 
 impl Hash {
@@ -121,7 +121,7 @@ impl Hash {
         }
     }
 
-    /// A text and its end, so that two texts are never one.
+    /// Adds a text and its end, so that two texts differ from their concatenation.
     fn text(&mut self, text: &str) {
         self.bytes(text.as_bytes());
         self.bytes(&[0]);

@@ -1,15 +1,15 @@
-//! Hints under an error: where a setting stands, what it was made from, and what it may be.
+//! Hints under an error: where a setting stands, what it was derived from, and which values it may have.
 
 use super::bytes::unusual;
 use super::keys;
 use super::map::{Entry, Map, Origin};
 use crate::value::Value;
 
-/// Items that a pattern may list.
+/// Most items that are listed for a pattern.
 const LISTED: usize = 4;
 
-/// Where a setting stands and what it may be. A setting that was made from another is told with that one's
-/// place; of a name with `*` those that are given are listed.
+/// Describes the place of a setting and its allowed values. A derived setting has the place of its source; for a name
+/// with `*` the settings that are given are listed.
 pub(super) fn explain(map: &Map, name: &str) -> String {
     if name.contains('*') {
         let given = map.iter().filter(|(given, _)| keys::matches(name, given)).take(LISTED);
@@ -28,7 +28,7 @@ pub(super) fn explain(map: &Map, name: &str) -> String {
     let word = entry.value.as_text();
     if let Some(key) = keys::find(name) {
         if !key.words.is_empty() {
-            // A word that is allowed, and refused for something else, needs no other.
+            // If the word is allowed and was refused for another reason, no other word is suggested.
             if !word.as_ref().is_some_and(|word| key.words.contains(&word.as_ref())) {
                 text += &format!("; allowed: {}", key.words.join(", "));
                 if let Some(meant) = word.and_then(|word| keys::nearest(&word, key.words.iter().copied())) {
@@ -47,7 +47,7 @@ pub(super) fn explain(map: &Map, name: &str) -> String {
     text
 }
 
-/// As [`explain`], for a setting that is computed from `sources` while it is not given.
+/// As [`explain`], for a setting that is computed from `sources` unless it is given.
 pub(super) fn explain_made(map: &Map, name: &str, sources: &[&str]) -> String {
     let mut text = explain(map, name);
     if map.entry(name).is_none() {
@@ -60,7 +60,7 @@ pub(super) fn explain_made(map: &Map, name: &str, sources: &[&str]) -> String {
     text
 }
 
-/// The setting, its value and its place. A key is a secret.
+/// The setting with its value and place. The value of a key is hidden.
 pub(super) fn place(name: &str, entry: &Entry) -> String {
     let value = if name == "totem.key" { "(hidden)".to_owned() } else { entry.value.to_string() };
     match &entry.origin {
@@ -74,7 +74,7 @@ pub(super) fn place(name: &str, entry: &Entry) -> String {
     }
 }
 
-/// The place of the first setting of a section, such as `nodelist.node.3.`; empty if it has none.
+/// The place of the first setting of a section such as `nodelist.node.3.`; empty if it has none.
 pub(super) fn explain_section(map: &Map, prefix: &str) -> String {
     map.with_prefix(prefix).next().map(|(name, entry)| place(name, entry)).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! What the configuration must know of the host it is read on. Behind a trait, so that tests can
-//! make hosts up.
+//! The facts about a host that its configuration depends on. They come through a trait, so that tests can make up
+//! hosts.
 
 use std::net::IpAddr;
 
@@ -8,9 +8,9 @@ use std::net::IpAddr;
 pub struct LocalAddress {
     /// Name of the interface, such as `eth0`.
     pub interface: String,
-    /// Its index.
+    /// Index of the interface.
     pub index: u32,
-    /// The address.
+    /// The IP address.
     pub address: IpAddr,
     /// Length of the network part of the address, in bits.
     pub prefix: u8,
@@ -37,19 +37,19 @@ impl LocalAddress {
     }
 }
 
-/// A host as the configuration sees it: its name, its addresses, its name service, its accounts.
+/// The host of a configuration: its name, addresses, name service and accounts.
 pub trait Host {
-    /// The name of this host, as `uname -n` says it.
+    /// The name of this host, as from `uname -n`.
     fn name(&self) -> String;
 
     /// The addresses of its interfaces, in the system's order. Empty if they cannot be listed.
     fn addresses(&self) -> Vec<LocalAddress>;
 
-    /// The addresses of a name or a written address, in the resolver's order; empty if unknown.
+    /// The addresses of a host name or a literal address, in the resolver's order; empty if unknown.
     fn resolve(&self, name: &str) -> Vec<IpAddr>;
 
-    /// As [`Host::resolve`], each address with the index of the interface that it is bound to (a link-local one
-    /// may be), 0 for none.
+    /// As [`Host::resolve`], each address with the index of its interface, as link-local addresses may have one; 0
+    /// for none.
     fn resolve_scoped(&self, name: &str) -> Vec<(IpAddr, u32)> {
         self.resolve(name).into_iter().map(|address| (address, 0)).collect()
     }
@@ -64,11 +64,11 @@ pub trait Host {
     fn group(&self, name: &str) -> Option<u32>;
 }
 
-/// The local address that a configured one selects: an equal one, else the first in whose subnet the
-/// configured one lies; only addresses of interfaces that are up count.
+/// The local address that a configured address selects: the equal one, or else the first whose subnet contains it.
+/// Only addresses of interfaces that are up count.
 ///
-/// So even a `ring0_addr` may select another address of its subnet. Source: corosync
-/// `exec/totemip.c`, `totemip_iface_check`.
+/// So a `ring0_addr` may also select another address of its subnet. Source: corosync `exec/totemip.c`,
+/// `totemip_iface_check`.
 pub fn select(addresses: &[LocalAddress], configured: IpAddr) -> Option<&LocalAddress> {
     let usable = || addresses.iter().filter(|local| local.up);
     usable()

@@ -1,5 +1,5 @@
-//! The secret that the nodes of a cluster share. No form of it is printed, and its bytes are zeroed when the last
-//! copy is dropped.
+//! The secret key that the nodes of a cluster share. It is never printed, and its bytes are zeroed when the last copy
+//! is dropped.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,37 +10,37 @@ use subtle::ConstantTimeEq;
 
 use crate::secret::Secret;
 
-/// Fewest bytes of a key. Source: corosync `include/corosync/totem/totem.h`, `TOTEM_PRIVATE_KEY_LEN_MIN`.
+/// Shortest key, in bytes. Source: corosync `include/corosync/totem/totem.h`, `TOTEM_PRIVATE_KEY_LEN_MIN`.
 pub const LEAST: usize = 128;
-/// Most bytes of a key; of a longer file the rest is not looked at. Source: the same, `TOTEM_PRIVATE_KEY_LEN_MAX`.
+/// Longest key, in bytes; the rest of a longer file is ignored. Source: as before, `TOTEM_PRIVATE_KEY_LEN_MAX`.
 pub const MOST: usize = 4096;
 
-/// Bytes of a key that is made, as many as `corosync-keygen` makes.
+/// Length of a new key in bytes, as from `corosync-keygen`.
 pub const USUAL: usize = 256;
 
-/// What a fingerprint is made of beside the key, so that it is no code of any packet.
+/// The input of a fingerprint besides the key, so that it never equals the authentication code of a packet.
 const PRINT: &[u8] = b"annulus: fingerprint of a key";
 
 /// A key for encryption and authentication. Copies share the bytes.
 #[derive(Clone)]
 pub struct Key(Arc<Secret>);
 
-/// Why bytes are no key.
+/// Why bytes cannot be used as a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Fewer than [`LEAST`]. How many there are.
+    /// There are fewer than [`LEAST`] bytes: this many.
     #[error("a key has at least {LEAST} bytes, this one {0}")]
     Short(usize),
-    /// More than [`MOST`]. How many there are.
+    /// There are more than [`MOST`] bytes: this many.
     #[error("a key has at most {MOST} bytes, this one {0}")]
     Long(usize),
 }
 
 impl Key {
-    /// The key that these bytes are.
+    /// Makes a key of these bytes.
     ///
     /// # Errors
-    /// Too few or too many.
+    /// There are too few or too many bytes.
     pub fn new(bytes: &[u8]) -> Result<Self, KeyError> {
         match bytes.len() {
             0..LEAST => Err(KeyError::Short(bytes.len())),
@@ -54,9 +54,10 @@ impl Key {
         self.0.bytes()
     }
 
-    /// A short name for the key that tells nothing of it: by it operators see whether two hosts have the same one.
+    /// A short fingerprint that reveals nothing of the key. Operators compare it to see whether two hosts have the
+    /// same key.
     pub fn fingerprint(&self) -> KeyPrint {
-        // No key is refused: HMAC takes any length.
+        // Never fails, as HMAC accepts keys of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.bytes()) else { return KeyPrint(0) };
         mac.update(PRINT);
         let code: [u8; 32] = mac.finalize().into_bytes().into();
@@ -80,7 +81,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A name for a key; see [`Key::fingerprint`].
+/// The fingerprint of a key; see [`Key::fingerprint`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyPrint(pub u64);
 
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_key_is_printed() {
+    fn a_key_is_never_printed() {
         let key = Key::new(&[0xab; 128]).unwrap();
         assert_eq!(format!("{key:?}"), "Key(hidden)");
         let print = key.fingerprint().to_string();
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_is_the_same_for_equal_keys_alone() {
+    fn only_equal_keys_have_the_same_fingerprint() {
         let one = Key::new(&[7; 128]).unwrap();
         assert_eq!(one.fingerprint(), Key::new(&[7; 128]).unwrap().fingerprint());
         let mut other = [7; 128];

@@ -1,20 +1,20 @@
-//! Every setting there is: name, type, default, permitted words, whether it follows a reload.
+//! The table of all settings: name, type, default, allowed words, effect of a reload.
 //!
-//! One table for all who need it: both parsers, the listing of effective settings, the reload, and
-//! the tests that hold the example file to it. Corosync's counterpart: `corosync.conf(5)`.
+//! It is used by both parsers, the listing of effective settings, the reload, and the tests that compare the example
+//! file with it. Corosync's counterpart: `corosync.conf(5)`.
 
-/// Type of a setting in the configuration database and so its range.
+/// Type of a setting in the configuration database, which gives its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// 0..255.
+    /// A number from 0 to 255.
     U8,
-    /// 0..65535.
+    /// A number from 0 to 65535.
     U16,
-    /// -2147483648..2147483647.
+    /// A number from -2147483648 to 2147483647.
     I32,
-    /// 0..4294967295.
+    /// A number from 0 to 4294967295.
     U32,
-    /// 0..18446744073709551615.
+    /// A number from 0 to 18446744073709551615.
     U64,
     /// Any text.
     Text,
@@ -34,40 +34,39 @@ impl Kind {
     }
 }
 
-/// What a changed setting does at a reload.
+/// The effect of a changed setting at a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
     /// It takes effect.
     Yes,
-    /// It is taken over into the database, and takes effect at the next start.
+    /// It is stored in the database, and takes effect at the next start.
     No,
-    /// The old value stays and a notice is logged.
+    /// The old value is kept and a notice is logged.
     Refused,
 }
 
-/// One setting.
+/// The description of one setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     /// Its name in the configuration database; `*` stands for a number or a name.
     pub name: &'static str,
-    /// Its type.
+    /// Type of the value.
     pub kind: Kind,
-    /// The value when nothing is said, in words where it is computed; empty: none.
+    /// The default value, in words if it is computed; empty: none.
     pub default: &'static str,
-    /// The permitted words; empty: any value.
+    /// The allowed words; empty: any value.
     pub words: &'static [&'static str],
-    /// What the parser of `corosync.conf` says to another word; empty: the check comes later, or an
-    /// unknown word means the default.
+    /// The error text of the `corosync.conf` parser for another word; empty: it is checked later, or an unknown word
+    /// means the default.
     pub refusal: &'static str,
-    /// Whether it follows a reload.
+    /// The effect of a reload.
     pub reload: Reload,
     /// One line of explanation, with the unit.
     pub what: &'static str,
 }
 
 impl Key {
-    /// The unit of its value, as its explanation begins with or names it before anything else; `None` for what is
-    /// counted or told by words.
+    /// The unit that the explanation begins with or mentions first; `None` for counts and words.
     pub fn unit(&self) -> Option<&'static str> {
         const UNITS: &[(&str, &str)] = &[
             ("ms", "milliseconds"),
@@ -83,7 +82,7 @@ impl Key {
         Some(unit.1)
     }
 
-    /// Where Corosync describes it.
+    /// The manual page of Corosync that describes it.
     pub fn source(&self) -> &'static str {
         match self.name.split_once('.') {
             Some(("quorum", _)) => "votequorum(5)",
@@ -110,7 +109,7 @@ pub(super) fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// The known name that `word` was probably meant to be.
+/// The known name that was probably meant by `word`.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = word.len() / 3 + 1;
     known
@@ -120,8 +119,8 @@ pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, name)| name)
 }
 
-/// The known name of which `word` is a slip of the pen: nearer than what [`nearest`] takes, because `word` was
-/// not refused.
+/// The known name of which `word` is probably a misspelling. The match must be closer than for [`nearest`], because
+/// `word` was not refused.
 pub(super) fn slip_of<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = match word.len() {
         0..=2 => return None,
@@ -129,7 +128,7 @@ pub(super) fn slip_of<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
         6..=9 => 2,
         _ => 3,
     };
-    // Of names that are equally far the one that begins alike.
+    // Among names at the same distance, the one with the same first letter is preferred.
     let first = |name: &str| name.as_bytes().first().map(u8::to_ascii_lowercase);
     known
         .map(|name| (distance(word, name, limit), first(word) != first(name), name))
@@ -138,7 +137,8 @@ pub(super) fn slip_of<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, _, name)| name)
 }
 
-/// Edits between two words, two letters that changed places being one; words too different in length, or long, count as `limit + 1` apart.
+/// Edit distance of two words, with swapped neighbouring letters as one edit. Words that are long or differ much in
+/// length have the distance `limit + 1`.
 fn distance(a: &str, b: &str, limit: usize) -> usize {
     const LONGEST: usize = 64;
     let (a, b) = (a.as_bytes(), b.as_bytes());
@@ -204,7 +204,7 @@ impl Key {
 
 use Kind::{I32, U8, U16, U32, U64};
 
-/// All settings.
+/// The table of all settings.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     number("totem.version", U32, "2", "Version of this file's format; must be 2.").fixed(),

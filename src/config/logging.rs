@@ -1,4 +1,4 @@
-//! Section `logging`: where messages go, for the daemon and for single subsystems.
+//! Section `logging`: the targets of log messages, for the daemon and for single subsystems.
 //!
 //! Source: `corosync.conf(5)`; corosync `exec/mainconfig.c`.
 
@@ -25,22 +25,22 @@ pub enum Priority {
 /// Whether debug messages are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Debug {
-    /// No.
+    /// Debug messages are not logged.
     Off,
-    /// Yes, whatever the priorities say.
+    /// Debug messages are logged, whatever the priorities.
     On,
-    /// Yes, and those of single steps too.
+    /// Debug and trace messages are logged.
     Trace,
 }
 
-/// Time at the head of a line.
+/// The time at the beginning of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Timestamp {
-    /// None.
+    /// No time.
     Off,
-    /// To the second.
+    /// Time with seconds.
     Seconds,
-    /// To the millisecond.
+    /// Time with milliseconds.
     Millis,
 }
 
@@ -48,42 +48,42 @@ pub enum Timestamp {
 pub const SUBSYSTEMS: [&str; 11] =
     ["MAIN", "SERV", "TOTEM", "KNET", "SYNC", "CFG", "CPG", "QUORUM", "VOTEQ", "CMAP", "QB"];
 
-/// Where the messages of the daemon, or of one subsystem, go. Reload: yes, all of it.
+/// The log targets of the daemon or of one subsystem. Reload: yes, all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Default: yes.
+    /// Whether to log to standard error. Default: yes.
     pub to_stderr: bool,
-    /// Default: yes.
+    /// Whether to log to syslog. Default: yes.
     pub to_syslog: bool,
-    /// Default: no.
+    /// Whether to log to the file. Default: no.
     pub to_logfile: bool,
-    /// The file. Default: none.
+    /// Path of the log file. Default: none.
     pub logfile: Option<PathBuf>,
-    /// Least urgent priority that goes to the file. Default: info.
+    /// Least urgent priority that is written to the file. Default: info.
     pub logfile_priority: Priority,
-    /// Least urgent priority that goes to syslog. Default: info.
+    /// Least urgent priority that is sent to syslog. Default: info.
     pub syslog_priority: Priority,
-    /// Facility's name. Default: `daemon`.
+    /// Name of the syslog facility. Default: `daemon`.
     pub syslog_facility: String,
-    /// Default: off.
+    /// Whether debug messages are logged. Default: off.
     pub debug: Debug,
 }
 
 /// Section `logging`. Reload: yes, all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logging {
-    /// Default: milliseconds.
+    /// Format of the time in each line. Default: milliseconds.
     pub timestamp: Timestamp,
-    /// Source file and line in each line. Default: no.
+    /// Whether each line has its source file and line. Default: no.
     pub fileline: bool,
-    /// Function name in each line. Default: no.
+    /// Whether each line has its function name. Default: no.
     pub function_name: bool,
     /// Whether the flight recorder runs. Default: yes.
     pub blackbox: bool,
-    /// For all subsystems that have nothing of their own.
+    /// The targets of all subsystems without settings of their own.
     pub main: Target,
-    /// For single subsystems, by name (`TOTEM`, `CPG`, ...): what is not given is as in `main`, but
-    /// the facility is `daemon` and debug is off.
+    /// The targets of single subsystems, by name (`TOTEM`, `CPG`, ...). Settings that are not given are as in `main`,
+    /// except that the facility is `daemon` and debug is off.
     pub subsystems: BTreeMap<String, Target>,
 }
 
@@ -116,18 +116,18 @@ impl Default for Logging {
 }
 
 impl Logging {
-    /// What holds for a subsystem.
+    /// The targets of a subsystem.
     pub fn target(&self, subsystem: &str) -> &Target {
         self.subsystems.get(subsystem).unwrap_or(&self.main)
     }
 }
 
-/// The section as the map has it.
+/// Reads the section from the map.
 ///
 /// # Errors
-/// A word that its key does not know.
+/// A word is invalid for its key.
 pub(super) fn read(map: &Map) -> Result<Logging, ConfigError> {
-    // In Corosync's order, so that of several wrong words the same is named.
+    // In Corosync's order, so that of several invalid words the same is reported.
     let on_off = |key: &str, default: bool| {
         let name = format!("logging.{key}");
         match map.text(&name).as_deref() {
@@ -162,7 +162,7 @@ pub(super) fn read(map: &Map) -> Result<Logging, ConfigError> {
     Ok(Logging { timestamp, fileline, function_name, blackbox, main, subsystems })
 }
 
-/// What stands under `prefix`, on top of `target`.
+/// Applies the settings under `prefix` to `target`.
 fn target(map: &Map, prefix: &str, mut target: Target) -> Result<Target, ConfigError> {
     let name = |key: &str| format!("{prefix}{key}");
     let switch = |key: &str, current: bool| {

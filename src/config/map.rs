@@ -1,5 +1,5 @@
-//! What the configuration says, flat: one named, typed value each, with where it comes from. The
-//! configuration database is filled from this.
+//! The configuration as a flat map of names to typed values with their origins. The configuration database is
+//! filled from it.
 //!
 //! Corosync's counterpart: the keys that `exec/coroparse.c` writes into icmap.
 
@@ -30,22 +30,22 @@ pub const TEXT_LIMIT: usize = crate::value::VALUE_LIMIT;
 pub enum Origin {
     /// A line of a file.
     File {
-        /// As it was named on the command line.
+        /// The path of the file, as given on the command line.
         path: Arc<PathBuf>,
-        /// From 1.
+        /// Line number, from 1.
         line: u32,
     },
-    /// Nobody said anything: the built-in value.
+    /// The built-in default.
     Default,
     /// Computed from other settings or from this host.
     Derived,
-    /// Made from one setting of a file.
+    /// Derived from one setting of a file.
     DerivedFrom {
-        /// That setting's name.
+        /// Name of that setting.
         name: String,
-        /// The file that the setting stands in.
+        /// Path of the file with that setting.
         path: Arc<PathBuf>,
-        /// Its line, from 1.
+        /// Line number of that setting, from 1.
         line: u32,
     },
 }
@@ -66,13 +66,13 @@ impl fmt::Display for Origin {
 /// One item of the map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// What is set.
+    /// The typed value.
     pub value: Value,
-    /// By whom.
+    /// The origin of the value.
     pub origin: Origin,
 }
 
-/// Names to typed values, in byte order of the names.
+/// Typed values by name, in byte order of the names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Map {
     entries: BTreeMap<String, Entry>,
@@ -92,32 +92,32 @@ impl Map {
             .map(|(name, entry)| (name.as_str(), entry))
     }
 
-    /// One item.
+    /// Returns the item with this name.
     pub fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)
     }
 
-    /// A number that fits `u32`; `None` if it is not there, not a number or too large.
+    /// A number that fits into `u32`; `None` if it is missing, not a number or too large.
     pub fn u32(&self, name: &str) -> Option<u32> {
         self.entry(name)?.value.number()?.try_into().ok()
     }
 
-    /// A text, with bytes that are not UTF-8 replaced; `None` if it is not there or a number.
+    /// A text, with bytes that are not UTF-8 replaced; `None` if it is missing or a number.
     pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         self.entry(name)?.value.as_text()
     }
 
-    /// How many items there are.
+    /// Number of items.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is nothing.
+    /// Whether there are no items.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Sets an item, replacing what was there.
+    /// Sets an item, replacing an earlier one.
     ///
     /// # Errors
     /// [`Refusal`]: the name or the value cannot be stored, or the map is full.
@@ -135,12 +135,12 @@ impl Map {
         Ok(())
     }
 
-    /// Sets an item whose name is known to be good and which the program computed.
+    /// Sets an item that the program computed under a valid name.
     pub(super) fn derive(&mut self, name: &str, value: Value) {
         self.entries.insert(name.to_owned(), Entry { value, origin: Origin::Derived });
     }
 
-    /// Overwrites a secret text with a word that says that it is one.
+    /// Replaces a secret text by a word that marks it as secret.
     pub(super) fn hide(&mut self, name: &str) {
         if let Some(entry) = self.entries.get_mut(name) {
             if let Value::Text(text) = &mut entry.value {
@@ -150,19 +150,19 @@ impl Map {
         }
     }
 
-    /// As [`Map::derive`], for a built-in value that the file's format has.
+    /// As [`Map::derive`], for a built-in default of the file's format.
     pub(super) fn default_to(&mut self, name: &str, value: Value) {
         self.entries.insert(name.to_owned(), Entry { value, origin: Origin::Default });
     }
 
-    /// As [`Map::derive`], unless the item is there already.
+    /// As [`Map::derive`], unless the item exists.
     pub(super) fn derive_missing(&mut self, name: &str, value: Value) {
         if !self.entries.contains_key(name) {
             self.derive(name, value);
         }
     }
 
-    /// As [`Map::derive`], for what is made from the item `source`, whose place in the file it keeps.
+    /// As [`Map::derive`], for a value derived from the item `source`, whose place it keeps.
     pub(super) fn derive_from(&mut self, name: &str, value: Value, source: &str) {
         let origin = match self.entries.get(source).map(|entry| &entry.origin) {
             Some(Origin::File { path, line }) => {
@@ -175,7 +175,7 @@ impl Map {
     }
 }
 
-/// The name, if the configuration database could hold it: 3 to 255 of `A-Z a-z 0-9 . _ - / :`.
+/// The name as text, if it is valid in the configuration database: 3 to 255 of `A-Z a-z 0-9 . _ - / :`.
 fn checked_name(name: &[u8]) -> Option<&str> {
     let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(byte);
     if !(3..=NAME_LIMIT).contains(&name.len()) || !name.iter().all(good) {

@@ -1,9 +1,9 @@
-//! Every setting, typed, with unit, default and source; both file formats; the rules across settings;
-//! what a reload may change.
+//! The configuration: all settings with type, unit, default and source; both file formats; the rules across settings;
+//! and what a reload may change.
 //!
-//! A file becomes a flat [`map::Map`] of typed items, each with its origin; the map and what the
-//! [`host::Host`] says become a [`Config`]. So the two formats cannot differ in what they mean, and
-//! the configuration database is filled from the same map.
+//! A file is read into a flat [`map::Map`] of typed items with their origins. The map and the facts from
+//! [`host::Host`] give a [`Config`]. So the two formats cannot differ in meaning, and the configuration database is
+//! filled from the same map.
 //!
 //! Corosync's counterpart: `exec/coroparse.c`, `exec/totemconfig.c`, `exec/mainconfig.c`.
 //!
@@ -11,19 +11,19 @@
 //! |---|---|
 //! | `keys.rs` | the table of all settings: type, default, words, reload, explanation |
 //! | `map.rs` | flat names to typed values with their origin |
-//! | `conf.rs`, `sections.rs` | `corosync.conf`: its grammar, and what its items mean |
+//! | `conf.rs`, `sections.rs` | `corosync.conf`: its grammar, and the meaning of its items |
 //! | `toml.rs` | `corosync.toml` |
 //! | `totem.rs`, `timeouts.rs` | section totem; the ring's timers and limits |
 //! | `nodelist.rs`, `quorum.rs`, `logging.rs`, `system.rs` | the other sections |
 //! | `uidgid.rs` | ids of users and groups |
-//! | `host.rs`, `os.rs` | what must be known of this host; the real one |
+//! | `host.rs`, `os.rs` | the facts about a host; the real host |
 //! | `resolve.rs` | names and addresses in the file to addresses of this host, with their interface |
 //! | `secret.rs` | the key of the cluster, in memory |
-//! | `hint.rs`, `bytes.rs` | where a setting stands and what it may be, under an error; characters that nobody sees |
-//! | `check.rs`, `check/` | from map to [`Config`]: the rules across settings, and what is hardly meant |
+//! | `hint.rs`, `bytes.rs` | place and allowed values of a setting, for errors; invisible characters |
+//! | `check.rs`, `check/` | from the map to a [`Config`]: the rules across settings, and warnings |
 //! | `convert.rs` | from one file format to the other |
 //! | `effective.rs`, `reload.rs` | the listing of effective settings; what may change at run time |
-//! | `key.rs` | [`key::Key`]: the secret that the nodes share |
+//! | `key.rs` | [`key::Key`]: the secret key that the nodes share |
 //! | `fingerprint.rs` | what must be the same in the files of all nodes |
 //! | `error.rs` | [`ConfigError`] |
 
@@ -74,60 +74,59 @@ use self::totem::{Interface, Totem, TransportKind, Watching};
 use crate::ids::NodeId;
 use crate::secret::Secret;
 
-/// Where the configuration is when nothing else is said. Source: corosync(8).
+/// The default path of the configuration. Source: corosync(8).
 pub const DEFAULT_PATH: &str = "/etc/corosync/corosync.conf";
 
-/// Bytes that a configuration file may have; a larger one is refused.
+/// Largest configuration file in bytes; a larger one is refused.
 ///
-/// Corosync has no such bound; the largest cluster with every option fits many times over.
+/// Corosync has no such limit; the file of the largest cluster with every option is many times smaller.
 pub const FILE_LIMIT: u64 = 1 << 20;
 
-/// Files of `uidgid.d` that are read; more are refused.
+/// Most files of `uidgid.d`; more are refused.
 pub const UIDGID_FILES_LIMIT: usize = 1024;
 
-/// Everything that is configured, checked, with defaults filled in.
+/// A checked configuration, with defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The ring, its transport and its links.
     pub totem: Totem,
-    /// Who is in the cluster, in the byte order of the list's numbers as text (10 before 2), as Corosync
-    /// walks it.
+    /// The nodes of the cluster, in the byte order of their numbers as text (10 before 2), as in Corosync.
     pub nodes: Vec<Node>,
     /// Position of this node in the node list: the N of `nodelist.node.N`.
     pub local_position: u32,
     /// Raw settings of the quorum services.
     pub quorum: Quorum,
-    /// Where messages go.
+    /// The targets of log messages.
     pub logging: Logging,
-    /// Who, besides root, may connect.
+    /// Users and groups that may connect besides root.
     pub access: Access,
-    /// The daemon's place on its host.
+    /// The daemon's settings for its host.
     pub system: System,
     /// Thresholds and the watchdog.
     pub resources: Resources,
-    /// What an operator should know, though nothing is refused; in Corosync's words.
+    /// Warnings for the operator, in Corosync's words.
     pub warnings: Vec<String>,
-    /// All items of the file and those derived at the start, under their names in the database.
+    /// All items of the file and those derived at the start, under their database names.
     pub map: Map,
     me: NodeId,
 }
 
 impl Config {
-    /// Reads and checks a file on this host: `corosync.toml` if its name ends in `.toml`, else
-    /// `corosync.conf` together with the files of `uidgid.d` beside it.
+    /// Reads and checks a file on this host: a `corosync.toml` if its name ends in `.toml`, otherwise a
+    /// `corosync.conf` with the files of `uidgid.d` beside it.
     ///
     /// # Errors
-    /// The first thing that is wrong, with file and line where there is one.
+    /// The first error, with file and line if there is one.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         Self::load_on(path, &os::OsHost)
     }
 
-    /// As [`Config::load`], on a host of the caller's making.
+    /// As [`Config::load`], with facts about the host from the caller.
     ///
     /// # Errors
     /// As [`Config::load`].
     pub fn load_on(path: &Path, host: &dyn Host) -> Result<Self, ConfigError> {
-        // A key may stand in it.
+        // The file may contain the key.
         let text = Secret::new(read_file(path)?);
         let text = text.bytes();
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
@@ -162,25 +161,24 @@ impl Config {
         check::config(toml::parse(text, path, host)?, host)
     }
 
-    /// Whether this version can run it.
+    /// Checks whether this version can run the configuration.
     ///
     /// # Errors
-    /// A link is to go over SCTP, messages are to be compressed in a way that is not here, udp or udpu have no address
-    /// for this node, clients are to come over sockets, the priority is none, or a limit is larger than any ring can
-    /// keep.
+    /// A link uses SCTP, the compression model is not supported, udp or udpu has no address for this node, clients
+    /// are to use sockets, the priority is invalid, or a limit is larger than any ring can keep.
     pub fn check_runnable(&self) -> Result<(), ConfigError> {
         check::runnable(self)
     }
 
-    /// Whether a ring can keep the limits; also what a reload may bring.
+    /// Checks whether a ring can keep the limits; also used for a reload.
     ///
     /// # Errors
-    /// One is larger than any ring can keep.
+    /// A limit is larger than any ring can keep.
     pub fn check_limits(&self) -> Result<(), ConfigError> {
         check::check_limits(&self.map, &self.totem.timeouts)
     }
 
-    /// This node's id.
+    /// The id of this node.
     pub const fn me(&self) -> NodeId {
         self.me
     }
@@ -190,13 +188,13 @@ impl Config {
         self.nodes.iter().find(|node| node.position == self.local_position)
     }
 
-    /// Settings of link 0, the only link of udp and udpu.
+    /// The settings of link 0, the only link of udp and udpu.
     pub fn link(&self) -> Option<&Interface> {
         self.totem.interfaces.iter().find(|interface| interface.link == 0)
     }
 
-    /// The configured address of this node on link 0. [`Config::select_local`] says which address of
-    /// this host it selects.
+    /// The configured address of this node on link 0. [`Config::select_local`] returns the address of this host that
+    /// it selects.
     pub fn bind_address(&self) -> Option<IpAddr> {
         self.link()?.bind_address
     }
@@ -206,19 +204,19 @@ impl Config {
         self.local_node()?.addresses.iter().min_by_key(|own| own.link).map(|own| own.address)
     }
 
-    /// The interface that must have it, by name, where the file says one.
+    /// The name of the interface that must have the address, if the file gives one.
     pub fn bind_interface(&self) -> Option<&str> {
         self.link()?.bind_interface.as_deref()
     }
 
-    /// Where a setting stands and what it may be, for the operator; a setting that was made from another is told
-    /// with that one's place. `*` in the name stands for one part of it.
+    /// Describes for the operator the place of a setting and its allowed values; a derived setting has the place of
+    /// its source. `*` in the name stands for one part of it.
     pub fn explain(&self, name: &str) -> String {
         hint::explain(&self.map, name)
     }
 
-    /// The address, with its interface, that [`Config::bind_address`] selects among those the host has
-    /// now; `None` while none of them is up and fits.
+    /// The host's address, with its interface, that [`Config::bind_address`] selects now; `None` while no interface
+    /// that is up matches.
     pub fn select_local(&self, host: &dyn Host) -> Option<LocalAddress> {
         let mut addresses = host.addresses();
         if let Some(interface) = self.bind_interface() {
@@ -227,8 +225,8 @@ impl Config {
         host::select(&addresses, self.bind_address()?).cloned()
     }
 
-    /// All nodes that have an id and an address, this one included, in the list's order: with the address on link 0,
-    /// and on knet, which may have no such link, that on the lowest link.
+    /// All nodes with an id and an address, including this one, in the list's order. The address is that on link 0
+    /// or, if knet has none there, that on the lowest link.
     pub fn members(&self) -> impl Iterator<Item = (NodeId, IpAddr)> {
         let knet = self.totem.transport == TransportKind::Knet;
         self.nodes.iter().filter_map(move |node| {
@@ -243,10 +241,10 @@ impl Config {
     }
 }
 
-/// The ring's timers and limits that a section `totem` and a node list mean.
+/// The ring's timers and limits that follow from a section `totem` and a node list.
 ///
 /// # Errors
-/// A limit that one of them passes.
+/// A timer or limit is out of its range.
 pub fn timeouts_of(map: &Map) -> Result<Timeouts, ConfigError> {
     let given = totem::given(map);
     let on_link_0 = map
@@ -259,20 +257,21 @@ pub fn timeouts_of(map: &Map) -> Result<Timeouts, ConfigError> {
     Ok(timeouts)
 }
 
-/// How the links of transport knet are watched, by a section `totem` and a node list; `timeouts` are theirs.
+/// The link monitoring of transport knet that follows from a section `totem` and a node list; `timeouts` are those
+/// derived from the same.
 ///
 /// # Errors
-/// An MTU that no packet can have.
+/// The MTU is out of the range of packets.
 pub fn watching_of(map: &Map, timeouts: &Timeouts) -> Result<Watching, ConfigError> {
     let watching = totem::watching(map, timeouts.token);
     check::check_mtu(map, watching.mtu)?;
     Ok(watching)
 }
 
-/// What a section `logging` means.
+/// The logging settings of a section `logging`.
 ///
 /// # Errors
-/// A word that its key does not know.
+/// A word is invalid for its key.
 pub fn logging_of(map: &Map) -> Result<Logging, ConfigError> {
     logging::read(map)
 }
@@ -289,7 +288,7 @@ fn parse_conf(
     conf::read(text, &mut sections).map_err(|(complaint, line)| complaint.at(path, line))
 }
 
-/// The whole file, if it is not too large. A pipe or device is read as far as the limit.
+/// Reads the whole file, if it is not too large. A pipe or device is read up to the limit.
 fn read_file(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let unreadable = |why: std::io::Error| ConfigError::unreadable(path, &why);
     let mut text = Vec::new();
@@ -301,7 +300,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, ConfigError> {
     Ok(text)
 }
 
-/// What the directory `uidgid.d` holds.
+/// The content of the directory `uidgid.d`.
 #[derive(Default)]
 struct UidgidFiles {
     read: Vec<(PathBuf, Vec<u8>)>,
@@ -309,15 +308,15 @@ struct UidgidFiles {
     unread: Vec<String>,
 }
 
-/// The files of the directory `uidgid.d` beside `path`, in the directory's order. A missing directory
-/// is fine; a file that cannot be read is left out, as Corosync does, though not without a word.
+/// Reads the files of the directory `uidgid.d` beside `path`, in the directory's order. A missing directory is no
+/// error; a file that cannot be read is skipped as in Corosync, but with a warning.
 fn uidgid_files(path: &Path) -> Result<UidgidFiles, ConfigError> {
     let directory = path.parent().unwrap_or(Path::new("")).join("uidgid.d");
     let mut files = UidgidFiles::default();
     let Ok(listing) = std::fs::read_dir(&directory) else { return Ok(files) };
     for entry in listing.flatten() {
         let file = entry.path();
-        // Follows links, and leaves pipes and devices alone, which could block.
+        // Follows links, and skips pipes and devices, which could block.
         if !std::fs::metadata(&file).is_ok_and(|about| about.is_file()) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Section `nodelist`: who is in the cluster, and which of them is this node.
+//! Section `nodelist`: the nodes of the cluster, and which of them is this node.
 //!
 //! Source: `corosync.conf(5)`; corosync `exec/totemconfig.c`.
 
@@ -10,24 +10,24 @@ use super::host::{Host, LocalAddress};
 use super::map::Map;
 use super::resolve;
 
-/// Nodes that a cluster may have; more are refused.
+/// Most nodes of a cluster; more are refused.
 ///
 /// Source: corosync `include/corosync/totem/totem.h`, `PROCESSOR_COUNT_MAX`.
 pub const NODE_LIMIT: usize = 384;
 
-/// One `node` section.
+/// One section `node`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Its number in the list, from 0: the N of `nodelist.node.N`.
+    /// Its position in the list, from 0: the N of `nodelist.node.N`.
     pub position: u32,
-    /// Its id: the one in the file, else (udp and udpu) the IPv4 address of link 0 as a number. `None`
-    /// only for an entry without an id and an address. Reload: yes.
+    /// Its id from the file or, for udp and udpu, the IPv4 address of link 0 as a number. `None` only for an entry
+    /// without id and address. Reload: yes.
     pub id: Option<NodeId>,
     /// Its name. Default: none. Reload: yes.
     pub name: Option<String>,
-    /// Votes. Default: 1. Reload: yes.
+    /// Number of its votes. Default: 1. Reload: yes.
     pub quorum_votes: Option<u32>,
-    /// Its addresses as they are written, by link, ascending. Reload: yes.
+    /// Its addresses, ascending by link. Reload: yes.
     pub addresses: Vec<NodeAddress>,
 }
 
@@ -36,11 +36,11 @@ pub struct Node {
 pub struct NodeAddress {
     /// The link, 0 to 7.
     pub link: u8,
-    /// As it is written: a name or an address.
+    /// The name or address in the file.
     pub text: String,
-    /// What that means on this host.
+    /// The address to which it resolves on this host.
     pub address: IpAddr,
-    /// The interface that is written behind the address (`fe80::1%eth1`), by name.
+    /// The name of the interface that is given with the address (`fe80::1%eth1`).
     pub interface: Option<String>,
 }
 
@@ -50,24 +50,24 @@ impl Node {
         self.on(link).map(|own| own.address)
     }
 
-    /// The same, as it is written, and with its interface.
+    /// As [`Node::address`], with the text in the file and the interface.
     pub fn on(&self, link: u8) -> Option<&NodeAddress> {
         self.addresses.iter().find(|own| own.link == link)
     }
 }
 
-/// A `node` section as the map has it, nothing resolved.
+/// A section `node` as in the map, before names are resolved.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) position: u32,
     pub(super) id: u32,
     pub(super) name: Option<String>,
     pub(super) quorum_votes: Option<u32>,
-    /// Link number (not yet checked) and address, in the order of the keys.
+    /// Link number (unchecked) and address, in the order of the keys.
     pub(super) addresses: Vec<(u32, String)>,
 }
 
-/// The node list of the map, in the byte order of the keys' names (10 before 2), as Corosync walks it.
+/// The node list of the map in the byte order of the keys' names (10 before 2), as in Corosync.
 pub(super) fn entries(map: &Map) -> Vec<Entry> {
     let mut all: Vec<Entry> = Vec::new();
     for (name, entry) in map.with_prefix("nodelist.node.") {
@@ -94,18 +94,18 @@ pub(super) fn entries(map: &Map) -> Vec<Entry> {
     all
 }
 
-/// The link of `ringN_addr`.
+/// The number of the link in `ringN_addr`.
 fn ring_number(key: &str) -> Option<u32> {
     key.strip_prefix("ring")?.strip_suffix("_addr")?.parse().ok()
 }
 
-/// Which entry is this host: its position, or `None`.
+/// The position of the entry that is this host, or `None`.
 ///
-/// In this order, each over the whole list: the host's name is a `name` or `ring0_addr`; so is it with
-/// labels of its domain taken off one by one; its short name is the short form of one; an address of
-/// an interface is written there; its name from the name service is, or the short form of that; a
-/// name there resolves to a local address. Corosync asks the name service for each address before it
-/// compares the written ones; here it is not asked when they decide.
+/// These steps are tried in order, each for the whole list: the host's name equals a `name` or `ring0_addr`; so does
+/// the name with labels of its domain removed one by one; its short name equals the short form of one; an entry
+/// contains the address of an interface; it contains that address's name from the name service, or the short form of
+/// that; a name in it resolves to a local address. Corosync asks the name service for each address before it compares
+/// the literal ones; here it is not asked if those decide.
 pub(super) fn find_local(entries: &[Entry], host: &dyn Host, locals: &[LocalAddress]) -> Option<u32> {
     let labels = || {
         entries.iter().flat_map(|entry| {
@@ -164,7 +164,7 @@ fn short(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
 
-/// The node id made from an IPv4 address, a number in network order; 0 for 0.0.0.0.
+/// The node id made from an IPv4 address: the address as a number in network byte order; 0 for 0.0.0.0.
 ///
 /// Source: corosync `exec/totemconfig.c`, `generate_nodeid`.
 pub fn id_from_address(address: std::net::Ipv4Addr, clear_high_bit: bool) -> u32 {

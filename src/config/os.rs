@@ -1,5 +1,5 @@
-//! This host, asked through the C library: there is no other way to its interfaces with their
-//! netmasks, its reverse name service and its account database.
+//! The real host, queried through the C library, which is the only access to the interfaces with their netmasks, the
+//! reverse name service and the account database.
 #![allow(
     unsafe_code,
     reason = "getifaddrs, getnameinfo, getpwnam_r and getgrnam_r have no safe counterpart here"
@@ -12,8 +12,7 @@ use std::ptr;
 
 use super::host::{Host, LocalAddress};
 
-/// Bytes to which the buffer for one entry of the account database may grow (a group can have many
-/// members).
+/// Largest buffer for one entry of the account database, in bytes, as a group can have many members.
 const ACCOUNT_LIMIT: usize = 1 << 20;
 
 /// The host that this program runs on.
@@ -41,7 +40,7 @@ impl Host for OsHost {
             SocketAddr::V4(_) => 0,
             SocketAddr::V6(v6) => v6.scope_id(),
         };
-        // The port means nothing; the standard library resolves socket addresses only.
+        // The port is unused; the standard library resolves socket addresses only.
         match (name, 0).to_socket_addrs() {
             Ok(found) => found.map(|socket| (socket.ip(), scope(&socket))).collect(),
             Err(_) => Vec::new(),
@@ -105,7 +104,7 @@ fn node_name() -> Option<String> {
     Some(String::from_utf8_lossy(&name).into_owned())
 }
 
-/// Asks the account database with growing buffers until one is large enough.
+/// Queries the account database with growing buffers until one is large enough.
 fn account(mut ask: impl FnMut(&mut [u8]) -> (libc::c_int, Option<u32>)) -> Option<u32> {
     let mut buffer = vec![0; 4096];
     loop {
@@ -154,7 +153,7 @@ fn interface_addresses() -> Vec<LocalAddress> {
     all
 }
 
-/// The IP address in a socket address of the C library; `None` for another family or null.
+/// The IP address in a socket address of the C library; `None` for null or another family.
 ///
 /// # Safety
 /// `socket` is null or points to a socket address as long as its family says.

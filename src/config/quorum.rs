@@ -1,5 +1,4 @@
-//! Sections `quorum` and `quorum.device`: raw settings; what they make of each other is decided by
-//! the quorum services.
+//! Sections `quorum` and `quorum.device`: the raw settings. The quorum services decide how they combine.
 //!
 //! Source: `votequorum(5)`, `corosync.conf(5)`.
 
@@ -8,30 +7,30 @@ use std::time::Duration;
 use super::map::Map;
 use crate::value::Value;
 
-/// Section `quorum`. `None` means that nothing is said.
+/// Section `quorum`. `None` means that a setting is not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Quorum {
-    /// `corosync_votequorum` or nothing. Reload: refused.
+    /// `corosync_votequorum`, or not given. Reload: refused.
     pub provider: Option<String>,
-    /// Votes of the whole cluster. Default: the sum of the node list. Reload: yes.
+    /// Number of votes of the whole cluster. Default: the sum of the node list. Reload: yes.
     pub expected_votes: Option<u32>,
-    /// Votes of this node, without a node list. Default: 1. Reload: yes.
+    /// Number of votes of this node, without a node list. Default: 1. Reload: yes.
     pub votes: Option<u32>,
-    /// One of two nodes is enough. Default: no. Reload: yes.
+    /// Whether one of two nodes is enough. Default: no. Reload: yes.
     pub two_node: Option<bool>,
-    /// The first quorum needs all nodes. Default: as `two_node`. Reload: no.
+    /// Whether the first quorum needs all nodes. Default: as `two_node`. Reload: no.
     pub wait_for_all: Option<bool>,
-    /// Of two equal halves one stays quorate. Default: no. Reload: no.
+    /// Whether one of two equal halves stays quorate. Default: no. Reload: no.
     pub auto_tie_breaker: Option<bool>,
-    /// Which half: `lowest`, `highest` or a list of node ids. Default: `lowest`. Reload: no.
+    /// The nodes whose half stays quorate: `lowest`, `highest` or a list of node ids. Default: `lowest`. Reload: no.
     pub auto_tie_breaker_node: Option<String>,
-    /// Expected votes shrink as nodes go one by one. Default: no. Reload: no.
+    /// Whether expected votes decrease as nodes leave one by one. Default: no. Reload: no.
     pub last_man_standing: Option<bool>,
-    /// Time before they shrink. Unit: ms in files. Default: 10000. Reload: no.
+    /// Time before they decrease. Unit: ms in files. Default: 10000. Reload: no.
     pub last_man_standing_window: Option<Duration>,
-    /// Expected votes shrink when a node leaves in order. Default: no. Reload: no.
+    /// Whether expected votes decrease when a node leaves in good order. Default: no. Reload: no.
     pub allow_downscale: Option<bool>,
-    /// The highest expected votes ever seen are remembered. Default: no. Reload: no.
+    /// Whether the highest expected votes ever seen are remembered. Default: no. Reload: no.
     pub expected_votes_tracking: Option<bool>,
     /// Section `device`, if there is one.
     pub device: Option<Device>,
@@ -40,20 +39,20 @@ pub struct Quorum {
 /// Section `quorum.device`, as far as the daemon reads it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Device {
-    /// Kind of device, such as `net`. Reload: yes.
+    /// Model of the device, such as `net`. Reload: yes.
     pub model: Option<String>,
-    /// Votes of the device. Reload: yes.
+    /// Number of votes of the device. Reload: yes.
     pub votes: Option<u32>,
-    /// Silence that it may keep. Unit: ms in files. Default: 10000. Reload: yes.
+    /// Longest silence of the device. Unit: ms in files. Default: 10000. Reload: yes.
     pub timeout: Option<Duration>,
-    /// The same during a membership change. Unit: ms in files. Default: 30000. Reload: yes.
+    /// Longest silence during a membership change. Unit: ms in files. Default: 30000. Reload: yes.
     pub sync_timeout: Option<Duration>,
-    /// The partition that the device is with wins. Default: no. Reload: yes.
+    /// Whether the partition to which the device belongs wins. Default: no. Reload: yes.
     pub master_wins: Option<bool>,
 }
 
 impl Quorum {
-    /// What is said, as keys with the types that Corosync gives them.
+    /// The given settings as keys, with Corosync's types.
     pub(crate) fn keys(&self) -> Vec<(&'static str, Value)> {
         let number = |key, value: Option<u32>| Some((key, Value::U32(value?)));
         let flag = |key, value: Option<bool>| Some((key, Value::U8(value?.into())));
@@ -85,7 +84,7 @@ impl Quorum {
     }
 }
 
-/// The section as the map has it.
+/// Reads the section from the map.
 pub(super) fn read(map: &Map) -> Quorum {
     let text = |key: &str| map.text(&format!("quorum.{key}")).map(|text| text.into_owned());
     let u32 = |key: &str| map.u32(&format!("quorum.{key}"));
@@ -120,7 +119,7 @@ mod tests {
     use crate::config::map::Origin;
 
     #[test]
-    fn what_is_said_as_keys_is_read_as_said() {
+    fn settings_written_as_keys_are_read_back() {
         let said = Quorum {
             provider: Some("corosync_votequorum".to_owned()),
             expected_votes: Some(5),

@@ -1,6 +1,6 @@
-//! What may change at run time: the difference between the configuration in effect and a new file.
+//! The changes that a reload may make: the difference between the configuration in effect and a new file.
 //!
-//! Source: corosync `exec/cfg.c`, `exec/main.c`; services and their keys decide the rest themselves.
+//! Source: corosync `exec/cfg.c`, `exec/main.c`. The services decide themselves about their keys.
 
 use std::net::IpAddr;
 
@@ -12,13 +12,12 @@ use super::nodelist::Node;
 use super::totem::TransportKind;
 use crate::ids::NodeId;
 
-/// The difference between two configurations, by name of setting.
+/// The difference between two configurations, as names of settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changes {
-    /// What it changes, adds or removes, and what takes effect or at least reaches the
-    /// database.
+    /// Settings that are changed, added or removed in the database; most take effect at once.
     pub changed: Vec<String>,
-    /// What it changes or adds although that needs a restart: the old value stays.
+    /// Settings that are changed or added but need a restart: the old value is kept.
     pub refused: Vec<String>,
 }
 
@@ -40,20 +39,21 @@ pub fn changes(old: &Map, new: &Map) -> Changes {
     changes
 }
 
-/// Whether a changed value is refused at a reload.
+/// Whether a changed value of this setting is refused at a reload.
 ///
-/// A link's protocol is not among them: changing it makes the whole reload fail.
+/// The protocol of a link is not among them, as changing it makes the whole reload fail.
 pub fn is_fixed(name: &str) -> bool {
     !name.starts_with("totem.interface.") && keys::find(name).is_some_and(|key| key.reload == Reload::Refused)
 }
 
-/// Checks that this node can go over to the links of a new configuration: their protocols, and its own addresses.
+/// Checks that this node can adopt the links of a new configuration: their protocols, and its own addresses.
 ///
-/// On udp and udpu its address stays. On knet a link may get another one, may go, and may come, while another link of
-/// this node stays as it is. (Corosync refuses another address: the link must go in one reload and come in the next.)
+/// On udp and udpu its address must stay. On knet a link may change its address, be removed or be added, as long as
+/// another link of this node stays as it is. (Corosync refuses a changed address: the link must be removed in one
+/// reload and added in the next.)
 ///
 /// # Errors
-/// What cannot change: nothing of the new configuration may be applied.
+/// The setting that cannot change. Nothing of the new configuration may be applied then.
 pub fn check_links(old: &Config, new: &Config) -> Result<(), ConfigError> {
     for before in &old.totem.interfaces {
         let Some(after) = new.totem.interfaces.iter().find(|after| after.link == before.link) else {
@@ -76,7 +76,7 @@ pub fn check_links(old: &Config, new: &Config) -> Result<(), ConfigError> {
     if old.totem.transport == TransportKind::Knet { check_own_links(old, new) } else { Ok(()) }
 }
 
-/// What Corosync says to a link that has another address than before.
+/// Corosync's error for a link with a changed address.
 pub fn different_address(link: u8, from: &dyn std::fmt::Display, to: &dyn std::fmt::Display) -> ConfigError {
     ConfigError::rule(format!(
         "new config has different address for link {link} (addr changed from {from} to {to}). \
@@ -85,14 +85,14 @@ pub fn different_address(link: u8, from: &dyn std::fmt::Display, to: &dyn std::f
     .hint(RECREATE)
 }
 
-/// What to do about a link that must not change. In Corosync's words.
+/// The remedy for a link that must not change, in Corosync's words.
 const RECREATE: &str = "To reconfigure an interface it must be deleted and recreated. \
                         A working interface needs to be available to corosync at all times";
 
-/// On knet.
+/// Checks this node's own links on knet.
 fn check_own_links(old: &Config, new: &Config) -> Result<(), ConfigError> {
     if new.totem.transport != TransportKind::Knet {
-        // Of udp and udpu all links but one would go, and the encryption.
+        // Changing to udp or udpu would remove all links but one, and the encryption.
         let message = format!(
             "The transport changed from knet to {}, and this node is on the ring",
             new.totem.transport.name()
@@ -119,18 +119,18 @@ fn check_own_links(old: &Config, new: &Config) -> Result<(), ConfigError> {
     Err(ConfigError::rule("No link of this node stays as it is").hint(format!("{place}\n{ONE_AT_A_TIME}")))
 }
 
-/// How links change while a ring runs over them.
+/// The remedy for a change of all links while a ring runs over them.
 const ONE_AT_A_TIME: &str = "Change one link, reload, wait until it is up on all nodes (annulus status), and then \
                              change the next.";
 
-/// Checks that each of these members of the ring keeps its id and its address on link 0. `known` is where the
-/// nodes are by the configuration in effect.
+/// Checks that each of these members of the ring keeps its id and its address on link 0. `known` has the addresses of
+/// the configuration in effect.
 ///
-/// A member that the new list does not have at all, neither its id nor its address, is removed: that is how a node
-/// leaves a cluster for good. A node that is not on the ring may move.
+/// A member of which the new list has neither id nor address is removed, which is how a node leaves a cluster for
+/// good. A node that is not on the ring may change its address.
 ///
 /// # Errors
-/// The first one that changes, with its place in the file: nothing of the new configuration may be applied.
+/// The first member that changes, with its place in the file. Nothing of the new configuration may be applied then.
 pub fn check_members(
     known: &[(NodeId, IpAddr)],
     members: &[NodeId],
@@ -161,11 +161,11 @@ pub fn check_members(
     Ok(())
 }
 
-/// As [`check_members`], on knet, where a member may get another address on a link while another link to it stays as
-/// it is. `known`: where the nodes are on each link.
+/// As [`check_members`], for knet, where a member may change its address on a link as long as another link to it
+/// stays as it is. `known` has the addresses on each link.
 ///
 /// # Errors
-/// As there.
+/// As [`check_members`].
 pub fn check_hosts(
     known: &[(NodeId, Vec<(u8, IpAddr)>)],
     members: &[NodeId],
@@ -199,5 +199,5 @@ pub fn check_hosts(
     Ok(())
 }
 
-/// What to do about a member that is to become another node.
+/// The remedy for a member that would become another node.
 const STOP_FIRST: &str = "Stop the daemon of that node first, reload the others, and start it again.";

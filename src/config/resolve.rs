@@ -1,4 +1,4 @@
-//! From a name or address in the file to an address on this host, with its interface where one is written
+//! Resolves names and addresses in the file to addresses on this host, with the interface if one is given
 //! (`fe80::1%eth1`, `fe80::1%3`).
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,18 +6,18 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::host::{Host, LocalAddress};
 use super::totem::IpVersion;
 
-/// What a text means on this host.
+/// The meaning of a text on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Resolved {
     pub(super) address: IpAddr,
-    /// The interface that is written behind the address, by name.
+    /// The name of the interface that is given with the address.
     pub(super) interface: Option<String>,
 }
 
 /// Resolves a text.
 ///
 /// # Errors
-/// Why it means nothing here, for the hint.
+/// A text for the hint: why the name or address is unknown here.
 pub(super) fn resolve(
     text: &str,
     ip_version: IpVersion,
@@ -45,13 +45,13 @@ pub(super) fn resolve(
     Ok(Resolved { address, interface: interface.map(|local| local.interface.clone()) })
 }
 
-/// An IPv6 address and what is written behind its `%`.
+/// An IPv6 address and the text behind its `%`.
 pub(super) fn scoped(text: &str) -> Option<(Ipv6Addr, &str)> {
     let (address, scope) = text.split_once('%')?;
     Some((address.parse().ok()?, scope))
 }
 
-/// The interface that is meant by a name or a number.
+/// The name of the interface given by name or number.
 fn interface(scope: &str, locals: &[LocalAddress]) -> Result<String, String> {
     let found = locals
         .iter()
@@ -78,7 +78,7 @@ fn why_unknown(text: &str) -> String {
     String::new()
 }
 
-/// The address families that may be resolved to, in words for an error.
+/// The address families of this setting, in words for an error.
 pub(super) fn family(ip_version: IpVersion) -> &'static str {
     match ip_version {
         IpVersion::V4 => "IPv4",

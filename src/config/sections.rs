@@ -1,5 +1,5 @@
-//! What the items of `corosync.conf` mean, section by section: which type each is stored with, under
-//! which name, and the checks that need nothing but the one value.
+//! The meaning of the items of `corosync.conf`, section by section: their type, the name under which they are stored,
+//! and checks of single values.
 //!
 //! Source: corosync `exec/coroparse.c`; the names are those of its configuration database.
 
@@ -13,14 +13,13 @@ use super::keys::{self, Key, Kind};
 use super::map::{Map, Origin, Value};
 use super::uidgid::Account;
 
-/// Bytes that a complaint about a value may have; Corosync gives up on a longer one.
+/// Longest error text about a value, in bytes; Corosync fails to format a longer one.
 const COMPLAINT_LIMIT: usize = 255;
 
-/// Highest link number.
+/// Upper bound of link numbers, exclusive.
 pub(super) const LINK_LIMIT: u32 = 8;
 
-/// Which rules hold inside a section. A section that is not in this list has the rules of the one
-/// around it.
+/// The rules within a section. A section that is not listed here has the rules of its enclosing section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rules {
     Plain,
@@ -30,11 +29,11 @@ enum Rules {
     LoggerSubsys,
     LoggingDaemon,
     Uidgid,
-    /// Top level of a file in `uidgid.d`, where nothing but `uidgid` may stand.
+    /// Top level of a file in `uidgid.d`, which may contain only `uidgid`.
     UidgidOnly,
 }
 
-/// A list of items that are kept until their section ends, because their names depend on a later one.
+/// Items that are kept until their section ends, because their names depend on a later item.
 type Pending = Vec<(Vec<u8>, Vec<u8>, u32)>;
 
 /// Fills a [`Map`] from the items of one file.
@@ -54,7 +53,7 @@ pub(super) struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
-    /// For the main file, or for one of `uidgid.d` if `uidgid_only`.
+    /// For the main file, or, with `uidgid_only`, for a file of `uidgid.d`.
     pub(super) fn new(map: &'a mut Map, host: &'a dyn Host, file: Arc<PathBuf>, uidgid_only: bool) -> Self {
         Self {
             map,
@@ -87,7 +86,7 @@ impl<'a> Sections<'a> {
         })
     }
 
-    /// Stores an item under `name` with the type that its setting has there.
+    /// Stores an item under `name`, with the type of that setting.
     fn store_typed(&mut self, name: &[u8], text: &[u8], line: u32) -> Result<(), Complaint> {
         let known = str::from_utf8(name).ok().and_then(keys::find);
         let value = match known {
@@ -172,7 +171,7 @@ impl<'a> Sections<'a> {
         Ok(())
     }
 
-    /// Stores items under `prefix`; of those with the same key the first counts.
+    /// Stores items under `prefix`; if a key is repeated, the first is stored.
     fn store_first(&mut self, prefix: &[u8], items: Pending) -> Result<(), Complaint> {
         for (key, value, line) in items.into_iter().rev() {
             self.store(&[prefix, &key].concat(), Value::Text(value), line)?;
@@ -180,8 +179,8 @@ impl<'a> Sections<'a> {
         Ok(())
     }
 
-    /// In the main file the key's own name counts, in a file of `uidgid.d` the full one, so that there
-    /// nothing may stand outside of a section.
+    /// In the main file the key's own name decides, in a file of `uidgid.d` its full name, so that nothing may stand
+    /// outside of a section there.
     fn uidgid_item(&mut self, path: &[u8], key: &[u8], text: &[u8], line: u32) -> Result<(), Complaint> {
         let key = if self.rules[0] == Rules::UidgidOnly {
             path.strip_prefix(b"uidgid.").unwrap_or_default()
@@ -252,7 +251,7 @@ impl Sink for Sections<'_> {
                 Ok(())
             }
             Rules::Node => {
-                // The key's own name counts, also in a section within.
+                // The key's own name decides, even in an inner section.
                 let name = [format!("nodelist.node.{}.", self.node).as_bytes(), key].concat();
                 if name.len() > super::map::NAME_LIMIT {
                     return Err(Complaint::new("New key makes total cmap path too long"));
@@ -295,7 +294,7 @@ impl Sink for Sections<'_> {
     }
 }
 
-/// A value with the type of its setting, if it is one that the parser lets pass.
+/// The value with the type of its setting, if the parser accepts it.
 pub(super) fn typed(key: &Key, path: &[u8], text: &[u8]) -> Result<Value, Complaint> {
     if key.kind != Kind::Text {
         return integer(key.kind, path, text);
@@ -311,7 +310,7 @@ pub(super) fn typed(key: &Key, path: &[u8], text: &[u8]) -> Result<Value, Compla
     Ok(Value::text(text))
 }
 
-/// The last part of a full name in which something is unusual, so that "begins with" is true in the file.
+/// The last part of a full name that contains something unusual, so that "begins with" is true in the file.
 fn own_part(name: &[u8]) -> &[u8] {
     let mut parts = name.split(|byte| *byte == b'.').rev();
     parts.find(|part| super::bytes::unusual(part).is_some()).unwrap_or(name)
@@ -333,7 +332,7 @@ fn integer(kind: Kind, path: &[u8], text: &[u8]) -> Result<Value, Complaint> {
         }
     };
     let n = parsed.ok_or_else(|| refused().about("value", text))?;
-    // The range was checked above, so no cast loses anything.
+    // The range was checked above, so no cast loses a value.
     Ok(match kind {
         Kind::U8 => Value::U8(n as u8),
         Kind::U16 => Value::U16(n as u16),
@@ -344,7 +343,7 @@ fn integer(kind: Kind, path: &[u8], text: &[u8]) -> Result<Value, Complaint> {
     })
 }
 
-/// A number as C's `strtoll` reads it, the whole text: white space before, a sign, decimal digits.
+/// Reads a number as C's `strtoll` does, up to the end of the text: white space, a sign, decimal digits.
 fn parse_integer(text: &[u8]) -> Option<i128> {
     let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | 9..=13)).count();
     let (negative, digits) = match &text[blanks..] {

@@ -1,4 +1,4 @@
-//! Sections `system`, `resources` and `uidgid`: the daemon's place on its host, and who may talk to it.
+//! Sections `system`, `resources` and `uidgid`: the daemon's settings for its host, and who may connect.
 //!
 //! Source: `corosync.conf(5)`; corosync `exec/main.c`, `exec/mon.c`, `exec/wd.c`.
 
@@ -8,62 +8,62 @@ use std::path::PathBuf;
 use super::error::ConfigError;
 use super::map::Map;
 
-/// Corosync's default state directory, and that of a daemon that runs as root without a name of its own.
+/// State directory of Corosync, and of a daemon of root that is not a named instance.
 pub const STATE_DIR: &str = "/var/lib/corosync";
 
-/// Kind of IPC offered to clients.
+/// Type of the IPC for clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IpcType {
-    /// The platform's best; on Linux shared memory.
+    /// The best type of the platform: on Linux shared memory.
     Native,
-    /// Shared memory.
+    /// IPC through shared memory.
     Shm,
-    /// Sockets.
+    /// IPC through sockets, which this version does not support.
     Socket,
 }
 
 /// Scheduling priority without round-robin scheduling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SchedPriority {
-    /// The highest that there is.
+    /// The highest priority that the system has.
     Max,
-    /// The lowest.
+    /// The lowest priority that the system has.
     Min,
-    /// This nice value.
+    /// A nice value.
     Nice(i32),
 }
 
-/// Whether something is done.
+/// Whether to do something, with an automatic choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ternary {
-    /// Do it.
+    /// Do it always.
     Yes,
-    /// Do not.
+    /// Never do it.
     No,
-    /// Do it where it is needed.
+    /// Do it if it is needed.
     Auto,
 }
 
 /// Section `system`. Reload: refused, all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct System {
-    /// Default: native.
+    /// Type of the IPC for clients. Default: native.
     pub ipc_type: IpcType,
-    /// Whether round-robin real-time scheduling is asked for. Default: yes.
+    /// Whether to request round-robin real-time scheduling. Default: yes.
     pub sched_rr: bool,
-    /// Used only without `sched_rr`. Default: none. As it is written, see [`System::priority`].
+    /// The priority without `sched_rr`, as it is written; see [`System::priority`]. Default: none.
     pub priority: Option<String>,
     /// Whether the daemon leaves its control group. Default: auto.
     pub move_to_root_cgroup: Ternary,
     /// Whether knet may run without real-time resources. Default: no.
     pub allow_knet_handle_fallback: bool,
-    /// Directory of the ring id and the flight recorder. Default: `/var/lib/corosync`.
+    /// Directory of the ring id and the flight recorder (blackbox). Default: `/var/lib/corosync`.
     pub state_dir: PathBuf,
 }
 
 impl System {
-    /// The scheduling priority asked for. Corosync looks at it only when it sets the priority, so a
-    /// wrong word is no error of the file.
+    /// The scheduling priority. Corosync reads it only when it sets the priority, so an invalid word is no error of
+    /// the file.
     ///
     /// # Errors
     /// The word is none of `max`, `min` and a number.
@@ -83,43 +83,43 @@ impl System {
     }
 }
 
-/// Users and groups, besides root, that may connect. Reload: yes.
+/// Users and groups that may connect besides root. Reload: yes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
-    /// User ids.
+    /// Ids of the users.
     pub uids: BTreeSet<u32>,
-    /// Group ids.
+    /// Ids of the groups.
     pub gids: BTreeSet<u32>,
 }
 
 /// A threshold of section `resources.system`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resource {
-    /// Time between two looks, ms.
+    /// Interval of the measurements, in ms.
     pub poll_period: Option<u64>,
-    /// Value that counts as failure.
+    /// The value from which on it is a failure.
     pub max: Option<String>,
-    /// What to do then.
+    /// The action after a failure.
     pub recovery: Option<String>,
 }
 
-/// Section `resources`. Parsed and kept in the database; nothing in this version acts on it.
+/// Section `resources`. It is parsed and stored in the database, but has no effect in this version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
     /// Seconds until the watchdog resets this host. Default: 6.
     pub watchdog_timeout: Option<u32>,
-    /// The watchdog. Default: `/dev/watchdog`.
+    /// Path of the watchdog device. Default: `/dev/watchdog`.
     pub watchdog_device: Option<String>,
-    /// Share of memory in use.
+    /// Threshold for the memory in use.
     pub memory_used: Resource,
-    /// Load average.
+    /// Threshold for the load average over 15 minutes.
     pub load_15min: Resource,
 }
 
 pub(super) fn read(map: &Map) -> System {
     let text = |key: &str| map.text(&format!("system.{key}")).map(|text| text.into_owned());
     System {
-        // The parsers let no other words pass.
+        // The parsers accept no other words.
         ipc_type: match text("qb_ipc_type").as_deref() {
             Some("shm") => IpcType::Shm,
             Some("socket") => IpcType::Socket,

@@ -1,4 +1,4 @@
-//! Tests of the room as a whole: both formats, the rules, and Corosync's own verdict as referee.
+//! Tests of the module as a whole: both formats, the rules, and a comparison with Corosync itself.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,7 +16,7 @@ mod rules;
 mod uidgid;
 mod warnings;
 
-/// A host that exists only here: `n1.example.org` with 10.0.0.1/24 and fd00::1/64.
+/// A made-up host: `n1.example.org` with 10.0.0.1/24 and fd00::1/64.
 pub(super) struct MadeUp {
     pub(super) name: &'static str,
     pub(super) addresses: Vec<LocalAddress>,
@@ -83,7 +83,7 @@ pub(super) fn toml(text: impl AsRef<[u8]>) -> Result<Config, ConfigError> {
     Config::from_toml(text.as_ref(), Path::new("test.toml"), &MadeUp::default())
 }
 
-/// A good configuration of two nodes, with `more` in section totem.
+/// A valid configuration of two nodes, with `more` in section totem.
 pub(super) fn two_nodes(transport: &str, more: &str) -> String {
     format!(
         "totem {{\nversion: 2\ncluster_name: test\ntransport: {transport}\n{more}\n}}\n\
@@ -92,10 +92,10 @@ pub(super) fn two_nodes(transport: &str, more: &str) -> String {
     )
 }
 
-/// This host, as the referee sees it too.
+/// The real host, which Corosync sees too when it is compared.
 pub(super) const REAL: os::OsHost = os::OsHost;
 
-/// What cannot be served is refused, not ignored.
+/// A feature that does not exist here is refused rather than ignored.
 #[test]
 fn clients_over_sockets_are_refused() {
     let text = "[totem]\ntransport = \"udpu\"\n[system]\nqb_ipc_type = \"socket\"\n\

@@ -4,59 +4,60 @@ use std::time::Duration;
 
 /// Effective settings of the ring protocol.
 ///
-/// [`Timeouts::derive`] computes them from what was configured; all nodes should have the same `token`
-/// and `consensus`, but need not to form a ring. Reload: yes, all of them; a timer takes the new value
-/// when it is next armed.
+/// [`Timeouts::derive`] computes them from the configuration. All nodes should have the same `token` and `consensus`,
+/// but a ring forms without that too. Reload: yes, all of them; a running timer takes the new value when it is next
+/// armed.
 ///
 /// Source: `corosync.conf(5)`, section totem; corosync `exec/totemconfig.c`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Silence after which the token counts as lost and a new ring is gathered.
+    /// Silence after which the token is considered lost and a new ring is gathered.
     ///
     /// Unit: ms in files. Default: 3000, plus `token_coefficient` (650) for each node past the second.
     /// At least 30. Source: Totem paper, token loss.
     pub token: Duration,
-    /// Warn when this share of `token` passed without one. Unit: percent, 0 to 100, 0 is off. Default: 75.
+    /// Share of `token` without a token after which a warning is logged. Unit: percent, 0 to 100, 0 is off. Default:
+    /// 75.
     pub token_warning: u32,
     /// Silence after which the last token sent is sent again.
     ///
-    /// Default: `token / (token_retransmits_before_loss_const + 0.2)`, cut to ms. At least 30.
+    /// Default: `token / (token_retransmits_before_loss_const + 0.2)`, truncated to ms. At least 30.
     pub token_retransmit: Duration,
     /// How long the representative keeps the token of an idle ring.
     ///
-    /// Default: `token_retransmit * 0.8 - 10 ms`, cut to ms. At least 14.
+    /// Default: `token_retransmit * 0.8 - 10 ms`, truncated to ms. At least 14.
     pub hold: Duration,
-    /// Default 4.
+    /// Number of retransmissions of the token before it is considered lost. Default: 4.
     pub token_retransmits_before_loss_const: u32,
-    /// How often a join message is repeated while gathering. Default: 50 ms. At least 30.
+    /// Interval of join messages while gathering. Default: 50 ms. At least 30.
     pub join: Duration,
-    /// Join messages wait a random time below this. Default: 0, off.
+    /// Upper bound of a random delay of join messages. Default: 0, off.
     pub send_join: Duration,
-    /// How long agreement on the new membership may take. Default: 1.2 × `token`. At least 30 ms and `join`.
+    /// Longest time for agreement on the new membership. Default: 1.2 × `token`. At least 30 ms and `join`.
     pub consensus: Duration,
     /// Idle time after which the representative looks for other rings. Default: 200 ms. At least 30.
     pub merge: Duration,
-    /// How often a lone node looks at its interface. Default: 1000 ms. At least 30.
+    /// Interval in which a lone node checks its interface. Default: 1000 ms. At least 30.
     pub downcheck: Duration,
     /// Token visits without progress of this node's aru after which it excludes itself. Default: 2500.
     pub fail_recv_const: u32,
     /// Idle token visits before the token is held. Default: 30.
     pub seqno_unchanged_const: u32,
-    /// Missing heartbeats that count as token loss. Default: 0, off.
+    /// Missing heartbeats that are treated as token loss. Default: 0, off.
     pub heartbeat_failures_allowed: u32,
-    /// Used in the heartbeat time-out only. Default: 50 ms. At least 30.
+    /// Used for the heartbeat timeout only. Default: 50 ms. At least 30.
     pub max_network_delay: Duration,
-    /// Frames that may be multicast on the whole ring in one rotation of the token. Default: 50.
+    /// Most frames multicast on the whole ring in one rotation of the token. Default: 50.
     pub window_size: u32,
-    /// Frames that one node may multicast in one visit of the token. Default: 17.
+    /// Most frames multicast by one node in one visit of the token. Default: 17.
     pub max_messages: u32,
-    /// Token visits at which a frame must be missing before it is asked for. Default: 5.
+    /// Token visits at which a frame must be missing before it is requested. Default: 5.
     pub miss_count_const: u32,
     /// Whether a retransmission ends the idle hold of the token. Default: no.
     pub cancel_token_hold_on_retransmit: bool,
 }
 
-/// What a file may say about [`Timeouts`]; `None` and, for most, 0 mean the default. Times in ms.
+/// The settings of a file for [`Timeouts`]; `None` and, for most, 0 mean the default. Times in ms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is explained at the field of the same name in Timeouts")]
 pub struct Given {
@@ -82,8 +83,8 @@ pub struct Given {
 }
 
 impl Timeouts {
-    /// The effective settings for a node list of `nodes` entries. Nothing is refused here: the rules
-    /// across settings are in `config::check`.
+    /// The effective settings for a node list of `nodes` entries. Nothing is refused here: the rules across settings
+    /// are in `config::check`.
     pub fn derive(given: &Given, nodes: usize) -> Self {
         let or = |value: Option<u32>, default: u32| value.filter(|v| *v != 0).unwrap_or(default);
         let ms = |value: u32| Duration::from_millis(value.into());
@@ -118,13 +119,13 @@ impl Timeouts {
         }
     }
 
-    /// How long the token may turn in a recovery without anything having got on: `token + consensus`, and the
-    /// visits at which a frame must be missing before it is asked for, on a ring whose idle token is held.
+    /// How long the token may rotate in a recovery without progress: `token + consensus`, and the time for the visits
+    /// at which a frame must be missing before it is requested, on a ring whose idle token is held.
     pub fn recovery(&self) -> Duration {
         self.token + self.consensus + self.hold * self.miss_count_const
     }
 
-    /// Silence of heartbeats that counts as token loss; `None` while the heartbeat is off.
+    /// Silence of heartbeats that is treated as token loss; `None` while the heartbeat is off.
     pub fn heartbeat(&self) -> Option<Duration> {
         let timeout = self.token_retransmit * self.heartbeat_failures_allowed + self.max_network_delay;
         (self.heartbeat_failures_allowed > 0 && timeout < self.token).then_some(timeout)
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn quotient_is_cut_in_double_precision() {
+    fn the_retransmit_time_is_truncated_in_double_precision() {
         let given =
             Given { token: Some(33), token_retransmits_before_loss_const: Some(2), ..Given::default() };
         assert_eq!(Timeouts::derive(&given, 1).token_retransmit.as_millis(), 14);

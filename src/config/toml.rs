@@ -1,11 +1,11 @@
 //! `corosync.toml`: the settings of `corosync.conf` under the same names, in TOML.
 //!
-//! The section names are tables; nodes are `[[nodelist.node]]` (or `[[node]]`), links
-//! `[[totem.interface]]`, subsystems `[logging.logger_subsys.NAME]`. Yes/no and on/off settings also
-//! take `true` and `false`, `uid` and `gid` take lists. Unlike in `corosync.conf` an unknown name is
-//! an error, and `totem.version` may be left out. A file for transport knet that says nothing of encryption means aes256
-//! and sha256. What has no place here stands under its full name in the
-//! table `other` and is taken as `corosync.conf` would: a text, or where that is none a list of its bytes.
+//! The section names are tables; nodes are `[[nodelist.node]]` (or `[[node]]`), links `[[totem.interface]]`,
+//! subsystems `[logging.logger_subsys.NAME]`. Yes/no and on/off settings also accept `true` and `false`; `uid` and
+//! `gid` accept lists. Unlike in `corosync.conf`, an unknown name is an error, and `totem.version` may be omitted. A
+//! file for transport knet without settings for encryption uses aes256 and sha256. Settings without a place here are
+//! in the table `other` under their full names, with the values that `corosync.conf` would have: a text, or a list of
+//! bytes if it is not a text.
 //!
 //! Corosync has no such format.
 
@@ -24,17 +24,17 @@ use super::map::{Map, Origin, Value};
 use super::sections::{self, LINK_LIMIT};
 use super::uidgid::Account;
 
-/// Sections in which any key may stand, because others than the daemon read them.
+/// Sections that may contain any key, because other programs read them.
 pub(super) const OPEN: &[&str] =
     &["quorum.device.net", "quorum.device.heuristics", "resources.process", "nozzle", "pload"];
 
-/// Tables within tables that may be open at once.
+/// Most nested tables.
 const DEPTH_LIMIT: usize = 16;
 
 /// Reads a whole file.
 ///
 /// # Errors
-/// The first thing that is wrong, with its line, and what would be right.
+/// The first error, with its line and the allowed values.
 pub(super) fn parse(text: &[u8], path: &Path, host: &dyn Host) -> Result<Map, ConfigError> {
     let lines = Lines::new(text);
     let Ok(text) = str::from_utf8(text) else {
@@ -63,15 +63,15 @@ pub(super) fn parse(text: &[u8], path: &Path, host: &dyn Host) -> Result<Map, Co
     Ok(map)
 }
 
-/// Whether a file is for a transport that can encrypt, and says nothing of that: then `corosync.toml` means that
-/// everything is encrypted, `corosync.conf` that nothing is.
+/// Whether a file has a transport that can encrypt but no settings for encryption. Then everything is encrypted with
+/// `corosync.toml`, and nothing with `corosync.conf`.
 pub(super) fn is_silent_on_encryption(map: &Map) -> bool {
     let is_knet = map.text("totem.transport").is_none_or(|word| word == "knet");
     let said = ["totem.secauth", "totem.crypto_cipher", "totem.crypto_hash"];
     is_knet && said.into_iter().all(|name| map.entry(name).is_none())
 }
 
-/// Any TOML value, with the place of all that is in it.
+/// Any TOML value, with the positions of all its parts.
 #[derive(Debug)]
 enum Tree {
     Text(String),
@@ -145,7 +145,7 @@ impl<'de> Deserialize<'de> for Tree {
     }
 }
 
-/// Where the lines of a text begin.
+/// The positions at which the lines of a text begin.
 struct Lines {
     starts: Vec<usize>,
 }
@@ -156,13 +156,13 @@ impl Lines {
         Self { starts: std::iter::once(0).chain(ends).collect() }
     }
 
-    /// Number, from 1, of the line in which a byte stands.
+    /// Number, from 1, of the line that contains a byte.
     fn number(&self, offset: usize) -> u32 {
         u32::try_from(self.starts.partition_point(|start| *start <= offset)).unwrap_or(u32::MAX)
     }
 }
 
-/// The table of settings that have no place of their own.
+/// The table of settings without a place of their own.
 const OTHER: &str = "other";
 
 fn byte_of(tree: &Tree) -> Option<u8> {
@@ -172,7 +172,7 @@ fn byte_of(tree: &Tree) -> Option<u8> {
     }
 }
 
-/// A complaint and the byte it is about.
+/// An error and the position of the byte that it concerns.
 type Failed = (Complaint, usize);
 type Entries = [(Spanned<String>, Spanned<Tree>)];
 
@@ -208,7 +208,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Settings under their full names, as `corosync.conf` would take them.
+    /// Reads settings under their full names, with the rules of `corosync.conf`.
     fn other(&mut self, entries: &Entries) -> Result<(), Failed> {
         for (key, value) in entries {
             let at = key.span().start;
@@ -238,7 +238,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A table all of whose keys are settings named `path.key`, or tables of such.
+    /// Reads a table whose keys are settings named `path.key`, or tables of such settings.
     fn table(&mut self, path: &str, entries: &Entries, depth: usize) -> Result<(), Failed> {
         for (key, value) in entries {
             let at = key.span().start;
@@ -407,12 +407,12 @@ impl Reader<'_> {
     }
 }
 
-/// Whether settings begin with `name.`.
+/// Whether there are settings that begin with `name.`.
 fn is_section(name: &str) -> bool {
     OPEN.contains(&name) || KEYS.iter().any(|key| begins_with(key.name, name))
 }
 
-/// Whether `path`, whose parts may be `*`, has `prefix` and at least one part more.
+/// Whether `path`, which may contain `*`, has the prefix `prefix` and at least one more part.
 fn begins_with(path: &str, prefix: &str) -> bool {
     let parts = prefix.split('.').count();
     let mut rest = path.split('.');
@@ -420,7 +420,7 @@ fn begins_with(path: &str, prefix: &str) -> bool {
     rest.next().is_some() && keys::matches(&head.join("."), prefix)
 }
 
-/// What may stand in a section; at top level the sections.
+/// The names that may stand in a section; at top level the sections.
 fn known_in(path: &str) -> Vec<&'static str> {
     let mut known = Vec::new();
     let skip = if path.is_empty() { 0 } else { path.split('.').count() };
@@ -451,7 +451,7 @@ fn unknown(path: &str, key: &str) -> Complaint {
     Complaint::new(format!("unknown name {key:?}{place}")).hint(hint)
 }
 
-/// A value with the type of its setting.
+/// The value with the type of its setting.
 fn typed(key: &Key, name: &str, value: &Tree) -> Result<Value, Complaint> {
     if let Some((min, max)) = key.kind.range() {
         let number = match value {
@@ -468,7 +468,7 @@ fn typed(key: &Key, name: &str, value: &Tree) -> Result<Value, Complaint> {
             let message = format!("{name}: expected a whole number {min}..{max}{or_flag}, found {found}");
             return Err(Complaint::new(message).hint(key.what));
         };
-        // The range was checked above, so no cast loses anything.
+        // The range was checked above, so no cast loses a value.
         return Ok(match key.kind {
             Kind::U8 => Value::U8(n as u8),
             Kind::U16 => Value::U16(n as u16),
@@ -499,7 +499,7 @@ fn typed(key: &Key, name: &str, value: &Tree) -> Result<Value, Complaint> {
     plain(name, word)
 }
 
-/// Texts end with a NUL in the database and with a line in `corosync.conf`.
+/// The text as a value. Refuses NUL and line ends, which end a text in the database and in `corosync.conf`.
 fn plain(name: &str, text: String) -> Result<Value, Complaint> {
     if text.contains(['\0', '\n', '\r']) {
         return Err(Complaint::new(format!("{name}: a text may not contain a line break or a NUL")));
@@ -507,7 +507,7 @@ fn plain(name: &str, text: String) -> Result<Value, Complaint> {
     Ok(Value::text(text))
 }
 
-/// A value in a section where any key may stand.
+/// The value in a section that may contain any key.
 fn free(name: &str, value: &Tree) -> Result<Value, Complaint> {
     match value {
         Tree::Text(text) => plain(name, text.clone()),
@@ -520,12 +520,12 @@ fn free(name: &str, value: &Tree) -> Result<Value, Complaint> {
     }
 }
 
-/// Settings of section quorum that are numbers in the database but mean yes or no.
+/// Whether a setting of section quorum is a number in the database but means yes or no.
 fn is_flag(key: &Key) -> bool {
     key.kind == Kind::U8 && key.name.starts_with("quorum.")
 }
 
-/// Texts that usually are numbers.
+/// Whether a setting is a text that usually contains a number.
 fn may_be_number(key: &Key) -> bool {
     matches!(key.name, "system.priority" | "quorum.auto_tie_breaker_node") || key.name.ends_with(".max")
 }

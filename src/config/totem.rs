@@ -11,10 +11,10 @@ use super::key::Key;
 use super::map::Map;
 use super::timeouts::{Given, Timeouts};
 
-/// UDP port of link 0 when the file says nothing.
+/// Default UDP port of link 0.
 pub const DEFAULT_PORT: u16 = 5405;
 
-/// How datagrams travel.
+/// The transport of datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TransportKind {
     /// kronosnet: several links, encryption.
@@ -36,21 +36,21 @@ impl TransportKind {
     }
 }
 
-/// Which addresses a name is resolved to.
+/// The address families to which a name is resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IpVersion {
-    /// IPv4 only.
+    /// Only IPv4 addresses.
     V4,
-    /// IPv6 only.
+    /// Only IPv6 addresses.
     V6,
-    /// IPv4, and IPv6 if there is none.
+    /// IPv4 addresses, and IPv6 if there is none.
     V4ThenV6,
-    /// IPv6, and IPv4 if there is none.
+    /// IPv6 addresses, and IPv4 if there is none.
     V6ThenV4,
 }
 
 impl IpVersion {
-    /// The address of these that is to be used.
+    /// The address to use among those found.
     pub fn choose(self, found: &[IpAddr]) -> Option<IpAddr> {
         let v4 = || found.iter().copied().find(IpAddr::is_ipv4);
         let v6 = || found.iter().copied().find(IpAddr::is_ipv6);
@@ -73,23 +73,24 @@ impl IpVersion {
     }
 }
 
-/// Where the key is when nothing else is said. Source: `corosync.conf(5)` `keyfile`.
+/// Default path of the key file. Source: `corosync.conf(5)` `keyfile`.
 pub const DEFAULT_KEYFILE: &str = "/etc/corosync/authkey";
 
-/// Encryption settings; only knet has any.
+/// Encryption settings, which only knet has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crypto {
-    /// Corosync's library. Default: `nss`. Nothing follows from it here: all of them write the same bytes.
+    /// Corosync's cryptographic library. Default: `nss`. It has no effect here, as all of them produce the same
+    /// bytes.
     pub model: String,
-    /// Cipher: `none`, `aes128`, `aes192` or `aes256`. Default in `corosync.conf`: `none`, with `secauth: on`
-    /// `aes256`; in a `corosync.toml` that says nothing of encryption: `aes256`. Reload: yes.
+    /// Cipher: `none`, `aes128`, `aes192` or `aes256`. Default in `corosync.conf`: `none`, or `aes256` with `secauth:
+    /// on`; in a `corosync.toml` without settings for encryption: `aes256`. Reload: yes.
     pub cipher: String,
-    /// Hash: `none`, `md5`, `sha1`, `sha256`, `sha384` or `sha512`. Default in `corosync.conf`: `none`, with
-    /// `secauth: on` `sha256`; in a `corosync.toml` that says nothing of encryption: `sha256`. Reload: yes.
+    /// Hash: `none`, `md5`, `sha1`, `sha256`, `sha384` or `sha512`. Default in `corosync.conf`: `none`, or `sha256`
+    /// with `secauth: on`; in a `corosync.toml` without settings for encryption: `sha256`. Reload: yes.
     pub hash: String,
-    /// File with the key. Default: [`DEFAULT_KEYFILE`]. Reload: yes.
+    /// Path of the key file. Default: [`DEFAULT_KEYFILE`]. Reload: yes.
     pub keyfile: Option<String>,
-    /// The key, of that file or, without `keyfile`, as it stands in the configuration; 128 to 4096 bytes. `None`
+    /// The key of 128 to 4096 bytes, from that file or, without `keyfile`, from the configuration itself. `None`
     /// while nothing is encrypted or authenticated. Reload: yes.
     pub key: Option<Key>,
 }
@@ -101,20 +102,20 @@ impl Crypto {
     }
 }
 
-/// Settings of knet that are not a link's.
+/// Settings of knet for all links together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Knet {
     /// `passive`, `active` or `rr`. Default: `passive`. Reload: no.
     pub link_mode: String,
-    /// Time between searches for the path MTU. Unit: s in files. Default: 30. Reload: yes.
+    /// Interval of path MTU discovery. Unit: s in files. Default: 30. Reload: yes.
     pub pmtud_interval: Duration,
-    /// MTU in bytes; `None` finds it out. Default: that. Reload: yes.
+    /// MTU in bytes; `None`, the default, discovers it. Reload: yes.
     pub mtu: Option<u32>,
-    /// Compression; `None` is off. Default: that. Reload: yes.
+    /// Compression model; `None`, the default, is off. Reload: yes.
     pub compression_model: Option<String>,
-    /// Bytes from which on packets are compressed. Default: 0. Reload: yes.
+    /// Packet size in bytes from which on packets are compressed. Default: 0. Reload: yes.
     pub compression_threshold: u32,
-    /// The compression's own level. Default: 0. Reload: yes.
+    /// Level of the compression model. Default: 0. Reload: yes.
     pub compression_level: i32,
 }
 
@@ -123,60 +124,60 @@ pub struct Knet {
 pub struct Interface {
     /// Its number, 0 to 7; udp and udpu use link 0 only.
     pub link: u8,
-    /// Name, address or network that selects the local address: the local node's ring address, without
-    /// a node list the file's. Reload: no.
+    /// The name, address or network that selects the local address: the local node's ring address or, without a node
+    /// list, the setting in the file. Reload: no.
     pub bind: Option<String>,
-    /// `bind`, resolved.
+    /// The address to which `bind` resolves.
     pub bind_address: Option<IpAddr>,
-    /// The interface that must have the address, by name: what is written behind `%` in a link-local address.
-    /// Default: none, the first that has it.
+    /// The name of the interface that must have the address: the text behind `%` in a link-local address. Default:
+    /// none, the first interface that has it.
     pub bind_interface: Option<String>,
-    /// udp: the group. Default: [`multicast_address`]. Reload: no.
+    /// udp: the multicast group. Default: [`multicast_address`]. Reload: no.
     pub multicast: Option<IpAddr>,
-    /// udp: broadcast instead. Default: no. Reload: no.
+    /// udp: whether to broadcast instead. Default: no. Reload: no.
     pub broadcast: bool,
-    /// UDP port; 0 only for a link that has no settings at all. Default: 5405 plus the link number
-    /// (with `broadcast`: twice that number). Reload: no.
+    /// UDP port; 0 only for a link without any settings. Default: 5405 plus the link number (with `broadcast`: plus
+    /// twice that number). Reload: no.
     pub port: u16,
-    /// udp: hops that a multicast may take. Default: 1. Reload: no.
+    /// udp: time to live of multicasts, in hops. Default: 1. Reload: no.
     pub ttl: u8,
-    /// knet: priority. Default: 1. Reload: yes.
+    /// knet: priority of the link. Default: 1. Reload: yes.
     pub knet_priority: u8,
-    /// knet: time between pings. Unit: ms in files. Default: `token / (2 * pong_count)`. Reload: yes.
+    /// knet: interval of pings. Unit: ms in files. Default: `token / (2 * pong_count)`. Reload: yes.
     pub knet_ping_interval: Duration,
     /// knet: silence after which the link is down. Unit: ms. Default: `token / pong_count`. Reload: yes.
     pub knet_ping_timeout: Duration,
-    /// knet: how many values the latency is averaged over. Default: 2048. Reload: yes.
+    /// knet: number of values in the average of the latency. Default: 2048. Reload: yes.
     pub knet_ping_precision: u32,
-    /// knet: pongs after which the link is up. Default: 2. Reload: yes.
+    /// knet: number of pongs after which the link is up. Default: 2. Reload: yes.
     pub knet_pong_count: u32,
-    /// knet: `udp` or `sctp`. Default: `udp`. Reload: refused.
+    /// knet: protocol of the link, `udp` or `sctp`. Default: `udp`. Reload: refused.
     pub knet_transport: String,
 }
 
-/// How a link of knet is watched, and how much it is liked.
+/// Monitoring and priority of a knet link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pings {
-    /// Time between pings.
+    /// Interval of pings.
     pub interval: Duration,
     /// Silence after which the link is down.
     pub timeout: Duration,
-    /// How many values the latency is averaged over; not 0.
+    /// Number of values in the average of the latency; not 0.
     pub precision: u32,
-    /// Pongs after which the link is up; not 0.
+    /// Number of pongs after which the link is up; not 0.
     pub pong_count: u32,
-    /// Priority; not 0.
+    /// Priority of the link; not 0.
     pub priority: u8,
 }
 
-/// What of the links of knet follows a single key of the database at once, as the ring's timers do.
+/// Settings of knet links that take effect at once when their key in the database changes, like the ring's timers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watching {
-    /// By number, those of the links that anything is said about.
+    /// The links with any settings, by number.
     pub links: BTreeMap<u8, Pings>,
-    /// Time between searches for the path MTU.
+    /// Interval of path MTU discovery.
     pub pmtud_interval: Duration,
-    /// MTU in bytes; `None` finds it out.
+    /// MTU in bytes; `None` discovers it.
     pub mtu: Option<u32>,
     /// Whether datagrams from addresses that are not in the node list are dropped.
     pub block_unlisted_ips: bool,
@@ -190,31 +191,32 @@ pub struct Totem {
     pub version: u32,
     /// Name of the cluster. Default: none. Reload: refused.
     pub cluster_name: Option<String>,
-    /// Version of the contents. Default: none, which counts as 0. Reload: yes.
+    /// Version of the content. Default: none, which is treated as 0. Reload: yes.
     pub config_version: Option<u64>,
-    /// Default: knet. Reload: refused.
+    /// The transport. Default: knet. Reload: refused.
     pub transport: TransportKind,
-    /// Default: ipv6-4; udp: ipv4. Reload: refused.
+    /// The address families for names. Default: ipv6-4; udp: ipv4. Reload: refused.
     pub ip_version: IpVersion,
-    /// Bytes of a network packet. Default: 1500; knet: 65536. Reload: refused.
+    /// Size of a network packet in bytes. Default: 1500; knet: 65536. Reload: refused.
     pub netmtu: u32,
     /// Whether bit 31 of a node id made from an IPv4 address is cleared. Default: no. Reload: no.
     pub clear_node_high_bit: bool,
-    /// knet, udpu: drop datagrams from addresses that are not in the node list. Default: yes. Reload: yes.
+    /// knet, udpu: whether datagrams from addresses that are not in the node list are dropped. Default: yes. Reload:
+    /// yes.
     pub block_unlisted_ips: bool,
-    /// What the file says about timers and limits.
+    /// The timers and limits given in the file.
     pub given: Given,
     /// The timers and limits in effect.
     pub timeouts: Timeouts,
-    /// Encryption.
+    /// Encryption settings of knet.
     pub crypto: Crypto,
-    /// Settings of knet.
+    /// Settings of knet for all links together.
     pub knet: Knet,
-    /// The links that anything is said about, ascending.
+    /// The links with any settings, ascending.
     pub interfaces: Vec<Interface>,
 }
 
-/// The transport that the map names.
+/// Reads the transport from the map.
 pub(super) fn transport(map: &Map) -> Result<TransportKind, ConfigError> {
     match map.text("totem.transport").as_deref() {
         None | Some("knet") => Ok(TransportKind::Knet),
@@ -224,14 +226,14 @@ pub(super) fn transport(map: &Map) -> Result<TransportKind, ConfigError> {
     }
 }
 
-/// The IP version that the map names.
+/// Reads the IP version from the map.
 pub(super) fn ip_version(map: &Map, transport: TransportKind) -> IpVersion {
     match map.text("totem.ip_version").as_deref() {
         Some("ipv4") => IpVersion::V4,
         Some("ipv6") => IpVersion::V6,
         Some("ipv4-6") => IpVersion::V4ThenV6,
         Some("ipv6-4") => IpVersion::V6ThenV4,
-        // The parsers let no other word pass.
+        // The parsers accept no other words.
         Some(_) | None => match transport {
             TransportKind::Udp => IpVersion::V4,
             TransportKind::Knet | TransportKind::Udpu => IpVersion::V6ThenV4,
@@ -239,7 +241,7 @@ pub(super) fn ip_version(map: &Map, transport: TransportKind) -> IpVersion {
     }
 }
 
-/// Cipher and hash that the map asks for, checked against each other. The key is not read yet.
+/// Reads cipher and hash from the map and checks that they fit each other. The key is read later.
 pub(super) fn crypto(map: &Map) -> Result<Crypto, ConfigError> {
     let text = |name: &str| map.text(name).map(|text| text.into_owned());
     let (cipher, hash) = cipher_and_hash(text);
@@ -256,7 +258,7 @@ pub(super) fn crypto(map: &Map) -> Result<Crypto, ConfigError> {
     Ok(crypto)
 }
 
-/// Cipher and hash that settings ask for; `setting` gives them under their names in the database.
+/// Cipher and hash that settings ask for; `setting` returns the value of a database name.
 pub fn cipher_and_hash(setting: impl Fn(&str) -> Option<String>) -> (String, String) {
     let secauth = setting("totem.secauth").as_deref() == Some("on");
     let default = |word: &str| if secauth { word.to_owned() } else { "none".to_owned() };
@@ -266,7 +268,7 @@ pub fn cipher_and_hash(setting: impl Fn(&str) -> Option<String>) -> (String, Str
     )
 }
 
-/// What the map says about timers and limits.
+/// Reads timers and limits from the map.
 pub(super) fn given(map: &Map) -> Given {
     let u32 = |key: &str| map.u32(&format!("totem.{key}"));
     Given {
@@ -292,7 +294,7 @@ pub(super) fn given(map: &Map) -> Given {
     }
 }
 
-/// `yes` or `no`; any other word counts as nothing said.
+/// `yes` or `no`; any other word is treated as not given.
 pub(super) fn switch(map: &Map, name: &str) -> Option<bool> {
     match map.text(name).as_deref() {
         Some("yes") => Some(true),
@@ -301,7 +303,7 @@ pub(super) fn switch(map: &Map, name: &str) -> Option<bool> {
     }
 }
 
-/// Settings of knet that are not a link's.
+/// Reads the settings of knet for all links together.
 pub(super) fn knet(map: &Map) -> Knet {
     let text = |name: &str| map.text(name).map(|text| text.into_owned());
     let nonzero = |name: &str| map.u32(name).filter(|n| *n != 0);
@@ -316,15 +318,15 @@ pub(super) fn knet(map: &Map) -> Knet {
     }
 }
 
-/// Time between pings, and silence after which a link is down, of a link that says nothing of them; for this token
-/// time-out. Source: corosync `exec/totemconfig.c`.
+/// Default interval of pings, and default silence after which a link is down, for this token timeout. Source:
+/// corosync `exec/totemconfig.c`.
 pub fn ping_times(token: Duration, pong_count: u32) -> (Duration, Duration) {
     let token = u64::try_from(token.as_millis()).unwrap_or(u64::MAX);
     let pongs = u64::from(pong_count.max(1));
     (Duration::from_millis(token / (2 * pongs)), Duration::from_millis(token / pongs))
 }
 
-/// How a link is watched, with this token time-out. Source: corosync `exec/totemconfig.c`.
+/// Monitoring of a link, for this token timeout. Source: corosync `exec/totemconfig.c`.
 pub(super) fn pings(map: &Map, link: u8, token: Duration) -> Pings {
     let given = |key: &str| map.u32(&format!("totem.interface.{link}.{key}")).filter(|number| *number != 0);
     let ms = |key: &str| given(key).map(|ms| Duration::from_millis(ms.into()));
@@ -339,7 +341,7 @@ pub(super) fn pings(map: &Map, link: u8, token: Duration) -> Pings {
     }
 }
 
-/// How all links are watched.
+/// Monitoring of all links.
 pub(super) fn watching(map: &Map, token: Duration) -> Watching {
     let numbers = map.with_prefix("totem.interface.").filter_map(|(name, _)| {
         let (number, _) = name.strip_prefix("totem.interface.")?.split_once('.')?;
@@ -359,16 +361,15 @@ pub(super) fn watching(map: &Map, token: Duration) -> Watching {
     }
 }
 
-/// The multicast group of a cluster that names none: made from the cluster's name and the link number,
-/// in the family of `bind`.
+/// The default multicast group of a cluster, made from its name and the link number, in the family of `bind`.
 ///
 /// Source: corosync `exec/totemconfig.c`, `get_cluster_mcast_addr`; the last byte is modulo 255, not 256.
 pub fn multicast_address(cluster_name: &[u8], link: u8, bind: IpAddr) -> IpAddr {
     let hash = cluster_name.iter().fold(0u32, |hash, byte| {
-        // The bytes count as signed.
+        // Bytes are taken as signed numbers.
         hash.wrapping_mul(2).wrapping_add_signed(i32::from(*byte as i8))
     });
-    let id = (hash as u16).wrapping_add(link.into()); // the low 16 bits are meant
+    let id = (hash as u16).wrapping_add(link.into()); // only the low 16 bits are used
     match bind {
         IpAddr::V4(_) => Ipv4Addr::new(239, 192, (id >> 8) as u8, (id % 255) as u8).into(),
         IpAddr::V6(_) => Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0, id).into(),
@@ -379,7 +380,7 @@ pub fn multicast_address(cluster_name: &[u8], link: u8, bind: IpAddr) -> IpAddr 
 mod tests {
     use super::*;
 
-    /// Worked out by hand: for "ab" the hash is 97 * 2 + 98 = 292.
+    /// Computed by hand: for "ab" the hash is 97 * 2 + 98 = 292.
     #[test]
     fn multicast_address_follows_the_name() {
         let v4 = Ipv4Addr::LOCALHOST.into();
@@ -387,7 +388,7 @@ mod tests {
         assert_eq!(multicast_address(b"ab", 1, v4).to_string(), "239.192.1.38");
         assert_eq!(multicast_address(b"", 0, v4).to_string(), "239.192.0.0");
         assert_eq!(multicast_address(b"ab", 0, Ipv6Addr::LOCALHOST.into()).to_string(), "ff15::124");
-        // A byte above 127 counts as negative: -1 is 0xffff, and 0xffff % 255 is 0.
+        // A byte above 127 is negative: -1 is 0xffff, and 0xffff % 255 is 0.
         assert_eq!(multicast_address(&[0xff], 0, v4).to_string(), "239.192.255.0");
     }
 }

@@ -1,24 +1,24 @@
-//! Section `uidgid`: the users and groups, besides root, that may connect.
+//! Section `uidgid`: the users and groups that may connect besides root.
 //!
 //! Source: `corosync.conf(5)`; corosync `exec/coroparse.c`.
 
 use super::error::Complaint;
 use super::host::Host;
 
-/// What an id belongs to.
+/// The kind of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Account {
     User,
     Group,
 }
 
-/// The number that no user and no group has: to the system it is -1, "leave it as it is".
+/// The number that no user and no group has: system calls take it as -1, "unchanged".
 ///
-/// Source: chown(2), setuid(2). Corosync refuses it too, without a word.
+/// Source: chown(2), setuid(2). Corosync refuses it too, without an error text.
 const NOBODY: u32 = u32::MAX;
 
 impl Account {
-    /// The kind that a key of the section names.
+    /// The kind that a key of the section denotes.
     pub(super) const fn of_key(key: &[u8]) -> Option<Self> {
         match key {
             b"uid" => Some(Self::User),
@@ -27,7 +27,7 @@ impl Account {
         }
     }
 
-    /// The key that names such an id in a section `uidgid`.
+    /// The key of this kind in a section `uidgid`.
     pub(super) const fn key(self) -> &'static str {
         match self {
             Self::User => "uid",
@@ -35,7 +35,7 @@ impl Account {
         }
     }
 
-    /// The word for such an id in an error.
+    /// The word for this kind in an error.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -50,7 +50,7 @@ impl Account {
         }
     }
 
-    /// The id of a name that this host knows.
+    /// The id of a name on this host.
     pub(super) fn named(self, name: &str, host: &dyn Host) -> Option<u32> {
         match self {
             Self::User => host.user(name),
@@ -58,10 +58,10 @@ impl Account {
         }
     }
 
-    /// A number, if an account can have it.
+    /// Returns a number if an account can have it.
     ///
     /// # Errors
-    /// It is the one that stands for none.
+    /// The number means no account.
     pub(super) fn numbered(self, id: u32) -> Result<u32, Complaint> {
         if id != NOBODY {
             return Ok(id);
@@ -71,7 +71,7 @@ impl Account {
             .hint(format!("to the system it means \"no {name}\" (-1); a {name} has 0 to {}", NOBODY - 1)))
     }
 
-    /// What is said of a name or number that this host does not know.
+    /// The error text for a name or number that this host does not know.
     pub(super) fn unknown(self, text: &str) -> String {
         format!(
             "The '{text}' {} is not found in {}, please read the documentation.",

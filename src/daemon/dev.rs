@@ -1,8 +1,8 @@
-//! `--dev`: nodes on the loopback interface to develop against, without any configuration.
+//! `--dev`: one or several nodes on the loopback interface, for development without any configuration.
 //!
-//! One of them, or each of several, is a daemon as in production, but for what it asks of the system: a whole ring of
-//! its own on 127.0.0.1, 127.0.0.2 and so on, with a quorum, client sockets, a lock file and a state directory. Several
-//! are several processes ([`super::nodes`]), so that one of them can be stopped or killed.
+//! Each node is a daemon as in production, except for its demands on the system. Together they form a ring of their
+//! own on 127.0.0.1, 127.0.0.2 and so on, with quorum, client sockets, lock files and state directories. Several
+//! nodes are several processes ([`super::nodes`]), so that one of them can be stopped or killed.
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
@@ -15,19 +15,19 @@ use crate::config::host::{Host, LocalAddress};
 use crate::config::os::OsHost;
 use crate::config::{Config, ConfigError};
 
-/// Which of how many nodes this process is.
+/// The number of this process among the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
-    /// From 1; also the node's id.
+    /// The number of the node from 1, which is also its id.
     pub(super) node: u32,
     pub(super) nodes: u32,
 }
 
 impl Part {
-    /// What the command line says.
+    /// Reads the part from the command line.
     ///
     /// # Errors
-    /// There is no such node.
+    /// There is no node with this number.
     pub(super) fn of(options: &Options) -> Result<Self, Fatal> {
         let nodes = options.nodes.unwrap_or(1);
         let node = options.node.unwrap_or(1);
@@ -41,10 +41,10 @@ impl Part {
     }
 }
 
-/// The name under which clients find a node; node 1 has that of the command line, or none.
+/// The instance name under which clients find a node. Node 1 has the name of the command line, or none.
 ///
 /// # Errors
-/// It would be too long.
+/// The name would be too long.
 pub(super) fn instance(given: Option<&Instance>, node: u32) -> Result<Option<Instance>, Fatal> {
     if node == 1 {
         return Ok(given.cloned());
@@ -64,7 +64,7 @@ pub(super) fn address(node: u32) -> IpAddr {
 
 /// The configuration of one node.
 pub(super) fn config(options: &Options, part: Part) -> Result<Config, ConfigError> {
-    // All of them meet on one port, that of the command line's instance.
+    // All nodes use one port, which depends on the instance of the command line.
     let port = Place::of_process(options.instance.clone()).dev_port();
     let mut text = format!(
         "[totem]\ncluster_name = \"dev\"\ntransport = \"udpu\"\n\n[[totem.interface]]\nmcastport = {port}\n\n\
@@ -86,7 +86,7 @@ fn name(node: u32) -> String {
     format!("node{node}")
 }
 
-/// This host as one of the nodes sees it: with one of the loopback addresses alone.
+/// This host as one node sees it: only with that node's loopback address.
 struct OneOfSeveral(u32);
 
 impl Host for OneOfSeveral {
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_node_is_itself() {
+    fn each_node_has_its_own_id_and_address() {
         let options = Options { dev: true, nodes: Some(3), ..Options::default() };
         for node in 1..=3 {
             let config = config(&options, Part { node, nodes: 3 }).unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_have_names_of_their_own() {
+    fn each_node_has_its_own_instance_name() {
         let given: Instance = "lab".parse().unwrap();
         let name = |given, node| instance(given, node).unwrap().map(|name| name.as_str().to_owned());
         assert_eq!(name(None, 1), None);

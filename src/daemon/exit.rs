@@ -1,4 +1,4 @@
-//! How the daemon ends: its exit statuses, and the error that carries one.
+//! The exit statuses of the daemon, and the error that carries one.
 
 use std::fmt;
 
@@ -8,23 +8,23 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// A normal end; `--check` found nothing wrong.
+    /// Normal end; `--check` found no error.
     Done = 0,
-    /// A bad option on the command line, or a socket that cannot be bound.
+    /// Invalid option on the command line, or a socket that cannot be bound.
     Options = 1,
-    /// The daemon could not be put into the background.
+    /// The process cannot be put into the background.
     Fork = 4,
-    /// The section `logging` is wrong.
+    /// The section `logging` is invalid.
     LoggingConfig = 7,
-    /// The configuration is wrong.
+    /// The configuration is invalid.
     Config = 8,
     /// A log file cannot be opened.
     LogSetup = 9,
-    /// The ring cannot be started: no such address, no runtime.
+    /// The ring cannot be started: the address does not exist, or there is no runtime.
     Totem = 15,
     /// The state directory is missing.
     StateDir = 16,
-    /// The lock file cannot be made.
+    /// The lock file cannot be created.
     Lock = 17,
     /// Another instance runs.
     AlreadyRunning = 18,
@@ -39,12 +39,12 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The number.
+    /// The exit status as a number.
     pub const fn status(self) -> u8 {
         self as u8
     }
 
-    /// The start-up step that this status names.
+    /// The exit status with this number, if there is one.
     pub(super) const fn from_status(status: u8) -> Option<Self> {
         Some(match status {
             0 => Self::Done,
@@ -66,17 +66,17 @@ impl Exit {
     }
 }
 
-/// Why the daemon ends before its time.
+/// An error that ends the daemon.
 #[derive(Debug)]
 pub(super) struct Fatal {
-    /// The status to end with.
+    /// The exit status.
     pub(super) exit: Exit,
-    /// What happened, where, and what to do.
+    /// What happened, where, and the remedy.
     pub(super) message: String,
 }
 
 impl Fatal {
-    /// Ends with `exit` because of `message`.
+    /// Makes an error with this status and text.
     pub(super) fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Self { exit, message: message.to_string() }
     }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_come_back() {
+    fn statuses_survive_conversion_to_numbers() {
         for status in 0..=u8::MAX {
             if let Some(exit) = Exit::from_status(status) {
                 assert_eq!(exit.status(), status);

@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "fork has no safe wrapper")]
-//! Into the background. The parent waits until the child has started for good, or failed, and ends with
-//! the status of that: whoever starts the daemon learns whether it runs.
+//! Puts the daemon into the background. The parent process waits until the child has started or failed, and then ends
+//! with the child's status, so that the caller learns whether the daemon runs.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -9,22 +9,22 @@ use rustix::process::setsid;
 
 use super::exit::{Exit, Fatal};
 
-/// The child's end of the line to the waiting parent.
+/// The child's end of the pipe to the waiting parent.
 #[derive(Debug)]
 pub(super) struct Background {
     parent: File,
 }
 
-/// Which side of the fork this process is.
+/// The side of the fork on which this process is.
 #[derive(Debug)]
 pub(super) enum Side {
-    /// The daemon.
+    /// The child process, which becomes the daemon.
     Child(Background),
-    /// The process that was started: end with this status.
+    /// The original process, which ends with this status.
     Parent(u8),
 }
 
-/// Splits the process in two. To be called while there is one thread.
+/// Forks the process. Call it while there is only one thread.
 ///
 /// # Errors
 /// The system refuses a pipe or a process.
@@ -44,7 +44,7 @@ pub(super) fn fork() -> Result<Side, Fatal> {
         _child => {
             drop(writer);
             let mut status = [0];
-            // No byte means that the child died without a word.
+            // No byte means that the child died without a report.
             match File::from(reader).read_exact(&mut status) {
                 Ok(()) => Ok(Side::Parent(status[0])),
                 Err(_) => Err(Fatal::new(Exit::Fork, "The daemon died while it started; see the log")),
@@ -54,7 +54,7 @@ pub(super) fn fork() -> Result<Side, Fatal> {
 }
 
 impl Background {
-    /// Reports that the daemon runs, and lets go of the terminal.
+    /// Reports to the parent that the daemon runs, and detaches from the terminal.
     ///
     /// # Errors
     /// Standard input and output cannot be redirected.
@@ -71,13 +71,13 @@ impl Background {
         Ok(())
     }
 
-    /// Reports that the daemon could not start.
+    /// Reports to the parent that the daemon could not start.
     pub(super) fn failed(self, exit: Exit) {
         self.tell(exit);
     }
 
     fn tell(mut self, exit: Exit) {
-        // A parent that is gone wants no answer.
+        // The parent may be gone.
         let _ = self.parent.write_all(&[exit.status()]);
     }
 }

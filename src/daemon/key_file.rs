@@ -1,5 +1,5 @@
-//! A new key on the disk: first beside the key file, then in its place. Whatever fails in between, the daemon finds one
-//! of the two whole, or both.
+//! Stores a new key on disk: first beside the key file, then in its place. Whatever fails in between, the daemon
+//! finds a complete key file, the new one or the old one, or both.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -13,10 +13,10 @@ use crate::config::Config;
 use crate::config::key::{Key, MOST};
 use crate::config::totem::DEFAULT_KEYFILE;
 
-/// The key file of a configuration.
+/// The path of the key file of a configuration.
 ///
 /// # Errors
-/// The key stands in the configuration itself.
+/// The key is written in the configuration itself.
 pub(super) fn of(config: &Config) -> Result<PathBuf, String> {
     if let Some(file) = &config.totem.crypto.keyfile {
         return Ok(file.into());
@@ -31,10 +31,10 @@ pub(super) fn of(config: &Config) -> Result<PathBuf, String> {
     }
 }
 
-/// Stores a key beside the key file, for its owner's eyes alone.
+/// Stores a key beside the key file, readable by its owner only.
 ///
 /// # Errors
-/// With the path.
+/// A text with the path.
 pub(super) fn store(file: &Path, key: &Key) -> Result<(), String> {
     let next = beside(file, ".next");
     let unfinished = beside(file, ".next.part");
@@ -47,16 +47,16 @@ pub(super) fn store(file: &Path, key: &Key) -> Result<(), String> {
         sync_directory(&next)
     };
     write().map_err(|error| {
-        // It is of no use to anybody.
+        // The incomplete file is useless.
         let _ = remove(&unfinished);
         format!("cannot store the new key in {}: {error}", next.display())
     })
 }
 
-/// Puts the stored key into the place of the key file.
+/// Replaces the key file by the stored key.
 ///
 /// # Errors
-/// With the path.
+/// A text with the path.
 pub(super) fn keep(file: &Path) -> Result<(), String> {
     let next = beside(file, ".next");
     let target = target(file);
@@ -72,7 +72,7 @@ pub(super) fn keep(file: &Path) -> Result<(), String> {
 /// Removes a stored key, if there is one.
 ///
 /// # Errors
-/// With the path.
+/// A text with the path.
 pub(super) fn discard(file: &Path) -> Result<(), String> {
     let next = beside(file, ".next");
     remove(&next)
@@ -80,7 +80,7 @@ pub(super) fn discard(file: &Path) -> Result<(), String> {
         .map_err(|error| format!("cannot remove {}, which nobody uses: {error}", next.display()))
 }
 
-/// A key that lies beside the key file, from a change that was not finished.
+/// The key that an unfinished key change left beside the key file.
 pub(super) fn stored(file: &Path) -> Option<Key> {
     let next = File::open(beside(file, ".next")).ok()?;
     if next.metadata().ok()?.mode() & 0o077 != 0 {
@@ -91,7 +91,7 @@ pub(super) fn stored(file: &Path) -> Option<Key> {
     Key::new(&bytes).ok()
 }
 
-/// Where the key really is: a link stays one.
+/// The real path of the key file, so that a symbolic link is kept.
 fn target(file: &Path) -> PathBuf {
     fs::canonicalize(file).unwrap_or_else(|_| file.to_owned())
 }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_lies_beside_the_old_one_until_it_takes_its_place() {
+    fn a_key_is_stored_beside_the_old_one_and_then_replaces_it() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("authkey");
         fs::write(&file, [1; 128]).unwrap();
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(fs::read(&file).unwrap(), [1; 128]);
         assert_eq!(stored(&file), Some(key.clone()));
         assert_eq!(mode(&beside(&file, ".next")), 0o400);
-        // A second one replaces it, and what a crash left does not matter.
+        // Storing another key replaces it, even after a crash while storing.
         fs::write(beside(&file, ".next.part"), "x").unwrap();
         let other = Key::new(&[3; 256]).unwrap();
         store(&file, &other).unwrap();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_of_no_use_is_removed() {
+    fn a_discarded_key_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("authkey");
         store(&file, &Key::new(&[2; 256]).unwrap()).unwrap();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_the_key_stays_one() {
+    fn a_symbolic_link_to_the_key_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let (link, file) = (dir.path().join("link"), dir.path().join("real"));
         fs::write(&file, [1; 128]).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn where_it_cannot_be_stored_the_error_names_the_file() {
+    fn a_failure_to_store_names_the_file() {
         let why = store(Path::new("/nonexistent/authkey"), &Key::new(&[2; 256]).unwrap()).unwrap_err();
         assert!(why.contains("/nonexistent/authkey.next") && why.contains("No such file"), "{why}");
     }

@@ -1,5 +1,5 @@
-//! The lock file: one daemon an instance. It holds the process id; a POSIX write lock on it says that
-//! the process lives, so that a file left behind by a crash hinders nobody.
+//! The lock file, which allows one daemon for each instance. It holds the process id, and a POSIX write lock on it
+//! shows that the process lives, so that a file left behind by a crash has no effect.
 //!
 //! Source: corosync `exec/main.c`, the lock file.
 
@@ -13,22 +13,22 @@ use rustix::io::Errno;
 
 use super::exit::{Exit, Fatal};
 
-/// How often a file is opened again because its holder removed it between our opening and locking.
+/// How often the file is opened again because its holder removed it between opening and locking.
 const ATTEMPTS: usize = 10;
 
 /// Holds the lock. Dropping it removes the file.
 #[derive(Debug)]
 pub(super) struct Lock {
     path: PathBuf,
-    /// Closing any descriptor of the file gives the lock up, so there is only this one.
+    /// The only descriptor of the file, as closing any descriptor of it would release the lock.
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock. For the process that stays: locks are not inherited over `fork`.
+    /// Takes the lock. Call it after forking, as locks are not inherited.
     ///
     /// # Errors
-    /// [`Exit::AlreadyRunning`]: somebody holds it; [`Exit::Lock`]: the file cannot be made.
+    /// [`Exit::AlreadyRunning`]: another process holds it; [`Exit::Lock`]: the file cannot be created.
     pub(super) fn take(path: &Path) -> Result<Self, Fatal> {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             Fatal::new(Exit::Lock, format!("Can't {what} lock file {}: {error}", path.display()))
@@ -62,7 +62,7 @@ impl Lock {
                 Err(error) => return Err(failed("lock", &error)),
             }
             if !is_same(&file, path).map_err(|error| failed("examine", &error))? {
-                continue; // its holder removed it just before it let go of the lock
+                continue; // its holder removed it just before it released the lock
             }
             file.set_len(0)
                 .and_then(|()| writeln!(file, "{}", std::process::id()))
@@ -75,7 +75,8 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Before the lock goes, so that it is certainly ours. If it fails, the file stays without harm.
+        // Removed before the lock is released, so that it is certainly this process's file. If this fails, the file
+        // does no harm.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -93,11 +94,11 @@ fn is_same(file: &File, path: &Path) -> io::Result<bool> {
 mod tests {
     use super::*;
 
-    // That a second process is refused is tested with the daemon itself: a process never contends with
-    // its own POSIX locks.
+    // The refusal of a second process is tested with the daemon itself, since the POSIX locks of one process never
+    // conflict.
 
     #[test]
-    fn the_file_holds_the_process_id_and_goes_with_the_lock() {
+    fn the_file_holds_the_process_id_and_is_removed_with_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("annulusd.pid");
         let lock = Lock::take(&path).unwrap();
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_behind_is_taken_over() {
+    fn a_file_left_by_a_crash_is_taken_over() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("annulusd.pid");
         fs::write(&path, "4294967294 and more\n").unwrap();

@@ -1,5 +1,5 @@
-//! `--dev --nodes`: several daemons, each a process of its own, with this one to look after them. It prints their lines
-//! with the node's number in front, says when they are one ring, and ends them all.
+//! `--dev --nodes`: runs several daemons as processes, under the supervision of this one. It prints their lines
+//! prefixed with the node's number, reports when they have formed one ring, and ends them all.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
@@ -19,23 +19,23 @@ use super::signals::{Call, Signals};
 use crate::client::blocking;
 use crate::service::channel::IpcDial;
 
-/// Names the process that a node of several ends with.
+/// Environment variable with the process at whose end a node ends.
 const PARENT: &str = "ANNULUS_DEV_PARENT";
-/// How often it is looked whether the nodes are one ring.
+/// Interval of checking whether the nodes have formed one ring.
 const LOOK: Duration = Duration::from_millis(200);
-/// Longest line of a node that is printed in one piece. Unit: bytes.
+/// Longest line of a node that is printed in one piece, in bytes.
 const LINE_LIMIT: u64 = 16_384;
 
-/// Runs the nodes to their end. Returns the exit status.
+/// Runs the nodes until they end. Returns the exit status.
 ///
 /// # Errors
-/// One of them cannot be started.
+/// A node cannot be started.
 pub(super) fn run(options: &Options, nodes: u32) -> Result<u8, Fatal> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Fatal::new(Exit::Totem, format!("Can't start the event loop: {error}")))?;
-    // Here and not on another thread: the nodes end with the thread that starts them.
+    // In this thread, as the nodes end with the thread that starts them.
     runtime.block_on(async {
         let mut signals = Signals::install()?;
         let (sender, events) = unbounded_channel();
@@ -48,10 +48,10 @@ pub(super) fn run(options: &Options, nodes: u32) -> Result<u8, Fatal> {
     })
 }
 
-/// Has this process, one of several, end when the one that started it ends, however that ends.
+/// Makes this process, one of several nodes, end when the process that started it ends in any way.
 pub(super) fn end_with_parent() {
     let Some(parent) = std::env::var(PARENT).ok().and_then(|pid| pid.parse::<i32>().ok()) else { return };
-    // If it is refused, Ctrl-C ends all of them still.
+    // If it is refused, Ctrl-C still ends all of them.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
     let is_there = rustix::process::getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent);
     if !is_there {
@@ -59,14 +59,14 @@ pub(super) fn end_with_parent() {
     }
 }
 
-/// What happens to the nodes.
+/// An event of the nodes.
 enum Event {
-    /// All of them are in one ring, and quorate.
+    /// All nodes are in one ring, and quorate.
     Ready,
     Ended(u32, ExitStatus),
 }
 
-/// A node that runs.
+/// A running node.
 struct Running {
     node: u32,
     process: OwnedFd,
@@ -97,7 +97,7 @@ fn start(
         .spawn()
         .map_err(failed)?;
     let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).map_err(|error| {
-        // Nobody would look after it.
+        // It would run without supervision.
         let _ = child.kill();
         failed(error.into())
     })?;
@@ -105,7 +105,7 @@ fn start(
     let copy = move || {
         copy_lines(node, &mut child);
         if let Ok(status) = child.wait() {
-            // Without a receiver nobody wants to know.
+            // The receiver may be gone.
             let _ = events.send(Event::Ended(node, status));
         }
     };
@@ -113,7 +113,7 @@ fn start(
     Ok(Running { node, process })
 }
 
-/// The command line of one node; it can be given by hand as well.
+/// The command line of one node, which can also be used by hand.
 fn words(options: &Options, node: u32, nodes: u32) -> Vec<OsString> {
     let mut words: Vec<OsString> =
         ["--dev", "--nodes", &nodes.to_string(), "--node", &node.to_string()].map(Into::into).into();
@@ -126,7 +126,7 @@ fn words(options: &Options, node: u32, nodes: u32) -> Vec<OsString> {
     words
 }
 
-/// Prints what a node writes, until it closes that.
+/// Prints the lines of a node until the node closes its output.
 fn copy_lines(node: u32, child: &mut Child) {
     let Some(stderr) = child.stderr.take() else { return };
     let mut lines = BufReader::new(stderr);
@@ -143,7 +143,7 @@ fn copy_lines(node: u32, child: &mut Child) {
     }
 }
 
-/// Tells when all nodes are in one ring, as the first of them sees it.
+/// Reports when all nodes are in one ring, as the first node sees it.
 fn watch(instance: Option<Instance>, nodes: u32, events: UnboundedSender<Event>) {
     let look = move || {
         let dial = instance.map_or_else(IpcDial::default, |name| IpcDial::instance(name.as_str()));
@@ -157,7 +157,7 @@ fn watch(instance: Option<Instance>, nodes: u32, events: UnboundedSender<Event>)
             std::thread::sleep(LOOK);
         }
     };
-    // Without it the nodes run all the same, and nothing is said of it.
+    // If the thread cannot be started, the nodes run but this is not reported.
     let _ = std::thread::Builder::new().name("look".to_owned()).spawn(look);
 }
 
@@ -178,7 +178,7 @@ impl Group<'_> {
                     None => return Ok(self.status),
                 },
                 call = signals.next() => match call {
-                    // A second time, and whoever does not end is ended.
+                    // On a second signal, nodes that have not ended are killed.
                     Call::End(_) if self.ending => self.signal(Signal::KILL),
                     Call::End(_) => self.end(),
                     Call::Reload => self.signal(Signal::HUP),
@@ -201,7 +201,7 @@ impl Group<'_> {
         };
         let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(Exit::Killed.status());
         if self.ready && self.running.is_empty() {
-            // As when the nodes of another group with this name were taken for these.
+            // Happens if nodes of another group with this name were taken for these.
             eprintln!("annulusd: node {node} ended {how}, the last one; its lines above say why");
             self.status = code;
         } else if self.ready {
@@ -225,18 +225,18 @@ impl Group<'_> {
     fn end(&mut self) {
         self.ending = true;
         self.signal(Signal::TERM);
-        // Also those that somebody has stopped.
+        // Nodes that were stopped by SIGSTOP must be continued to end.
         self.signal(Signal::CONT);
     }
 
     fn signal(&self, signal: Signal) {
         for running in &self.running {
-            // One that has just ended is told of soon.
+            // Fails for a node that has just ended, whose event follows.
             let _ = pidfd_send_signal(&running.process, signal);
         }
     }
 
-    /// How to get at the nodes.
+    /// A text that tells how to use the nodes.
     fn greeting(&self) -> Result<String, Fatal> {
         let nodes = self.nodes;
         let port = Place::of_process(self.options.instance.clone()).dev_port();

@@ -8,10 +8,10 @@ use clap::Parser;
 
 use crate::config::DEFAULT_PATH;
 
-/// Longest name of an instance: socket names made from it must fit a socket address.
+/// Longest name of an instance, so that socket names made from it fit into a socket address.
 pub(super) const INSTANCE_LIMIT: usize = 32;
 
-/// How many nodes `--dev` runs at most.
+/// Most nodes that `--dev` runs.
 pub(super) const NODES_LIMIT: u32 = 32;
 
 /// The command line. `-c`, `-f`, `-t` and `-v` are Corosync's.
@@ -72,12 +72,12 @@ pub struct Options {
     pub version: bool,
 }
 
-/// Name of one of several daemons on a host: letters, digits, `-` and `_`.
+/// The name of one of several daemons on a host: letters, digits, `-` and `_`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance(String);
 
 impl Instance {
-    /// The name.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -102,13 +102,13 @@ impl FromStr for Instance {
 }
 
 impl Options {
-    /// The configuration file.
+    /// The path of the configuration file.
     pub fn config(&self) -> PathBuf {
         self.config.clone().unwrap_or_else(|| DEFAULT_PATH.into())
     }
 }
 
-/// What `-v` prints.
+/// The output of `-v`.
 pub(super) fn version() -> String {
     format!(
         "annulusd, version '{}'\nSpeaks the ring protocol, the client IPC and reads the configuration of Corosync 3.1\n\n\
@@ -128,12 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_clap_definition_is_valid() {
         Options::command().debug_assert();
     }
 
     #[test]
-    fn corosyncs_options_are_understood() {
+    fn corosyncs_options_are_accepted() {
         let options = parse(&["-f", "-c", "/tmp/corosync.conf"]).unwrap();
         assert!(options.foreground && !options.check && !options.version);
         assert_eq!(options.config(), PathBuf::from("/tmp/corosync.conf"));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_options_are_refused() {
         let bad: [&[&str]; 6] =
             [&["--dev", "-c", "x"], &["--dev", "-t"], &["-x"], &["stray"], &["-c"], &["--instance"]];
         for args in [
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn instance_names_cannot_leave_their_directory() {
+    fn instance_names_cannot_contain_a_path() {
         for bad in ["", ".", "a/b", "a b", "ä", &"x".repeat(INSTANCE_LIMIT + 1)] {
             assert!(bad.parse::<Instance>().is_err(), "{bad:?}");
             assert!(parse(&["--instance", bad]).is_err(), "{bad:?}");

@@ -1,6 +1,6 @@
 #![allow(unsafe_code, reason = "sched_setscheduler, mallopt and localtime_r have no safe wrapper")]
-//! What the daemon asks of the system so that the token is not late: locked memory, real-time
-//! scheduling. Each may be refused, in containers often is; then the daemon runs without it and says so.
+//! Demands on the system that keep the token from being late: locked memory and real-time scheduling. Each may be
+//! refused, as is common in containers; then the daemon runs without it and logs that.
 //!
 //! Source: corosync `exec/main.c`, `corosync_tty_detach` and its neighbours; `sched(7)`, `mlockall(2)`.
 
@@ -11,29 +11,29 @@ use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, getpid, getrlimit, setpriority_process, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities};
 
-/// What is asked for.
+/// The demands of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wishes {
-    /// Round-robin real-time scheduling, at the highest priority.
+    /// Round-robin real-time scheduling at the highest priority.
     pub(super) real_time: bool,
-    /// Nice value to use without real-time scheduling; `None` leaves it.
+    /// Nice value without real-time scheduling; `None` leaves it unchanged.
     pub(super) nice: Option<i32>,
-    /// Whether the process may leave its control group for the sake of real-time scheduling.
+    /// Whether the process may leave its control group to get real-time scheduling.
     pub(super) leave_cgroup: LeaveCgroup,
 }
 
 /// When the process leaves its control group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LeaveCgroup {
-    /// Always.
+    /// Leave it in any case.
     Always,
-    /// Never.
+    /// Stay in it.
     Never,
-    /// If real-time scheduling is refused inside of it.
+    /// Leave it if real-time scheduling is refused within it.
     IfRefused,
 }
 
-/// Fulfils the wishes as far as the system allows. Returns what it did not allow and why, for the log.
+/// Applies the demands as far as the system allows. Returns what was refused and why, for the log.
 pub(super) fn prepare(wishes: Wishes) -> Vec<String> {
     let mut refused = Vec::new();
     return_memory();
@@ -71,17 +71,17 @@ pub(super) fn prepare(wishes: Wishes) -> Vec<String> {
     refused
 }
 
-/// An allocation of at least this length is the system's own memory, and goes back when it is freed: full frames, and the
-/// queues of slow readers. Unit: bytes.
+/// Size in bytes from which an allocation is mapped separately and returned to the system when freed: full frames,
+/// and the queues of slow readers.
 #[cfg(target_env = "gnu")]
 const OWN_MEMORY: libc::c_int = 32 << 10;
-/// Free bytes at the end of the heap that the process keeps. Less would be returned and taken again with every rotation
-/// of a busy ring.
+/// Free bytes at the end of the heap that the process keeps, as a smaller amount would be returned and requested
+/// again with every rotation of a busy ring.
 #[cfg(target_env = "gnu")]
 const KEPT_FREE: libc::c_int = 512 << 10;
 
-/// Has the allocator return memory that is free to the system. Of itself glibc raises both limits with each long
-/// allocation, so that in the end it keeps as much as the busiest moment needed, and all of that stays locked.
+/// Makes the allocator return free memory to the system. By default glibc raises both limits with each long
+/// allocation, so it would keep as much as the busiest moment needed, all of it locked.
 fn return_memory() {
     #[cfg(target_env = "gnu")]
     for (parameter, value) in [(libc::M_MMAP_THRESHOLD, OWN_MEMORY), (libc::M_TRIM_THRESHOLD, KEPT_FREE)] {
@@ -90,15 +90,15 @@ fn return_memory() {
     }
 }
 
-/// Keeps the process in memory: what it has now at once, later pages from their first use. So nothing of
-/// a stack or buffer that is never used counts as resident.
+/// Locks the process in memory: its present pages at once, later pages when they are first used, so that unused parts
+/// of stacks and buffers do not count as resident.
 fn lock_memory() -> Result<(), String> {
     let before = getrlimit(Resource::Memlock);
     let unlimited = Rlimit { current: None, maximum: None };
     let raised = setrlimit(Resource::Memlock, unlimited);
     let allowed = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
     if let (Err(error), Some(limit), false) = (raised, before.current, allowed) {
-        // Locking in spite of the limit would let a later allocation fail, which ends the process.
+        // Locking in spite of the limit would make a later allocation fail, which ends the process.
         return Err(format!(
             "Memory is not locked: the limit is {limit} bytes (ulimit -l, LimitMEMLOCK=) and may not be raised ({error}). \
              The token may be late when this host swaps"
@@ -111,7 +111,7 @@ fn lock_memory() -> Result<(), String> {
         })
 }
 
-/// Gives this thread the highest round-robin priority; threads that it starts get the normal one.
+/// Gives this thread the highest round-robin priority; threads that it starts get the normal priority.
 fn real_time() -> io::Result<()> {
     // SAFETY: takes a number and returns one.
     let priority = unsafe { libc::sched_get_priority_max(libc::SCHED_RR) };
@@ -128,7 +128,7 @@ fn real_time() -> io::Result<()> {
 /// Moves the process to the root control group, where no group's limits apply.
 fn leave_cgroup() -> Result<(), String> {
     let pid = getpid().as_raw_nonzero().to_string();
-    // The cpu controller of version 1, where a group needs real-time time of its own; then version 2.
+    // First the cpu controller of cgroup version 1, where a group needs its own real-time budget; then version 2.
     let groups = ["/sys/fs/cgroup/cpu/tasks", "/sys/fs/cgroup/cgroup.procs"];
     let mut last = None;
     for file in groups {
@@ -144,25 +144,25 @@ fn leave_cgroup() -> Result<(), String> {
     Err(last.unwrap_or_default())
 }
 
-/// A point in time as the clock on this host's wall shows it.
+/// A local date and time of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WallTime {
-    /// 0 to 11.
+    /// Month, 0 to 11.
     pub(super) month: u8,
-    /// 1 to 31.
+    /// Day, 1 to 31.
     pub(super) day: u8,
-    /// 0 to 23.
+    /// Hour, 0 to 23.
     pub(super) hour: u8,
-    /// 0 to 59.
+    /// Minute, 0 to 59.
     pub(super) minute: u8,
-    /// 0 to 60.
+    /// Second, 0 to 60.
     pub(super) second: u8,
-    /// 0 to 999.
+    /// Millisecond, 0 to 999.
     pub(super) millis: u16,
 }
 
 impl WallTime {
-    /// Now, in the host's time zone.
+    /// The present time in the host's time zone.
     pub(super) fn now() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let seconds = libc::time_t::try_from(since.as_secs()).unwrap_or(0);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn now_is_a_time() {
+    fn now_has_a_valid_date_and_time() {
         let now = WallTime::now();
         assert!(now.month < 12 && (1..=31).contains(&now.day) && now.hour < 24);
     }

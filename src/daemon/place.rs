@@ -1,5 +1,5 @@
-//! Where a daemon keeps its things on this host: lock file, state directory, socket names. They differ
-//! with the user (root or not) and with the instance.
+//! Paths and names of a daemon on this host: lock file, state directory, socket names. They depend on the user (root
+//! or not) and on the instance.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -12,12 +12,12 @@ use crate::config::system::STATE_DIR;
 use crate::config::totem::DEFAULT_PORT;
 use crate::node::inspect;
 
-/// Where root's named instances keep their state.
+/// State directories of named instances of root.
 const INSTANCE_STATE: &str = "/var/lib/annulus";
-/// Where root's daemons keep their lock files.
+/// Lock files of daemons of root.
 const RUN_DIR: &str = "/run";
 
-/// Who runs the daemon, and which of several it is.
+/// The user who runs the daemon, and its instance.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     root: bool,
@@ -30,7 +30,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// This process's place.
+    /// The place of this process.
     pub(super) fn of_process(instance: Option<Instance>) -> Self {
         let uid = rustix::process::geteuid();
         Self {
@@ -42,12 +42,12 @@ impl Place {
         }
     }
 
-    /// The effective user.
+    /// The effective user id.
     pub(super) const fn uid(&self) -> u32 {
         self.uid
     }
 
-    /// The name of a service's socket: Corosync's, or one of the instance's own.
+    /// The name of a service's socket: Corosync's, or one with the instance's name.
     pub(super) fn socket(&self, service: &str) -> String {
         match &self.instance {
             None => service.to_owned(),
@@ -55,7 +55,7 @@ impl Place {
         }
     }
 
-    /// The lock file, which holds the process id.
+    /// The path of the lock file, which holds the process id.
     pub(super) fn lock_file(&self) -> PathBuf {
         let name = match &self.instance {
             None => "annulusd.pid".to_owned(),
@@ -64,19 +64,19 @@ impl Place {
         if self.root { Path::new(RUN_DIR).join(name) } else { self.own_dir().join(name) }
     }
 
-    /// Makes the directory of [`Place::lock_file`], if it is the user's own.
+    /// Creates the directory of [`Place::lock_file`], if it is one of this user alone.
     ///
     /// # Errors
-    /// It cannot be made, or is not safely this user's.
+    /// It cannot be created, or other users could write to it.
     pub(super) fn prepare(&self) -> Result<(), Fatal> {
         if self.root { Ok(()) } else { self.make(&self.own_dir()) }
     }
 
-    /// The state directory to use, made if it is one of ours. `configured` is what the command line or,
-    /// unless it is the default, the configuration says; such a directory must exist.
+    /// Returns the state directory, and creates it if it belongs to this user or instance. `configured` is the
+    /// directory of the command line or, if not the default, of the configuration; it must exist.
     ///
     /// # Errors
-    /// It does not exist, cannot be made, or is not safely this user's.
+    /// It does not exist, cannot be created, or other users could write to it.
     pub(super) fn state_dir(&self, configured: Option<&Path>) -> Result<PathBuf, Fatal> {
         if let Some(dir) = configured {
             return existing(dir);
@@ -98,16 +98,16 @@ impl Place {
         }
     }
 
-    /// The state directory that the system must have; `None` if one is made for this user or instance.
+    /// The state directory that must exist on the system; `None` if one is created for this user or instance.
     pub(super) fn systems_state_dir(&self) -> Option<PathBuf> {
         (self.root && self.instance.is_none()).then(|| STATE_DIR.into())
     }
 
-    /// The state directory of a node that `--dev` runs, made if it is missing: `given`, or one below the runtime
-    /// directory, whoever the user is.
+    /// Returns the state directory of a node of `--dev`, created if it is missing: `given`, or one below the runtime
+    /// directory, for any user.
     ///
     /// # Errors
-    /// It cannot be made, or is not safely this user's.
+    /// It cannot be created, or other users could write to it.
     pub(super) fn dev_state_dir(&self, given: Option<&Path>) -> Result<PathBuf, Fatal> {
         if let Some(dir) = given {
             DirBuilder::new().mode(0o700).recursive(true).create(dir).map_err(|error| {
@@ -128,11 +128,11 @@ impl Place {
         Ok(dir)
     }
 
-    /// UDP port of the node that `--dev` runs: the default one, or one of the instance's own, so that several
-    /// do not contend for it. Below the ports that systems give out on their own.
+    /// UDP port of a node of `--dev`: the default, or one derived from the instance's name, so that several instances
+    /// do not conflict. It lies below the range of ephemeral ports.
     pub(super) fn dev_port(&self) -> u16 {
         let Some(instance) = &self.instance else { return DEFAULT_PORT };
-        // FNV-1a: any even spread will do, and this one is the same in every build.
+        // FNV-1a: any even distribution will do, and this one is the same in every build.
         let hash = instance
             .as_str()
             .bytes()
@@ -140,7 +140,7 @@ impl Place {
         10_000 + (hash % 20_000) as u16
     }
 
-    /// The directory of a user who is not root.
+    /// The directory for a user other than root.
     fn own_dir(&self) -> PathBuf {
         match &self.runtime {
             Some(dir) => dir.join("annulus"),
@@ -148,8 +148,8 @@ impl Place {
         }
     }
 
-    /// Makes a directory for this user alone. One that exists must be this user's: in a directory that
-    /// all may write to, somebody else could have made it.
+    /// Creates a directory for this user alone. An existing one must belong to this user, as somebody else could have
+    /// created it in a directory that all may write to.
     fn make(&self, dir: &Path) -> Result<(), Fatal> {
         let failed = |why: &dyn std::fmt::Display| {
             Fatal::new(
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn root_has_the_systems_places() {
+    fn root_uses_the_systems_directories() {
         let plain = place(true, Path::new("/nowhere"), None);
         assert_eq!(plain.lock_file(), PathBuf::from("/run/annulusd.pid"));
         assert_eq!(plain.socket("cpg"), "cpg");
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn others_have_a_directory_of_their_own() {
+    fn other_users_have_their_own_directory() {
         let temporary = tempfile::tempdir().unwrap();
         let plain = place(false, temporary.path(), None);
         let named = place(false, temporary.path(), Some("b"));
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_developers_directory_is_made() {
+    fn the_dev_state_directory_is_created() {
         let temporary = tempfile::tempdir().unwrap();
         let plain = place(false, temporary.path(), None);
         let own = temporary.path().join(format!("annulus-{}", plain.uid()));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn instances_have_ports_of_their_own() {
+    fn instances_have_their_own_ports() {
         let port = |name| place(false, Path::new("/"), name).dev_port();
         assert_eq!(port(None), DEFAULT_PORT);
         assert_ne!(port(Some("a")), port(Some("b")));

@@ -1,4 +1,4 @@
-//! Reading the configuration again while the daemon runs: off the ring's thread, one at a time.
+//! Reads the configuration again while the daemon runs: outside of the ring's thread, one at a time.
 
 use std::path::{Path, PathBuf};
 
@@ -11,20 +11,20 @@ use crate::config::totem::TransportKind;
 use crate::config::{Config, ConfigError};
 use crate::node::inspect::inspect_reload;
 
-/// What a new configuration is for.
+/// The extent of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// A node of the cluster asked all nodes: everything that may change.
+    /// A reload of the whole cluster, asked for by one node: everything that may change.
     Cluster,
-    /// SIGHUP: what concerns this host alone, logging and who may connect.
+    /// SIGHUP: the settings of this host only, that is, logging and who may connect.
     Host,
 }
 
-/// The configuration is read at most once at a time; who asks meanwhile has it read once more.
+/// Reads the configuration in the background, one at a time. A request during a read leads to another read.
 #[derive(Debug)]
 pub(super) struct Loader {
     path: PathBuf,
-    /// As it is in effect: whatever is open by it need not be tried out.
+    /// The logging settings in effect, whose files need not be tried.
     logging: Logging,
     running: Option<(Scope, JoinHandle<Result<Config, String>>)>,
     cluster: bool,
@@ -36,12 +36,12 @@ impl Loader {
         Self { path, logging, running: None, cluster: false, host: false }
     }
 
-    /// The daemon logs like this from now on.
+    /// Notes the logging settings in effect.
     pub(super) fn logs_like(&mut self, logging: &Logging) {
         self.logging.clone_from(logging);
     }
 
-    /// Has the file read, now or after the one that runs.
+    /// Starts a read, or another one after the present one.
     pub(super) fn want(&mut self, scope: Scope) {
         match scope {
             Scope::Cluster => self.cluster = true,
@@ -50,7 +50,7 @@ impl Loader {
         self.begin();
     }
 
-    /// The next one that was read; waits for ever if none is wanted. May be dropped and called again.
+    /// Waits for the result of a read; for ever if there is none. Cancelling it loses nothing.
     pub(super) async fn next(&mut self) -> (Scope, Result<Config, String>) {
         let Some((scope, task)) = &mut self.running else { return std::future::pending().await };
         let scope = *scope;
@@ -73,11 +73,11 @@ impl Loader {
         };
         let path = self.path.clone();
         let logging = self.logging.clone();
-        // A slow disk or name service must not stop the ring.
+        // In another thread, as a slow disk or name service must not stop the ring.
         let task = tokio::task::spawn_blocking(move || {
             let config = load(&path).map_err(|error| error.to_string())?;
             if scope == Scope::Cluster {
-                // Of what concerns this host alone, what cannot be opened is logged, and the rest is used.
+                // Only for a cluster reload: on SIGHUP, files that cannot be opened are logged and the rest is used.
                 log::try_out(&config.logging, &logging).map_err(|error| {
                     let place =
                         config.map.entry("logging.logfile").map(|entry| format!(" ({})", entry.origin));
@@ -90,17 +90,17 @@ impl Loader {
     }
 }
 
-/// Reads the file; what no ring could run with is refused now and not at the next start.
+/// Reads the file. Settings with which no ring could run are refused now rather than at the next start.
 fn load(path: &Path) -> Result<Config, ConfigError> {
     let config = Config::load(path)?;
     inspect_reload(&config)?;
     Ok(config)
 }
 
-/// Whether a running node can go over to a new configuration.
+/// Checks whether a running node can change to a new configuration.
 ///
 /// # Errors
-/// What it cannot change.
+/// A text: the setting that cannot change.
 pub(super) fn check(old: &Config, new: &Config) -> Result<(), String> {
     check_links(old, new).map_err(|error| format!("Cannot configure new interface definitions: {error}"))?;
     if new.me() != old.me() {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_ring_could_run_with_is_refused_with_its_line() {
+    fn settings_that_no_ring_could_run_with_are_refused_with_their_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("corosync.conf");
         let text = |more: &str, other: &str| {
@@ -157,7 +157,7 @@ mod tests {
             let told = load(&path).unwrap_err().to_string();
             assert!(told.contains(words) && told.contains(&format!("corosync.conf:{line}")), "{told}");
         }
-        // Twice the same address is only warned of, and what stays as it is until a restart is not looked at.
+        // A duplicate address is only warned of, and settings that need a restart are not checked.
         std::fs::write(&path, text("netmtu: 100", "127.0.0.1")).unwrap();
         load(&path).unwrap();
     }

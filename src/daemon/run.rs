@@ -1,4 +1,4 @@
-//! The daemon's life: from options and configuration to a node with clients, and its end.
+//! Runs the daemon: from options and configuration to a node with clients, and to its end.
 //!
 //! Source: corosync `exec/main.c`.
 
@@ -31,15 +31,15 @@ use crate::node::inspect::{Inspection, inspect, placed};
 use crate::node::store::Store;
 use crate::node::{Builder, NodeError};
 
-/// Longest wait for log files to be opened again, before whoever asked is told that it takes too long.
+/// Longest wait for log files to be opened again, before the client is told that it takes too long.
 const LOG_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs the daemon to its end. Returns its exit status; what went wrong has been said.
+/// Runs the daemon until it ends. Returns its exit status; errors have been printed or logged.
 pub fn run(options: &Options) -> u8 {
     match start(options) {
         Ok(status) => status,
         Err(fatal) => {
-            // Before there is a log, or instead of it: whoever started us reads this.
+            // Before the log exists or in place of it, the error is for the caller.
             eprintln!("annulusd: {fatal}");
             fatal.exit.status()
         }
@@ -55,7 +55,7 @@ fn start(options: &Options) -> Result<u8, Fatal> {
     let place = Place::of_process(dev::instance(options.instance.as_ref(), part.node)?);
     let config = if options.dev { dev::config(options, part) } else { Config::load(&options.config()) };
     let config = config.map_err(|error| refuse(&error))?;
-    // The same for a check and for a start, so that a check promises what the start does.
+    // A check and a start use the same code, so that a check predicts what the start does.
     let mut inspection = inspect(&config).map_err(|error| refuse(&error))?;
     if options.check {
         let state_dir = required_state_dir(options, &place, &config);
@@ -85,7 +85,7 @@ fn start(options: &Options) -> Result<u8, Fatal> {
         Err(fatal) => return Err(give_up(background, fatal)),
     };
     let Inspection { builder, warnings, notes, .. } = inspection;
-    // A developer's addresses are on loopback, and are meant to be.
+    // The remarks on loopback addresses do not apply to `--dev`.
     let remarks = if options.dev { Vec::new() } else { [warnings, notes].concat() };
     let mut daemon = Daemon { options, place, config, builder, remarks, log: log.clone(), background };
     let outcome = daemon.live(&state_dir);
@@ -98,7 +98,7 @@ fn start(options: &Options) -> Result<u8, Fatal> {
             tracing::error!(target: "annulus::daemon", "{fatal}");
             let status = fatal.exit.status();
             tracing::error!(target: "annulus::daemon", "annulusd exiting with status {status}");
-            // With a log on standard error it has been said there.
+            // With a log on standard error, the error has been printed already.
             if foreground && daemon.config.logging.main.to_stderr {
                 log.flush();
                 return Ok(status);
@@ -111,7 +111,7 @@ fn start(options: &Options) -> Result<u8, Fatal> {
     Ok(status)
 }
 
-/// Tells the waiting parent, if there is one.
+/// Reports the failure to the waiting parent, if there is one.
 fn give_up(background: Option<Background>, fatal: Fatal) -> Fatal {
     if let Some(background) = background {
         background.failed(fatal.exit);
@@ -125,14 +125,14 @@ struct Daemon<'a> {
     config: Config,
     /// The node that the configuration describes.
     builder: Builder,
-    /// What there is to say of it.
+    /// The remarks on the configuration.
     remarks: Vec<String>,
     log: Log,
     background: Option<Background>,
 }
 
 impl Daemon<'_> {
-    /// From the lock to the end.
+    /// From taking the lock to the end of the daemon.
     fn live(&mut self, state_dir: &Path) -> Result<(), Fatal> {
         tracing::info!(
             target: "annulus::daemon",
@@ -152,17 +152,17 @@ impl Daemon<'_> {
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            // The ring's sockets are looked at after each turn of the driver, also when it is busy.
+            // Makes the runtime look at the ring's sockets after each turn of the driver, even when it is busy.
             .event_interval(1)
             .build()
             .map_err(|error| Fatal::new(Exit::Totem, format!("Can't start the event loop: {error}")))?;
         let outcome = runtime.block_on(self.serve(store));
-        // A file that is being read for a reload may never be there; nobody waits for it now.
+        // Reading a file for a reload may never end, and is not waited for.
         runtime.shutdown_background();
         outcome
     }
 
-    /// The node and its clients, until a signal or an order.
+    /// Runs the node and its clients until a signal or an order.
     async fn serve(&mut self, store: Store) -> Result<(), Fatal> {
         let mut signals = Signals::install()?;
         let policy = Policy { own_uid: self.place.uid() };
@@ -208,7 +208,7 @@ impl Daemon<'_> {
                     Call::End(name) => {
                         tracing::info!(target: "annulus::daemon", "Node was shut down by a signal ({name})");
                         notify(&[NotifyState::Stopping]);
-                        // The node's end is seen above.
+                        // The end of the node is handled above.
                         let leaving = handle.clone();
                         tokio::spawn(async move { leaving.leave().await });
                     }
@@ -226,7 +226,7 @@ impl Daemon<'_> {
                         self.reopen_logs(Some(&handle));
                     }
                     if let Some(logging) = wanted.logging {
-                        // What cannot be opened is logged.
+                        // Failures are logged.
                         drop(self.log.configure(&logging));
                         self.config.logging = *logging;
                         loader.logs_like(&self.config.logging);
@@ -252,7 +252,7 @@ impl Daemon<'_> {
                 (scope, outcome) = loader.next() => match scope {
                     Scope::Cluster => {
                         let outcome = outcome.and_then(|config| check(&self.config, &config).map(|()| config));
-                        // A node that has stopped goes over to nothing, and is seen to have stopped.
+                        // Fails if the node has stopped, which is handled above.
                         let _ = handle.reloaded(outcome.map(Box::new)).await;
                     }
                     Scope::Host => {
@@ -267,7 +267,7 @@ impl Daemon<'_> {
         }
     }
 
-    /// A new key for the cluster. It is a few hundred bytes, and only this task waits for the disk.
+    /// Carries out a step of a key change. It writes a few hundred bytes, and only this task waits for the disk.
     async fn key_errand(&self, errand: KeyErrand, handle: &Handle) {
         let file = key_file::of(&self.config);
         let what = errand.clone();
@@ -280,7 +280,7 @@ impl Daemon<'_> {
         if let Err(why) = &outcome {
             tracing::error!(target: "annulus::daemon", "{why}");
         }
-        // A node that has stopped uses no key.
+        // Fails if the node has stopped, which then uses no key.
         let _ = match errand {
             KeyErrand::Store(key) => handle.key_stored(key, outcome).await,
             KeyErrand::Keep => handle.key_kept(outcome).await,
@@ -288,7 +288,7 @@ impl Daemon<'_> {
         };
     }
 
-    /// Opens the log files again, and says so to whoever asked for it. The log's own thread does it.
+    /// Opens the log files again in the log's own thread, and reports the result to the node that asked.
     fn reopen_logs(&self, asked: Option<&Handle>) {
         let outcome = self.log.reopen();
         let asked = asked.cloned();
@@ -298,20 +298,20 @@ impl Daemon<'_> {
                     tracing::info!(target: "annulus::daemon", "Log files reopened");
                     Service::Ok
                 }
-                Ok(Ok(Err(error))) => error.status(), // the log has said which
+                Ok(Ok(Err(error))) => error.status(), // the log names the file
                 Ok(Err(_)) | Err(_) => {
                     tracing::error!(target: "annulus::daemon", "Log files not reopened yet: the disk is too slow");
                     Service::Timeout
                 }
             };
             if let Some(node) = asked {
-                // One that has stopped owes no answers.
+                // Fails if the node has stopped, which then owes no reply.
                 let _ = node.logs_reopened(status).await;
             }
         });
     }
 
-    /// All nodes go over to their new files; this is what the daemon makes of its own.
+    /// Applies a configuration that all nodes have adopted to the daemon itself.
     async fn adopt(&mut self, config: Config, handle: &Handle) {
         for warning in &config.warnings {
             tracing::warn!(target: "annulus::daemon", "{warning}");
@@ -320,7 +320,7 @@ impl Daemon<'_> {
         self.config = config;
     }
 
-    /// The configuration was read again for what concerns this host alone.
+    /// Applies the settings of this host after SIGHUP.
     async fn reloaded_host(&mut self, outcome: Result<Config, String>, handle: &Handle) {
         match outcome {
             Ok(config) => {
@@ -337,7 +337,7 @@ impl Daemon<'_> {
         }
     }
 
-    /// What the daemon itself makes of a new configuration.
+    /// Applies the settings of a new configuration that concern the daemon itself.
     async fn adapt(&self, config: &Config, handle: &Handle) {
         if config.logging != self.config.logging {
             drop(self.log.configure(&config.logging));
@@ -367,24 +367,25 @@ impl Daemon<'_> {
     }
 }
 
-/// Tells the service manager, if there is one.
+/// Sends a notification to the service manager, if there is one.
 fn notify(states: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(states);
 }
 
-/// Tells the service manager that the configuration is being read again, if it knows that we are `ready`.
+/// Tells the service manager that the configuration is being read again, if it has been told that the daemon is
+/// `ready`.
 fn announce_reload(ready: bool) {
-    // Without the time it would take the message for a wrong one.
+    // Without the time it would treat the message as invalid.
     if ready && let Ok(now) = NotifyState::monotonic_usec_now() {
         notify(&[NotifyState::Reloading, now]);
     }
 }
 
-/// The state directory that the configuration or the service manager says.
+/// The state directory given by the configuration or by the service manager.
 fn configured_state_dir(config: &Config) -> Option<PathBuf> {
     let configured =
         Some(config.system.state_dir.clone()).filter(|dir| dir.as_path() != Path::new(STATE_DIR));
-    // What the service manager made for us (StateDirectory=); the first of several.
+    // The directory that the service manager made for this daemon (StateDirectory=); the first of several.
     let managed = || {
         std::env::var_os("STATE_DIRECTORY")
             .and_then(|dirs| std::env::split_paths(&dirs).next().filter(|dir| dir.is_absolute()))
@@ -392,7 +393,7 @@ fn configured_state_dir(config: &Config) -> Option<PathBuf> {
     configured.or_else(managed)
 }
 
-/// Where the ring id is kept.
+/// The directory of the ring id.
 fn state_dir(options: &Options, place: &Place, config: &Config, part: dev::Part) -> Result<PathBuf, Fatal> {
     if options.dev {
         let given = options.state_dir.as_ref();
@@ -407,12 +408,12 @@ fn state_dir(options: &Options, place: &Place, config: &Config, part: dev::Part)
     place.state_dir(configured_state_dir(config).as_deref())
 }
 
-/// The state directory that must be there, made by somebody else.
+/// The state directory that must exist already.
 fn required_state_dir(options: &Options, place: &Place, config: &Config) -> Option<PathBuf> {
     options.state_dir.clone().or_else(|| configured_state_dir(config)).or_else(|| place.systems_state_dir())
 }
 
-/// What `--check` prints: every setting in effect and where it comes from.
+/// The output of `--check`: the remarks, and every setting in effect with its origin.
 fn listing(config: &Config, inspection: &Inspection) -> String {
     let mut text = String::new();
     for remark in inspection.remarks() {
@@ -429,7 +430,7 @@ fn refuse(error: &ConfigError) -> Fatal {
     Fatal::new(exit, error)
 }
 
-/// Logs how the node is, in a few lines.
+/// Logs the state of the node, in a few lines.
 async fn dump(handle: &Handle) {
     let Ok(status) = handle.status().await else { return };
     let Status { me, ring, members, state, synced, clients, totem, transport, ipc, .. } = status;

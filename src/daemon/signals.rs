@@ -1,10 +1,10 @@
-//! The signals that the daemon hears, and what each asks for.
+//! The signals of the daemon and their meaning.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::{Exit, Fatal};
 
-/// What a signal asks for.
+/// The meaning of a signal.
 pub(super) enum Call {
     End(&'static str),
     Reload,
@@ -17,7 +17,7 @@ pub(super) struct Signals {
     quit: Signal,
     hup: Signal,
     usr2: Signal,
-    /// Caught so that a broken pipe (standard error, syslog) is an error of its write and no more.
+    /// Caught so that a broken pipe (standard error, syslog) only fails the write.
     _pipe: Signal,
 }
 

@@ -1,4 +1,4 @@
-//! Where a service listens: an abstract socket address, or a path where the host asks for that.
+//! The address where a service listens: an abstract unix socket, or a path if this host's libqb is set up for paths.
 
 use std::fmt;
 use std::io;
@@ -13,16 +13,16 @@ use super::holder::{self, Holder};
 
 /// If this file exists, libqb on this host uses sockets in the file system.
 const FORCE_FILE: &str = "/etc/libqb/force-filesystem-sockets";
-/// Where they are then; a build option of libqb, this is Debian's.
+/// The directory of these sockets. It is a build option of libqb; this is Debian's value.
 const SOCKET_DIR: &str = "/tmp";
-/// `sun_path` is 108 bytes; an abstract name fills it after its leading NUL.
+/// Length of an abstract name without its leading NUL: `sun_path` has 108 bytes, and libqb fills all of them.
 const ABSTRACT: usize = 107;
-/// Longest service name.
+/// Longest service name, in bytes.
 pub(super) const NAME: usize = 106;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
 
-/// How services of this host are found by name.
+/// How clients on this host find services by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rendezvous {
     /// Abstract unix socket addresses, the default on Linux.
@@ -32,14 +32,14 @@ pub enum Rendezvous {
 }
 
 impl Rendezvous {
-    /// What libqb on this host uses: [`Self::Directory`] `/tmp` (Debian's choice) if
-    /// `/etc/libqb/force-filesystem-sockets` exists, [`Self::Abstract`] otherwise.
+    /// The way that libqb on this host uses: [`Self::Directory`] `/tmp` (Debian's value) if
+    /// `/etc/libqb/force-filesystem-sockets` exists, otherwise [`Self::Abstract`].
     pub fn of_this_host() -> Self {
         if Path::new(FORCE_FILE).exists() { Self::Directory(SOCKET_DIR.into()) } else { Self::Abstract }
     }
 
-    /// Why other processes of this host would not find the sockets, if that is so: this one has a folder of its own in
-    /// place of theirs (`PrivateTmp=`).
+    /// A text if other processes of this host cannot find the sockets, because systemd has given this process a
+    /// private directory (`PrivateTmp=`).
     pub(super) fn seclusion(&self) -> Option<String> {
         let Self::Directory(directory) = self else { return None };
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -53,16 +53,16 @@ impl Rendezvous {
         })
     }
 
-    /// The process that listens for the service `name`, whether it answers or not; `None` if nobody does, or it
-    /// cannot be seen from here.
+    /// The id of the process that listens for the service `name`, whether it answers or not. `None`: nobody listens,
+    /// or the process is not visible from this PID namespace.
     pub fn listener(&self, name: &str) -> Option<u32> {
         let socket = self.address(name).connect().ok()?;
-        // Of a connection that nobody has accepted yet it is who called listen().
+        // Before the connection is accepted, the kernel reports the credentials of the process that called listen().
         let listener = super::credentials::connected_by(socket.as_fd()).ok()?;
         Some(listener.pid).filter(|pid| *pid != 0)
     }
 
-    /// Where the service `name` is.
+    /// The address of the service `name`.
     pub(super) fn address(&self, name: &str) -> Address {
         match self {
             Self::Abstract => Address::Abstract(name.to_owned()),
@@ -87,8 +87,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Whether a line of `/proc/self/mountinfo` says that a directory, or one above it, is one that systemd made for this
-/// service alone.
+/// Whether a line of `/proc/self/mountinfo` shows that `directory` lies in a private directory that systemd has made.
 fn is_private(line: &str, directory: &Path) -> bool {
     // Id, parent, device, root within the file system, mount point.
     let mut fields = line.split(' ').skip(3);
@@ -97,7 +96,7 @@ fn is_private(line: &str, directory: &Path) -> bool {
 }
 
 impl Address {
-    /// How `/proc/net/unix` shows it.
+    /// The address as in `/proc/net/unix`.
     fn in_proc(&self) -> Vec<u8> {
         match self {
             Self::Abstract(name) => {
@@ -124,10 +123,10 @@ impl Address {
         }
     }
 
-    /// A listening socket, non-blocking, whose connections come with credentials.
+    /// Makes a non-blocking listening socket whose connections receive credentials.
     ///
-    /// A name in the file system that a user other than root, or us, has taken is taken from him. An abstract one cannot
-    /// be.
+    /// If a user other than root or the daemon's own listens at a path, the path is replaced by this socket. That is
+    /// not possible with an abstract name.
     ///
     /// # Errors
     /// [`IpcError::Taken`], [`IpcError::Listen`].
@@ -148,7 +147,7 @@ impl Address {
         })
     }
 
-    /// Who listens here.
+    /// The process that listens at this address.
     fn listener(&self) -> Option<Holder> {
         let socket = self.connect().ok()?;
         holder::at_other_end(socket.as_fd()).ok()
@@ -171,7 +170,7 @@ impl Address {
         Ok(socket)
     }
 
-    /// A connected socket, non-blocking, that receives credentials.
+    /// Makes a connected non-blocking socket that receives credentials.
     pub(super) fn connect(&self) -> io::Result<OwnedFd> {
         let socket = socket(SocketFlags::NONBLOCK)?;
         rustix::net::connect(&socket, &self.socket_address()?)?;
@@ -179,7 +178,7 @@ impl Address {
         Ok(socket)
     }
 
-    /// Removes what listening left in the file system.
+    /// Removes the socket file, if there is one.
     pub(super) fn remove(&self) {
         if let Self::Path(path) = self {
             let _ = rustix::fs::unlink(path);
@@ -197,14 +196,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_abstract_address_is_the_whole_struct() {
+    fn an_abstract_address_fills_the_whole_struct() {
         let address = Address::Abstract("cpg".into()).socket_address().unwrap();
         assert_eq!(address.abstract_name().map(<[u8]>::len), Some(107));
         assert!(Address::Abstract("x".repeat(200)).socket_address().is_err());
     }
 
     #[test]
-    fn a_private_folder_is_told_from_a_shared_one() {
+    fn private_and_shared_directories_are_told_apart() {
         let private =
             "631 590 8:1 /tmp/systemd-private-1b-annulusd.service-x/tmp /tmp rw shared:3 - ext4 /dev/sda1 rw";
         let shared = "80 29 0:41 / /tmp rw,nosuid shared:4 - tmpfs tmpfs rw";
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_replaced_and_removed() {
+    fn a_socket_file_is_replaced_and_removed() {
         let directory = tempfile::tempdir().unwrap();
         let address = Rendezvous::Directory(directory.path().into()).address("cpg");
         std::fs::write(directory.path().join("cpg"), "stale").unwrap();

@@ -1,4 +1,4 @@
-//! Messages that wait, in this process, for room in a ring.
+//! A queue in this process for messages that wait for room in a ring buffer.
 
 use std::collections::VecDeque;
 
@@ -8,20 +8,20 @@ use super::block::{Block, Item};
 use super::pool::Pool;
 use crate::ids::Piece;
 
-/// A payload of at least this length is held as it came, by every queue that it waits in, and not copied. Of a shorter
-/// one a copy costs less than to hold the datagram that it lies in. Unit: bytes.
+/// A payload of at least this many bytes is shared by all queues that hold it. A shorter one is copied, which costs
+/// less memory than keeping the whole datagram that contains it.
 const SHARED: usize = 1024;
 
-/// A bounded queue of byte messages. What it holds is in the account of a [`Pool`].
+/// A bounded queue of byte messages, whose memory is counted in a [`Pool`].
 #[derive(Debug)]
 pub(super) struct Backlog {
     pool: Pool,
     blocks: VecDeque<Block>,
     len: usize,
     size: usize,
-    /// Bytes of those that come back to who sent them.
+    /// Bytes of messages that return to their own sender.
     own: usize,
-    /// The part of `own` that belongs to a message of which more pieces are to come.
+    /// The part of `own` that belongs to an incomplete message.
     unfinished: usize,
     limit: usize,
 }
@@ -40,19 +40,19 @@ impl Backlog {
         self.len
     }
 
-    /// What it holds, as the limit counts: payloads in full, though other queues may hold them too. Unit: bytes.
+    /// Size of the queue in bytes, as the limit counts it: payloads in full, even if other queues share them.
     pub(super) fn size(&self) -> usize {
         self.size
     }
 
-    /// How much of it comes back to who sent it. A message in pieces counts when its last piece is here: whoever sends
-    /// it cannot stop in the middle. Unit: bytes.
+    /// Bytes of messages that return to their own sender. A message in pieces counts only when its last piece is
+    /// queued, as its sender cannot stop in the middle.
     pub(super) fn own(&self) -> usize {
         self.own - self.unfinished.min(self.own)
     }
 
-    /// Appends a message, `head` and then `payload`. `false`: it would pass the limit, and was not taken.
-    /// `own`: it comes back to who sent it.
+    /// Appends a message, `head` followed by `payload`; `own` is set if it returns to its own sender. Returns `false`
+    /// without appending it if it would exceed the limit.
     pub(super) fn push(&mut self, head: &[u8], payload: &Bytes, own: Option<Piece>) -> bool {
         let (inline, shared) =
             if payload.len() < SHARED { (&payload[..], Bytes::new()) } else { (&[][..], payload.clone()) };
@@ -84,7 +84,7 @@ impl Backlog {
         true
     }
 
-    /// The oldest message, in two pieces.
+    /// The oldest message, in two parts.
     pub(super) fn front(&self) -> Option<[&[u8]; 2]> {
         let block = self.blocks.front()?;
         let item = block.items.get(block.taken)?;
@@ -113,7 +113,7 @@ impl Backlog {
         }
     }
 
-    /// Forgets everything. The memory is freed by [`Pool::free`].
+    /// Empties the queue; [`Pool::free`] frees the memory later.
     pub(super) fn clear(&mut self) {
         let blocks = std::mem::take(&mut self.blocks);
         if !blocks.is_empty() {
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_order_over_its_blocks_and_stops_at_the_limit() {
+    fn order_is_kept_across_blocks_up_to_the_limit() {
         let pool = Pool::default();
         let mut backlog = Backlog::new(80_000, pool.clone());
         let (mut next, mut oldest) = (0_u32, 0_u32);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_in_pieces_counts_as_ones_own_when_it_is_complete() {
+    fn an_own_message_in_pieces_counts_when_it_is_complete() {
         let mut backlog = Backlog::new(1 << 20, Pool::default());
         let piece = Bytes::from(vec![1; 10_000]);
         for n in 0..10 {
@@ -188,7 +188,7 @@ mod tests {
             backlog.pop();
         }
         assert_eq!(backlog.own(), 0);
-        // The pieces of one that is never completed are counted once they are read, and not below nothing.
+        // Once the pieces of a message that is never completed have been read, they no longer count.
         backlog.push(b"head", &piece, Some(Piece::Part));
         backlog.pop();
         backlog.push(b"whole", &piece, Some(Piece::Whole));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn one_longer_than_a_block_has_a_block_of_its_own() {
+    fn a_message_longer_than_a_block_gets_its_own_block() {
         let mut backlog = Backlog::new(1 << 22, Pool::default());
         let reply = vec![3; 1 << 20];
         backlog.push(b"before", &Bytes::new(), None);

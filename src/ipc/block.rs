@@ -1,33 +1,33 @@
-//! Messages in a row that wait together: so much is allocated, and freed, at a time.
+//! Consecutive messages of a queue, allocated and freed together.
 
 use bytes::Bytes;
 
-/// What one message costs beyond its bytes.
+/// Memory for one message besides its bytes.
 pub(super) const OVERHEAD: usize = size_of::<Item>();
-/// Bytes and messages after which a new block is begun: so much is allocated, and freed, at a time.
+/// Bytes and messages after which a new block is begun.
 const BLOCK_BYTES: usize = 32 << 10;
 const BLOCK_ITEMS: usize = 128;
 
-/// Some of the messages, in a row.
+/// A block of consecutive messages.
 #[derive(Debug, Default)]
 pub(super) struct Block {
-    /// What was copied, of all of them.
+    /// The copied bytes of all messages.
     pub(super) bytes: Vec<u8>,
     pub(super) items: Vec<Item>,
-    /// How many messages have been taken.
+    /// Number of messages taken out.
     pub(super) taken: usize,
-    /// How many of the bytes have been taken.
+    /// Number of copied bytes taken out.
     pub(super) taken_bytes: usize,
 }
 
-/// A message that waits: bytes in the block, then the payload.
+/// One message: bytes in the block, followed by the shared payload.
 #[derive(Debug)]
 pub(super) struct Item {
-    /// How many bytes of it are in the block.
+    /// Number of its bytes in the block.
     pub(super) copied: usize,
-    /// What was not copied; empty if all was.
+    /// The shared payload; empty if all of the message was copied.
     pub(super) payload: Bytes,
-    /// It comes back to who sent it.
+    /// Whether it returns to its own sender.
     pub(super) own: bool,
 }
 
@@ -50,7 +50,7 @@ impl Block {
         self.items.len() < BLOCK_ITEMS && self.bytes.len() + copied <= BLOCK_BYTES
     }
 
-    /// Those that have not been taken: what each holds of its own, and its payload.
+    /// The messages not yet taken out: the memory of each that is not shared, and its payload.
     pub(super) fn rest(&self) -> impl Iterator<Item = (usize, &Bytes)> {
         self.items[self.taken..].iter().map(|item| (item.private(), &item.payload))
     }

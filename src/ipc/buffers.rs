@@ -1,9 +1,9 @@
-//! Zero-copy buffers: files in shared memory that a CPG client writes a multicast request into.
+//! Zero-copy buffers: files in shared memory into which a CPG client writes a multicast request.
 //!
-//! The client makes the file and names it; the server answers with a token, which the client later sends
-//! instead of the message. Here the token is a number without further meaning and the file is read, not
-//! mapped, so that a client can neither point us elsewhere nor change what was checked. Source: corosync
-//! `lib/cpg.c`, `exec/cpg.c` (zero-copy alloc, execute, free; removed after 3.1.10).
+//! The client makes the file and sends its name; the server answers with a token, which the client later sends in
+//! place of the message. Here the token is only a number, and the file is read rather than mapped, so that a client
+//! can neither point the server elsewhere nor change data after it was checked. Source: corosync `lib/cpg.c`,
+//! `exec/cpg.c` (zero-copy alloc, execute, free; removed after 3.1.10).
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -14,24 +14,24 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::error::Status;
 
-/// What libcpg names its files, before six random characters.
+/// Path prefix of the files that libcpg makes; six random characters follow.
 const PREFIX: &[u8] = b"/dev/shm/corosync_zerocopy-";
 const RANDOM: usize = 6;
-/// Bytes in front of the payload: length, token, and the request's own header.
+/// Bytes before the payload: length, token, and the header of the request.
 const OVERHEAD: u64 = 56;
-/// Where the server leaves the token.
+/// Offset at which the server writes the token.
 const TOKEN_AT: u64 = 8;
-/// Where the embedded multicast request begins.
+/// Offset of the embedded multicast request.
 const REQUEST_AT: u64 = 16;
-/// Bytes of that request before its payload.
+/// Length of that request before its payload, in bytes.
 const REQUEST: usize = 40;
-/// The embedded request's id: a CPG multicast.
+/// Id of the embedded request: a CPG multicast.
 const MULTICAST: i32 = 2;
-/// Longest payload, as for any CPG message.
+/// Longest payload in bytes, as for any CPG message.
 const LONGEST: usize = 1 << 20;
-/// Largest buffer.
+/// Largest buffer, in bytes.
 const LARGEST: u64 = 64 << 20;
-/// Buffers a connection may have at once; each is an open file.
+/// Most buffers of one connection; each is an open file.
 const LIMIT: usize = 32;
 
 /// The zero-copy buffers of one connection.
@@ -41,11 +41,11 @@ pub(super) struct Buffers {
     last: u64,
 }
 
-/// Why a buffer was not taken.
+/// A buffer that was refused.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: Status,
-    /// The client's file, whose name is gone. As with [`Buffers::close`], it is the caller's to drop.
+    /// The client's file, if it was opened; its name is removed. As with [`Buffers::close`], the caller closes it.
     pub(super) file: Option<OwnedFd>,
 }
 
@@ -62,13 +62,13 @@ struct Buffer {
 }
 
 impl Buffers {
-    /// Takes over the file `path` (no NUL after it) of `len` bytes that a client of user `uid` made. Returns its token.
+    /// Takes over the file `path` (without NUL) of `len` bytes, made by a client of user `uid`. Returns its token.
     ///
-    /// The file's name is removed: it is read through its descriptor from now on.
+    /// The file's name is removed; from then on the file is read through its descriptor.
     ///
     /// # Errors
-    /// [`Status::InvalidParam`]: not such a path or size. [`Status::Access`]: the file is not a plain file
-    /// of that user. [`Status::NotExist`]: no such file. [`Status::NoResources`]: too many buffers.
+    /// [`Status::InvalidParam`]: the path or size is none of libcpg's. [`Status::Access`]: not a plain file of that
+    /// user. [`Status::NotExist`]: no such file. [`Status::NoResources`]: too many buffers.
     pub(super) fn open(&mut self, path: &[u8], len: u64, uid: u32) -> Result<u64, Refused> {
         let path = checked(path).ok_or(Status::InvalidParam)?;
         if !(OVERHEAD..=LARGEST).contains(&len) {
@@ -85,7 +85,7 @@ impl Buffers {
         if !plain || stat.st_uid != uid {
             return Err(Status::Access.into());
         }
-        // Checked to be the client's own; refused or not, nobody but us would ever remove it.
+        // The file is known to be the client's own. Even if it is refused, nobody else would remove it.
         let _ = rustix::fs::unlink(&path);
         let refused = |status, file| Err(Refused { status, file: Some(file) });
         if u64::try_from(stat.st_size).unwrap_or(0) < len {
@@ -103,11 +103,11 @@ impl Buffers {
         Ok(token)
     }
 
-    /// The request in a buffer: 40-byte header and payload, a private copy in which the sizes agree.
+    /// A private copy of the request in a buffer: 40-byte header and payload, with consistent sizes.
     ///
     /// # Errors
-    /// [`Status::BadHandle`]: no such token. [`Status::InvalidParam`]: the request is none, longer than
-    /// the buffer, or the file was cut. [`Status::TooBig`]: longer than any message may be.
+    /// [`Status::BadHandle`]: unknown token. [`Status::InvalidParam`]: no multicast request, longer than the buffer,
+    /// or the file was truncated. [`Status::TooBig`]: longer than any message may be.
     pub(super) fn read(&self, token: u64) -> Result<Bytes, Status> {
         let buffer = self.open.get(&token).ok_or(Status::BadHandle)?;
         let mut header = [0; REQUEST];
@@ -128,14 +128,14 @@ impl Buffers {
         Ok(request.into())
     }
 
-    /// How many there are.
+    /// Number of buffers.
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// Gives a buffer back; an unknown token does nothing.
+    /// Gives up a buffer and returns its file; `None` for an unknown token.
     ///
-    /// It is the caller's to drop: the file may be as large as the client likes, and its memory is given back then.
+    /// The caller closes the file, which may take long: it may be of any size, and closing it frees its memory.
     pub(super) fn close(&mut self, token: u64) -> Option<OwnedFd> {
         self.open.remove(&token).map(|buffer| buffer.file)
     }
@@ -156,7 +156,7 @@ fn read_exact(file: &OwnedFd, mut out: &mut [u8], mut at: u64) -> Result<(), Sta
     Ok(())
 }
 
-/// The path in a request, if it is one that libcpg makes.
+/// The path in a request, if libcpg makes such paths.
 fn checked(path: &[u8]) -> Option<CString> {
     let random = path.strip_prefix(PREFIX)?;
     if random.len() != RANDOM || !random.iter().all(u8::is_ascii_alphanumeric) {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_is_taken_over_read_and_given_back() {
+    fn a_buffer_is_opened_read_and_closed() {
         let uid = rustix::process::getuid().as_raw();
         let mut buffers = Buffers::default();
         let (path, file) = make("annuls", 10_056);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_left_alone() {
+    fn foreign_files_are_refused_and_kept() {
         let uid = rustix::process::getuid().as_raw();
         let mut buffers = Buffers::default();
         for path in [

@@ -1,8 +1,8 @@
-//! The client's end of a connection, for the libraries that applications link.
+//! The client's end of a connection, used by the libraries.
 //!
-//! Works with a libqb server as well. It never truncates the ring files (libqb's client does), reads
-//! events that a closing server left behind before it reports the end, and leaves the files to the
-//! server unless that is dead.
+//! Also works with a libqb server. Unlike libqb's client, it never truncates the ring buffer files; it reads the
+//! events that a closing server has left before it reports the end, and leaves removing the files to the server
+//! unless that is dead.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,33 +26,33 @@ use super::ring::{self, Memory, Reader, Writer};
 use super::shm::Mapping;
 use super::wire::{AUTHENTICATE, ConnectRequest, ConnectResponse, SHARED_MEMORY};
 
-/// Longest message asked for, as Corosync's libraries do.
+/// Requested maximum message length in bytes, as Corosync's libraries request it.
 const MAX_MESSAGE: u32 = 1 << 20;
-/// Longest message accepted of what a server offers.
+/// Greatest maximum message length that is accepted from a server, in bytes.
 const MOST: u32 = 64 << 20;
-/// How long a daemon may take to answer a connection request.
+/// Longest wait for the daemon's answer to a connection request.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How long is slept for a response before it is looked whether the daemon still lives.
+/// Interval in which a client that waits for a response checks that the daemon still runs.
 const SLICE: Duration = Duration::from_millis(250);
-/// How long is waited for room in the request ring before it is looked again.
+/// Interval in which a client that waits for room in the request ring buffer tries again.
 const ROOM: Duration = Duration::from_millis(1);
-/// Events after which their doorbells are read, in bulk.
+/// Number of events after which their doorbell bytes are read together.
 const DRAIN_EVERY: usize = 64;
 
-/// Which states of flow control keep a request back.
+/// The states of flow control in which a request is not sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FlowLimit {
-    /// An ordinary request: only a service that is closed altogether.
+    /// An ordinary request: only while the service is closed altogether.
     #[default]
     Ordinary,
-    /// A CPG multicast: also a synchronisation, or a send queue that is full.
+    /// A CPG multicast: also during a synchronisation, or while the send queue is full.
     Multicast,
 }
 
 /// A connection to one service of the daemon.
 ///
-/// May be shared between threads: requests take turns, events are taken independently of them. Its
-/// descriptor ([`AsFd`]) is readable when there may be events.
+/// May be shared between threads: requests are serialised, and events are read independently of them. Its descriptor
+/// ([`AsFd`]) is readable when there may be events.
 #[derive(Debug)]
 pub struct Connection {
     socket: OwnedFd,
@@ -67,7 +67,7 @@ pub struct Connection {
 #[derive(Debug)]
 struct Events {
     ring: Reader,
-    /// Doorbells of events that were taken already.
+    /// Number of events read whose doorbell bytes are still in the socket.
     owed: usize,
 }
 
@@ -80,7 +80,7 @@ impl Connection {
         Self::connect_at(&Rendezvous::of_this_host(), name)
     }
 
-    /// Connects to the service `name`, found in the given way.
+    /// Connects to the service `name`, found through `rendezvous`.
     ///
     /// # Errors
     /// See [`ConnectError`].
@@ -88,7 +88,8 @@ impl Connection {
         Self::connect_trusting(rendezvous, name, &[])
     }
 
-    /// The same; the daemon may also be run by one of the users `trusted`. Without them it is root's, or our own.
+    /// As [`Self::connect_at`], and also trusts a daemon run by one of the users `trusted`. Without them, the daemon
+    /// must be run by root or by this user.
     ///
     /// # Errors
     /// See [`ConnectError`].
@@ -101,7 +102,7 @@ impl Connection {
         let address = at.to_string();
         let unreachable = |source| ConnectError::Unreachable { address: address.clone(), source };
         let socket = at.connect().map_err(unreachable)?;
-        // Anybody can take the name while the daemon does not run: nothing of ours goes to him.
+        // While the daemon does not run, any user can listen under its name, so nothing is sent before this check.
         let listener = holder::at_other_end(socket.as_fd()).map_err(unreachable)?;
         if !listener.is_ours() && !trusted.contains(&listener.uid) {
             return Err(ConnectError::Untrusted { address, listener });
@@ -147,32 +148,32 @@ impl Connection {
         })
     }
 
-    /// Longest request. Unit: bytes.
+    /// Length of the longest request, in bytes.
     pub fn max_message(&self) -> usize {
         self.max
     }
 
-    /// Sends a request, given in pieces that begin with its header, and waits for its one response.
+    /// Sends a request, given in pieces that begin with its header, and waits for its response.
     ///
     /// # Errors
-    /// [`IpcError::TooLong`], [`IpcError::TryAgain`] if the service is closed for now: not sent.
-    /// [`IpcError::Disconnected`]: it may or may not have been carried out.
+    /// [`IpcError::TooLong`], and [`IpcError::TryAgain`] if the service is closed for now: the request was not sent.
+    /// [`IpcError::Disconnected`]: the request may or may not have been carried out.
     pub fn call(&self, pieces: &[&[u8]]) -> Result<Vec<u8>, IpcError> {
         let mut response = Vec::new();
         self.call_into(pieces, &mut response)?;
         Ok(response)
     }
 
-    /// As [`Self::call`]; the response replaces what is in `response`, whose capacity is reused.
+    /// As [`Self::call`], but writes the response to `response`, whose capacity is reused.
     ///
     /// # Errors
     /// As [`Self::call`].
     pub fn call_into(&self, pieces: &[&[u8]], response: &mut Vec<u8>) -> Result<(), IpcError> {
-        // Held until the response is there: responses come in the order of requests.
+        // Locked until the response arrives, because responses come in the order of requests.
         let mut responses = lock(&self.responses);
         loop {
             match self.post(pieces, FlowLimit::Ordinary) {
-                // Multicasts of this process fill the ring; the daemon is reading them.
+                // Multicasts of this process fill the ring buffer, and the daemon is reading them.
                 Err(IpcError::TryAgain) if !self.is_closed_for(FlowLimit::Ordinary) => {
                     self.check_alive()?;
                     std::thread::sleep(ROOM);
@@ -185,7 +186,7 @@ impl Connection {
                 return Ok(());
             }
             if self.check_alive().is_err() {
-                // It may have answered just before it went.
+                // The daemon may have answered just before it closed the connection.
                 return if responses.read(response)? { Ok(()) } else { Err(IpcError::Disconnected) };
             }
         }
@@ -194,7 +195,7 @@ impl Connection {
     /// Sends a request that has no response (a CPG multicast).
     ///
     /// # Errors
-    /// [`IpcError::TryAgain`]: not sent, flow control or no room. [`IpcError::TooLong`]: not sent.
+    /// [`IpcError::TryAgain`]: not sent because of flow control or lack of room. [`IpcError::TooLong`]: not sent.
     /// [`IpcError::Disconnected`].
     pub fn post(&self, pieces: &[&[u8]], limit: FlowLimit) -> Result<(), IpcError> {
         let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
@@ -202,7 +203,7 @@ impl Connection {
             return Err(IpcError::TooLong { bytes, limit: self.max });
         }
         let mut requests = lock(&self.requests);
-        // The server sets it to 0 when it disconnects us; libqb's client requires exactly this value.
+        // The server sets this to 0 when it disconnects a client. libqb's client expects exactly the value 2.
         if requests.memory().ref_count().load(Ordering::Acquire) != 2 {
             return Err(IpcError::Disconnected);
         }
@@ -213,11 +214,11 @@ impl Connection {
         self.ring_doorbell()
     }
 
-    /// Takes the next event if there is one; it replaces what is in `buf`, whose capacity is reused. After
-    /// `false` nothing comes until the descriptor is readable again.
+    /// Reads the next event into `buf`, whose capacity is reused. `false`: there is none until the descriptor is
+    /// readable again.
     ///
     /// # Errors
-    /// [`IpcError::Disconnected`], after the last event was taken. [`IpcError::Ring`].
+    /// [`IpcError::Disconnected`], once the last event has been read. [`IpcError::Ring`].
     pub fn try_event(&self, buf: &mut Vec<u8>) -> Result<bool, IpcError> {
         let mut events = lock(&self.events);
         loop {
@@ -228,8 +229,8 @@ impl Connection {
                 }
                 return Ok(true);
             }
-            // Nothing in the ring. Read the doorbells of what was taken; one beyond them belongs to an
-            // event that has come since.
+            // The ring buffer is empty. Read the doorbell bytes of the events that were read; one more byte belongs
+            // to an event that has come since.
             let state = match events.owed {
                 0 => self.peek_doorbell(),
                 _ => self.read_doorbells(&mut events.owed),
@@ -238,18 +239,18 @@ impl Connection {
                 Ok(Doorbell::Rings) => {}
                 Ok(Doorbell::Silent) => return Ok(false),
                 Ok(Doorbell::Closed) | Err(_) => {
-                    // What it sent before it closed is in the ring by now.
+                    // Events sent before the server closed the connection are in the ring buffer by now.
                     return if events.ring.read(buf)? { Ok(true) } else { Err(IpcError::Disconnected) };
                 }
             }
         }
     }
 
-    /// Waits until there may be an event, or the connection is closed; `None` waits for ever. Whether
-    /// there may be one.
+    /// Waits until there may be an event or the connection is closed; with `None` without a limit. Returns whether
+    /// there may be an event.
     ///
     /// # Errors
-    /// The descriptor cannot be waited for.
+    /// Polling the descriptor failed.
     pub fn wait(&self, limit: Option<Duration>) -> Result<bool, IpcError> {
         let ready = poll(&self.socket, PollFlags::IN, limit)
             .map_err(|error| IpcError::System { what: "cannot wait for an event", source: error.into() })?;
@@ -260,8 +261,8 @@ impl Connection {
         held_back(&lock(&self.requests), limit)
     }
 
-    /// Sends the one byte that goes with a request. It must not be left out: a libqb server waits for it
-    /// with everything else standing still.
+    /// Sends the one byte that goes with a request. It is mandatory: a libqb server blocks altogether until it
+    /// arrives.
     fn ring_doorbell(&self) -> Result<(), IpcError> {
         loop {
             match rustix::net::send(&self.socket, &[0], SendFlags::NOSIGNAL) {
@@ -303,7 +304,7 @@ impl Connection {
         }
     }
 
-    /// Whether the daemon still holds its end.
+    /// Checks that the daemon still holds its end.
     fn check_alive(&self) -> Result<(), IpcError> {
         match poll(&self.socket, PollFlags::empty(), Some(Duration::ZERO)) {
             Ok(flags) if !flags.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) => Ok(()),
@@ -311,7 +312,7 @@ impl Connection {
         }
     }
 
-    /// Removes the files of a server that died without doing so.
+    /// Removes the files of a server that died without removing them.
     fn remove_files(&self) {
         for name in &self.names {
             for part in ["-data", "-header"] {
@@ -320,7 +321,7 @@ impl Connection {
             }
         }
         let place = Path::new(std::ffi::OsStr::from_bytes(&self.names[0])).parent();
-        // Only a directory of this connection's own, and rmdir takes no directory that has anything in it.
+        // Only a directory of this connection itself, and rmdir fails for a directory that is not empty.
         let own = place.and_then(Path::file_name).is_some_and(|name| name.as_bytes().starts_with(b"qb-"));
         if let Some(place) = place.filter(|_| own) {
             let _ = rustix::fs::rmdir(place);
@@ -344,7 +345,7 @@ impl Drop for Connection {
         }
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
         let server = i32::try_from(self.server).ok().and_then(Pid::from_raw);
-        // A server that lives removes them itself; one we cannot see may live.
+        // A live server removes the files itself, and one that is not visible may be alive.
         if lost && server.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::SRCH)) {
             self.remove_files();
         }
@@ -361,7 +362,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether flow control keeps a request with this limit back.
+/// Whether flow control forbids a request with this limit.
 fn held_back(requests: &Writer, limit: FlowLimit) -> bool {
     let limit = match limit {
         FlowLimit::Ordinary => 1,
@@ -370,7 +371,7 @@ fn held_back(requests: &Writer, limit: FlowLimit) -> bool {
     (1..=limit).contains(&requests.memory().user().load(Ordering::Acquire))
 }
 
-/// Waits for events on a socket; what it found, empty if the time is up.
+/// Polls a socket. Returns the events; none if the time is up.
 fn poll(socket: &OwnedFd, flags: PollFlags, limit: Option<Duration>) -> Result<PollFlags, Errno> {
     let until = limit.map(|limit| Instant::now() + limit);
     loop {
@@ -390,7 +391,7 @@ fn poll(socket: &OwnedFd, flags: PollFlags, limit: Option<Duration>) -> Result<P
     }
 }
 
-/// Receives the whole response, and the pid of who sent it (0 if unknown).
+/// Receives the whole response and the pid of its sender (0 if unknown).
 fn receive_response(socket: &OwnedFd, address: &str) -> Result<(Vec<u8>, u32), ConnectError> {
     let closed = || ConnectError::Closed { address: address.to_owned() };
     let until = Instant::now() + ANSWER;
@@ -417,7 +418,7 @@ fn receive_response(socket: &OwnedFd, address: &str) -> Result<(Vec<u8>, u32), C
     Ok((response, server))
 }
 
-/// Old servers send bare names.
+/// Completes a file name, as old servers send names without a directory.
 fn absolute(name: &[u8]) -> Vec<u8> {
     if name.contains(&b'/') { name.to_vec() } else { [b"/dev/shm/qb-", name].concat() }
 }
@@ -441,8 +442,8 @@ fn map_file(path: &[u8], len: usize) -> Result<Mapping, ConnectError> {
         if size < len as u64 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        // The server leaves it to us to have the memory, as libqb's client does: if there is none, it shows here and not
-        // as a signal later.
+        // As in libqb's client, the client allocates the memory: if there is none, this call fails, instead of a
+        // signal later.
         match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64) {
             Ok(()) | Err(Errno::OPNOTSUPP) => {}
             Err(error) => return Err(error.into()),

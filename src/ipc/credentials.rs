@@ -1,4 +1,4 @@
-//! Who is at the other end of a socket, as the kernel says; and how much it has not read yet.
+//! The process at the other end of a socket, as the kernel reports it, and how much that has not read yet.
 #![allow(
     unsafe_code,
     reason = "recvmsg with credentials, SO_PEERCRED and SIOCOUTQ have no safe wrapper \
@@ -11,14 +11,14 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags};
 
-/// Process and owner at the other end of a connection.
+/// The process at the other end of a connection, and its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Credentials {
     /// Process id; 0 if it is not visible in this PID namespace.
     pub pid: u32,
     /// Real user id.
     pub uid: u32,
-    /// Real group id. Supplementary groups are never looked at.
+    /// Real group id. Supplementary groups are not considered.
     pub gid: u32,
 }
 
@@ -28,27 +28,27 @@ impl Credentials {
     }
 }
 
-/// Receives without blocking into `buf`, with the sender's credentials if the kernel attached them
+/// Receives into `buf` without blocking, with the sender's credentials if the kernel has attached them
 /// (`SO_PASSCRED`). 0 bytes: the other end is closed.
 ///
 /// # Errors
-/// Of the kind `InvalidData` if the sender attached descriptors, which nobody has reason to do. They are not received:
+/// `InvalidData`: the sender attached descriptors, which no client needs to do. They are not received, because
 /// closing them may take as long as the sender likes.
 pub(super) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<(usize, Option<Credentials>)> {
     let looked = receive_with(socket, buf, libc::MSG_PEEK)?;
     if looked.cut {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors were sent"));
     }
-    // No more than was looked at: what comes behind it may carry descriptors.
+    // No more bytes than were peeked at, as later ones may carry descriptors.
     let Heard { bytes, credentials, .. } = receive_with(socket, &mut buf[..looked.bytes], 0)?;
     Ok((bytes, credentials))
 }
 
-/// What [`receive_with`] heard.
+/// The result of [`receive_with`].
 struct Heard {
     bytes: usize,
     credentials: Option<Credentials>,
-    /// There were other control messages than credentials: descriptors.
+    /// Whether there were control messages other than credentials, that is, descriptors.
     cut: bool,
 }
 
@@ -92,7 +92,7 @@ fn receive_with(socket: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> i
                     credentials = Some(Credentials::of(raw));
                 }
                 (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
-                    // The kernel attached no credentials, so that there was room. They are ours now.
+                    // The kernel attached no credentials, which left room for these. They now belong to this process.
                     cut = true;
                     let data = libc::CMSG_DATA(next).cast::<libc::c_int>();
                     for i in 0..(len - libc::CMSG_LEN(0) as usize) / size_of::<libc::c_int>() {
@@ -107,17 +107,17 @@ fn receive_with(socket: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> i
     }
 }
 
-/// What is at the head of a socket's queue.
+/// What is at the head of a socket's receive queue.
 pub(super) enum Arrived {
-    /// So many bytes, which were taken away; 0: the other end is closed.
+    /// This many bytes, which were removed; 0: the other end is closed.
     Bytes(usize),
-    /// Nothing, or the socket is broken.
+    /// Nothing, or the socket has an error.
     Nothing,
-    /// Bytes with descriptors, which stay where they are.
+    /// Bytes with descriptors, which were not removed.
     Descriptors,
 }
 
-/// Takes bytes that mean nothing off a socket. It must not be one that receives credentials.
+/// Removes doorbell bytes from a socket. The socket must not receive credentials.
 pub(super) fn discard(socket: BorrowedFd<'_>) -> Arrived {
     let mut bytes = [0; 1024];
     let mut none = RecvAncillaryBuffer::default();
@@ -125,7 +125,7 @@ pub(super) fn discard(socket: BorrowedFd<'_>) -> Arrived {
     let looked = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut none, flags);
     match looked {
         Ok(looked) if looked.flags.contains(ReturnFlags::CTRUNC) => Arrived::Descriptors,
-        // No more than was looked at.
+        // No more bytes than were peeked at.
         Ok(looked) => match rustix::net::recv(socket, &mut bytes[..looked.bytes], RecvFlags::DONTWAIT) {
             Ok((got, _)) => Arrived::Bytes(got),
             Err(_) => Arrived::Nothing,
@@ -134,8 +134,8 @@ pub(super) fn discard(socket: BorrowedFd<'_>) -> Arrived {
     }
 }
 
-/// Who called `connect` (effective ids then), known before anything was received; at the end that connected, who called
-/// `listen`.
+/// The process that called `connect` (with its effective ids at that time), known before anything is received. On a
+/// connecting socket: the process that called `listen`.
 pub(super) fn connected_by(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
     let mut raw = MaybeUninit::<libc::ucred>::zeroed();
     let mut len = size_of::<libc::ucred>() as libc::socklen_t;
@@ -155,7 +155,7 @@ pub(super) fn connected_by(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
     }
 }
 
-/// Whether the other end of a unix stream has read everything sent to it.
+/// Whether the other end of a unix stream socket has read everything sent to it.
 pub(super) fn all_read(socket: BorrowedFd<'_>) -> bool {
     let mut bytes: libc::c_int = 0;
     // SAFETY: TIOCOUTQ (the same number as SIOCOUTQ) writes one int.
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_names_the_sender() {
+    fn the_kernel_reports_the_sender() {
         let (mut a, b) = UnixStream::pair().unwrap();
         rustix::net::sockopt::set_socket_passcred(&b, true).unwrap();
         a.write_all(b"hello").unwrap();

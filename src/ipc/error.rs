@@ -1,4 +1,4 @@
-//! What goes wrong in this room, and the status number that a library would make of it.
+//! Errors of this module, and the status that Corosync's libraries return for each.
 
 use std::io;
 
@@ -13,58 +13,58 @@ pub enum IpcError {
     /// A service cannot be offered under its name.
     #[error("service name {name:?}: {reason}")]
     Name {
-        /// The name.
+        /// The name of the service.
         name: String,
-        /// What is wrong with it.
+        /// The fault in the name.
         reason: &'static str,
     },
-    /// The rendezvous address cannot be listened on.
+    /// Listening at the address failed.
     #[error("cannot listen on {address}: {source} (is another corosync or annulusd running?)")]
     Listen {
         /// The address, as `/proc/net/unix` shows it.
         address: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Somebody else has the rendezvous address already.
+    /// Another process listens at the address.
     #[error("cannot listen on {address}: {holder} has it. {advice}")]
     Taken {
         /// The address, as `/proc/net/unix` shows it.
         address: String,
         /// The process that has taken the name.
         holder: Holder,
-        /// What to do.
+        /// The remedy for the operator.
         advice: &'static str,
     },
     /// A system call failed.
     #[error("{what}: {source}")]
     System {
-        /// What was attempted.
+        /// The action that failed.
         what: &'static str,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The daemon is gone, or threw this client out (its log says why).
+    /// The daemon has ended, or has disconnected this client (its log says why).
     #[error("the daemon closed the connection")]
     Disconnected,
-    /// Nothing was sent: the ring is full, or the daemon holds requests back. Try again later.
+    /// The request was not sent, because the ring buffer is full or because of flow control. Try again later.
     #[error("the daemon takes no more requests now")]
     TryAgain,
-    /// Nothing was sent: the message is longer than the connection allows.
+    /// The message is longer than the connection allows, and was not sent.
     #[error("message of {bytes} bytes, where {limit} are allowed")]
     TooLong {
-        /// Length of the message.
+        /// Length of the message, in bytes.
         bytes: usize,
-        /// Longest message.
+        /// Length of the longest message, in bytes.
         limit: usize,
     },
-    /// The daemon broke the rules of the shared rings. The connection is unusable.
+    /// The daemon violated the rules of the shared ring buffers. The connection is unusable.
     #[error("shared ring: {0}")]
     Ring(#[from] RingError),
 }
 
 impl IpcError {
-    /// The number that Corosync's libraries return in this case.
+    /// The status that Corosync's libraries return for this error.
     pub fn status(&self) -> Status {
         match self {
             Self::TryAgain => Status::TryAgain,
@@ -82,15 +82,16 @@ impl IpcError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Nobody listens, or too many wait to be accepted.
+    /// Nobody listens, or too many connections wait to be accepted.
     #[error("cannot reach the daemon at {address}: {source} (is it running?)")]
     Unreachable {
         /// The address, as `/proc/net/unix` shows it.
         address: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Who listens there is neither root, nor the user who runs this program, nor one that is trusted. Nothing was sent.
+    /// The listening process belongs neither to root, nor to the user of this program, nor to a trusted user. Nothing
+    /// was sent.
     #[error(
         "{listener} listens at {address}, who is neither root nor the user of this program: it may be anybody who took \
          the name of the daemon's socket. End that process, or name its user as trusted if it is meant to run the daemon"
@@ -101,46 +102,46 @@ pub enum ConnectError {
         /// The process that listens there.
         listener: Holder,
     },
-    /// The daemon said no.
+    /// The daemon refused the connection.
     #[error("the daemon at {address} refused: {reason}")]
     Refused {
-        /// The address.
+        /// The address, as `/proc/net/unix` shows it.
         address: String,
-        /// What it said, with the errno in it.
+        /// The error that the daemon returned, with its errno.
         reason: io::Error,
     },
-    /// The daemon did not answer within the time given.
+    /// The daemon did not answer in time.
     #[error("the daemon at {address} did not answer")]
     Silent {
-        /// The address.
+        /// The address, as `/proc/net/unix` shows it.
         address: String,
     },
     /// The daemon closed the connection before it answered.
     #[error("the daemon at {address} closed the connection")]
     Closed {
-        /// The address.
+        /// The address, as `/proc/net/unix` shows it.
         address: String,
     },
-    /// The daemon's answer is not one that a libqb server gives.
+    /// The daemon's answer is not one of a libqb server.
     #[error("the daemon at {address} answered nonsense: {what}")]
     Protocol {
-        /// The address.
+        /// The address, as `/proc/net/unix` shows it.
         address: String,
-        /// What is wrong.
+        /// The fault in the answer.
         what: &'static str,
     },
-    /// A shared ring could not be mapped.
+    /// A shared ring buffer could not be mapped.
     #[error("cannot map {path}: {source} (are /dev/shm and the network namespace shared with the daemon?)")]
     Files {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
 impl ConnectError {
-    /// The number that Corosync's libraries return in this case.
+    /// The status that Corosync's libraries return for this error.
     pub fn status(&self) -> Status {
         match self {
             Self::Refused { reason: error, .. }

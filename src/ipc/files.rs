@@ -1,10 +1,10 @@
-//! The ring files of one connection, server side: made, handed to the client, removed; and the sweep of
-//! what a server that was killed left behind.
+//! The ring buffer files of one connection, on the server's side: created, given to the client, removed. Also removes
+//! what a killed server has left.
 //!
-//! Everything happens through a descriptor of the directory, which the client gets last: there is no
-//! moment in which it could put something else where we are about to change an owner. Afterwards the descriptor is
-//! closed: a connection costs no more than its socket. To remove the files, the directory is opened again, and is left
-//! alone unless it is the same.
+//! Files are made through a descriptor of their directory, which is given to the client last, so that the client
+//! cannot replace a file whose owner is about to be changed. The descriptor is then closed: a connection needs only
+//! the descriptor of its socket. To remove the files, the directory is opened again, and left alone unless it is the
+//! same one.
 
 use std::ffi::CString;
 use std::io;
@@ -18,33 +18,33 @@ use super::credentials::Credentials;
 use super::ring::{self, Memory};
 use super::shm::Mapping;
 
-/// The three rings, in the order in which they are made.
+/// The three ring buffers of a connection, in the order in which they are made.
 pub(super) const RINGS: [&str; 3] = ["request", "response", "event"];
-/// Longest base name of a ring; libqb keeps names in buffers of this size.
+/// Longest base name of a ring buffer, in bytes; libqb keeps names in buffers of this size.
 const BASE_NAME: usize = 255;
-/// What a header file takes, in whole pages.
+/// Size of a header file in whole pages, in bytes.
 const HEADER_ROOM: usize = 16 << 10;
-/// How often another random directory name is tried.
+/// Number of random directory names that are tried.
 const TRIES: usize = 16;
 
-/// A directory in shared memory with the six files of one connection; removed when this is dropped.
+/// The directory with the six files of one connection in shared memory; removed on drop.
 #[derive(Debug)]
 pub(super) struct RingFiles {
     root: PathBuf,
     name: CString,
-    /// Device and number of the directory.
+    /// Device and inode of the directory.
     identity: (u64, u64),
-    /// Base names relative to the directory.
+    /// Base names of the ring buffers, relative to the directory.
     bases: [String; 3],
-    /// The same as clients get them.
+    /// The same names with the directory, as clients get them.
     pub(super) paths: [String; 3],
 }
 
 impl RingFiles {
-    /// Makes directory, files and mappings for messages of up to `max` bytes and gives them to `owner`.
-    /// `unique` tells apart the connections of one process.
+    /// Makes directory, files and mappings for messages of up to `max` bytes, and gives them to `owner`. `unique`
+    /// differs for each connection of this process.
     ///
-    /// The error's code is for the client; `ENOSPC` says that shared memory is full.
+    /// The errno of an error is sent to the client; `ENOSPC`: shared memory is full.
     pub(super) fn create(
         root: &Path,
         service: &str,
@@ -61,7 +61,7 @@ impl RingFiles {
         let bases = RINGS.map(|ring| format!("qb-{ring}-{service}"));
         let place = root.join(name.to_str().map_err(|_| io::ErrorKind::InvalidData)?);
         let paths = bases.clone().map(|base| place.join(base).to_string_lossy().into_owned());
-        // From here on dropping it removes what was made.
+        // From here on, dropping this removes what was made.
         let files = Self { root: root.to_owned(), name, identity, bases, paths };
         if files.paths.iter().any(|path| path.len() >= BASE_NAME) {
             return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
@@ -85,8 +85,8 @@ impl RingFiles {
     ) -> io::Result<Memory> {
         let data = ring::data_len(max);
         let header = make_file(directory, &format!("{}-header", self.bases[ring]), header, owner, true)?;
-        // The client has the memory for it, so that it costs nothing before there is one who means it: libqb's
-        // allocates it at once, and for one who does not, `sigbus.rs` is prepared.
+        // Not allocated here, so that a client that only connects costs no memory. libqb's clients allocate it at
+        // once; for a client that does not, `sigbus.rs` handles the signal.
         let mapped = make_file(directory, &format!("{}-data", self.bases[ring]), data, owner, false)?;
         let memory = Memory::new(header, mapped, data);
         let path = &self.paths[ring];
@@ -94,18 +94,18 @@ impl RingFiles {
         Ok(memory)
     }
 
-    /// Removes files and directory; both may be gone already.
+    /// Removes files and directory; either may be gone already.
     fn remove(&self) -> io::Result<()> {
         let root = open_root(&self.root)?;
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = rustix::fs::openat(&root, &self.name, flags, Mode::empty())?;
         if identity(&directory)? != self.identity {
-            // The client has put another in its place, which is not ours to touch.
+            // The client has put another directory in its place, which must not be touched.
             return Ok(());
         }
         for base in &self.bases {
             for part in ["data", "header"] {
-                // The client may have removed or renamed them; what it made of its own stays its own.
+                // The client may have removed or renamed the files; files of its own are kept.
                 let _ = rustix::fs::unlinkat(&directory, format!("{base}-{part}"), AtFlags::empty());
             }
         }
@@ -128,7 +128,7 @@ fn open_root(root: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(root, flags, Mode::empty())?)
 }
 
-/// What tells a directory from all others while something of it is in use.
+/// Identifies a directory among all others as long as it exists.
 fn identity(directory: &OwnedFd) -> io::Result<(u64, u64)> {
     let stat = rustix::fs::fstat(directory)?;
     Ok((stat.st_dev, stat.st_ino))
@@ -144,7 +144,7 @@ fn make_file(
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?;
     let made = if allocated {
-        // If shared memory is full, it shows here and not as a signal later.
+        // If shared memory is full, this fails, instead of a signal later.
         rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len as u64)
     } else {
         Err(rustix::io::Errno::OPNOTSUPP)
@@ -158,13 +158,13 @@ fn make_file(
     Ok(mapping)
 }
 
-/// Bytes that the file system of a directory has left; `None`: it has no bound.
+/// Free bytes in the file system of a directory; `None`: it has no limit.
 fn room_in(directory: &OwnedFd) -> io::Result<Option<u64>> {
     let found = rustix::fs::fstatvfs(directory)?;
     Ok((found.f_blocks > 0).then(|| found.f_bavail.saturating_mul(found.f_frsize)))
 }
 
-/// Bytes of the file system of a directory that connections may have together: an eighth is left to others.
+/// The bytes in the file system of a directory that all connections may use: all but an eighth.
 pub(super) fn share_of(root: &Path) -> u64 {
     match rustix::fs::statvfs(root) {
         Ok(found) if found.f_blocks > 0 => found.f_blocks.saturating_mul(found.f_frsize) / 8 * 7,
@@ -172,19 +172,19 @@ pub(super) fn share_of(root: &Path) -> u64 {
     }
 }
 
-/// Shared memory of a connection for messages of up to `max` bytes, once all of it is used.
+/// The shared memory of one connection for messages of up to `max` bytes, if all of it is used.
 pub(super) fn memory_of(max: usize) -> u64 {
     (RINGS.len() * (ring::data_len(max) + HEADER_ROOM)) as u64
 }
 
-/// Makes the file or directory the client's. Without the privilege to give things away, it stays ours.
+/// Makes the client the owner of a file or directory. Without the privilege, this process stays the owner.
 fn give(file: &OwnedFd, owner: Credentials, mode: u32) -> io::Result<()> {
     match rustix::fs::fchown(file, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid))) {
         Ok(()) | Err(rustix::io::Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
     match rustix::fs::fchmod(file, Mode::from_raw_mode(mode)) {
-        // Given away by a process that may give away but not change what others own.
+        // This process may change owners, but not the mode of files of others.
         Err(rustix::io::Errno::PERM) => Ok(()),
         result => Ok(result?),
     }
@@ -211,15 +211,15 @@ fn make_directory(root: &OwnedFd, client: u32, unique: u64) -> io::Result<(CStri
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Six characters as mkdtemp would choose them; lower case and digits, so never its template.
+/// Six random characters like those of mkdtemp; lower case and digits, so never its template XXXXXX.
 fn random() -> io::Result<[u8; 6]> {
     let mut bytes = [0_u8; 6];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(bytes.map(|byte| b"abcdefghijklmnopqrstuvwxyz012345"[usize::from(byte) % 32]))
 }
 
-/// Removes the directories of servers that are gone: `qb-<pid>-*`, the process dead, and in them nothing
-/// but ring files of the `services` that are ours now. Returns how many.
+/// Removes the directories `qb-<pid>-*` of servers whose process is dead, if they contain only ring buffer files of
+/// `services`. Returns their number.
 pub(super) fn sweep(root: &Path, services: &[&str]) -> usize {
     let Ok(entries) = std::fs::read_dir(root) else { return 0 };
     let mut removed = 0;
@@ -233,10 +233,10 @@ pub(super) fn sweep(root: &Path, services: &[&str]) -> usize {
     removed
 }
 
-/// The process id in a connection directory's name.
+/// The process id in the name of a connection's directory.
 fn server_of(name: &str) -> Option<Pid> {
     let (pid, rest) = name.strip_prefix("qb-")?.split_once('-')?;
-    // The directories of connections have three more parts; other files of libqb have not.
+    // Directories of connections have three more parts; other files of libqb do not.
     if rest.splitn(3, '-').count() != 3 {
         return None;
     }
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn files_have_libqbs_names_sizes_and_modes_and_vanish() {
+    fn files_have_libqbs_names_sizes_and_modes_and_are_removed() {
         let root = tempfile::tempdir_in("/dev/shm").unwrap();
         let (files, memories) = RingFiles::create(root.path(), "cpg", me(), 7, 1 << 20).unwrap();
         let directory = std::fs::read_dir(root.path()).unwrap().next().unwrap().unwrap().path();
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn only_leftovers_of_dead_servers_are_swept() {
+    fn only_files_of_dead_servers_are_swept() {
         let root = tempfile::tempdir_in("/dev/shm").unwrap();
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let dead = child.id();

@@ -1,6 +1,6 @@
-//! Who has an address that this server is to have.
+//! Finds the process that has taken the address of a service.
 //!
-//! The name of an abstract socket belongs to whoever binds it first, and any local user can.
+//! The name of an abstract socket belongs to the process that binds it first, and any local user may do so.
 
 use std::fmt;
 use std::fs;
@@ -13,7 +13,7 @@ use super::credentials::connected_by;
 /// A process that has bound an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Its id; 0 if it is not visible in this PID namespace.
+    /// The process id; 0 if it is not visible in this PID namespace.
     pub pid: u32,
     /// The user id of the process.
     pub uid: u32,
@@ -22,12 +22,12 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Whether it may be meant to be here: it is root's, or the user's who runs us.
+    /// Whether it runs as root or as the user of this process, so that it may rightly use the address.
     pub(super) fn is_ours(&self) -> bool {
         self.uid == 0 || self.uid == rustix::process::geteuid().as_raw()
     }
 
-    /// What to do about it.
+    /// The remedy for the operator.
     pub(super) fn advice(&self) -> &'static str {
         if self.is_ours() {
             "Stop that program, if it is another daemon, or start this one with --instance"
@@ -48,21 +48,21 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Who listens at the address that a socket is connected to, as the kernel says it.
+/// The process that listens at the address to which a socket is connected, as the kernel reports it.
 pub(super) fn at_other_end(socket: BorrowedFd<'_>) -> io::Result<Holder> {
     let found = connected_by(socket)?;
     Ok(Holder { pid: found.pid, uid: found.uid, program: program(found.pid) })
 }
 
-/// Who has a descriptor of the socket that is bound to this path, as `/proc/net/unix` shows it. Looks at what `/proc` shows of all processes: only for when
-/// a server cannot start.
+/// The process that holds the socket bound to this path, as `/proc/net/unix` shows it. Searches the descriptors of
+/// all processes in `/proc`, so it is only used when a server cannot start.
 pub(super) fn bound(path: &[u8]) -> Option<Holder> {
     let table = fs::read("/proc/net/unix").ok()?;
     let inode = table.split(|byte| *byte == b'\n').skip(1).find_map(|line| inode_of(line, path))?;
     let link = format!("socket:[{inode}]");
     for process in fs::read_dir("/proc").ok()?.flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // Not everybody's descriptors can be seen by everybody.
+        // The descriptors of some processes may not be visible.
         let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else { continue };
         let has =
             |entry: fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|to| to.as_os_str() == link.as_str());
@@ -74,7 +74,7 @@ pub(super) fn bound(path: &[u8]) -> Option<Holder> {
     None
 }
 
-/// The inode in a line of `/proc/net/unix`, if it is about this path.
+/// The inode in a line of `/proc/net/unix`, if the line is about this path.
 fn inode_of(line: &[u8], path: &[u8]) -> Option<u64> {
     let rest = line.strip_suffix(path)?.strip_suffix(b" ")?;
     // Number, references, protocol, flags, type, state, inode.
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_the_table_is_found_by_its_whole_path() {
+    fn a_line_of_the_table_matches_only_the_whole_path() {
         let line = b"ffff8b: 00000002 00000000 00010000 0001 01 4711 @cpg@@";
         assert_eq!(inode_of(line, b"@cpg@@"), Some(4711));
         for path in [&b"cpg@@"[..], b"@cpg@", b"@cpg", b"@cfg@@", b"4711 @cpg@@"] {

@@ -1,37 +1,36 @@
-//! Talking to local clients through shared memory, compatible with libqb both ways.
+//! Communication with local clients through shared memory, compatible with libqb in both directions.
 //!
-//! The libraries of Corosync and programs linked with them work with the [`Server`] unchanged, and the
-//! [`Connection`] works with a libqb server. This room carries opaque messages: it does not know what a
-//! request means. Corosync's counterpart: `exec/ipc_glue.c`, and libqb's `lib/ipc*.c`,
-//! `lib/ringbuffer*.c`.
+//! Corosync's libraries and programs linked with them work with the [`Server`] unchanged, and the [`Connection`]
+//! works with a libqb server. Messages are opaque here. Corosync's counterpart: `exec/ipc_glue.c`, and libqb's
+//! `lib/ipc*.c`, `lib/ringbuffer*.c`.
 //!
-//! A client connects to a stream socket, named after the service, and says how long its messages may be.
-//! The kernel says who it is. The server makes three rings in files in `/dev/shm`, gives them to the
-//! client's user and answers with their names. From then on requests, responses and events go through
-//! the rings, and the socket carries only doorbells: one byte a request, one byte an event.
+//! A client connects to a stream socket named after the service and states the length of its longest message. The
+//! kernel reports the client's user. The server makes three ring buffers in files in `/dev/shm`, gives them to that
+//! user and answers with their names. From then on requests, responses and events go through the ring buffers, and
+//! the socket carries only doorbells: one byte for each request and each event.
 //!
 //! | file | what |
 //! |---|---|
-//! | `server/` | [`Server`]: accepts, takes requests, sends replies and events |
-//! | `client.rs` | [`Connection`]: the other end |
+//! | `server/` | [`Server`]: accepts clients, takes requests, sends replies and events |
+//! | `client.rs` | [`Connection`]: the client's end |
 //! | `wire.rs` | message headers, the two messages of the handshake |
-//! | `address.rs` | where a service listens |
-//! | `credentials.rs` | who is at the other end |
-//! | `holder.rs` | who has an address that a server is to have |
-//! | `files.rs` | the ring files: made, handed over, removed, swept |
-//! | `ring.rs` | chunks and indices of a ring |
-//! | `semaphore.rs` | glibc's semaphore, by hand |
-//! | `shm.rs` | memory shared with another process, reached through atomics |
-//! | `sigbus.rs` | survives files that are truncated under us |
+//! | `address.rs` | the address where a service listens |
+//! | `credentials.rs` | the process at the other end of a socket |
+//! | `holder.rs` | the process that has taken the address of a service |
+//! | `files.rs` | the ring buffer files: created, given away, removed, swept |
+//! | `ring.rs` | chunks and indices of a ring buffer |
+//! | `semaphore.rs` | reimplementation of glibc's semaphore |
+//! | `shm.rs` | memory shared with another process, accessed through atomics |
+//! | `sigbus.rs` | survives truncation of mapped files |
 //! | `backlog.rs` | messages that wait for room |
-//! | `block.rs` | some of them, which are allocated and freed together |
-//! | `pool.rs` | what waits in all queues together |
+//! | `block.rs` | consecutive messages, allocated and freed together |
+//! | `pool.rs` | the memory of all queues together |
 //! | `buffers.rs` | zero-copy buffers of CPG clients |
-//! | `error.rs` | what goes wrong |
+//! | `error.rs` | errors |
 //!
-//! Clients are hostile until shown otherwise: a client owns its files and may write anything into them
-//! at any time, cut or remove them. Sizes, indices and names are kept privately; what is read is copied
-//! first and checked then; a client that breaks the rules is disconnected, and the log says why.
+//! No client is trusted: it owns its files, and may write anything to them at any time, truncate or remove them. So
+//! sizes, indices and names are kept privately, and data is copied before it is checked. A client that violates the
+//! rules is disconnected, and the log says why.
 
 mod address;
 mod backlog;

@@ -1,8 +1,7 @@
-//! What waits for slow readers, of all connections together: how much memory that is, and the freeing of what nobody
-//! waits for any more.
+//! Counts the memory of all queues for slow readers, and frees that of abandoned queues in steps.
 //!
-//! An event that goes to many clients is one payload, held by all of their queues. Here it counts once, for as long
-//! as any of them holds it.
+//! An event for many clients has one payload, shared by all of their queues. It counts once, as long as any queue
+//! holds it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,39 +18,40 @@ pub(super) struct Pool(Arc<Mutex<Account>>);
 struct Account {
     /// Bytes in memory.
     held: usize,
-    /// How many queues hold a payload, known by where it lies. It lies there for as long as one does.
+    /// Number of queues that hold each payload, by its address and length. The address is unique while a queue holds
+    /// it.
     payloads: HashMap<(usize, usize), usize>,
-    /// What nobody waits for any more and is still in memory: freeing all of a long queue at once takes long.
+    /// Blocks of abandoned queues that are not freed yet, as freeing a long queue at once takes long.
     abandoned: VecDeque<Block>,
 }
 
 impl Pool {
-    /// Bytes in memory, what is abandoned and not freed yet included.
+    /// Bytes in memory, including abandoned blocks that are not freed yet.
     pub(super) fn held(&self) -> usize {
         self.lock().held
     }
 
-    /// Whether there is something left to free.
+    /// Whether there are abandoned blocks to free.
     pub(super) fn has_abandoned(&self) -> bool {
         !self.lock().abandoned.is_empty()
     }
 
-    /// A queue holds `private` bytes of its own more, and `payload` if that is not empty.
+    /// Counts `private` more bytes of a queue, and `payload` unless it is empty.
     pub(super) fn add(&self, private: usize, payload: &Bytes) {
         self.lock().add(private, payload);
     }
 
-    /// A queue is about to let them go.
+    /// Reverses [`Self::add`], before the queue drops the message.
     pub(super) fn sub(&self, private: usize, payload: &Bytes) {
         self.lock().sub(private, payload);
     }
 
-    /// Takes a queue that nobody waits for any more, to free it little by little.
+    /// Takes the blocks of a queue that nobody reads any more, to free them in steps.
     pub(super) fn abandon(&self, blocks: VecDeque<Block>) {
         self.lock().abandoned.extend(blocks);
     }
 
-    /// Frees up to `blocks` pieces of what is abandoned.
+    /// Frees up to `blocks` abandoned blocks.
     pub(super) fn free(&self, blocks: usize) {
         let mut account = self.lock();
         for _ in 0..blocks {
@@ -91,7 +91,7 @@ impl Account {
     }
 }
 
-/// What tells a payload from all others that are in memory.
+/// Identifies a payload among all others in memory.
 fn name(payload: &Bytes) -> Option<(usize, usize)> {
     (!payload.is_empty()).then(|| (payload.as_ptr() as usize, payload.len()))
 }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payload_that_many_wait_for_counts_once() {
+    fn a_payload_shared_by_many_queues_counts_once() {
         let pool = Pool::default();
         let payload = Bytes::from(vec![7; 100_000]);
         let mut queues: Vec<Backlog> = (0..100).map(|_| Backlog::new(1 << 20, pool.clone())).collect();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_queue_that_is_abandoned_is_freed_in_steps() {
+    fn a_long_abandoned_queue_is_freed_in_steps() {
         let pool = Pool::default();
         let mut queue = Backlog::new(1 << 30, pool.clone());
         for n in 0..20_000_usize {

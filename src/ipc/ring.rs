@@ -1,19 +1,19 @@
-//! The ring of chunks in two files, header and data, between one writer and one reader.
+//! The ring buffer: chunks in two files, header and data, between one writer and one reader.
 //!
 //! Source: libqb `lib/ringbuffer_int.h`, `lib/ringbuffer.c` (layout and rules, not code).
 //!
-//! Each side keeps its own index privately and only publishes it; the other side's index, every length
-//! and every mark are input, checked before use. Nothing that the peer writes can lead outside of the
-//! mapping, enlarge a copy or keep a loop going.
+//! Each side keeps its own index privately and only publishes it. The other side's index, every length and every mark
+//! are input and are checked before use. Nothing that the peer writes can cause an access outside of the mapping, an
+//! oversized copy or an endless loop.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::semaphore::Semaphore;
 use super::shm::{Mapping, page_size};
 
-/// Bytes of the header struct; the least a header file may have.
+/// Length of the header struct, and of the shortest header file, in bytes.
 pub(super) const HEADER: usize = 8248;
-/// Bytes of the request ring's header file: the struct and 4 bytes of user area.
+/// Length of the request ring buffer's header file: the struct and 4 bytes of user data.
 pub(super) const REQUEST_HEADER: usize = 8252;
 
 const WRITE_PT: usize = 0;
@@ -26,24 +26,24 @@ const SEMAPHORE: usize = 8208;
 const SEMAPHORE_SHARED: usize = 8216;
 const USER: usize = 8240;
 
-/// Longest path in a header, with its NUL.
+/// Longest path in a header, including its NUL, in bytes.
 pub(super) const PATH: usize = 4096;
 
 const ALLOCATED: u32 = 0xA110_CED0;
 const COMMITTED: u32 = 0xA1A1_A1A1;
 const RECLAIMED: u32 = 0xD0D0_D0D0;
 
-/// What tells glibc that the semaphore is shared between processes.
+/// Marks a semaphore as shared between processes, for glibc.
 const SHARED: u32 = 0x80;
 
-/// Length of a chunk's head: its length and its mark.
+/// Length of a chunk's header: its length and its mark, in bytes.
 const CHUNK: usize = 8;
-/// Bytes that always stay free, so that a full ring never looks like an empty one.
+/// Bytes that always stay free, so that a full ring buffer differs from an empty one.
 const SLACK: usize = 4;
 
-/// Bytes of the data file of a ring for messages of up to `max` bytes.
+/// Length of the data file for messages of up to `max` bytes.
 pub(super) fn data_len(max: usize) -> usize {
-    // libqb's rule, with its idea of a page on machines that disagree about the size of one.
+    // libqb's rule, with libqb's page size on architectures where the page size varies.
     let page = if cfg!(any(target_arch = "arm", target_arch = "mips", target_arch = "sparc64")) {
         page_size().max(16_384)
     } else {
@@ -52,47 +52,47 @@ pub(super) fn data_len(max: usize) -> usize {
     in_pages(max, page)
 }
 
-/// Bytes for messages of up to `max` bytes where a page has so many: each page is mapped as a whole.
+/// Length of the data file with this page size: whole pages, as it is mapped twice in a row.
 const fn in_pages(max: usize, page: usize) -> usize {
     (max + CHUNK + SLACK + 1).next_multiple_of(page)
 }
 
-/// What is wrong with a ring: its peer broke the rules, or cut the files.
+/// Why a ring buffer is unusable: its peer violated the rules, or truncated the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RingError {
-    /// A chunk that should be committed carries another mark.
+    /// A chunk that should be committed has another mark.
     #[error("chunk mark {0:#x} where a committed chunk should be")]
     Mark(u32),
-    /// A chunk's length is 0 or larger than any message may be.
+    /// The length of a chunk is 0, or greater than that of the longest message.
     #[error("chunk of {bytes} bytes, where 1 to {limit} are possible")]
     Length {
-        /// What the chunk says.
+        /// The length in the chunk, in bytes.
         bytes: u32,
-        /// Longest message of this connection.
+        /// The longest message of this connection, in bytes.
         limit: usize,
     },
-    /// The peer's index lies outside of the ring.
+    /// The peer's index lies outside of the ring buffer.
     #[error("index {index} in a ring of {words} words")]
     Index {
-        /// What the peer published.
+        /// The index that the peer published.
         index: u32,
-        /// Length of the ring.
+        /// The length of the ring buffer in words.
         words: u32,
     },
-    /// The message is longer than the two sides agreed on.
+    /// The message is longer than the two sides have agreed on.
     #[error("message of {bytes} bytes, where {limit} are allowed")]
     TooLong {
-        /// Length of the message.
+        /// Length of the message, in bytes.
         bytes: usize,
-        /// Longest message of this connection.
+        /// The longest message of this connection, in bytes.
         limit: usize,
     },
-    /// The file was truncated while it was mapped.
+    /// A file was truncated while it was mapped.
     #[error("its file was truncated, or shared memory is full")]
     Torn,
 }
 
-/// Header and data, mapped.
+/// The mapped header and data.
 #[derive(Debug)]
 pub(super) struct Memory {
     header: Mapping,
@@ -101,13 +101,13 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Takes two mappings; the header at least [`HEADER`] long, the data a [`data_len`].
+    /// Takes two mappings: a header of at least [`HEADER`] bytes, and data with a length from [`data_len`].
     pub(super) fn new(header: Mapping, data: Mapping, data_len: usize) -> Self {
         let words = u32::try_from(data_len / 4).expect("rings are shorter than 16 GiB");
         Self { header, data, words }
     }
 
-    /// Fills in the header of a new ring.
+    /// Fills in the header of a new ring buffer.
     pub(super) fn initialise(&self, header_path: &[u8], data_path: &[u8]) {
         assert!(header_path.len() < PATH && data_path.len() < PATH, "paths are checked when they are made");
         self.header.u32(WORD_SIZE).store(self.words, Ordering::Relaxed);
@@ -126,17 +126,17 @@ impl Memory {
         (words, path)
     }
 
-    /// How many processes use the ring, as libqb counts: 2 once the client has mapped it.
+    /// Number of processes that use the ring buffer, in libqb's sense: 2 once the client has mapped it.
     pub(super) fn ref_count(&self) -> &AtomicU32 {
         self.header.u32(REF_COUNT)
     }
 
-    /// The user word: in a request ring, flow control.
+    /// The user word: in a request ring buffer, the flow control state.
     pub(super) fn user(&self) -> &AtomicU32 {
         self.header.u32(USER)
     }
 
-    /// Whether either file was cut under us.
+    /// Whether either file was truncated.
     pub(super) fn torn(&self) -> bool {
         self.header.torn() || self.data.torn()
     }
@@ -146,7 +146,7 @@ impl Memory {
         Semaphore { both: self.header.u64(SEMAPHORE), value: self.header.u32(low) }
     }
 
-    /// The word at `index`, which may run over the end once.
+    /// The word at `index`, which may exceed the length once.
     fn word(&self, index: u32) -> &AtomicU32 {
         self.data.u32(self.wrapped(index) as usize * 4)
     }
@@ -155,7 +155,7 @@ impl Memory {
         if index >= self.words { index - self.words } else { index }
     }
 
-    /// Where the chunk after one of `len` bytes at `index` begins.
+    /// Index of the chunk after one of `len` bytes at `index`.
     fn after(&self, index: u32, len: usize) -> u32 {
         let words = u32::try_from(len.div_ceil(4)).expect("chunks are shorter than the ring");
         self.wrapped(index + 2 + words)
@@ -171,7 +171,7 @@ impl Memory {
 pub(super) struct Writer {
     memory: Memory,
     index: u32,
-    /// Longest message written: the reader has no room for more.
+    /// Longest message that may be written, as the reader has no room for a longer one.
     limit: usize,
 }
 
@@ -185,8 +185,8 @@ impl Writer {
         &self.memory
     }
 
-    /// Writes one chunk, given in pieces, and does not announce it: [`Self::post`] does. `false`: it does
-    /// not fit now, and nothing was written.
+    /// Writes one chunk, given in pieces, without announcing it; [`Self::post`] does that. Returns `false`, and
+    /// writes nothing, if there is no room now.
     pub(super) fn write(&mut self, pieces: &[&[u8]]) -> Result<bool, RingError> {
         let memory = &self.memory;
         let len: usize = pieces.iter().map(|piece| piece.len()).sum();
@@ -228,7 +228,7 @@ impl Writer {
         self.memory.semaphore().post(n);
     }
 
-    /// Free bytes. Equal indices mean empty: a chunk is never let in that would make them equal.
+    /// Free bytes. Equal indices mean empty, so no chunk may be written that would make them equal.
     fn free(&self, theirs: u32) -> usize {
         let (words, ours) = (self.memory.words, self.index);
         let free = match ours.cmp(&theirs) {
@@ -245,7 +245,7 @@ impl Writer {
 pub(super) struct Reader {
     memory: Memory,
     index: u32,
-    /// Longest message taken.
+    /// Longest message that is accepted.
     limit: usize,
 }
 
@@ -259,7 +259,7 @@ impl Reader {
         &self.memory
     }
 
-    /// Sleeps until there is a chunk, for at most `limit`, then takes it as [`Self::read`] does.
+    /// Waits for a chunk for at most `limit`, then reads it as [`Self::read`] does.
     pub(super) fn read_within(
         &mut self,
         limit: std::time::Duration,
@@ -268,7 +268,7 @@ impl Reader {
         if self.memory.semaphore().wait(limit) { self.take(out).map(|()| true) } else { self.nothing() }
     }
 
-    /// Takes the next chunk, as a private copy that replaces what is in `out`. `false`: there is none.
+    /// Reads the next chunk as a private copy that replaces the content of `out`. `false`: there is none.
     pub(super) fn read(&mut self, out: &mut Vec<u8>) -> Result<bool, RingError> {
         if self.memory.semaphore().try_wait() { self.take(out).map(|()| true) } else { self.nothing() }
     }
@@ -277,13 +277,13 @@ impl Reader {
         if self.memory.torn() { Err(RingError::Torn) } else { Ok(false) }
     }
 
-    /// After the semaphore gave one: copies the chunk out, and only then releases it.
+    /// Called after the semaphore was decremented: copies the chunk out, and only then releases it.
     fn take(&mut self, out: &mut Vec<u8>) -> Result<(), RingError> {
         let memory = &self.memory;
         let start = self.index;
         // Pairs with PUBLISH mark in `Writer::write`.
         let mark = memory.word(start + 1).load(Ordering::Acquire);
-        // Loaded once: the peer may change it between check and use.
+        // Loaded once, as the peer may change it between check and use.
         let bytes = memory.word(start).load(Ordering::Relaxed);
         if memory.torn() {
             return Err(RingError::Torn);
@@ -321,7 +321,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Two ends of one ring for messages up to `max`, as two processes would map it.
+    /// Both ends of a ring buffer for messages of up to `max` bytes, mapped as two processes would do.
     pub(in super::super) fn pair(max: usize) -> (Writer, Reader, std::fs::File, std::fs::File) {
         let header = tempfile::tempfile_in("/dev/shm").unwrap();
         let data = tempfile::tempfile_in("/dev/shm").unwrap();
@@ -345,9 +345,9 @@ pub(super) mod tests {
         }
     }
 
-    /// As on arm64 with pages of 64 KiB: a length of 4096 could not be mapped twice in a row.
+    /// As on arm64 with pages of 64 KiB, where 4096 bytes cannot be mapped twice in a row.
     #[test]
-    fn rings_are_whole_pages_where_a_page_is_longer() {
+    fn ring_buffers_are_whole_pages_where_pages_are_longer() {
         assert_eq!(in_pages(12_328, 65_536), 65_536);
         assert_eq!(in_pages(1_048_576, 65_536), 1_114_112);
     }
@@ -375,7 +375,7 @@ pub(super) mod tests {
             writer.post(1);
             assert!(reader.read(&mut out).unwrap());
             assert_eq!(out, big);
-            // Moves the position on by three words.
+            // Moves the position forward by three words.
             assert!(writer.write(&[b"abc"]).unwrap());
             writer.post(1);
             assert!(reader.read(&mut out).unwrap());
@@ -385,7 +385,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn as_many_events_fit_as_in_libqb() {
+    fn a_ring_buffer_holds_as_many_events_as_libqbs() {
         let (mut writer, ..) = pair(1_048_576);
         let event = [0; 1000];
         let mut fitted = 0;
@@ -426,7 +426,7 @@ pub(super) mod tests {
             prop_assert!(!reader.read(&mut out).unwrap());
         }
 
-        /// Whatever a peer writes over header and data, both ends answer with errors and stay inside.
+        /// Whatever a peer writes to header and data, both ends return errors and stay inside the mapping.
         #[test]
         fn garbage_is_refused(
             words in prop::collection::vec((0_usize..4, any::<u32>()), 1..40),
@@ -456,7 +456,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn hostile_values_are_named() {
+    fn hostile_values_are_reported() {
         let (mut writer, mut reader, _header, data) = pair(4083);
         let mut out = Vec::new();
         writer.memory.header.u32(READ_PT).store(1024, Ordering::Relaxed);

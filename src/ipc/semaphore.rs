@@ -1,8 +1,7 @@
-//! glibc's process-shared semaphore, by hand: the libqb peer sleeps and posts on it.
+//! Reimplements glibc's process-shared semaphore, on which a libqb peer waits and posts.
 //!
-//! Value and number of waiters share one 64-bit word, the value in its low half. Written out here, since
-//! another C library's `sem_t` has another layout. Source: glibc `nptl/sem_waitcommon.c` (what is where),
-//! futex(2).
+//! Value and number of waiters share one 64-bit word, with the value in the low half. It is written out here because
+//! the `sem_t` of another C library has another layout. Source: glibc `nptl/sem_waitcommon.c` (layout), futex(2).
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,30 +10,30 @@ use rustix::thread::futex;
 
 const WAITER: u64 = 1 << 32;
 
-/// A semaphore inside a ring's header. Only one process waits on it, only one posts.
+/// A semaphore inside a ring buffer's header. Only one process waits on it, and only one posts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Semaphore<'a> {
-    /// Value and waiters.
+    /// Value and number of waiters.
     pub(super) both: &'a AtomicU64,
-    /// The value alone: the half of the same word that futexes look at.
+    /// The value: the half of the same word that futexes use.
     pub(super) value: &'a AtomicU32,
 }
 
 impl Semaphore<'_> {
-    /// Adds `n`, and wakes whoever sleeps. No system call when nobody does.
+    /// Adds `n` and wakes sleepers. Makes no system call if there is none.
     pub(super) fn post(self, n: u32) {
         // PUBLISH: pairs with the Acquire in `try_wait`; the chunks posted are visible there.
         let before = self.both.fetch_add(u64::from(n), Ordering::Release);
         if before >= WAITER {
-            // Fails only if the peer cut the file; the ring notices that elsewhere.
+            // Fails only if the peer truncated the file, which the ring buffer notices elsewhere.
             let _ = futex::wake(self.value, futex::Flags::empty(), n);
         }
     }
 
-    /// Takes one if there is one.
+    /// Decrements the value if it is not 0, and returns whether it did.
     ///
-    /// Only the one reader ever takes, so nothing can come between test and subtraction but a peer that
-    /// breaks its own semaphore; there is no loop that such a peer could keep busy.
+    /// Only the one reader decrements, so between test and subtraction only a misbehaving peer can change the value;
+    /// and there is no loop that such a peer could keep running.
     pub(super) fn try_wait(self) -> bool {
         if self.both.load(Ordering::Relaxed) & (WAITER - 1) == 0 {
             return false;
@@ -43,7 +42,7 @@ impl Semaphore<'_> {
         true
     }
 
-    /// Takes one, sleeping for at most `limit`. Whether it got one.
+    /// Decrements the value, waiting for at most `limit`. Returns whether it did.
     pub(super) fn wait(self, limit: Duration) -> bool {
         if self.try_wait() {
             return true;
@@ -64,7 +63,7 @@ impl Semaphore<'_> {
                 tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
                 tv_nsec: left.subsec_nanos().into(),
             };
-            // Woken, value no longer 0, interrupted, timed out: the loop looks again in every case.
+            // Woken, value no longer 0, interrupted, or timed out: in every case the loop tests again.
             let _ = futex::wait(self.value, futex::Flags::empty(), 0, Some(&left));
         }
     }
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn counts() {
+    fn a_post_allows_one_wait_each() {
         let memory = memory();
         let semaphore = at(&memory);
         assert!(!semaphore.try_wait());
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeper_is_woken_and_counted_while_it_sleeps() {
+    fn a_waiter_is_counted_while_it_sleeps_and_is_woken() {
         let memory = Arc::new(memory());
         let sleeper = std::thread::spawn({
             let memory = Arc::clone(&memory);

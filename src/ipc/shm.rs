@@ -1,7 +1,7 @@
 //! A file mapped into memory that another process maps too.
 //!
-//! Whatever lies in it may change at any moment and holds whatever the other side likes, so it is read
-//! and written through atomics only: there is never a `&[u8]` or `&T` to it. Offsets are always ours.
+//! Its content may change at any moment and is controlled by the other side, so it is accessed through atomics only:
+//! there is never a `&[u8]` or `&T` to it. Offsets always come from this side.
 #![allow(unsafe_code, reason = "maps memory shared with another process")]
 
 use std::fmt;
@@ -33,9 +33,9 @@ impl fmt::Debug for Mapping {
 }
 
 impl Mapping {
-    /// Maps `len` bytes of `file`, which must be at least that long by now.
+    /// Maps `len` bytes of `file`, which must be at least that long at this time.
     ///
-    /// `guarded`: the file belongs to somebody we do not trust; survive its truncation.
+    /// `guarded`: the file belongs to an untrusted process; its truncation is survived.
     pub(super) fn new(file: BorrowedFd<'_>, len: usize, guarded: bool) -> io::Result<Self> {
         // SAFETY: a new mapping at an address of the kernel's choice; nothing else refers to it.
         let start = unsafe {
@@ -56,12 +56,12 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// Whether the file was cut under us; what was read since is zeros.
+    /// Whether the file was truncated; data read since then is zeros.
     pub(super) fn torn(&self) -> bool {
         self.guard.as_ref().is_some_and(Guard::torn)
     }
 
-    /// The aligned word at a byte offset.
+    /// The aligned 32-bit word at a byte offset.
     pub(super) fn u32(&self, offset: usize) -> &AtomicU32 {
         assert!(offset.is_multiple_of(4) && offset + 4 <= self.len, "word outside of the mapping");
         // SAFETY: inside the mapping and aligned, as just checked and because mappings begin at a page;
@@ -69,7 +69,7 @@ impl Mapping {
         unsafe { AtomicU32::from_ptr(self.start.as_ptr().add(offset).cast()) }
     }
 
-    /// The aligned double word at a byte offset.
+    /// The aligned 64-bit word at a byte offset.
     pub(super) fn u64(&self, offset: usize) -> &AtomicU64 {
         assert!(offset.is_multiple_of(8) && offset + 8 <= self.len, "double word outside of the mapping");
         // SAFETY: as in `u32`.
@@ -132,7 +132,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // Forgotten before the address can be given to another mapping.
+        // Unregistered before the address can be reused by another mapping.
         self.guard = None;
         // SAFETY: this is the whole mapping, and every access borrows `self`.
         let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.len) };
@@ -146,7 +146,7 @@ pub(super) fn page_size() -> usize {
     usize::try_from(bytes).expect("the system knows its page size")
 }
 
-/// How `len` bytes at `offset` divide into bytes up to an 8-byte boundary, double words, and the rest.
+/// How `len` bytes at `offset` divide into bytes up to an 8-byte boundary, 64-bit words, and the rest.
 fn split(offset: usize, len: usize) -> (usize, usize, usize) {
     let head = (offset.next_multiple_of(8) - offset).min(len);
     (head, (len - head) / 8, (len - head) % 8)
@@ -175,7 +175,7 @@ mod tests {
             let mut out = vec![7];
             mapping.read(offset, bytes.len(), &mut out);
             prop_assert_eq!(&out[1..], &bytes[..]);
-            // Nothing beside was touched.
+            // The bytes around it are unchanged.
             out.clear();
             mapping.read(offset + bytes.len(), 16, &mut out);
             prop_assert_eq!(out, [0; 16]);
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "outside of the mapping")]
-    fn an_offset_of_ours_outside_is_our_own_bug() {
+    fn an_offset_outside_of_the_mapping_panics() {
         let (_file, mapping) = mapped(4096, false);
         mapping.write(4090, &[0; 8]);
     }

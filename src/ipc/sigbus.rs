@@ -1,10 +1,9 @@
-//! Survives clients that truncate the ring files under our mapping.
+//! Survives clients that truncate mapped ring buffer files.
 //!
-//! A file in `/dev/shm` that a client owns cannot be sealed, so touching its mapping may raise SIGBUS at
-//! any time (truncated file, or a hole punched into a full tmpfs). The handler puts zero pages where a
-//! registered mapping lies, marks it torn and lets the access go on: zeros carry no valid chunk mark, so
-//! the ring stops by itself, and its owner sees the mark and disconnects. Faults elsewhere go to whoever
-//! handled the signal before.
+//! A file in `/dev/shm` that a client owns cannot be sealed, so accessing its mapping may raise SIGBUS at any time
+//! (truncated file, or a hole punched into a full tmpfs). The handler replaces a registered mapping by zero pages,
+//! marks it as torn, and lets the access go on. Zeros contain no valid chunk mark, so the ring buffer stops by
+//! itself; its owner sees the mark and disconnects. Faults elsewhere go to the previous handler of the signal.
 #![allow(unsafe_code, reason = "signal handling; a handler that maps pages")]
 
 use std::ffi::c_void;
@@ -14,11 +13,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::shm::page_size;
 
-/// Mappings that can be registered at once; six a connection. Beyond it, connections are refused.
+/// Most mappings registered at a time, six for each connection. Beyond it, connections are refused.
 pub(super) const SLOTS: usize = 32_768;
 
 struct Slot {
-    /// Address of the mapping, 0 while the slot is free. Written last, so that `len` is right before it.
+    /// Address of the mapping; 0 while the slot is free. Written last, so that `len` is valid before it.
     start: AtomicUsize,
     len: AtomicUsize,
     torn: AtomicBool,
@@ -27,17 +26,17 @@ struct Slot {
 static TABLE: [Slot; SLOTS] =
     [const { Slot { start: AtomicUsize::new(0), len: AtomicUsize::new(0), torn: AtomicBool::new(false) } };
         SLOTS];
-/// Slots from here on were never used; keeps the handler's search short.
+/// Slots from here on were never used; this bounds the handler's search.
 static USED: AtomicUsize = AtomicUsize::new(0);
 static FREE: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 
-/// A registered mapping; it is forgotten when this is dropped, which must be before it is unmapped.
+/// A registered mapping. Dropping it ends the registration, and must come before unmapping.
 #[derive(Debug)]
 pub(super) struct Guard(usize);
 
 impl Guard {
-    /// Protects `len` bytes from address `start` on, installing the handler at the first call.
+    /// Registers `len` bytes from address `start` on. The first call installs the handler.
     pub(super) fn register(start: usize, len: usize) -> io::Result<Self> {
         install()?;
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,13 +53,13 @@ impl Guard {
         };
         let slot = &TABLE[index];
         slot.torn.store(false, Ordering::Relaxed);
-        // Mappings cover whole pages, whatever length was asked for.
+        // Mappings cover whole pages, whatever the requested length.
         slot.len.store(len.next_multiple_of(page_size()), Ordering::Relaxed);
         slot.start.store(start, Ordering::Release);
         Ok(Self(index))
     }
 
-    /// Whether an access to the mapping has failed; what was read there since is zeros.
+    /// Whether an access to the mapping has failed; data read there since then is zeros.
     pub(super) fn torn(&self) -> bool {
         TABLE[self.0].torn.load(Ordering::Relaxed)
     }
@@ -113,7 +112,7 @@ extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, context: 
     }
 }
 
-/// Puts zero pages over the registered mapping that holds `address`; whether there is one.
+/// Puts zero pages over the registered mapping that contains `address`. Returns whether there is one.
 fn cover(address: usize) -> bool {
     let used = USED.load(Ordering::Acquire);
     for slot in &TABLE[..used] {
@@ -145,7 +144,7 @@ fn cover(address: usize) -> bool {
     false
 }
 
-/// Does what would have been done without us.
+/// Does what would be done without this handler.
 ///
 /// # Safety
 /// To be called from the signal handler with its own arguments.

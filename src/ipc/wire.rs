@@ -1,28 +1,28 @@
-//! The bytes on the stream socket: message headers, and the two messages of the handshake.
+//! Bytes of IPC messages: headers, and the two messages of the handshake on the stream socket.
 //!
-//! Everything is in the machine's own byte order and C layout; there is no version number. Source: libqb
+//! Everything is in this host's byte order and C layout; there is no version number. Source: libqb
 //! `include/qb/qbipc_common.h`, `lib/ipc_int.h`.
 
-/// Header of every request, 16 bytes. The padding in it may hold anything.
+/// Header of every request, 16 bytes. Its padding is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestHeader {
-    /// Which request; negative ids are the transport's own.
+    /// Id of the request; negative ids belong to the transport itself.
     pub id: i32,
-    /// Length of the whole message, header included.
+    /// Length of the whole message in bytes, including the header.
     pub size: i32,
 }
 
 impl RequestHeader {
-    /// Bytes of the header.
+    /// Length of the header, in bytes.
     pub const LEN: usize = 16;
 
-    /// Reads the header at the start of `bytes`; `None` if they are too few.
+    /// Decodes the header at the start of `bytes`; `None` if they are too few.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.first_chunk::<{ Self::LEN }>()?;
         Some(Self { id: i32_at(bytes, 0), size: i32_at(bytes, 8) })
     }
 
-    /// The header as bytes, padding zero.
+    /// Encodes the header, with zero padding.
     pub fn to_bytes(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
         bytes[0..4].copy_from_slice(&self.id.to_ne_bytes());
@@ -34,25 +34,25 @@ impl RequestHeader {
 /// Header of every response and event, 24 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseHeader {
-    /// What it answers, or which event it is.
+    /// Id of the request that it answers, or of the event.
     pub id: i32,
-    /// Length of the whole message, header included.
+    /// Length of the whole message in bytes, including the header.
     pub size: i32,
-    /// Result: of a service, its status number; of the handshake, 0 or a negative errno.
+    /// Result: the status of a service; in the handshake, 0 or a negative errno.
     pub error: i32,
 }
 
 impl ResponseHeader {
-    /// Bytes of the header.
+    /// Length of the header, in bytes.
     pub const LEN: usize = 24;
 
-    /// Reads the header at the start of `bytes`; `None` if they are too few.
+    /// Decodes the header at the start of `bytes`; `None` if they are too few.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.first_chunk::<{ Self::LEN }>()?;
         Some(Self { id: i32_at(bytes, 0), size: i32_at(bytes, 8), error: i32_at(bytes, 16) })
     }
 
-    /// The header as bytes, padding zero.
+    /// Encodes the header, with zero padding.
     pub fn to_bytes(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
         bytes[0..4].copy_from_slice(&self.id.to_ne_bytes());
@@ -66,19 +66,19 @@ impl ResponseHeader {
 pub(super) const AUTHENTICATE: i32 = -1;
 /// Id of a request to disconnect.
 pub(super) const DISCONNECT: i32 = -3;
-/// Connection type: shared memory. The only one spoken here.
+/// Connection type for shared memory, the only one supported here.
 pub(super) const SHARED_MEMORY: i32 = 1;
-/// Longest ring name in a response, with its NUL.
+/// Longest ring buffer name in a response, including its NUL, in bytes.
 pub(super) const NAME: usize = 4096;
-/// Least message length that a libqb client negotiates.
+/// Smallest maximum message length that a libqb client negotiates, in bytes.
 pub(super) const LEAST_MAX: u32 = 12_328;
 
-/// What a client sends first.
+/// The first message of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ConnectRequest {
     /// Must be [`AUTHENTICATE`].
     pub(super) id: i32,
-    /// Longest message that the client wants to exchange, bytes.
+    /// Length of the longest message that the client wants to exchange, in bytes.
     pub(super) max_size: u32,
 }
 
@@ -98,20 +98,20 @@ impl ConnectRequest {
     }
 }
 
-/// What the server answers: refusal, or the names of the rings.
+/// The server's answer: a refusal, or the names of the ring buffers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ConnectResponse {
-    /// No; a positive errno.
+    /// The connection is refused, with this positive errno.
     Refused(i32),
-    /// Yes.
+    /// The connection is accepted.
     Accepted {
-        /// Kind of channel.
+        /// The connection type.
         kind: i32,
-        /// Longest message in any direction, bytes.
+        /// Length of the longest message in either direction, in bytes.
         max_size: u32,
-        /// Opaque to clients.
+        /// A number without meaning for clients.
         cookie: u64,
-        /// Base names of request, response and event ring.
+        /// Base names of the request, response and event ring buffers.
         names: [Vec<u8>; 3],
     },
 }
@@ -121,7 +121,7 @@ impl ConnectResponse {
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; Self::LEN];
-        // Clients take a positive number for success, so refusals are made negative here, in one place.
+        // Clients take a positive number for success, so all errno values are negated here.
         let error = match *self {
             Self::Refused(errno) => -errno.abs().max(1),
             Self::Accepted { .. } => 0,
@@ -140,7 +140,7 @@ impl ConnectResponse {
         bytes
     }
 
-    /// Reads a response; `None` if it is too short or a name has no end.
+    /// Decodes a response; `None` if it is too short or a name is not terminated.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         if bytes.len() != Self::LEN {
             return None;
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn names_without_an_end_are_refused() {
+    fn unterminated_names_are_refused() {
         let mut bytes =
             ConnectResponse::Accepted { kind: 1, max_size: 1, cookie: 0, names: Default::default() }
                 .to_bytes();

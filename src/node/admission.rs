@@ -1,4 +1,4 @@
-//! Who may connect over IPC.
+//! Decides who may connect over IPC.
 //!
 //! Source: corosync `exec/ipc_glue.c`, `cs_ipcs_connection_accept`.
 
@@ -10,19 +10,20 @@ use crate::ipc::{Admission, Credentials, Refusal};
 use crate::service::Database;
 use crate::value::Value;
 
-/// The policy of a daemon.
+/// The settings of a daemon for admission.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// The daemon's own user, who may connect to a daemon of his.
+    /// The user id of the daemon, which may connect besides root.
     pub own_uid: u32,
 }
 
-/// Keys that let users and groups in, besides root, while they are 1; and those of the configuration's.
+/// Prefixes of the database keys that admit a user or group while their value is 1: those that administrators set,
+/// and those written from the configuration.
 const KEYS: [(&str, &str); 2] = [("uidgid.uid.", "uidgid.gid."), (CONFIG_UIDS, CONFIG_GIDS)];
 const CONFIG_UIDS: &str = "uidgid.config.uid.";
 const CONFIG_GIDS: &str = "uidgid.config.gid.";
 
-/// Lets exactly these in of those that the configuration names.
+/// Writes the users and groups that the configuration admits, and removes those that it admitted before.
 pub(super) fn write(access: &Access, database: &mut dyn Database) {
     for (prefix, ids) in [(CONFIG_UIDS, &access.uids), (CONFIG_GIDS, &access.gids)] {
         let keys: BTreeSet<String> = ids.iter().map(|id| format!("{prefix}{id}")).collect();
@@ -37,7 +38,7 @@ pub(super) fn write(access: &Access, database: &mut dyn Database) {
     }
 }
 
-/// The policy, at a certain time.
+/// The admission policy with the facts that it depends on now.
 pub(super) struct Gate<'a> {
     pub(super) policy: &'a Policy,
     pub(super) database: &'a dyn Database,
@@ -65,7 +66,7 @@ impl Admission for Gate<'_> {
         {
             return Ok(());
         }
-        // The server logs it, and not each one of a flood.
+        // The server logs the refusal, and limits how many lines a flood of them makes.
         Err(Refusal::Denied)
     }
 }
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_let_in_and_shut_out() {
+    fn keys_admit_users_until_they_are_removed() {
         let mut database = Store::default();
         write(&Access { uids: [17, 18].into(), gids: [190].into() }, &mut database);
         write(&Access { uids: [18].into(), gids: [].into() }, &mut database);
@@ -98,7 +99,7 @@ mod tests {
         {
             assert_eq!(verdict_of(&database, true, uid, gid), verdict, "{uid}:{gid}");
         }
-        // As pacemaker does for its own group.
+        // Pacemaker sets this key for its own group.
         database.set("uidgid.gid.190", Value::U8(1));
         assert_eq!(verdict_of(&database, true, 5, 190), Ok(()));
         database.set("uidgid.gid.190", Value::U8(0));
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn root_own_user_and_configured_ones_are_let_in() {
+    fn root_own_and_configured_users_are_admitted() {
         for (uid, gid) in [(0, 5), (5, 0), (1000, 5), (17, 5), (5, 190)] {
             assert_eq!(verdict(true, uid, gid), Ok(()), "{uid}:{gid}");
         }
@@ -117,12 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn nobody_comes_in_before_the_first_synchronisation() {
+    fn nobody_is_admitted_before_the_first_synchronisation() {
         assert_eq!(verdict(false, 0, 0), Err(Refusal::NotReady));
     }
 
     #[test]
-    fn an_unknown_service_is_told_apart() {
+    fn an_unknown_service_has_its_own_refusal() {
         let policy = Policy { own_uid: 0 };
         let gate = Gate { policy: &policy, database: &Store::default(), ready: true, known: &|_| false };
         let peer = Credentials { pid: 1, uid: 0, gid: 0 };

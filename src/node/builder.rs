@@ -1,4 +1,4 @@
-//! From settings to a running node.
+//! Starts a node from its settings.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,9 +27,9 @@ use crate::stack::Setup;
 use crate::transport::knet;
 use crate::transport::{Cast, Kind, Options, Peer, Transport, TransportError};
 
-/// How often the sockets are tried.
+/// Number of attempts to open the sockets.
 const ATTEMPTS: u32 = 10;
-/// Pause after the first attempt; it grows by as much with each.
+/// Pause after the first attempt; each further pause is longer by the same amount.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Settings of a node, with defaults for all but its id and its peers.
@@ -49,20 +49,20 @@ pub struct Builder {
     state_dir: Option<PathBuf>,
     quorum: Quorum,
     votes: BTreeMap<u32, u32>,
-    /// What the configuration database begins with; without one, what the other settings say.
+    /// Initial content of the configuration database; `None`: it is derived from the other settings.
     map: Option<Map>,
-    /// A key that lies beside the one in use.
+    /// A key that a key change left beside the one in use.
     next_key: Option<Key>,
 }
 
-/// How datagrams travel.
+/// The transport and its settings.
 #[derive(Clone, Debug)]
 enum Way {
     Udpu,
     Udp(Cast),
-    /// As a program says.
+    /// Settings made by a program.
     Knet(Box<Knet>),
-    /// As a configuration says.
+    /// Settings read from a configuration.
     Links(Box<knet::Options>),
 }
 
@@ -90,13 +90,12 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// A node as a configuration describes this host's. Its state directory is not taken over, as an
-    /// application usually may not write there: see [`Builder::state_dir`].
+    /// The node that a configuration describes for this host. Its state directory is not used, as an application
+    /// usually may not write there: see [`Builder::state_dir`].
     ///
     /// # Errors
-    /// The configuration is for something that this version cannot run, does not say which address or multicast group
-    /// to use, or has a setting with which no ring can be: [`NodeError::Config`], with
-    /// file and line.
+    /// [`NodeError::Config`] with file and line: the configuration needs something that this version cannot run, does
+    /// not give the address or multicast group, or has a setting with which no ring can form.
     pub fn from_config(config: &Config) -> Result<Self, NodeError> {
         let builder = Self::of(config).map_err(|error| placed(config, error))?;
         builder.clone().plan().map_err(|error| placed(config, error))?;
@@ -144,74 +143,75 @@ impl Builder {
         })
     }
 
-    /// This node's id, not 0, different on each node. The lowest of a ring is its representative.
+    /// Sets this node's id. It is not 0 and differs on each node. The member with the lowest id is the
+    /// representative.
     #[must_use]
     pub fn id(mut self, id: u32) -> Self {
         self.id = id;
         self
     }
 
-    /// The local address to bind to. Default: that of the peer with this node's id.
+    /// Sets the local address to bind to. Default: that of the peer with this node's id.
     #[must_use]
     pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
         self.address = Some(address.into());
         self
     }
 
-    /// The interface that has the address, by name; several may have the same link-local one. Default: the first
-    /// that has it.
+    /// Sets the interface that has the address, by name, as several interfaces may have the same link-local address.
+    /// Default: the first that has the address.
     #[must_use]
     pub fn interface(mut self, name: impl Into<String>) -> Self {
         self.interface = Some(name.into());
         self
     }
 
-    /// UDP port, the same on all nodes; udp uses the one below it too. Default: 5405.
+    /// Sets the UDP port, the same on all nodes; udp also uses the port below it. Default: 5405.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// The nodes that may be on the ring, by id and address. This node may be among them. They need not
-    /// be up: whoever is forms the ring.
+    /// Sets the nodes that may be on the ring, by id and address. This node may be among them. The ring forms of
+    /// those that run.
     #[must_use]
     pub fn peers(mut self, peers: impl IntoIterator<Item = (u32, IpAddr)>) -> Self {
         self.peers = peers.into_iter().collect();
         self
     }
 
-    /// A datagram to each node: works on any network. The default.
+    /// Sends each datagram to each node separately, which works on any network. The default.
     #[must_use]
     pub fn udpu(mut self) -> Self {
         self.way = Way::Udpu;
         self
     }
 
-    /// IP multicast or broadcast for data: sends each message once, however many nodes there are.
+    /// Sends data by IP multicast or broadcast: each message once, however many nodes there are.
     #[must_use]
     pub fn udp(mut self, cast: Cast) -> Self {
         self.way = Way::Udp(cast);
         self
     }
 
-    /// Links that are watched and encrypted, one or several to each node; Corosync's transport knet. Node ids are at
-    /// most 65535 then.
+    /// Uses transport knet, compatible with Corosync's: one or several monitored and encrypted links to each node.
+    /// Node ids are then at most 65535.
     #[must_use]
     pub fn knet(mut self, links: Knet) -> Self {
         self.way = Way::Knet(Box::new(links));
         self
     }
 
-    /// All timers and limits of the ring. Default: derived from the settings of [`Builder::timing`] and
-    /// the number of peers, as Corosync does: a token timeout of 3 s for two nodes.
+    /// Sets all timers and limits of the ring. Default: derived as in Corosync from [`Builder::timing`] and the
+    /// number of peers, which gives a token timeout of 3 s for two nodes.
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = Some(timeouts);
         self
     }
 
-    /// Single timers and limits; the rest is derived from them and the number of peers.
+    /// Sets single timers and limits; the rest is derived from them and the number of peers.
     #[must_use]
     pub fn timing(mut self, given: Given) -> Self {
         self.given = given;
@@ -219,25 +219,25 @@ impl Builder {
         self
     }
 
-    /// Bytes of a network packet that the ring's frames are made to fit. Default: 1500; with [`Builder::knet`], which
-    /// cuts them up itself, 65536.
+    /// Sets the packet size that frames are made to fit, in bytes. Default: 1500; with [`Builder::knet`], which
+    /// fragments frames itself, 65536.
     #[must_use]
     pub fn netmtu(mut self, bytes: usize) -> Self {
         self.netmtu = Some(bytes);
         self
     }
 
-    /// Directory, which must exist, for the file `ringid_<id>`; see [`Store`]. Default: none, and ring ids
-    /// begin at the wall clock, see [`Store::memory`].
+    /// Sets the directory for the file `ringid_<id>`; it must exist, see [`Store`]. Default: none, and ring ids begin
+    /// at the wall clock, see [`Store::memory`].
     #[must_use]
     pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.state_dir = Some(dir.into());
         self
     }
 
-    /// Who may act when the ring is cut: settings of the quorum service; what is not said stays as it was.
-    /// Default: every peer has one vote, and more than half of them are needed. A provider of `""` switches
-    /// quorum off: every part may act.
+    /// Sets the quorum rules, which decide who may act when the cluster is partitioned. Fields that are `None` keep
+    /// their earlier value. Default: every peer has one vote, and a majority is needed. A provider of `""` switches
+    /// quorum off: every partition may act.
     ///
     /// ```
     /// use annulus::config::quorum::Quorum;
@@ -252,22 +252,21 @@ impl Builder {
         self
     }
 
-    /// Votes of nodes, by id. Default: 1 each. The same on all nodes; only for nodes that are set up with
-    /// [`Builder::peers`].
+    /// Sets the votes of nodes, by id. Default: 1 each. They must be the same on all nodes, and only have an effect
+    /// with [`Builder::peers`].
     #[must_use]
     pub fn votes(mut self, votes: impl IntoIterator<Item = (u32, u32)>) -> Self {
         self.votes = votes.into_iter().collect();
         self
     }
 
-    /// Starts the node in the tokio runtime that this is called in. The first ring forms in the
-    /// background; see [`Node::ready`].
+    /// Starts the node in the current tokio runtime. The first ring forms in the background; see [`Node::ready`].
     ///
     /// # Errors
     /// [`NodeError`].
     pub async fn start(self) -> Result<Node, NodeError> {
         let me = NodeId::new(self.id).ok_or(NodeError::NoId)?;
-        // The daemon says it with the places in its file.
+        // A daemon logs this advice itself, with the places in its file.
         for advice in self.clone().plan()?.advice()? {
             tracing::warn!(target: "annulus::quorum", "{}", advice.text);
         }
@@ -282,17 +281,17 @@ impl Builder {
         Ok(Node::new(me, handle, task))
     }
 
-    /// Decides what the node is made of.
+    /// Makes the plan of the node, without any IO.
     ///
     /// # Errors
-    /// What can be refused before anything is opened, but for the rules of quorum.
+    /// Everything that can be refused before the sockets are opened, except the rules of quorum.
     pub(super) fn plan(self) -> Result<Plan, NodeError> {
         let me = NodeId::new(self.id).ok_or(NodeError::NoId)?;
         let mut peers = Vec::with_capacity(self.peers.len());
         for (id, addr) in self.peers {
             peers.push(Peer { id: NodeId::new(id).ok_or(NodeError::PeerZero(addr))?, addr });
         }
-        // With no list, or one of this node alone on a multicast ring, who else there is shows itself.
+        // Without a list, or with this node alone in it on a multicast ring, the other nodes are discovered.
         let listed_only = self.block_unlisted && peers.iter().any(|peer| peer.id != me);
         let own = peers.iter().find(|peer| peer.id == me).map(|peer| peer.addr);
         let address = self.address.or(own).ok_or(NodeError::NoAddress)?;
@@ -334,15 +333,15 @@ impl Builder {
         Ok(Plan { options, timeouts, listed_only, map, addresses })
     }
 
-    /// A key that lies beside the one in use, from a change that was not finished. Default: none.
+    /// Sets a key that an unfinished key change left beside the one in use. Default: none.
     #[cfg_attr(not(feature = "daemon"), expect(dead_code, reason = "only the daemon has a key file"))]
     pub(crate) fn next_key(mut self, key: Option<Key>) -> Self {
         self.next_key = key;
         self
     }
 
-    /// Opens the sockets, trying again for a while if they are taken or the interface is not up yet, and
-    /// puts everything together.
+    /// Opens the sockets and makes the node. Tries again for a while if a port is in use or the interface is not up
+    /// yet.
     pub(crate) async fn assemble(
         self,
         store: Store,
@@ -380,8 +379,8 @@ impl Builder {
     }
 }
 
-/// Opens the file of the highest expected votes, if the configuration wants it and there is a directory for it.
-/// Without one the quorum desk says what it misses.
+/// Opens the file with the highest expected votes, if the configuration asks for it and there is a state directory.
+/// Without a directory, the quorum desk reports that it is missing.
 async fn kept_votes(map: &Map, store: &Store) -> Result<Option<KeptVotes>, NodeError> {
     let wanted = ["quorum.expected_votes_tracking", "quorum.allow_downscale"]
         .into_iter()
@@ -396,7 +395,7 @@ async fn kept_votes(map: &Map, store: &Store) -> Result<Option<KeptVotes>, NodeE
     Ok(opened.ok())
 }
 
-/// Corosync tries as often, with the same pauses: something may have just ended that had the port, or the
+/// Tries as often as Corosync, with the same pauses: a process that has just ended may still hold the port, or the
 /// interface may be about to come up.
 async fn open(options: &Options) -> Result<Transport, TransportError> {
     for attempt in 1..ATTEMPTS {

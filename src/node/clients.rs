@@ -1,4 +1,4 @@
-//! The driver's dealings with clients over IPC: which are read when, and the hand-over of their requests.
+//! The driver's side of IPC clients: when to read from which client, and handing over their requests.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::service::{self, Request};
 use crate::stack::Stack;
 use crate::time::Instant;
 
-/// The services that clients can reach, with the names of their sockets.
+/// The services that clients can reach, with the names of their IPC sockets.
 pub const SERVICES: [(ServiceId, &str); 5] = [
     (ServiceId::CMAP, "cmap"),
     (ServiceId::CPG, "cpg"),
@@ -23,24 +23,24 @@ pub const SERVICES: [(ServiceId, &str); 5] = [
     (ServiceId::VOTEQUORUM, "votequorum"),
 ];
 
-/// Requests taken in one turn of the loop.
+/// Requests taken in one turn.
 const BUDGET: u32 = 64;
-/// Bytes of requests after which the turn goes to others too.
+/// Bytes of requests after which a turn goes on to other work.
 const BUDGET_BYTES: usize = 256 << 10;
-/// Bytes that a notification of the database counts as.
+/// Bytes of work that a notification of the database counts as.
 const STEP_BYTES: u64 = 256;
-/// Time without room for a request of any size after which clients are told that they must wait. Shorter
-/// shortages happen at each rotation of the token under load; requests just stay in their rings then.
+/// Time without room for a request of any size, after which clients are told to wait. Shorter shortages occur at each
+/// rotation of the token under load; during them requests stay in their ring buffers.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 type Rung<'a> = AsyncFdReadyGuard<'a, Doorbell>;
 
-/// See the module.
+/// Serves the clients over IPC; see the module.
 #[derive(Debug)]
 pub(super) struct Clients {
     pub(super) policy: Policy,
     flows: [Flow; SERVICES.len()],
-    /// Since when there is no room for a request of any size.
+    /// Since when there has been no room for a request of any size.
     short_since: Option<Instant>,
     request: Vec<u8>,
 }
@@ -50,7 +50,7 @@ impl Clients {
         Self { policy, flows: [Flow::Open; SERVICES.len()], short_since: None, request: Vec::new() }
     }
 
-    /// Serves clients for a while. Whether there may be more to do.
+    /// Serves clients within the limits of a turn. Returns whether there may be more to do.
     pub(super) fn serve(
         &mut self,
         cx: &mut Context<'_>,
@@ -60,11 +60,11 @@ impl Clients {
         outside: &mut Outside,
     ) -> bool {
         let (mut spent, worked) = (0_usize, stack.work());
-        // Taken before the server is asked, so that a ring that comes in between is not cleared unheard.
+        // Read before the server is asked, so that a signal that comes in between is not cleared unnoticed.
         let mut rung = ring(doorbell, cx);
         for taken in 0..BUDGET {
             let Some(server) = &mut outside.server else { return false };
-            // Whatever makes room comes through the ring, and that wakes this task.
+            // Room is made by frames from the ring, and their arrival wakes this task.
             self.hold_back(now, stack, server);
             if rung.is_none() && server.deadline().is_none_or(|at| at > now) {
                 return taken > 0;
@@ -88,14 +88,14 @@ impl Clients {
                     if stack.connected(now, service, conn, outside).is_err()
                         && let Some(server) = &mut outside.server
                     {
-                        server.close(conn); // cannot be: the gate looked at the same facts
+                        server.close(conn); // does not happen: the gate checked the same facts
                     }
                 }
                 Some(Incoming::Closed { conn }) => {
                     outside.log.went(conn);
                     stack.disconnected(now, conn, outside);
                 }
-                // The doorbell goes on ringing for what is left.
+                // The doorbell stays readable while work is left.
                 None if outside.server.as_ref().is_some_and(Server::is_unfinished) => return true,
                 None => match rung.take() {
                     Some(mut heard) => {
@@ -113,9 +113,9 @@ impl Clients {
         true
     }
 
-    /// When to serve even if nobody rings.
+    /// When to serve clients even if the doorbell does not become readable.
     pub(super) fn deadline(&self, server: Option<&Server>) -> Option<Instant> {
-        // Once they have been told, there is nothing more to tell.
+        // Clients that have been told to wait need no second message.
         let told = SERVICES
             .iter()
             .zip(&self.flows)
@@ -124,9 +124,9 @@ impl Clients {
         [patience, server.and_then(Server::deadline)].into_iter().flatten().min()
     }
 
-    /// Tells the clients how things are, as far as that changed, and reads nothing from those whose requests
-    /// the ring could not take now. The other services go on: votequorum while a synchronisation runs, all
-    /// of them while groups fill the send queue.
+    /// Tells clients whether the ring takes requests, when that has changed, and stops reading those whose requests
+    /// would be lost. Other services go on: votequorum during a synchronisation, all of them while CPG messages fill
+    /// the send queue.
     fn hold_back(&mut self, now: Instant, stack: &Stack, server: &mut Server) {
         let short = !stack.fits_request();
         if !short {
@@ -156,7 +156,7 @@ fn needs_the_ring(service: ServiceId) -> bool {
     service == ServiceId::CPG
 }
 
-/// Whether the doorbell has rung; if not, it wakes the task when it does.
+/// Whether the doorbell is readable; if not, it wakes the task when it becomes so.
 fn ring<'a>(doorbell: &'a AsyncFd<Doorbell>, cx: &mut Context<'_>) -> Option<Rung<'a>> {
     match doorbell.poll_read_ready(cx) {
         Poll::Ready(Ok(rung)) => Some(rung),

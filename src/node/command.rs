@@ -1,11 +1,10 @@
-//! What code in this process may ask of the driver, and connections to its services without IPC.
+//! Commands from code in this process to the driver, and connections to its services without IPC.
 //!
-//! A [`Handle`] reaches the driver; [`Handle::connect`] gives a [`Local`], the twin of an IPC
-//! connection: the same request and event bytes, but payloads travel beside the head, uncopied.
-//! Three queues lead to the driver. Control commands are always read, and so are requests to services that
-//! do without the ring, or keep what waits for it themselves. Requests to process groups are read only
-//! while the ring can take one of any size, so that none is dropped; until then posting waits, or is
-//! refused by [`Local::try_post`].
+//! A [`Handle`] reaches the driver. [`Handle::connect`] gives a [`Local`], the counterpart of an IPC connection: the
+//! bytes of requests and events are the same, but payloads are passed beside the head, without a copy. Three queues
+//! lead to the driver. Control commands are always read, and so are requests to services that do not use the ring or
+//! queue what waits for it themselves. Requests to CPG are read only while the ring can take one of any size, so that
+//! none is dropped; until then posting waits, or [`Local::try_post`] refuses.
 
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -27,61 +26,60 @@ use crate::view::View;
 
 use super::queue::{Limit, Sink, Source};
 
-/// Control commands that may wait; then senders wait.
+/// Most control commands in the queue; further senders wait.
 pub const CONTROL_LIMIT: usize = 64;
-/// Connections that code in this process may have at once.
+/// Most connections from code in this process at a time.
 pub const CONNECTION_LIMIT: usize = 256;
-/// Requests that may wait, over all connections to process groups, and again over all others; then posting
-/// waits.
+/// Most requests in the queue for CPG, and as many in the queue for all other services; further ones wait.
 pub const REQUEST_LIMIT: usize = 1024;
-/// Bytes of requests that may wait, likewise; then posting waits.
+/// Most bytes of requests in each of these two queues; further ones wait.
 pub const REQUEST_BYTES: usize = 8 << 20;
-/// Largest request, head and payload together, as over IPC.
+/// Largest request in bytes, head and payload together, as over IPC.
 pub const REQUEST_MAX: usize = 1 << 20;
-/// What may wait for one connection to read it; then it is closed as too slow.
+/// Most unread events of one connection; beyond that it is closed as too slow.
 pub const EVENT_LIMIT: Limit = Limit { items: 1 << 16, bytes: 160 << 20 };
-/// Views that may wait for one listener; then it is closed as too slow.
+/// Most unread views of one listener; beyond that it is closed as too slow.
 pub const VIEW_LIMIT: Limit = Limit { items: 1024, bytes: 16 << 20 };
 
-/// Set in the id of every connection from inside the process, and in no other.
+/// Set in the id of every connection from code in this process, and in no other.
 const LOCAL_BIT: u64 = 1 << 63;
 
-/// The id of the `n`-th connection from inside the process.
+/// The id of the `n`-th connection from code in this process.
 pub(crate) const fn local_conn(n: u64) -> ConnId {
     ConnId(LOCAL_BIT | n)
 }
 
-/// Whether `conn` is a connection from inside the process.
+/// Whether `conn` is a connection from code in this process.
 pub const fn is_local(conn: ConnId) -> bool {
     conn.0 & LOCAL_BIT != 0
 }
 
-/// Something that a service sends to a client: `head` and then `payload` are one message.
+/// An event or reply of a service to a client: `head` followed by `payload` is one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// From the response header on; its size covers the payload too.
+    /// The bytes from the response header on. The size in the header covers the payload too.
     pub head: Bytes,
-    /// The rest.
+    /// The remaining bytes of the message.
     pub payload: Bytes,
 }
 
-/// What a node says of itself.
+/// The state of a node, for display.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
-    /// This node.
+    /// The id of this node.
     pub me: NodeId,
-    /// The ring installed last.
+    /// The id of the ring installed last.
     pub ring: RingId,
-    /// Its members, ascending; empty before the first ring.
+    /// The members of that ring, ascending; empty before the first ring.
     pub members: Vec<NodeId>,
-    /// Phase of the ring protocol.
+    /// The phase of the ring protocol.
     pub state: StateName,
-    /// Whether the services of the ring have synchronised, so that requests are served.
+    /// Whether the services have synchronised on this ring, so that requests are served.
     pub synced: bool,
-    /// Clients over IPC, those included that are being closed.
+    /// Number of clients over IPC, including those that are being closed.
     pub clients: usize,
-    /// Connections from inside the process.
+    /// Number of connections from code in this process.
     pub local_clients: usize,
     /// Counters of the ring.
     pub totem: totem::Stats,
@@ -91,111 +89,111 @@ pub struct Status {
     pub ipc: ipc::Stats,
 }
 
-/// To the driver; read at once, whatever the ring does.
+/// A control command to the driver; read at once, whatever the state of the ring.
 #[derive(Debug)]
 pub enum Command {
     /// Connect to a service. Answered once the first synchronisation is complete.
     Connect {
-        /// Which.
+        /// The service.
         service: ServiceId,
-        /// Where its events go.
+        /// Receives the events of the service.
         events: Sink<Event>,
-        /// The connection's id.
+        /// Gets the connection's id.
         reply: oneshot::Sender<Result<ConnId, Refused>>,
     },
-    /// Say when the first synchronisation is complete, or at once if it is.
+    /// Answer when the first synchronisation is complete, or at once if it is.
     Ready {
-        /// Where to.
+        /// Gets the answer.
         reply: oneshot::Sender<()>,
     },
-    /// Report every configuration change from now on, beginning with the ring as it is.
+    /// Report every configuration change, beginning with the present ring.
     Views {
-        /// Where to.
+        /// Receives the views.
         sink: Sink<View>,
     },
-    /// Say how the node is.
+    /// Report the state of the node.
     Status {
-        /// Where to.
+        /// Gets the state.
         reply: oneshot::Sender<Status>,
     },
-    /// Let these users and groups, besides root, connect over IPC from now on.
+    /// From now on, let these users and groups connect over IPC besides root.
     Access {
-        /// These.
+        /// The users and groups.
         access: Box<Access>,
     },
     /// Leave the ring and end.
     Leave {
-        /// Told when the leave message is out.
+        /// Answered when the leave message has been sent.
         reply: oneshot::Sender<()>,
     },
     /// Use other timers and limits from now on.
     Reconfigure {
-        /// These.
+        /// The new timers and limits.
         timeouts: Box<Timeouts>,
     },
-    /// The configuration was read again, as was wanted.
+    /// The configuration was read again, as ordered.
     Reloaded {
-        /// The new one, or why there is none.
+        /// The new configuration, or why there is none.
         outcome: Result<Box<Config>, String>,
     },
-    /// This key was stored, as was wanted.
+    /// A new key was stored beside the one in use, as ordered.
     KeyStored {
-        /// Which.
+        /// The key.
         key: Key,
-        /// How it went.
+        /// Success, or why it was not stored.
         outcome: Result<(), String>,
     },
-    /// The key file was replaced, as was wanted.
+    /// The key file was replaced, as ordered.
     KeyKept {
-        /// How it went.
+        /// Success, or why it was not replaced.
         outcome: Result<(), String>,
     },
-    /// The log files were opened again, as was wanted.
+    /// The log files were opened again, as ordered.
     LogsReopened {
-        /// How it went.
+        /// The result, for the client that asked.
         status: ServiceStatus,
     },
-    /// Fault injection: drop everything to and from exactly these nodes (an empty list heals).
+    /// Fault injection: drop all datagrams to and from exactly these nodes. An empty list ends it.
     Cut {
-        /// These.
+        /// The nodes.
         peers: Vec<NodeId>,
-        /// Told when it is so.
+        /// Answered when it is in effect.
         reply: oneshot::Sender<Result<(), Refused>>,
     },
 }
 
-/// To the driver, on behalf of one connection.
+/// A message to the driver from one connection.
 #[derive(Debug)]
 pub enum Ask {
     /// A request to the connection's service.
     Request {
-        /// Whose.
+        /// The connection.
         conn: ConnId,
-        /// From the request header on, at least 16 bytes; the header's size covers the payload too.
+        /// The bytes from the request header on, at least 16. The size in the header covers the payload too.
         head: Bytes,
-        /// The rest.
+        /// The remaining bytes of the request.
         payload: Bytes,
-        /// Where the answer goes; `None` for a request that has none (a CPG multicast).
+        /// Gets the reply; `None` for a request without one (a CPG multicast).
         reply: Option<oneshot::Sender<Bytes>>,
     },
-    /// Disconnect, after everything that was asked before.
+    /// Disconnect, after all earlier requests.
     Close {
-        /// Whom.
+        /// The connection.
         conn: ConnId,
     },
 }
 
-/// Why the driver did not take something.
+/// Why the driver did not do what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
     /// The node has left the ring, or was dropped.
     #[error("the node has stopped")]
     Stopped,
-    /// Another node ended this one; [`Handle::end`] tells why.
+    /// Another node ended this one; [`Handle::end`] gives the reason.
     #[error("the node was ended by node {0}")]
     Killed(NodeId),
-    /// Requests wait to their limit because the ring is busy or forming. Wait, or try again later.
+    /// The queue is full because the ring is busy or forming. Wait, or try again later.
     #[error("the node's request queue is full; try again")]
     Full,
     /// Longer than [`REQUEST_MAX`].
@@ -218,56 +216,56 @@ pub enum Refused {
     Closed,
 }
 
-/// How a node ended of its own accord.
+/// How a node ended, unless it failed or was dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum End {
     /// It left the ring.
     Left,
-    /// Another node ended it (`corosync-cfgtool -k`), without a word to the rest of the ring.
+    /// Another node ended it (`corosync-cfgtool -k`). It did not tell the ring that it leaves.
     Killed {
-        /// Which node.
+        /// The node that sent the order.
         by: NodeId,
-        /// Why, in its words.
+        /// The reason given with the order.
         reason: String,
     },
 }
 
-/// Reaches the driver from anywhere in the process. Cheap to clone.
+/// Sends commands and requests to the driver from anywhere in the process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
     control: mpsc::Sender<Command>,
-    /// To process groups.
+    /// Requests to CPG.
     ring: Lane,
-    /// To the other services.
+    /// Requests to the other services.
     free: Lane,
     end: Arc<OnceLock<End>>,
 }
 
-/// A queue of requests, with room for so many bytes.
+/// The sending end of a request queue, limited in requests and bytes.
 #[derive(Clone, Debug)]
 struct Lane {
     requests: mpsc::Sender<Ask>,
     bytes: Arc<Semaphore>,
 }
 
-/// The driver's end of one.
+/// The driver's end of a request queue.
 #[derive(Debug)]
 pub(crate) struct Requests {
     queue: mpsc::Receiver<Ask>,
-    /// Room for requests; what a request took is given back when it is read.
+    /// The bytes left; those of a request are given back when the driver takes it.
     bytes: Arc<Semaphore>,
 }
 
 fn lane() -> (Lane, Requests) {
-    // Each connection keeps one place for its Close, so that dropping one never waits.
+    // Each connection reserves one place for its Close, so that dropping it never waits.
     let (requests, queue) = mpsc::channel(REQUEST_LIMIT + CONNECTION_LIMIT);
     let bytes = Arc::new(Semaphore::new(REQUEST_BYTES));
     (Lane { requests, bytes: Arc::clone(&bytes) }, Requests { queue, bytes })
 }
 
 impl Requests {
-    /// The next one.
+    /// Takes the next message.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ask>> {
         let next = self.queue.poll_recv(cx);
         if let Poll::Ready(Some(Ask::Request { head, payload, .. })) = &next {
@@ -276,7 +274,7 @@ impl Requests {
         next
     }
 
-    /// Whether none waits.
+    /// Whether no message waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -284,24 +282,24 @@ impl Requests {
 
 impl Drop for Requests {
     fn drop(&mut self) {
-        self.bytes.close(); // whoever waits for room learns that the node has stopped
+        self.bytes.close(); // wakes senders that wait, with the error that the node has stopped
     }
 }
 
-/// The driver's end.
+/// The driver's end of all queues.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    /// To be read at any time.
+    /// May be read at any time.
     pub(crate) control: mpsc::Receiver<Command>,
-    /// To be read while a request of any size is welcome.
+    /// Read only while the ring can take a request of any size.
     pub(crate) ring: Requests,
-    /// To be read at any time.
+    /// May be read at any time.
     pub(crate) free: Requests,
-    /// How the node ended.
+    /// Set by the driver to tell how the node ended.
     pub(crate) end: Arc<OnceLock<End>>,
 }
 
-/// The two ends.
+/// Makes the two ends.
 pub(crate) fn channel() -> (Handle, Inbox) {
     let (control, control_rx) = mpsc::channel(CONTROL_LIMIT);
     let ((ring, ring_rx), (free, free_rx)) = (lane(), lane());
@@ -311,7 +309,7 @@ pub(crate) fn channel() -> (Handle, Inbox) {
 }
 
 impl Handle {
-    /// Connects to a service of the node; waits until its first synchronisation is complete.
+    /// Connects to a service of the node, after its first synchronisation.
     ///
     /// # Errors
     /// The node stopped, has no such service, or has too many connections.
@@ -319,16 +317,16 @@ impl Handle {
         let (sink, events) = super::queue::bounded(EVENT_LIMIT);
         let (reply, answer) = oneshot::channel();
         self.command(Command::Connect { service, events: sink, reply }).await?;
-        // The driver admits no more than CONNECTION_LIMIT, so the place is there or soon will be. If this
-        // future is dropped in between, the driver finds that nobody listens and disconnects.
+        // The driver admits at most CONNECTION_LIMIT connections, so a place is free or soon will be. If this future
+        // is dropped in between, the driver notices that nobody listens and disconnects.
         let conn = answer.await.map_err(|_| self.gone())??;
         let lane = self.lane(service).requests.clone();
         let close = lane.reserve_owned().await.map_err(|_| self.gone())?;
         Ok(Local { conn, service, events, handle: self.clone(), close: Some(close) })
     }
 
-    /// Reports configuration changes from now on, beginning with the ring as it is (as a regular view in
-    /// which everybody has joined), if there is one.
+    /// Reports configuration changes from now on. If there is a ring, the first report is a regular view of it in
+    /// which every member has joined.
     ///
     /// # Errors
     /// The node stopped.
@@ -346,7 +344,7 @@ impl Handle {
         self.ask(|reply| Command::Ready { reply }).await
     }
 
-    /// Lets these users and groups, besides root, connect over IPC from now on. Who is connected stays.
+    /// From now on, lets these users and groups connect over IPC besides root. Existing connections stay.
     ///
     /// # Errors
     /// The node stopped.
@@ -354,7 +352,7 @@ impl Handle {
         self.command(Command::Access { access: Box::new(access) }).await
     }
 
-    /// How the node is.
+    /// Returns the state of the node.
     ///
     /// # Errors
     /// The node stopped.
@@ -370,7 +368,7 @@ impl Handle {
         self.ask(|reply| Command::Leave { reply }).await
     }
 
-    /// Uses other timers and limits from now on; a running timer ends as it was.
+    /// Uses other timers and limits from now on. Timers that run already are not changed.
     ///
     /// # Errors
     /// The node stopped.
@@ -378,8 +376,8 @@ impl Handle {
         self.command(Command::Reconfigure { timeouts: Box::new(timeouts) }).await
     }
 
-    /// Fault injection, for tests and demonstrations: from now on everything to and from exactly these
-    /// nodes is dropped. An empty list heals the network.
+    /// Fault injection, for tests and demonstrations: from now on all datagrams to and from exactly these nodes are
+    /// dropped. An empty list ends it.
     ///
     /// # Errors
     /// The node stopped, or its transport is not udpu.
@@ -388,9 +386,8 @@ impl Handle {
         self.ask(|reply| Command::Cut { peers, reply }).await?
     }
 
-    /// Says that the configuration was read again, as [`Errands`](super::errands::Errands) wanted, or why it
-    /// cannot be used. What becomes of it depends on what the other nodes say about theirs: it comes back as
-    /// another errand, or the reload is over.
+    /// Reports that the configuration was read again, as [`Errands`](super::errands::Errands) asked, or why it cannot
+    /// be used. The other nodes' reports decide what follows: another errand to adopt it, or the end of the reload.
     ///
     /// # Errors
     /// The node stopped.
@@ -398,7 +395,7 @@ impl Handle {
         self.command(Command::Reloaded { outcome }).await
     }
 
-    /// Says how storing a key went, as [`Errands`](super::errands::Errands) wanted. The other nodes are told.
+    /// Reports the result of storing a key, as [`Errands`](super::errands::Errands) asked. The other nodes are told.
     ///
     /// # Errors
     /// The node stopped.
@@ -406,8 +403,8 @@ impl Handle {
         self.command(Command::KeyStored { key, outcome }).await
     }
 
-    /// Says how replacing the key file went, as [`Errands`](super::errands::Errands) wanted. The other nodes are told, if
-    /// they wait for it.
+    /// Reports the result of replacing the key file, as [`Errands`](super::errands::Errands) asked. The other nodes
+    /// are told if they wait for it.
     ///
     /// # Errors
     /// The node stopped.
@@ -415,8 +412,8 @@ impl Handle {
         self.command(Command::KeyKept { outcome }).await
     }
 
-    /// Says how opening the log files again went, as [`Errands`](super::errands::Errands) wanted. Whoever
-    /// asked for it is answered.
+    /// Reports the result of opening the log files again, as [`Errands`](super::errands::Errands) asked. The client
+    /// that asked for it gets its reply.
     ///
     /// # Errors
     /// The node stopped.
@@ -424,7 +421,7 @@ impl Handle {
         self.command(Command::LogsReopened { status }).await
     }
 
-    /// How the node ended, if it did so of its own accord.
+    /// How the node ended; `None` if it runs, failed or was dropped.
     pub fn end(&self) -> Option<&End> {
         self.end.get()
     }
@@ -434,7 +431,7 @@ impl Handle {
         self.control.closed().await;
     }
 
-    /// Why the driver is not there any more.
+    /// The error for a driver that has ended.
     fn gone(&self) -> Refused {
         match self.end.get() {
             Some(End::Killed { by, .. }) => Refused::Killed(*by),
@@ -457,20 +454,19 @@ impl Handle {
     }
 }
 
-/// A connection to one service of the node in this process. Dropping it disconnects, after what was
-/// asked before.
+/// A connection to one service of the node in this process. Dropping it disconnects, after its earlier requests.
 #[derive(Debug)]
 pub struct Local {
     conn: ConnId,
     service: ServiceId,
     events: Source<Event>,
     handle: Handle,
-    /// The place in the queue for [`Ask::Close`].
+    /// The reserved place in the queue for [`Ask::Close`].
     close: Option<mpsc::OwnedPermit<Ask>>,
 }
 
 impl Local {
-    /// Its id.
+    /// The connection's id.
     pub const fn conn(&self) -> ConnId {
         self.conn
     }
@@ -480,13 +476,13 @@ impl Local {
         self.service
     }
 
-    /// What the service sends without being asked. Must be read: see [`EVENT_LIMIT`].
+    /// The events of the service. They must be read in time: see [`EVENT_LIMIT`].
     pub const fn events(&self) -> &Source<Event> {
         &self.events
     }
 
-    /// Asks and waits for the answer (the bytes from the response header on). Dropping the future does
-    /// not take the request back.
+    /// Sends a request and waits for the reply (the bytes from the response header on). Dropping the future does not
+    /// withdraw the request.
     ///
     /// # Errors
     /// The request has an impossible length, the node stopped, or it closed the connection.
@@ -496,8 +492,8 @@ impl Local {
         answer.await.map_err(|_| Refused::Closed)
     }
 
-    /// Posts a request that has no answer; waits while the queue is full. Dropping the future before it
-    /// is done posts nothing.
+    /// Posts a request that has no reply; waits while the queue is full. Dropping the future before it is done posts
+    /// nothing.
     ///
     /// # Errors
     /// The request has an impossible length, or the node stopped.
@@ -505,10 +501,10 @@ impl Local {
         self.send(head, payload, None).await
     }
 
-    /// Posts a request that has no answer, if there is room now.
+    /// Posts a request that has no reply, if the queue has room now.
     ///
     /// # Errors
-    /// [`Refused::Full`]; or the request has an impossible length, or the node stopped.
+    /// [`Refused::Full`]: the queue is full. Also: the request has an impossible length, or the node stopped.
     pub fn try_post(&self, head: Bytes, payload: Bytes) -> Result<(), Refused> {
         let permit = self.lane().bytes.try_acquire_many(weight(&head, &payload)?).map_err(|e| match e {
             TryAcquireError::NoPermits => Refused::Full,
@@ -524,8 +520,8 @@ impl Local {
         Ok(())
     }
 
-    /// Waits until there is room for a request of `bytes`, without taking it: [`Local::try_post`] is then
-    /// worth a try.
+    /// Waits until the queue has room for a request of `bytes`, without taking it, so that [`Local::try_post`] is
+    /// likely to succeed.
     ///
     /// # Errors
     /// The node stopped.
@@ -551,7 +547,7 @@ impl Local {
         let permit = self.lane().bytes.acquire_many(weight).await.map_err(|_| self.handle.gone())?;
         let ask = Ask::Request { conn: self.conn, head, payload, reply };
         self.lane().requests.send(ask).await.map_err(|_| self.handle.gone())?;
-        permit.forget(); // the driver gives it back when it takes the request
+        permit.forget(); // the driver returns it when it takes the request
         Ok(())
     }
 }
@@ -564,7 +560,7 @@ impl Drop for Local {
     }
 }
 
-/// What a request takes of [`REQUEST_BYTES`].
+/// The bytes of a request that count towards [`REQUEST_BYTES`].
 fn weight(head: &Bytes, payload: &Bytes) -> Result<u32, Refused> {
     let total = head.len().saturating_add(payload.len());
     if head.len() < 16 {
@@ -584,7 +580,7 @@ mod tests {
         Bytes::from_static(&[0; 16])
     }
 
-    /// A connection as the driver would have made it.
+    /// A connection as the driver makes it.
     fn connected(handle: &Handle) -> Local {
         connected_to(handle, ServiceId::CPG)
     }
@@ -604,9 +600,9 @@ mod tests {
         assert_eq!(local.try_post(Bytes::from_static(b"short"), Bytes::new()), Err(Refused::TooShort(5)));
     }
 
-    /// Eight requests of 1 MiB fill the byte budget; reading one makes room for one.
+    /// Eight requests of 1 MiB fill the byte limit; taking one makes room for one.
     #[test]
-    fn bytes_are_limited_and_come_back() {
+    fn requests_are_limited_in_bytes_until_they_are_taken() {
         let (handle, mut inbox) = channel();
         let local = connected(&handle);
         let payload = Bytes::from(vec![0; REQUEST_MAX - 16]);
@@ -620,7 +616,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn posting_waits_for_room_and_dropping_closes_behind_it() {
+    async fn posting_waits_for_room_and_dropping_closes_after_it() {
         let (handle, mut inbox) = channel();
         let local = connected(&handle);
         let mut posted = 0;
@@ -646,7 +642,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stopped_driver_is_told_apart() {
+    async fn a_stopped_driver_is_reported_as_stopped() {
         let (handle, inbox) = channel();
         let local = connected(&handle);
         drop(inbox);
@@ -658,7 +654,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_killed_node_says_so() {
+    async fn a_killed_node_reports_its_end() {
         let (handle, inbox) = channel();
         let local = connected(&handle);
         let by = NodeId::new(3).unwrap();
@@ -671,9 +667,9 @@ mod tests {
         assert_eq!(handle.end(), Some(&end));
     }
 
-    /// What waits for the ring does not keep the other services' requests waiting.
+    /// Requests to CPG that wait for the ring do not hold up those to other services.
     #[test]
-    fn services_that_do_without_the_ring_have_a_queue_of_their_own() {
+    fn services_without_the_ring_have_their_own_queue() {
         let (handle, mut inbox) = channel();
         let group = connected(&handle);
         while group.try_post(head(), Bytes::new()).is_ok() {}

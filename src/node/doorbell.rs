@@ -1,5 +1,6 @@
 #![allow(unsafe_code, reason = "registering a descriptor with the runtime is unsafe in tokio")]
-//! The server's epoll descriptor, watched by the runtime: readable when the server has something to do.
+//! The epoll descriptor of the IPC server, watched by the tokio runtime: readable when the server has something to
+//! do.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -9,15 +10,15 @@ use tokio::io::unix::AsyncFd;
 
 use crate::ipc::Server;
 
-/// A duplicate of the descriptor, so that the server can be used while the runtime watches.
+/// A duplicate of the descriptor, so that the server can be borrowed while the runtime watches.
 #[derive(Debug)]
 pub(super) struct Doorbell(OwnedFd);
 
 impl Doorbell {
-    /// Needs a tokio runtime with IO.
+    /// Registers the server's descriptor. Needs a tokio runtime with IO.
     ///
     /// # Errors
-    /// The system has no more descriptors, or the runtime does not take this one.
+    /// The system has no more descriptors, or the runtime does not accept this one.
     pub(super) fn of(server: &Server) -> io::Result<AsyncFd<Self>> {
         let doorbell = Self(server.as_fd().try_clone_to_owned()?);
         // SAFETY: the descriptor is owned by what is registered with it, never handed out, and stays open

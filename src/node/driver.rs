@@ -1,9 +1,9 @@
-//! The loop of a node: one task that owns transport, stack and clients, and is the only place with a
-//! real clock.
+//! The loop of a node: one task that owns transport, stack and clients. It is the only place that reads the real
+//! clock.
 //!
-//! A turn takes what has arrived from the ring, then what is due, then requests of clients, a limited
-//! number of them: a token never waits behind a flood of clients. After a few turns the task yields, so
-//! that a busy node still hears its sockets and leaves the runtime to others.
+//! A turn first takes what has arrived from the ring, then expired timers, then a limited number of client requests,
+//! so that a token never waits behind a flood of clients. After a few turns the task yields, so that the runtime
+//! looks at the sockets and runs its other tasks even while the node is busy.
 
 use std::collections::hash_map::RandomState;
 use std::future::{Future, poll_fn};
@@ -49,7 +49,7 @@ use crate::view::{View, ViewKind};
 
 /// Turns before the task yields to the runtime, which looks at the sockets.
 const TURNS: u32 = 4;
-/// Time after which it yields before that.
+/// Time after which the task yields even before that.
 const TURNS_TIME: Duration = Duration::from_millis(2);
 /// Batches of datagrams taken in one turn.
 const BATCHES: u32 = 4;
@@ -57,12 +57,13 @@ const BATCHES: u32 = 4;
 const COMMANDS: u32 = 16;
 /// Requests from inside the process handled in one turn.
 const REQUESTS: u32 = 64;
-/// The part of the token time-out for which the ring waits at the longest while the configuration is being read.
+/// The token timeout divided by this is the longest time for which nothing is read from the ring while the
+/// configuration is being read.
 const RING_WAITS: u32 = 4;
-/// Longest wait for the last messages of disconnected clients before the node leaves.
+/// Longest wait before the node leaves, for the last messages of its disconnected clients to be sent.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// What a driver is made from.
+/// The parts that a driver is made from.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) me: NodeId,
@@ -71,32 +72,32 @@ pub(crate) struct Parts {
     pub(crate) setup: Setup,
     pub(crate) kind: Kind,
     pub(crate) peers: Vec<Peer>,
-    /// Whether only the peers may be on the ring.
+    /// Whether only the listed peers may be on the ring.
     pub(crate) listed_only: bool,
     pub(crate) transport: Transport,
-    /// A key that lies beside the one in use, from a change that was not finished.
+    /// A key that an unfinished key change left beside the one in use.
     pub(crate) next_key: Option<Key>,
     pub(crate) store: Store,
-    /// Where the highest expected votes are kept, if they are.
+    /// Keeper of the highest expected votes, if they are kept.
     pub(crate) kept: Option<KeptVotes>,
-    /// The server for clients over IPC, and who may use it.
+    /// The server for clients over IPC, and its admission policy.
     pub(crate) server: Option<(ipc::Server, Policy)>,
-    /// Who carries out what only the program around the node can.
+    /// Channel to the program around the node, for tasks that only it can do.
     pub(crate) errand: Option<Errand>,
 }
 
-/// Why there is no driver.
+/// Why a driver cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DriverError {
-    /// The runtime refuses a descriptor.
+    /// The runtime does not accept a descriptor.
     #[error(transparent)]
     Runtime(#[from] std::io::Error),
-    /// The node cannot be set up like that.
+    /// The stack does not accept the settings.
     #[error(transparent)]
     Setup(#[from] SetupError),
 }
 
-/// See the module.
+/// The driver of a node; see the module.
 pub(crate) struct Driver {
     start: TokioInstant,
     me: NodeId,
@@ -110,14 +111,14 @@ pub(crate) struct Driver {
     inbox: Inbox,
     received: Received,
     sleep: Pin<Box<Sleep>>,
-    /// When `sleep` ends.
+    /// The time at which `sleep` ends.
     wake_at: Option<Instant>,
     watch: Watch,
     share: Share,
     errand: Option<Errand>,
-    /// Until when nothing is taken from the ring, at the longest, as the configuration is being read.
+    /// Until when, at most, nothing is read from the ring because the configuration is being read.
     ring_waits: Option<Instant>,
-    /// The configuration that was read last and could be used here, until all nodes know what to do with it.
+    /// The usable configuration that was read last, kept until the ring decides whether to adopt it.
     judged: Option<Box<Config>>,
     kept: Option<KeptVotes>,
     keys: Keys,
@@ -132,7 +133,7 @@ struct Leaving {
 enum Turn {
     /// Something was done; there may be more.
     Busy,
-    /// Nothing to do; the task will be woken.
+    /// Nothing to do; an event will wake the task.
     Idle,
     /// The node has left.
     Done,
@@ -142,7 +143,7 @@ impl Driver {
     /// Makes a driver; the ring starts with [`Driver::run`]. Needs a tokio runtime with IO and time.
     ///
     /// # Errors
-    /// The runtime does not take the descriptor of the server for clients, or the setup does not make sense.
+    /// The runtime does not accept the descriptor of the IPC server, or the settings are contradictory.
     pub(crate) fn new(parts: Parts, inbox: Inbox) -> Result<Self, DriverError> {
         let start = TokioInstant::now();
         let now = Instant::ZERO;
@@ -195,12 +196,13 @@ impl Driver {
         })
     }
 
-    /// Runs the node until it leaves. Dropping the future stops it at once, without a word to the others.
+    /// Runs the node until it leaves. Dropping the future stops it at once, without a leave message to the other
+    /// nodes.
     pub(crate) async fn run(mut self) {
         loop {
             match poll_fn(|cx| self.poll(cx)).await {
                 Turn::Done => return,
-                // The runtime looks at its sockets before it comes back.
+                // The runtime looks at its sockets before it resumes this task.
                 Turn::Busy | Turn::Idle => tokio::task::yield_now().await,
             }
         }
@@ -253,14 +255,14 @@ impl Driver {
             server.flush();
         }
         if let Some(end) = self.carry_out_orders(now).or_else(|| self.has_left(now)) {
-            // It is the only one who sets it, and only here.
+            // The driver alone sets it, once.
             let _ = self.inbox.end.set(end);
             return Turn::Done;
         }
         if busy || self.sleep_until_due(cx, now) { Turn::Busy } else { Turn::Idle }
     }
 
-    /// What came from the ring.
+    /// Reads datagrams from the ring. Returns whether there may be more.
     fn take_datagrams(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         if self.ring_waits.is_some_and(|until| until <= now) {
             tracing::warn!(
@@ -281,7 +283,7 @@ impl Driver {
                     }
                 }
                 Poll::Ready(Err(error)) => {
-                    // The transport has counted it; the watch finds out whether the interface is gone.
+                    // The transport has counted the error; the watch finds out whether the interface is gone.
                     tracing::debug!(target: "annulus::node", %error, "receiving failed");
                     return true;
                 }
@@ -291,7 +293,7 @@ impl Driver {
         true
     }
 
-    /// What became of reservations of ring ids.
+    /// Passes results of reserving ring ids to the stack.
     fn take_stored(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut any = false;
         while let Poll::Ready(up_to) = self.outside.store.poll_stored(cx) {
@@ -302,8 +304,7 @@ impl Driver {
         any
     }
 
-    /// What is done now and then: was this loop late, does the disk answer, is the interface still there, was a
-    /// connection from inside the process forgotten.
+    /// Periodic checks: lateness of this loop, disk, interface, forgotten connections from code in this process.
     fn look_after(&mut self, now: Instant) {
         let found = self.watch.tick(now);
         if let Some(late) = found.late {
@@ -333,7 +334,7 @@ impl Driver {
             match self.inbox.control.poll_recv(cx) {
                 Poll::Ready(Some(command)) => self.obey(command, now),
                 Poll::Ready(None) => {
-                    // Every handle is gone: nobody can stop this node or talk to it any more.
+                    // All handles are dropped: nobody can control this node or talk to it any more.
                     if self.outside.server.is_none() {
                         self.begin_leaving(now, None);
                     }
@@ -346,7 +347,7 @@ impl Driver {
     }
 
     fn obey(&mut self, command: Command, now: Instant) {
-        // Answers may come too late for those who asked.
+        // Replies may come too late for those that asked; failures to send them are ignored.
         match command {
             Command::Connect { service, events, reply } => {
                 self.outside.locals.wait(Waiting { service, events, reply });
@@ -398,7 +399,7 @@ impl Driver {
         self.stack.reconfigure(timeouts, &mut self.outside);
     }
 
-    /// The configuration was read again: could this node go over to it?
+    /// Tells the stack whether this node could adopt the configuration that was read again.
     fn judge(&mut self, outcome: Result<Box<Config>, String>, now: Instant) {
         self.ring_waits = None;
         let outcome = outcome.and_then(|config| self.examine(&config).map(|()| config));
@@ -407,7 +408,7 @@ impl Driver {
         self.judged = outcome.ok();
     }
 
-    /// Looks whether [`Driver::adapt`] could adapt the node to a new configuration. Changes nothing.
+    /// Checks whether [`Driver::adapt`] could adapt the node to a new configuration. Changes nothing.
     fn examine(&self, config: &Config) -> Result<(), String> {
         if let Kind::Knet(running) = &self.kind {
             let known = links::known(&running.settings);
@@ -422,8 +423,8 @@ impl Driver {
         self.outside.transport.check_peers(&peers).map_err(|error| error.to_string())
     }
 
-    /// The links that a new configuration says, unless it changes how packets are encrypted while all nodes are being
-    /// given a new key.
+    /// The links of a new configuration. An error if it changes the encryption while all nodes are being given a new
+    /// key.
     fn new_links(&self, running: &knet::Options, config: &Config) -> Result<knet::Options, String> {
         let new = links::at_run_time(running, config)?;
         if self.stack.is_rotating() && new.crypto != running.crypto {
@@ -441,7 +442,7 @@ impl Driver {
         self.stack.key_made(now, made, &mut self.outside);
     }
 
-    /// A key was offered to all nodes: may it be used here? Then it is stored.
+    /// Handles a key that was offered to all nodes: stores it if it may be used here.
     fn store_key(&mut self, key: Key, in_use: u64, now: Instant) {
         let errand = if self.errand.is_some() { Ok(()) } else { Err("it has no key file".to_owned()) };
         let (hosts, members) = (self.hosts(), self.stack.totem().members());
@@ -453,7 +454,7 @@ impl Driver {
         }
     }
 
-    /// The key that was offered is on the disk, or is not.
+    /// Handles the result of storing the offered key.
     fn key_stored(&mut self, key: &Key, outcome: Result<(), String>, now: Instant) {
         let crypto = crypto(&self.kind);
         if let Some(outcome) = self.keys.stored(key, outcome, crypto, &mut self.outside.transport) {
@@ -461,7 +462,7 @@ impl Driver {
         }
     }
 
-    /// The ring has gone over to the stored key.
+    /// Handles the ring's switch to the stored key: the key file is replaced.
     fn keep_key(&mut self, now: Instant) {
         if self.adopt_staged() {
             self.want(|wanted| wanted.keys.push(KeyErrand::Keep));
@@ -471,7 +472,7 @@ impl Driver {
         }
     }
 
-    /// The key that is stored beside the one in use is the one in use now, if there is one.
+    /// Makes the key that is stored beside the one in use the one in use. Returns `false` if there is none.
     fn adopt_staged(&mut self) -> bool {
         let Kind::Knet(running) = &mut self.kind else { return false };
         let Some(crypto) = &mut running.crypto else { return false };
@@ -483,7 +484,7 @@ impl Driver {
         self.stack.key_kept(now, outcome.map(|()| (print, suite)), &mut self.outside);
     }
 
-    /// A key that was stored and never decided on here came into use because another node uses it.
+    /// Adopts a stored key that was never decided on here but is in use because another node uses it.
     fn follow_key(&mut self) {
         let changes = self.stack.is_rekeying() || self.stack.is_rotating();
         if !changes && self.keys.is_followed(&mut self.outside.transport) && self.adopt_staged() {
@@ -499,7 +500,7 @@ impl Driver {
         }
     }
 
-    /// Goes over to the configuration that was judged, or does nothing but note why not.
+    /// Adopts the configuration that was judged, or tells the stack why it cannot.
     fn adopt(&mut self, now: Instant) {
         let outcome =
             self.judged.take().ok_or_else(|| "the new configuration is not there any more".to_owned());
@@ -518,7 +519,7 @@ impl Driver {
         }
     }
 
-    /// Forms a ring without the members that are not in the node list any more.
+    /// Forms a new ring if members of the present one are no longer in the node list.
     fn leave_removed(&mut self) {
         let members = self.stack.totem().members();
         let removed: Vec<u32> = members
@@ -527,17 +528,18 @@ impl Driver {
             .map(|member| member.get())
             .collect();
         if !removed.is_empty() && self.peers.len() > 1 {
-            // Nothing is sent to them any more: rather than lose the token to one, agree on a ring without.
+            // Nothing is sent to them any more, so a token to one would be lost; it is better to form a ring without
+            // them.
             tracing::info!(target: "annulus::node", ?removed, "members of the ring are not in the node list any more");
             self.stack.gather(&mut self.outside);
         }
     }
 
-    /// The nodes that the transport is to know with a new configuration.
+    /// The nodes that the transport is to know under a new configuration.
     fn new_peers(&self, config: &Config) -> Result<Vec<Peer>, String> {
         let mut peers: Vec<Peer> = config.members().map(|(id, addr)| Peer { id, addr }).collect();
         if !peers.iter().any(|peer| peer.id == self.me) {
-            // A ring of multicast may do without a list; then this node was added at the start.
+            // A multicast ring may have no node list; this node was then added to the peers at the start.
             let own = self.peers.iter().find(|peer| peer.id == self.me).filter(|_| peers.is_empty());
             let Some(own) = own else {
                 return Err(format!(
@@ -550,8 +552,8 @@ impl Driver {
         Ok(peers)
     }
 
-    /// What lies around the stack: the nodes that the transport knows, who may be on the ring. Whether the transport is
-    /// prepared for another key, cipher or hash.
+    /// Adapts everything around the stack to a new configuration: the transport's nodes or links, and who may be on
+    /// the ring. Returns whether the transport is prepared for another key, cipher or hash.
     fn adapt(&mut self, config: &Config, now: Instant) -> Result<bool, String> {
         let mut rekeys = false;
         let peers = self.new_peers(config)?;
@@ -583,7 +585,7 @@ impl Driver {
         Ok(rekeys)
     }
 
-    /// Keys of the database say that links are to be watched in another way.
+    /// Applies link monitoring settings that were changed in the database.
     fn watch_links(&mut self, watching: &Watching) {
         let Kind::Knet(running) = &self.kind else { return };
         let mut new = running.clone();
@@ -622,7 +624,7 @@ impl Driver {
         self.outside.transport.set_peers(&left).map_err(|_| Refused::NotUnicast)
     }
 
-    /// Clients over IPC.
+    /// Serves clients over IPC.
     fn take_clients(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let (Some(clients), Some(doorbell)) = (&mut self.clients, &self.doorbell) else { return false };
         if self.share.clients_wait(now).is_some() {
@@ -631,18 +633,18 @@ impl Driver {
         clients.serve(cx, now, doorbell, &mut self.stack, &mut self.outside)
     }
 
-    /// When to serve clients even if nobody rings.
+    /// When to serve clients even if the doorbell does not become readable.
     fn clients_due(&self, now: Instant) -> Option<Instant> {
         let clients = self.clients.as_ref()?;
         self.share.clients_wait(now).or_else(|| clients.deadline(self.outside.server.as_ref()))
     }
 
-    /// Requests from inside the process: to process groups while the ring would take any of them, to the
-    /// other services always.
+    /// Takes requests from code in this process: those to CPG while the ring takes one of any size, those to other
+    /// services always.
     fn take_requests(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut taken = 0;
         while taken < REQUESTS && self.leaving.is_none() {
-            // Whatever makes room comes through the ring, and that wakes this task.
+            // Room is made by frames from the ring, and their arrival wakes this task.
             let ring = self.stack.flow(ServiceId::CPG) == Flow::Open && self.stack.fits_request();
             let mut any = false;
             if !self.stack.is_telling()
@@ -666,7 +668,7 @@ impl Driver {
     fn take_request(&mut self, ask: Ask, now: Instant) {
         match ask {
             Ask::Request { conn, head, payload, reply } => {
-                // A connection that was closed gets no answer, which its caller understands.
+                // A closed connection gets no reply, and its caller sees that the connection is closed.
                 if self.outside.locals.has(conn) {
                     self.outside.locals.begin(conn, reply);
                     let request = Request { bytes: &head, tail: &payload };
@@ -710,7 +712,7 @@ impl Driver {
         }
     }
 
-    /// What desks ordered in this turn. How the node ends, if that is what one ordered.
+    /// Carries out what desks ordered in this turn. Returns how the node ends, if it was ordered to.
     fn carry_out_orders(&mut self, now: Instant) -> Option<End> {
         while let Some(order) = self.outside.orders.pop_front() {
             match order {
@@ -731,7 +733,7 @@ impl Driver {
                 }
                 Order::DumpState => self.want(|wanted| wanted.dump_state = true),
                 Order::Logging(logging) => self.want(|wanted| wanted.logging = Some(logging)),
-                // Carried out when it was ordered.
+                // Carried out at the time of the order.
                 Order::SwitchKey | Order::ForgetKey => {}
                 Order::MakeKey => self.make_key(now),
                 Order::StoreKey(key, in_use) => self.store_key(key, in_use, now),
@@ -752,7 +754,7 @@ impl Driver {
         None
     }
 
-    /// Has the configuration read again, which ends with [`Driver::judge`].
+    /// Asks for the configuration to be read again; the result comes to [`Driver::judge`].
     fn read_again(&mut self, now: Instant) {
         match &self.errand {
             Some(errand) => errand.want(|wanted| wanted.reload = true),
@@ -760,7 +762,7 @@ impl Driver {
         }
     }
 
-    /// Wants something of the program around the node, if there is one.
+    /// Asks the program around the node to do something, if there is one.
     fn want(&self, more: impl FnOnce(&mut Errands)) {
         if let Some(errand) = &self.errand {
             errand.want(more);
@@ -779,7 +781,7 @@ impl Driver {
         leaving.replies.extend(reply);
     }
 
-    /// Ends the node once its clients' last messages are out.
+    /// Ends the node once the last messages of its clients have been sent.
     fn has_left(&mut self, now: Instant) -> Option<End> {
         let leaving = self.leaving.as_mut()?;
         if !self.stack.settled() && now < leaving.until {
@@ -787,13 +789,13 @@ impl Driver {
         }
         self.stack.leave(&mut self.outside);
         for reply in leaving.replies.drain(..) {
-            // Whoever asked may be gone.
+            // The receiver may be gone.
             let _ = reply.send(());
         }
         Some(End::Left)
     }
 
-    /// Sets the timer. Whether something is due already.
+    /// Sets the timer. Returns whether something is due already.
     fn sleep_until_due(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let dues = [
             self.stack.deadline(),
@@ -806,8 +808,8 @@ impl Driver {
         if due <= now {
             return true;
         }
-        // What is due moves with every token. The timer is only set anew for something earlier: setting
-        // it costs a look at the sockets, waking up for nothing now and then costs less.
+        // The deadline moves with every token. The timer is only reset to an earlier time: resetting it costs a look
+        // at the sockets, more than an occasional needless wake-up.
         if self.wake_at.is_none_or(|at| due < at) {
             self.wake_at = Some(due);
             self.sleep.as_mut().reset(self.start + Duration::from_micros(due.as_micros()));
@@ -822,7 +824,7 @@ impl Driver {
     }
 }
 
-/// What a transport encrypts with when no change is under way.
+/// The encryption of a transport while no change of it is under way.
 fn crypto(kind: &Kind) -> Option<&Crypto> {
     match kind {
         Kind::Knet(knet) => knet.crypto.as_ref(),
@@ -830,7 +832,7 @@ fn crypto(kind: &Kind) -> Option<&Crypto> {
     }
 }
 
-/// Another number in each life of the node: from the keys that the system draws for hash maps.
+/// A number that differs in each run of the node, derived from the random keys of hash maps.
 fn life() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }

@@ -1,4 +1,4 @@
-//! What the stack acts on in a real node: sockets, clients, the ring id store, listeners.
+//! The surroundings of the stack in a real node: sockets, clients, the ring id store, listeners.
 
 use std::collections::VecDeque;
 
@@ -23,30 +23,30 @@ use crate::transport::knet::{Cause, LinkView};
 use crate::value::Value;
 use crate::view::{View, ViewKind};
 
-/// What is counted of links.
+/// Prefix of the statistics of links that Corosync has too.
 const KNET: &str = "stats.knet.";
 
-/// What is told of them beyond that.
+/// Prefix of the statistics of links that only annulus has.
 const OWN_LINKS: &str = "stats.annulus.link.";
 
-/// Frames that are collected before they are sent, at most.
+/// Most frames collected before they are sent.
 const BATCH: usize = 128;
 
-/// Everything around the stack.
+/// Implements [`Edge`], through which the stack acts.
 #[derive(Debug)]
 pub(super) struct Outside {
     pub(super) transport: Transport,
-    /// Clients over IPC, in a daemon.
+    /// The server for clients over IPC, in a daemon.
     pub(super) server: Option<ipc::Server>,
     pub(super) locals: Locals,
     pub(super) store: Store,
     pub(super) log: Log,
     pub(super) views: Vec<Sink<View>>,
-    /// Who waits for the first synchronisation.
+    /// Receivers of the news that the first synchronisation is complete.
     pub(super) ready: Vec<oneshot::Sender<()>>,
     /// The ring whose synchronisation completed last.
     pub(super) synced: Option<RingId>,
-    /// What desks ordered, to be carried out by the driver at the end of its turn.
+    /// Orders of desks, carried out by the driver at the end of its turn.
     pub(super) orders: VecDeque<Order>,
     batch: Vec<(Destination, Bytes)>,
 }
@@ -118,7 +118,7 @@ impl Edge for Outside {
     fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {
         match &mut self.server {
             Some(server) if !is_local(conn) => server.buffer_open(conn, path, size),
-            _ => Err(Status::NotSupported), // payloads are not copied in the process anyway
+            _ => Err(Status::NotSupported), // within the process, payloads are not copied in any case
         }
     }
 
@@ -188,7 +188,7 @@ impl Edge for Outside {
 
     fn order(&mut self, order: Order) {
         match order {
-            // At once: what was sent before goes out with the old key, what is sent next with the new one.
+            // Done at once: earlier datagrams go out with the old key, later ones with the new one.
             Order::SwitchKey => {
                 self.flush();
                 self.transport.envelope(Envelope::switch);
@@ -204,7 +204,7 @@ impl Edge for Outside {
         if view.kind == ViewKind::Regular {
             self.transport.set_members(&view.members);
         }
-        // One that does not read is told so by its queue.
+        // A listener that does not read learns from its queue that it was cut off.
         self.views.retain(|sink| sink.push(view.clone(), weight(view)).is_ok());
     }
 
@@ -212,13 +212,14 @@ impl Edge for Outside {
         tracing::info!(target: "annulus::node", %ring, "Completed service synchronization, ready to provide service");
         self.synced = Some(ring);
         for waiting in self.ready.drain(..) {
-            // Whoever waited may be gone.
+            // The receiver may be gone.
             let _ = waiting.send(());
         }
     }
 }
 
-/// What Corosync does not tell of links: since when each has been as it is, in s, and why it is down.
+/// Statistics of links that Corosync does not have: for how long each has been in its state, in s, and why it is
+/// down.
 fn own_links(transport: &Transport) -> Vec<(String, Value)> {
     let Some((now, views)) = transport.links() else { return Vec::new() };
     let mut all = Vec::new();
@@ -231,7 +232,7 @@ fn own_links(transport: &Transport) -> Vec<(String, Value)> {
     all
 }
 
-/// What a view counts in a listener's queue.
+/// The bytes that a view counts as in a listener's queue.
 pub(super) fn weight(view: &View) -> usize {
     size_of::<View>() + 4 * (view.members.len() + view.joined.len() + view.left.len())
 }

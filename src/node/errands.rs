@@ -1,6 +1,6 @@
-//! What a node wants of the program around it: to read its configuration again, to log otherwise.
+//! Errands: tasks that a node leaves to the program around it, such as reading its configuration again.
 //!
-//! Nothing queues up: what is wanted twice before it was taken is done once.
+//! Errands do not queue up: one that is asked for twice before it is taken is done once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,37 +10,37 @@ use crate::config::Config;
 use crate::config::key::Key;
 use crate::config::logging::Logging;
 
-/// What is wanted.
+/// The errands that are open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Errands {
-    /// Read the configuration again and say how it went:
+    /// Read the configuration again and report the result with
     /// [`Handle::reloaded`](super::command::Handle::reloaded).
     pub reload: bool,
-    /// Take this configuration, which was read before, for the one in effect: all nodes go over to theirs.
+    /// Treat this configuration, read before, as the one in effect: all nodes adopt theirs.
     pub adopt: Option<Box<Config>>,
-    /// The reload is over, whether or not there is something to adopt.
+    /// The reload is over, whether or not a configuration was adopted.
     pub reload_over: bool,
-    /// Close and open the log files.
+    /// Close and reopen the log files.
     pub reopen_logs: bool,
-    /// Log how the node is: [`Handle::status`](super::command::Handle::status).
+    /// Log the state of the node, see [`Handle::status`](super::command::Handle::status).
     pub dump_state: bool,
-    /// What is to be done with a new key for the cluster, in this order.
+    /// Steps of a change of the cluster's key, in this order.
     pub keys: Vec<KeyErrand>,
-    /// Log like this from now on.
+    /// Use these logging settings from now on.
     pub logging: Option<Box<Logging>>,
 }
 
-/// What is to be done with a new key.
+/// A step of a change of the cluster's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyErrand {
-    /// Store it beside the key file and say how it went:
+    /// Store the key beside the key file and report the result with
     /// [`Handle::key_stored`](super::command::Handle::key_stored).
     Store(Key),
-    /// Put the stored one into the place of the key file and say how it went:
+    /// Replace the key file by the stored key and report the result with
     /// [`Handle::key_kept`](super::command::Handle::key_kept).
     Keep,
-    /// Remove the stored one, if there is one.
+    /// Remove the stored key, if there is one.
     Discard,
 }
 
@@ -56,15 +56,15 @@ impl Shared {
     }
 }
 
-/// The node's end.
+/// The node's end of the channel.
 #[derive(Clone, Debug)]
 pub(crate) struct Errand(Arc<Shared>);
 
-/// The program's end.
+/// The end of the program around the node.
 #[derive(Debug)]
 pub struct Runner(Arc<Shared>);
 
-/// The two ends.
+/// Makes the two ends.
 #[cfg_attr(not(feature = "daemon"), expect(dead_code, reason = "only the daemon is a program around a node"))]
 pub(crate) fn channel() -> (Errand, Runner) {
     let shared = Arc::new(Shared::default());
@@ -72,7 +72,7 @@ pub(crate) fn channel() -> (Errand, Runner) {
 }
 
 impl Errand {
-    /// Wants something more.
+    /// Adds errands and wakes the program around the node.
     pub(crate) fn want(&self, more: impl FnOnce(&mut Errands)) {
         more(&mut self.0.lock());
         self.0.news.notify_one();
@@ -80,7 +80,7 @@ impl Errand {
 }
 
 impl Runner {
-    /// Waits until something is wanted. May be dropped and called again; nothing is lost.
+    /// Waits until there are errands and takes them. Cancelling it loses none.
     pub async fn next(&mut self) -> Errands {
         loop {
             let wanted = std::mem::take(&mut *self.0.lock());
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_wanted_twice_is_done_once() {
+    async fn an_errand_wanted_twice_is_done_once() {
         let (errand, mut runner) = channel();
         errand.want(|wanted| wanted.reload = true);
         errand.want(|wanted| wanted.dump_state = true);

@@ -1,4 +1,4 @@
-//! Why a node cannot start.
+//! Errors of starting a node.
 
 use std::net::IpAddr;
 
@@ -19,25 +19,25 @@ pub enum NodeError {
     /// A peer's id is 0.
     #[error("the peer at {0} has node id 0")]
     PeerZero(IpAddr),
-    /// The configuration is for something that this version cannot run, or that no ring can be made of.
+    /// The configuration needs something that this version cannot run, or no ring can form with it.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
-    /// The links of [`Builder::knet`](super::Builder::knet) do not fit the peers, or each other.
+    /// The links of [`Builder::knet`](super::Builder::knet) do not fit the peers or each other.
     #[error("{0}")]
     Links(String),
-    /// The sockets of the ring.
+    /// The sockets of the ring cannot be opened.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The stored ring id.
+    /// The stored ring id cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A text in [`Builder::quorum`](super::Builder::quorum) is too long for a key.
     #[error("the text for {0} is too long")]
     Quorum(&'static str),
-    /// The quorum settings.
+    /// The quorum settings are invalid.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// There is no tokio runtime here, or one without IO or time.
+    /// This is not within a tokio runtime, or it has no IO or time.
     #[error("a node needs a tokio runtime with IO and time: {0}")]
     Runtime(String),
 }

@@ -1,42 +1,42 @@
-//! Small files that outlast the process: a number each, read at the start and replaced later.
+//! Small files that each keep a number over restarts: read at the start and replaced later.
 //!
-//! A file is replaced as a whole, by a new one that is renamed. Where that fails, for want of room say, the number is
-//! written over the old one: a few bytes of a file that is there need no room, and a disk writes them as one. So a full
-//! disk does not keep a node from storing what it must.
+//! A file is replaced by renaming a new one to it. If that fails, for lack of disk space for example, the old content
+//! is overwritten: a few bytes of an existing file need no space, and a disk writes them atomically. So a full disk
+//! does not keep a node from storing its numbers.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A helper that writes a number needs no more, and with locked memory all of it is resident.
+/// Stack size of helper threads. Writing a number needs no more, and with locked memory all of it is resident.
 pub(super) const HELPER_STACK: usize = 128 << 10;
 
 /// Why a file in the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The operating system refuses.
+    /// The operating system returned an error.
     #[error(
         "cannot {what} {}: {error}; {}, or name another state directory (system.state_dir, --state-dir)",
         path.display(), remedy(error)
     )]
     Refused {
-        /// What was tried.
+        /// The action that failed.
         what: &'static str,
-        /// With which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// The reason that the system gives.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// What is in the file cannot be what was stored.
+    /// The content of the file is invalid.
     #[error("{} {why}; {remedy}", path.display())]
     Damaged {
         /// The file that is damaged.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in the content.
         why: String,
-        /// What the operator can do.
+        /// The remedy for the operator.
         remedy: String,
     },
 }
@@ -48,7 +48,7 @@ impl StoreError {
     }
 }
 
-/// What an operator can do about an error of the file system.
+/// The remedy for an error of the file system, for the operator.
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on that file system",
@@ -59,12 +59,12 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// The first `N` bytes of a file. `None`: there is no such file.
+/// Reads the first `N` bytes of a file. `None`: there is no such file.
 ///
 /// # Errors
-/// What is wrong with the file, for the operator.
+/// A text for the operator: the file cannot be read, or is too short.
 pub(super) fn read<const N: usize>(path: &Path) -> Result<Option<[u8; N]>, String> {
-    // A FIFO or device in its place must not stop the start.
+    // Without this, opening a FIFO or device in its place could block the start.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut file = match OpenOptions::new().read(true).custom_flags(nonblocking).open(path) {
         Ok(file) => file,
@@ -79,16 +79,15 @@ pub(super) fn read<const N: usize>(path: &Path) -> Result<Option<[u8; N]>, Strin
     Ok(Some(bytes))
 }
 
-/// Where a number is written to.
+/// Storage for a number; tests replace it.
 pub(super) trait Disk: Send + 'static {
-    /// Writes the number so that it is there after a crash; during the call, the old or the new one is. May take as
-    /// long as the disk does.
+    /// Writes the number durably: after a crash, the old or the new one is there. Blocks as long as the disk does.
     ///
     /// # Errors
     /// [`StoreError`]; the old number is still there.
     fn write(&mut self, content: &[u8]) -> Result<(), StoreError>;
 
-    /// Which file that is.
+    /// The path of the file.
     fn path(&self) -> &Path;
 }
 
@@ -108,23 +107,23 @@ impl AtomicFile {
     pub(super) fn new(path: PathBuf) -> Result<Self, StoreError> {
         let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
         let temporary = path.with_extension("new");
-        // Relative names would follow a later change of directory.
+        // A relative path would change its meaning with the working directory.
         let dir = fs::canonicalize(&dir).map_err(failed("open", &dir))?;
         let inside = |path: &Path| path.file_name().map_or_else(|| path.to_owned(), |name| dir.join(name));
         Ok(Self { path: inside(&path), temporary: inside(&temporary), dir: dir.clone() })
     }
 
-    /// Whether it could be written, as far as rights tell. Changes nothing.
+    /// Whether the permissions allow to write the file. Changes nothing.
     pub(super) fn may_write(&self) -> Result<(), StoreError> {
         use rustix::fs::{Access, access};
         let Err(error) = access(&self.dir, Access::WRITE_OK | Access::EXEC_OK) else { return Ok(()) };
-        // What cannot be replaced is written over.
+        // A file that cannot be replaced is overwritten.
         access(&self.path, Access::WRITE_OK).map_err(|_| failed("create", &self.temporary)(error.into()))
     }
 
-    /// Puts a new file in the place of the old one.
+    /// Replaces the file by a new one.
     fn replace(&self, content: &[u8]) -> Result<(), StoreError> {
-        // What a crash left behind goes first, so that no link or foreign file is written through.
+        // A leftover of a crash is removed first, so that nothing is written through a link or to a foreign file.
         match fs::remove_file(&self.temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(failed("remove", self.temporary.as_path())(error));
@@ -143,14 +142,14 @@ impl AtomicFile {
             .and_then(|()| file.sync_all().map_err(failed("sync", &self.temporary)))
             .and_then(|()| fs::rename(&self.temporary, &self.path).map_err(failed("replace", &self.path)));
         if written.is_err() {
-            // It is of no use, and takes room; that it stays is no failure of its own.
+            // The file is useless and takes space; failing to remove it is not reported.
             let _ = fs::remove_file(&self.temporary);
         }
         written?;
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(failed("sync", &self.dir))
     }
 
-    /// Writes over what the file holds, which needs no room.
+    /// Overwrites the content of the file, which needs no disk space.
     fn overwrite(&self, content: &[u8]) -> io::Result<()> {
         let nofollow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
         let file =
@@ -159,7 +158,7 @@ impl AtomicFile {
         if !found.is_file() || found.len() < content.len() as u64 {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        // As one: a number that is half the old one and half the new one would be neither.
+        // In one write: a number that is half old and half new would be neither.
         if file.write_at(content, 0)? != content.len() {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -170,7 +169,7 @@ impl AtomicFile {
 impl Disk for AtomicFile {
     fn write(&mut self, content: &[u8]) -> Result<(), StoreError> {
         let Err(error) = self.replace(content) else { return Ok(()) };
-        // Somebody removed the directory under a running node: it is as well made again.
+        // The directory was removed while the node runs; it is made again.
         if !self.dir.exists()
             && DirBuilder::new().mode(0o755).create(&self.dir).is_ok()
             && self.replace(content).is_ok()
@@ -198,11 +197,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_replaced_is_written_over() {
+    fn a_file_that_cannot_be_replaced_is_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let mut file = file(dir.path());
         file.write(b"one").unwrap();
-        // A directory where the new file belongs fails for root too, unlike permissions.
+        // Unlike missing permissions, a directory in place of the new file makes the write fail for root too.
         fs::create_dir(dir.path().join("number.new")).unwrap();
         file.write(b"two").unwrap();
         assert_eq!(fs::read(dir.path().join("number")).unwrap(), b"two");
@@ -212,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_through_a_link() {
+    fn a_link_is_not_followed_when_writing() {
         let dir = tempfile::tempdir().unwrap();
         let mut file = file(dir.path());
         fs::create_dir(dir.path().join("number.new")).unwrap();
@@ -223,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_was_removed_is_made_again() {
+    fn a_removed_directory_is_created_again() {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("state");
         fs::create_dir(&dir).unwrap();
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_can_be_done() {
+    fn errors_name_a_remedy() {
         for (error, what) in [
             (libc::ENOSPC, "make room"),
             (libc::EDQUOT, "make room"),

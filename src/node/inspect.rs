@@ -1,5 +1,6 @@
-//! Everything that can be said of a configuration before a start: what a start refuses is refused here, in the
-//! same words, because it is the same code; what is hardly meant, and what this host lacks now, is said.
+//! Checks of a configuration before a start. They run the code of a start itself, so what a start would refuse is
+//! refused here with the same text. Probable mistakes, and what this host lacks at the moment, are reported as
+//! warnings and notes.
 
 use std::path::{Path, PathBuf};
 
@@ -14,22 +15,22 @@ use crate::quorum::advice::Weight;
 use crate::stack::SetupError;
 use crate::transport::{Kind, Options, Peer, Transport, TransportError};
 
-/// What there is to say of a configuration that can be used.
+/// The result of inspecting a usable configuration.
 #[derive(Debug)]
 pub struct Inspection {
-    /// The node that it describes.
+    /// The node that the configuration describes.
     pub builder: Builder,
-    /// What is hardly meant as it is written, each a line with its remedy.
+    /// Probable mistakes, each in one line with its remedy.
     pub warnings: Vec<String>,
-    /// What may be meant and has a price, or is so on this host just now.
+    /// Choices that have a drawback, and faults of this host that may be temporary.
     pub notes: Vec<String>,
     plan: Plan,
 }
 
-/// Inspects a configuration. Looks at nothing but it.
+/// Inspects a configuration, without looking at the host.
 ///
 /// # Errors
-/// What a start refuses, with the status of a start.
+/// Whatever a start refuses, with the exit status of a start.
 pub fn inspect(config: &Config) -> Result<Inspection, ConfigError> {
     let refuse = |error: NodeError| placed(config, error);
     let builder = Builder::from_config(config).map_err(refuse)?;
@@ -48,10 +49,10 @@ pub fn inspect(config: &Config) -> Result<Inspection, ConfigError> {
     Ok(Inspection { builder, warnings, notes, plan })
 }
 
-/// Inspects what a reload takes over without a restart.
+/// Inspects the part of a configuration that a reload applies without a restart.
 ///
 /// # Errors
-/// What no ring could run with, with its places.
+/// No ring can run with the configuration; the error names the places of the settings.
 pub fn inspect_reload(config: &Config) -> Result<(), ConfigError> {
     config.check_limits()?;
     if config.totem.transport == TransportKind::Knet {
@@ -65,12 +66,12 @@ pub fn inspect_reload(config: &Config) -> Result<(), ConfigError> {
 }
 
 impl Inspection {
-    /// Looks at this host: log files, state directory, address and port. `state_dir`: the one that a start would
-    /// use, if it must be there. Makes nothing.
+    /// Checks this host: log files, state directory, address and port. `state_dir` is the directory that a start
+    /// would use, if it must exist. Creates nothing.
     ///
     /// # Errors
-    /// What a start would be refused by the host as it is now. A port in use is only noted: a configuration is
-    /// checked while the daemon runs that uses it.
+    /// A start would fail on the host as it is now. A port in use is only noted, as a configuration may be checked
+    /// while the daemon that uses the port runs.
     pub fn look_at_host(&mut self, config: &Config, state_dir: Option<&Path>) -> Result<(), ConfigError> {
         log_files(&config.logging)?;
         self.warnings.extend(unused_log_folder(config));
@@ -96,7 +97,7 @@ impl Inspection {
         Ok(())
     }
 
-    /// With `--strict`.
+    /// Applies `--strict`: warnings are errors.
     ///
     /// # Errors
     /// There is a warning.
@@ -106,14 +107,14 @@ impl Inspection {
         Err(ConfigError { kind: ErrorKind::Rule, message: format!("refused by --strict: {first}"), hint })
     }
 
-    /// The remarks as `--check` lists them.
+    /// The warnings and notes, as `--check` lists them.
     pub fn remarks(&self) -> Vec<String> {
         let warnings = self.warnings.iter().map(|warning| format!("# warning: {warning}"));
         warnings.chain(self.notes.iter().map(|note| format!("# note: {note}"))).collect()
     }
 }
 
-/// What is to be tried: on knet each link, with its number.
+/// The transports to probe: on knet one for each link, with the link's number.
 fn probes(options: &Options) -> Vec<(usize, Options)> {
     let Kind::Knet(knet) = &options.kind else { return vec![(0, options.clone())] };
     let links = knet.settings.links.iter().enumerate().filter(|(_, link)| link.is_some());
@@ -127,7 +128,7 @@ fn probes(options: &Options) -> Vec<(usize, Options)> {
     links.map(|(link, _)| (link, alone(link))).collect()
 }
 
-/// The error of a start as one of the configuration: with the places of the settings that it is about.
+/// Turns the error of a start into a configuration error that names the places of the settings concerned.
 pub fn placed(config: &Config, error: NodeError) -> ConfigError {
     let message = error.to_string();
     match error {
@@ -141,7 +142,7 @@ pub fn placed(config: &Config, error: NodeError) -> ConfigError {
             ConfigError { kind: ErrorKind::Quorum, message, hint: Some(lines.join("\n")) }
         }
         NodeError::Transport(_) => {
-            // One line: a start logs it.
+            // In one line, because a start logs it.
             let place = places(config, &["totem.interface.0.bindnetaddr"]);
             ConfigError { kind: ErrorKind::Ring, message: format!("{message} ({place})"), hint: None }
         }
@@ -155,7 +156,7 @@ pub fn placed(config: &Config, error: NodeError) -> ConfigError {
     }
 }
 
-/// The full name of a setting that the transport calls by its own name.
+/// The full name of a setting, which the transport knows by a short name only.
 fn setting_name(config: &Config, setting: &str, node: Option<u32>) -> String {
     let of_node = |id: u32, key: &str| {
         let node = config.nodes.iter().find(|node| node.id.is_some_and(|own| own.get() == id));
@@ -170,7 +171,7 @@ fn setting_name(config: &Config, setting: &str, node: Option<u32>) -> String {
     }
 }
 
-/// A transport that cannot encrypt: of one that can and does not, the configuration itself warns.
+/// The note on a transport that has no encryption. If knet runs unencrypted, the configuration itself warns.
 fn in_the_clear(config: &Config) -> Option<String> {
     let transport = config.totem.transport;
     (transport != TransportKind::Knet).then(|| {
@@ -183,13 +184,13 @@ fn in_the_clear(config: &Config) -> Option<String> {
     })
 }
 
-/// Settings and where they stand, in one line.
+/// Settings and their places in the configuration, in one line.
 fn places(config: &Config, keys: &[&str]) -> String {
     let lines: Vec<String> = keys.iter().map(|key| config.explain(key)).collect();
     lines.join("; ").replace('\n', "; ")
 }
 
-/// Whether the log files can be opened, in the daemon's words. Opens those that are there, and makes none.
+/// Checks that the log files can be opened; errors have the daemon's text. Opens existing files, creates none.
 fn log_files(logging: &Logging) -> Result<(), ConfigError> {
     let targets = SUBSYSTEMS.into_iter().map(|subsystem| logging.target(subsystem));
     for path in targets.filter(|target| target.to_logfile).filter_map(|target| target.logfile.as_ref()) {
@@ -207,7 +208,7 @@ fn log_files(logging: &Logging) -> Result<(), ConfigError> {
 fn can_append(path: &Path) -> std::io::Result<()> {
     use rustix::fs::{Access, access};
     match std::fs::metadata(path) {
-        // Not opened: that can block.
+        // Not opened, as that can block.
         Ok(about) if !about.is_file() && !about.is_dir() => Ok(access(path, Access::WRITE_OK)?),
         Ok(_) => std::fs::OpenOptions::new().append(true).open(path).map(drop),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -218,7 +219,7 @@ fn can_append(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// A log file that is named and not used, in a folder that is not there: it cannot be switched on.
+/// A warning about a log file in a folder that does not exist. Such a file could not be switched on later.
 fn unused_log_folder(config: &Config) -> Option<String> {
     let (name, entry) = config.map.iter().find(|(name, entry)| {
         let own = matches!(&entry.origin, Origin::File { .. }) && name.starts_with("logging.");
@@ -235,10 +236,10 @@ fn unused_log_folder(config: &Config) -> Option<String> {
     ))
 }
 
-/// The state directory, which must be there.
+/// Returns the state directory, if it exists.
 ///
 /// # Errors
-/// It is not, or is something else.
+/// It does not exist, or is not a directory.
 pub fn existing(dir: &Path) -> Result<PathBuf, ConfigError> {
     let missing = |why: &dyn std::fmt::Display| ConfigError {
         kind: ErrorKind::State,

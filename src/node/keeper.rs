@@ -1,8 +1,8 @@
-//! A number that is kept on disk by a helper thread: the newest one, however long the disk takes, however often it
+//! Keeps the newest of a series of numbers on disk, in a helper thread, however slow the disk is and however often it
 //! fails.
 //!
-//! Each failure is tried again. The log says what failed, where and what can be done when it begins, less and less
-//! often while it lasts, and when all is well again; also of a disk that does not answer at all.
+//! Every failure is retried. The log reports the failure with file and remedy when it begins, at growing intervals
+//! while it lasts, and when it ends; the same for a disk that does not answer at all.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -14,34 +14,34 @@ use tracing::{error, info, warn};
 
 use super::file::{Disk, HELPER_STACK, StoreError};
 
-/// First wait after a failed write; doubled up to [`RETRY_MAX`].
+/// First wait after a failed write; doubled each time up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// Longest wait between two attempts to write.
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// A write that takes longer is worth a line, and again after each time twice as long.
+/// A write that takes longer is logged, and again each time its duration has doubled.
 const SLOW: Duration = Duration::from_secs(5);
 
-/// What became of a number.
+/// The result of an attempt to store a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
-    /// This one is on disk.
+    /// This number is on disk.
     Stored(u64),
-    /// It could not be written; it is tried again.
+    /// The number could not be written; it will be retried.
     Failed,
 }
 
-/// The words for a number, and its bytes.
+/// The texts for log lines about the number, and its encoding.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Words {
-    /// What is kept: "ring ids up to", say.
+    /// The name of the number, such as "ring ids up to".
     pub(super) what: &'static str,
-    /// What it means that it cannot be kept.
+    /// The consequence while it cannot be stored.
     pub(super) meanwhile: &'static str,
-    /// The number as the file holds it.
+    /// Encodes the number as in the file.
     pub(super) bytes: fn(u64) -> Vec<u8>,
 }
 
-/// See the module.
+/// Hands numbers to the helper thread; see the module.
 #[derive(Debug)]
 pub(super) struct Keeper {
     ask: mpsc::Sender<u64>,
@@ -50,10 +50,10 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the helper, whose thread has this name.
+    /// Starts the helper thread under this name.
     ///
     /// # Errors
-    /// There cannot be another thread.
+    /// The thread cannot be started.
     pub(super) fn start(name: &str, words: Words, disk: impl Disk) -> Result<Self, StoreError> {
         let (ask, asked) = mpsc::channel();
         let (tell, told) = tokio_mpsc::unbounded_channel();
@@ -68,25 +68,25 @@ impl Keeper {
         Ok(Self { ask, told, clock })
     }
 
-    /// Keeps this number from now on.
+    /// Stores this number in place of the earlier one, in the background.
     pub(super) fn keep(&self, number: u64) {
-        // A helper that is gone was told so by a panic in it; there is nothing left to tell it.
+        // A helper that is gone has panicked; there is nothing to report to it.
         let _ = self.ask.send(number);
     }
 
-    /// Says so if the disk has not answered for long. To be called now and then.
+    /// Logs a disk that has not answered for long. Call it periodically.
     pub(super) fn look(&mut self) {
         self.clock.look();
     }
 }
 
-/// Notices writes that do not end.
+/// Notices a write that does not end.
 #[derive(Debug)]
 struct SlowClock {
     path: PathBuf,
-    /// When the write that goes on now began.
+    /// When the write in progress began.
     since: Arc<Mutex<Option<Instant>>>,
-    /// How long it may take until the next line.
+    /// The duration of the write at which the next line is logged.
     next: Duration,
 }
 
@@ -124,7 +124,7 @@ struct Helper<D> {
 }
 
 impl<D: Disk> Helper<D> {
-    /// Writes the newest number asked for, until it succeeds or nobody asks any more.
+    /// Writes the newest requested number, until the sender is gone.
     fn run(mut self) {
         while let Ok(number) = self.asked.recv() {
             let Some(number) = self.write(number) else { return };
@@ -134,7 +134,7 @@ impl<D: Disk> Helper<D> {
         }
     }
 
-    /// The number that was written: this one or a newer. `None`: nobody asks any more.
+    /// Returns the number that was written: the given one or a newer one. `None`: the sender is gone.
     fn write(&mut self, mut number: u64) -> Option<u64> {
         let what = self.words.what;
         let began = Instant::now();
@@ -146,7 +146,7 @@ impl<D: Disk> Helper<D> {
             let Err(error) = self.attempt(number) else { break };
             failures += 1;
             let why = error.to_string();
-            // Something new, or the first, second, fourth, eighth … time.
+            // Logs a new error, and the first, second, fourth, eighth and so on of the same.
             if why != last || failures.is_power_of_two() {
                 error!(
                     target: "annulus::node",
@@ -184,7 +184,7 @@ impl<D: Disk> Helper<D> {
     }
 }
 
-/// Says so while opening a file at the start takes long. Ends when it is dropped.
+/// Logs that opening a file takes long at the start, until it is dropped.
 pub(super) struct StartWatch {
     _end: mpsc::Sender<()>,
 }
@@ -192,7 +192,7 @@ pub(super) struct StartWatch {
 impl StartWatch {
     pub(super) fn new(path: PathBuf) -> Self {
         let (end, ended) = mpsc::channel();
-        // Without the thread the start is as good, but says less.
+        // Without this thread the start works too, but is not reported as slow.
         let _ = thread::Builder::new().name("annulus-start".into()).stack_size(HELPER_STACK).spawn(move || {
             let mut wait = SLOW;
             while ended.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
@@ -207,23 +207,23 @@ impl StartWatch {
     }
 }
 
-/// Disks that fail, for tests.
+/// A disk that fails on demand, for tests.
 #[cfg(test)]
 pub(super) mod fake {
     use super::*;
     use std::collections::VecDeque;
     use std::path::Path;
 
-    /// What a write does.
+    /// The behaviour of one write.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(in crate::node) enum Does {
-        /// It fails with this errno.
+        /// Fails with this errno.
         Fail(i32),
-        /// It succeeds after this time.
+        /// Succeeds after this time.
         Take(Duration),
     }
 
-    /// A disk whose writes do what is in the plan, then succeed.
+    /// A disk whose writes behave as planned, and succeed once the plan is used up.
     #[derive(Clone, Debug, Default)]
     pub(in crate::node) struct Fake {
         pub(in crate::node) plan: Arc<Mutex<VecDeque<Does>>>,
@@ -266,7 +266,7 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(60), keeper.told.recv()).await.unwrap().unwrap()
     }
 
-    /// EIO, no room, read-only: each is told, and the newest number is written when it works.
+    /// Every kind of failure is reported, and the newest number is written when the disk works again.
     #[tokio::test]
     async fn a_disk_that_fails_is_tried_again() {
         let disk = Fake::default();
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(*disk.written.lock().unwrap(), [9u64.to_ne_bytes().to_vec()]);
     }
 
-    /// A write that does not end is noticed from outside, once and then ever less often, and its end too.
+    /// A write that does not end is logged once and then at growing intervals, and so is its end.
     #[tokio::test]
     async fn a_slow_disk_is_noticed() {
         let disk = Fake::default();

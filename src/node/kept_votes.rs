@@ -1,8 +1,8 @@
-//! The highest number of expected votes that this node has ever seen, kept over restarts for
+//! Keeps the highest number of expected votes that this node has ever seen over restarts, for
 //! `expected_votes_tracking`.
 //!
-//! The file is Corosync's: four bytes in the order of this host. Corosync means to write it whenever the number
-//! rises; here it is, by a helper thread, so that a slow disk never holds up the ring.
+//! The file has Corosync's format: four bytes in this host's byte order. Corosync intends to write it whenever the
+//! number rises; here a helper thread does so, so that a slow disk never delays the ring.
 //!
 //! Source: corosync `exec/votequorum.c`; `votequorum(5)`, `expected_votes_tracking`.
 
@@ -18,11 +18,11 @@ const NAME: &str = "ev_tracking";
 const WORDS: Words = Words {
     what: "the expected votes, in hexadecimal",
     meanwhile: "A restart would begin with fewer expected votes",
-    // It was a u32 when it was asked for.
+    // The number was a u32 when it was handed over.
     bytes: |votes| (votes as u32).to_ne_bytes().to_vec(),
 };
 
-/// The number, and where it goes.
+/// The stored number, and the keeper that writes new ones.
 #[derive(Debug)]
 pub(crate) struct KeptVotes {
     first: u32,
@@ -30,12 +30,12 @@ pub(crate) struct KeptVotes {
 }
 
 impl KeptVotes {
-    /// Reads `<dir>/ev_tracking`, or creates it with 0 in it, and starts the helper. Blocks for the disk: for use
+    /// Reads `<dir>/ev_tracking`, or creates it with 0, and starts the helper thread. Blocks on the disk, so call it
     /// before the ring runs.
     ///
     /// # Errors
-    /// What is in the file is no number, or there is none and none can be written. A number that was lost is not
-    /// taken for 0: with fewer expected votes, a part of the cluster that must not act would.
+    /// The content of the file is invalid, or it does not exist and cannot be created. A lost number is not taken for
+    /// 0: with fewer expected votes, a partition without quorum would count itself quorate.
     pub(super) fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(NAME);
         let _watch = StartWatch::new(path.clone());
@@ -61,18 +61,18 @@ impl KeptVotes {
         Ok(Self { first, keeper })
     }
 
-    /// What was kept at the start.
+    /// The number read at the start.
     pub(super) const fn first(&self) -> u32 {
         self.first
     }
 
-    /// Keeps a new number, in the background.
+    /// Stores a new number, in the background.
     pub(super) fn keep(&self, votes: u32) {
         self.keeper.keep(votes.into());
     }
 
-    /// Says so if the disk has not answered for long, and forgets what became of numbers: nobody waits for that. To
-    /// be called now and then.
+    /// Logs a disk that has not answered for long, and discards the results of writes, which nobody needs. Call it
+    /// periodically.
     pub(super) fn look(&mut self) {
         while self.keeper.told.try_recv().is_ok() {}
         self.keeper.look();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_made_read_and_rewritten() {
+    fn the_file_is_created_read_and_rewritten() {
         let dir = tempfile::tempdir().unwrap();
         let kept = KeptVotes::open(dir.path()).unwrap();
         assert_eq!((kept.first(), stored(dir.path())), (0, vec![0; 4]));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_does_not_begin_anew() {
+    fn a_damaged_file_is_an_error() {
         for content in [&b""[..], b"\x01", b"\x01\x02\x03"] {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join(NAME);
@@ -119,9 +119,9 @@ mod tests {
         assert!(KeptVotes::open(Path::new("/nonexistent")).is_err());
     }
 
-    /// No room and no new file: the number is written over the old one.
+    /// With a full disk, the number is written over the old one.
     #[test]
-    fn a_full_disk_does_not_keep_votes_from_being_kept() {
+    fn votes_are_stored_on_a_full_disk() {
         let dir = tempfile::tempdir().unwrap();
         let kept = KeptVotes::open(dir.path()).unwrap();
         fs::create_dir(dir.path().join("ev_tracking.new")).unwrap();

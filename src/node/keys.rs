@@ -1,4 +1,5 @@
-//! The key that this node's transport may use next: made, stored beside the one in use, understood, then kept.
+//! The next key of this node's transport: made, stored beside the key in use, accepted for incoming packets, then
+//! adopted.
 
 use crate::config::key::{Key, USUAL};
 use crate::ids::NodeId;
@@ -6,17 +7,17 @@ use crate::transport::knet::Crypto;
 use crate::transport::knet::envelope::{Cipher, Envelope, Suite};
 use crate::transport::{self, Transport};
 
-/// See the module. What is in use, the transport's settings say.
+/// The state of a key change; see the module. The key in use is part of the transport's settings.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    /// A key on its way to the disk.
+    /// A key that is being stored.
     storing: Option<Key>,
-    /// A key that is stored beside the one in use: what is sealed with it is let in.
+    /// A key stored beside the one in use. Packets encrypted with it are accepted.
     staged: Option<Key>,
 }
 
 impl Keys {
-    /// A key was found beside the one in use when the daemon started.
+    /// Takes over a key that lay beside the one in use when the daemon started.
     pub(super) fn found(&mut self, key: Key, crypto: Option<&Crypto>, transport: &mut Transport) {
         if crypto.is_some_and(|crypto| crypto.key == key) {
             return;
@@ -31,10 +32,10 @@ impl Keys {
         }
     }
 
-    /// A new key for all nodes, and the fingerprint of the one that it is to replace.
+    /// Makes a new key for all nodes. Returns it with the fingerprint of the key that it is to replace.
     ///
     /// # Errors
-    /// Why there can be none now.
+    /// A text: why no key can be made now.
     pub(super) fn make(
         crypto: Option<&Crypto>,
         hosts: &[NodeId],
@@ -48,10 +49,10 @@ impl Keys {
         Ok((key, in_use.key.fingerprint().0))
     }
 
-    /// Another node offers a key in the place of the one with this fingerprint. It is to be stored, if this is `Ok`.
+    /// Handles a key that another node offers in place of the one with this fingerprint. `Ok`: it is to be stored.
     ///
     /// # Errors
-    /// Why it cannot be used here.
+    /// A text: why the key cannot be used here.
     pub(super) fn offered(
         &mut self,
         key: Key,
@@ -71,10 +72,10 @@ impl Keys {
         Ok(())
     }
 
-    /// This key is on the disk, or is not. `None`: another one is awaited, or none.
+    /// Handles the result of storing this key. `None`: another key is awaited, or none.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// A text: why the key cannot be used.
     pub(super) fn stored(
         &mut self,
         key: &Key,
@@ -86,7 +87,7 @@ impl Keys {
         Some(outcome.and_then(|()| self.let_in(key, crypto, transport)))
     }
 
-    /// The stored key is the one in use from now on. Whether there is one.
+    /// Makes the stored key the one in use. Returns `false` if there is none.
     pub(super) fn keep(&mut self, crypto: &mut Crypto) -> bool {
         match self.staged.take() {
             Some(key) => {
@@ -97,8 +98,8 @@ impl Keys {
         }
     }
 
-    /// The stored key is of no use. Whether it is to be removed from the disk, where it may lie in any case but one:
-    /// another node uses it, and so does this one.
+    /// Gives up the stored key. Returns whether to remove it from disk, which is so unless it is in use already
+    /// because another node uses it.
     pub(super) fn discard(&mut self, transport: &mut Transport) -> bool {
         self.storing = None;
         if self.is_followed(transport) {
@@ -110,13 +111,14 @@ impl Keys {
         true
     }
 
-    /// The transport was prepared for another key, which the configuration says. Whether one is of no use now.
+    /// Gives up the stored key because the transport was prepared for another one from the configuration. Returns
+    /// whether there was one.
     pub(super) fn superseded(&mut self) -> bool {
         let storing = self.storing.take().is_some();
         self.staged.take().is_some() || storing
     }
 
-    /// Whether a stored key came into use because another node used it.
+    /// Whether a stored key is in use because another node uses it.
     pub(super) fn is_followed(&self, transport: &mut Transport) -> bool {
         self.staged.is_some() && transport.envelope(|envelope| envelope.is_prepared()) == Some(false)
     }
@@ -141,7 +143,7 @@ impl Keys {
     }
 }
 
-/// What is used now, if it may be replaced through the ring.
+/// The encryption in use, if its key may be replaced through the ring; otherwise a text why not.
 fn rotatable<'a>(
     crypto: Option<&'a Crypto>,
     hosts: &[NodeId],
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_goes_through_an_encrypted_ring_of_all_hosts_alone() {
+    fn a_key_is_made_only_for_an_encrypted_ring_of_all_hosts() {
         let both = [node(1), node(2)];
         for (crypto, members, why) in [
             (None, &both[..], "not encrypted"),
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn each_key_that_is_made_is_another() {
+    fn every_new_key_is_different() {
         let old = crypto(Cipher::Aes256);
         let make = || Keys::make(Some(&old), &[node(1)], &[node(1)]).unwrap();
         let (key, in_use) = make();
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_the_place_of_another_than_the_one_in_use_is_refused() {
+    fn an_offer_to_replace_a_key_not_in_use_is_refused() {
         let old = crypto(Cipher::Aes256);
         let new = Key::new(&[4; 128]).unwrap();
         let mut keys = Keys::default();

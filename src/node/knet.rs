@@ -13,11 +13,12 @@ use crate::transport::Peer;
 use crate::transport::knet::envelope::{Cipher, Hash, Suite};
 use crate::transport::knet::{Compression, Crypto, Host, LINKS, LinkMode, LinkSettings, Options, Settings};
 
-/// Links between the nodes, for [`Builder::knet`](super::Builder::knet): watched, encrypted, and up to eight of them,
-/// so that the ring outlives the failure of a network. The same bytes as Corosync's transport knet.
+/// Links between the nodes, for [`Builder::knet`](super::Builder::knet). Up to eight links are monitored and
+/// encrypted, so that the ring survives the failure of a network. Compatible with Corosync's transport knet.
 ///
-/// Link 0 is that of [`Builder::peers`](super::Builder::peers); [`Knet::link`] adds the next. What is not said here is
-/// as in [`corosync.conf(5)`](crate::config): ping times follow the token time-out, the path MTU is searched for.
+/// [`Builder::peers`](super::Builder::peers) gives link 0; [`Knet::link`] adds the next. All other settings have the
+/// defaults of [`corosync.conf(5)`](crate::config): ping times follow the token timeout, and the path MTU is
+/// discovered.
 ///
 /// ```
 /// use annulus::config::key::Key;
@@ -42,32 +43,31 @@ pub struct Knet {
     mtu: Option<u16>,
 }
 
-/// What a builder knows of link 0.
+/// The builder's settings for link 0.
 #[derive(Debug)]
 pub(super) struct Ground<'a> {
     pub(super) me: NodeId,
-    /// All nodes with their addresses, this one included.
+    /// All nodes with their addresses, including this one.
     pub(super) peers: &'a [Peer],
     pub(super) port: u16,
-    /// The interface that this node's address is on, if it has to be that one.
+    /// The interface that must have this node's address, if one is given.
     pub(super) interface: Option<String>,
 }
 
 impl Knet {
-    /// Links on which everything is encrypted with AES-256 and authenticated with SHA-256. All nodes need the same
-    /// key.
+    /// Encrypts all packets with AES-256 and authenticates them with SHA-256. All nodes need the same key.
     pub fn encrypted(key: Key) -> Self {
         let suite = Suite { cipher: Cipher::Aes256, hash: Hash::Sha256 };
         Self { crypto: Some(Crypto { suite, key }), ..Self::in_the_clear() }
     }
 
-    /// Links without encryption: whoever reaches the network can read and forge what is sent. For tests, and for
-    /// networks that protect it themselves.
+    /// Runs without encryption: whoever reaches the network can read and forge packets. For tests, and for networks
+    /// that are protected otherwise.
     pub fn in_the_clear() -> Self {
         Self { crypto: None, further: Vec::new(), mode: LinkMode::default(), mtu: None }
     }
 
-    /// Another cipher and hash; without effect in the clear.
+    /// Sets another cipher and hash. No effect without encryption.
     #[must_use]
     pub fn suite(mut self, suite: Suite) -> Self {
         if let Some(crypto) = &mut self.crypto {
@@ -76,33 +76,33 @@ impl Knet {
         self
     }
 
-    /// A further link: the address of every node on it, by id. Its UDP port is that of
-    /// [`Builder::port`](super::Builder::port) plus the link's number. Its network should not fail together with the
-    /// others.
+    /// Adds a link: the address of every node on it, by id. Its UDP port is that of
+    /// [`Builder::port`](super::Builder::port) plus the link's number. The networks of the links should not fail
+    /// together.
     #[must_use]
     pub fn link(mut self, addresses: impl IntoIterator<Item = (u32, IpAddr)>) -> Self {
         self.further.push(addresses.into_iter().collect());
         self
     }
 
-    /// How several links are used. Default: the first that works.
+    /// Sets how several links are used. Default: only the first that works.
     #[must_use]
     pub fn mode(mut self, mode: LinkMode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// Bytes of an IP packet that all paths carry, 576 or more. Default: it is found out.
+    /// Sets the IP packet size that all paths carry, in bytes, at least 576. Default: it is discovered.
     #[must_use]
     pub fn mtu(mut self, bytes: u16) -> Self {
         self.mtu = Some(bytes);
         self
     }
 
-    /// Puts it together with what the builder knows.
+    /// Makes the transport's options from these settings and those of the builder.
     ///
     /// # Errors
-    /// [`NodeError::Links`].
+    /// [`NodeError::Links`]: the links do not fit the peers or each other.
     pub(super) fn options(
         &self,
         ground: Ground<'_>,
@@ -170,7 +170,7 @@ impl Knet {
             block_unlisted,
         });
         options.interfaces[0] = interface;
-        // A program has not the rights of a daemon.
+        // A program does not have the privileges of a daemon to enlarge socket buffers.
         options.allow_small_buffers = true;
         options.crypto.clone_from(&self.crypto);
         Ok(options)
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_as_a_configuration_makes_them() {
+    fn links_have_the_defaults_of_a_configuration() {
         let knet = Knet::encrypted(Key::new(&[3; 128]).unwrap()).link(second(&[2, 1])).mode(LinkMode::Active);
         let options = options(&knet, 5405).unwrap();
         let Settings { hosts, links, mode, .. } = &options.settings;
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_cannot_be_are_refused() {
+    fn impossible_links_are_refused() {
         let clear = Knet::in_the_clear;
         let nine = (0..8).fold(clear(), |knet, _| knet.link(second(&[1, 2])));
         for (knet, port, why) in [

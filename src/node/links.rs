@@ -1,5 +1,5 @@
-//! What a configuration says of the links of transport knet, as the transport is told it; and what of it a running
-//! node can take over.
+//! Translates the knet settings of a configuration into options of the transport, and says which of them a running
+//! node can change.
 //!
 //! Source: corosync `exec/totemconfig.c`, `exec/totemknet.c`.
 
@@ -13,14 +13,14 @@ use crate::transport::TransportError;
 use crate::transport::knet::envelope::{Cipher, Hash, Suite};
 use crate::transport::knet::{Compression, Crypto, Host, LINKS, LinkMode, LinkSettings, Options, Settings};
 
-/// Bytes above which libknet compresses when nothing is said. Source: libknet, `KNET_COMPRESS_THRESHOLD`.
+/// Packet size in bytes above which libknet compresses by default. Source: libknet, `KNET_COMPRESS_THRESHOLD`.
 pub(super) const THRESHOLD: usize = 100;
 
-/// Bytes of a packet that the ring's frames are made to fit when nothing is said: links cut them up themselves.
-/// Source: libknet, `KNET_MAX_PACKET_SIZE`.
+/// Default packet size that frames are made to fit, in bytes; knet fragments packets itself. Source: libknet,
+/// `KNET_MAX_PACKET_SIZE`.
 pub(super) const NETMTU: usize = 65_536;
 
-/// What the address of a link is called, by its number.
+/// The names of the settings for the address of a link, by link number.
 const RING_ADDR: [&str; LINKS] = [
     "ring0_addr",
     "ring1_addr",
@@ -32,10 +32,10 @@ const RING_ADDR: [&str; LINKS] = [
     "ring7_addr",
 ];
 
-/// Refuses links over which a host could not be told or reached.
+/// Refuses a duplicate nodeid, and addresses that no host can have.
 ///
 /// # Errors
-/// What is wrong, with the node and the setting.
+/// The fault, with the node and the setting.
 pub(super) fn check(options: &Options) -> Result<(), TransportError> {
     let hosts = &options.settings.hosts;
     for (index, host) in hosts.iter().enumerate() {
@@ -57,17 +57,17 @@ pub(super) fn check(options: &Options) -> Result<(), TransportError> {
     Ok(())
 }
 
-/// What a configuration for transport knet says.
+/// The options of a configuration for transport knet.
 ///
 /// # Errors
-/// It has a word that the configuration's own check does not let pass.
+/// A setting has a word that the configuration's own check should have refused.
 pub(super) fn of(config: &Config) -> Result<Options, ConfigError> {
     let totem = &config.totem;
     let mut links: [Option<LinkSettings>; LINKS] = [const { None }; LINKS];
     let mut interfaces: [Option<String>; LINKS] = [const { None }; LINKS];
     for interface in &totem.interfaces {
         let number = usize::from(interface.link);
-        // A section interface alone makes no link.
+        // A section `interface` alone does not make a link.
         if number < LINKS && interface.bind_address.is_some() {
             links[number] = Some(link(interface));
             interfaces[number].clone_from(&interface.bind_interface);
@@ -102,11 +102,11 @@ pub(super) fn of(config: &Config) -> Result<Options, ConfigError> {
     Ok(options)
 }
 
-/// Of what a new configuration says, what a node that runs with `running` goes over to: how several links are used, and
-/// the port of a link that is there already, stay until a restart. Corosync does the same.
+/// The options that a node running with `running` changes to under a new configuration. The use of several links
+/// (`link_mode`) and the port of an existing link stay until a restart, as in Corosync.
 ///
 /// # Errors
-/// It is for another transport; or as [`of`].
+/// The configuration is for another transport, or as for [`of`].
 pub(super) fn at_run_time(running: &Options, config: &Config) -> Result<Options, String> {
     if config.totem.transport != TransportKind::Knet {
         let transport = config.totem.transport.name();
@@ -129,7 +129,7 @@ fn keep(old: &Settings, new: &mut Settings) {
     }
 }
 
-/// What packets are sealed with.
+/// The cipher, hash and key for outgoing packets.
 pub(super) fn sealing(options: &Options) -> (Suite, Option<&Key>) {
     match &options.crypto {
         Some(crypto) => (crypto.suite, Some(&crypto.key)),
@@ -137,7 +137,7 @@ pub(super) fn sealing(options: &Options) -> (Suite, Option<&Key>) {
     }
 }
 
-/// How links are watched from now on, by single keys of the database.
+/// Applies link monitoring settings from keys of the database.
 pub(super) fn watch(settings: &mut Settings, watching: &Watching) {
     for (number, link) in (0u8..).zip(&mut settings.links) {
         if let (Some(link), Some(pings)) = (link, watching.links.get(&number)) {
@@ -192,7 +192,7 @@ fn compression(model: Option<&str>) -> Result<Compression, ConfigError> {
     })
 }
 
-/// Never falls back to no encryption.
+/// The encryption of a configuration. An invalid setting is an error, never a fallback to no encryption.
 fn crypto(config: &Config) -> Result<Option<Crypto>, ConfigError> {
     let crypto = &config.totem.crypto;
     let cipher = Cipher::named(&crypto.cipher).ok_or_else(|| unknown("crypto_cipher", &crypto.cipher))?;
@@ -209,7 +209,7 @@ fn crypto(config: &Config) -> Result<Option<Crypto>, ConfigError> {
     Ok(Some(Crypto { suite, key }))
 }
 
-/// Not reached with what the configuration's own check lets pass.
+/// The error for a word that the configuration's own check should have refused.
 fn unknown(setting: &str, word: &str) -> ConfigError {
     let message = format!("totem.{setting} = {word} is not available in this version");
     ConfigError { kind: ErrorKind::Unsupported, message, hint: None }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_says_hosts_links_and_timers() {
+    fn hosts_links_and_timers_are_taken_from_the_configuration() {
         let options = of(&config("")).unwrap();
         assert_eq!(options.crypto, None);
         let Settings { me, hosts, links, .. } = &options.settings;
@@ -256,7 +256,7 @@ mod tests {
         );
         let numbers: Vec<usize> = (0..LINKS).filter(|link| links[*link].is_some()).collect();
         assert_eq!(numbers, [0, 2]);
-        // Three nodes: the token time-out is 3650 ms. Corosync 3.1.7 has these values then.
+        // With three nodes, the token timeout is 3650 ms; Corosync 3.1.7 then uses these values.
         let ms = |time: Duration| time.as_millis();
         let second = links[2].as_ref().unwrap();
         assert_eq!((ms(second.ping_timeout), ms(second.ping_interval)), (1825, 912));

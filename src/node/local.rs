@@ -1,5 +1,5 @@
-//! Connections from inside the process as [`Channel`]s, so that the client libraries work in them as they
-//! do over IPC.
+//! Makes connections from code in this process usable as [`Channel`]s, so that the client libraries work on them as
+//! over IPC.
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -1,4 +1,4 @@
-//! Connections from inside the process, as the driver keeps them.
+//! The driver's side of connections from code in this process.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,10 +9,10 @@ use super::command::{CONNECTION_LIMIT, Event, Refused, local_conn};
 use super::queue::{Closed, Sink};
 use crate::ids::{ConnId, ServiceId};
 
-/// Bytes of event heads that share one allocation.
+/// Size in bytes of the allocations that event heads share.
 const HEADS: usize = 16 << 10;
 
-/// A connection that waits for the first synchronisation.
+/// A request to connect that waits for the first synchronisation.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) service: ServiceId,
@@ -20,25 +20,25 @@ pub(super) struct Waiting {
     pub(super) reply: oneshot::Sender<Result<ConnId, Refused>>,
 }
 
-/// All connections from inside the process.
+/// All connections from code in this process.
 #[derive(Debug, Default)]
 pub(super) struct Locals {
     conns: HashMap<ConnId, Conn>,
     waiting: Vec<Waiting>,
     next: u64,
-    /// The connection whose request is being handled, until its first answer.
+    /// The connection whose request is being handled, until its first reply.
     current: Option<(ConnId, Kind)>,
-    /// Connections whose events overflowed; to be disconnected.
+    /// Connections whose event queue overflowed; they will be disconnected.
     doomed: Vec<ConnId>,
     heads: BytesMut,
 }
 
-/// What is being handled.
+/// The kind of the request that is being handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A request that somebody waits for.
+    /// A request with a reply.
     Call,
-    /// One that nobody waits for.
+    /// A request without a reply.
     Post,
 }
 
@@ -46,27 +46,27 @@ enum Kind {
 struct Conn {
     events: Sink<Event>,
     service: ServiceId,
-    /// Who waits for the answers, in the order of the requests.
+    /// The callers that wait for replies, in the order of their requests.
     calls: VecDeque<oneshot::Sender<Bytes>>,
 }
 
 impl Locals {
-    /// Takes in who wants to connect.
+    /// Queues a request to connect, or refuses it at the limit.
     pub(super) fn wait(&mut self, waiting: Waiting) {
         if self.conns.len() + self.waiting.len() >= CONNECTION_LIMIT {
-            // The asker may be gone.
+            // The receiver may be gone.
             let _ = waiting.reply.send(Err(Refused::TooManyConnections));
         } else {
             self.waiting.push(waiting);
         }
     }
 
-    /// Who waits to be connected.
+    /// Takes all requests to connect.
     pub(super) fn take_waiting(&mut self) -> Vec<Waiting> {
         std::mem::take(&mut self.waiting)
     }
 
-    /// A new connection, which may be sent events from now on.
+    /// Makes a connection. Events may be sent to it from now on.
     pub(super) fn open(&mut self, events: Sink<Event>, service: ServiceId) -> ConnId {
         self.next += 1;
         let conn = local_conn(self.next);
@@ -79,17 +79,17 @@ impl Locals {
         self.conns.contains_key(&conn)
     }
 
-    /// All of them, each with what it is connected to.
+    /// All connections, each with its service.
     pub(super) fn all(&self) -> impl Iterator<Item = (ConnId, ServiceId)> {
         self.conns.iter().map(|(id, conn)| (*id, conn.service))
     }
 
-    /// How many there are.
+    /// Number of connections.
     pub(super) fn len(&self) -> usize {
         self.conns.len()
     }
 
-    /// A request of `conn` is about to be handled; `reply` is where its answer goes.
+    /// Marks the begin of handling a request of `conn`; `reply` gets its reply.
     pub(super) fn begin(&mut self, conn: ConnId, reply: Option<oneshot::Sender<Bytes>>) {
         let kind = if reply.is_some() { Kind::Call } else { Kind::Post };
         if let (Some(reply), Some(found)) = (reply, self.conns.get_mut(&conn)) {
@@ -98,13 +98,13 @@ impl Locals {
         self.current = Some((conn, kind));
     }
 
-    /// It has been handled.
+    /// Marks the end of handling a request.
     pub(super) fn end(&mut self) {
         self.current = None;
     }
 
-    /// An answer of a service: to the request that is being handled, if it is the first to that connection
-    /// meanwhile; else to the earliest request that waits for a later answer.
+    /// Passes on a reply of a service. It belongs to the request being handled if it is the first to that connection;
+    /// otherwise to the earliest request that still waits.
     pub(super) fn reply(&mut self, conn: ConnId, bytes: &[u8]) {
         let current = self.current.take_if(|(current, _)| *current == conn).map(|(_, kind)| kind);
         let Some(found) = self.conns.get_mut(&conn) else { return };
@@ -114,12 +114,12 @@ impl Locals {
             None => found.calls.pop_front(),
         };
         if let Some(call) = call {
-            // The caller may have given up.
+            // The receiver may be gone.
             let _ = call.send(Bytes::copy_from_slice(bytes));
         }
     }
 
-    /// An event of a service. A connection that does not read its events is marked for its end.
+    /// Passes on an event of a service. A connection whose queue overflows is marked for disconnection.
     pub(super) fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
         let Some(found) = self.conns.get_mut(&conn) else { return };
         if self.heads.capacity() < head.len() {
@@ -142,18 +142,18 @@ impl Locals {
         }
     }
 
-    /// Connections to disconnect because they do not read.
+    /// Takes the connections to disconnect because they do not read.
     pub(super) fn take_doomed(&mut self) -> Vec<ConnId> {
         std::mem::take(&mut self.doomed)
     }
 
-    /// Connections whose other end is gone. With nothing waiting in the request queue, these are ones that
-    /// were never handed to their asker.
+    /// Connections whose other end is gone. If the request queues are empty, these were never received by the code
+    /// that asked for them.
     pub(super) fn deserted(&self) -> Vec<ConnId> {
         self.conns.iter().filter(|(_, conn)| !conn.events.has_listener()).map(|(id, _)| *id).collect()
     }
 
-    /// Forgets a connection; its events end with `reason`.
+    /// Removes a connection; its event queue ends with `reason`.
     pub(super) fn close(&mut self, conn: ConnId, reason: Closed) {
         if let Some(found) = self.conns.remove(&conn) {
             found.events.close(reason);
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_go_to_their_calls_and_not_to_posts() {
+    fn replies_go_to_calls_and_not_to_posts() {
         let mut locals = Locals::default();
         let (events, _source) = bounded(Limit { items: 1, bytes: 1000 });
         let conn = locals.open(events, ServiceId::CPG);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_dooms_a_dropped_one_does_not() {
+    fn a_connection_is_doomed_by_a_full_event_queue_but_not_by_a_dropped_one() {
         let mut locals = Locals::default();
         let (events, source) = bounded(Limit { items: 1, bytes: 1000 });
         let conn = locals.open(events, ServiceId::CPG);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_are_refused() {
+    fn too_many_connections_are_refused() {
         let mut locals = Locals::default();
         let mut answers = Vec::new();
         for _ in 0..=CONNECTION_LIMIT {

@@ -1,32 +1,32 @@
-//! One node of a ring, running: the driver task that joins transport, stack and clients, and the
-//! [`Handle`] through which code in this process talks to it. A [`Node`] is both, for
-//! an application that is a member of the cluster itself.
+//! One running node of a ring: the driver task that joins transport, stack and clients, and the [`Handle`] through
+//! which code in this process talks to it. A [`Node`] contains both, for an application that is itself a member of
+//! the cluster.
 //!
 //! Corosync's counterpart: `exec/main.c` (the loop, the stored ring id).
 //!
 //! | file | what |
 //! |---|---|
 //! | `mod.rs`, `builder.rs` | [`Node`]: a node inside an application; its settings |
-//! | `links.rs` | the links of transport knet, from a configuration to the transport |
-//! | `knet.rs` | [`Knet`]: the same for a program without one |
-//! | `plan.rs` | what a node is made of, decided before anything is opened |
-//! | `inspect.rs` | everything that can be said of a configuration before a start |
+//! | `links.rs` | from a configuration to the transport's options for knet |
+//! | `knet.rs` | [`Knet`]: the same for a program without a configuration |
+//! | `plan.rs` | the parts of a node, decided before anything is opened |
+//! | `inspect.rs` | checks of a configuration before a start |
 //! | `error.rs` | [`NodeError`] |
 //! | `driver.rs` | the loop: the one task that owns everything, and the only real clock |
-//! | `errands.rs` | what the node wants of the program around it |
-//! | `edge.rs` | what the stack acts on: sockets, clients, store, listeners |
-//! | `clients.rs`, `doorbell.rs`, `admission.rs` | clients over IPC: which are read when; who may connect |
-//! | `command.rs` | what may be asked of the driver; connections to services from inside the process |
-//! | `locals.rs` | those connections, at the driver's end |
+//! | `errands.rs` | tasks that the node leaves to the program around it |
+//! | `edge.rs` | the surroundings of the stack: sockets, clients, store, listeners |
+//! | `clients.rs`, `doorbell.rs`, `admission.rs` | clients over IPC: when to read from which; who may connect |
+//! | `command.rs` | commands to the driver; connections to services from code in this process |
+//! | `locals.rs` | the driver's side of those connections |
 //! | `local.rs` | those connections as [`Channel`](crate::service::channel::Channel)s, for the client libraries |
 //! | `queue.rs` | bounded queue from the driver to a listener: async, or by descriptor |
-//! | `statistics.rs` | what is counted of clients, and times at which the loop was late, for the database |
-//! | `file.rs` | a number in a small file: read, and replaced as a whole or written over |
-//! | `keeper.rs` | keeping a number on a disk that may be full, slow or broken |
+//! | `statistics.rs` | statistics of clients and of a late loop, for the database |
+//! | `file.rs` | a number in a small file: read, replaced or overwritten |
+//! | `keeper.rs` | stores a number on a disk that may be full, slow or broken |
 //! | `kept_votes.rs` | the highest expected votes seen, kept over restarts |
-//! | `keys.rs` | the key in use, and the one that may be used next |
+//! | `keys.rs` | the key in use and the next one |
 //! | `store.rs` | the ring ids used, kept over restarts |
-//! | `watch.rs` | was the loop late, is the interface still there |
+//! | `watch.rs` | periodic checks: lateness of the loop, the interface |
 
 pub mod admission;
 mod builder;
@@ -75,9 +75,8 @@ use crate::view::View;
 
 /// A node of the ring inside this process: no daemon, no IPC, the same process groups.
 ///
-/// It runs as a task of the tokio runtime that it was started in. [`Node::leave`] takes it out of the
-/// ring at once; dropping it stops it without a word, as a crash would, and the others find out after a
-/// timeout.
+/// It runs as a task of the tokio runtime in which it was started. [`Node::leave`] removes it from the ring at once.
+/// Dropping it stops it like a crash, and the other nodes notice after a timeout.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -99,7 +98,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Settings of a node to start.
+    /// Makes the settings of a node to start.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -109,47 +108,47 @@ impl Node {
         Self { me, handle, client, task }
     }
 
-    /// Its id.
+    /// The id of this node.
     pub const fn id(&self) -> NodeId {
         self.me
     }
 
-    /// The way to its driver, for what is not here.
+    /// The handle of its driver, for calls that [`Node`] does not offer.
     pub const fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// The same way to the node as a program has to a daemon.
+    /// A client of this node, as a program has one of a daemon.
     pub const fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The same for threads without an asynchronous runtime.
+    /// The same as [`Node::client`] for threads without an asynchronous runtime.
     pub fn blocking(&self) -> blocking::Client {
         blocking::Client::new(Arc::new(self.handle.clone()))
     }
 
-    /// Closed process groups.
+    /// Client of CPG, the closed process groups.
     pub const fn cpg(&self) -> &cpg::Client {
         self.client.cpg()
     }
 
-    /// Whether this node's part of the cluster may act, and who votes on that.
+    /// Client of the quorum service: whether this part of the cluster may act, and who votes on that.
     pub const fn quorum(&self) -> &quorum::Client {
         self.client.quorum()
     }
 
-    /// The configuration database of this node.
+    /// Client of this node's configuration database.
     pub const fn confdb(&self) -> &confdb::Client {
         self.client.confdb()
     }
 
-    /// The statistics of this node.
+    /// Client of this node's statistics.
     pub const fn statistics(&self) -> &confdb::Client {
         self.client.statistics()
     }
 
-    /// Administration of nodes: status, reload, shutdown.
+    /// Client of the administration service: status, reload, shutdown.
     pub const fn cfg(&self) -> &admin::Client {
         self.client.cfg()
     }
@@ -157,7 +156,7 @@ impl Node {
     /// Joins a process group, see [`cpg::Client::join`]. Waits for the first ring.
     ///
     /// # Errors
-    /// As there.
+    /// As [`cpg::Client::join`].
     pub async fn join(&self, group: impl AsRef<[u8]>) -> Result<cpg::Group, cpg::Error> {
         self.client.join(group).await
     }
@@ -165,7 +164,7 @@ impl Node {
     /// Joins a process group, see [`cpg::Client::join_with`]. Waits for the first ring.
     ///
     /// # Errors
-    /// As there.
+    /// As [`cpg::Client::join_with`].
     pub async fn join_with(
         &self,
         group: impl AsRef<[u8]>,
@@ -174,8 +173,7 @@ impl Node {
         self.client.join_with(group, options).await
     }
 
-    /// Waits until the first ring has formed and its services have synchronised. The ring may be of this
-    /// node alone.
+    /// Waits until the first ring has formed and its services have synchronised. This node may be its only member.
     ///
     /// # Errors
     /// The node has stopped.
@@ -183,7 +181,7 @@ impl Node {
         self.handle.ready().await
     }
 
-    /// How the node is.
+    /// Returns the state of the node.
     ///
     /// # Errors
     /// The node has stopped.
@@ -191,8 +189,7 @@ impl Node {
         self.handle.status().await
     }
 
-    /// Configuration changes of the ring from now on, beginning with the ring as it is; see
-    /// [`Handle::views`].
+    /// Reports the configuration changes of the ring from now on; see [`Handle::views`].
     ///
     /// # Errors
     /// The node has stopped.
@@ -200,7 +197,7 @@ impl Node {
         self.handle.views().await
     }
 
-    /// Uses other timers and limits from now on.
+    /// Uses other timers and limits from now on; see [`Handle::reconfigure`].
     ///
     /// # Errors
     /// The node has stopped.
@@ -208,7 +205,7 @@ impl Node {
         self.handle.reconfigure(timeouts).await
     }
 
-    /// Fault injection, for tests and demonstrations: drops everything to and from exactly these nodes.
+    /// Fault injection, for tests and demonstrations: drops all datagrams to and from exactly these nodes.
     ///
     /// # Errors
     /// The node has stopped, or its transport is not udpu.
@@ -217,7 +214,7 @@ impl Node {
         self.handle.cut(&peers).await
     }
 
-    /// Ends what [`Node::cut`] began.
+    /// Ends the fault injection of [`Node::cut`].
     ///
     /// # Errors
     /// The node has stopped.
@@ -225,8 +222,8 @@ impl Node {
         self.handle.cut(&[]).await
     }
 
-    /// Ends the connections of this process to the node, leaves the ring and stops the node. The others
-    /// form a new ring at once.
+    /// Ends the connections of this process to the node, leaves the ring and stops the node. The other nodes form a
+    /// new ring at once.
     ///
     /// # Errors
     /// The node had stopped already.

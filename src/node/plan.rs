@@ -1,5 +1,5 @@
-//! What a node is made of, decided from its settings before anything is opened. Whatever can be refused without
-//! a look at the host is refused here.
+//! The plan of a node, made from its settings before anything is opened. Everything that can be refused without
+//! looking at the host is refused here.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -16,32 +16,32 @@ use crate::totem::{Params, RESERVE};
 use crate::transport::{Kind, Options, Peer};
 use crate::value::Value;
 
-/// What a node is made of.
+/// The parts of a node, before they are made.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// What its sockets are opened with; checked.
+    /// Checked options for opening its sockets.
     pub(super) options: Options,
     pub(super) timeouts: Timeouts,
-    /// Only listed nodes may be on the ring.
+    /// Whether only listed nodes may be on the ring.
     pub(super) listed_only: bool,
-    /// What the configuration database begins with.
+    /// Initial content of the configuration database.
     pub(super) map: Map,
-    /// All addresses of the nodes, of all links.
+    /// All addresses of the nodes, on all links.
     pub(super) addresses: BTreeMap<NodeId, Vec<IpAddr>>,
 }
 
 impl Plan {
-    /// What clients may be told of the nodes. `managed`: there is a program around the node that does errands.
+    /// The facts about nodes for clients. `managed`: whether the program around the node carries out errands.
     pub(super) fn facts(&self, managed: bool) -> admin::Facts {
         let mtu = message_mtu(self.options.netmtu, self.options.address);
         admin::Facts { addresses: self.addresses.clone(), mtu, managed }
     }
 
-    /// Makes the node without its sockets, as [`Driver`](super::driver::Driver) will, and forgets it: what is
-    /// refused there is refused here. Votes that were kept over restarts count as none.
+    /// Makes and drops the stack without sockets, as [`Driver`](super::driver::Driver) will, so that errors show here.
+    /// Votes kept over restarts are taken as 0.
     ///
     /// # Errors
-    /// What is refused.
+    /// The stack does not accept the settings.
     pub(super) fn try_stack(&self) -> Result<(), SetupError> {
         let params = Params {
             me: self.options.me,
@@ -56,10 +56,10 @@ impl Plan {
         Stack::new(params, setup, Instant::ZERO).map(drop)
     }
 
-    /// What there is to say of the rules of quorum, if votes are counted.
+    /// Advice on the quorum rules, if votes are counted.
     ///
     /// # Errors
-    /// What is refused.
+    /// The quorum settings are invalid.
     pub(super) fn advice(&self) -> Result<Vec<Advice>, SetupError> {
         let database = database_of(&self.map);
         if !settings::provider(&database)? {
@@ -69,15 +69,16 @@ impl Plan {
     }
 }
 
-/// Bytes of a message that one packet of the ring holds: without the headers of IP, UDP and the ring.
+/// Bytes of a message that fit into one packet of the ring, without the headers of IP, UDP and the ring.
 ///
-/// Source: corosync 3.1.7, as its NODESTATUSGET tells.
+/// Source: Corosync 3.1.7, reply to NODESTATUSGET.
 fn message_mtu(netmtu: usize, address: IpAddr) -> u32 {
     let below = if address.is_ipv4() { 28 } else { 48 };
     u32::try_from(netmtu.saturating_sub(below + 62)).unwrap_or(u32::MAX)
 }
 
-/// A configuration of which nothing is known but the ring: every peer votes, more than half of them are needed.
+/// The configuration of a node that was set up with [`Builder`](super::Builder) only: every peer votes, and a
+/// majority is needed.
 pub(super) fn described(
     kind: &Kind,
     port: u16,
@@ -87,7 +88,7 @@ pub(super) fn described(
 ) -> Map {
     let mut map = Map::default();
     let mut set = |name: &str, value: Value| {
-        // These names and values fit, and are few.
+        // Setting fails only for long names or values, or at the limit of keys, which do not occur here.
         let _ = map.set(name.as_bytes(), value, Origin::Derived);
     };
     set("totem.version", Value::U32(2));

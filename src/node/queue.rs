@@ -1,5 +1,5 @@
-//! A bounded queue from the driver to one listener. The driver never waits: a listener that lets its
-//! queue overflow is cut off and told so, after it has read what was queued.
+//! A bounded queue from the driver to one listener. The driver never waits: a listener whose queue overflows is cut
+//! off, and learns so after reading what was queued.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,23 +10,23 @@ use std::task::{Context, Poll, Waker};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// How much may wait in a queue.
+/// The limits of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// Items.
+    /// Number of items.
     pub items: usize,
-    /// Sum of what the sender said they weigh. One item is always let in, whatever it weighs.
+    /// Sum of the sizes given by the sender, in bytes. A single item is accepted whatever its size.
     pub bytes: usize,
 }
 
-/// Why nothing more will come.
+/// Why a queue gives no more items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Closed {
     /// The node has left the ring, or was dropped.
     #[error("the node has stopped")]
     Stopped,
-    /// The listener let its queue overflow. What was queued before that is still handed out first.
+    /// The queue overflowed. Items queued before are still returned first.
     #[error(
         "too slow: more than {items} items or {bytes} bytes were waiting; read faster, or send less at a time"
     )]
@@ -41,13 +41,13 @@ pub enum Closed {
     Evicted,
 }
 
-/// The sending end, held by the driver. Dropping it closes the queue as [`Closed::Stopped`].
+/// The sending end, owned by the driver. Dropping it closes the queue with [`Closed::Stopped`].
 #[derive(Debug)]
 pub struct Sink<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// The receiving end. May be shared between threads; each item goes to one of them.
+/// The receiving end. It may be shared between threads; each item goes to one of them.
 #[derive(Debug)]
 pub struct Source<T> {
     shared: Arc<Shared<T>>,
@@ -57,7 +57,7 @@ pub struct Source<T> {
 struct Shared<T> {
     queue: Mutex<Queue<T>>,
     limit: Limit,
-    /// Made when it is first asked for; readable while an item or the end waits.
+    /// Created when first requested; readable while an item or the end waits.
     descriptor: OnceLock<OwnedFd>,
 }
 
@@ -70,7 +70,7 @@ struct Queue<T> {
     wakers: Vec<Waker>,
 }
 
-/// A queue with room for `limit`.
+/// Makes a queue with this limit.
 pub fn bounded<T>(limit: Limit) -> (Sink<T>, Source<T>) {
     let queue = Queue { items: VecDeque::new(), bytes: 0, closed: None, listening: true, wakers: Vec::new() };
     let shared = Arc::new(Shared { queue: Mutex::new(queue), limit, descriptor: OnceLock::new() });
@@ -81,7 +81,7 @@ impl<T> Sink<T> {
     /// Queues `item`, which counts as `bytes` bytes.
     ///
     /// # Errors
-    /// Nobody listens, or the queue overflowed, now or before: nothing was queued and nothing will be.
+    /// The receiving end is gone, or the queue has overflowed. The item is not queued, and no later one will be.
     pub fn push(&self, item: T, bytes: usize) -> Result<(), Closed> {
         let mut queue = self.shared.lock();
         if let Some(closed) = queue.closed {
@@ -103,7 +103,7 @@ impl<T> Sink<T> {
         Ok(())
     }
 
-    /// Ends the queue: what waits in it is still handed out, then `reason`. The first reason stays.
+    /// Closes the queue: the items in it are still returned, then `reason`. The first reason given is kept.
     pub fn close(&self, reason: Closed) {
         self.shared.close(self.shared.lock(), reason);
     }
@@ -113,12 +113,12 @@ impl<T> Sink<T> {
         self.shared.lock().listening
     }
 
-    /// Items that wait.
+    /// Number of items in the queue.
     pub fn len(&self) -> usize {
         self.shared.lock().items.len()
     }
 
-    /// Whether nothing waits.
+    /// Whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -131,10 +131,10 @@ impl<T> Drop for Sink<T> {
 }
 
 impl<T> Source<T> {
-    /// The next item, if one waits.
+    /// Returns the next item, if there is one now.
     ///
     /// # Errors
-    /// Nothing waits and nothing more will come.
+    /// The queue is empty and closed.
     pub fn try_next(&self) -> Result<Option<T>, Closed> {
         let mut queue = self.shared.lock();
         match queue.items.pop_front() {
@@ -149,17 +149,17 @@ impl<T> Source<T> {
         }
     }
 
-    /// The next item; waits for it. Cancelling loses nothing.
+    /// Waits for the next item. Cancelling it loses nothing.
     ///
     /// # Errors
-    /// Nothing waits and nothing more will come.
+    /// The queue is empty and closed.
     pub async fn next(&self) -> Result<T, Closed> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// [`Source::next`] for hand-written futures.
     pub fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<T, Closed>> {
-        // Looking again after the waker is in place is what makes an item that came between visible.
+        // Looks again after the waker is set, so that an item pushed in between is not missed.
         match self.try_next() {
             Ok(Some(item)) => return Poll::Ready(Ok(item)),
             Err(closed) => return Poll::Ready(Err(closed)),
@@ -178,8 +178,8 @@ impl<T> Source<T> {
         }
     }
 
-    /// A descriptor that is readable while an item, or the end of the queue, waits. For `poll(2)` only:
-    /// do not read from it.
+    /// A descriptor that is readable while the queue holds an item or has ended. For `poll(2)` only: do not read from
+    /// it.
     ///
     /// # Errors
     /// The system refuses another descriptor.
@@ -187,7 +187,7 @@ impl<T> Source<T> {
         if self.shared.descriptor.get().is_none() {
             let made = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
             let queue = self.shared.lock();
-            // Under the lock, so that no push falls between the making and the first signal.
+            // Under the lock, so that no push falls between creating the descriptor and its first signal.
             if self.shared.descriptor.set(made).is_ok() && (!queue.items.is_empty() || queue.closed.is_some())
             {
                 self.shared.raise();
@@ -209,7 +209,7 @@ impl<T> Drop for Source<T> {
     }
 }
 
-/// Ends after the last item; ask [`Source::try_next`] for the reason.
+/// The stream ends after the last item; [`Source::try_next`] then gives the reason.
 impl<T> futures_core::Stream for Source<T> {
     type Item = T;
 
@@ -219,7 +219,7 @@ impl<T> futures_core::Stream for Source<T> {
 }
 
 impl<T> Shared<T> {
-    /// A panic elsewhere cannot leave a half-made change behind, so a poisoned lock is as good as any.
+    /// A panic elsewhere cannot leave a partial change, so the data of a poisoned lock is valid.
     fn lock(&self) -> MutexGuard<'_, Queue<T>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -231,7 +231,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Tells the listener that there is something, and gives the lock back first.
+    /// Wakes the listener, after releasing the lock.
     fn signal(&self, mut queue: MutexGuard<'_, Queue<T>>) {
         if queue.items.len() == 1 || queue.closed.is_some() {
             self.raise();
@@ -246,14 +246,14 @@ impl<T> Shared<T> {
 
     fn raise(&self) {
         if let Some(descriptor) = self.descriptor.get() {
-            // Cannot fail but at a count of 2⁶⁴-2, where it is readable anyway.
+            // Fails only at a count of 2⁶⁴-2, when the descriptor is readable already.
             let _ = rustix::io::write(descriptor, &1u64.to_ne_bytes());
         }
     }
 
     fn rest(&self) {
         if let Some(descriptor) = self.descriptor.get() {
-            // Nothing to read means that it was not raised: what is wanted here.
+            // If there is nothing to read, the descriptor was not signalled, as intended.
             let _ = rustix::io::read(descriptor, &mut [0u8; 8]);
         }
     }
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn items_come_in_order_and_the_descriptor_follows() {
+    fn items_arrive_in_order_and_the_descriptor_shows_them() {
         let (sink, source) = bounded(LIMIT);
         sink.push(1, 10).unwrap();
         assert!(readable(&source), "what was pushed before the descriptor was made counts too");
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_ends_the_queue_after_what_was_in_it() {
+    fn an_overflowed_queue_ends_after_the_items_in_it() {
         let (sink, source) = bounded(LIMIT);
         for n in 0..3 {
             sink.push(n, 1).unwrap();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_listens() {
+    fn pushing_fails_when_nobody_listens() {
         let (sink, source) = bounded(LIMIT);
         drop(source);
         assert!(!sink.has_listener());
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waiting_ends_when_something_comes() {
+    async fn waiting_ends_when_an_item_arrives() {
         let (sink, source) = bounded(LIMIT);
         let task = tokio::spawn(async move { (source.next().await, source.next().await) });
         tokio::task::yield_now().await;

@@ -1,31 +1,31 @@
-//! How much of the processor the loop may use before clients wait for a moment.
+//! Limits the processor time of the loop by making clients wait.
 //!
-//! The daemon's loop runs with real-time priority. Linux stops a real-time thread for the rest of each second of which
-//! it has used 95 % (`sched_rt_runtime_us`): 50 ms in which nobody looks at the ring's sockets. Local clients that ask
-//! without end could bring that about at any time, so they wait before it comes to that; the ring does not.
+//! The daemon's loop runs with real-time priority. Linux stops a real-time thread for the rest of each second in
+//! which it has used 95 % (`sched_rt_runtime_us`): for 50 ms nobody looks at the ring's sockets. Local clients with
+//! endless requests could cause that at any time, so they wait before the limit is reached; the ring does not.
 
 use std::time::Duration;
 
 use crate::time::Instant;
 
-/// What is looked at as a whole: clients never wait longer than for what is left of it.
+/// Length of a window; clients wait at most for the rest of it.
 const WINDOW: Duration = Duration::from_millis(100);
-/// Work in one window after which clients wait for the next. What is left of 95 % is for the ring meanwhile, and for other
-/// real-time threads of this processor.
+/// Work in one window after which clients wait for the next. The rest up to 95 % is left for the ring, and for other
+/// real-time threads on this processor.
 const WORK: Duration = Duration::from_millis(80);
 
-/// The work of a loop in the window that runs.
+/// The work of the loop in the present window.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Share {
     /// When the window began.
     begun: Instant,
     work: Duration,
-    /// Since when the loop works, as far as that is not counted yet.
+    /// Since when the loop works, until that time is added to `work`.
     awake: Option<Instant>,
 }
 
 impl Share {
-    /// The loop works.
+    /// The loop starts to work.
     pub(super) fn works(&mut self, now: Instant) {
         self.count(now);
         self.awake = Some(now);
@@ -34,7 +34,7 @@ impl Share {
         }
     }
 
-    /// It has nothing to do.
+    /// The loop goes to sleep.
     pub(super) fn sleeps(&mut self, now: Instant) {
         self.count(now);
         self.awake = None;
@@ -46,7 +46,7 @@ impl Share {
         }
     }
 
-    /// Until when clients wait, if they do.
+    /// Until when clients wait; `None` if they need not.
     pub(super) fn clients_wait(&self, now: Instant) -> Option<Instant> {
         let until = self.begun + WINDOW;
         (self.work >= WORK && now < until).then_some(until)
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_of_a_loop_that_never_sleeps_wait_at_the_end_of_each_window() {
+    fn clients_wait_at_the_end_of_each_window_if_the_loop_never_sleeps() {
         let mut share = Share::default();
         for window in [1_000, 1_100, 1_200] {
             for ms in 0..100 {
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_of_a_loop_that_sleeps_now_and_then_never_wait() {
+    fn clients_never_wait_if_the_loop_sleeps_in_between() {
         let mut share = Share::default();
         for ms in (0..1_000).step_by(10) {
             share.works(at(ms));
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn they_wait_for_no_more_than_the_rest_of_the_window() {
+    fn clients_wait_no_longer_than_the_rest_of_the_window() {
         let mut share = Share::default();
         share.works(at(200));
         share.sleeps(at(285));

@@ -1,10 +1,11 @@
-//! What a datagram shows about the port that its sender sends from: transport knows ports, the ring knows frames.
+//! What the kind of a datagram shows about its sender's source port. The transport knows ports, the ring knows
+//! frames.
 
 use crate::totem::wire::{self, Frame, Kind};
 use crate::transport::Shows;
 
-/// Corosync's daemons send tokens and commit tokens from the ring's port and everything else from other ports; ours
-/// send everything from the ring's port.
+/// Corosync sends tokens and commit tokens from the ring's port and everything else from other ports; annulus sends
+/// everything from the ring's port.
 pub(super) fn shows(datagram: &[u8]) -> Shows {
     match wire::kind(datagram) {
         None | Some(Kind::Token | Kind::Commit) => Shows::Nothing,

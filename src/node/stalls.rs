@@ -1,17 +1,17 @@
-//! How long the ring's sockets were not looked at.
+//! Measures how long the ring's sockets were not looked at.
 
 use std::time::Duration;
 
 use crate::time::Instant;
 
-/// What is called a stall: a fifteenth of a short token time-out of 300 ms.
+/// Time counted as a stall: a fifteenth of a short token timeout of 300 ms.
 const STALL: Duration = Duration::from_millis(20);
 
-/// The times between two looks of a busy loop at its sockets. Time spent asleep, in which any datagram would wake the
-/// loop, is not counted; neither is time in which a thread that was woken did not run.
+/// The times between two looks of a busy loop at its sockets. Time asleep is not counted, as any datagram wakes the
+/// loop; neither is the delay until a woken thread runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stalls {
-    /// When it looked last, unless it slept since.
+    /// When the loop last looked, unless it has slept since.
     looked: Option<Instant>,
     longest: Duration,
     count: u64,
@@ -24,7 +24,7 @@ impl Stalls {
         self.looked = Some(now);
     }
 
-    /// It has nothing to do and waits for its sockets.
+    /// The loop goes to sleep and waits for its sockets.
     pub(super) fn sleeps(&mut self, now: Instant) {
         self.note(now);
         self.looked = None;
@@ -37,17 +37,17 @@ impl Stalls {
         self.count += u64::from(away >= STALL);
     }
 
-    /// The longest time since the start, or since it was cleared.
+    /// The longest such time since the start or since [`Stalls::clear`].
     pub(super) const fn longest(&self) -> Duration {
         self.longest
     }
 
-    /// How often it was 20 ms or longer.
+    /// Number of such times of 20 ms or longer.
     pub(super) const fn count(&self) -> u64 {
         self.count
     }
 
-    /// Forgets what was.
+    /// Resets both values.
     pub(super) fn clear(&mut self) {
         self.longest = Duration::ZERO;
         self.count = 0;
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_work_between_two_looks_counts() {
+    fn only_work_between_two_looks_is_counted() {
         let at = Instant::from_micros;
         let mut stalls = Stalls::default();
         stalls.looks(at(0));

@@ -1,5 +1,5 @@
-//! Statistics of what lies around the stack: clients, and times at which this process was late; under the
-//! names of Corosync's statistics map.
+//! Statistics of what surrounds the stack, under the names of Corosync's statistics map: clients, and times at which
+//! this process was late.
 //!
 //! Source: corosync `exec/stats.c`, `exec/ipc_glue.c`; `cmap_keys(7)`.
 
@@ -11,51 +11,51 @@ use crate::ids::{ConnId, ServiceId};
 use crate::ipc::{About, Counters, Server};
 use crate::value::Value;
 
-/// Times of being late that are kept, the newest first. Source: corosync `stats.h`.
+/// Most entries about lateness kept, newest first. Source: corosync `stats.h`.
 const LATE_LIMIT: usize = 10;
 
 const CLIENTS: &str = "stats.ipcs.";
 const LATE: &str = "stats.schedmiss.";
-/// What Corosync does not have. Listed only for those who ask for it by this name: a list of all is Corosync's.
+/// Prefix of statistics that Corosync does not have. They are listed only for requests with this prefix, so that a
+/// list of all is Corosync's.
 pub(super) const OWN: &str = "stats.annulus.";
 
-/// What is known of clients and of being late, besides what the server counts.
+/// Facts about clients and lateness that the server does not count.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// The names of the clients' programs.
+    /// The program names of the clients.
     programs: HashMap<ConnId, Box<str>>,
-    /// Since the epoch, and how late.
+    /// Time since the epoch, and by how much the process was late.
     late: VecDeque<(Duration, Duration)>,
-    /// How long the ring had to wait for this loop.
+    /// How long the ring's sockets were not looked at.
     pub(super) stalls: Stalls,
 }
 
 impl Log {
-    /// A client connected.
+    /// Notes a new client.
     pub(super) fn came(&mut self, conn: ConnId, pid: u32) {
         self.programs.insert(conn, program(pid).into());
     }
 
-    /// It is gone.
+    /// Notes that a client is gone.
     pub(super) fn went(&mut self, conn: ConnId) {
         self.programs.remove(&conn);
     }
 
-    /// This process was not scheduled for a long time.
+    /// Notes that this process was not scheduled for a long time.
     pub(super) fn was_late(&mut self, by: Duration) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.late.truncate(LATE_LIMIT - 1);
         self.late.push_front((now, by));
     }
 
-    /// Forgets when it was, and how long the ring had to wait.
+    /// Clears the entries about lateness and the stalls.
     pub(super) fn clear_late(&mut self) {
         self.late.clear();
         self.stalls.clear();
     }
 
-    /// The statistics whose names begin with `prefix`, ascending. `local` are connections from inside the
-    /// process.
+    /// The statistics whose names begin with `prefix`, ascending. `local` are connections from code in this process.
     pub(super) fn statistics(
         &self,
         prefix: &str,
@@ -123,7 +123,7 @@ impl Log {
             ];
             all.extend(values.into_iter().map(|(name, value)| (format!("{start}{name}"), value)));
         };
-        // Who asks for one client's does not have all the others' names made up.
+        // For a request about one client, the names of all others need not be made.
         if let Some(conn) = named(prefix) {
             if let Some(about) = server.and_then(|server| server.about(conn)) {
                 client(Some(about), about.conn, about.service, about.peer.pid);
@@ -145,23 +145,24 @@ impl Log {
     }
 }
 
-/// The one client whose statistics can begin with `prefix`, if it says that much.
+/// The one client whose statistics can begin with `prefix`, if the prefix contains its whole number.
 fn named(prefix: &str) -> Option<ConnId> {
     let mut parts = prefix.strip_prefix(CLIENTS)?.split('.');
     let (_service, _pid, conn) = (parts.next()?, parts.next()?, parts.next()?);
-    // Without what follows, the number may go on.
+    // Without a dot after it, the number may be incomplete.
     parts.next()?;
     u64::from_str_radix(conn.strip_prefix("0x")?, 16).ok().map(ConnId)
 }
 
-/// Whether names that begin with `start` can begin with `prefix`.
+/// Whether a name can begin with both `start` and `prefix`.
 pub(super) fn overlap(start: &str, prefix: &str) -> bool {
     start.starts_with(prefix) || prefix.starts_with(start)
 }
 
-/// The name of a process's program, at most 15 bytes, as `/proc/PID/comm` has it; empty if it is gone.
+/// The program name of a process as in `/proc/PID/comm`, at most 15 bytes; empty if the process is gone.
 fn program(pid: u32) -> String {
-    // A file that the kernel makes up: it never waits for a disk, and unlike `stat` not for the process's threads.
+    // The kernel generates this file: reading it never waits for a disk and, unlike `stat`, not for the process's
+    // threads.
     let Ok(name) = std::fs::read(format!("/proc/{pid}/comm")) else { return String::new() };
     String::from_utf8_lossy(name.strip_suffix(b"\n").unwrap_or(&name)).replace('\0', "")
 }
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_ten_times_of_being_late_are_kept_newest_first() {
+    fn the_last_ten_late_times_are_kept_newest_first() {
         let mut log = Log::default();
         for ms in 0..15 {
             log.was_late(Duration::from_millis(ms));
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_from_inside_are_listed_with_this_process() {
+    fn connections_from_this_process_are_listed_under_its_pid() {
         let log = Log::default();
         let local = || [(ConnId(7), ServiceId::CPG)].into_iter();
         let all = log.statistics("", None, local());

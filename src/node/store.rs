@@ -1,16 +1,16 @@
-//! The ring ids this node has used, kept over restarts so that it never takes part in two rings of
-//! one name.
+//! Keeps the ring ids that this node has used over restarts, so that it never takes part in two rings with the same
+//! id.
 //!
-//! Corosync writes the number at each new ring, on the thread that runs the ring: a slow disk then
-//! costs the token. Here numbers are reserved ahead. At the start, and whenever the ring comes near
-//! the end of what is reserved, a helper thread writes the end of the next reservation; the ring goes
-//! on meanwhile. The file is Corosync's: either program can follow the other in a state directory.
+//! Corosync writes the number at each new ring, in the thread that runs the ring, so a slow disk can cost the token.
+//! Here numbers are reserved ahead: at the start, and whenever the ring comes near the end of the reservation, a
+//! helper thread writes the end of the next one while the ring goes on. The file is Corosync's, so that either
+//! program can follow the other in a state directory.
 //!
-//! A number that cannot be read is not guessed: there is no start then. Only a file that is not there counts as 0,
-//! as at a node's first start; a node that lost it learns the cluster's number from the others before it forms a
-//! ring with them.
+//! A number that cannot be read is not guessed: the start fails. Only a missing file counts as 0, as at a node's
+//! first start; a node that lost its file learns the cluster's number from the other nodes before it forms a ring
+//! with them.
 //!
-//! Source: corosync `exec/main.c`, the ring id file; totem paper, membership (stable storage).
+//! Source: corosync `exec/main.c`, the ring id file; Totem paper, membership (stable storage).
 
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
@@ -24,7 +24,7 @@ use super::keeper::{Keeper, Kept, StartWatch, Words};
 use crate::ids::NodeId;
 use crate::totem::{RESERVE, RING_SEQ_LIMIT};
 
-/// A node without a state directory begins below this, which is far above what any cluster counts to.
+/// A node without a state directory begins below this number, which is far above that of any real cluster.
 const CLOCK_LIMIT: u64 = 1 << 47;
 
 const WORDS: Words = Words {
@@ -49,8 +49,8 @@ enum Place {
 }
 
 impl Store {
-    /// Reads `<dir>/ringid_<me>`, reserves the next [`RESERVE`] numbers there and starts the helper.
-    /// Blocks for the disk: for use before the ring runs. A file that is missing counts as 0.
+    /// Reads `<dir>/ringid_<me>`, reserves the next [`RESERVE`] numbers there and starts the helper thread. Blocks on
+    /// the disk, so call it before the ring runs. A missing file counts as 0.
     ///
     /// # Errors
     /// The file cannot be read, holds no ring id, or the reservation cannot be written.
@@ -74,31 +74,30 @@ impl Store {
         Ok(Self { first: last + 1, reserved, place: Place::File(keeper), dir: Some(dir.to_owned()) })
     }
 
-    /// Whether [`Store::open`] could read and may write there, in its words. Changes nothing.
+    /// Checks whether [`Store::open`] could read and may write the file. Changes nothing.
     ///
     /// # Errors
-    /// It could not, or may not.
+    /// Those of [`Store::open`].
     pub fn probe(dir: &Path, me: NodeId) -> Result<(), StoreError> {
         let path = dir.join(format!("ringid_{me}"));
         load(&path)?;
         AtomicFile::new(path)?.may_write()
     }
 
-    /// For a node without a state directory: nothing is stored, and the numbers begin at the wall clock
-    /// in ms, so that they rise over restarts as long as the clock does and rings form less often than
-    /// every 4 ms on average.
+    /// A store for a node without a state directory: nothing is stored, and the numbers begin at the wall clock in
+    /// ms. They rise over restarts as long as the clock does and rings form less often than every 4 ms on average.
     pub fn memory() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let first = u64::try_from(now).unwrap_or(0) % CLOCK_LIMIT + 1;
         Self { first, reserved: first + RESERVE, place: Place::Memory { done: None }, dir: None }
     }
 
-    /// The ring id to begin with.
+    /// The ring sequence number to begin with.
     pub const fn first(&self) -> u64 {
         self.first
     }
 
-    /// Ids up to this one were reserved at the start.
+    /// The last number reserved at the start.
     pub const fn reserved(&self) -> u64 {
         self.reserved
     }
@@ -108,7 +107,7 @@ impl Store {
         self.dir.as_deref()
     }
 
-    /// Reserves ids up to `up_to` in the background; [`Store::poll_stored`] tells when it is done.
+    /// Reserves numbers up to `up_to` in the background; [`Store::poll_stored`] tells the result.
     pub fn reserve(&mut self, up_to: u64) {
         match &mut self.place {
             Place::File(keeper) => keeper.keep(up_to),
@@ -116,8 +115,8 @@ impl Store {
         }
     }
 
-    /// The next reservation that is on disk; `None`: that one could not be written, and is tried again. Ready only
-    /// after [`Store::reserve`].
+    /// The end of the next reservation that is on disk. `None`: it could not be written and will be retried. Ready
+    /// only after [`Store::reserve`].
     pub fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<Option<u64>> {
         match &mut self.place {
             Place::File(keeper) => match keeper.told.poll_recv(cx) {
@@ -125,12 +124,12 @@ impl Store {
                 Poll::Ready(Some(Kept::Failed)) => Poll::Ready(None),
                 Poll::Ready(None) | Poll::Pending => Poll::Pending,
             },
-            // Asked in the turn that reserved: a wake-up is not needed.
+            // The driver polls in the turn that reserved, so no wake-up is needed.
             Place::Memory { done } => done.take().map_or(Poll::Pending, |up_to| Poll::Ready(Some(up_to))),
         }
     }
 
-    /// Says so if the disk has not answered for long. To be called now and then.
+    /// Logs a disk that has not answered for long. Call it periodically.
     pub fn look(&mut self) {
         match &mut self.place {
             Place::File(keeper) => keeper.look(),
@@ -196,9 +195,9 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
     }
 
-    /// Annex A.12 of the notes on the file: what Corosync stored after ring 1.2b.
+    /// A file as Corosync stores it after ring 1.2b.
     #[test]
-    fn corosyncs_file_is_continued() {
+    fn a_file_of_corosync_is_continued() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("ringid_7"), [0x2b, 0, 0, 0, 0, 0, 0, 0]).unwrap();
         let store = Store::open(dir.path(), me()).unwrap();
@@ -216,10 +215,10 @@ mod tests {
         assert_eq!(stored(dir.path()), 5 + RESERVE);
     }
 
-    /// Whatever is stored, a number is continued or there is no start: it never counts from 0 again, and what is
-    /// there stays as it is for whoever looks into it.
+    /// Whatever the file contains, the number is continued or the start fails: it never counts from 0 again, and the
+    /// content stays for an operator to look at.
     #[test]
-    fn no_stored_content_makes_a_number_be_used_again() {
+    fn no_stored_content_leads_to_a_number_used_twice() {
         let numbers = [0, 1, 5, RESERVE, 1 << 40, RING_SEQ_LIMIT - RESERVE - 1];
         let beyond = [RING_SEQ_LIMIT - RESERVE, RING_SEQ_LIMIT - 1, RING_SEQ_LIMIT, 1 << 63, u64::MAX];
         let whole = numbers.into_iter().chain(beyond).map(|n: u64| n.to_ne_bytes().to_vec());
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_not_counted_from_zero() {
+    fn a_path_that_is_not_a_file_does_not_count_as_zero() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("ringid_7")).unwrap();
         let error = Store::open(dir.path(), me()).unwrap_err().to_string();
@@ -267,20 +266,20 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_cannot_be_written_is_an_error_with_its_name() {
+    fn an_unwritable_directory_is_an_error_with_its_name() {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("missing");
         let error = Store::open(&missing, me()).unwrap_err().to_string();
         assert!(error.contains("missing") && error.contains("No such file"), "{error}");
-        // A directory where the temporary file belongs fails for root too, unlike permissions.
+        // Unlike missing permissions, a directory in place of the temporary file makes the write fail for root too.
         fs::create_dir(dir.path().join("ringid_7.new")).unwrap();
         let error = Store::open(dir.path(), me()).unwrap_err().to_string();
         assert!(error.contains("ringid_7.new") && error.contains("--state-dir"), "{error}");
     }
 
-    /// There is no room for a new file, and there is one already: the start goes on.
+    /// There is no space for a new file, but an old one exists: the start goes on.
     #[test]
-    fn a_full_disk_does_not_keep_a_node_from_starting() {
+    fn a_node_starts_on_a_full_disk() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("ringid_7"), 99u64.to_ne_bytes()).unwrap();
         fs::create_dir(dir.path().join("ringid_7.new")).unwrap();
@@ -297,7 +296,8 @@ mod tests {
         assert_eq!(stored(dir.path()), 10_000);
     }
 
-    /// The disk fails after the start: the old number stays, that is told, and the helper tries until it works.
+    /// The disk fails after the start: the old number stays, the failure is reported, and the helper retries until it
+    /// works.
     #[tokio::test]
     async fn a_failed_reservation_is_tried_again() {
         let dir = tempfile::tempdir().unwrap();
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_rises_over_restarts() {
+    async fn numbers_in_memory_rise_over_restarts() {
         let mut store = Store::memory();
         assert!(store.first() > 1_700_000_000_000);
         store.reserve(store.reserved() + 5);

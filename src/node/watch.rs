@@ -1,18 +1,18 @@
-//! Looks at the node itself now and then: was its loop late, is it time to look at the interface.
+//! Periodic checks of the node itself: whether its loop was late, and whether to look at the interface.
 
 use std::time::Duration;
 
 use crate::config::timeouts::Timeouts;
 use crate::time::Instant;
 
-/// Shortest time between two looks.
+/// Shortest time between two checks.
 const SHORTEST: Duration = Duration::from_millis(50);
 
-/// See the module.
+/// The timers of the checks; see the module.
 #[derive(Debug)]
 pub(super) struct Watch {
     every: Duration,
-    /// Lateness that is worth a line: 0.8 of the token timeout, as Corosync has it.
+    /// Lateness that is logged: 0.8 of the token timeout, as in Corosync.
     threshold: Duration,
     interface_every: Duration,
     due: Instant,
@@ -31,7 +31,7 @@ impl Watch {
         }
     }
 
-    /// When to look next.
+    /// When to check next.
     pub(super) const fn due(&self) -> Instant {
         self.due
     }
@@ -40,7 +40,7 @@ impl Watch {
         self.due <= now
     }
 
-    /// Looks.
+    /// Checks the lateness of the loop and sets the next time.
     pub(super) fn tick(&mut self, now: Instant) -> Found {
         let late = now.since(self.due);
         let too_late = late > self.threshold;
@@ -62,12 +62,12 @@ impl Watch {
     }
 }
 
-/// What a look found.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     /// Whether it is time to look at the interface too.
     pub(super) look: bool,
-    /// By how much the loop was late, if that is worth a word.
+    /// By how much the loop was late, if that is above the threshold.
     pub(super) late: Option<Duration>,
 }
 

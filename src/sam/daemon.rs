@@ -1,4 +1,4 @@
-//! The real daemon behind the traits that a supervisor knows.
+//! Connects a supervisor to the real daemon: implements the traits of the registry module.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,24 +10,24 @@ use crate::quorum::{self, QuorumChange};
 use crate::service::channel::{Dial, IpcDial};
 use crate::service::client::{Error, blocking::Events};
 
-/// What every supervisor's keys begin with; is always there while there is one.
+/// The key that is watched to notice the daemon's end. Every supervisor's keys begin with it.
 const WATCHED: &str = "resources.process";
 
-/// The daemon on this host, annulus' own or Corosync's; or a node in this process. Nothing is connected before it
-/// is needed.
+/// The daemon on this host (annulus' own or Corosync's), or a node in this process. Connections are opened only when
+/// they are needed.
 #[derive(Clone)]
 pub struct Daemon {
     dial: Arc<dyn Dial>,
 }
 
 impl Daemon {
-    /// The daemon that is reached this way.
+    /// Reaches the daemon through `dial`.
     pub fn at(dial: impl Dial) -> Self {
         Self { dial: Arc::new(dial) }
     }
 }
 
-/// The one that this host's programs use.
+/// The daemon that the programs of this host use by default.
 impl Default for Daemon {
     fn default() -> Self {
         Self::at(IpcDial::default())
@@ -53,11 +53,11 @@ impl Desks for Daemon {
     }
 }
 
-/// Keys in the daemon's configuration database.
+/// A connection to the daemon's configuration database.
 struct Keys {
     client: confdb::blocking::Client,
-    /// A connection of which nothing is expected but its end. The client itself would go on with another daemon,
-    /// one that knows nothing of what was written before.
+    /// A tracker connection that only serves to notice the daemon's end. The client itself would silently reconnect
+    /// to a restarted daemon, which has none of the keys written before.
     sentinel: Events<Change>,
 }
 
@@ -95,7 +95,7 @@ impl Registry for Keys {
     }
 }
 
-/// News of quorum.
+/// A connection to the quorum service that reports changes of quorum.
 struct Watch {
     changes: Events<QuorumChange>,
     quorate: bool,

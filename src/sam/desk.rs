@@ -1,5 +1,5 @@
-//! The one thread that talks to the daemon for a supervisor: it writes the worker's keys and hears of quorum. A
-//! daemon that is busy, hangs or dies keeps this thread waiting, and never the supervisor.
+//! The thread that talks to the daemon for a supervisor: it writes the worker's keys and receives changes of quorum.
+//! A daemon that is busy, hangs or dies blocks this thread only, never the supervisor.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,13 +14,13 @@ use super::error::Error;
 use super::policy::{Policy, Recovery};
 use super::registry::{DeskError, Desks, Key, Name, QuorumWatch, Registry, WorkerState};
 
-/// Between two attempts to reach the daemon.
+/// Pause between two attempts to reach the daemon.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Changes that wait for the daemon. Beyond them the oldest are left out; the last ones say how things are.
+/// Changes that may wait for the daemon. Beyond this the oldest are dropped; the newest ones give the current state.
 const CHANGES: usize = 64;
 
-/// Something to be waited for, and rung.
+/// A wake-up for a thread that polls: an eventfd.
 #[derive(Debug)]
 pub(super) struct Bell(OwnedFd);
 
@@ -31,11 +31,11 @@ impl Bell {
     }
 
     pub(super) fn ring(&self) {
-        // It fails only when it has been rung 2^64 - 2 times.
+        // Fails only if the counter has reached 2^64 - 2.
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
 
-    /// Makes it silent again.
+    /// Clears the wake-up.
     pub(super) fn quiet(&self) {
         let _ = rustix::io::read(&self.0, &mut [0_u8; 8]);
     }
@@ -47,19 +47,19 @@ impl AsFd for Bell {
     }
 }
 
-/// All that the keys say.
+/// The content of all keys of one worker.
 #[derive(Clone, Debug)]
 pub(super) struct Picture {
     name: Name,
     recovery: Recovery,
     poll_period_ms: u64,
     state: WorkerState,
-    /// Nanoseconds of the monotonic clock.
+    /// Nanoseconds of the monotonic clock; `None` before the first sign of life.
     updated: Option<u64>,
 }
 
 impl Picture {
-    /// Before the first instance; `None` if the policy is without keys.
+    /// The content before the first instance starts; `None` if the policy does not ask for keys.
     pub(super) fn of(policy: &Policy) -> Option<Self> {
         policy.registry.clone().map(|name| Self {
             name,
@@ -79,7 +79,7 @@ impl Picture {
         registry.set_str(&self.name.key(Key::State), self.state.word())
     }
 
-    /// Takes a change over.
+    /// Applies a change.
     pub(super) fn note(&mut self, change: Change) {
         match change {
             Change::State(state) => self.state = state,
@@ -97,18 +97,18 @@ impl Picture {
     }
 }
 
-/// What is to be written.
+/// A change to be written to the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     State(WorkerState),
-    /// `last_updated`.
+    /// The new value of the key `last_updated`.
     Updated(u64),
-    /// All keys of the worker are removed; the last change.
+    /// All keys of the worker are removed. No change follows.
     Gone,
 }
 
-/// Asks the daemon for what the policy needs, once and in this thread, so that a supervisor that cannot do its work
-/// does not begin: the keys are written, quorum is asked for. The connections end with this.
+/// Checks, in the calling thread, that the daemon can do what the policy needs: writes the keys and asks for quorum
+/// once, so that supervision does not begin without them. The connections are closed on return.
 ///
 /// # Errors
 /// The daemon cannot be reached, or refuses.
@@ -122,7 +122,7 @@ pub(super) fn check(policy: &Policy, desks: &dyn Desks) -> Result<(), DeskError>
     Ok(())
 }
 
-/// The thread.
+/// Handle of the thread that talks to the daemon.
 #[derive(Debug)]
 pub(super) struct Desk {
     shared: Arc<Shared>,
@@ -135,14 +135,14 @@ struct Shared {
     closing: AtomicBool,
     quorate: AtomicBool,
     done: AtomicBool,
-    /// Rung by the supervisor.
+    /// Wakes the thread; signalled by the supervisor.
     work: Bell,
-    /// Rung by the thread.
+    /// Wakes the supervisor; signalled by the thread.
     news: Arc<Bell>,
 }
 
 impl Desk {
-    /// Starts the thread. `news` is rung when [`Desk::quorate`] has changed or the thread has ended.
+    /// Starts the thread. It signals `news` when [`Desk::quorate`] has changed and when it ends.
     ///
     /// # Errors
     /// The system refuses a thread or a descriptor.
@@ -174,16 +174,17 @@ impl Desk {
         Ok(Self { shared, thread: thread.map_err(Error::system("start a thread"))? })
     }
 
-    /// Whether there is quorum, as far as is known.
+    /// Whether this part of the cluster is quorate, by the last news. `false` while the quorum service cannot be
+    /// reached.
     pub(super) fn quorate(&self) -> bool {
         self.shared.quorate.load(Ordering::Acquire)
     }
 
-    /// Has a change written, after those before it.
+    /// Queues a change, to be written after those queued before.
     pub(super) fn write(&self, change: Change) {
         let mut changes = self.shared.changes();
         match (changes.back_mut(), change) {
-            // Only the last of the times that wait matters.
+            // Of several `last_updated` values that wait, only the newest matters.
             (Some(Change::Updated(waiting)), Change::Updated(at)) => *waiting = at,
             _ => changes.push_back(change),
         }
@@ -194,7 +195,7 @@ impl Desk {
         self.shared.work.ring();
     }
 
-    /// Has the thread end when everything is written, or cannot be.
+    /// Tells the thread to end once it has written everything, or cannot reach the daemon.
     pub(super) fn close(&self) {
         self.shared.closing.store(true, Ordering::Release);
         self.shared.work.ring();
@@ -205,7 +206,7 @@ impl Desk {
         self.shared.done.load(Ordering::Acquire)
     }
 
-    /// Waits for the thread, however long the daemon keeps it.
+    /// Waits for the thread to end, which can take as long as the daemon blocks it.
     pub(super) fn join(self) {
         self.close();
         if self.thread.join().is_err() {
@@ -216,7 +217,7 @@ impl Desk {
 
 impl Shared {
     fn changes(&self) -> MutexGuard<'_, VecDeque<Change>> {
-        // Nothing panics while it is held.
+        // No code panics while it holds this lock.
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -227,7 +228,7 @@ impl Shared {
     }
 }
 
-/// What runs in the thread.
+/// The state of the thread.
 struct Clerk {
     shared: Arc<Shared>,
     desks: Arc<dyn Desks>,
@@ -236,14 +237,14 @@ struct Clerk {
     wants_quorum: bool,
     quorum: Option<Box<dyn QuorumWatch>>,
     last_try: Option<Instant>,
-    /// That the daemon cannot be reached has been logged.
+    /// Whether it has been logged that the daemon cannot be reached.
     told: bool,
 }
 
 impl Clerk {
     fn run(mut self) {
         loop {
-            // Looked at before the changes are taken: none comes after it.
+            // Read before the changes are taken, so that no change can follow once it is set.
             let closing = self.shared.closing.load(Ordering::Acquire);
             self.connect(closing);
             self.write();
@@ -313,7 +314,7 @@ impl Clerk {
         let registry = self.registry.as_ref().and_then(|registry| registry.descriptor());
         let has_registry = registry.is_some();
         wanted.extend(registry.map(|registry| PollFd::from_borrowed_fd(registry, PollFlags::empty())));
-        // Whatever else it says, everything is looked at next.
+        // Whatever poll returns, the next pass looks at everything.
         let _ = poll(&mut wanted, patience.as_ref());
         let hung_up = has_registry && wanted.last().is_some_and(|registry| !registry.revents().is_empty());
         if hung_up {
@@ -322,7 +323,7 @@ impl Clerk {
         self.shared.work.quiet();
     }
 
-    /// The value; or a line in the log, one for each time that the daemon is lost.
+    /// Returns the value. An error is logged, but only once each time the daemon is lost.
     fn noted<T>(&mut self, result: Result<T, DeskError>) -> Option<T> {
         result
             .inspect_err(|error| {
@@ -334,7 +335,7 @@ impl Clerk {
     }
 }
 
-/// However the thread ends, nobody waits for it, and there is no quorum that nobody watches.
+/// Whether the thread returns or panics, it signals its end and leaves no stale `quorate`.
 impl Drop for Clerk {
     fn drop(&mut self) {
         self.registry = None;

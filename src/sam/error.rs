@@ -1,40 +1,40 @@
-//! Why a call failed.
+//! Errors of the calls of this module.
 
 use std::io;
 
 use super::registry::DeskError;
 use crate::error::Status;
 
-/// What happened, and what to do about it.
+/// Why a call failed; the text says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A process with several threads would be copied with one of them.
+    /// A fork would copy only the calling thread, so a process with several threads is refused.
     #[error(
         "this process has {count} threads: register before anything starts one (a runtime, a logger), or \
          supervise a program of its own with Supervisor"
     )]
     Threads {
-        /// How many there are.
+        /// Number of threads of this process.
         count: usize,
     },
-    /// The system refused something.
+    /// A system call failed.
     #[error("cannot {what}: {source}")]
     System {
-        /// What was to be done.
+        /// The action that failed.
         what: &'static str,
-        /// What it said.
+        /// The error that the system returned.
         source: io::Error,
     },
     /// The program to supervise could not be started.
     #[error("cannot start {program}: {source}")]
     Launch {
-        /// The program.
+        /// Name of the program.
         program: String,
-        /// What the system said.
+        /// The error that the system returned.
         source: io::Error,
     },
-    /// Keys or quorum are part of the policy, and the daemon cannot be asked.
+    /// The policy needs keys or quorum, and the daemon could not be reached or refused.
     #[error(transparent)]
     Desk(#[from] DeskError),
     /// This process has no supervisor.
@@ -42,51 +42,51 @@ pub enum Error {
         "this process was not started by a supervisor ({0}); a worker behind a shell needs `exec` in front of it"
     )]
     NotSupervised(&'static str),
-    /// The one worker of this process has been taken, or the one registration was made.
+    /// The worker of this process was taken before, or the process has registered before.
     #[error("a process is supervised once: {0} was called before")]
     Twice(&'static str),
-    /// The call does not fit what the worker does now.
+    /// The call is not allowed in the worker's present state.
     #[error("{call} needs a worker that {needs}")]
     State {
-        /// What was called.
+        /// The call that was refused.
         call: &'static str,
-        /// When it may be.
+        /// The state that the call needs.
         needs: &'static str,
     },
-    /// The supervisor said no.
+    /// The supervisor refused a command.
     #[error("the supervisor refused to {what}: {status}")]
     Refused {
-        /// What was asked.
+        /// The command that was refused.
         what: &'static str,
-        /// Its answer.
+        /// The status that the supervisor returned.
         status: Status,
     },
-    /// More data than a supervisor keeps.
+    /// The data is longer than a supervisor stores.
     #[error("{got} bytes are more than a supervisor keeps; the limit is {limit}")]
     TooLong {
-        /// The bytes.
+        /// Length of the data, in bytes.
         got: usize,
-        /// The most.
+        /// The greatest length, in bytes.
         limit: usize,
     },
     /// There is no such signal, or it is a real-time signal.
     #[error("{0} is not the number of a signal with a name")]
     Signal(i32),
-    /// A health check without an interval would never be asked.
+    /// A health check needs a policy with an interval.
     #[error("a health check needs an interval in the policy")]
     NoInterval,
-    /// The supervisor is gone.
+    /// The supervisor has ended.
     #[error("the supervisor is gone: {0}")]
     Ended(io::Error),
-    /// What came from the supervisor makes no sense; it is of another version.
+    /// The supervisor sent an invalid message; it may be of another version.
     #[error("the supervisor answered nonsense; worker and supervisor do not fit together")]
     Protocol,
 }
 
 impl Error {
-    /// The number that a C program would have got.
+    /// The error code that a C program would get from libsam.
     ///
-    /// Source: `sam_register(3)` and its neighbours.
+    /// Source: `sam_register(3)` and the other manual pages of libsam.
     pub fn status(&self) -> Status {
         match self {
             Self::Threads { .. }

@@ -1,5 +1,5 @@
 #![allow(unsafe_code, reason = "fork, its neighbours and inherited descriptors have no safe wrapper")]
-//! Copies of this process and programs beneath it: what the standard library leaves to `unsafe`.
+//! Forks this process and prepares programs to be started; holds the `unsafe` code that this needs.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -16,18 +16,18 @@ use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_sig
 
 use super::error::Error;
 
-/// How long a thread that has ended may still be listed.
+/// How long a joined thread may still be listed in `/proc` before it counts as running.
 const LEAVING: Duration = Duration::from_millis(500);
 
-/// Which side of the fork this process is.
+/// The side of the fork on which this process is.
 pub(super) enum Side {
     /// The new process.
     Child,
-    /// The one that was there, and the new one's id.
+    /// The old process, with the id of the new one.
     Parent(Pid),
 }
 
-/// Splits this process in two. The new one gets SIGTERM when this one ends.
+/// Forks this process. The new process gets SIGTERM when the old one ends.
 ///
 /// # Errors
 /// There is more than one thread, or the system refuses a process.
@@ -47,10 +47,10 @@ pub(super) fn fork() -> Result<Side, Error> {
     }
 }
 
-/// Makes sure that this thread is the only one. One that was joined is there for a moment longer.
+/// Makes sure that this thread is the only one. A joined thread may still be listed for a moment; that is waited for.
 ///
 /// # Errors
-/// It is not.
+/// There are other threads.
 pub(super) fn alone() -> Result<(), Error> {
     let end = Instant::now() + LEAVING;
     loop {
@@ -63,21 +63,21 @@ pub(super) fn alone() -> Result<(), Error> {
     }
 }
 
-/// Asks for SIGTERM when the parent ends.
+/// Asks the kernel for SIGTERM when the parent ends.
 fn end_with(parent: Pid) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::TERM))?;
     if getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
 }
 
-/// Signals that end a supervisor, as something to be waited for instead. The thread's signal mask is as it was
-/// when this is dropped.
+/// Signals that end a supervisor, blocked and turned into a descriptor to poll. Dropping this restores the thread's
+/// signal mask.
 pub(super) struct Held {
     descriptor: OwnedFd,
     before: libc::sigset_t,
 }
 
 impl Held {
-    /// Holds SIGTERM, SIGINT and SIGHUP back, in this thread. Those that are ignored stay ignored.
+    /// Blocks SIGTERM, SIGINT and SIGHUP in this thread. Those that are ignored stay ignored.
     ///
     /// # Errors
     /// The system has no more descriptors.
@@ -103,12 +103,12 @@ impl Held {
         }
     }
 
-    /// Readable when one has come.
+    /// Readable when a signal has arrived.
     pub(super) fn descriptor(&self) -> &OwnedFd {
         &self.descriptor
     }
 
-    /// Whether one has come; takes it.
+    /// Whether a signal has arrived; consumes it.
     pub(super) fn take(&self) -> bool {
         rustix::io::read(&self.descriptor, &mut [0_u8; size_of::<libc::signalfd_siginfo>()]).is_ok()
     }
@@ -121,12 +121,11 @@ impl Drop for Held {
     }
 }
 
-/// The one descriptor that a program inherits beside its standard ones; another number for each time it is
-/// started.
+/// The one descriptor that a program inherits besides its standard ones. Its number differs at each start.
 #[derive(Clone, Debug)]
 pub(super) struct Inherited(Arc<AtomicI32>);
 
-/// Instead of the number, for a program that inherits none.
+/// Stands for the number if the program inherits no descriptor.
 const NONE: RawFd = -1;
 
 impl Default for Inherited {
@@ -136,8 +135,8 @@ impl Default for Inherited {
 }
 
 impl Inherited {
-    /// Has every process of this command inherit the descriptor, and end with the thread that starts it. To be
-    /// called once for a command.
+    /// Makes every process started from this command inherit the descriptor, and get SIGTERM when the thread that
+    /// started it ends. Call it once for each command.
     pub(super) fn prepare(&self, command: &mut Command) {
         let number = Arc::clone(&self.0);
         let parent = getpid();
@@ -158,14 +157,14 @@ impl Inherited {
         unsafe { command.pre_exec(hook) };
     }
 
-    /// The descriptor for the next process. Must stay open until that is started.
+    /// Sets the descriptor for the next process. It must stay open until that process has started.
     pub(super) fn set(&self, descriptor: &UnixStream) -> RawFd {
         self.0.store(descriptor.as_raw_fd(), Ordering::Relaxed);
         descriptor.as_raw_fd()
     }
 }
 
-/// The socket that this process inherited from its supervisor under this number. To be called once.
+/// Takes over the socket that this process inherited from its supervisor under this number. Call it once.
 ///
 /// # Errors
 /// There is no such descriptor, or its other end is not this process's parent.

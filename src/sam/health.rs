@@ -1,20 +1,21 @@
-//! Health checks that a thread of the library makes: a sign of life every quarter of the interval, and after every
-//! fourth the question to the application whether it is well. If not, there are no more signs of life.
+//! Health checks made by a thread of the library: it sends a sign of life every quarter of the interval, and after
+//! every fourth asks the application whether it is healthy. If it is not, the signs of life stop.
 //!
-//! Source: `sam_hc_callback_register(3)`; that it is after every fourth, Corosync 3.1.7's libsam.
+//! Source: `sam_hc_callback_register(3)`; that the question follows every fourth sign of life: libsam of Corosync
+//! 3.1.7.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::error::Error;
 
-/// Signs of life in one interval, and between two questions.
+/// Signs of life in one interval, and between two health checks.
 const QUARTERS: u32 = 4;
 
-/// Whether the application is well.
+/// Returns whether the application is healthy.
 pub(super) type Check = Box<dyn FnMut() -> bool + Send>;
 
-/// Says when the thread has to end: its round is not the current one any more.
+/// Counts rounds, one for each start and stop. A thread ends when its round is no longer the current one.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
     current: Mutex<u64>,
@@ -22,7 +23,7 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// Ends the round; the number of the next.
+    /// Ends the current round and returns the number of the next.
     pub(super) fn next(&self) -> u64 {
         let mut current = self.current();
         *current += 1;
@@ -30,19 +31,19 @@ impl Rounds {
         *current
     }
 
-    /// Waits. `false`: the round is over.
+    /// Waits for `time`. Returns `false` if the round has ended.
     fn wait(&self, round: u64, time: Duration) -> bool {
         let waited = self.changed.wait_timeout_while(self.current(), time, |current| *current == round);
         *waited.unwrap_or_else(PoisonError::into_inner).0 == round
     }
 
     fn current(&self) -> MutexGuard<'_, u64> {
-        // Nothing panics while it is held.
+        // No code panics while it holds this lock.
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the thread does until its round is over, the supervisor is gone, or the application is not well.
+/// Body of the thread: runs until its round ends, the supervisor is gone, or the application is not healthy.
 pub(super) fn keep_alive(
     rounds: &Rounds,
     round: u64,
@@ -50,7 +51,7 @@ pub(super) fn keep_alive(
     check: &Mutex<Check>,
     beat: impl Fn() -> Result<(), Error>,
 ) {
-    // One thread at a time: that of an earlier round may still be asking.
+    // Only one thread at a time may check; that of an earlier round may still be in the callback.
     let Ok(mut check) = check.lock() else { return };
     loop {
         for _ in 0..QUARTERS {
@@ -75,7 +76,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
-    fn every_fourth_sign_of_life_is_followed_by_the_question() {
+    fn health_is_checked_after_every_fourth_sign_of_life() {
         let rounds = Rounds::default();
         let round = rounds.next();
         let beats = AtomicU32::new(0);
@@ -97,14 +98,14 @@ mod tests {
                 receiver.recv().unwrap();
                 asked.push(beats.load(Ordering::SeqCst));
             }
-            rounds.next(); // ends the thread
+            rounds.next(); // makes the thread end
         });
-        // The thread may have gone on by the time that the number was read.
+        // The thread may have gone on before the number was read.
         assert!(asked[0] >= 4 && asked[2] >= 12, "{asked:?}");
     }
 
     #[test]
-    fn who_is_not_well_falls_silent() {
+    fn signs_of_life_stop_when_the_check_fails() {
         let rounds = Rounds::default();
         let round = rounds.next();
         let beats = AtomicU32::new(0);

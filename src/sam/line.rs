@@ -1,5 +1,5 @@
-//! The supervisor's end of the line to its worker. Never waits: neither for a worker that stops within a
-//! command, nor for one that does not read its answers.
+//! The line: the supervisor's end of the socket to its worker. It never blocks, neither when a worker stops within a
+//! command nor when one does not read its answers.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,29 +12,29 @@ use rustix::net::SendFlags;
 
 use super::wire::{Answer, COMMAND, Command};
 
-/// Bytes read at once. What is stored is read in pieces of this size, with looks at the time between them.
+/// Bytes read at once. Longer data is read in pieces of this size, and timers are checked between them.
 const PIECE: usize = 64 * 1024;
 
-/// What came from the worker.
+/// What was read from the worker.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
-    /// A command, with its data.
+    /// A complete command, with its data.
     Command(Command, Vec<u8>),
-    /// More of a command that is not complete yet.
+    /// A part of a command that is not complete yet.
     Part,
-    /// Nothing; try again when the line is ready.
+    /// Nothing now; try again when the line is ready.
     Nothing,
-    /// Nothing ever again. The line is closed, or what came makes no sense.
+    /// Nothing more will come: the line is closed, or the worker sent invalid bytes.
     Closed,
 }
 
-/// One end of the socket. At most one answer is unread at a time: while it is, no command is taken.
+/// The supervisor's end of the socket. At most one answer is unsent at a time; until it is sent, no command is read.
 #[derive(Debug)]
 pub(super) struct Line {
     socket: UnixStream,
     head: [u8; COMMAND],
     have: usize,
-    /// The command whose data is being read, and how much is missing.
+    /// The command whose data is being read, and how many bytes are missing.
     rest: Option<(Command, usize)>,
     data: Vec<u8>,
     unsent: [Bytes; 2],
@@ -42,10 +42,10 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// The line over this socket.
+    /// Makes a line over this socket.
     ///
     /// # Errors
-    /// The socket cannot be made not to block.
+    /// The socket cannot be made non-blocking.
     pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self {
@@ -59,7 +59,7 @@ impl Line {
         })
     }
 
-    /// What to wait for.
+    /// The events to poll for.
     pub(super) fn wants(&self) -> PollFlags {
         match (self.closed, self.is_answering()) {
             (true, _) => PollFlags::empty(),
@@ -68,12 +68,12 @@ impl Line {
         }
     }
 
-    /// Whether the line can still say anything; a closed one is always ready and not worth waiting for.
+    /// Whether the line is open. A closed socket is always ready, so polling it would spin.
     pub(super) fn is_open(&self) -> bool {
         !self.closed
     }
 
-    /// Sends what is left of the last answer, then takes what has come, up to one command.
+    /// Sends the rest of the last answer, then reads what has arrived, up to one command.
     pub(super) fn hear(&mut self) -> Heard {
         if self.closed || !self.flush() {
             return if std::mem::replace(&mut self.closed, true) { Heard::Nothing } else { Heard::Closed };
@@ -98,7 +98,7 @@ impl Line {
         self.unsent.iter().any(|piece| !piece.is_empty())
     }
 
-    /// Sends as much as there is room for. `false`: the other end is gone.
+    /// Sends as much as the socket takes. Returns `false` if the other end is gone.
     fn flush(&mut self) -> bool {
         for piece in &mut self.unsent {
             while !piece.is_empty() {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_come_whole_however_they_are_cut() {
+    fn commands_are_reassembled_from_any_fragments() {
         let (mut line, mut worker) = pair();
         let data: Vec<u8> = (0..200_000_u32).map(|n| n.to_le_bytes()[1]).collect();
         let mut bytes = Command::Heartbeat.to_bytes(0).to_vec();
@@ -208,14 +208,14 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_closes_the_line() {
+    fn invalid_bytes_close_the_line() {
         let (mut line, mut worker) = pair();
         worker.write_all(&[0xff; COMMAND]).unwrap();
         assert_eq!(line.hear(), Heard::Closed);
         assert!(!line.is_open());
     }
 
-    /// A worker that asks and does not read is not listened to until it reads.
+    /// A worker that does not read its answers gets no further command served until it does.
     #[test]
     fn an_unread_answer_holds_back_the_next_command() {
         let (mut line, mut worker) = pair();

@@ -1,14 +1,14 @@
-//! What a supervisor does next: pure, given the time and one thing that happened. [`supervise`](super::supervise)
-//! feeds it and carries out what it says.
+//! The state machine of a supervisor: given the time and one input, it returns the actions to take. It does no IO;
+//! [`supervise`](super::supervise) feeds it and carries out the actions.
 //!
-//! | phase | the worker | silence | its end |
+//! | phase | the worker | if it is silent | if it ends |
 //! |---|---|---|---|
-//! | `Resting`, `Held` | is not there: a pause between instances; no quorum yet | | |
-//! | `Idle` | lives, unchecked | ignored | clean (before its first word: a failure) |
-//! | `Waiting` | asked to be started, there is no quorum | ignored | clean |
+//! | `Resting`, `Held` | does not run: pause between instances; waiting for quorum | | |
+//! | `Idle` | runs unchecked | ignored | in good order (before its first command: a failure) |
+//! | `Waiting` | asked to be started, there is no quorum | ignored | in good order |
 //! | `Checked` | is checked | a failure | a failure |
-//! | `Warned` | failed or lost quorum, and has the grace to end | SIGKILL | a failure |
-//! | `Killed`, `Ending` | got SIGKILL; was asked to end from outside | SIGKILL | as the reason says; clean |
+//! | `Warned` | failed or lost quorum, and has the grace period to end | SIGKILL | a failure |
+//! | `Killed`, `Ending` | got SIGKILL; was told to end from outside | SIGKILL | as the reason says; in good order |
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,63 +20,63 @@ use super::wire::Command;
 use crate::error::Status;
 use crate::time::Instant;
 
-/// An instance that lives shorter than this fails quickly.
+/// An instance that fails within this time counts as a quick failure.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// Pause before the third of instances that fail quickly; doubled for each further one.
+/// Pause after the second quick failure in a row; doubled for each further one.
 const FIRST_REST: Duration = Duration::from_millis(50);
 
-/// The longest pause.
+/// Upper limit of that pause.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
-/// What happened.
+/// An input of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
-    /// The worker said something.
+    /// The worker sent a command.
     Command(Command),
-    /// A part of something long that the worker is saying has come.
+    /// A part of a long command has arrived, which counts as a sign of life.
     Murmur,
-    /// The worker closed its end of the line, or said what cannot be understood.
+    /// The worker closed its end of the line, or sent invalid bytes.
     Closed,
-    /// The worker's process has ended; everything it said before has been given.
+    /// The worker's process has ended. All its commands were given before.
     Exited {
-        /// With status 0.
+        /// Whether its exit status was 0.
         well: bool,
     },
-    /// The system started no process.
+    /// The process of a new instance could not be started.
     NotLaunched,
-    /// The supervisor itself did not run for a while, and with it perhaps the worker.
+    /// The supervisor itself did not run for a while, and perhaps neither did the worker.
     Paused,
-    /// Whether there is quorum.
+    /// Whether this part of the cluster is quorate.
     Quorum(bool),
-    /// Somebody asked to end the worker and its supervision.
+    /// The worker and its supervision are to end, from outside.
     Stop,
-    /// [`Machine::deadline`] has come.
+    /// The time [`Machine::deadline`] has come.
     Time,
 }
 
-/// What to do about it, in this order.
+/// An action to take. Several are taken in the order given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Start this instance.
+    /// Start the instance with this number.
     Launch(u32),
-    /// Tell the worker who it is.
+    /// Answer the worker's `Hello`: instance, interval and stored data.
     Greet,
-    /// Keep the data that came with the command.
+    /// Store the data that came with the command.
     Keep,
-    /// Answer the worker's question.
+    /// Answer the worker's command with this status.
     Answer(Status),
-    /// Send this signal.
+    /// Send this signal to the worker.
     Signal(i32),
-    /// Write the time into `last_updated`.
+    /// Write the current time to the key `last_updated`.
     Touch,
-    /// Write the state.
+    /// Write the worker's state to the key `state`.
     Show(WorkerState),
     /// Remove the worker's keys.
     Forget,
-    /// Supervise no more.
+    /// End the supervision.
     End {
-        /// The worker failed for good.
+        /// Whether the worker failed and is not started again.
         failed: bool,
     },
 }
@@ -96,9 +96,9 @@ enum Phase {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// A sign of life is all that is missed.
+    /// Missing signs of life; a new one takes the warning back.
     Silence,
-    /// Nothing that the worker does changes it.
+    /// Any other failure; nothing that the worker does takes the warning back.
     Final,
 }
 
@@ -109,7 +109,7 @@ enum Then {
     Finish,
 }
 
-/// A supervisor's mind.
+/// The state of one supervision.
 #[derive(Debug)]
 pub(super) struct Machine {
     recovery: Recovery,
@@ -117,21 +117,21 @@ pub(super) struct Machine {
     grace: Duration,
     needs_quorum: bool,
     limit: Option<Limit>,
-    /// Whether the worker says itself when it starts and stops; else it counts as started while it lives.
+    /// Whether the worker itself reports start and stop; otherwise it counts as started while it runs.
     speaks: bool,
     phase: Phase,
     quorate: bool,
     warning: i32,
     instance: u32,
     launched: Instant,
-    /// How many instances in a row failed quickly.
+    /// Number of quick failures in a row.
     quick: u32,
-    /// When there were restarts, as far back as the limit looks.
+    /// Times of the restarts within the period of [`Policy::at_most`].
     restarts: VecDeque<Instant>,
 }
 
 impl Machine {
-    /// Before the first instance.
+    /// The state before the first instance.
     pub(super) fn new(policy: &Policy, speaks: bool) -> Self {
         Self {
             recovery: policy.recovery,
@@ -150,14 +150,14 @@ impl Machine {
         }
     }
 
-    /// Begins; to be called once, first.
+    /// Starts supervision. Call it once, before anything else.
     pub(super) fn begin(&mut self, now: Instant) -> Vec<Action> {
         let mut todo = Vec::new();
         self.launch(now, &mut todo);
         todo
     }
 
-    /// When to come back with [`Input::Time`], if nothing else happens.
+    /// When to call [`Machine::step`] with [`Input::Time`], if no other input comes before.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Resting { until } | Phase::Warned { until, .. } | Phase::Ending { until } => Some(until),
@@ -166,7 +166,7 @@ impl Machine {
         }
     }
 
-    /// What follows from one thing that happened.
+    /// Takes one input and returns the actions that follow from it.
     pub(super) fn step(&mut self, now: Instant, input: Input) -> Vec<Action> {
         let mut todo = Vec::new();
         match input {
@@ -184,7 +184,7 @@ impl Machine {
 
     fn obey(&mut self, now: Instant, command: Command, todo: &mut Vec<Action>) {
         if matches!(self.phase, Phase::Resting { .. } | Phase::Held | Phase::Ended) {
-            return; // there is no worker
+            return; // no worker runs
         }
         self.sign_of_life(now);
         if command != Command::Hello {
@@ -232,8 +232,8 @@ impl Machine {
         }
     }
 
-    /// A worker that is checked and can say nothing more has failed, but may have something to tell its
-    /// user before it ends.
+    /// A checked worker that has closed its line has failed. It gets the grace period to end, as it may still have
+    /// something to report to its user.
     fn closed(&mut self, now: Instant) {
         let until = match self.phase {
             Phase::Checked { .. } if self.speaks => now + self.grace,
@@ -318,9 +318,9 @@ impl Machine {
         }
     }
 
-    /// The worker is checked, and was heard of now.
+    /// Starts, or restarts on a sign of life, the time within which a checked worker must give the next one.
     fn check(&mut self, now: Instant) {
-        // A worker that says nothing is not asked for signs of life.
+        // A worker that never reports start and stop gives no signs of life either.
         let interval = self.interval.filter(|_| self.speaks);
         self.phase = Phase::Checked { due: interval.map(|interval| now + interval) };
     }
@@ -334,7 +334,7 @@ impl Machine {
     }
 
     fn kill(&mut self, then: Then, todo: &mut Vec<Action>) {
-        // What was asked for before SIGKILL took effect still counts.
+        // A stop that was requested before SIGKILL took effect still counts.
         self.phase = match self.phase {
             Phase::Killed { then: Then::Recover } => Phase::Killed { then },
             Phase::Killed { then: earlier } => Phase::Killed { then: earlier },
@@ -380,7 +380,7 @@ impl Machine {
             return;
         }
         self.launched = now;
-        // libsam counts from 1, and after the largest int comes 0.
+        // libsam counts from 1, and continues with 0 after the largest int.
         self.instance = if self.instance >= i32::MAX.unsigned_abs() { 0 } else { self.instance + 1 };
         todo.extend([Action::Show(WorkerState::Stopped), Action::Launch(self.instance)]);
         if self.speaks {
@@ -402,7 +402,7 @@ impl Machine {
     }
 }
 
-/// The pause after so many quick failures in a row.
+/// The pause after this many quick failures in a row.
 fn rest(quick: u32) -> Duration {
     let Some(doublings) = quick.checked_sub(2) else { return Duration::ZERO };
     FIRST_REST.saturating_mul(1 << doublings.min(16)).min(LONGEST_REST)

@@ -1,17 +1,17 @@
-//! SAM, the simple availability manager: a supervisor beside a process, which starts it again when it fails.
+//! SAM, the simple availability manager: a supervisor process that restarts a process when it fails.
 //!
-//! A **worker** is the process that does the work, in one **instance** after the other. It tells its **supervisor** when
-//! its health is to be looked after ([`Worker::start`], [`Worker::stop`]); in between, silence, the loss of quorum
-//! and its end are failures, if the [`Policy`] says so. A worker that is silent is warned by a signal, then killed.
-//! What it [stores](Worker::store) the next instance finds again.
+//! A **worker** is the process that does the work; each time it is started is one **instance**. It tells its
+//! **supervisor** when its health is to be checked ([`Worker::start`], [`Worker::stop`]). In between, silence, loss
+//! of quorum and the end of the process are failures, as far as the [`Policy`] says so. A silent worker is warned by
+//! a signal, then killed. Data that it [stores](Worker::store) is available to the next instance.
 //!
-//! Two ways to begin:
+//! There are two ways to begin:
 //!
-//! * [`Supervisor`] starts a program, which may be this one with other arguments. It runs in any program, whatever
-//!   threads there are. The worker says [`Worker::inherited`].
-//! * [`register`] splits the calling process in two, as libsam does. It must be the first thing that `main` does.
+//! * [`Supervisor`] starts a program, which may be this one with other arguments. It works in any program, with any
+//!   number of threads. The started program calls [`Worker::inherited`].
+//! * [`register`] forks the calling process, as libsam does. It must be the first call in `main`.
 //!
-//! Corosync's counterpart: `lib/sam.c`; `sam_overview(3)`. Where its calls went:
+//! Corosync's counterpart: `lib/sam.c`; `sam_overview(3)`. The calls of libsam and their counterparts:
 //!
 //! | libsam | here |
 //! |---|---|
@@ -25,27 +25,27 @@
 //! | `sam_mark_failed` | [`Worker::mark_failed`], with and without keys in the registry |
 //! | `sam_finalize` | [`Worker::finish`] |
 //!
-//! The keys in the daemon's configuration database are libsam's, and so are their types and their order. What
-//! libsam does otherwise:
+//! The keys in the daemon's configuration database, their types and their order are those of libsam. libsam behaves
+//! differently in these points:
 //!
-//! * It ends with status 0 when the worker was killed by a signal; here it is 128 and the signal.
-//! * It warns once in a worker's life, and kills at the second silence even if the first was long ago.
-//! * It lets a worker go on for ever that was warned because of quorum and still gives signs of life, or has no
-//!   interval. Here it is killed after the grace.
-//! * A daemon that ends leaves it without keys for good, or spinning; here keys and quorum come back with the daemon,
-//!   and supervision does not wait for it.
-//! * It starts workers that fail at once again and again as fast as it can; here with growing pauses.
-//! * Its worker outlives it, and its keys outlive a supervisor that is told to end; here neither does.
+//! * It ends with status 0 when the worker was killed by a signal; here the status is 128 plus the signal.
+//! * It warns only once in a worker's life, and kills at the second silence however long ago the first was.
+//! * A worker that was warned because of lost quorum may go on for ever if it gives signs of life or has no interval.
+//!   Here it is killed after the grace period.
+//! * After the daemon ends it has no keys any more, or it spins; here keys and quorum are restored when the daemon
+//!   comes back, and supervision does not wait for it.
+//! * It restarts workers that fail at once as fast as it can; here with growing pauses.
+//! * Its worker outlives it, and its keys outlive a supervisor that is told to end; here neither happens.
 //!
 //! | file | what |
 //! |---|---|
-//! | `policy`, `registry`, `error` | what is wanted; the daemon as two traits, and the keys; errors |
-//! | `machine` | what a supervisor does next, pure |
-//! | `supervise`, `process`, `line`, `desk` | the loop around it; worker's process; worker's line; the daemon's thread |
-//! | `register`, `supervisor`, `fork` | the two ways to begin; what needs `unsafe` |
-//! | `worker`, `health` | the worker's side; the thread that gives signs of life |
-//! | `daemon` | the real daemon behind the two traits |
-//! | `wire` | bytes between worker and supervisor |
+//! | `policy`, `registry`, `error` | settings; the daemon as two traits, and the keys; errors |
+//! | `machine` | the state machine of a supervisor, without IO |
+//! | `supervise`, `process`, `line`, `desk` | the loop around it; the worker's process; the socket to it; the daemon's thread |
+//! | `register`, `supervisor`, `fork` | the two ways to begin; the `unsafe` code for them |
+//! | `worker`, `health` | the worker's API; the thread that gives signs of life |
+//! | `daemon` | implements the two traits with the real daemon |
+//! | `wire` | byte layout of the messages between worker and supervisor |
 
 mod daemon;
 mod desk;

@@ -1,4 +1,4 @@
-//! What a supervisor does and when: recovery, interval, quorum, keys in the registry.
+//! Settings of a supervisor: recovery, interval, quorum, keys in the registry.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use bytes::Bytes;
 
 use super::registry::Name;
 
-/// The most that a worker may have kept for its next instance.
+/// The greatest length of the data that a worker can store for its next instance, in bytes.
 pub const MAX_DATA: usize = 16 * 1024 * 1024;
 
-/// How long a worker that is not checked has between a warning and SIGKILL.
+/// Default grace period between warning and SIGKILL for a policy without an interval.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What follows when a worker has failed.
+/// The action after a worker has failed.
 ///
 /// Source: `sam_initialize(3)`, `sam_recovery_policy_t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recovery {
-    /// The supervisor ends too; its keys stay in the registry with the state `failed`.
+    /// The supervisor ends too; the keys stay in the registry with the state `failed`.
     Quit,
     /// A new instance is started.
     Restart,
 }
 
 impl Recovery {
-    /// The word in the key `recovery`.
+    /// The value of the key `recovery`.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Quit => "quit",
@@ -55,7 +55,7 @@ pub struct Policy {
     pub(super) data: Bytes,
 }
 
-/// So many restarts in such a time are too many.
+/// More than this many restarts within this time are too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limit {
     pub(super) restarts: u16,
@@ -63,18 +63,18 @@ pub(super) struct Limit {
 }
 
 impl Policy {
-    /// A worker that fails is not started again.
+    /// A policy that does not restart a worker that fails.
     pub fn quit() -> Self {
         Self::new(Recovery::Quit)
     }
 
-    /// A worker that fails is started again: at once, or after a pause that grows to 5 s while instance after
-    /// instance fails within its first second.
+    /// A policy that restarts a worker that fails: at once, or after a pause that grows to 5 s while one instance
+    /// after the other fails within its first second.
     pub fn restart() -> Self {
         Self::new(Recovery::Restart)
     }
 
-    /// With this recovery; no health checks, no quorum, no keys.
+    /// A policy with this recovery and without health checks, quorum or keys.
     pub fn new(recovery: Recovery) -> Self {
         Self {
             recovery,
@@ -87,9 +87,9 @@ impl Policy {
         }
     }
 
-    /// The longest silence of a worker between [`Worker::start`](super::Worker::start) and
-    /// [`Worker::stop`](super::Worker::stop). After it comes the warning signal, and after as long again
-    /// (or [`Policy::grace`]) SIGKILL. Zero: silence is no failure, only the process's end is; the default.
+    /// Sets the longest silence allowed to a worker between [`Worker::start`](super::Worker::start) and
+    /// [`Worker::stop`](super::Worker::stop). After it comes the warning signal, and after the same time again (or
+    /// [`Policy::grace`]) SIGKILL. Zero, the default: silence is no failure, only the end of the process is.
     ///
     /// Resolution: 1 ms. Source: `sam_initialize(3)`, `time_interval`.
     #[must_use]
@@ -98,59 +98,59 @@ impl Policy {
         self
     }
 
-    /// How long a worker that was warned has until SIGKILL. Default: the interval; 10 s without one.
+    /// Sets the time between the warning and SIGKILL. Default: the interval; 10 s without one.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = Some(grace);
         self
     }
 
-    /// [`Worker::start`](super::Worker::start) waits until this node's part of the cluster has quorum, and the
-    /// loss of quorum is a failure of the worker: it is warned, and killed after the grace. A daemon that is
-    /// gone counts as quorum lost.
+    /// Makes [`Worker::start`](super::Worker::start) wait until this node's part of the cluster is quorate, and loss
+    /// of quorum a failure of the worker: it is warned, and killed after the grace period. A daemon that is gone
+    /// counts as quorum lost.
     #[must_use]
     pub fn needs_quorum(mut self) -> Self {
         self.quorum = true;
         self
     }
 
-    /// The worker's state is written to the keys `resources.process.PID.*` of the daemon's configuration
-    /// database, PID being the supervisor's, where watchdogs and tools look for it.
+    /// Writes the worker's state to the keys `resources.process.PID.*` of the daemon's configuration database, where
+    /// watchdogs and tools look for it. PID is the supervisor's.
     #[must_use]
     pub fn in_registry(mut self) -> Self {
         self.registry = Some(Name::of_this_process());
         self
     }
 
-    /// The same under another name than the process id, for a process with several supervisors.
+    /// Like [`Policy::in_registry`], under another name than the process id, for a process with several supervisors.
     #[must_use]
     pub fn in_registry_as(mut self, name: Name) -> Self {
         self.registry = Some(name);
         self
     }
 
-    /// More restarts than this within this time are a failure for good, as if the worker had said so
-    /// ([`Worker::mark_failed`](super::Worker::mark_failed)). Default: no limit.
+    /// Limits the restarts: more than `restarts` of them within this time end supervision as
+    /// [`Worker::mark_failed`](super::Worker::mark_failed) does. Default: no limit.
     #[must_use]
     pub fn at_most(mut self, restarts: u16, within: Duration) -> Self {
         self.limit = Some(Limit { restarts, within });
         self
     }
 
-    /// What the first instance finds as [stored data](super::Worker::data). Of more than [`MAX_DATA`] bytes the
-    /// supervisor says so when it begins.
+    /// Sets the [stored data](super::Worker::data) of the first instance. Data longer than [`MAX_DATA`] is an error
+    /// when supervision begins.
     #[must_use]
     pub fn data(mut self, data: impl Into<Bytes>) -> Self {
         self.data = data.into();
         self
     }
 
-    /// Between warning and SIGKILL.
+    /// Time between warning and SIGKILL.
     pub(super) fn time_to_end(&self) -> Duration {
         self.grace.or(self.interval).unwrap_or(GRACE)
     }
 
-    /// The interval as the key `poll_period` has it.
+    /// The interval in ms, for the key `poll_period`.
     pub(super) fn poll_period_ms(&self) -> u64 {
         self.interval.map_or(0, |interval| u64::try_from(interval.as_millis()).unwrap_or(u64::MAX))
     }

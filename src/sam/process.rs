@@ -1,5 +1,5 @@
-//! The worker's process, held by a descriptor: its id cannot become another process's while it is signalled, and
-//! its end is seen even if its own children keep the line open.
+//! The worker's process, held by a pidfd: its id cannot be reused by another process while it is signalled, and its
+//! end is noticed even if its own children keep the line open.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,17 +12,17 @@ use rustix::process::{
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exit {
-    /// By itself, with this status.
+    /// It exited with this status.
     Status(i32),
-    /// By this signal.
+    /// This signal killed it.
     Signal(i32),
-    /// Nobody knows: something else in this process waited for it.
+    /// Unknown, because other code in this process has already waited for it.
     Unknown,
 }
 
 impl Exit {
-    /// The status with which a supervisor ends that passes its worker's end on: the worker's, or 128 and the
-    /// signal as shells have it. (libsam ends with 0 after a signal, which looks like success.)
+    /// The exit status for a supervisor that passes on the end of its worker: the worker's status, or 128 plus the
+    /// signal as in shells. (libsam ends with 0 after a signal, which looks like success.)
     pub fn code(self) -> i32 {
         match self {
             Self::Status(status) => status,
@@ -32,12 +32,12 @@ impl Exit {
     }
 }
 
-/// Whether there is a signal of this number, and with a name.
+/// Whether a signal with this number exists and is not a real-time signal.
 pub(super) fn is_signal(number: i32) -> bool {
     Signal::from_named_raw(number).is_some()
 }
 
-/// A child of this process.
+/// A child process of this process.
 #[derive(Debug)]
 pub(super) struct Process {
     pid: Pid,
@@ -45,21 +45,21 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// The child with this id, which nobody has waited for.
+    /// Takes the child with this id, for which nobody has waited yet.
     ///
     /// # Errors
     /// The system has no more descriptors, or is older than Linux 5.4.
     pub(super) fn of(pid: Pid) -> io::Result<Self> {
-        // Closed on exec, as all of these are.
+        // The descriptor is closed on exec, as all pidfds are.
         Ok(Self { pid, descriptor: pidfd_open(pid, PidfdFlags::empty())? })
     }
 
-    /// Its id.
+    /// The process id.
     pub(super) fn id(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// Sends a signal; one to a process that has ended goes nowhere.
+    /// Sends a signal; it has no effect on a process that has ended.
     pub(super) fn signal(&self, signal: i32) {
         let Some(signal) = Signal::from_named_raw(signal) else { return };
         if let Err(error) = pidfd_send_signal(&self.descriptor, signal)
@@ -69,7 +69,7 @@ impl Process {
         }
     }
 
-    /// How it ended, if it did; and then it is gone. Does not wait.
+    /// How the process ended, if it did; this call reaps it. Does not block.
     pub(super) fn ended(&self) -> Option<Exit> {
         match waitid(WaitId::PidFd(self.descriptor.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
             Ok(None) | Err(Errno::INTR) => None,
@@ -110,18 +110,18 @@ mod tests {
     }
 
     #[test]
-    fn ends_are_told_apart() {
+    fn exit_status_and_signal_are_told_apart() {
         assert_eq!(wait(&run("exit 3")), Exit::Status(3));
         let sleeper = run("exec sleep 1000");
         assert_eq!(sleeper.ended(), None);
         sleeper.signal(libc::SIGKILL);
         assert_eq!(wait(&sleeper), Exit::Signal(libc::SIGKILL));
         assert_eq!(sleeper.ended(), Some(Exit::Unknown), "waited for already");
-        sleeper.signal(libc::SIGKILL); // goes nowhere
+        sleeper.signal(libc::SIGKILL); // has no effect
     }
 
     #[test]
-    fn a_worker_killed_is_no_success() {
+    fn a_killed_worker_is_not_a_success() {
         assert_eq!(Exit::Status(5).code(), 5);
         assert_eq!(Exit::Signal(9).code(), 137);
         assert_ne!(Exit::Unknown.code(), 0);

@@ -1,5 +1,5 @@
-//! Supervision of the calling program itself: the process forks, the copy goes on as the worker, and the process that
-//! was there supervises it.
+//! Supervision of the calling program itself: the process forks, the copy goes on as the worker, and the original
+//! process supervises it.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -15,19 +15,19 @@ use super::registry::Desks;
 use super::supervise::{Control, Done, Launched, Launcher, Loop};
 use super::worker::Worker;
 
-/// Whether this process, or the one that it was forked from, has registered.
+/// Whether this process, or one that it was forked from, has registered.
 static REGISTERED: AtomicBool = AtomicBool::new(false);
 
-/// Splits this process in two, and returns in the new one, the worker. Every restart returns here again, in a
-/// process of its own that is a copy of this one as it is now.
+/// Forks this process, and returns in the new one, the worker. On every restart it returns again, in a new process
+/// that is a copy of the supervisor as it was at the call.
 ///
-/// The process that was there is the supervisor. It does not return, and ends with the worker's exit status (128
-/// and the signal, if that ended it). SIGTERM, SIGINT and SIGHUP that it does not ignore end the worker in good order
-/// first: SIGTERM, and after the grace SIGKILL. If it dies, the worker gets SIGTERM.
+/// The original process becomes the supervisor. The call does not return in it; it ends with the worker's exit status
+/// (128 plus the signal, if one killed the worker). SIGTERM, SIGINT and SIGHUP, unless ignored, end the worker in
+/// good order first: SIGTERM, and SIGKILL after the grace period. If the supervisor dies, the worker gets SIGTERM.
 ///
-/// **Call this first in `main`**, before threads, a runtime, connections and locks. What is open by then is
-/// shared by all instances, and what is in memory is what every instance begins with. A program that cannot
-/// do that is better supervised by a [`Supervisor`](super::Supervisor).
+/// **Call this first in `main`**, before threads, a runtime, connections and locks. Descriptors open at the call are
+/// shared by all instances, and every instance begins with a copy of the memory. For a program that cannot do this,
+/// use a [`Supervisor`](super::Supervisor).
 ///
 /// ```no_run
 /// use annulus::sam::{self, Policy};
@@ -43,15 +43,15 @@ static REGISTERED: AtomicBool = AtomicBool::new(false);
 /// ```
 ///
 /// # Errors
-/// Nothing was started: [`Error::Threads`]: this is not the only thread; [`Error::Twice`]: the process has
-/// registered before; [`Error::Desk`]: the policy needs the daemon, and it cannot be asked; [`Error::System`].
+/// Nothing is started. [`Error::Threads`]: this is not the only thread; [`Error::Twice`]: the process has registered
+/// before; [`Error::Desk`]: the policy needs the daemon, which cannot be reached or refuses; [`Error::System`].
 ///
 /// Source: `sam_register(3)`.
 pub fn register(policy: &Policy) -> Result<Worker, Error> {
     register_at(policy, Daemon::default())
 }
 
-/// The same with another daemon than this host's usual one, or with none.
+/// Like [`register`], with another daemon than the usual one of this host, or with none.
 ///
 /// # Errors
 /// As [`register`].
@@ -70,14 +70,14 @@ pub fn register_at(policy: &Policy, desks: impl Desks) -> Result<Worker, Error> 
     }
 }
 
-/// In the worker, everything of the supervisor's is gone when this returns.
+/// When this returns in the worker, all resources of the supervisor have been released.
 fn supervise(policy: &Policy, desks: &Arc<dyn Desks>) -> Result<Done, Error> {
     let control = Control::new()?;
     let signals = Held::new().map_err(Error::system("wait for signals"))?;
     Loop::new(policy, desks, &control, Some(&signals), true, Forks).run()
 }
 
-/// Instances are copies of this process.
+/// Launches instances by forking this process.
 struct Forks;
 
 impl Launcher for Forks {
@@ -85,7 +85,7 @@ impl Launcher for Forks {
 
     fn launch(&mut self) -> Result<Launched, Error> {
         let (ours, theirs) = UnixStream::pair().map_err(Error::system("make a socket"))?;
-        // Or both would print what waits in it.
+        // Otherwise both processes would print what is buffered.
         let _ = std::io::stdout().flush();
         match fork::fork()? {
             Side::Child => Ok(Launched::Here(theirs)),

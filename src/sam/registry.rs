@@ -1,15 +1,15 @@
-//! The daemon as a supervisor needs it: a place for keys, and somebody who knows about quorum. Two small
-//! traits, so that a supervisor can be tested, or embedded, without a daemon.
+//! The interface of a supervisor to the daemon: two small traits, for keys and for quorum, so that a supervisor can
+//! be tested or embedded without a daemon.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::Status;
 
-/// What stands before the name in every key.
+/// The part of every key before the name.
 const PREFIX: &str = "resources.process.";
 
-/// The name's last byte is at most here, so that every key fits into the database's 255 bytes.
+/// The greatest length of a name, in bytes, so that every key fits into the database's 255 bytes.
 const MAX_NAME: usize = 200;
 
 /// Typed values by dotted names, as the daemon's configuration database keeps them.
@@ -26,39 +26,38 @@ pub trait Registry: Send {
     /// The database cannot be reached, or refuses.
     fn set_u64(&mut self, key: &str, value: u64) -> Result<(), DeskError>;
 
-    /// Removes every key that begins so.
+    /// Removes every key that begins with `prefix`.
     ///
     /// # Errors
     /// The database cannot be reached, or refuses.
     fn remove(&mut self, prefix: &str) -> Result<(), DeskError>;
 
-    /// A descriptor that hangs up when the connection ends, if there is one: what was written is written again to
-    /// a daemon that was started anew. Without it, that is noticed at the next change.
+    /// A descriptor that hangs up when the connection ends, if there is one. It lets the supervisor write the keys
+    /// again at once to a restarted daemon; without it, the loss is noticed at the next change.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 }
 
-/// Somebody who knows whether this part of the cluster has quorum. The descriptor is readable when there is
-/// news.
+/// A source of changes of quorum. Its descriptor is readable when there is something new.
 pub trait QuorumWatch: AsFd + Send {
-    /// Takes all news there is, without waiting, and says whether there is quorum now.
+    /// Reads everything new, without blocking, and returns whether this part of the cluster is quorate now.
     ///
     /// # Errors
-    /// There will be no more news. The supervisor counts that as quorum lost, and opens another watch.
+    /// This watch gives no more news. The supervisor treats that as quorum lost, and opens another watch.
     fn quorate(&mut self) -> Result<bool, DeskError>;
 }
 
-/// Opens connections to the daemon. Every one is used by one thread; both calls may block while the daemon
-/// is busy.
+/// Opens connections to the daemon. Each connection is used by one thread; both calls may block while the daemon is
+/// busy.
 pub trait Desks: Send + Sync + 'static {
-    /// A connection to the configuration database.
+    /// Opens a connection to the configuration database.
     ///
     /// # Errors
     /// The daemon cannot be reached, or refuses.
     fn registry(&self) -> Result<Box<dyn Registry>, DeskError>;
 
-    /// A connection to the quorum service.
+    /// Opens a connection to the quorum service.
     ///
     /// # Errors
     /// The daemon cannot be reached, or refuses.
@@ -69,37 +68,37 @@ pub trait Desks: Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct DeskError {
-    /// The number that a C program would have got.
+    /// The error code that a C program would get.
     pub status: Status,
-    /// What happened, and what to do about it.
+    /// The cause, and what to do about it.
     pub message: String,
 }
 
 impl DeskError {
-    /// An error with this text.
+    /// Makes an error with this text.
     pub fn new(status: Status, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
     }
 }
 
-/// What a worker's keys are called by, between `resources.process.` and the key's own word: usually the
+/// The name of a worker in its keys, between `resources.process.` and the last part of the key. By default it is the
 /// supervisor's process id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name(String);
 
 impl Name {
-    /// This process's id, as libsam has it.
+    /// The id of this process, as libsam uses it.
     pub fn of_this_process() -> Self {
         Self(std::process::id().to_string())
     }
 
-    /// A name of 1 to 200 letters, digits, `_`, `-`, `/` and `:`; `None` if it is not one.
+    /// Makes a name of 1 to 200 letters, digits, `_`, `-`, `/` and `:`; `None` for any other text.
     pub fn new(name: &str) -> Option<Self> {
         let fits = |c: char| c.is_ascii_alphanumeric() || "_-/:".contains(c);
         ((1..=MAX_NAME).contains(&name.len()) && name.chars().all(fits)).then(|| Self(name.to_owned()))
     }
 
-    /// What all keys of the worker begin with; ends with a dot.
+    /// The prefix of all keys of the worker, with the final dot.
     pub fn prefix(&self) -> String {
         format!("{PREFIX}{}.", self.0)
     }
@@ -115,7 +114,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// The keys of one worker.
+/// A key of a worker.
 ///
 /// Source: `sam_overview(3)`, Confdb integration; the types as Corosync 3.1.7's libsam writes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,16 +140,16 @@ impl Key {
     }
 }
 
-/// What the key `state` says of a worker.
+/// The state of a worker, as in the key `state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WorkerState {
-    /// Its health is not looked at.
+    /// Its health is not checked.
     Stopped,
-    /// It is to be started as soon as there is quorum.
+    /// It has asked to start and waits for quorum.
     WaitingForQuorum,
-    /// Its health is looked at.
+    /// Its health is checked.
     Running,
-    /// It failed, and nobody starts it again.
+    /// It failed, and is not started again.
     Failed,
 }
 
@@ -171,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_named_as_libsam_names_them() {
+    fn keys_have_libsams_names() {
         let name = Name::new("4711").unwrap();
         assert_eq!(name.prefix(), "resources.process.4711.");
         assert_eq!(name.key(Key::PollPeriod), "resources.process.4711.poll_period");
@@ -179,9 +178,9 @@ mod tests {
         assert_eq!(Name::of_this_process().to_string(), std::process::id().to_string());
     }
 
-    /// A dot would let one name's prefix cover another's keys.
+    /// With a dot in a name, its prefix would match the keys of another name.
     #[test]
-    fn names_that_would_be_other_keys_are_refused() {
+    fn names_that_would_match_other_keys_are_refused() {
         for wrong in ["", "a.b", "a b", "ä", &"x".repeat(201)] {
             assert_eq!(Name::new(wrong), None, "{wrong:?}");
         }

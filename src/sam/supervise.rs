@@ -1,5 +1,5 @@
-//! The loop around [`Machine`]: waits for the worker's line and process, for news of quorum, for somebody who wants it
-//! to end, and for the time; and does what the machine says.
+//! The loop around [`Machine`]: waits for the worker's line and process, changes of quorum, a request to end, and
+//! timers, and carries out the actions of the machine.
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -25,48 +25,48 @@ use super::wire::Answer;
 use crate::error::Status;
 use crate::time::Instant;
 
-/// What is heard from one worker before the other things are looked at again.
+/// Commands taken from the worker before other events are looked at again.
 const AT_ONCE: usize = 64;
 
-/// What is heard from a worker that has ended, at most: its last words, not those of its children.
+/// Most commands taken from a worker that has ended, as its children may go on writing.
 const LAST_WORDS: usize = 4096;
 
-/// Waking up so much too late, or half an interval, means that the worker may have been held up too.
+/// If the loop wakes up late by this much, or by half an interval, the worker may not have run either.
 const LATE: Duration = Duration::from_millis(100);
 
-/// How long the end waits until the daemon has heard of it.
+/// Longest wait at the end for the daemon to take the last changes.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// How supervision ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// How the last instance ended.
+    /// The exit of the last instance.
     pub exit: Exit,
-    /// How many instances there were.
+    /// Number of instances that were started.
     pub instances: u64,
-    /// Whether the worker failed and was not to be started again: by its policy, by itself
-    /// ([`Worker::mark_failed`](super::Worker::mark_failed)), or because it failed too often. Then its keys say
-    /// `failed`; else they are gone.
+    /// Whether the worker failed and was not to be started again: by its policy, by
+    /// [`Worker::mark_failed`](super::Worker::mark_failed), or because it failed too often. The key `state` is then
+    /// `failed`; otherwise the keys are removed.
     pub failed: bool,
 }
 
-/// Starts instances.
+/// The way in which instances of a worker are started.
 pub(super) trait Launcher {
-    /// Whether this process must have no other thread then.
+    /// Whether this process must have no other thread during a launch.
     const ALONE: bool;
 
-    /// Starts one.
+    /// Starts an instance.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The system refuses a process, or other threads run.
     fn launch(&mut self) -> Result<Launched, Error>;
 }
 
-/// What came of it.
+/// The result of a launch.
 pub(super) enum Launched {
-    /// This process is the new instance; its end of the line.
+    /// This process is the new instance; the socket leads to its supervisor.
     Here(UnixStream),
-    /// Another is, with the line to it if it has one.
+    /// The instance is another process, with the line to it if it has one.
     There(Process, Option<UnixStream>),
 }
 
@@ -74,11 +74,11 @@ pub(super) enum Launched {
 pub(super) enum Done {
     /// Supervision is over.
     Ended(Outcome),
-    /// This process is an instance.
+    /// This process is an instance, with its socket to the supervisor.
     Worker(UnixStream),
 }
 
-/// Why nothing more is done.
+/// Why the loop ends before its turn is complete.
 enum Over {
     Done(Done),
     Failed(Error),
@@ -90,7 +90,7 @@ impl From<Error> for Over {
     }
 }
 
-/// How others reach the loop.
+/// Lets other threads end the loop.
 #[derive(Debug)]
 pub(super) struct Control {
     stop: AtomicBool,
@@ -108,12 +108,12 @@ impl Control {
     }
 }
 
-/// One supervision.
+/// The state of one supervision.
 pub(super) struct Loop<'a, L> {
     policy: &'a Policy,
     desks: &'a Arc<dyn Desks>,
     control: &'a Control,
-    /// Signals that mean the same as [`Control::stop`].
+    /// Signals that have the effect of [`Control::stop`].
     signals: Option<&'a Held>,
     launcher: L,
     machine: Machine,
@@ -121,7 +121,7 @@ pub(super) struct Loop<'a, L> {
     desk: Option<Desk>,
     worker: Option<Process>,
     line: Option<Line>,
-    /// Kept for the next instance.
+    /// The stored data, given to the next instance.
     data: Bytes,
     instance: u32,
     instances: u64,
@@ -130,7 +130,7 @@ pub(super) struct Loop<'a, L> {
 }
 
 impl<'a, L: Launcher> Loop<'a, L> {
-    /// `speaks`: the workers say when they start and stop.
+    /// Makes the loop. `speaks`: whether the workers report when they start and stop.
     pub(super) fn new(
         policy: &'a Policy,
         desks: &'a Arc<dyn Desks>,
@@ -158,11 +158,11 @@ impl<'a, L: Launcher> Loop<'a, L> {
         }
     }
 
-    /// Supervises until it is over.
+    /// Supervises until the supervision ends.
     ///
     /// # Errors
-    /// The daemon is needed and cannot be reached, or the first instance cannot be started. Later the same are
-    /// overcome, or a failure of the worker.
+    /// The daemon is needed and cannot be reached, or the first instance cannot be started. Later, the same errors
+    /// are retried or count as failures of the worker.
     pub(super) fn run(mut self) -> Result<Done, Error> {
         if self.data.len() > MAX_DATA {
             return Err(Error::TooLong { got: self.data.len(), limit: MAX_DATA });
@@ -186,8 +186,8 @@ impl<'a, L: Launcher> Loop<'a, L> {
         }
     }
 
-    /// Waits until something happens, and acts on all that has. Signs of life come before the time by which
-    /// they had to be there, and the last words of a worker before its end.
+    /// Waits for events and handles all that have occurred. Signs of life are handled before their deadline, and the
+    /// last commands of a worker before its end.
     fn round(&mut self) -> Result<(), Over> {
         self.wait()?;
         self.control.bell.quiet();
@@ -210,7 +210,7 @@ impl<'a, L: Launcher> Loop<'a, L> {
         self.feed(Input::Time)
     }
 
-    /// Takes what the worker says, up to so many pieces.
+    /// Takes commands and parts of commands from the worker, at most `pieces`.
     fn listen(&mut self, pieces: usize) -> Result<(), Over> {
         for _ in 0..pieces {
             match self.line.as_mut().map_or(Heard::Nothing, Line::hear) {
@@ -250,7 +250,7 @@ impl<'a, L: Launcher> Loop<'a, L> {
         self.perform(todo, Vec::new())
     }
 
-    /// Does it all; `data` came with the command that it follows from.
+    /// Carries out the actions. `data` came with the command that they follow from.
     fn perform(&mut self, todo: Vec<Action>, mut data: Vec<u8>) -> Result<(), Over> {
         let mut todo = VecDeque::from(todo);
         while let Some(action) = todo.pop_front() {
@@ -282,14 +282,14 @@ impl<'a, L: Launcher> Loop<'a, L> {
         Ok(())
     }
 
-    /// Starts an instance; what follows if that fails.
+    /// Starts an instance. Returns the actions that follow if that fails.
     fn launch(&mut self, instance: u32) -> Result<Vec<Action>, Over> {
         let mut todo = Vec::new();
         if L::ALONE
             && let Some(desk) = self.desk.take()
         {
             desk.join();
-            // Not known until it is asked for again.
+            // Unknown until the reopened desk reports it.
             self.quorate = false;
             todo = self.machine.step(now(), Input::Quorum(false));
         }
@@ -347,7 +347,7 @@ impl<'a, L: Launcher> Loop<'a, L> {
         }
     }
 
-    /// Gives the daemon time to hear the last of it.
+    /// Gives the daemon time to take the last changes.
     fn say_farewell(&mut self) {
         let Some(desk) = self.desk.take() else { return };
         desk.close();
@@ -360,7 +360,7 @@ impl<'a, L: Launcher> Loop<'a, L> {
     }
 }
 
-/// A worker is not left without a supervisor.
+/// A worker never outlives its supervision.
 impl<L> Drop for Loop<'_, L> {
     fn drop(&mut self) {
         if let Some(worker) = &self.worker {
@@ -373,7 +373,7 @@ fn now() -> Instant {
     Instant::from_micros(monotonic_ns() / 1000)
 }
 
-/// As `last_updated` has it.
+/// The monotonic clock in ns, as in the key `last_updated`.
 fn monotonic_ns() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     let (seconds, nanos) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));

@@ -1,4 +1,5 @@
-//! Supervision of another program, or of this one started anew: for programs with threads, which cannot be copied.
+//! Supervision of another program, or of this one started anew. For programs with threads, which cannot be forked
+//! safely.
 
 use std::fmt;
 use std::os::unix::net::UnixStream;
@@ -16,9 +17,9 @@ use super::registry::Desks;
 use super::supervise::{Control, Done, Launched, Launcher, Loop, Outcome};
 use super::worker::VARIABLE;
 
-/// Starts a program, and starts it again when it fails.
+/// Starts a program, and restarts it when it fails.
 ///
-/// The program is a worker in the sense of [`Worker::inherited`](super::Worker::inherited), or any program at all
+/// The program calls [`Worker::inherited`](super::Worker::inherited), or is any program at all
 /// ([`Supervisor::of_any`]). It gets SIGTERM when the supervisor's thread ends.
 ///
 /// ```no_run
@@ -40,15 +41,15 @@ pub struct Supervisor {
     control: Arc<Control>,
 }
 
-/// Ends a supervision from another thread, or from a signal's task.
+/// Ends a supervision from another thread or task.
 #[derive(Clone, Debug)]
 pub struct Handle {
     control: Arc<Control>,
 }
 
 impl Supervisor {
-    /// A supervisor of a program that takes [`Worker::inherited`](super::Worker::inherited) and says itself when it
-    /// starts and stops. Its end before that is a failure too.
+    /// A supervisor of a program that calls [`Worker::inherited`](super::Worker::inherited) and reports itself when
+    /// it starts and stops. Its end before the first report is a failure too.
     ///
     /// # Errors
     /// The system has no more descriptors.
@@ -57,9 +58,9 @@ impl Supervisor {
         Ok(Self { policy, command, speaks: true, desks: Arc::new(Daemon::default()), control })
     }
 
-    /// A supervisor of a program that knows nothing of this. It counts as started from its beginning, for which it
-    /// waits for quorum if the policy needs it; its end is a failure unless its status is 0. Nobody asks it for
-    /// signs of life.
+    /// A supervisor of a program that is not written for supervision. It counts as started while it runs, and is
+    /// launched only when there is quorum if the policy needs quorum. Its end is a failure unless its status is 0. It
+    /// gives no signs of life.
     ///
     /// # Errors
     /// The system has no more descriptors.
@@ -67,23 +68,23 @@ impl Supervisor {
         Ok(Self { speaks: false, ..Self::new(policy, command)? })
     }
 
-    /// With another daemon than this host's usual one, or with none.
+    /// Uses another daemon than the usual one of this host, or none.
     #[must_use]
     pub fn at(self, desks: impl Desks) -> Self {
         Self { desks: Arc::new(desks), ..self }
     }
 
-    /// What ends the supervision.
+    /// A handle that ends the supervision.
     pub fn handle(&self) -> Handle {
         Handle { control: Arc::clone(&self.control) }
     }
 
-    /// Supervises until the worker ends in good order, fails for good, or [`Handle::stop`] is called; blocks the
-    /// calling thread. In asynchronous code, give it a thread of its own.
+    /// Supervises until the worker ends in good order or fails for good, or [`Handle::stop`] is called. Blocks the
+    /// calling thread; in asynchronous code, use a thread of its own.
     ///
     /// # Errors
-    /// Nothing was started: the policy needs the daemon, and it cannot be asked; the program cannot be started; the
-    /// system refuses something. Later these are overcome, or failures of the worker.
+    /// Nothing is started: the policy needs the daemon, which cannot be reached or refuses; the program cannot be
+    /// started; the system refuses something. Later, such errors are retried or count as failures of the worker.
     pub fn run(mut self) -> Result<Outcome, Error> {
         let inherited = Inherited::default();
         inherited.prepare(&mut self.command);
@@ -91,15 +92,15 @@ impl Supervisor {
         let programs = Programs { command: &mut self.command, speaks: self.speaks, inherited };
         match Loop::new(&self.policy, &self.desks, &self.control, None, self.speaks, programs).run()? {
             Done::Ended(outcome) => Ok(outcome),
-            // Only a launcher that forks says so.
+            // Only the launcher that forks returns this.
             Done::Worker(_) => Err(Error::Protocol),
         }
     }
 }
 
 impl Handle {
-    /// Has the worker end: SIGTERM, and after the policy's grace SIGKILL. [`Supervisor::run`] returns when it has.
-    /// Before `run`, it ends the first instance.
+    /// Ends the worker: SIGTERM, and SIGKILL after the policy's grace period. [`Supervisor::run`] then returns. If
+    /// called before `run`, it ends the first instance.
     pub fn stop(&self) {
         self.control.stop();
     }
@@ -114,7 +115,7 @@ impl fmt::Debug for Supervisor {
     }
 }
 
-/// Instances are processes of a command.
+/// Launches instances as processes of a command.
 struct Programs<'a> {
     command: &'a mut Command,
     speaks: bool,

@@ -1,8 +1,8 @@
-//! What worker and supervisor say to each other over their socket. Both are of one build, or of two builds
-//! of one program; still nothing that comes is believed unchecked. All in this host's byte order.
+//! Byte layout of the messages between worker and supervisor. Both sides are of one build, or of two builds of one
+//! program; still everything received is checked. Numbers are in this host's byte order.
 //!
-//! The numbers of the commands are those of libsam's own pipe (`lib/sam.c`), with which this is not meant to
-//! be spoken: there, answers do not always pair with commands.
+//! The command numbers are those of libsam's pipe (`lib/sam.c`), but the protocols are not compatible: in libsam,
+//! answers do not always pair with commands.
 
 use zerocopy::byteorder::{I32, NativeEndian, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -37,22 +37,22 @@ pub(super) const COMMAND: usize = size_of::<CommandBytes>();
 /// Length of an answer without its data.
 pub(super) const ANSWER: usize = size_of::<AnswerBytes>();
 
-/// What a worker says.
+/// A command from a worker to its supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {
-    /// Look after me from now on. Answered.
+    /// Start health checks. Answered.
     Start,
-    /// Look after me no more. Answered.
+    /// Stop health checks. Answered.
     Stop,
     /// A sign of life. Not answered.
     Heartbeat,
-    /// Keep the data that follows for the next instance. Answered.
+    /// Store the data that follows for the next instance. Answered.
     Store,
-    /// The signal for warnings. Answered.
+    /// Use this signal for warnings. Answered.
     WarnWith(i32),
-    /// Kill me, and start no other. Not answered.
+    /// Kill this worker and start no other. Not answered.
     MarkFailed,
-    /// The first word: who am I? Answered with instance, interval and the kept data.
+    /// The first command. Answered with instance, interval and stored data.
     Hello,
 }
 
@@ -69,7 +69,7 @@ impl Command {
         }
     }
 
-    /// The bytes of the command, before `data` bytes of data.
+    /// Encodes the command, to be followed by `data` bytes of data.
     pub(super) fn to_bytes(self, data: usize) -> [u8; COMMAND] {
         let argument = if let Self::WarnWith(signal) = self { signal } else { 0 };
         let bytes = CommandBytes {
@@ -80,8 +80,8 @@ impl Command {
         zerocopy::transmute!(bytes)
     }
 
-    /// The command at the start of `bytes` and the length of the data behind it. `None`: there is no such
-    /// command, or the length is more than it may have.
+    /// Decodes the command in `bytes` and the length of the data behind it. `None`: the command does not exist, or
+    /// the length exceeds its limit.
     pub(super) fn read(bytes: &[u8; COMMAND]) -> Option<(Self, usize)> {
         let bytes: CommandBytes = zerocopy::transmute!(*bytes);
         let command = match bytes.kind.get() {
@@ -100,19 +100,19 @@ impl Command {
     }
 }
 
-/// What a supervisor answers.
+/// A supervisor's answer to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// Whether it was done.
+    /// Whether the command was carried out.
     pub(super) status: Status,
-    /// Which instance this worker is.
+    /// The number of this instance.
     pub(super) instance: u32,
-    /// The interval; 0: there is none.
+    /// The interval in ms; 0 if there is none.
     pub(super) interval_ms: u64,
 }
 
 impl Answer {
-    /// The bytes of the answer, before `data` bytes of data.
+    /// Encodes the answer, to be followed by `data` bytes of data.
     pub(super) fn to_bytes(self, data: usize) -> [u8; ANSWER] {
         let bytes = AnswerBytes {
             status: self.status.code().into(),
@@ -123,7 +123,7 @@ impl Answer {
         zerocopy::transmute!(bytes)
     }
 
-    /// The answer at the start of `bytes` and the length of the data behind it, if that is what it may be.
+    /// Decodes the answer in `bytes` and the length of the data behind it. `None`: a field has an invalid value.
     pub(super) fn read(bytes: &[u8; ANSWER]) -> Option<(Self, usize)> {
         let bytes: AnswerBytes = zerocopy::transmute!(*bytes);
         let len = usize::try_from(bytes.len.get()).ok().filter(|len| *len <= MAX_DATA)?;
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_survive_the_way() {
+    fn commands_survive_encoding_and_decoding() {
         use Command::{Heartbeat, Hello, MarkFailed, Start, Stop, Store, WarnWith};
         for command in [Start, Stop, Heartbeat, WarnWith(10), MarkFailed, Hello] {
             assert_eq!(Command::read(&command.to_bytes(0)), Some((command, 0)));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_survive_the_way() {
+    fn answers_survive_encoding_and_decoding() {
         let answer = Answer { status: Status::BadHandle, instance: 3, interval_ms: u64::MAX };
         assert_eq!(Answer::read(&answer.to_bytes(5)), Some((answer, 5)));
         assert_eq!(Answer::read(&answer.to_bytes(MAX_DATA + 1)), None);

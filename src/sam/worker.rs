@@ -1,4 +1,4 @@
-//! A worker's side: how a supervised process speaks with its supervisor.
+//! The API of a supervised process: its connection to its supervisor.
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -18,16 +18,17 @@ use super::process::is_signal;
 use super::wire::{ANSWER, Answer, Command};
 use crate::error::Status;
 
-/// Where a supervised program finds the number of its descriptor.
+/// The environment variable with the number of the inherited descriptor.
 pub(super) const VARIABLE: &str = "ANNULUS_SAM_FD";
 
-/// That of this process has been taken.
+/// Whether the worker of this process has been taken.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// A supervised process's way to its supervisor. All calls may come from any thread.
+/// The connection of a supervised process to its supervisor. All calls may come from any thread.
 ///
-/// It is supervised from [`start`](Worker::start) to [`stop`](Worker::stop). In between its end is a failure,
-/// whatever its exit status, and so is dropping this; outside of it, its end ends the supervisor with the same status.
+/// The process is checked from [`start`](Worker::start) to [`stop`](Worker::stop). In between, its end is a failure
+/// whatever its exit status, and so is dropping this value. Outside of that time, the supervisor ends when the
+/// process does, with the same status.
 #[must_use = "a worker that drops this cannot be started"]
 #[derive(Debug)]
 pub struct Worker {
@@ -38,11 +39,11 @@ struct Inner {
     socket: UnixStream,
     instance: u32,
     interval: Option<Duration>,
-    /// Held while a command is written.
+    /// Held while a command is written, so that commands do not mix.
     mouth: Mutex<()>,
-    /// Held from a question to its answer.
+    /// Held from a command to its answer.
     turn: Mutex<()>,
-    /// As the supervisor has it.
+    /// The stored data, as the supervisor has it.
     data: Mutex<Bytes>,
     check: Mutex<Option<Arc<Mutex<Check>>>>,
     started: AtomicBool,
@@ -50,7 +51,7 @@ struct Inner {
 }
 
 impl Worker {
-    /// The worker that this process is, as a program that a [`Supervisor`](super::Supervisor) started.
+    /// Returns the connection of this process to the [`Supervisor`](super::Supervisor) that started it.
     ///
     /// # Errors
     /// [`Error::NotSupervised`]: there is no supervisor, or it is not this process's parent;
@@ -66,10 +67,10 @@ impl Worker {
         Self::new(fork::inherited(number)?)
     }
 
-    /// The worker at this end of the line.
+    /// Makes the worker for this socket to the supervisor.
     ///
     /// # Errors
-    /// The supervisor does not answer as it should.
+    /// The supervisor gives no valid answer.
     pub(super) fn new(socket: UnixStream) -> Result<Self, Error> {
         let mut inner = Inner {
             socket,
@@ -90,26 +91,26 @@ impl Worker {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Which instance this is: 1 is the first, and every restart counts one up (0 comes after 2³¹ - 1).
+    /// The number of this instance: 1 for the first, one more at each restart (0 follows 2³¹ - 1).
     pub fn instance(&self) -> u32 {
         self.inner.instance
     }
 
-    /// The longest silence that the policy allows.
+    /// The longest silence that the policy allows; `None` if it allows any.
     pub fn interval(&self) -> Option<Duration> {
         self.inner.interval
     }
 
-    /// What was stored last, by this or an earlier instance; empty if nothing was.
+    /// The data stored last by this or an earlier instance; empty if there is none.
     pub fn data(&self) -> Bytes {
         lock(&self.inner.data).clone()
     }
 
-    /// Has the supervisor keep `data` in place of what it kept before; nothing, to forget it. When this returns, the
-    /// next instance will have it.
+    /// Stores `data` at the supervisor in place of the earlier data; empty data removes it. When this returns, the
+    /// next instance will get it.
     ///
     /// # Errors
-    /// [`Error::TooLong`]: more than [`MAX_DATA`]. The supervisor is gone.
+    /// [`Error::TooLong`]: more than [`MAX_DATA`] bytes. Also fails if the supervisor is gone.
     pub fn store(&self, data: impl Into<Bytes>) -> Result<(), Error> {
         let data = data.into();
         if data.len() > MAX_DATA {
@@ -121,11 +122,11 @@ impl Worker {
         Ok(())
     }
 
-    /// Has health looked after from now on. With a policy that needs quorum, waits until there is, however
-    /// long; other calls that need an answer wait with it.
+    /// Starts health checks. If the policy needs quorum, waits until there is quorum, however long that takes; other
+    /// calls that need an answer wait with it.
     ///
     /// # Errors
-    /// [`Error::State`]: it is started already. The supervisor is gone, or the system refuses a thread.
+    /// [`Error::State`]: already started. Also fails if the supervisor is gone, or the system refuses a thread.
     pub fn start(&self) -> Result<(), Error> {
         let inner = &self.inner;
         let _turn = lock(&inner.turn);
@@ -145,11 +146,11 @@ impl Worker {
             .map_err(Error::system("start a thread"))
     }
 
-    /// Has health looked after no more: this process may end without being started again. Also the answer to a
-    /// warning, if the process is about to end in good order.
+    /// Stops health checks: the process may then end without being restarted. After a warning, this lets the process
+    /// end in good order.
     ///
     /// # Errors
-    /// [`Error::State`]: it is not started. The supervisor is gone.
+    /// [`Error::State`]: not started. Also fails if the supervisor is gone.
     pub fn stop(&self) -> Result<(), Error> {
         let inner = &self.inner;
         let _turn = lock(&inner.turn);
@@ -160,18 +161,18 @@ impl Worker {
         Ok(())
     }
 
-    /// A sign of life; to be given at least once in every interval. Never waits.
+    /// Gives a sign of life. Call it at least once in every interval. Never blocks.
     ///
     /// # Errors
-    /// [`Error::State`]: the worker is not started. The supervisor is gone.
+    /// [`Error::State`]: the worker is not started. Also fails if the supervisor is gone.
     pub fn heartbeat(&self) -> Result<(), Error> {
         self.inner.must_be_started("heartbeat")?;
         self.inner.beat()
     }
 
-    /// Has a thread give the signs of life from [`Worker::start`] to [`Worker::stop`], four in an interval, and ask
-    /// `check` after every fourth whether the application is well. If it says no, panics or does not return, there
-    /// are no more signs of life, and the supervisor does what it does about silence.
+    /// Lets a thread give the signs of life from [`Worker::start`] to [`Worker::stop`], four in an interval, and call
+    /// `check` after every fourth. If `check` returns `false`, panics or does not return, the signs of life stop, and
+    /// the supervisor treats that as silence.
     ///
     /// # Errors
     /// [`Error::NoInterval`]: the policy asks for no signs of life; [`Error::State`]: the worker is started.
@@ -179,18 +180,18 @@ impl Worker {
         self.set_check(Some(Box::new(check)))
     }
 
-    /// Takes [`Worker::check_health`] back: the application gives the signs of life itself.
+    /// Undoes [`Worker::check_health`]: the application gives the signs of life itself.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Worker::check_health`].
     pub fn check_health_no_more(&self) -> Result<(), Error> {
         self.set_check(None)
     }
 
-    /// The signal that warns of the end; SIGTERM if nothing is said. SIGKILL: without a warning.
+    /// Sets the warning signal. Default: SIGTERM. With SIGKILL the worker is killed without a warning.
     ///
     /// # Errors
-    /// [`Error::Signal`]: there is no such signal. The supervisor is gone.
+    /// [`Error::Signal`]: there is no such signal. Also fails if the supervisor is gone.
     pub fn warn_with(&self, signal: i32) -> Result<(), Error> {
         if !is_signal(signal) {
             return Err(Error::Signal(signal));
@@ -199,8 +200,8 @@ impl Worker {
         self.inner.ask(Command::WarnWith(signal), &[], "change the signal")
     }
 
-    /// Gives up: the supervisor kills this process without a warning and starts no other; the state in the
-    /// registry is `failed`, for a watchdog to see.
+    /// Gives up: the supervisor kills this process without a warning and starts no other. The key `state` in the
+    /// registry becomes `failed`, for a watchdog to see.
     ///
     /// # Errors
     /// The supervisor is gone.
@@ -208,8 +209,8 @@ impl Worker {
         self.inner.say(Command::MarkFailed, &[])
     }
 
-    /// Ends supervision in good order: stops if started. The process may go on; when it ends, so does the
-    /// supervisor, with its status.
+    /// Ends supervision in good order, and stops health checks first if they run. The process may go on; when it
+    /// ends, the supervisor ends with the same status.
     ///
     /// # Errors
     /// The supervisor is gone.
@@ -249,7 +250,7 @@ impl Inner {
         }
     }
 
-    /// Asks, and waits for the answer. To be called by whoever has the turn.
+    /// Sends a command and waits for the answer. The caller must hold `turn`.
     fn ask(&self, command: Command, data: &[u8], what: &'static str) -> Result<(), Error> {
         self.say(command, data)?;
         match self.answer()?.0.status {
@@ -269,14 +270,14 @@ impl Inner {
         self.write(&Command::Heartbeat.to_bytes(0), SendFlags::DONTWAIT)
     }
 
-    /// Writes all of it; with `DONTWAIT`, all or nothing. If the supervisor has so much unread that there is no room,
-    /// it has signs of life enough.
+    /// Writes all bytes; with `DONTWAIT`, all or nothing. If the socket is full, the supervisor has enough signs of
+    /// life to read.
     fn write(&self, mut bytes: &[u8], mut how: SendFlags) -> Result<(), Error> {
         while !bytes.is_empty() {
             match rustix::net::send(&self.socket, bytes, how | SendFlags::NOSIGNAL) {
                 Ok(sent) => {
                     bytes = &bytes[sent..];
-                    how.remove(SendFlags::DONTWAIT); // what was begun is completed
+                    how.remove(SendFlags::DONTWAIT); // a message that was begun is completed
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(()),
@@ -301,7 +302,7 @@ fn ended(error: io::Error) -> Error {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every change is complete before anything can panic.
+    // Every change is complete before any code can panic, so the data of a poisoned lock is valid.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -150,8 +150,8 @@ fn entry(key: &str, value: &Value) -> Json {
     entry
 }
 
-/// `{"type": …, "value": …}`: numbers as numbers (what is none as null), texts as texts, bytes as a list. A
-/// text that is not UTF-8 is there with its bytes too.
+/// A value with its type, as `{"type": …, "value": …}`: numbers as numbers (NaN and infinity as null), texts as
+/// strings, bytes as a list. A text that is not UTF-8 also has its bytes.
 fn typed(value: &Value) -> Json {
     let mut typed = json!({ "type": type_name(value), "value": bare(value) });
     if let Value::Text(text) = value
@@ -162,7 +162,7 @@ fn typed(value: &Value) -> Json {
     typed
 }
 
-/// The value alone.
+/// A value without its type.
 pub(super) fn bare(value: &Value) -> Json {
     match value {
         Value::I8(n) => json!(n),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_show_both_sides() {
+    fn changes_show_the_old_and_the_new_value() {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let streams = Streams::new(&mut out, &mut err);
         let change = Change {

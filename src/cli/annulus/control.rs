@@ -15,7 +15,7 @@ use crate::ids::NodeId;
 pub(super) fn reload(site: &Site, json: bool, streams: &mut Streams<'_>) -> Outcome {
     others_must_agree(site)?;
     let report = site.admin().reload()?;
-    // Where a daemon of Corosync says more, what it says counts.
+    // Corosync's daemon may give a reason in the database, which is then used.
     let told = site.confdb(Map::Configuration).get_value("config.reload_error_message").ok().flatten();
     if let Some(message) =
         told.as_ref().and_then(|value| value.as_text()).filter(|message| !message.is_empty())
@@ -42,7 +42,7 @@ fn as_json(report: &Reload) -> serde_json::Value {
     json!({ "done": "reloaded", "changed": report.changed, "nodes": nodes })
 }
 
-/// A line for what the nodes did, and one for each kind of change.
+/// One line for the outcome on the nodes, and one for each kind of change.
 fn as_text(report: &Reload) -> String {
     let ids = |outcome: NodeOutcome| -> Vec<String> {
         let nodes = report.nodes.iter().filter(|node| node.outcome == outcome);
@@ -109,8 +109,8 @@ pub(super) fn kill(node: u32, reason: &str, site: &Site, json: bool, streams: &m
     Ok(())
 }
 
-/// What follows takes the consent of other nodes or programs, and its time; whether there is a daemon that answers is
-/// found out before.
+/// The command needs the consent of other nodes or programs, which takes time. Whether the daemon answers is checked
+/// before, within the normal limit.
 pub(super) fn others_must_agree(site: &Site) -> Outcome {
     site.local()?;
     site.deadline.expect_order();

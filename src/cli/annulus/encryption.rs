@@ -1,4 +1,4 @@
-//! How the cluster's messages are protected, as the database says it.
+//! The encryption of the cluster, as the database shows it.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::cli::streams::Streams;
 use crate::confdb::Map;
 use crate::config::totem::cipher_and_hash;
 
-/// Cipher and hash; `none` where there is none.
+/// Cipher and hash, each `none` if unused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Encryption {
     transport: String,
@@ -18,10 +18,10 @@ pub(super) struct Encryption {
 }
 
 impl Encryption {
-    /// Asks the daemon, Corosync's too.
+    /// Reads the settings from the daemon, also from Corosync's.
     ///
     /// # Errors
-    /// It does not answer.
+    /// The daemon does not answer.
     pub(super) fn ask(site: &Site) -> Result<Self, Failure> {
         let mut given = std::collections::BTreeMap::new();
         for key in ["totem.transport", "totem.secauth", "totem.crypto_cipher", "totem.crypto_hash"] {
@@ -42,7 +42,7 @@ impl Encryption {
         Self { transport, cipher, hash }
     }
 
-    /// One line.
+    /// The encryption in one line, for people.
     pub(super) fn text(&self, streams: &Streams<'_>) -> String {
         let Self { transport, cipher, hash } = self;
         let none = |what: &str| tinted(what, Tint::Bad, streams);
@@ -66,7 +66,7 @@ impl Encryption {
         }
     }
 
-    /// The same for programs.
+    /// The encryption as JSON, for programs.
     pub(super) fn json(&self) -> serde_json::Value {
         json!({ "cipher": self.cipher, "hash": self.hash })
     }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_that_anybody_can_read_is_told_so() {
+    fn an_unencrypted_cluster_is_reported_as_readable() {
         for settings in
             [&[][..], &[("transport", "knet")], &[("secauth", "off")], &[("crypto_cipher", "none")]]
         {

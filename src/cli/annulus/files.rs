@@ -1,4 +1,4 @@
-//! `annulus check`, `convert` and `keygen`: files, without any daemon.
+//! `annulus check`, `convert` and `keygen`: commands on files, without a daemon.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ use crate::config::system::STATE_DIR;
 use crate::config::{Config, ConfigError, FILE_LIMIT, convert};
 use crate::node::inspect::inspect;
 
-/// As `annulusd --check` of this user, with its exit status.
+/// Does what `annulusd --check` does for this user, with the same exit status.
 pub(super) fn check(
     file: &Path,
     quiet: bool,
@@ -30,7 +30,7 @@ pub(super) fn check(
     let checked = Config::load(file).and_then(|config| {
         let mut inspection = inspect(&config)?;
         let state_dir = &config.system.state_dir;
-        // Another user's default is made at a start.
+        // For a user other than root, the default directory is created at the start.
         let required = rustix::process::geteuid().is_root() || state_dir != Path::new(STATE_DIR);
         inspection.look_at_host(&config, Some(state_dir.as_path()).filter(|_| required))?;
         if strict {
@@ -62,7 +62,7 @@ fn refused(error: ConfigError) -> Failure {
     Failure { status, kind: Kind::Config, message: error.message, hint: error.hint }
 }
 
-/// Converts a file; the format of its name's ending is left for the other one.
+/// Converts a file to the other format than that of its name's ending, unless one is given.
 pub(super) fn convert(
     file: &Path,
     output: Option<&Path>,
@@ -81,7 +81,7 @@ pub(super) fn convert(
         streams.out(converted);
         return Ok(());
     };
-    // The key may stand in it, so it is for its owner alone, as far as its owner does not say otherwise.
+    // The file may contain the key, so only its owner may read it, unless the owner changes that.
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(output);
     created.and_then(|mut created| created.write_all(&converted)).map_err(|error| failed(output, &error))
 }
@@ -103,7 +103,7 @@ fn failed(file: &Path, error: &std::io::Error) -> Failure {
     Failure::new(format!("{}: {}", file.display(), reason(error)))
 }
 
-/// Makes a key that only its owner can read. It is complete when it has its name.
+/// Makes a key that only its owner can read. The file gets its name when it is complete.
 pub(super) fn keygen(keygen: &Keygen, json: bool, streams: &mut Streams<'_>) -> Outcome {
     let file = &keygen.output;
     if !keygen.force && fs::symlink_metadata(file).is_ok() {
@@ -126,7 +126,7 @@ pub(super) fn keygen(keygen: &Keygen, json: bool, streams: &mut Streams<'_>) -> 
         });
     written.map_err(|error| failed(new, &error))?;
     if let Err(error) = fs::rename(new, file) {
-        // It is of no use to anybody.
+        // The incomplete file is useless.
         let _ = fs::remove_file(new);
         return Err(failed(file, &error));
     }

@@ -1,4 +1,4 @@
-//! `annulus groups`: process groups and who is in them.
+//! `annulus groups`: process groups and their members.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::cpg::{GroupName, Member};
 pub(super) fn run(names: &[String], site: &Site, as_json: bool, streams: &mut Streams<'_>) -> Outcome {
     let mut groups: Vec<_> = site.cpg().groups()?.into_iter().collect();
     if !names.is_empty() {
-        // Pacemaker and others have a NUL at the end of their names.
+        // Pacemaker and other programs end their group names with a NUL.
         let is = |group: &GroupName, name: &str| {
             let bytes = group.as_bytes();
             bytes == name.as_bytes() || bytes.strip_suffix(b"\0") == Some(name.as_bytes())
@@ -40,13 +40,13 @@ pub(super) fn run(names: &[String], site: &Site, as_json: bool, streams: &mut St
     Ok(())
 }
 
-/// A name without the NUL that some end with.
+/// A name without the NUL that some names end with.
 pub(super) fn shown(name: &GroupName) -> String {
     let bytes = name.as_bytes();
     harmless(bytes.strip_suffix(b"\0").unwrap_or(bytes))
 }
 
-/// Groups as JSON. A name that is not UTF-8 is there with its bytes too.
+/// Groups as JSON. A name that is not UTF-8 also has its bytes.
 pub(super) fn json(groups: &[(GroupName, Vec<Member>)]) -> Value {
     let group = |(name, members): &(GroupName, Vec<Member>)| {
         let members: Vec<_> =

@@ -1,4 +1,4 @@
-//! `annulus health`: one line, and an exit status, for whoever watches over the node.
+//! `annulus health`: one line and an exit status, for programs that monitor the node.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::cli::quorum::json::line;
 use crate::cli::site::Site;
 use crate::cli::streams::Streams;
 
-/// The exit status of a node whose part of the cluster may not act.
+/// The exit status if the node's part of the cluster is not quorate.
 const NOT_QUORATE: u8 = 2;
 
 pub(super) fn run(site: &Site, as_json: bool, streams: &mut Streams<'_>) -> Result<u8, Failure> {

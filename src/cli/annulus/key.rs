@@ -1,4 +1,4 @@
-//! `annulus key`: which key each node uses, and a new one for all.
+//! `annulus key`: the keys that the nodes use, and a new key for all.
 
 use serde_json::json;
 
@@ -59,7 +59,7 @@ fn row(key: &NodeKey) -> [String; 3] {
     [key.node.to_string(), print, what]
 }
 
-/// What it comes to, in a line; and what becomes of those that are away.
+/// The result in one line, and a remark on nodes that are not on the ring.
 fn conclusion(action: options::Key, keys: &[NodeKey]) -> String {
     let away: Vec<String> =
         keys.iter().filter(|key| key.uses == KeyUse::Away).map(|key| key.node.to_string()).collect();
@@ -77,7 +77,7 @@ fn conclusion(action: options::Key, keys: &[NodeKey]) -> String {
     }
 }
 
-/// Whether all that say what they use use the same.
+/// Whether all nodes that report a key use the same one.
 fn same(keys: &[NodeKey]) -> bool {
     let mut uses = keys.iter().filter_map(|key| match &key.uses {
         KeyUse::Uses { print, suite, .. } => Some((print, suite)),
@@ -86,7 +86,7 @@ fn same(keys: &[NodeKey]) -> bool {
     uses.next().is_none_or(|first| uses.all(|other| other == first))
 }
 
-/// A fingerprint as it is written; nothing stands for no key.
+/// A fingerprint as text; `None` if there is no key.
 fn name(print: u64) -> Option<String> {
     Some(print).filter(|print| *print != 0).map(print_of)
 }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_away_is_told_of() {
+    fn a_node_that_is_away_is_reported() {
         let keys = [key(1, uses(5, None)), key(2, KeyUse::Away)];
         assert!(conclusion(options::Key::Rotate, &keys).contains("left the ring meanwhile (2)"));
         assert_eq!(row(&keys[1]), ["2", "?", "not on the ring"]);
@@ -117,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn nodes_with_different_keys_are_told_of() {
+    fn nodes_with_different_keys_are_reported() {
         assert!(same(&[key(1, uses(5, None)), key(2, uses(5, Some(6))), key(3, KeyUse::Silent)]));
         assert!(!same(&[key(1, uses(5, None)), key(2, uses(6, None))]));
         assert!(same(&[]));
     }
 
     #[test]
-    fn a_change_that_was_not_finished_shows() {
+    fn an_unfinished_key_change_is_reported() {
         let [_, print, what] = row(&key(1, uses(0xab, Some(0xcd))));
         assert_eq!(print, "00000000000000ab");
         assert!(what.contains("the key 00000000000000cd lies beside it"), "{what}");

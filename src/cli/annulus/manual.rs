@@ -1,14 +1,14 @@
-//! What the manual pages say beyond the command lines: exit statuses, environment, files, examples, and where to read on.
+//! Sections of the manual pages besides the options: exit statuses, environment, files, examples, and references.
 
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
-/// A section of the page: pairs of a term and what it means, or lines that stand for themselves.
+/// The content of a section: pairs of a term and its meaning, or plain lines.
 enum Body {
     Terms(&'static [(&'static str, &'static str)]),
     Commands(&'static [(&'static str, &'static str)]),
 }
 
-/// The exit statuses of commands that have nothing to say beyond success.
+/// The exit statuses of commands without special ones.
 const STATUS: Body = Body::Terms(&[
     ("0", "It is done."),
     (
@@ -96,7 +96,7 @@ const ROTATED_FILES: Body = Body::Terms(&[
     ),
 ]);
 
-/// What a page has beyond its options, by name; in the order in which it is printed.
+/// The sections of a page besides its options, in the order in which they are printed.
 fn sections(page: &str) -> Vec<(&'static str, Body)> {
     let mut all = Vec::new();
     match page {
@@ -158,7 +158,7 @@ fn examples(page: &str) -> Option<&'static [(&'static str, &'static str)]> {
     })
 }
 
-/// Pages that a page points to, besides those that it is made of; each is one of ours or of Debian's package corosync.
+/// Further pages that a page refers to, each one of annulus or of Debian's package corosync.
 fn see_also(page: &str) -> Vec<&'static str> {
     let mut all = match page {
         "annulusd" => {
@@ -183,7 +183,7 @@ fn see_also(page: &str) -> Vec<&'static str> {
     all
 }
 
-/// Writes those sections of a page.
+/// Writes these sections of a page.
 pub(super) fn add(page: &str, roff: &mut Roff) {
     for (title, body) in sections(page) {
         roff.control("SH", [title]);
@@ -205,14 +205,14 @@ pub(super) fn add(page: &str, roff: &mut Roff) {
     references(roff, &see_also(page));
 }
 
-/// A term, and what it means, indented.
+/// Writes a term and its meaning, indented.
 pub(super) fn term(roff: &mut Roff, term: &str, meaning: &str) {
     roff.control("TP", []);
     roff.text([italic(term)]);
     roff.text([roman(meaning)]);
 }
 
-/// The section SEE ALSO.
+/// Writes the section SEE ALSO.
 pub(super) fn references(roff: &mut Roff, pages: &[&str]) {
     roff.control("SH", ["SEE ALSO"]);
     let mut line = Vec::new();

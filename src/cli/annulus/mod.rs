@@ -1,16 +1,16 @@
-//! `annulus`: one program for all that is to be seen and done at a node.
+//! `annulus`: one program to inspect and control a node.
 //!
 //! | file | what |
 //! |---|---|
 //! | `options.rs` | the command line |
-//! | `status.rs` `ring.rs` `groups.rs` `encryption.rs` | how things are |
-//! | `health.rs` | whether they are as they should be |
+//! | `status.rs` `ring.rs` `groups.rs` `encryption.rs` | the state of the node |
+//! | `health.rs` | whether the node is healthy |
 //! | `confdb.rs` | the configuration database |
 //! | `control.rs` | reload, shutdown, kill |
-//! | `key.rs` | which key the nodes use; a new one |
+//! | `key.rs` | the keys that the nodes use; a new one |
 //! | `files.rs` | check and convert configurations; make a key |
 //! | `pages.rs` | manual pages and completions |
-//! | `manual.rs` `settings.rs` | what the pages say beyond the command lines; the page of the configuration |
+//! | `manual.rs` `settings.rs` | sections of the pages besides the options; the page of the configuration |
 //! | `table.rs` | columns, colours |
 
 mod confdb;
@@ -41,7 +41,7 @@ use options::{Command, Options};
 
 type Outcome = Result<(), Failure>;
 
-/// Runs it; `args` begin with the program's name.
+/// Runs the command; `args` begin with the program's name.
 pub(super) fn run(args: Vec<OsString>, others: Vec<clap::Command>, streams: &mut Streams<'_>) -> u8 {
     let json = failure::wants_json(&args);
     let options = match Options::try_parse_from(args) {
@@ -72,7 +72,7 @@ pub(super) fn run(args: Vec<OsString>, others: Vec<clap::Command>, streams: &mut
     }
 }
 
-/// What is asked of the daemon.
+/// Runs a command that needs the daemon.
 fn ask(command: &Command, site: &Site, json: bool, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     match command {
         Command::Status => status::run(site, json, streams),

@@ -10,7 +10,7 @@ use crate::cli::deadline::seconds;
 use crate::cli::quorum::options::{EXIT, Query};
 use crate::config::DEFAULT_PATH;
 
-/// The command line.
+/// The command line of `annulus`.
 #[derive(Debug, Parser)]
 #[command(
     name = "annulus",
@@ -39,7 +39,7 @@ pub(super) struct Options {
     pub(super) command: Command,
 }
 
-/// What is to be done.
+/// The subcommand.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show the node at a glance: ring, members, quorum, links, groups
@@ -156,7 +156,7 @@ pub(super) enum Command {
     },
 }
 
-/// What is to be done with the key.
+/// The action of `annulus key`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub(super) enum Key {
     /// Show which key each node uses
@@ -187,7 +187,7 @@ pub(super) enum Format {
     Toml,
 }
 
-/// What is to be done with the database.
+/// The action of `annulus confdb`.
 #[derive(Debug, Subcommand)]
 pub(super) enum Confdb {
     /// Print the values of keys
@@ -244,7 +244,7 @@ pub(super) enum Confdb {
     },
 }
 
-/// Which of the two databases.
+/// Selects one of the two databases.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Which {
     /// Use the statistics instead of configuration and state
@@ -252,7 +252,7 @@ pub(super) struct Which {
     pub(super) statistics: bool,
 }
 
-/// How a key is made.
+/// Options for making a key.
 #[derive(Debug, Args)]
 pub(super) struct Keygen {
     /// Write the key to this file; one that is there is replaced only with --force

@@ -1,5 +1,5 @@
-//! `annulus man` and `annulus completions`: from the definitions of the command lines and the table of settings, so
-//! that they cannot differ from them.
+//! `annulus man` and `annulus completions`: generated from the definitions of the command lines and the table of
+//! settings, so that they always agree with them.
 
 use std::fs;
 use std::path::Path;
@@ -16,13 +16,13 @@ use crate::cli::failure::Failure;
 use crate::cli::quorum;
 use crate::cli::streams::Streams;
 
-/// Section of the manual: programs of the administrator.
+/// Section of the manual: programs for administrators.
 const SECTION: &str = "8";
 
-/// What roff begins each of its texts with.
+/// The roff lines with which each generated part begins.
 const APOSTROPHE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
-/// All programs.
+/// The command lines of all programs.
 fn programs(others: Vec<Command>) -> Vec<Command> {
     let own = [Options::command(), quorum::options::Options::command()];
     own.into_iter().chain(others).collect()
@@ -45,7 +45,7 @@ pub(super) fn completions(
     Ok(())
 }
 
-/// Writes all pages into `man8` and `man5` of the directory where these are, else into the directory itself.
+/// Writes all pages to `man8` and `man5` in the directory if these exist, otherwise to the directory itself.
 pub(super) fn man(dir: &Path, others: Vec<Command>, streams: &mut Streams<'_>) -> Outcome {
     let mut all = Vec::new();
     for command in programs(others) {
@@ -64,7 +64,7 @@ pub(super) fn man(dir: &Path, others: Vec<Command>, streams: &mut Streams<'_>) -
     Ok(())
 }
 
-/// The pages of a program and of its subcommands, by name.
+/// The pages of a program and its subcommands, by name.
 fn pages(command: Command) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let mut command = without_help(command);
     command.build();
@@ -90,7 +90,7 @@ fn pages(command: Command) -> Result<Vec<(String, Vec<u8>)>, Failure> {
         let mut roff = Roff::new();
         manual::add(&name, &mut roff);
         page.extend(roff.render().into_bytes());
-        // Each part defines the apostrophe; once is enough.
+        // Each part defines the apostrophe; one definition is enough.
         let page = String::from_utf8_lossy(&page);
         let rest = page.replace(APOSTROPHE, "");
         pages.push((name, format!("{APOSTROPHE}{rest}").into_bytes()));
@@ -98,12 +98,12 @@ fn pages(command: Command) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     Ok(pages)
 }
 
-/// Without the subcommand `help`, which has no page.
+/// The command without its subcommand `help`, which has no page.
 fn without_help(command: Command) -> Command {
     command.disable_help_subcommand(true).mut_subcommands(without_help)
 }
 
-/// `annulus-confdb-get`.
+/// The name of a command's page, such as `annulus-confdb-get`.
 fn name(command: &Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }

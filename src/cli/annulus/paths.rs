@@ -1,4 +1,4 @@
-//! How each link to each other node is, on transport knet.
+//! The state of each link to each other node, on transport knet.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,28 +12,28 @@ use crate::cli::streams::Streams;
 use crate::confdb::Map;
 use crate::value::Value;
 
-/// Where the daemon tells what Corosync's does not.
+/// Prefix of the link statistics that only annulus' daemon has.
 const OWN: &str = "stats.annulus.link.";
 
-/// A link, as the tools of Corosync do not show it.
+/// The details of a link that Corosync's tools do not show.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Path {
-    /// How long it has been as it is; of a daemon that is not Corosync's.
+    /// For how long the link has been in its state; `None` with Corosync's daemon.
     since: Option<Duration>,
-    /// Why it is down.
+    /// Why the link is down.
     cause: Option<String>,
-    /// Mean round trip.
+    /// Mean round-trip time.
     latency: Option<Duration>,
-    /// How often it went down.
+    /// How often the link went down.
     downs: Option<u64>,
 }
 
-/// Links by node and number.
+/// The details of all links, by node and link number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Paths(BTreeMap<(u32, usize), Path>);
 
 impl Paths {
-    /// Asks the daemon; what it does not tell is left out.
+    /// Reads the details from the daemon; missing ones are left out.
     pub(super) fn ask(site: &Site, links: &Links) -> Self {
         let mut paths = Self::default();
         if !links.is_knet() {
@@ -66,7 +66,7 @@ impl Paths {
         self.0.get(&(node, link)).cloned().unwrap_or_default()
     }
 
-    /// A table; nothing where there are no links to show.
+    /// The details as a table; empty if there are no links to show.
     pub(super) fn table(&self, links: &Links, streams: &Streams<'_>) -> String {
         let mut rows = Vec::new();
         for reach in
@@ -99,7 +99,7 @@ impl Paths {
         columns(["NODE", "LINK", "FROM", "TO", "SINCE", "LATENCY", "MTU", "STATE"], &rows, streams) + "\n"
     }
 
-    /// The same of one link for programs.
+    /// The details of one link as JSON.
     pub(super) fn json(&self, node: u32, link: usize) -> serde_json::Value {
         let Path { since, cause, latency, downs } = self.of(node, link);
         json!({
@@ -119,7 +119,7 @@ fn text(value: Value) -> Option<String> {
     value.as_text().map(|text| harmless(text.as_bytes()))
 }
 
-/// `5 s`, `3 min`, `7 h`, `12 days`.
+/// A duration in its largest unit: `5 s`, `3 min`, `7 h`, `12 days`.
 fn age(time: Duration) -> String {
     match time.as_secs() {
         s @ 0..120 => format!("{s} s"),

@@ -9,7 +9,7 @@ use crate::cli::site::Site;
 use crate::cli::streams::Streams;
 use crate::confdb::{Error, Map};
 
-/// Where the effective timers are, and where the ring's counters.
+/// Prefixes of the effective timers and of the ring's counters.
 const TIMERS: &str = "runtime.config.totem.";
 const COUNTERS: &str = "stats.srp.";
 

@@ -5,11 +5,11 @@ use clap_mangen::roff::{Roff, bold, roman};
 use super::manual::{references, term};
 use crate::config::keys::{KEYS, Key, Kind, Reload};
 
-/// The name of the page, and the section of the manual for file formats.
+/// The name of the page, and the manual section for file formats.
 pub(super) const NAME: &str = "corosync.toml";
 pub(super) const SECTION: &str = "5";
 
-/// The whole page.
+/// Writes the whole page.
 pub(super) fn page(roff: &mut Roff) {
     let source = format!("annulus {}", env!("CARGO_PKG_VERSION"));
     roff.control("TH", [NAME, SECTION, "", &source, "annulus"]);
@@ -61,7 +61,7 @@ pub(super) fn page(roff: &mut Roff) {
     );
 }
 
-/// A section as it is written in TOML.
+/// The header of a section in TOML.
 fn heading(section: &str) -> String {
     match section {
         "totem.interface.*" | "nodelist.node.*" => format!("[[{}]]", section.trim_end_matches(".*")),
@@ -127,7 +127,7 @@ const DESCRIPTION: &[&str] = &[
      Corosync. annulus-convert(8) writes what is meant.",
 ];
 
-/// Sections that the table of settings does not have.
+/// Sections that are not in the table of settings.
 const OTHERS: &[(&str, &str)] = &[
     (
         "[uidgid]",

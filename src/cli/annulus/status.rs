@@ -1,4 +1,4 @@
-//! `annulus status`: the node at a glance.
+//! `annulus status`: a summary of the node.
 
 use std::collections::BTreeMap;
 
@@ -19,13 +19,13 @@ use crate::confdb::Map;
 use crate::cpg::{GroupName, Member};
 use crate::ids::NodeId;
 
-/// All there is to show.
+/// Everything that the command shows.
 struct Status {
     cluster: Option<String>,
-    /// Why this node is in no operating ring.
+    /// Why this node is not in an operating ring, if so.
     outage: Option<String>,
     report: Report,
-    /// The names in the node list.
+    /// The names of nodes in the node list.
     names: BTreeMap<NodeId, String>,
     links: Links,
     paths: Paths,
@@ -117,7 +117,7 @@ fn quorum(report: &Report, streams: &Streams<'_>) -> String {
     text
 }
 
-/// All nodes of the node list and of the ring.
+/// A table of all nodes of the node list and of the ring.
 fn nodes(status: &Status, streams: &Streams<'_>) -> String {
     let Status { report, links, names, .. } = status;
     let mut ids: Vec<u32> = links.reaches.iter().map(|reach| reach.node).collect();
@@ -151,7 +151,7 @@ fn nodes(status: &Status, streams: &Streams<'_>) -> String {
     columns(["NODE", "NAME", "STATE", "VOTES", "LINKS"], &rows, streams)
 }
 
-/// `0 10.0.0.2 up, 1 10.1.0.2 down`; nothing for this node.
+/// The links to a node, such as `0 10.0.0.2 up, 1 10.1.0.2 down`; empty for this node.
 fn ways(links: &Links, reach: &crate::cli::links::Reach) -> String {
     if reach.node == links.local {
         return String::new();

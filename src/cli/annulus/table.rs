@@ -1,19 +1,19 @@
-//! Text for people: columns and a few colours.
+//! Output for people: columns and colours.
 
 use crate::cli::streams::Streams;
 
-/// Colours that mean something.
+/// The colours, by meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tint {
-    /// As it should be.
+    /// A good state.
     Good,
-    /// As it should not be.
+    /// A bad state.
     Bad,
-    /// A heading.
+    /// A heading of a table.
     Head,
 }
 
-/// The text in its colour, where colours are wanted.
+/// The text with its colour, if colours are wanted.
 pub(super) fn tinted(text: &str, tint: Tint, streams: &Streams<'_>) -> String {
     if !streams.colour {
         return text.to_owned();
@@ -26,7 +26,7 @@ pub(super) fn tinted(text: &str, tint: Tint, streams: &Streams<'_>) -> String {
     format!("\x1b[{code}m{text}\x1b[0m")
 }
 
-/// Rows in columns two blanks apart, each line indented by two; the last column is not filled up.
+/// Rows in columns separated by two blanks, each line indented by two. The last column is not padded.
 pub(super) fn columns<const N: usize>(
     head: [&str; N],
     rows: &[[String; N]],
@@ -52,7 +52,7 @@ pub(super) fn columns<const N: usize>(
     text
 }
 
-/// Text from elsewhere without what a terminal would obey.
+/// Text from other sources, without terminal control characters.
 pub(super) fn harmless(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes)
         .chars()
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_widest() {
+    fn columns_are_as_wide_as_their_widest_cell() {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let streams = Streams::new(&mut out, &mut err);
         let rows = [["1".to_owned(), "ä".to_owned()], ["1000".to_owned(), String::new()]];
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_for_terminals() {
+    fn colours_are_only_used_for_terminals() {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut streams = Streams::new(&mut out, &mut err);
         assert_eq!(tinted("yes", Tint::Good, &streams), "yes");
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn terminals_are_told_nothing() {
+    fn control_characters_do_not_reach_terminals() {
         assert_eq!(harmless(b"a\x1b[31m\xff\n"), "a\\u{1b}[31m\u{fffd}\\n");
     }
 }

@@ -1,8 +1,8 @@
-//! Small habits of C that show in what Corosync's tools accept and print.
+//! Details of C that are visible in what Corosync's tools accept and print.
 
 use std::io;
 
-/// The text of an operating system error as `strerror` has it.
+/// The text of an operating system error, as from `strerror`.
 pub(in crate::cli) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error ") {
@@ -19,7 +19,7 @@ fn skip_space(text: &[u8]) -> &[u8] {
     &text[text.iter().take_while(|byte| is_space(**byte)).count()..]
 }
 
-/// A sign, then the rest.
+/// Splits a sign from the rest; `true` for a minus.
 fn sign(text: &[u8]) -> (bool, &[u8]) {
     match text {
         [b'-', rest @ ..] => (true, rest),
@@ -28,7 +28,7 @@ fn sign(text: &[u8]) -> (bool, &[u8]) {
     }
 }
 
-/// The decimal number that a text begins with, and what follows it. Numbers beyond 2⁶⁴ stop there.
+/// The decimal number at the beginning of a text, and the rest. Numbers are limited to 2⁶⁴.
 pub(super) fn saturating(text: &[u8]) -> Option<(i128, &[u8])> {
     let (negative, digits) = sign(skip_space(text));
     let end = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -41,13 +41,14 @@ pub(super) fn saturating(text: &[u8]) -> Option<(i128, &[u8])> {
     Some((if negative { -number } else { number }, &digits[end..]))
 }
 
-/// As `scanf` reads `%lld`: the number that a text begins with, at the ends of its range where it is beyond.
+/// Reads a number as `scanf` with `%lld`: the beginning of the text counts, and values out of range become the
+/// nearest limit.
 pub(super) fn scan_signed(text: &[u8]) -> Option<i64> {
     let (number, _) = saturating(text)?;
     Some(number.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
 }
 
-/// As `scanf` reads `%llu`: a negative number counts from the end of the range.
+/// Reads a number as `scanf` with `%llu`: a negative number wraps around.
 pub(super) fn scan_unsigned(text: &[u8]) -> Option<u64> {
     let (number, _) = saturating(text)?;
     if number.unsigned_abs() > u128::from(u64::MAX) {
@@ -57,7 +58,7 @@ pub(super) fn scan_unsigned(text: &[u8]) -> Option<u64> {
     Some(if number < 0 { magnitude.wrapping_neg() } else { magnitude })
 }
 
-/// As `scanf` reads `%lf`: decimal, hexadecimal, infinite or no number; what follows does not matter.
+/// Reads a number as `scanf` with `%lf`: decimal, hexadecimal, infinite or NaN; the rest of the text is ignored.
 pub(super) fn scan_float(text: &[u8]) -> Option<f64> {
     let (negative, body) = sign(skip_space(text));
     let starts = |word: &[u8]| body.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
@@ -73,7 +74,7 @@ pub(super) fn scan_float(text: &[u8]) -> Option<f64> {
     Some(if negative { -magnitude } else { magnitude })
 }
 
-/// Digits with at most one point among them: how many bytes, and how many of them digits.
+/// Reads digits with at most one point among them: the number of bytes, and of digits among these.
 fn mantissa(text: &[u8], is_digit: fn(&u8) -> bool) -> (usize, usize) {
     let (mut end, mut digits, mut point) = (0, 0, false);
     for byte in text {
@@ -89,7 +90,7 @@ fn mantissa(text: &[u8], is_digit: fn(&u8) -> bool) -> (usize, usize) {
     (end, digits)
 }
 
-/// An exponent behind `mark`, if there is one.
+/// The exponent after `mark`, if there is one.
 fn exponent(text: &[u8], mark: u8) -> Option<i64> {
     match text {
         [first, rest @ ..] if first.eq_ignore_ascii_case(&mark) => saturating(rest)
@@ -129,7 +130,7 @@ fn hexadecimal(text: &[u8]) -> Option<f64> {
     Some(number * 2.0f64.powi(exponent.clamp(-10_000, 10_000) as i32))
 }
 
-/// As `printf` writes `%f`.
+/// Formats a number as `printf` with `%f`.
 pub(super) fn fixed(number: f64) -> String {
     if number.is_nan() {
         return if number.is_sign_negative() { "-nan" } else { "nan" }.to_owned();
@@ -137,9 +138,9 @@ pub(super) fn fixed(number: f64) -> String {
     format!("{number:.6}")
 }
 
-/// Bytes as the tools show them: a backslash twice, what cannot be printed in hexadecimal.
+/// Bytes as the tools print them: a backslash doubled, unprintable bytes in hexadecimal.
 ///
-/// Bytes from 0x80 on come out as they do there, with the sign that a `char` has on x86.
+/// Bytes from 0x80 on are printed as signed numbers, as `char` is signed on x86.
 pub(super) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for byte in bytes {
@@ -158,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_as_scanf_does() {
+    fn integers_are_read_as_by_scanf() {
         assert_eq!(scan_signed(b" +5x"), Some(5));
         assert_eq!(scan_signed(b"0x10"), Some(0));
         assert_eq!(scan_signed(b"99999999999999999999999999999999999999999999"), Some(i64::MAX));
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_are_read_as_scanf_does() {
+    fn floats_are_read_as_by_scanf() {
         let read = |text: &str| scan_float(text.as_bytes()).map(fixed);
         for (text, number) in [
             ("1.5x", "1.500000"),
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_shown_as_debians_tools_show_them() {
+    fn bytes_are_printed_as_by_debians_tools() {
         assert_eq!(escaped(b"sp ace\ttab\x01\xff~"), "sp ace\\x09tab\\x01\\xFFFFFFFF~");
         assert_eq!(escaped(b"a\\b\x7f\x00"), "a\\\\b\\x7F\\x00");
     }

@@ -1,7 +1,7 @@
 //! `corosync-cfgtool`: links, reload, shutdown.
 //!
-//! Source: corosync-cfgtool(8). Exit status: 0; 1 for what went wrong, of a reload or reopening the daemon's
-//! own number for it; a refused shutdown is 0.
+//! Source: corosync-cfgtool(8). Exit status: 0 for success and a refused shutdown; 1 for an error; for an error of a
+//! reload or of reopening logs, the daemon's own status number.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -31,10 +31,10 @@ const GRAMMAR: Grammar = Grammar {
     ],
 };
 
-/// How often a shutdown is asked for while the daemon is busy, a second apart.
+/// Attempts to request a shutdown while the daemon is busy, one second apart.
 const TRIES: u32 = 30;
 
-/// What a killed node is told.
+/// The reason that is sent to a killed node.
 const REASON: &str = "killed by administrator";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ struct Request {
     force: bool,
 }
 
-/// Runs it; `args` begin with the program's name.
+/// Runs the tool; `args` begin with the program's name.
 pub(super) fn run(args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -> u8 {
     let request = match parse(args) {
         Ok(request) => request,
@@ -69,7 +69,7 @@ pub(super) fn run(args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -
         streams.out(USAGE);
         return 0;
     }
-    // Said whether or not there is a daemon.
+    // Printed whether or not there is a daemon.
     match request.action {
         Action::Reload => streams.out("Reloading corosync.conf...\n"),
         Action::Kill(node) => streams.out(format!("Killing node {node}\n")),
@@ -112,7 +112,7 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
             'a' => request.action = Action::Addresses(node()?),
             'H' => request.action = Action::Shutdown,
             'F' => request.force = true,
-            _ => {} // 'i' has no effect; 'h' is what is done without another wish
+            _ => {} // 'i' has no effect; 'h' is the default action
         }
     }
     Ok(request)
@@ -163,7 +163,7 @@ fn act(request: &Request, site: &Site, streams: &mut Streams<'_>) -> Result<(), 
     }
 }
 
-/// The daemon's number as an exit status.
+/// The daemon's status as an exit status.
 fn exit(status: Status) -> u8 {
     u8::try_from(status.code()).unwrap_or(1)
 }
@@ -201,7 +201,7 @@ fn links(site: &Site, streams: &mut Streams<'_>) -> Result<Links, (u8, String)> 
     Ok(links)
 }
 
-/// By link: who is reached over it.
+/// The status by link: the nodes reached over each.
 fn status(links: &Links, brief: bool) -> String {
     let mut text = format!("Local node ID {}, transport {}\n", links.local, links.transport);
     let Some(sample) = links.sample() else { return text };
@@ -229,7 +229,7 @@ fn status(links: &Links, brief: bool) -> String {
     text
 }
 
-/// By node: the links that lead there.
+/// The status by node: the links to each.
 fn nodes(links: &Links) -> String {
     let mut text = format!("Local node ID {}, transport {}\n", links.local, links.transport);
     for Reach { node, status } in &links.reaches {
@@ -328,9 +328,9 @@ mod tests {
         Links { local: 1, transport: "udpu".to_owned(), reaches, ..Links::default() }
     }
 
-    /// Outputs of Debian 12's tool, three nodes, the third of them down.
+    /// Output of Debian 12's tool, three nodes, the third of them down.
     #[test]
-    fn udpu_looks_as_debians() {
+    fn udpu_output_is_that_of_debians_tool() {
         assert_eq!(
             status(&udpu(), false),
             "Local node ID 1, transport udpu\nLINK ID 0 \n\taddr\t= 10.77.0.3\n\tstatus:\n\
@@ -348,9 +348,9 @@ mod tests {
         );
     }
 
-    /// Outputs of Debian 12's tool, two nodes with two links.
+    /// Output of Debian 12's tool, two nodes with two links.
     #[test]
-    fn knet_looks_as_debians() {
+    fn knet_output_is_that_of_debians_tool() {
         let ways =
             vec![link("10.77.0.1", "10.77.0.2", true, 1446), link("10.78.0.1", "10.78.0.2", true, 1446)];
         let reaches = vec![reach(1, true, vec![link("10.77.0.1", "", true, 0)]), reach(2, true, ways)];
@@ -368,9 +368,9 @@ mod tests {
         );
     }
 
-    /// Outputs of Debian 12's tool.
+    /// Output of Debian 12's tool.
     #[test]
-    fn a_node_alone_looks_as_debians() {
+    fn output_of_a_single_node_is_that_of_debians_tool() {
         let reaches = vec![reach(1, true, vec![link("10.77.0.1", "", true, 1410)])];
         let links = Links { local: 1, transport: "udpu".to_owned(), reaches, ..Links::default() };
         assert_eq!(

@@ -1,6 +1,6 @@
 //! `corosync-cmapctl`: reads, sets and watches the configuration database.
 //!
-//! Source: corosync-cmapctl(8). Exit status: 0; 1 for anything that is wrong, and if nothing matched.
+//! Source: corosync-cmapctl(8). Exit status: 0; 1 for any error, and if nothing matched.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -21,13 +21,13 @@ use crate::value::Value;
 
 const GRAMMAR: Grammar = Grammar { short: "hgsdDtTbqm:p:C:", long: &[] };
 
-/// Longest name of a key that libcmap sends to the daemon.
+/// Longest name of a key that libcmap sends to the daemon, in bytes.
 const KEY_LIMIT: usize = 255;
 
-/// Bytes of a file of settings that are read.
+/// Largest file of settings that is read, in bytes.
 const FILE_LIMIT: u64 = 16 << 20;
 
-/// What is to be done.
+/// The action of the tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Action {
     List,
@@ -40,7 +40,7 @@ enum Action {
     Clear(&'static str),
 }
 
-/// A whole command line.
+/// A parsed command line.
 #[derive(Debug)]
 struct Request {
     action: Action,
@@ -49,7 +49,7 @@ struct Request {
     operands: Vec<Vec<u8>>,
 }
 
-/// Runs it; `args` begin with the program's name.
+/// Runs the tool; `args` begin with the program's name.
 pub(super) fn run(args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -> u8 {
     let request = match parse(args) {
         Ok(Some(request)) => request,
@@ -75,7 +75,7 @@ pub(super) fn run(args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -
     }
 }
 
-/// `None`: help is wanted.
+/// Parses the command line. `None`: help is requested.
 fn parse(args: Vec<OsString>) -> Result<Option<Request>, String> {
     let mut getopt = Getopt::new(args, GRAMMAR);
     let mut request = Request {
@@ -164,7 +164,7 @@ fn act(request: &Request, client: &blocking::Client, streams: &mut Streams<'_>) 
         }
         Action::Track { prefix } => track(operands, *prefix, request.style, client, streams),
         Action::Clear(what) => {
-            // Debian's tool does not look at the answer either.
+            // Debian's tool ignores the result too.
             let _ = client.set(what, 1u32);
             Ok(0)
         }
@@ -175,8 +175,8 @@ fn shown(key: &[u8]) -> String {
     String::from_utf8_lossy(key).into_owned()
 }
 
-/// The status that libcmap's caller would have got: names are checked by the daemon, but for their length,
-/// and a name that no key can have is the name of none.
+/// The status that libcmap's caller would get. The daemon checks names, except for their length; an invalid name
+/// counts as missing.
 fn status(error: &Error, key: &[u8], bad_name: Status) -> Status {
     match error {
         Error::BadKey { .. } if key.len() <= KEY_LIMIT => bad_name,
@@ -192,7 +192,7 @@ fn get(key: &[u8], client: &blocking::Client) -> Result<Value, Status> {
 fn set(key: &[u8], kind: &[u8], text: &[u8], client: &blocking::Client) -> Result<(), String> {
     let value = values::read(kind, text)?;
     let done = match &value {
-        // libcmap asks no daemon for this.
+        // libcmap refuses this without asking a daemon.
         Value::Bytes(bytes) if bytes.is_empty() => Err(Status::InvalidParam),
         _ => client.set(&shown(key), value).map_err(|error| status(&error, key, Status::NameTooLong)),
     };
@@ -208,7 +208,7 @@ fn delete(key: &[u8], client: &blocking::Client) -> Result<(), String> {
     deleted.map_err(|status| format!("Can't delete key {}. Error {status}", shown(key)))
 }
 
-/// All keys that begin so.
+/// All keys that begin with `prefix`.
 fn entries(prefix: &[u8], client: &blocking::Client) -> Result<Vec<Entry>, String> {
     let failed = |error: &Error, what: &str| {
         let status = status(error, prefix, Status::NotExist);
@@ -216,7 +216,7 @@ fn entries(prefix: &[u8], client: &blocking::Client) -> Result<Vec<Entry>, Strin
     };
     match client.list(&shown(prefix)) {
         Ok(all) => all.collect::<Result<_, _>>().map_err(|error| failed(&error, "iterate over keys")),
-        // No key begins with what no key can begin with.
+        // No key begins with a prefix that is invalid in a name.
         Err(Error::BadKey { .. }) if prefix.len() <= KEY_LIMIT => Ok(Vec::new()),
         Err(error) => Err(failed(&error, "initialize iteration")),
     }
@@ -253,7 +253,7 @@ fn delete_prefix(prefix: &[u8], client: &blocking::Client, streams: &mut Streams
     Ok(())
 }
 
-/// Obeys a file of lines `key type value`, `^key` and `^^prefix`.
+/// Executes a file with lines `key type value`, `^key` and `^^prefix`.
 fn load(file: &OsString, client: &blocking::Client, streams: &mut Streams<'_>) -> Result<u8, String> {
     let file = match File::open(file) {
         Ok(file) => file,
@@ -278,7 +278,7 @@ fn load(file: &OsString, client: &blocking::Client, streams: &mut Streams<'_>) -
     Ok(0)
 }
 
-/// A line of a file of settings.
+/// A line of such a file.
 #[derive(Debug, PartialEq, Eq)]
 enum Order<'a> {
     Set { key: &'a [u8], kind: &'a [u8], value: &'a [u8] },
@@ -292,7 +292,7 @@ fn read_line(line: &[u8]) -> Result<Option<Order<'_>>, String> {
     if matches!(line.first(), None | Some(b'#')) {
         return Ok(None);
     }
-    // A word ends with a space; before the key nothing was left to skip.
+    // A word ends with a space. Nothing was skipped before the key.
     let end = line.iter().position(|byte| *byte == b' ').unwrap_or(line.len());
     let key = &line[..end];
     match key {
@@ -309,7 +309,7 @@ fn read_line(line: &[u8]) -> Result<Option<Order<'_>>, String> {
 
 type Changes = crate::service::client::blocking::Events<Change>;
 
-/// Shows changes until a line that begins with `q` or nothing comes from standard input.
+/// Prints changes until a line that is empty or begins with `q` comes from standard input.
 fn track(
     keys: &[Vec<u8>],
     prefix: bool,
@@ -322,7 +322,7 @@ fn track(
         let name = shown(key);
         match if prefix { client.watch(&name) } else { client.watch_key(&name) } {
             Ok(changes) => all.push_back(changes),
-            // Nothing will ever happen to it.
+            // An invalid key never changes.
             Err(Error::BadKey { .. }) if key.len() <= KEY_LIMIT => {}
             Err(error) => {
                 let status = error.status();
@@ -362,7 +362,7 @@ fn track(
     Ok(0)
 }
 
-/// A change: what is there now, or what was there before it went.
+/// The output for a change: the present value or, of a deleted key, the last one.
 fn told(change: &Change, style: Style) -> Vec<u8> {
     let (head, value) = match change.kind {
         ChangeKind::Added => ("create> ", &change.new),
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn complaints_are_debians() {
+    fn errors_have_debians_text() {
         for (args, complaint) in [
             (&["-g"][..], "Expected key after options"),
             (&["-b", "-t"], "Expected key after options"),
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_files_are_words() {
+    fn lines_of_files_are_split_into_words() {
         let read = |line: &'static str| read_line(line.as_bytes());
         let set = |key: &'static str, kind: &'static str, value: &'static str| {
             let [key, kind, value] = [key, kind, value].map(str::as_bytes);
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_told_as_by_debian() {
+    fn changes_are_printed_as_by_debians_tool() {
         let change = |kind, old: Option<u8>, new: Option<u8>| Change {
             key: "my.t1".to_owned(),
             kind,

@@ -1,6 +1,6 @@
-//! `corosync-cpgtool`: groups and who is in them.
+//! `corosync-cpgtool`: groups and their members.
 //!
-//! Source: corosync-cpgtool(8). Exit status: 0; 1 for what went wrong.
+//! Source: corosync-cpgtool(8). Exit status: 0; 1 for an error.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -15,20 +15,20 @@ const GRAMMAR: Grammar = Grammar { short: "hd:ne", long: &[] };
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Style {
-    /// Between fields, instead of columns.
+    /// Delimiter between fields; without one, columns are printed.
     delimiter: Option<u8>,
     names: bool,
-    /// Names as they are.
+    /// Whether names are printed unchanged.
     raw: bool,
 }
 
-/// Runs it; `args` begin with the program's name.
+/// Runs the tool; `args` begin with the program's name.
 pub(super) fn run(args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -> u8 {
     let mut style = Style::default();
     for given in Getopt::new(args, GRAMMAR) {
         match given {
             Ok(given) => match given.letter {
-                // Of a longer one the first byte counts.
+                // Only the first byte of a longer delimiter is used.
                 'd' => style.delimiter = given.value.first().copied(),
                 'n' => style.names = true,
                 'e' => style.raw = true,
@@ -134,9 +134,9 @@ mod tests {
         String::from_utf8_lossy(&listing(&groups, style, at)).into_owned()
     }
 
-    /// Outputs of Debian 12's tool.
+    /// Output of Debian 12's tool.
     #[test]
-    fn groups_look_as_debians() {
+    fn groups_are_printed_as_by_debians_tool() {
         assert_eq!(
             shown(Style::default()),
             "Group Name\t       PID\t   Node ID\nsp ace\\x09tab\\x01\\xFFFFFFFF~\n\

@@ -1,6 +1,6 @@
 //! `corosync-keygen`: makes the key that the nodes of a cluster share.
 //!
-//! Source: corosync-keygen(8). Exit status: 0; 1 a wrong option or no randomness; 2 the file cannot be
+//! Source: corosync-keygen(8). Exit status: 0; 1 for an invalid option or lack of randomness; 2 if the file cannot be
 //! written.
 
 use std::ffi::OsString;
@@ -16,13 +16,13 @@ use crate::cli::streams::Streams;
 use crate::config::key;
 use crate::config::totem::DEFAULT_KEYFILE;
 
-/// Where the key is when nothing else is said.
+/// Default path of the key.
 pub(in crate::cli) const KEY_FILE: &str = DEFAULT_KEYFILE;
-/// Where randomness comes from.
+/// The source of randomness.
 pub(in crate::cli) const RANDOM: &str = "/dev/urandom";
-/// Bytes of a key that is made without a word about its size.
+/// Default length of a key, in bytes.
 pub(in crate::cli) const SIZE: usize = key::USUAL;
-/// Fewest and most bytes of a key.
+/// Allowed lengths of a key, in bytes.
 pub(in crate::cli) const SIZES: std::ops::RangeInclusive<usize> = key::LEAST..=key::MOST;
 
 const GRAMMAR: Grammar = Grammar {
@@ -46,7 +46,7 @@ usage: corosync-keygen [-k FILE] [-s BYTES] [-r FILE] [-l] [-h]
   -h, --help              this help
 ";
 
-/// Runs it; `args` begin with the program's name.
+/// Runs the tool; `args` begin with the program's name.
 pub(super) fn run(args: Vec<OsString>, streams: &mut Streams<'_>) -> u8 {
     let mut file = PathBuf::from(KEY_FILE);
     let mut random = PathBuf::from(RANDOM);
@@ -102,7 +102,7 @@ pub(super) fn run(args: Vec<OsString>, streams: &mut Streams<'_>) -> u8 {
     0
 }
 
-/// Reads a key from a source of randomness, which may give it piecemeal.
+/// Reads a key from a source of randomness, which may return it in pieces.
 fn gather(random: &Path, size: usize, streams: &mut Streams<'_>) -> Result<Vec<u8>, String> {
     let mut source =
         File::open(random).map_err(|error| format!("Failed to open random source: {}", reason(&error)))?;
@@ -110,7 +110,7 @@ fn gather(random: &Path, size: usize, streams: &mut Streams<'_>) -> Result<Vec<u
     let mut filled = 0;
     loop {
         match source.read(&mut key[filled..]) {
-            // Debian's tool asks for keys to be pressed for ever here.
+            // Debian's tool would ask for key presses for ever here.
             Ok(0) => return Err(format!("{} ended after {filled} bytes", random.display())),
             Ok(more) => filled += more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -126,10 +126,10 @@ fn gather(random: &Path, size: usize, streams: &mut Streams<'_>) -> Result<Vec<u
     }
 }
 
-/// The file for the key, empty and for its owner's eyes only.
+/// Creates the file for the key, empty and readable only by its owner.
 ///
 /// # Errors
-/// As opening and changing the mode of a file.
+/// Those of opening a file and changing its mode.
 pub(in crate::cli) fn create(file: &Path) -> io::Result<File> {
     let created = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
     created.set_permissions(Permissions::from_mode(0o400))?;
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_made_for_its_owner_alone() {
+    fn a_key_is_readable_only_by_its_owner() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("key");
         let path = file.to_str().unwrap();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_wrong_is_said() {
+    fn errors_are_reported() {
         let (status, out, err) = keygen(&["-x"]);
         assert_eq!((status, out.as_str()), (1, "Error parsing command line options.\n"));
         assert_eq!(err, "corosync-keygen: invalid option -- 'x'\n");

@@ -1,8 +1,8 @@
-//! Corosync's command-line tools: called by one of their names, the program answers in that tool's form, with
-//! its exit status.
+//! Corosync's command-line tools: called by the name of one of them, the program behaves like that tool, with the
+//! same output and exit status.
 //!
-//! Options, outputs and errors are theirs to the byte, as far as programs and people can depend on them; the
-//! texts that `-h` prints are our own.
+//! Options, outputs and errors are identical to the byte, as far as programs and people may depend on them; the texts
+//! of `-h` are annulus' own.
 //!
 //! | file | what |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | `cfgtool.rs` | `corosync-cfgtool` |
 //! | `cpgtool.rs` | `corosync-cpgtool` |
 //! | `keygen.rs` | `corosync-keygen` |
-//! | `c.rs` | habits of C that show |
+//! | `c.rs` | visible details of C |
 
 pub(super) mod c;
 mod cfgtool;
@@ -27,10 +27,10 @@ use std::path::Path;
 use super::site::Site;
 use super::streams::Streams;
 
-/// The version that the tools answer for.
+/// The version that the tools report.
 const VERSION: &str = "3.1.7";
 
-/// One of the tools.
+/// A tool of Corosync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tool {
     Quorumtool,
@@ -41,7 +41,7 @@ pub(super) enum Tool {
 }
 
 impl Tool {
-    /// The tool of this name; what stands before the last slash does not matter.
+    /// The tool with this file name; directories in the path are ignored.
     pub(super) fn called(name: &Path) -> Option<Self> {
         Some(match name.file_name()?.to_str()? {
             "corosync-quorumtool" => Self::Quorumtool,
@@ -53,7 +53,7 @@ impl Tool {
         })
     }
 
-    /// Runs it; `args` begin with the program's name. Returns the exit status.
+    /// Runs the tool; `args` begin with the program's name. Returns the exit status.
     pub(super) fn run(self, args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -> u8 {
         match self {
             Self::Quorumtool => quorumtool::run(args, site, streams),

@@ -1,6 +1,6 @@
 //! `corosync-quorumtool`: shows and sets the votes.
 //!
-//! Source: corosync-quorumtool(8). Exit status: 0; of a status 2 if not quorate; 1 for what went wrong.
+//! Source: corosync-quorumtool(8). Exit status: 0; 2 for the status of a node that is not quorate; 1 for an error.
 
 use std::ffi::OsString;
 
@@ -13,7 +13,7 @@ use crate::cli::streams::Streams;
 
 const GRAMMAR: Grammar = Grammar { short: "VHaslpmfe:v:hin:o:", long: &[] };
 
-/// Runs it; `args` begin with the program's name.
+/// Runs the tool; `args` begin with the program's name.
 pub(super) fn run(args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -> u8 {
     let mut request = Request::default();
     for given in Getopt::new(args, GRAMMAR) {

@@ -27,20 +27,20 @@ pub(in crate::cli) const fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// How values are shown.
+/// The style in which values are printed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Style {
-    /// The value alone.
+    /// Whether only the value is printed.
     pub(super) quiet: bool,
-    /// Binary values too.
+    /// Whether binary values are printed.
     pub(super) binary: bool,
 }
 
-/// `key (type) = value` and a line end.
+/// A line `key (type) = value`.
 pub(super) fn line(key: &str, value: &Value, style: Style) -> Vec<u8> {
     let mut line = Vec::new();
     if let Value::Bytes(bytes) = value {
-        // The bracket that is left over is Debian's.
+        // The unmatched bracket is as in Debian's tool.
         let head = if style.quiet { "bin)".to_owned() } else { format!("{key} (bin)") };
         line.extend_from_slice(head.as_bytes());
         if style.binary {
@@ -62,11 +62,11 @@ pub(super) fn line(key: &str, value: &Value, style: Style) -> Vec<u8> {
     line
 }
 
-/// A value from the name of its type and its text; of a binary value the text names a file, or `-` for
+/// Makes a value from the name of its type and its text. The text of a binary value is the name of a file, or `-` for
 /// standard input.
 ///
 /// # Errors
-/// What is wrong, in the tool's words.
+/// The error text of Corosync's tool.
 pub(in crate::cli) fn read(kind: &[u8], text: &[u8]) -> Result<Value, String> {
     let shown = || String::from_utf8_lossy(text).into_owned();
     let name = String::from_utf8_lossy(kind);
@@ -80,7 +80,7 @@ pub(in crate::cli) fn read(kind: &[u8], text: &[u8]) -> Result<Value, String> {
         }
     };
     let float = || scan_float(text).ok_or_else(|| format!("{} is not valid {name} type value", shown()));
-    // The ranges are checked before, so no cast loses anything but precision.
+    // The ranges were checked before, so no cast loses anything except precision.
     Ok(match kind {
         b"i8" => Value::I8(integer(i8::MIN.into(), i8::MAX.into())? as i8),
         b"u8" => Value::U8(integer(0, u8::MAX.into())? as u8),
@@ -100,7 +100,8 @@ pub(in crate::cli) fn read(kind: &[u8], text: &[u8]) -> Result<Value, String> {
     })
 }
 
-/// What a file or standard input holds, as far as a value can: one byte more shows that it is too long.
+/// The content of a file or of standard input, up to one byte more than a value can hold, which shows that it is too
+/// long.
 fn contents(name: &[u8]) -> Result<Vec<u8>, String> {
     let limit = VALUE_LIMIT as u64 + 1;
     let mut bytes = Vec::new();
@@ -111,7 +112,7 @@ fn contents(name: &[u8]) -> Result<Vec<u8>, String> {
             .map_err(|error| format!("Can't open input file: {}", reason(&error)))?;
         file.take(limit).read_to_end(&mut bytes)
     };
-    // What cannot be read, a directory say, counts as empty, which no daemon takes.
+    // An unreadable file, such as a directory, is treated as empty, which the daemon refuses.
     if read.is_err() {
         bytes.clear();
     }
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_debians() {
+    fn lines_are_those_of_debians_tool() {
         assert_eq!(shown(&Value::I8(-128), false, false), "my.key (i8) = -128\n");
         assert_eq!(shown(&Value::U64(u64::MAX), false, false), "my.key (u64) = 18446744073709551615\n");
         assert_eq!(shown(&Value::F32(1.5), false, false), "my.key (flt) = 1.500000\n");
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_read_and_refused_in_debians_words() {
+    fn values_are_read_and_refused_as_by_debians_tool() {
         let said = |kind: &str, text: &str| match read(kind.as_bytes(), text.as_bytes()) {
             Ok(value) => format!("{} {value}", type_name(&value)),
             Err(complaint) => complaint,

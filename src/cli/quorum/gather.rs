@@ -1,4 +1,4 @@
-//! Asking the daemon for a report.
+//! Collects a report on quorum from the daemon.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,19 +11,19 @@ use crate::config::os::OsHost;
 use crate::ids::NodeId;
 use crate::service::client::Error;
 
-/// How members are to be named.
+/// How members are named.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::cli) struct Naming {
-    /// Addresses instead of names.
+    /// Whether addresses are used instead of names.
     pub(in crate::cli) addresses: bool,
-    /// All addresses, not the first alone.
+    /// Whether all addresses are used rather than only the first.
     pub(in crate::cli) all: bool,
 }
 
-/// The name under which votequorum is configured.
+/// The provider name of votequorum in the configuration.
 pub(in crate::cli) const VOTEQUORUM: &str = "corosync_votequorum";
 
-/// A report, and what could not be had for it.
+/// Collects a report. Also returns what is missing in it.
 pub(in crate::cli) fn report(
     site: &Site,
     provider: Option<String>,
@@ -60,7 +60,7 @@ pub(in crate::cli) fn report(
     ))
 }
 
-/// The names in the node list; none where it cannot be read.
+/// The names in the node list; empty if it cannot be read.
 pub(in crate::cli) fn names(site: &Site) -> BTreeMap<NodeId, String> {
     let mut ids = BTreeMap::new();
     let mut names = BTreeMap::new();
@@ -85,8 +85,8 @@ pub(in crate::cli) fn names(site: &Site) -> BTreeMap<NodeId, String> {
     ids.into_iter().filter_map(|(position, id)| Some((id, names.remove(&position)?))).collect()
 }
 
-/// What a member is called: the name that it has in the node list, or its first address; then, if all are
-/// wanted, the others. Addresses are looked up unless addresses are wanted; one without a name is empty.
+/// The names of a member: that in the node list, or its first address; then, if all are wanted, the other addresses.
+/// Addresses are resolved to names unless addresses are wanted; one without a name gives an empty text.
 fn shown(name: Option<&String>, addresses: &[IpAddr], naming: Naming, host: &dyn Host) -> Vec<String> {
     let called = |address: &IpAddr| {
         if naming.addresses { address.to_string() } else { host.reverse(*address).unwrap_or_default() }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_called_as_by_corosync() {
+    fn members_are_named_as_by_corosync() {
         let all = [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 1, 0, 1])];
         let n1 = "n1".to_owned();
         let called = |name, addresses, all_of_them| {

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::report::{Report, flags};
 
-/// One line.
+/// A value as JSON on one line.
 pub(in crate::cli) fn line(value: &Value) -> String {
     format!("{value}\n")
 }
 
-/// All of it.
+/// The whole report.
 pub(in crate::cli) fn report(report: &Report) -> Value {
     let votes = report.votes.as_ref().map(|votes| {
         json!({
@@ -31,7 +31,7 @@ pub(in crate::cli) fn report(report: &Report) -> Value {
     })
 }
 
-/// The members alone.
+/// The members only.
 pub(in crate::cli) fn members(report: &Report) -> Value {
     let member = |member: &super::report::Member| {
         let device = member.votes.as_ref().map(|votes| {

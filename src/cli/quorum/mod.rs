@@ -1,11 +1,11 @@
-//! The quorum as people and programs ask for it.
+//! The state of quorum, for people and programs.
 //!
 //! | file | what |
 //! |---|---|
-//! | `report.rs` | what there is to tell, plain |
-//! | `gather.rs` | asking the daemon for it |
-//! | `text.rs` `json.rs` | showing it |
-//! | `tool.rs` | what `corosync-quorumtool` and `quorum-tool` do |
+//! | `report.rs` | the state as plain data |
+//! | `gather.rs` | collecting it from the daemon |
+//! | `text.rs` `json.rs` | printing it |
+//! | `tool.rs` | the actions of `corosync-quorumtool` and `quorum-tool` |
 //! | `options.rs` | the command line of `quorum-tool` |
 
 pub(super) mod gather;

@@ -1,4 +1,4 @@
-//! The command line of `quorum-tool`: the letters of `corosync-quorumtool`, with long names beside them.
+//! The command line of `quorum-tool`: the letters of `corosync-quorumtool`, and long names for them.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::text::Style;
 use super::tool::{Action, Request};
 use crate::cli::deadline::seconds;
 
-/// The command line.
+/// The command line of `quorum-tool`.
 #[derive(Debug, Parser)]
 #[command(
     name = "quorum-tool",
@@ -40,11 +40,11 @@ pub(in crate::cli) struct Options {
     pub(in crate::cli) version: bool,
 }
 
-/// What is printed below the options.
+/// The text printed after the options.
 pub(in crate::cli) const EXIT: &str =
     "Exit status: 0; 2 after a status if not quorate; 1 if something went wrong.";
 
-/// What is asked. Of several actions the last one counts.
+/// The options of a query. Of several actions the last one is used.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Query {
     /// Show how it stands with quorum (the default)
@@ -103,7 +103,7 @@ pub(in crate::cli) struct Query {
 }
 
 impl Query {
-    /// What it amounts to.
+    /// The request that the options make up.
     pub(in crate::cli) fn request(&self, json: bool) -> Request {
         let action = match (self.votes, self.expected) {
             (Some(votes), _) => Action::Vote(votes),

@@ -1,17 +1,17 @@
-//! What there is to tell about quorum: plain data, ready to be shown as text or JSON.
+//! The state of quorum as plain data, to be printed as text or JSON.
 
 use crate::ids::RingId;
 use crate::quorum::{DeviceInfo, VoteInfo};
 
-/// How it stands with quorum, as one node sees it.
+/// The state of quorum as one node sees it.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct Report {
-    /// `quorum.provider`; `None`: nothing decides on quorum.
+    /// The value of `quorum.provider`; `None`: there is no quorum provider.
     pub(in crate::cli) provider: Option<String>,
     pub(in crate::cli) local: u32,
     pub(in crate::cli) ring: RingId,
     pub(in crate::cli) quorate: bool,
-    /// `None`: nobody votes.
+    /// Votes of this node; `None` without votequorum.
     pub(in crate::cli) votes: Option<VoteInfo>,
     /// The members of the ring.
     pub(in crate::cli) members: Vec<Member>,
@@ -21,13 +21,13 @@ pub(in crate::cli) struct Report {
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct Member {
     pub(in crate::cli) id: u32,
-    /// Its name, else its address; of several addresses the first comes first.
+    /// Its name or else its address; of several addresses, the first one is first.
     pub(in crate::cli) names: Vec<String>,
-    /// `None`: nobody votes, or it is not known.
+    /// Votes of the member; `None` without votequorum, or if unknown.
     pub(in crate::cli) votes: Option<VoteInfo>,
 }
 
-/// In which order members are listed.
+/// The order in which members are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(in crate::cli) enum Order {
     /// As in the ring.
@@ -43,7 +43,7 @@ pub(in crate::cli) enum Order {
 }
 
 impl Report {
-    /// Puts the members in order.
+    /// Sorts the members.
     pub(in crate::cli) fn sort(&mut self, order: Order) {
         match order {
             Order::Address => {}
@@ -52,7 +52,7 @@ impl Report {
         }
     }
 
-    /// Whether a quorum device is registered somewhere.
+    /// Whether any node has registered a quorum device.
     pub(in crate::cli) fn has_device(&self) -> bool {
         self.members.iter().filter_map(|member| member.votes.as_ref()).any(|votes| votes.device.registered)
     }
@@ -74,7 +74,7 @@ pub(in crate::cli) fn flags(votes: &VoteInfo) -> Vec<&'static str> {
     .collect()
 }
 
-/// What a device is doing, as in `A,V,NMW`; `NR` if none is registered.
+/// The state of a device, such as `A,V,NMW`; `NR` if none is registered.
 pub(in crate::cli) fn device_word(device: &DeviceInfo) -> String {
     if !device.registered {
         return "NR".to_owned();

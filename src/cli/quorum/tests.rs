@@ -1,4 +1,4 @@
-//! Outputs of Debian 12's corosync-quorumtool, from three nodes and from a cluster with a quorum device.
+//! Outputs of Debian 12's corosync-quorumtool, for three nodes and for a cluster with a quorum device.
 
 use super::report::{Member, Order, Report};
 use super::text::{Style, list, status};
@@ -66,7 +66,7 @@ fn a_quorate_cluster() {
 }
 
 #[test]
-fn one_that_is_not() {
+fn a_cluster_without_quorum() {
     let mut report = report(&[(1, "n1", DeviceInfo::default())]);
     report.quorate = false;
     let own = report.votes.as_mut().unwrap();
@@ -78,7 +78,7 @@ fn one_that_is_not() {
 }
 
 #[test]
-fn all_flags() {
+fn status_with_all_flags() {
     let mut report = three();
     let own = report.votes.as_mut().unwrap();
     (own.two_node, own.wait_for_all, own.last_man_standing) = (true, true, true);
@@ -89,7 +89,7 @@ fn all_flags() {
 }
 
 #[test]
-fn hexadecimal_ids() {
+fn node_ids_in_hexadecimal() {
     let style = Style { hex: true, machine: false };
     let text = status(&three(), DATE, style);
     assert!(text.contains("\nNode ID:          0x00000001\n"), "{text}");
@@ -99,7 +99,7 @@ fn hexadecimal_ids() {
 }
 
 #[test]
-fn for_machines() {
+fn machine_readable_output() {
     let style = Style { hex: false, machine: true };
     assert_eq!(
         list(&three(), style),
@@ -134,7 +134,7 @@ fn a_device_that_votes() {
 }
 
 #[test]
-fn without_votes() {
+fn status_without_votes() {
     let mut report = three();
     report.votes = None;
     report.members.clear();

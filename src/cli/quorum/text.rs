@@ -1,21 +1,21 @@
-//! The report as Corosync's tool writes it, to the byte.
+//! The report as Corosync's tool prints it, to the byte.
 //!
-//! Source: corosync-quorumtool(8) and the outputs of Debian 12's.
+//! Source: corosync-quorumtool(8) and outputs of Debian 12's tool.
 
 use std::fmt::Write;
 
 use super::report::{Member, Report, device_word, flags};
 
-/// How it is to look.
+/// The style of the output.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::cli) struct Style {
-    /// Node ids in hexadecimal.
+    /// Whether node ids are printed in hexadecimal.
     pub(in crate::cli) hex: bool,
-    /// Always with the column of the quorum device.
+    /// Whether the column of the quorum device is always printed.
     pub(in crate::cli) machine: bool,
 }
 
-/// The three blocks. `date` as `ctime` has it, without a line end.
+/// The three blocks of the status. `date` is as from `ctime`, without a line end.
 pub(in crate::cli) fn status(report: &Report, date: &str, style: Style) -> String {
     let mut text = String::new();
     let ring = match &report.votes {
@@ -54,7 +54,7 @@ pub(in crate::cli) fn status(report: &Report, date: &str, style: Style) -> Strin
     text + &list(report, style)
 }
 
-/// The block with the members, an empty line before it.
+/// The block with the members, after an empty line.
 pub(in crate::cli) fn list(report: &Report, style: Style) -> String {
     let device = style.machine || report.has_device();
     let mut text = "\nMembership information\n----------------------\n    Nodeid ".to_owned();

@@ -1,4 +1,4 @@
-//! What `corosync-quorumtool` and `quorum-tool` do.
+//! The actions of `corosync-quorumtool` and `quorum-tool`.
 
 use super::gather::{self, Naming, VOTEQUORUM};
 use super::json;
@@ -13,15 +13,15 @@ use crate::error::Status;
 use crate::ids::NodeId;
 use crate::service::client::Error;
 
-/// What is to be done.
+/// The action of the tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::cli) enum Action {
-    /// All that is known.
+    /// Print the whole state.
     #[default]
     Status,
-    /// The members.
+    /// Print the members.
     List,
-    /// All that is known, again and again.
+    /// Print the whole state at each change.
     Monitor,
     /// Set the expected votes.
     Expect(u32),
@@ -31,31 +31,31 @@ pub(in crate::cli) enum Action {
     Unregister,
 }
 
-/// What is asked for.
+/// A request to the tool.
 #[derive(Clone, Debug, Default)]
 pub(in crate::cli) struct Request {
     pub(in crate::cli) action: Action,
-    /// Of [`Action::Vote`]; this node without it.
+    /// The node of [`Action::Vote`]; `None` is this node.
     pub(in crate::cli) node: Option<u32>,
     pub(in crate::cli) order: Order,
     pub(in crate::cli) style: Style,
-    /// Addresses instead of names.
+    /// Whether to print addresses instead of names.
     pub(in crate::cli) addresses: bool,
-    /// All addresses.
+    /// Whether to print all addresses of a node.
     pub(in crate::cli) all_addresses: bool,
-    /// JSON instead of text.
+    /// Whether to write JSON instead of text.
     pub(in crate::cli) json: bool,
-    /// Whether to say what to do where Corosync's tool says nothing but what is wrong.
+    /// Whether errors name a remedy, unlike those of Corosync's tool.
     pub(in crate::cli) helpful: bool,
 }
 
-/// Does it. Returns the exit status.
+/// Carries out the request. Returns the exit status.
 pub(in crate::cli) fn run(request: &Request, site: &Site, streams: &mut Streams<'_>) -> u8 {
     let outcome = act(request, site, streams);
     site.deadline.pause();
     match outcome {
         Ok(status) => status,
-        // As with Corosync's tool no name stands before it.
+        // As in Corosync's tool, the message has no program name before it.
         Err(failure) => Form { prefix: "", ..site.form }.say(&failure, streams),
     }
 }
@@ -88,7 +88,7 @@ fn act(request: &Request, site: &Site, streams: &mut Streams<'_>) -> Result<u8, 
         Action::List => {
             let mut report = match provider {
                 Some(_) => report(request, site, provider, streams)?,
-                // As Corosync's tool, which then knows of no members.
+                // As in Corosync's tool, which then has no members.
                 None => {
                     let mut report = report(request, site, None, streams)?;
                     report.members.clear();
@@ -134,7 +134,7 @@ fn act(request: &Request, site: &Site, streams: &mut Streams<'_>) -> Result<u8, 
     }
 }
 
-/// In Corosync's words: what failed, and the status.
+/// An error in Corosync's words: the failed action and the status.
 fn refused(what: &'static str) -> impl Fn(Error) -> Failure {
     move |error| {
         let kind = Failure::from(error.clone()).kind;
@@ -142,14 +142,14 @@ fn refused(what: &'static str) -> impl Fn(Error) -> Failure {
     }
 }
 
-/// Without a device there is nothing to do.
+/// Unregisters the quorum device. Without a device there is nothing to do.
 fn unregister(site: &Site) -> Result<(), Failure> {
     let failed = refused("Unable to unregister quorum device");
     let own = site.quorum().info().map_err(&failed)?.votes;
     let Some(device) = own.map(|votes| votes.device).filter(|device| device.registered) else {
         return Ok(());
     };
-    // Registering under the device's own name takes it over.
+    // Registering under the device's own name takes the device over.
     site.quorum().register_device(&device.name).and_then(|device| device.unregister()).map_err(failed)
 }
 
@@ -165,7 +165,7 @@ fn report(
         true => error.into(),
         false => refused("Unable to start votequorum status tracking")(error),
     })?;
-    // In JSON the names are missing where they should be.
+    // JSON shows the missing parts by itself.
     for what in missing.into_iter().filter(|_| !request.json) {
         streams.err(what + "\n");
     }
@@ -181,7 +181,7 @@ fn show(report: &Report, request: &Request, streams: &mut Streams<'_>) {
     }
 }
 
-/// Shows how it is at each change, the present state first.
+/// Prints the present state, and then the new state at each change.
 fn monitor(
     request: &Request,
     site: &Site,

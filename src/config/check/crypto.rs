@@ -1,4 +1,4 @@
-//! What encryption needs: a transport that has it, and a key that the nodes alone know.
+//! Requirements of encryption: a transport that supports it, and a key that only the nodes know.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,13 +12,13 @@ use crate::config::map::{Map, Origin, Value};
 use crate::config::totem::{Crypto, DEFAULT_KEYFILE, TransportKind};
 use crate::secret::Secret;
 
-/// Mode bits with which somebody who is neither the owner nor of the group may read or change a file.
+/// Mode bits that let users other than the owner and the group read or change a file.
 const OTHERS: u32 = 0o006;
 
-/// Refuses encryption on a transport that has none, and a key that is not there or that anybody may read. Gives the
-/// key, if one is needed.
+/// Returns the key, if one is needed. Refuses encryption on a transport without it, and a key that is missing or that
+/// anybody may read.
 ///
-/// Corosync looks at the key first, so that who has none on udpu is told to make one.
+/// Corosync reads the key first, so that without a key on udpu it asks for one.
 pub(super) fn key(map: &Map, crypto: &Crypto, transport: TransportKind) -> Result<Option<Key>, ConfigError> {
     if crypto.is_off() {
         return Ok(None);
@@ -40,7 +40,7 @@ pub(super) fn key(map: &Map, crypto: &Crypto, transport: TransportKind) -> Resul
     Ok(Some(key))
 }
 
-/// The settings that ask for encryption.
+/// The settings that ask for encryption, for an error text.
 pub(super) fn wanted_by(map: &Map) -> String {
     let silent = matches!(map.entry("totem.crypto_cipher"), Some(entry) if entry.origin == Origin::Default);
     if silent {
@@ -68,10 +68,10 @@ fn read_key(map: &Map, crypto: &Crypto) -> Result<Key, ConfigError> {
         };
         let mut key = match &entry.value {
             Value::Text(text) => text.clone(),
-            // No file can say that.
+            // A file cannot contain such a value.
             other => other.to_string().into_bytes(),
         };
-        key.push(0); // the closing NUL counts
+        key.push(0); // the terminating NUL is part of the key
         return match Key::new(Secret::new(key).bytes()) {
             Ok(key) => Ok(key),
             Err(KeyError::Short(_)) => refused("key is too short"),
@@ -81,7 +81,7 @@ fn read_key(map: &Map, crypto: &Crypto) -> Result<Key, ConfigError> {
     key_of_file(Path::new(crypto.keyfile.as_deref().unwrap_or(DEFAULT_KEYFILE)), map)
 }
 
-/// The first 4096 bytes of a file, as they are.
+/// The first 4096 bytes of a file as a key.
 fn key_of_file(path: &Path, map: &Map) -> Result<Key, ConfigError> {
     let shown = path.display();
     let place = || explain(map, "totem.keyfile");
@@ -98,7 +98,7 @@ fn key_of_file(path: &Path, map: &Map) -> Result<Key, ConfigError> {
         };
         ConfigError::rule(format!("Could not {what} {shown}: {}", reason(&why))).hint(place() + &remedy)
     };
-    // A pipe that nobody writes to is an empty file and no wait.
+    // Opening a pipe without a writer then gives an empty file instead of blocking.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let file = file.map_err(|why| refused("open", why))?;
     let about = file.metadata().map_err(|why| refused("read", why))?;
@@ -113,7 +113,7 @@ fn key_of_file(path: &Path, map: &Map) -> Result<Key, ConfigError> {
         ))
         .hint(format!("{}\n{}", place(), make(" --force")))
     })?;
-    // Corosync does not look.
+    // Corosync does not check the mode.
     if about.mode() & OTHERS != 0 {
         let message = format!(
             "Every user of this host can read or change the key file {shown} (mode {:04o}).",

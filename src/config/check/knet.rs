@@ -1,11 +1,11 @@
-//! What is hardly meant of links and encryption, though Corosync starts with it.
+//! Warnings about settings of links and encryption with which Corosync starts.
 
 use crate::config::hint::{explain, place};
 use crate::config::map::Map;
 use crate::config::nodelist::Node;
 use crate::config::totem::{Totem, TransportKind};
 
-/// Everything there is to say. Nothing for other transports than knet.
+/// All warnings. None for transports other than knet.
 pub(super) fn warnings(map: &Map, totem: &Totem, own: &Node) -> Vec<String> {
     if totem.transport != TransportKind::Knet {
         return Vec::new();
@@ -19,7 +19,7 @@ pub(super) fn warnings(map: &Map, totem: &Totem, own: &Node) -> Vec<String> {
     all
 }
 
-/// A cluster that anybody on its network can read or join, or that is kept apart by an old hash.
+/// Warns of a cluster that anybody on its network can read or join, and of a weak hash.
 fn encryption(map: &Map, totem: &Totem) -> Vec<String> {
     let crypto = &totem.crypto;
     let mut all = Vec::new();
@@ -62,7 +62,7 @@ fn encryption(map: &Map, totem: &Totem) -> Vec<String> {
     all
 }
 
-/// A way to use several links where there is one.
+/// Warns of a link mode where there is only one link.
 fn mode_without_choice(map: &Map, totem: &Totem) -> Option<String> {
     let entry = map.entry("totem.link_mode").filter(|_| totem.interfaces.len() < 2)?;
     (totem.knet.link_mode != "passive").then(|| {
@@ -73,7 +73,7 @@ fn mode_without_choice(map: &Map, totem: &Totem) -> Option<String> {
     })
 }
 
-/// Two links that fail together.
+/// Warns of two links that fail together because they share an address.
 fn one_address_twice(map: &Map, own: &Node) -> Vec<String> {
     let said = |link: u8| {
         let name = format!("nodelist.node.{}.ring{link}_addr", own.position);
@@ -99,7 +99,7 @@ fn one_address_twice(map: &Map, own: &Node) -> Vec<String> {
     all
 }
 
-/// libknet 1.25 ends when it receives zstd while its own model is another.
+/// Warns of zstd: libknet 1.25 ends its process when it receives zstd while its own model is another.
 fn deadly_compression(map: &Map) -> Option<String> {
     let entry = map.entry("totem.knet_compression_model")?;
     (entry.value.as_text().as_deref() == Some("zstd")).then(|| {
@@ -111,7 +111,7 @@ fn deadly_compression(map: &Map) -> Option<String> {
     })
 }
 
-/// Links whose failure is noticed after the ring has given up.
+/// Warns of links whose failure is noticed later than the loss of the token.
 fn slow_pings(map: &Map, totem: &Totem) -> Vec<String> {
     let token = totem.timeouts.token;
     let mut all = Vec::new();
@@ -141,7 +141,7 @@ fn slow_pings(map: &Map, totem: &Totem) -> Vec<String> {
     all
 }
 
-/// A network device over the links, which nobody makes.
+/// Warns of a nozzle device, which this version does not make.
 fn without_nozzle(map: &Map) -> Option<String> {
     let (name, entry) = map.with_prefix("nozzle.").next()?;
     Some(format!("{} has no effect: this version makes no nozzle device.", place(name, entry)))

@@ -1,4 +1,4 @@
-//! The links: settings with their defaults, and what udp, udpu and several links ask for.
+//! The links: settings with their defaults, and the rules of udp, udpu and several links.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::config::totem::{self, DEFAULT_PORT, Interface, Totem, TransportKind};
 
 const PREFIX: &str = "totem.interface.";
 
-/// The links that the map says anything about, or on which the local node has an address.
+/// The links with any setting, or on which the local node has an address.
 pub(super) fn interfaces(
     map: &mut Map,
     entries: &[Entry],
@@ -23,7 +23,7 @@ pub(super) fn interfaces(
     if let Some(entry) = own {
         for (link, text) in &entry.addresses {
             let source = format!("nodelist.node.{}.ring{link}_addr", entry.position);
-            // As it is written, also where that is no text.
+            // The value as it is written, even if it is not a text.
             let value = map.entry(&source).map_or_else(|| Value::text(text), |entry| entry.value.clone());
             map.derive_from(&format!("{PREFIX}{link}.bindnetaddr"), value, &source);
         }
@@ -35,7 +35,7 @@ pub(super) fn interfaces(
         if ground.transport == TransportKind::Udp
             && map.entry(&format!("{PREFIX}{link}.bindnetaddr")).is_none()
         {
-            continue; // udp has nothing to do on a link without an address
+            continue; // udp does not use a link without an address
         }
         if link >= LINK_LIMIT {
             let message =
@@ -116,7 +116,7 @@ fn interface(map: &Map, link: u8, ground: &Ground<'_>) -> Result<Interface, Conf
     })
 }
 
-/// The timers of knet's links, which follow the token time-out.
+/// Sets the timers of knet's links, which follow the token timeout.
 pub(super) fn ping_timers(map: &Map, totem: &mut Totem) {
     for interface in &mut totem.interfaces {
         let pings = totem::pings(map, interface.link, totem.timeouts.token);
@@ -125,8 +125,8 @@ pub(super) fn ping_timers(map: &Map, totem: &mut Totem) {
     }
 }
 
-/// Link-local addresses mean something on one interface: that of this node, on which all others must be.
-/// What the others' addresses say of it holds for this node's too, where that says nothing.
+/// Checks that link-local addresses of one link name one interface, that of this node. An interface written with
+/// another node's address also applies to this node's, if that has none.
 pub(super) fn one_interface(
     map: &Map,
     interfaces: &mut [Interface],
@@ -157,7 +157,7 @@ pub(super) fn one_interface(
     Ok(())
 }
 
-/// What one link needs.
+/// Checks one link.
 pub(super) fn check_link(map: &Map, totem: &Totem, own: &Node, link: u8) -> Result<(), ConfigError> {
     let udp = totem.transport == TransportKind::Udp;
     let key = |key: &str| explain(map, &format!("{PREFIX}{link}.{key}"));
@@ -206,7 +206,7 @@ pub(super) fn check_link(map: &Map, totem: &Totem, own: &Node, link: u8) -> Resu
     Ok(())
 }
 
-/// Rules for several links, and for what only knet can do.
+/// Checks the rules for several links, and for features that only knet has.
 pub(super) fn check_links(map: &Map, totem: &Totem, nodes: &[Node], links: &[u8]) -> Result<(), ConfigError> {
     if !matches!(totem.knet.link_mode.as_str(), "passive" | "active" | "rr") {
         let mode = &totem.knet.link_mode;
@@ -255,7 +255,7 @@ pub(super) fn check_links(map: &Map, totem: &Totem, nodes: &[Node], links: &[u8]
     Ok(())
 }
 
-/// On one link all addresses are of one family.
+/// Checks that all addresses of a link are of one family.
 fn check_families(map: &Map, nodes: &[Node], links: &[u8]) -> Result<(), ConfigError> {
     for link in links {
         let mut first: Option<(u32, &NodeAddress)> = None;

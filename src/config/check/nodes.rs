@@ -1,4 +1,4 @@
-//! The node list: addresses resolved, ids made where they may be, and what the nodes must have in common.
+//! The node list: addresses resolved, ids made where allowed, and the rules across nodes.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,10 +13,10 @@ use crate::config::sections::LINK_LIMIT;
 use crate::config::totem::TransportKind;
 use crate::ids::NodeId;
 
-/// knet's node ids are below this.
+/// Upper bound of knet's node ids, exclusive.
 const KNET_IDS: u32 = 65_536;
 
-/// The node list, resolved, with ids made where they may be.
+/// Reads the node list, resolves addresses, and makes ids where allowed.
 pub(super) fn nodes(
     map: &mut Map,
     entries: &[Entry],
@@ -96,7 +96,7 @@ fn node(
     })
 }
 
-/// No two nodes have the same id.
+/// Checks that no two nodes have the same id.
 pub(super) fn check_ids(map: &Map, nodes: &[Node]) -> Result<(), ConfigError> {
     let mut seen = BTreeMap::new();
     for node in nodes {
@@ -111,7 +111,7 @@ pub(super) fn check_ids(map: &Map, nodes: &[Node]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Where the entry of a node begins.
+/// The place where the entry of a node begins.
 pub(super) fn section(map: &Map, position: u32) -> String {
     explain_section(map, &format!("nodelist.node.{position}."))
 }

@@ -1,4 +1,4 @@
-//! What is good for Corosync, and this version cannot run.
+//! Refuses valid configurations of Corosync that this version cannot run.
 
 use super::timers::check_limits;
 use crate::config::Config;
@@ -8,13 +8,13 @@ use crate::config::map::Map;
 use crate::config::system::IpcType;
 use crate::config::totem::TransportKind;
 
-/// What messages can be compressed with; of knet's models the others are not here.
+/// The compression models supported here, which are not all of knet's.
 const COMPRESSIONS: [&str; 4] = ["zlib", "lz4", "lz4hc", "zstd"];
 
-/// IP packets that every host takes, and the longest that there are. Unit: bytes.
+/// IP packet sizes from the smallest that every host accepts to the largest, in bytes.
 const MTU: std::ops::RangeInclusive<u32> = 576..=65_535;
 
-/// Whether this version can run a configuration that is good for Corosync's parser.
+/// Checks whether this version can run a configuration that Corosync's parser accepts.
 pub(in crate::config) fn runnable(config: &Config) -> Result<(), ConfigError> {
     match config.totem.transport {
         TransportKind::Knet => knet(config)?,
@@ -40,7 +40,7 @@ pub(in crate::config) fn runnable(config: &Config) -> Result<(), ConfigError> {
     check_limits(&config.map, &config.totem.timeouts)
 }
 
-/// What of knet is not here, and what libknet takes although nothing gets through with it.
+/// Refuses features of knet that are missing here, and settings that libknet accepts but that let no packet through.
 fn knet(config: &Config) -> Result<(), ConfigError> {
     let own = config.local_node().map_or(&[][..], |node| &node.addresses);
     if own.is_empty() {
@@ -71,7 +71,7 @@ fn knet(config: &Config) -> Result<(), ConfigError> {
     check_mtu(&config.map, knet.mtu)
 }
 
-/// Refuses an MTU with which nothing gets through, which libknet takes.
+/// Refuses an MTU that libknet accepts but that lets no packet through.
 pub(in crate::config) fn check_mtu(map: &Map, mtu: Option<u32>) -> Result<(), ConfigError> {
     let Some(mtu) = mtu.filter(|mtu| !MTU.contains(mtu)) else { return Ok(()) };
     let message =

@@ -7,13 +7,14 @@ use crate::config::hint::{explain, explain_made};
 use crate::config::map::Map;
 use crate::config::timeouts::{Given, Timeouts};
 
-/// Frames of one rotation; Corosync's queues hold no more, and it ends at its first token with a larger number.
+/// Most frames in one rotation. Corosync's queues hold no more, and it ends at its first token with a larger
+/// number.
 const WINDOW_MOST: u32 = 16_384;
 
-/// What the token time-out is made from.
+/// The settings from which the token timeout is derived.
 const TOKEN: [&str; 2] = ["totem.token", "totem.token_coefficient"];
 
-/// What is made from the token time-out, at the second hand too.
+/// The settings derived from the token timeout, directly or indirectly.
 const RETRANSMIT: [&str; 4] = [
     "totem.token_retransmit",
     "totem.token_retransmits_before_loss_const",
@@ -21,7 +22,7 @@ const RETRANSMIT: [&str; 4] = [
     "totem.token_coefficient",
 ];
 
-/// Refuses timers that are too short, or do not fit each other.
+/// Refuses timers that are too short or inconsistent.
 pub(in crate::config) fn check(map: &Map, given: &Given, timeouts: &Timeouts) -> Result<(), ConfigError> {
     const LEAST: u128 = 30;
     const LEAST_HOLD: u128 = 14;
@@ -76,7 +77,7 @@ pub(in crate::config) fn check(map: &Map, given: &Given, timeouts: &Timeouts) ->
     Ok(())
 }
 
-/// Refuses limits that no ring can keep: Corosync's parser takes them, and the ring then ends at its first token.
+/// Refuses limits that no ring can run with. Corosync's parser accepts them, and it ends at its first token.
 pub(in crate::config) fn check_limits(map: &Map, timeouts: &Timeouts) -> Result<(), ConfigError> {
     if timeouts.window_size > WINDOW_MOST {
         let message = format!(

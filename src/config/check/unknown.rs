@@ -1,18 +1,18 @@
-//! Names that nobody knows and that resemble known ones: `corosync.conf` takes any name, and a slip of the
-//! pen there has no effect and no error.
+//! Warns of unknown names that resemble known ones: `corosync.conf` accepts any name, so a typing error has no effect
+//! and causes no error.
 
 use crate::config::hint::place;
 use crate::config::keys::{self, KEYS};
 use crate::config::map::Map;
 
-/// Warnings that one file may have of this kind; of more the number is said.
+/// Most warnings of this kind for one file; further ones are only counted.
 const LISTED: usize = 20;
 
-/// Unknown names that are looked at; who has more has a program of their own.
+/// Most unknown names that are examined; a file with more contains data of some other program.
 const LOOKED_AT: usize = 4096;
 
-/// Names that others than the table of settings know, each with all below it: read by other programs, obsolete,
-/// of later versions of Corosync, or made by the parser.
+/// Names that are not in the table of settings but are known, each with all names below it: read by other programs,
+/// obsolete, of later versions of Corosync, or made by the parser.
 const FOREIGN: &[&str] = &[
     "logging.logging_daemon",
     "nodelist.local_node_pos",
@@ -28,13 +28,13 @@ const FOREIGN: &[&str] = &[
     "uidgid.config",
 ];
 
-/// Sections of which no key is in the table of settings.
+/// Sections without any key in the table of settings.
 const SECTIONS: &[&str] = &["uidgid", "nozzle", "pload"];
 
-/// Keys that the parser takes and does not store.
+/// Keys that the parser accepts and does not store.
 const TAKEN: &[(&str, &str)] = &[("totem.interface", "linknumber"), ("logging.logger_subsys", "subsys")];
 
-/// A warning for each unknown name that resembles a known one.
+/// Makes a warning for each unknown name that resembles a known one.
 pub(super) fn warnings(map: &Map) -> Vec<String> {
     let unknown = map.iter().filter(|(name, _)| keys::find(name).is_none()).take(LOOKED_AT);
     let suspects = unknown.filter_map(|(name, entry)| Some((name, entry, meant(name)?)));
@@ -51,7 +51,7 @@ pub(super) fn warnings(map: &Map) -> Vec<String> {
     all
 }
 
-/// The known name that this unknown one was probably meant to be.
+/// The known name that was probably meant by an unknown one.
 fn meant(name: &str) -> Option<String> {
     if FOREIGN.iter().any(|foreign| covers(foreign, name)) {
         return None;
@@ -68,7 +68,7 @@ fn meant(name: &str) -> Option<String> {
         }
         let known = if known.contains(&"*") { known_after(&format!("{before}.*")) } else { known };
         if known.contains(part) {
-            return None; // a link's setting without the link
+            return None; // a link's setting without the link's number
         }
         let near = keys::slip_of(part, known.iter().copied()).or_else(|| ending(part, &known));
         if let Some(near) = near {
@@ -88,7 +88,7 @@ fn covers(pattern: &str, name: &str) -> bool {
     keys::matches(pattern, &head.join("."))
 }
 
-/// What may follow `before`, which is empty at top level.
+/// The names that may follow `before`, which is empty at top level.
 fn known_after(before: &str) -> Vec<&'static str> {
     let depth = if before.is_empty() { 0 } else { before.split('.').count() };
     let mut known: Vec<&'static str> = Vec::new();
@@ -109,7 +109,7 @@ fn known_after(before: &str) -> Vec<&'static str> {
     known
 }
 
-/// The one known name of which `part` is the end: `votes` of `quorum_votes`.
+/// The only known name that ends in `part`, such as `quorum_votes` for `votes`.
 fn ending(part: &str, known: &[&'static str]) -> Option<&'static str> {
     let mut found =
         known.iter().filter(|name| name.strip_suffix(part).is_some_and(|head| head.ends_with('_')));
@@ -117,10 +117,10 @@ fn ending(part: &str, known: &[&'static str]) -> Option<&'static str> {
     found.next().is_none().then_some(*first)
 }
 
-/// A setting of this very name in another section.
+/// A setting of the same name in another section.
 fn elsewhere(parts: &[&str]) -> Option<String> {
     let last = parts.last()?;
-    // In a section of its own a program may name its settings as it likes.
+    // Within a section of its own, a program may use any names.
     if parts.len() > 1 && !known_after("").contains(parts.first()?) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! What is hardly meant as it is written, though nothing is refused: Corosync starts with it.
+//! Warnings about probable mistakes with which Corosync starts.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use crate::config::keys;
 use crate::config::map::Map;
 use crate::config::nodelist::{Entry, Node, NodeAddress};
 
-/// Settings whose unknown words mean the default. What is not here is refused elsewhere.
+/// Settings for which an unknown word means the default. For other settings it is refused elsewhere.
 const LENIENT: &[&str] = &[
     "totem.clear_node_high_bit",
     "totem.secauth",
@@ -17,7 +17,7 @@ const LENIENT: &[&str] = &[
     "totem.interface.*.broadcast",
 ];
 
-/// What the settings alone give cause for.
+/// Warnings that follow from the settings alone.
 pub(super) fn of_settings(map: &Map, entries: &[Entry]) -> Vec<String> {
     let mut all = deprecated(map, !entries.is_empty());
     all.extend(unwatched(map));
@@ -29,7 +29,7 @@ pub(super) fn of_settings(map: &Map, entries: &[Entry]) -> Vec<String> {
     all
 }
 
-/// In Corosync's words.
+/// Warnings about obsolete settings, with Corosync's texts.
 fn deprecated(map: &Map, nodelist: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     let has = |key: &str| {
@@ -60,7 +60,7 @@ fn deprecated(map: &Map, nodelist: bool) -> Vec<String> {
     warnings.into_iter().map(str::to_owned).collect()
 }
 
-/// What is set of the watchdog and of the thresholds, which this version watches neither of.
+/// Warns of settings of the watchdog and of thresholds, which this version does not monitor.
 fn unwatched(map: &Map) -> Option<String> {
     let (name, entry) = map.with_prefix("resources.").find(|(name, entry)| match *name {
         "resources.watchdog_device" => entry.value.as_text().is_some_and(|device| device != "off"),
@@ -72,7 +72,7 @@ fn unwatched(map: &Map) -> Option<String> {
     ))
 }
 
-/// Words that count as nothing said, such as `secauth: yes`.
+/// Warns of unknown words that mean the default, such as `secauth: yes`.
 fn words(map: &Map) -> Vec<String> {
     let mut all = Vec::new();
     for (name, entry) in map.iter() {
@@ -92,7 +92,7 @@ fn words(map: &Map) -> Vec<String> {
     all
 }
 
-/// A node id of 0, which counts as none.
+/// Warns of a node id of 0, which means that there is none.
 fn zero_ids(map: &Map) -> Vec<String> {
     map.with_prefix("nodelist.node.")
         .filter(|(name, entry)| name.ends_with(".nodeid") && entry.value.number() == Some(0))
@@ -105,7 +105,7 @@ fn zero_ids(map: &Map) -> Vec<String> {
         .collect()
 }
 
-/// Rules of quorum that nobody applies.
+/// Warns of quorum rules without a provider that applies them.
 fn without_provider(map: &Map) -> Option<String> {
     if map.text("quorum.provider").is_some_and(|provider| !provider.is_empty()) {
         return None;
@@ -120,7 +120,7 @@ fn without_provider(map: &Map) -> Option<String> {
     ))
 }
 
-/// A quorum device that nobody asks.
+/// Warns of a quorum device without a model.
 fn without_model(map: &Map) -> Option<String> {
     if map.text("quorum.device.model").is_some_and(|model| !model.is_empty()) {
         return None;
@@ -129,7 +129,7 @@ fn without_model(map: &Map) -> Option<String> {
     Some(format!("{} has no effect: quorum.device.model is not given.", place(name, entry)))
 }
 
-/// What the nodes, resolved, give cause for.
+/// Warnings that follow from the resolved node list.
 pub(super) fn of_nodes(map: &Map, nodes: &[Node], own: &Node) -> Vec<String> {
     let mut all = twice(map, nodes);
     all.extend(loopback(map, nodes, own));
@@ -141,7 +141,7 @@ fn said(map: &Map, node: &Node, address: &NodeAddress) -> String {
     map.entry(&name).map_or_else(|| address.text.clone(), |entry| place(&name, entry))
 }
 
-/// Addresses that two nodes have on one link.
+/// Warns of an address that two nodes have on one link.
 fn twice(map: &Map, nodes: &[Node]) -> Vec<String> {
     let mut all = Vec::new();
     for (index, node) in nodes.iter().enumerate() {
@@ -164,7 +164,7 @@ fn twice(map: &Map, nodes: &[Node]) -> Vec<String> {
     all
 }
 
-/// A loopback address beside addresses of a network: neither side reaches the other.
+/// Warns of a loopback address beside addresses of a network, as neither side reaches the other.
 fn loopback(map: &Map, nodes: &[Node], own: &Node) -> Vec<String> {
     let mut all = Vec::new();
     for address in &own.addresses {

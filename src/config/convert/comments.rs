@@ -1,34 +1,33 @@
-//! Which line of the converted file each comment of the original goes to.
+//! Assigns each comment of the original to a line of the converted file.
 //!
-//! A comment stays with what follows it: before a key before that key, before a section before that section, at the
-//! end of a section at its end. What has no line of its own in the other format (a section without settings, a key
-//! that is set again below, one that a header says) hands its comments to the nearest line of the same section, and
-//! where there is none to the section around it.
+//! A comment stays with what follows it: a key, a section, or the end of its section. Something without a line of its
+//! own in the other format (a section without settings, a key that is set again below, a key that becomes part of a
+//! header) passes its comments to the nearest line of the same section, or else to the enclosing section.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::outline::{Next, Outline, Place, ROOT};
 
-/// Comments of one line of the converted file.
+/// The comments for one line of the converted file.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    /// Those that stood before the section began.
+    /// Comments that stood before the section began.
     pub(super) outside: Vec<String>,
-    /// Those before it in the same section.
+    /// Comments before the line in the same section.
     pub(super) before: Vec<String>,
-    /// Those behind it, at the end of its section.
+    /// Comments after the line, at the end of its section.
     pub(super) after: Vec<String>,
 }
 
-/// Comments by the line, of the original, whose setting they go with.
+/// Comments by the line of the original that they belong to.
 #[derive(Debug, Default)]
 pub(super) struct Attached {
     by_line: BTreeMap<Place, Taken>,
-    /// Those behind all settings.
+    /// Comments after all settings.
     last: Vec<String>,
 }
 
-/// Where a comment goes.
+/// The target of a comment.
 #[derive(Clone, Copy, Debug)]
 enum Spot {
     Outside(Place),
@@ -38,8 +37,8 @@ enum Spot {
 }
 
 impl Attached {
-    /// Gives each comment to one of these lines of the original, which are those that the converted file has lines
-    /// for.
+    /// Assigns each comment to one of the lines `written` of the original, which are those that have lines in the
+    /// converted file.
     pub(super) fn new(outline: Outline, written: &BTreeSet<Place>) -> Self {
         let mut attached = Self::default();
         for (next, comment) in &outline.comments {
@@ -54,7 +53,7 @@ impl Attached {
         attached
     }
 
-    /// Those of these lines; once.
+    /// Removes and returns the comments of these lines.
     pub(super) fn take(&mut self, lines: &[Place]) -> Taken {
         let mut all = Taken::default();
         for line in lines {
@@ -66,13 +65,13 @@ impl Attached {
         all
     }
 
-    /// Of these lines only those that stood before the section began; once.
+    /// Removes and returns those comments of these lines that stood before their section began.
     pub(super) fn take_outside(&mut self, lines: &[Place]) -> Vec<String> {
         let taken = |line| self.by_line.get_mut(line).map(|taken| std::mem::take(&mut taken.outside));
         lines.iter().filter_map(taken).flatten().collect()
     }
 
-    /// Those that nobody took, which go to the end of the file.
+    /// Removes and returns the remaining comments, which go to the end of the file.
     pub(super) fn rest(&mut self) -> Vec<String> {
         let left = std::mem::take(&mut self.by_line).into_values();
         let left = left.flat_map(|taken| [taken.outside, taken.before, taken.after]).flatten();
@@ -115,8 +114,8 @@ fn spot(outline: &Outline, written: &BTreeSet<Place>, next: Next) -> Spot {
     }
 }
 
-/// The line of this section that is nearest to the line `at`, which has none in the converted file: rather one behind
-/// it than one before it. Where the section has none, those around it are looked at.
+/// The nearest line of this section to the line `at`, which has none in the converted file; a line after it is
+/// preferred to one before it. If the section has none, the enclosing ones are searched.
 fn nearest(outline: &Outline, written: &BTreeSet<Place>, mut section: usize, at: Place) -> Spot {
     loop {
         let own = &outline.sections[section];

@@ -1,4 +1,4 @@
-//! What a file looks like: its sections and keys by line, its comments, and what follows each of them.
+//! The outline of a file: its sections and keys by line, its comments, and what follows each comment.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use super::SPECIAL;
 use crate::config::conf::{self, Sink};
 use crate::config::error::Complaint;
 
-/// What stands before the table `other`.
+/// The comment before the table `other`.
 pub(super) const OTHER_REMARK: &str = " Settings that have no place of their own, as corosync.conf had them.";
 
-/// A line of one of the files that are converted, in the order of the files.
+/// The position of a line within all files of a conversion, in the order of the files.
 pub(super) type Place = u64;
 
-/// The place of a line, from 1, of the file with this number; behind it is all of the files before.
+/// The position of a line (from 1) of the file with this number; later files have higher positions.
 pub(super) fn place(file: usize, line: u32) -> Place {
     (file as u64) << 32 | u64::from(line)
 }
@@ -20,21 +20,21 @@ pub(super) fn place(file: usize, line: u32) -> Place {
 /// The outermost section: all files.
 pub(super) const ROOT: usize = 0;
 
-/// A section, from its first to its last line.
+/// A section with its first and last line.
 #[derive(Debug)]
 pub(super) struct Section {
     pub(super) open: Place,
     pub(super) close: Place,
-    /// The section around it; of [`ROOT`] itself.
+    /// The index of the enclosing section; [`ROOT`] for itself.
     pub(super) outer: usize,
 }
 
-/// A line with a key.
+/// A key and its line.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) at: Place,
     name: String,
-    /// With the names of the sections around it.
+    /// The key's name with those of its enclosing sections.
     path: String,
     pub(super) section: usize,
 }
@@ -42,35 +42,35 @@ pub(super) struct Key {
 /// The first and the last of several lines.
 type Ends = (Place, Place);
 
-/// What follows a comment, whatever comments lie between.
+/// What follows a comment, apart from other comments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Key(usize),
-    /// Something, but the comment is about this key, which it stands behind.
+    /// Something else follows, but the comment belongs to this key, which it stands behind.
     After(usize),
     /// The first line of this section.
     Open(usize),
     /// The end of this section.
     Close(usize),
-    /// The end of all.
+    /// The end of all files.
     End,
 }
 
-/// See the module.
+/// The outline of all files; see the module.
 #[derive(Debug)]
 pub(super) struct Outline {
-    /// Ascending by first line.
+    /// The sections, ascending by first line.
     pub(super) sections: Vec<Section>,
     /// The keys, in ascending order.
     pub(super) keys: Vec<Key>,
-    /// Ascending by line.
+    /// The comments, ascending by line.
     pub(super) comments: Vec<(Next, String)>,
     open: Vec<usize>,
-    /// Comments that nothing has followed yet.
+    /// Comments whose successor is not known yet.
     pending: Vec<String>,
-    /// The keys of a section with one name.
+    /// The first and last key of each name in each section.
     named: BTreeMap<(usize, String), Ends>,
-    /// The keys with one full name, where that tells what they set.
+    /// The first and last key of each full name, where the full name identifies the setting.
     full: BTreeMap<String, Ends>,
 }
 
@@ -88,10 +88,10 @@ impl Outline {
         }
     }
 
-    /// Adds a `corosync.conf` that the parser has let pass.
+    /// Adds a `corosync.conf` that the parser has accepted.
     pub(super) fn add_conf(&mut self, text: &[u8], file: usize) {
         let mut marks = Marks(Vec::new());
-        // It was read before, and this reader complains of nothing.
+        // The text was parsed before, and this sink never fails.
         let _ = conf::read(text, &mut marks);
         let mut marks = marks.0.into_iter().peekable();
         for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
@@ -108,9 +108,9 @@ impl Outline {
         }
     }
 
-    /// Adds a `corosync.toml`. A comment runs from `#` to the end of its line, outside of texts. Right above a
-    /// header it is about that table; with an empty line between, it ends the table before. Right below a key, with
-    /// an empty line behind, it is about that key, else about the next.
+    /// Adds a `corosync.toml`. A comment runs from `#` to the end of its line, outside of strings. Directly above a
+    /// header it belongs to that table; with an empty line in between, it ends the table before. Directly below a key
+    /// with an empty line after it, it belongs to that key, otherwise to the next.
     pub(super) fn add_toml(&mut self, text: &[u8], file: usize) {
         let mut scan = Scan {
             outline: self,
@@ -165,26 +165,26 @@ impl Outline {
         scan.end();
     }
 
-    /// No file follows.
+    /// Ends the last file.
     pub(super) fn end(&mut self) {
         let rest = self.pending.len();
         self.settle(rest, Next::End);
     }
 
-    /// The key of this name in the section of a line.
+    /// The key of this name in the section of the given line.
     pub(super) fn sibling(&self, at: Place, name: &str) -> Option<Place> {
         self.named.get(&(self.innermost(at), name.to_owned())).map(|(_, last)| *last)
     }
 
-    /// Keys that set what this one sets: those of its name in its section, then those with its full name. Of each
-    /// the last and the first, one of which counts.
+    /// Keys that set the same setting: those with the same name in its section, then those with the same full name.
+    /// Of each kind the last and the first, one of which is effective.
     pub(super) fn same(&self, key: &Key) -> impl Iterator<Item = Place> {
         let here = self.named.get(&(key.section, key.name.clone()));
         let there = self.full.get(&key.path);
         here.into_iter().chain(there).flat_map(|(first, last)| [*last, *first])
     }
 
-    /// The innermost section that a line is in.
+    /// The innermost section that contains a line.
     pub(super) fn innermost(&self, at: Place) -> usize {
         let mut section = self.sections.partition_point(|section| section.open <= at).saturating_sub(1);
         while section != ROOT && self.sections[section].close < at {
@@ -197,7 +197,7 @@ impl Outline {
         self.open.last().copied().unwrap_or(ROOT)
     }
 
-    /// The first `count` pending comments are followed by `next`.
+    /// Sets `next` as the successor of the first `count` pending comments.
     fn settle(&mut self, count: usize, next: Next) {
         let count = count.min(self.pending.len());
         self.comments.extend(self.pending.drain(..count).map(|comment| (next, comment)));
@@ -218,7 +218,7 @@ impl Outline {
         self.settle_all(Next::Key(self.keys.len()));
         let section = self.current();
         self.named.entry((section, name.clone())).or_insert((at, at)).1 = at;
-        // In these sections keys are not told apart by their full names.
+        // In these sections, full names do not identify a setting.
         if !SPECIAL.iter().any(|special| path.starts_with(special)) {
             self.full.entry(path.clone()).or_insert((at, at)).1 = at;
         }
@@ -235,7 +235,7 @@ impl Outline {
     }
 }
 
-/// What the grammar of `corosync.conf` finds, by line.
+/// The parts of a `corosync.conf`, by line.
 struct Marks(Vec<(u32, Mark)>);
 
 enum Mark {
@@ -262,34 +262,34 @@ impl Sink for Marks {
     }
 }
 
-/// A line of TOML that is being read.
+/// The line of TOML that is being read.
 #[derive(Default)]
 struct Line {
     number: u32,
-    /// Brackets open at its beginning.
+    /// Number of open brackets at its beginning.
     depth: usize,
-    /// Whether something but blanks and comments stands in it.
+    /// Whether it has any content besides blanks and comments.
     full: bool,
     commented: bool,
 }
 
-/// Reading TOML into an outline.
+/// State of reading TOML into an outline.
 struct Scan<'a> {
     outline: &'a mut Outline,
     file: usize,
-    /// How many comments were pending at the first and at the last empty line since the last content.
+    /// Number of pending comments at the first and at the last empty line since the last content.
     first_blank: Option<usize>,
     last_blank: Option<usize>,
-    /// Brackets that are open.
+    /// Number of open brackets.
     depth: usize,
-    /// The last key, whose value may go on.
+    /// The last key, whose value may continue.
     key: Option<String>,
     /// Whether this table has had a key.
     key_above: bool,
 }
 
 impl Scan<'_> {
-    /// Something stands in the line: a header, a key, or more of a value.
+    /// Handles content in the line: a header, a key, or a part of a value.
     fn content(&mut self, line: &mut Line, rest: &[u8]) {
         if line.full || rest.starts_with(b"#") {
             return;
@@ -315,7 +315,7 @@ impl Scan<'_> {
     }
 
     fn header(&mut self, at: Place, rest: &[u8]) {
-        // What the way to TOML puts there itself is not to be heaped up.
+        // The comment that the conversion to TOML adds itself must not accumulate.
         if rest.starts_with(b"[other]")
             && self.outline.pending.last().is_some_and(|last| last == OTHER_REMARK)
         {
@@ -358,7 +358,7 @@ impl Scan<'_> {
         }
     }
 
-    /// The file ends: what stands right below the last setting is of its table.
+    /// Ends the file: comments directly below the last setting belong to its table.
     fn end(&mut self) {
         let all = self.outline.pending.len();
         self.end_table(Some(self.first_blank.unwrap_or(all)));
@@ -372,7 +372,7 @@ fn key_name(line: &[u8]) -> String {
     name.trim().trim_matches(['"', '\'']).to_owned()
 }
 
-/// Bytes of the text that begins here, its quotes included. An unclosed one, which no parser lets pass, ends
+/// Length of the string that begins here, including its quotes. An unclosed string, which no parser accepts, ends
 /// with the file.
 fn text_length(text: &[u8]) -> usize {
     let quote = text[0];
@@ -391,7 +391,7 @@ fn text_length(text: &[u8]) -> usize {
     text.len()
 }
 
-/// A comment's text as both formats take it: without control characters.
+/// The text of a comment as both formats accept it: without control characters.
 fn printable(comment: &[u8]) -> String {
     let text = String::from_utf8_lossy(comment);
     let text = text.trim_end().chars();
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_of_toml_are_outside_of_texts() {
+    fn hashes_in_toml_strings_are_not_comments() {
         let text =
             b"# one\n[a] # two\nb = \"x # y\" # three\nc = '''\n# no\n''' # four\nd = \"\\\"#\"\n  # five";
         let outline = of_toml(text);
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_lines_part_comments() {
+    fn empty_lines_separate_comments() {
         let outline = of_toml(b"[a]\na = 1\n# of the first\n\n# of b\nb = 1\n# of a\n\n# of a too\n\n# of c\n[c]\nd = [\n  # of d\n  1,\n]\n\n# end\n");
         let wanted = [
             (Next::After(0), " of the first"),
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_of_conf_have_what_follows_them() {
+    fn comments_of_conf_belong_to_what_follows_them() {
         let mut outline = Outline::new();
         outline.add_conf(b"# file\n\ntotem {\n  # first\n  version: 2\n#last\n}\n#end", 0);
         outline.end();
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn unclosed_texts_end() {
+    fn unclosed_strings_end_with_the_file() {
         for text in ["\"", "'''", "\"\\", "a = \"\"\"x\"", "[", "]", "a = [", "[[\n]", "a\n#"] {
             of_toml(text.as_bytes());
         }

@@ -1,4 +1,4 @@
-//! Writing a map as `corosync.conf`.
+//! Writes a map as `corosync.conf`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,32 +8,32 @@ use super::{Converting, NOWHERE, SPECIAL, canonical, nodes};
 use crate::config::keys;
 use crate::config::map::{Entry, Value};
 
-/// Bytes of a comment in one line.
+/// Longest text of a comment in one line, in bytes.
 const COMMENT_LIMIT: usize = 480;
 
-/// A line that is written, behind the line of the original that it stands for.
+/// A line to write, after the place of the original line that it stands for.
 type Item = (Place, Vec<u8>);
 
-/// A section with its keys by line, and those in it. Its place among others is that of its name here, which
-/// need not be the one that is written.
+/// A section with its keys by line, and its inner sections. It is ordered by its name here, which need not be the
+/// name that is written.
 #[derive(Debug, Default)]
 struct Section {
     name: String,
-    /// First line, whatever the keys, behind the lines of the original that it stands for.
+    /// The first line, written before all keys, with the original lines that it stands for.
     head: Option<(Vec<Place>, Vec<u8>)>,
     items: Vec<Item>,
     inner: BTreeMap<(u32, String), Self>,
 }
 
 impl Section {
-    /// The section of this name in this one.
+    /// Returns the section of this name in this one, and creates it if needed.
     fn within(&mut self, order: u32, key: &str, name: &str) -> &mut Self {
         let inner = self.inner.entry((order, key.to_owned())).or_default();
         name.clone_into(&mut inner.name);
         inner
     }
 
-    /// The lines of the original that it has lines for, but for those of the sections in it.
+    /// The original lines that it has lines for, without those of inner sections.
     fn own_lines(&self) -> impl Iterator<Item = Place> {
         let head = self.head.iter().flat_map(|(lines, _)| lines);
         head.chain(self.items.iter().map(|(line, _)| line)).copied().filter(|line| *line != NOWHERE)
@@ -110,7 +110,7 @@ fn add(root: &mut Section, what: &Converting<'_>, outline: &Outline, name: &str,
     {
         let section = root.within(0, "logging", "logging").within(0, path, "logger_subsys");
         if own == "subsys" {
-            // The table's header says it, and a key may say it once more.
+            // The table's header contains the setting, and a key may repeat it.
             let said = [line].into_iter().chain(outline.sibling(line, own)).collect();
             section.head = Some((said, pair(own, &value)));
         } else {
@@ -122,7 +122,7 @@ fn add(root: &mut Section, what: &Converting<'_>, outline: &Outline, name: &str,
         path.strip_prefix(special).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     });
     if special || !name.split('.').all(is_word) {
-        // Its full name says it all, outside of any section.
+        // Written with its full name, outside of any section.
         root.items.push(item(name));
         return;
     }
@@ -133,7 +133,7 @@ fn add(root: &mut Section, what: &Converting<'_>, outline: &Outline, name: &str,
     section.items.push(item(own));
 }
 
-/// Whether it can be the name of a section or key.
+/// Whether the text can be the name of a section or key.
 fn is_word(name: &str) -> bool {
     !name.is_empty() && !name.contains([':', '.'])
 }
@@ -153,7 +153,7 @@ fn section(text: &mut Vec<u8>, mut own: Section, depth: usize, attached: &mut At
         remarks(text, &taken.before, depth);
         put(text, &item, depth);
         after.extend(taken.after);
-        // The values of a list have keys of their own here: what stood behind the list stands behind the last of them.
+        // Each value of a list has a line of its own here, so a comment after the list goes after the last of them.
         if items.peek().is_none_or(|(next, _)| *next != lines) {
             remarks(text, &std::mem::take(&mut after), depth);
         }
@@ -164,7 +164,7 @@ fn section(text: &mut Vec<u8>, mut own: Section, depth: usize, attached: &mut At
         if depth == 0 && !text.is_empty() {
             text.push(b'\n');
         }
-        // Those of a section that has nothing but sections go to the first of these.
+        // Comments of a section that contains only sections go to the first of these.
         let first = inner.own_lines().min().unwrap_or(NOWHERE);
         remarks(text, &attached.take_outside(&[first]), depth);
         put(text, &[inner.name.as_bytes(), b" {"].concat(), depth);
@@ -179,7 +179,7 @@ fn put(text: &mut Vec<u8>, line: &[u8], depth: usize) {
     text.push(b'\n');
 }
 
-/// A comment that is too long for a line takes several.
+/// Writes comments; one that is too long for a line takes several.
 fn remarks(text: &mut Vec<u8>, comments: &[String], depth: usize) {
     for comment in comments {
         let mut line = String::new();

@@ -1,4 +1,4 @@
-//! Writing a map as `corosync.toml`.
+//! Writes a map as `corosync.toml`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,13 +11,13 @@ use crate::config::map::{Entry, Value};
 use crate::config::sections::LINK_LIMIT;
 use crate::config::toml::OPEN;
 
-/// A line that is written.
+/// A line to write.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Item {
-    /// The lines of the original that it stands for.
+    /// The original lines that it stands for.
     lines: Vec<Place>,
     text: String,
-    /// Values of a list, which `text` is the key of, with the lines of the original that they stand for.
+    /// The values of a list whose key is `text`, with the original lines that they stand for.
     list: Vec<(Place, String)>,
 }
 
@@ -27,17 +27,17 @@ impl Item {
     }
 }
 
-/// A table that is written, with its settings by line.
+/// A table to write, with its settings by line.
 #[derive(Debug, Default)]
 struct Table {
     header: String,
-    /// The lines of the original that the header says, and how a key says the same.
+    /// The original lines that the header contains, and those of keys with the same meaning.
     says: Vec<Place>,
     said: String,
-    /// First line of what is in it, whatever the settings.
+    /// The first line of its content, before all settings.
     head: Option<Item>,
     items: Vec<Item>,
-    /// Of several tables with one name, which.
+    /// The position among several tables of one name.
     position: u32,
 }
 
@@ -119,7 +119,7 @@ pub(super) fn write(what: &Converting<'_>, outline: Outline) -> String {
     text
 }
 
-/// Sections in the order of the file; within one the table itself before those in it, nodes by position.
+/// The tables in the order of the file. A table comes before its inner tables; nodes are ordered by position.
 fn in_order(tables: BTreeMap<String, Table>) -> Vec<Table> {
     let section = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
     let mut firsts: BTreeMap<String, Place> = BTreeMap::new();
@@ -147,7 +147,7 @@ fn section(text: &mut String, table: &Table, attached: &mut Attached) {
     remarks(text, &said.outside);
     if !said.before.is_empty() {
         remarks(text, &said.before);
-        // A comment needs something to stand with.
+        // A comment needs a setting that it stands with.
         let _ = writeln!(text, "{}", table.said);
     }
     let mut items = table.head.iter().chain(&table.items).peekable();
@@ -166,7 +166,7 @@ fn section(text: &mut String, table: &Table, attached: &mut Attached) {
     remarks(text, &said.after);
 }
 
-/// Comments behind a line. An empty line keeps them apart from what follows.
+/// Writes comments after a line. An empty line separates them from what follows.
 fn remarks_behind(text: &mut String, comments: &[String], something_follows: bool) {
     remarks(text, comments);
     if something_follows && !comments.is_empty() {
@@ -174,7 +174,7 @@ fn remarks_behind(text: &mut String, comments: &[String], something_follows: boo
     }
 }
 
-/// A list, on one line unless there are comments between its values. Those behind it are left.
+/// Writes a list, on one line unless there are comments between its values. Returns the comments after it.
 fn list(text: &mut String, item: &Item, attached: &mut Attached) -> Vec<String> {
     let mut taken: Vec<_> = item.list.iter().map(|(line, _)| attached.take(&[*line])).collect();
     let last = taken.last_mut().map(|taken| std::mem::take(&mut taken.after)).unwrap_or_default();
@@ -206,21 +206,21 @@ fn remarks(text: &mut String, comments: &[String]) {
     }
 }
 
-/// `uid` or `gid`, and the number.
+/// The key `uid` or `gid`, and the number.
 fn uidgid<'a>(name: &'a str, value: &Value) -> Option<(&'a str, &'a str)> {
     let (kind, id) = name.strip_prefix("uidgid.config.")?.split_once('.')?;
     (matches!(kind, "uid" | "gid") && canonical(id).is_some() && *value == Value::U8(1)).then_some((kind, id))
 }
 
-/// Where a setting goes that TOML has a place for.
+/// The place of a setting in TOML.
 struct At {
-    /// Name of the table.
+    /// The name of the table.
     table: String,
     header: String,
-    /// The number of the link that the table is about.
+    /// The number of the link, if the table describes one.
     link: Option<u32>,
     position: u32,
-    /// `key = value`; `None` if the table says it.
+    /// The line `key = value`; `None` if the table's header contains the setting.
     item: Option<String>,
 }
 
@@ -265,7 +265,7 @@ fn simple(table: &str, item: String) -> At {
     At { table: table.to_owned(), header, link: None, position: 0, item: Some(item) }
 }
 
-/// A value that TOML takes for this setting.
+/// The value in the form that TOML has for this setting.
 fn typed(known: &Key, value: &Value) -> Option<String> {
     match (known.kind, value) {
         (Kind::Text, Value::Text(text)) => {
@@ -281,14 +281,14 @@ fn typed(known: &Key, value: &Value) -> Option<String> {
     }
 }
 
-/// A text of one line.
+/// The value as a string of one line; `None` if it is not one.
 fn plain(value: &Value) -> Option<String> {
     let Value::Text(text) = value else { return None };
     let text = str::from_utf8(text).ok()?;
     (!text.contains(['\0', '\n', '\r'])).then(|| quoted(text))
 }
 
-/// Any value: as a text where it is one, else as its bytes.
+/// Any value: a text as a string, anything else as its bytes.
 fn verbatim(value: &Value) -> String {
     match value {
         Value::Text(text) => plain(value).unwrap_or_else(|| {
@@ -299,7 +299,7 @@ fn verbatim(value: &Value) -> String {
     }
 }
 
-/// A key as it may stand alone, in quotes if it must.
+/// A key for TOML, in quotes if needed.
 fn key(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { quoted(key) }

@@ -1,4 +1,4 @@
-//! Corosync itself as referee: over good and bad files its verdict and its words must be ours.
+//! Compares annulus with Corosync itself: for valid and invalid files, verdict and error text must be the same.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use rand_pcg::Pcg32;
 
 use super::*;
 
-/// What `corosync -t` or we say of a file: nothing, or the first complaint.
+/// The result of `corosync -t` or of annulus for a file: success, or the first error.
 type Verdict = Result<(), String>;
 
 pub(super) struct Referee {
@@ -16,7 +16,8 @@ pub(super) struct Referee {
 }
 
 impl Referee {
-    /// `None`, with the reason on stdout, where there is no corosync; with `CI=true` that is a failure.
+    /// Finds Corosync. `None`, with the reason on standard output, if it is not installed; with `CI=true` that is a
+    /// failure.
     pub(super) fn find() -> Option<Self> {
         match Command::new("corosync").arg("-v").output() {
             Ok(output) if output.status.success() => Some(Self { directory: tempfile::tempdir().unwrap() }),
@@ -31,21 +32,21 @@ impl Referee {
         }
     }
 
-    /// Its exit status, `None` when it aborted, and what it says of a file.
+    /// Corosync's exit status, `None` if it aborted, and its output for a file.
     pub(super) fn ask(&self, path: &Path) -> (Option<i32>, String) {
         let output = Command::new("corosync").arg("-t").arg("-c").arg(path).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    /// Compares the verdicts on one file. The very same text in the same place is given to both.
+    /// Compares the verdicts on one file, which has the same text and path for both.
     pub(super) fn compare(&self, text: &[u8]) -> Result<(), String> {
         let path = self.directory.path().join("c.conf");
         fs::write(&path, text).unwrap();
         let (status, said) = self.ask(&path);
         let theirs: Verdict = match status {
             Some(0) => Ok(()),
-            // It aborts on a bad unsigned number; there is nothing to compare with.
+            // Corosync aborts on an invalid unsigned number, so there is nothing to compare.
             None => return Ok(()),
             Some(_) => Err(first_complaint(&said)),
         };
@@ -53,9 +54,9 @@ impl Referee {
             Ok(_) => Ok(()),
             Err(error) => Err(error.message),
         };
-        // Of encryption without a transport that has it we speak at once, Corosync after it has read the key.
+        // annulus refuses encryption on a transport without it at once, Corosync only after it has read the key.
         let in_clear = ours.as_ref().is_err_and(|ours| ours.contains("only valid for the Knet transport"));
-        // 3.1.7 aborts on these, or takes them modulo 2^64.
+        // 3.1.7 aborts on these values, or takes them modulo 2^64.
         let unsigned = ours.as_ref().is_err_and(|ours| ours.contains("expected to be unsigned integer"));
         if theirs == ours || unsigned || (in_clear && theirs.is_err()) {
             return Ok(());
@@ -64,7 +65,7 @@ impl Referee {
     }
 }
 
-/// The first line at level error without its head; without log lines the first line that says anything.
+/// The first line of level error without its prefix; without log lines the first line with any text.
 fn first_complaint(said: &str) -> String {
     let logged = said.lines().find_map(|line| {
         let (head, text) = line.split_once("] ")?;
@@ -383,7 +384,7 @@ impl Draw {
         (0..count).map(|_| format!("{}\n", self.pick(from))).collect()
     }
 
-    /// A file whose sections are right and whose settings are drawn.
+    /// A file with valid sections and random settings.
     fn settings(&mut self) -> String {
         let mut text = String::from("totem {\nversion: 2\n");
         text += [
@@ -417,7 +418,7 @@ impl Draw {
         text
     }
 
-    /// A file of lines in any order.
+    /// A file with lines in random order.
     fn noise(&mut self) -> String {
         let mut text = String::new();
         for _ in 0..self.0.random_range(0..6) {
@@ -434,7 +435,7 @@ impl Draw {
 }
 
 #[test]
-fn drawn_files_get_the_same_verdict() {
+fn random_files_get_the_same_verdict() {
     let Some(referee) = Referee::find() else { return };
     let count: usize = std::env::var("ANNULUS_CONFIG_FILES").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
     let seed: u64 = std::env::var("ANNULUS_CONFIG_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(1);

@@ -1,4 +1,4 @@
-//! The TOML format, beside the other and alone.
+//! The TOML format, compared with `corosync.conf` and alone.
 
 use super::super::keys::KEYS;
 use super::super::map::{Origin, Value};
@@ -10,7 +10,7 @@ const NODES: &str = "[[node]]\nring0_addr = \"10.0.0.1\"\nnodeid = 1\nname = \"n
                      [[node]]\nring0_addr = \"10.0.0.2\"\nnodeid = 2\nname = \"n2\"\n";
 
 #[test]
-fn both_formats_say_the_same() {
+fn both_formats_have_the_same_meaning() {
     let more = "token: 1000\nblock_unlisted_ips: no\ninterface {\nttl: 3\n}";
     let rest = "quorum {\nprovider: corosync_votequorum\ntwo_node: 1\ndevice {\nmodel: net\nnet {\nhost: q\n}\n}\n}\n\
                 logging {\nto_syslog: no\nlogger_subsys {\nsubsys: CPG\ndebug: trace\n}\n}\n\
@@ -38,7 +38,7 @@ fn both_formats_say_the_same() {
 }
 
 #[test]
-fn toml_complaints_say_where_and_what_would_be_right() {
+fn toml_errors_name_the_place_and_the_allowed_values() {
     let cases = [
         ("[totem\n", "test.toml:1: ", ""),
         ("x = \n", "test.toml:1: ", ""),
@@ -121,12 +121,12 @@ fn a_missing_section_is_named() {
 }
 
 #[test]
-fn the_example_is_a_good_configuration() {
+fn the_example_is_valid() {
     let dir = tempfile::tempdir().unwrap();
     let key = dir.path().join("key");
     std::fs::write(&key, [7; 256]).unwrap();
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
-    // Its own is the one at the usual place.
+    // Its own key file is the one at the default path.
     let (from, to) = ("#keyfile = \"/etc/corosync/authkey\"", format!("keyfile = \"{}\"", key.display()));
     assert!(EXAMPLE.contains(from));
     let config = toml(EXAMPLE.replace(from, &to)).unwrap();
@@ -137,7 +137,7 @@ fn the_example_is_a_good_configuration() {
     assert!(config.warnings.is_empty());
 }
 
-/// The example with every setting that it only mentions.
+/// The example with every setting that it only mentions in comments.
 fn whole_example() -> String {
     let is_setting = |rest: &str| {
         rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '))
@@ -192,7 +192,7 @@ fn every_setting_in_effect_is_listed_with_its_origin() {
         assert_eq!(find(name).as_deref(), Some(line));
     }
     assert!(all.is_sorted_by(|a, b| a.name < b.name), "each name once, in order");
-    // Nothing that has a default is missing.
+    // Every setting with a default is listed.
     for key in KEYS.iter().filter(|key| !key.default.is_empty() && !key.name.contains("logger_subsys")) {
         let listed = all.iter().any(|setting| super::super::keys::find(&setting.name) == Some(key));
         assert!(listed, "{} is not listed", key.name);
@@ -206,7 +206,7 @@ fn the_key_is_not_shown() {
 }
 
 #[test]
-fn toml_items_know_their_line() {
+fn toml_items_have_their_line_as_origin() {
     let config = toml(format!("[totem]\ntransport = \"udpu\"\n{NODES}")).unwrap();
     match &config.map.entry("nodelist.node.1.nodeid").unwrap().origin {
         Origin::File { path, line } => assert_eq!((path.as_path(), *line), (Path::new("test.toml"), 9)),

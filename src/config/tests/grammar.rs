@@ -1,4 +1,4 @@
-//! The grammar of `corosync.conf`: every complaint with its exact text.
+//! The grammar of `corosync.conf`: the exact text of every error.
 
 use super::*;
 
@@ -6,9 +6,9 @@ fn first_line(text: impl AsRef<[u8]>) -> String {
     conf(text).unwrap_err().message
 }
 
-/// Source: corosync `exec/coroparse.c`; all but the unsigned number were seen from 3.1.7 itself.
+/// Source: corosync `exec/coroparse.c`; all but the one on unsigned numbers were observed with 3.1.7.
 #[test]
-fn complaints_have_corosyncs_words() {
+fn errors_have_corosyncs_text() {
     let long = format!("abc: {}\n", "x".repeat(506));
     let cases: &[(&str, &str)] = &[
         (&long, "parser error: test.conf:1: Line too long"),
@@ -107,7 +107,7 @@ fn names_may_grow_to_254_bytes() {
     assert!(refused.ends_with(":1: Start of section makes total cmap path too long"), "{refused}");
     let refused = first_line(format!("{} {{\n{}: x\n}}\n", "s".repeat(200), "k".repeat(54)));
     assert!(refused.ends_with(":2: New key makes total cmap path too long"), "{refused}");
-    // One byte less of each is taken, and the file then fails for what it lacks.
+    // Names that are one byte shorter are accepted, and the file then fails for a missing section.
     assert!(first_line(format!("{section} {{\n}}\n")).ends_with("No interfaces defined"));
     let refused = first_line(format!("{} {{\n{}: x\n}}\n", "s".repeat(200), "k".repeat(53)));
     assert!(refused.ends_with("No interfaces defined"), "{refused}");
@@ -129,7 +129,7 @@ fn blanks_comments_and_line_ends_do_not_matter() {
 }
 
 #[test]
-fn later_items_win_but_in_logger_subsys_the_first() {
+fn later_items_override_earlier_ones_except_in_logger_subsys() {
     let text = two_nodes("udpu", "token: 1000\ntoken: 2000")
         + "logging {\nlogger_subsys {\nsubsys: A\nsubsys: CPG\ndebug: on\ndebug: off\n}\n}\n";
     let config = conf(text).unwrap();
@@ -182,14 +182,14 @@ fn links_are_stored_under_their_number() {
 }
 
 #[test]
-fn a_missing_file_is_named() {
+fn a_missing_file_is_reported_with_its_path() {
     let error = Config::load(Path::new("/nonexistent/corosync.conf")).unwrap_err();
     assert_eq!(error.message, "Can't read file /nonexistent/corosync.conf: No such file or directory");
     assert_eq!(error.exit_status(), 8);
 }
 
 #[test]
-fn a_hint_names_the_words_and_the_nearest() {
+fn a_hint_names_the_allowed_words_and_the_nearest() {
     let error = conf("totem {\ncrypto_cipher: aes255\n}\n").unwrap_err().to_string();
     assert!(error.contains("did you mean aes256?"), "{error}");
     assert!(error.starts_with("parser error: test.conf:2: Invalid cipher type."), "{error}");

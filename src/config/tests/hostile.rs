@@ -1,4 +1,4 @@
-//! Files that nobody would write: they may be refused, but nothing may panic or take long.
+//! Hostile files may be refused, but must not cause a panic or take long.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use proptest::prelude::*;
 use super::super::{FILE_LIMIT, map};
 use super::*;
 
-/// The tests run on busy machines; the longest of these files takes a small part of this.
+/// Limit of the time for one file. It is far above what the longest file takes, as tests run on busy machines.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Reads a text as both formats. A refusal must say something, and one thing.
+/// Reads a text in both formats. A refusal must have one error with a text.
 fn read_both(text: &[u8]) -> [Result<Config, ConfigError>; 2] {
     let begin = Instant::now();
     let both = [conf(text), toml(text)];
@@ -44,9 +44,9 @@ proptest! {
         let _ = read_both(format!("{name} = {value}\n").as_bytes());
     }
 
-    /// What is read from one format and written in the other means the same.
+    /// A file that is read from one format and written in the other keeps its meaning.
     #[test]
-    fn settings_survive_the_way_through_the_other_format(
+    fn settings_survive_conversion_to_the_other_format(
         token in 1000u32..100_000, join in 30u32..1000, port in 1024u16.., window in 1u32..300, unlisted: bool,
     ) {
         let word = if unlisted { "yes" } else { "no" };
@@ -91,7 +91,7 @@ fn deep_nesting_is_refused() {
 }
 
 #[test]
-fn a_huge_file_is_refused_unread() {
+fn a_huge_file_is_refused_without_reading_it() {
     let directory = tempfile::tempdir().unwrap();
     for name in ["big.conf", "big.toml"] {
         let path = directory.path().join(name);
@@ -121,7 +121,7 @@ fn items_and_nodes_are_bounded() {
 }
 
 #[test]
-fn a_nul_does_not_hide_what_follows() {
+fn a_nul_does_not_hide_the_following_text() {
     let text = two_nodes("udpu", "token: 10\x0000");
     let error = conf(text).unwrap_err();
     assert_eq!(error.message, "parser error: test.conf:5: Line too long");

@@ -1,4 +1,4 @@
-//! Transport knet: its links, its key, and what of Corosync's verdicts on them differs here.
+//! Transport knet: its links, its key, and where annulus' verdicts differ from Corosync's.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -22,7 +22,7 @@ impl Keys {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// A key of so many bytes, in a file with this mode.
+    /// Creates a key of this length in a file with this mode.
     fn make(&self, bytes: usize, mode: u32) -> PathBuf {
         let path = self.0.path().join(format!("key.{bytes}.{mode:o}"));
         let key: Vec<u8> = (0..bytes).map(|n| n as u8).collect();
@@ -40,7 +40,7 @@ fn two_links(totem: &str) -> String {
 }
 
 #[test]
-fn links_have_their_ports_and_timers_from_the_token() {
+fn links_derive_their_ports_and_timers() {
     let config = conf(two_links(
         "token: 4000\nlink_mode: rr\ninterface {\nlinknumber: 1\nknet_pong_count: 5\nknet_link_priority: 7\n}",
     ))
@@ -66,14 +66,14 @@ fn links_have_their_ports_and_timers_from_the_token() {
 }
 
 #[test]
-fn transport_is_knet_unless_another_is_named() {
+fn the_default_transport_is_knet() {
     let absent = conf(two_nodes("x", "").replace("transport: x\n", "")).unwrap();
     assert_eq!(absent.totem.transport, super::super::totem::TransportKind::Knet);
     absent.check_runnable().unwrap();
 }
 
 #[test]
-fn what_is_not_here_is_refused_with_file_and_line() {
+fn unsupported_settings_are_refused_with_file_and_line() {
     for (totem, message, line) in [
         (
             "interface {\nlinknumber: 0\nknet_transport: sctp\n}",
@@ -108,21 +108,21 @@ fn a_key_is_read_and_shown_nowhere() {
 
     let inline = "k".repeat(127);
     let config = conf(two_nodes("knet", &format!("secauth: on\nkey: {inline}"))).unwrap();
-    // The closing NUL is part of it.
+    // The terminating NUL is part of the key.
     assert_eq!(config.totem.crypto.key.as_ref().unwrap().bytes(), format!("{inline}\0").as_bytes());
     let shown = format!("{config:?}{:?}", config.effective());
     assert!(!shown.contains("kkkk") && shown.contains("hidden"));
-    // A file goes before it.
+    // A key file takes precedence.
     let both = format!("secauth: on\nkey: {inline}\nkeyfile: {}", file.display());
     let config = conf(two_nodes("knet", &both)).unwrap();
     assert_eq!(config.totem.crypto.key.as_ref().unwrap().bytes().len(), 4096);
-    // Nobody looks at it while nothing is encrypted.
+    // The key file is not read while nothing is encrypted.
     let config = conf(two_nodes("knet", "keyfile: /nonexistent/key")).unwrap();
     assert_eq!(config.totem.crypto.key, None);
 }
 
 #[test]
-fn a_key_that_is_no_good_is_refused_with_a_remedy() {
+fn an_unusable_key_is_refused_with_a_remedy() {
     let keys = Keys::new();
     let short = keys.make(127, 0o400);
     let open = keys.make(256, 0o604);
@@ -167,7 +167,7 @@ fn a_key_that_is_no_good_is_refused_with_a_remedy() {
 }
 
 #[test]
-fn a_toml_file_that_says_nothing_of_encryption_is_encrypted() {
+fn a_toml_file_without_encryption_settings_is_encrypted() {
     let keys = Keys::new();
     let file = keys.make(128, 0o440);
     let with = |lines: &str| format!("[totem]\nkeyfile = \"{}\"\n{lines}{NODES}", file.display());
@@ -192,21 +192,21 @@ fn a_toml_file_that_says_nothing_of_encryption_is_encrypted() {
         let found = crypto(lines);
         assert_eq!((found.0.as_str(), found.1.as_str()), (cipher, hash), "{lines}");
     }
-    // Without a key it says how to make one, and how to do without.
+    // Without a key, the error names how to make one and how to run without encryption.
     let error = toml(with("").replace(file.to_str().unwrap(), "/nonexistent/key")).unwrap_err();
     assert_eq!(error.message, "Could not open /nonexistent/key: No such file or directory");
     let hint = error.hint.unwrap();
     for part in ["annulus keygen", "test.toml:2", "crypto_cipher = \"none\" switches it off"] {
         assert!(hint.contains(part), "{hint}");
     }
-    // In corosync.conf the same says that nothing is encrypted, as with Corosync.
+    // In corosync.conf, as in Corosync, the same means that nothing is encrypted.
     let config = conf(two_nodes("knet", "")).unwrap();
     assert!(config.totem.crypto.is_off());
     assert!(config.warnings[0].starts_with("the cluster runs unencrypted: "), "{:?}", config.warnings);
 }
 
 #[test]
-fn what_is_hardly_meant_of_links_is_warned_of() {
+fn probable_mistakes_in_link_settings_are_warned_of() {
     let keys = Keys::new();
     let file = keys.make(128, 0o400);
     let secured = format!("crypto_cipher: aes128\ncrypto_hash: sha256\nkeyfile: {}", file.display());
@@ -259,12 +259,12 @@ fn what_is_hardly_meant_of_links_is_warned_of() {
         assert_eq!(all.len(), 1, "{begin}\n{all:#?}");
         assert!(all[0].starts_with(begin) && all[0].contains(place), "{begin}\n{all:#?}");
     }
-    // Other transports have none of this.
+    // Other transports have no such warnings.
     assert!(warnings(two_nodes("udpu", "link_mode: active")).is_empty());
 }
 
-/// While a ring runs over them links may come, go and move, as long as one of this node's, and one to each member,
-/// stays.
+/// While a ring runs over them, links may be added, removed and changed, as long as one of this node's and one to
+/// each member stays.
 #[test]
 fn a_reload_may_change_links_while_another_stays() {
     let old = conf(two_links("")).unwrap();
@@ -280,12 +280,12 @@ fn a_reload_may_change_links_while_another_stays() {
     ] {
         reload::check_links(old, new).unwrap();
     }
-    // The only link cannot move under the ring.
+    // The only link cannot change its address under the ring.
     let text = two_nodes("knet", "").replace("10.0.0.1", "10.0.0.8");
     let error = reload::check_links(&one, &conf(text).unwrap()).unwrap_err();
     assert_eq!(error.message, "No link of this node stays as it is");
     assert!(error.hint.unwrap().contains("nodelist.node.0.ring0_addr = 10.0.0.8 at test.conf:9"));
-    // Nor does a ring on knet go over to something else, which would take its encryption away.
+    // A ring on knet cannot change to another transport either, which would end its encryption.
     let error = reload::check_links(&old, &conf(two_nodes("udpu", "")).unwrap()).unwrap_err();
     assert!(error.message.starts_with("The transport changed from knet to udpu"), "{error}");
     assert!(error.hint.unwrap().contains("totem.transport = udpu at test.conf:4"));
@@ -315,16 +315,16 @@ fn a_reload_may_change_links_while_another_stays() {
         told.starts_with("No link to node 2 stays as it is (nodelist.node.1.ring0_addr = 10.0.0.9"),
         "{told}"
     );
-    // It may, once it is away.
+    // A node that is not on the ring may change.
     reload::check_hosts(&known(&old), &both[..1], &conf(&text).unwrap()).unwrap();
     let told = check(&conf(two_links("").replace("nodeid: 2", "nodeid: 7")).unwrap()).unwrap_err();
     assert!(told.starts_with("The id of the node at 10.0.0.2 changed from 2 to 7 (test.conf:"), "{told}");
-    // Left out altogether it is removed.
+    // A node that is not in the new list at all is removed.
     let (list, _) = text.split_once("node {\nring0_addr: 10.0.0.9").unwrap();
     check(&conf(format!("{list}}}\n")).unwrap()).unwrap();
 }
 
-/// Each file gets Corosync's verdict in Corosync's words, and from us a place and a remedy besides.
+/// Each file gets Corosync's verdict with Corosync's text, and annulus adds the place and a remedy.
 #[test]
 fn refusals_are_those_of_corosync() {
     let Some(referee) = Referee::find() else { return };
@@ -341,7 +341,7 @@ fn refusals_are_those_of_corosync() {
     for (text, refused) in [
         (file("", &[a, b]), ""),
         (file("", &[&a1, &b1]), ""),
-        // A gap in the numbers of links is none of Corosync's business, and none of ours.
+        // Neither Corosync nor annulus refuses a gap in the numbers of links.
         (file("", &[&plus(a, "ring2_addr: 127.0.1.1"), &plus(b, "ring2_addr: 127.0.1.2")]), ""),
         (
             file("", &[&a.replace("nodeid: 1\n", ""), b]),
@@ -381,7 +381,7 @@ fn refusals_are_those_of_corosync() {
         );
         assert!(told.is_empty() || told.contains("test.conf:"), "{told}");
     }
-    // Here we are stricter: who can read the key can forge everything.
+    // annulus is stricter here, because whoever can read the key can forge messages.
     let text = file(&key(&open), &[a, b]);
     let path = keys.0.path().join("open.conf");
     fs::write(&path, &text).unwrap();

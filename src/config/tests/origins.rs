@@ -1,5 +1,5 @@
-//! Whatever is refused or warned of is told with the key, the file and the line that it comes from, also when it
-//! was made from another setting.
+//! Every refusal and warning names the key, the file and the line of its cause, even for a setting derived from
+//! another.
 
 use super::*;
 
@@ -24,13 +24,13 @@ fn refused(text: impl AsRef<[u8]>) -> String {
     conf(text).unwrap_err().to_string()
 }
 
-/// Line, from 1, of the first one that contains a text.
+/// Number, from 1, of the first line that contains a text.
 fn line(text: &str, part: &str) -> usize {
     1 + text.lines().position(|line| line.contains(part)).unwrap()
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_told_with_its_line_in_the_node_list() {
+fn an_unresolvable_name_is_reported_with_its_line_in_the_node_list() {
     for ((transport, other), own) in [("udpu", "host-b"), ("udp", "host-b")].into_iter().zip(["host-a", "n1"])
     {
         let text = two_nodes(transport, "").replace("10.0.0.1", own).replace("10.0.0.2", other);
@@ -56,7 +56,7 @@ fn a_name_that_does_not_resolve_is_told_with_its_line_in_the_node_list() {
 }
 
 #[test]
-fn bytes_that_nobody_sees_are_named() {
+fn invisible_bytes_are_reported() {
     let good = two_nodes("udpu", "interface {\nmcastport: 5405\n}");
     for (bad, line_of, said) in [
         (
@@ -87,7 +87,7 @@ fn bytes_that_nobody_sees_are_named() {
         assert!(told.contains(said), "{told}");
         assert!(told.contains(&format!("test.conf:{}", line(&bad, line_of))), "{told}");
     }
-    // Latin-1, as an old editor writes it.
+    // In Latin-1, as an old editor writes it.
     let at = good.find("10.0.0.1").unwrap() + "10.0.0.1".len();
     let bytes = [&good.as_bytes()[..at], b"\xa0", &good.as_bytes()[at..]].concat();
     let told = refused(bytes);
@@ -101,7 +101,7 @@ fn bytes_that_nobody_sees_are_named() {
 }
 
 #[test]
-fn encryption_without_a_transport_that_has_it_names_what_asks_for_it() {
+fn unsupported_encryption_is_reported_with_the_setting_that_asks_for_it() {
     for (transport, asks) in [
         ("udpu", "secauth: on"),
         ("udp", "secauth: on"),
@@ -119,7 +119,7 @@ fn encryption_without_a_transport_that_has_it_names_what_asks_for_it() {
     }
     let told = toml("[totem]\ntransport = \"udpu\"\nsecauth = true\n").unwrap_err().to_string();
     assert!(told.contains("totem.secauth = on at test.toml:3"), "{told}");
-    // Where there is encryption the key is missed, and what asks for it is named too.
+    // On a transport with encryption the key is missing, and the setting that asks for encryption is named too.
     let told = refused(two_nodes("knet", "secauth: on\nkeyfile: /nonexistent/authkey"));
     assert!(told.starts_with("Could not open /nonexistent/authkey: No such file"), "{told}");
     assert!(told.contains("totem.keyfile = /nonexistent/authkey at test.conf:6"), "{told}");
@@ -130,7 +130,7 @@ fn encryption_without_a_transport_that_has_it_names_what_asks_for_it() {
 
 /// Rules across settings, each with the lines that it must name.
 #[test]
-fn rules_across_settings_name_every_line_that_they_are_about() {
+fn rules_across_settings_name_every_line_involved() {
     let good = two_nodes("udpu", "");
     for (text, lines) in [
         (two_nodes("udpu", "token: 100"), &["totem.token = 100 at test.conf:5"][..]),
@@ -189,7 +189,7 @@ fn rules_across_settings_name_every_line_that_they_are_about() {
 }
 
 #[test]
-fn what_is_made_from_a_setting_is_listed_with_its_place() {
+fn derived_settings_are_listed_with_the_place_of_their_source() {
     let listed = |config: &Config, name: &str| {
         let all = config.effective();
         all.iter().find(|setting| setting.name == name).unwrap_or_else(|| panic!("{name}")).to_string()
@@ -216,7 +216,7 @@ fn the_interface_of_a_link_local_address_is_kept() {
                  [[node]]\nnodeid = 2\nring0_addr = \"fe80::2%eth1\"\n";
     let as_toml =
         |text: &str, host: &MadeUp| Config::from_toml(text.as_bytes(), Path::new("test.toml"), host);
-    // Found by its name, and by its address alone.
+    // The entry is found by its name, and by its address alone.
     for host in [host("n1"), host("elsewhere")] {
         for config in [on(&host, &text).unwrap(), as_toml(table, &host).unwrap()] {
             assert_eq!(config.local_position, 0);
@@ -225,7 +225,7 @@ fn the_interface_of_a_link_local_address_is_kept() {
             assert_eq!(config.select_local(&host).unwrap().interface, "eth1");
             assert_eq!(config.nodes[1].on(0).unwrap().interface.as_deref(), Some("eth1"));
         }
-        // By number; only the others' addresses say it.
+        // Given by number; only the addresses of the other nodes name it.
         let numbered = on(&host, &text.replace("%eth1", "%3")).unwrap();
         assert_eq!(numbered.bind_interface(), Some("eth1"));
         let others = on(&host, &text.replace("fe80::1%eth1", "fe80::1")).unwrap();

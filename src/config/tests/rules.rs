@@ -20,7 +20,7 @@ fn refused(text: String) -> String {
 }
 
 #[test]
-fn accessors_say_what_the_others_need() {
+fn accessors_return_the_settings_of_this_node() {
     let config = conf(two_nodes("udpu", "token: 1000")).unwrap();
     assert_eq!(config.me().get(), 1);
     assert_eq!(config.port(), 5405);
@@ -31,18 +31,18 @@ fn accessors_say_what_the_others_need() {
     assert_eq!(config.select_local(&MadeUp::default()).unwrap().interface, "eth0");
 }
 
-/// The steps in their order; a later one never decides what an earlier one can.
+/// The steps in their order; a later step never overrides an earlier one.
 #[test]
 fn the_local_node_is_found_by_name_and_by_address() {
     let other = node(&["nodeid: 9", "ring0_addr: 10.0.0.9", "name: n9"]);
     for own in [
-        &["nodeid: 1", "ring0_addr: 10.0.0.8", "name: n1.example.org"][..], // the whole name
+        &["nodeid: 1", "ring0_addr: 10.0.0.8", "name: n1.example.org"][..], // its full name
         &["nodeid: 1", "ring0_addr: 10.0.0.8", "name: n1.example"],         // without its last label
-        &["nodeid: 1", "ring0_addr: 10.0.0.8", "name: n1"],                 // without two
-        &["nodeid: 1", "ring0_addr: 10.0.0.8", "name: n1.other.net"],       // short against short
+        &["nodeid: 1", "ring0_addr: 10.0.0.8", "name: n1"],                 // without its last two labels
+        &["nodeid: 1", "ring0_addr: 10.0.0.8", "name: n1.other.net"],       // short names match
         &["nodeid: 1", "ring0_addr: 10.0.0.1"],                             // an address as it is written
         &["nodeid: 1", "ring0_addr: 10.0.0.8", "name: front.example.org"],  // its reverse name
-        &["nodeid: 1", "ring0_addr: 10.0.0.8", "name: front"],              // the short one of that
+        &["nodeid: 1", "ring0_addr: 10.0.0.8", "name: front"],              // the short form of that
         &["nodeid: 1", "ring0_addr: alias.example.org"],                    // a name that resolves to it
     ] {
         let config = conf(nodelist(&(other.clone() + &node(own)))).unwrap();
@@ -61,7 +61,7 @@ fn node_ids_are_made_from_addresses() {
     assert_eq!(config.map.u32("nodelist.node.1.nodeid"), Some(0xc800_0002));
     let cleared = conf(text.replace("version: 2", "version: 2\nclear_node_high_bit: yes")).unwrap();
     assert_eq!(ids(&cleared), [0x0a00_0001, 0x4800_0002]);
-    // Source: the example of the protocol's description.
+    // The number is 0x0a4d_0001.
     assert_eq!(id_from_address("10.77.0.1".parse().unwrap(), false), 172_818_433);
 
     let twice = node(&["ring0_addr: 10.0.0.1"]) + &node(&["ring0_addr: 10.0.0.2", "nodeid: 167772161"]);
@@ -73,7 +73,7 @@ fn node_ids_are_made_from_addresses() {
 }
 
 #[test]
-fn ten_nodes_are_walked_in_text_order() {
+fn ten_nodes_are_read_in_text_order() {
     let all: String =
         (1..=11).map(|n| node(&[&format!("ring0_addr: 10.0.0.{n}"), &format!("nodeid: {n}")])).collect();
     let config = conf(nodelist(&all)).unwrap();
@@ -97,7 +97,7 @@ fn names_resolve_to_the_preferred_family() {
     );
 }
 
-/// An equal address wins, else the first in the same subnet; an interface that is down does not count.
+/// An equal address is preferred, then the first in the same subnet; an interface that is down does not count.
 #[test]
 fn an_address_selects_an_interface() {
     let mut all = vec![
@@ -122,7 +122,7 @@ fn an_address_selects_an_interface() {
 }
 
 #[test]
-fn udp_has_its_group_from_the_cluster_name() {
+fn udp_derives_its_group_from_the_cluster_name() {
     let config = conf(two_nodes("udp", "")).unwrap();
     let link = config.link().unwrap();
     // "test": ((116 * 2 + 101) * 2 + 115) * 2 + 116 = 1678 = 6 * 256 + 142; 1678 mod 255 = 148.
@@ -134,7 +134,7 @@ fn udp_has_its_group_from_the_cluster_name() {
 }
 
 #[test]
-fn timers_are_held_to_their_limits() {
+fn timers_out_of_range_are_refused() {
     for (line, message) in [
         ("max_network_delay: 29", "The max_network_delay parameter (29 ms) may not be less than (30 ms)."),
         ("token: 29", "The token timeout parameter (29 ms) may not be less than (30 ms)."),
@@ -160,9 +160,9 @@ fn timers_are_held_to_their_limits() {
     conf(two_nodes("udpu", "token_warning: 100\nhold: 14\njoin: 30\nmerge: 30\ntoken: 130")).unwrap();
 }
 
-/// Who relies on the watchdog is told that there is none.
+/// A configuration with a watchdog gets a warning that it is not supported.
 #[test]
-fn a_watchdog_that_is_not_served_is_warned_of() {
+fn an_unsupported_watchdog_is_warned_of() {
     let warnings = |more: &str| conf(two_nodes("udpu", "") + more).unwrap().warnings;
     let of = |line: &str| {
         format!("{line}:20 has no effect: this version serves no watchdog and watches no thresholds.")
@@ -179,7 +179,7 @@ fn a_watchdog_that_is_not_served_is_warned_of() {
 }
 
 #[test]
-fn a_reload_keeps_what_needs_a_restart() {
+fn a_reload_keeps_settings_that_need_a_restart() {
     let old = conf(two_nodes("udpu", "token: 1000\nnetmtu: 1400\njoin: 60")).unwrap();
     let new = conf(two_nodes("udpu", "token: 2000\nnetmtu: 1300\nip_version: ipv4")).unwrap();
     let changes = reload::changes(&old.map, &new.map);

@@ -24,9 +24,9 @@ fn uidgid_directory_adds_users_and_nothing_else() {
     assert_eq!(error.message, format!("parser error: {}:1: {wanted}", more.join("a").display()));
 }
 
-/// Corosync leaves it out without a word.
+/// Corosync skips such a file silently.
 #[test]
-fn a_file_that_cannot_be_read_is_left_out_with_a_warning() {
+fn an_unreadable_file_is_skipped_with_a_warning() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("corosync.conf");
     fs::write(&path, two_nodes("udpu", "")).unwrap();
@@ -39,7 +39,7 @@ fn a_file_that_cannot_be_read_is_left_out_with_a_warning() {
     assert_eq!(config.warnings, [told]);
 }
 
-/// A file of `uidgid.d`, what is wrong with it (empty: nothing), and the line.
+/// A file of `uidgid.d`, its error (empty: none), and the line of the error.
 const FILES: &[(&str, &str, u32)] = &[
     ("", "", 0),
     ("# nothing\n", "", 0),
@@ -99,7 +99,7 @@ fn a_file_of_uidgid_d_is_refused_with_its_line_as_corosync_does() {
 }
 
 #[test]
-fn the_number_that_means_nobody_is_refused_in_the_main_file_too() {
+fn the_invalid_id_is_refused_in_the_main_file_too() {
     for (section, name, account) in [("uid", "uid", "user"), ("gid", "gid", "group")] {
         let text = two_nodes("udpu", "") + &format!("uidgid {{\n{section}: 4294967295\n}}\n");
         let line = text.lines().count() - 1;

@@ -1,4 +1,4 @@
-//! What is hardly meant as it is written: Corosync starts with it, and so do we, but not without a word.
+//! Probable mistakes: like Corosync, annulus starts with them, but it logs a warning.
 
 use super::*;
 use crate::config::host::Host;
@@ -8,7 +8,7 @@ fn warnings(text: impl AsRef<[u8]>) -> Vec<String> {
 }
 
 #[test]
-fn an_unknown_name_that_resembles_a_known_one_is_told_with_that_one() {
+fn an_unknown_name_is_reported_with_the_known_one_it_resembles() {
     for (slip, place, meant) in [
         ("tokn: 5000", "totem.tokn = 5000 at test.conf:5", "totem.token"),
         ("tokne: 5000", "totem.tokne = 5000 at test.conf:5", "totem.token"),
@@ -60,9 +60,9 @@ fn an_unknown_name_that_resembles_a_known_one_is_told_with_that_one() {
     }
 }
 
-/// What other programs, other versions and old files write is none of our business.
+/// Names of other programs, other versions and old files are not reported.
 #[test]
-fn names_that_resemble_nothing_are_left_alone() {
+fn unknown_names_that_resemble_nothing_are_not_reported() {
     let text = two_nodes(
         "udpu",
         "cluster_uuid: 001122\nvsftype: none\nip_dscp: 46\nfuture: yes\ninterface {\nfoo: bar\nmember {\nmemberaddr: 10.0.0.1\n}\n}",
@@ -82,7 +82,7 @@ fn names_that_resemble_nothing_are_left_alone() {
 }
 
 #[test]
-fn so_many_slips_are_counted() {
+fn many_misspelt_names_are_only_counted() {
     let slips: String = (0..30).map(|n| format!("}}\nquorum {{\ndevice {{\nmodel{n}: x\n}}\n")).collect();
     let given = warnings(two_nodes("udpu", &slips));
     assert!(given.len() < 25, "{given:#?}");
@@ -93,7 +93,7 @@ fn so_many_slips_are_counted() {
 }
 
 #[test]
-fn words_that_count_as_nothing_said_are_named() {
+fn unknown_words_that_mean_the_default_are_reported() {
     for (said, wanted) in [
         ("secauth: yes", "totem.secauth = yes at test.conf:5 is unknown and counts as off; allowed: on, off"),
         (
@@ -119,7 +119,7 @@ fn words_that_count_as_nothing_said_are_named() {
 }
 
 #[test]
-fn settings_without_effect_are_named() {
+fn settings_without_effect_are_reported() {
     for (more, wanted) in [
         (
             "quorum {\ntwo_node: 1\n}\n",
@@ -141,7 +141,7 @@ fn settings_without_effect_are_named() {
 }
 
 #[test]
-fn an_address_that_two_nodes_have_is_told_with_both_lines() {
+fn an_address_of_two_nodes_is_reported_with_both_lines() {
     let given = warnings(two_nodes("udpu", "").replace("10.0.0.2", "alias.example.org"));
     assert_eq!(given.len(), 1, "{given:?}");
     let both = "nodelist.node.0.ring0_addr = 10.0.0.1 at test.conf:9 and nodelist.node.1.ring0_addr = alias.example.org \
@@ -149,7 +149,7 @@ fn an_address_that_two_nodes_have_is_told_with_both_lines() {
     assert!(given[0].starts_with(both), "{given:?}");
 }
 
-/// As Debian's installer writes /etc/hosts.
+/// A host with /etc/hosts as Debian's installer writes it.
 struct Debian;
 
 impl Host for Debian {
@@ -183,7 +183,7 @@ impl Host for Debian {
 }
 
 #[test]
-fn an_own_address_on_loopback_beside_others_on_a_network_is_told() {
+fn a_loopback_address_beside_network_addresses_is_reported() {
     let text =
         |own: &str, other: &str| two_nodes("udpu", "").replace("10.0.0.1", own).replace("10.0.0.2", other);
     let given = |own: &str, other: &str| {

@@ -1,7 +1,7 @@
-//! The log files: which subsystem writes into which one, and what happens when one cannot be opened or written.
+//! The log files: which subsystem writes to which file, and what happens if a file cannot be opened or written.
 //!
-//! A file that is open is only given up for another that is open: when the folder has vanished, or the new name
-//! cannot be opened, lines go on into the old one.
+//! An open file is only closed once its replacement is open. If the folder has vanished or the new name cannot be
+//! opened, lines go on to the old file.
 //!
 //! Source: corosync `exec/logsys.c`, libqb `lib/log_file.c`; behaviour and file mode as observed with Corosync 3.1.7.
 
@@ -15,10 +15,10 @@ use super::record::Subsystem;
 use crate::config::logging::{Logging, Target};
 use crate::error::Status;
 
-/// Permissions of a log file that is made anew, as Corosync's; the process's umask takes from it.
+/// Mode of a new log file, as Corosync's; the umask of the process is subtracted.
 const MODE: u32 = 0o644;
 
-/// A log file that cannot be opened.
+/// The error of a log file that cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Can't open logfile '{}' for reason: {reason} ({errno})", path.display())]
 pub(in crate::daemon) struct OpenError {
@@ -34,9 +34,9 @@ impl OpenError {
         Self { path: path.to_owned(), reason, errno: error.raw_os_error().unwrap_or(0) }
     }
 
-    /// The number that a client gets for it.
+    /// The status for the client that asked to reopen the files.
     ///
-    /// Source: corosync `qb_to_cs_error`; observed for each of these and for others.
+    /// Source: corosync `qb_to_cs_error`; each of these and others were observed.
     pub(in crate::daemon) fn status(&self) -> Status {
         use rustix::io::Errno;
         match Errno::from_raw_os_error(self.errno) {
@@ -50,29 +50,29 @@ impl OpenError {
     }
 }
 
-/// The log files, and the subsystems' ways to them.
+/// The open log files, and the file of each subsystem.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     open: BTreeMap<PathBuf, LogFile>,
-    /// Where each subsystem writes, by its number.
+    /// The path of each subsystem's file, by the subsystem's number.
     ways: [Option<PathBuf>; Subsystem::ALL.len()],
 }
 
 #[derive(Debug)]
 struct LogFile {
     file: File,
-    /// Lines that could not be written since the last one that could.
+    /// Number of lines lost since the last one that was written.
     lost: u64,
-    /// The last one that could not be written was begun.
+    /// Whether a line was written in part.
     torn: bool,
 }
 
 impl Files {
-    /// Opens the files that these settings name, once more if they are open already. Whoever's file cannot be
-    /// opened goes on with the one it has.
+    /// Opens the files that these settings name, again if they are open already. A subsystem whose file cannot be
+    /// opened keeps its old one.
     ///
     /// # Errors
-    /// All that cannot be opened.
+    /// All files that cannot be opened.
     pub(super) fn open(&mut self, settings: &Logging) -> Result<(), Vec<OpenError>> {
         let mut opened: BTreeMap<PathBuf, LogFile> = BTreeMap::new();
         let mut failures: Vec<OpenError> = Vec::new();
@@ -87,7 +87,7 @@ impl Files {
             let way = &mut self.ways[subsystem as usize];
             match file_of(settings.target(subsystem.name())) {
                 Some(path) if failures.iter().any(|failure| failure.path == *path) => {
-                    // The old way, with its old file even if the same name is another file by now.
+                    // Keeps the old path with its old file, even if another file has that name now.
                     if let Some((path, file)) = way.as_ref().and_then(|path| old.remove_entry(path)) {
                         opened.entry(path).or_insert(file);
                     }
@@ -99,14 +99,14 @@ impl Files {
         if failures.is_empty() { Ok(()) } else { Err(failures) }
     }
 
-    /// Whether this subsystem has a file.
+    /// Whether this subsystem has an open file.
     #[cfg(test)]
     fn has(&self, subsystem: Subsystem) -> bool {
         self.ways[subsystem as usize].as_ref().is_some_and(|path| self.open.contains_key(path))
     }
 
-    /// Writes a line into the file of a subsystem. Nobody is left to tell when that fails; once there is room
-    /// again, the file says how many lines it lacks.
+    /// Writes a line to the file of a subsystem. Failures are not reported, but once there is space again, the file
+    /// says how many lines are missing.
     pub(super) fn write(&mut self, subsystem: Subsystem, line: &str, note: impl FnOnce(u64) -> String) {
         let way = self.ways[subsystem as usize].as_ref();
         let Some(log) = way.and_then(|path| self.open.get_mut(path)) else { return };
@@ -136,25 +136,25 @@ impl Files {
     }
 }
 
-/// Whether all files that these settings name, and `current` does not, can be opened; leaves none behind that was
-/// not there. May wait for a disk.
+/// Tries to open the files that these settings name and `current` does not; files created by this are removed again.
+/// May block on a disk.
 ///
 /// # Errors
-/// The first that cannot.
+/// The first file that cannot be opened.
 pub(in crate::daemon) fn try_out(settings: &Logging, current: &Logging) -> Result<(), OpenError> {
     let current = named(current);
     for path in named(settings).into_iter().filter(|path| !current.contains(path)) {
         let was_there = path.symlink_metadata().is_ok();
         open(path).map_err(|error| OpenError::new(path, &error))?;
         if !was_there {
-            // Of a reload that may yet be refused nothing is to remain.
+            // If the reload is refused later, nothing of it must remain.
             let _ = std::fs::remove_file(path);
         }
     }
     Ok(())
 }
 
-/// The files that are named, each once.
+/// The paths in the settings, each once.
 fn named(settings: &Logging) -> Vec<&PathBuf> {
     let mut paths: Vec<&PathBuf> = Vec::new();
     for path in Subsystem::ALL.into_iter().filter_map(|one| file_of(settings.target(one.name()))) {
@@ -170,7 +170,7 @@ fn file_of(target: &Target) -> Option<&PathBuf> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    // Without waiting for a reader, should it be a pipe.
+    // Does not block if the file is a pipe without a reader.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(flags).open(path)
 }
@@ -201,9 +201,9 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644 & !umask.bits());
     }
 
-    /// The folder is gone, the name is a folder, the new name cannot be opened: lines go on into the old file.
+    /// The folder is gone, the name is a folder, or the new name cannot be opened: lines go on to the old file.
     #[test]
-    fn the_old_file_goes_on_until_there_is_a_new_one() {
+    fn the_old_file_is_used_until_a_new_one_is_open() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/log");
         fs::create_dir(dir.path().join("a")).unwrap();
@@ -234,9 +234,9 @@ mod tests {
         assert_eq!(fs::read_to_string(&old).unwrap(), "1\n2\n3\n4\n");
     }
 
-    /// Two subsystems, of whose two new files one cannot be opened: the other one is used.
+    /// Of the new files of two subsystems one cannot be opened: the other one is used.
     #[test]
-    fn one_file_does_not_hold_back_another() {
+    fn a_file_that_fails_does_not_affect_another() {
         let dir = tempfile::tempdir().unwrap();
         let name = Subsystem::ALL[1].name();
         let mut wanted = settings(&dir.path().join("main"));
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_tried_out_without_a_trace() {
+    fn trying_a_file_leaves_no_trace() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let none = Logging::default();
@@ -268,13 +268,13 @@ mod tests {
         let below = settings(&path.join("below"));
         let error = try_out(&below, &none).unwrap_err();
         assert_eq!((error.status(), error.errno), (Status::Library, 20));
-        // The file in use is not what is to be judged.
+        // A file in use is not tried.
         try_out(&below, &below).unwrap();
     }
 
     /// `/dev/full` refuses every write, as a full disk does.
     #[test]
-    fn lines_that_a_full_disk_lost_are_counted() {
+    fn lines_lost_on_a_full_disk_are_counted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut files = Files::default();

@@ -1,14 +1,14 @@
-//! The line formats. Source: corosync's log lines, as observed; `logging.*` in corosync.conf(5).
+//! The line formats. Source: Corosync's log lines, as observed; `logging.*` in corosync.conf(5).
 
 use std::fmt::Write;
 
 use super::record::Record;
 use crate::config::logging::Timestamp;
 
-/// The name that lines and syslog know the program by.
+/// The program's name in log lines and in syslog.
 const PROGRAM: &str = "annulusd";
 
-/// What lines look like.
+/// The settings of the line formats.
 #[derive(Clone, Debug)]
 pub(super) struct Format {
     pub(super) timestamp: Timestamp,
@@ -19,7 +19,7 @@ pub(super) struct Format {
 }
 
 impl Format {
-    /// `Nov 21 00:52:41.892 notice  [MAIN  ] text`.
+    /// A line for standard error: `Nov 21 00:52:41.892 notice  [MAIN  ] text`.
     pub(super) fn stderr(&self, record: &Record) -> String {
         let mut line = self.stamp(record);
         self.level(record, &mut line);
@@ -28,7 +28,7 @@ impl Format {
         line
     }
 
-    /// `Nov 21 00:52:41.892 [3337] n1 annulusd notice  [MAIN  ] text`.
+    /// A line for a file: `Nov 21 00:52:41.892 [3337] n1 annulusd notice  [MAIN  ] text`.
     pub(super) fn file(&self, record: &Record) -> String {
         let mut line = self.stamp(record);
         let _ = write!(line, "[{}] {} {PROGRAM} ", self.pid, self.host);
@@ -74,7 +74,7 @@ impl Format {
     }
 }
 
-/// The number of a syslog facility. Source: syslog(3). Unknown names do not pass the configuration.
+/// The number of a syslog facility. Source: syslog(3). Unknown names are refused with the configuration.
 pub(super) fn facility(name: &str) -> u8 {
     match name {
         "kern" => 0,
@@ -129,9 +129,9 @@ mod tests {
         }
     }
 
-    /// The example of corosync's own file, but for the program's name.
+    /// A line of Corosync's own log, except for the program's name.
     #[test]
-    fn lines_are_corosyncs() {
+    fn lines_have_corosyncs_format() {
         assert_eq!(
             format().file(&record()),
             "Nov 21 00:52:41.892 [3337] n1 annulusd notice  [SERV  ] Service engine loaded\n"
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_change_them() {
+    fn settings_change_the_format() {
         let plain = Format { timestamp: Timestamp::Off, fileline: true, function_name: true, ..format() };
         let warning = Record { level: Level::WARN, subsystem: Subsystem::Totem, ..record() };
         assert_eq!(plain.stderr(&warning), "warning [TOTEM ] annulus::a: src/a.rs:7 Service engine loaded\n");

@@ -1,17 +1,17 @@
-//! Logging: `tracing` events to standard error, log files and syslog, in Corosync's line formats and
-//! under the settings of its section `logging`.
+//! Logging: writes `tracing` events to standard error, log files and syslog, in Corosync's line formats and under the
+//! settings of its section `logging`.
 //!
 //! Corosync's counterpart: `exec/logsys.c` and libqb's log.
 //!
 //! | file | what |
 //! |---|---|
-//! | `record.rs` | one event as text; which subsystem it belongs to |
+//! | `record.rs` | one event as text, and its subsystem |
 //! | `format.rs` | the line formats |
-//! | `output.rs` | where lines go: standard error, files, the syslog socket |
-//! | `files.rs` | the files, and what goes on when one cannot be opened or written |
+//! | `output.rs` | the outputs: standard error, files, the syslog socket |
+//! | `files.rs` | the log files, and what happens if one cannot be opened or written |
 //!
-//! Nothing is written on the thread that runs the ring: a slow disk must not cost the token. Records go
-//! through a bounded queue to a writer thread; what does not fit is counted, and the number is logged.
+//! Nothing is written in the thread that runs the ring, as a slow disk must not cost the token. Records go through a
+//! bounded queue to a writer thread; those that do not fit are counted, and their number is logged.
 
 mod files;
 mod format;
@@ -34,11 +34,11 @@ use self::record::{Record, Subsystem};
 use super::exit::{Exit, Fatal};
 use crate::config::logging::{Debug, Logging};
 
-/// Records that may wait for the writer; more are dropped and counted.
+/// Records in the writer's queue; further ones are dropped and counted.
 const QUEUE_LIMIT: usize = 4096;
-/// Longest wait for the writer when the daemon ends.
+/// Longest wait for the writer at the end of the daemon.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
-/// The writer formats short lines; with locked memory all of its stack is resident.
+/// Stack size of the writer thread. It formats short lines, and with locked memory all of its stack is resident.
 const WRITER_STACK: usize = 128 << 10;
 
 /// The daemon's log. Cheap to clone.
@@ -46,9 +46,9 @@ const WRITER_STACK: usize = 128 << 10;
 pub(super) struct Log(Arc<Shared>);
 
 struct Shared {
-    /// Most talkative level that goes anywhere, by subsystem; see [`rank`].
+    /// The most detailed level that any output takes, by subsystem; see [`rank`].
     levels: [AtomicU8; Subsystem::ALL.len()],
-    /// Until the writer thread runs, whoever logs writes.
+    /// The outputs until the writer thread runs; each logging thread writes to them itself.
     direct: Mutex<Option<Outputs>>,
     writer: OnceLock<SyncSender<Item>>,
     dropped: AtomicU64,
@@ -61,15 +61,14 @@ enum Item {
     Flush(SyncSender<()>),
 }
 
-/// Where the writer says how opening files went. Dropped when the queue was full.
+/// Receives the result of opening files; dropped if the queue is full.
 type Answer = oneshot::Sender<Result<(), OpenError>>;
 
 impl Log {
-    /// Opens the log files and installs the log as the process's only one. `stderr`: whether there is
-    /// somebody to read standard error.
+    /// Opens the log files and installs the log for this process. `stderr`: whether standard error is used.
     ///
     /// # Errors
-    /// [`Exit::LoggingConfig`]: a log file cannot be opened. [`Exit::LogSetup`]: there is a log already.
+    /// [`Exit::LoggingConfig`]: a log file cannot be opened. [`Exit::LogSetup`]: a log is installed already.
     pub(super) fn install(settings: &Logging, stderr: bool) -> Result<Self, Fatal> {
         let outputs = Outputs::open(settings, stderr).map_err(Fatal::with(Exit::LoggingConfig))?;
         let log = Self(Arc::new(Shared {
@@ -91,7 +90,7 @@ impl Log {
         Ok(log)
     }
 
-    /// Hands the writing to a thread of its own. Not before the process has forked for good.
+    /// Starts the writer thread. Call it after the last fork.
     ///
     /// # Errors
     /// The system refuses a thread.
@@ -106,20 +105,20 @@ impl Log {
             .stack_size(WRITER_STACK)
             .spawn(move || write(outputs, &receiver, &shared.dropped))
             .map_err(|error| Fatal::new(Exit::LogSetup, format!("Can't start the log's thread: {error}")))?;
-        // The queue was empty until here, so nothing overtakes.
+        // The queue has been empty until here, so the order of lines is kept.
         let _ = self.0.writer.set(sender);
         Ok(())
     }
 
-    /// Opens the log files again, after they were moved away. Told how it went: what cannot be opened is logged,
-    /// and the old file goes on.
+    /// Opens the log files again, after they were moved away. Returns the result: failures are logged, and the old
+    /// file is used on.
     pub(super) fn reopen(&self) -> oneshot::Receiver<Result<(), OpenError>> {
         let (answer, outcome) = oneshot::channel();
         self.send(Item::Reopen(answer));
         outcome
     }
 
-    /// Logs under other settings from now on. Told how it went, as [`Log::reopen`].
+    /// Applies other settings. Returns the result, as [`Log::reopen`].
     pub(super) fn configure(&self, settings: &Logging) -> oneshot::Receiver<Result<(), OpenError>> {
         self.set_levels(settings);
         let (answer, outcome) = oneshot::channel();
@@ -127,7 +126,7 @@ impl Log {
         outcome
     }
 
-    /// Waits until everything logged so far is written, or for two seconds.
+    /// Waits until everything logged so far is written, at most for two seconds.
     pub(super) fn flush(&self) {
         let Some(writer) = self.0.writer.get() else { return };
         let (done, wait) = sync_channel(1);
@@ -154,7 +153,7 @@ impl Log {
             };
             self.0.levels[subsystem as usize].store(rank(level), Ordering::Relaxed);
         }
-        // Call sites remember whether anybody is interested.
+        // Makes call sites forget whether their events were wanted.
         tracing::callsite::rebuild_interest_cache();
     }
 
@@ -180,7 +179,7 @@ impl Log {
     }
 }
 
-/// 1 for errors to 5 for traces.
+/// The level as a number, from 1 for errors to 5 for traces.
 fn rank(level: &Level) -> u8 {
     match *level {
         Level::ERROR => 1,
@@ -191,7 +190,7 @@ fn rank(level: &Level) -> u8 {
     }
 }
 
-/// The log as `tracing` sees it.
+/// The log as a layer of `tracing`.
 struct Front(Log);
 
 impl<S: Subscriber> Layer<S> for Front {
@@ -204,7 +203,7 @@ impl<S: Subscriber> Layer<S> for Front {
     }
 }
 
-/// The writer thread. Lives as long as the log.
+/// The writer thread; runs as long as the log exists.
 fn write(mut outputs: Outputs, items: &Receiver<Item>, dropped: &AtomicU64) {
     loop {
         match items.recv_timeout(Duration::from_secs(1)) {
@@ -231,7 +230,7 @@ fn write(mut outputs: Outputs, items: &Receiver<Item>, dropped: &AtomicU64) {
 fn act(outputs: &mut Outputs, item: Item) {
     match item {
         Item::Record(record) => outputs.write(&record),
-        // Nobody may wait for the answer: the outputs have logged what went wrong.
+        // The receiver may be gone; failures were logged by the outputs.
         Item::Reopen(answer) => drop(answer.send(outputs.reopen())),
         Item::Configure(settings, answer) => drop(answer.send(outputs.configure(&settings))),
         Item::Flush(done) => drop(done.send(())),

@@ -1,4 +1,4 @@
-//! Where lines go: standard error, log files, the syslog socket.
+//! The outputs of the log: standard error, log files, the syslog socket.
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
@@ -12,9 +12,9 @@ use super::format::{Format, facility};
 use super::record::Record;
 use crate::config::logging::{Debug, Logging, Priority};
 
-/// Where the system's log listens. Source: syslog(3).
+/// The socket of the system's log. Source: syslog(3).
 const SYSLOG: &str = "/dev/log";
-/// Below it systemd's journal listens; [`SYSLOG`] is a link to there when the journal is the system's log.
+/// Folder of systemd's journal; [`SYSLOG`] is a link into it when the journal is the system's log.
 const JOURNAL: &str = "/run/systemd/journal";
 /// Longest wait for a syslog daemon that does not read.
 const SYSLOG_TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,9 +23,9 @@ const SYSLOG_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Outputs {
     settings: Logging,
-    /// Whether somebody reads standard error.
+    /// Whether standard error is used.
     stderr: bool,
-    /// Whether standard error and syslog both end in the journal, which would have every line twice.
+    /// Whether standard error and syslog both end in the journal, where every line would appear twice.
     journal: bool,
     format: Format,
     files: Files,
@@ -37,7 +37,7 @@ impl Outputs {
     /// Opens the log files.
     ///
     /// # Errors
-    /// Corosync's words for the first that cannot be opened.
+    /// The first file that cannot be opened, with Corosync's text.
     pub(super) fn open(settings: &Logging, stderr: bool) -> Result<Self, OpenError> {
         let mut files = Files::default();
         files.open(settings).map_err(|mut failures| failures.swap_remove(0))?;
@@ -61,7 +61,7 @@ impl Outputs {
             Level::DEBUG => target.debug >= Debug::On,
             _ => target.debug >= Debug::On || record.priority() <= least,
         };
-        // Nobody is left to tell when an output fails, and the others may still work.
+        // Errors of an output cannot be reported, and the other outputs may still work.
         if target.to_logfile && heard(target.logfile_priority) {
             let format = &self.format;
             self.files.write(record.subsystem, &format.file(record), |lost| {
@@ -78,10 +78,10 @@ impl Outputs {
         }
     }
 
-    /// Opens the log files again. What cannot be opened is logged, and the old one goes on.
+    /// Opens the log files again. Failures are logged, and the old file is used on.
     ///
     /// # Errors
-    /// The first that cannot be opened.
+    /// The first file that cannot be opened.
     pub(super) fn reopen(&mut self) -> Result<(), OpenError> {
         let Err(mut failures) = self.files.open(&self.settings) else { return Ok(()) };
         for why in &failures {
@@ -90,7 +90,7 @@ impl Outputs {
         Err(failures.swap_remove(0))
     }
 
-    /// Takes over other settings.
+    /// Applies other settings.
     ///
     /// # Errors
     /// As [`Outputs::reopen`].
@@ -102,9 +102,9 @@ impl Outputs {
         self.reopen()
     }
 
-    /// Whether it was taken.
+    /// Sends a line to syslog. Returns whether it was accepted.
     fn send_to_syslog(&mut self, line: &[u8]) -> bool {
-        // The second try is for a syslog daemon that was restarted.
+        // The second attempt is for a syslog daemon that was restarted.
         for _ in 0..2 {
             if self.socket.is_none() {
                 self.socket = connect(&self.syslog).ok();
@@ -120,7 +120,7 @@ impl Outputs {
     }
 }
 
-/// Whether this process's standard error and syslog are two ways into the journal of systemd.
+/// Whether standard error and syslog of this process both lead to systemd's journal.
 fn both_in_journal() -> bool {
     let Ok(stderr) = rustix::fs::fstat(io::stderr()) else { return false };
     let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
@@ -128,7 +128,7 @@ fn both_in_journal() -> bool {
         && std::fs::canonicalize(SYSLOG).is_ok_and(|path| path.starts_with(JOURNAL))
 }
 
-/// Whether a file is the one that `JOURNAL_STREAM` names. Source: systemd.exec(5).
+/// Whether a file is the one named by `JOURNAL_STREAM`. Source: systemd.exec(5).
 fn is_stream(named: &str, device: u64, inode: u64) -> bool {
     named == format!("{device}:{inode}")
 }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn priorities_and_debug_choose_what_goes_to_a_file() {
+    fn priorities_and_debug_select_the_lines_of_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut settings = settings(&path);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_moved_away_is_made_anew() {
+    fn a_file_that_was_moved_away_is_created_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut outputs = Outputs::open(&settings(&path), false).unwrap();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_opened_is_named_in_corosyncs_words() {
+    fn an_unopenable_file_is_reported_with_corosyncs_text() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("no/log");
         let error = Outputs::open(&settings(&path), false).unwrap_err();
@@ -209,16 +209,16 @@ mod tests {
     }
 
     #[test]
-    fn the_journals_stream_is_known_by_its_numbers() {
+    fn the_journals_stream_is_recognised_by_device_and_inode() {
         assert!(is_stream("8:123", 8, 123));
         for other in ["", "8:12", "9:123", "123:8", "8:123:"] {
             assert!(!is_stream(other, 8, 123), "{other}");
         }
     }
 
-    /// The journal has a line from syslog; only what syslog did not take is said on standard error too.
+    /// A line in the journal comes from syslog; only lines that syslog did not accept go to standard error too.
     #[test]
-    fn syslog_says_whether_it_took_a_line() {
+    fn sending_to_syslog_tells_whether_the_line_was_accepted() {
         let dir = tempfile::tempdir().unwrap();
         let mut outputs = Outputs::open(&settings(&dir.path().join("file")), false).unwrap();
         outputs.syslog = dir.path().join("log");
@@ -227,9 +227,9 @@ mod tests {
         assert!(outputs.send_to_syslog(b"somebody does"));
     }
 
-    /// The syslog daemon is restarted: the socket is connected anew.
+    /// After a restart of the syslog daemon the socket is connected again.
     #[test]
-    fn syslog_gets_datagrams() {
+    fn syslog_is_connected_again_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut settings = settings(&dir.path().join("file"));

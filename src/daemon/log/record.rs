@@ -1,4 +1,4 @@
-//! One event, taken out of `tracing`: when, how urgent, whose, and its text.
+//! One `tracing` event as a record: time, level, subsystem and text.
 
 use std::fmt::{self, Write};
 
@@ -8,10 +8,10 @@ use tracing::{Event, Level};
 use super::super::os::WallTime;
 use crate::config::logging::Priority;
 
-/// Bytes of a line's text; longer ones are cut.
+/// Longest text of a line in bytes; longer ones are truncated.
 const TEXT_LIMIT: usize = 4096;
 
-/// Part of the daemon that a line comes from, under the name that Corosync has for it.
+/// The part of the daemon that a line comes from, under Corosync's name for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subsystem {
     Main,
@@ -42,7 +42,7 @@ impl Subsystem {
         Self::Qb,
     ];
 
-    /// As in the sections `logger_subsys`.
+    /// The name as in the sections `logger_subsys`.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Main => "MAIN",
@@ -59,7 +59,7 @@ impl Subsystem {
         }
     }
 
-    /// The one that an event's target (its module) belongs to.
+    /// The subsystem of an event, by the event's target (its module).
     pub(super) fn of(target: &str) -> Self {
         let room = target.strip_prefix("annulus::").unwrap_or("");
         let mut rooms = room.split("::");
@@ -79,7 +79,7 @@ impl Subsystem {
     }
 }
 
-/// One line to be.
+/// One log line before formatting.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) time: WallTime,
@@ -107,7 +107,7 @@ impl Record {
         }
     }
 
-    /// A line of the log's own.
+    /// Makes a line of the log itself.
     pub(super) fn own(level: Level, text: String) -> Self {
         Self {
             time: WallTime::now(),
@@ -119,7 +119,7 @@ impl Record {
         }
     }
 
-    /// The urgency in syslog's terms. What `tracing` calls info is what an operator should notice.
+    /// The syslog priority. Events of `tracing`'s level info are meant for an operator, so they are notices.
     pub(super) const fn priority(&self) -> Priority {
         match self.level {
             Level::ERROR => Priority::Err,
@@ -129,7 +129,7 @@ impl Record {
         }
     }
 
-    /// The urgency as lines name it.
+    /// The word for the level in a line.
     pub(super) const fn word(&self) -> &'static str {
         match self.level {
             Level::ERROR => "error",
@@ -141,7 +141,7 @@ impl Record {
     }
 }
 
-/// The message first, then the fields as `name=value`.
+/// The text of an event: the message first, then the fields as `name=value`.
 struct Text {
     message: String,
     fields: String,
@@ -149,7 +149,7 @@ struct Text {
 
 impl Visit for Text {
     fn record_str(&mut self, field: &Field, value: &str) {
-        // Without the quotes that Debug would give it.
+        // Without the quotes that Debug would add.
         self.record_debug(field, &format_args!("{value}"));
     }
 
@@ -163,7 +163,7 @@ impl Visit for Text {
     }
 }
 
-/// One line, whatever a peer or client put into it: control characters are shown as numbers.
+/// Makes one line of any text from a peer or client: control characters are shown as numbers.
 fn clean(text: String) -> String {
     if text.len() <= TEXT_LIMIT && !text.contains(char::is_control) {
         return text;
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modules_belong_to_subsystems() {
+    fn modules_are_mapped_to_subsystems() {
         assert_eq!(Subsystem::of("annulus::totem::srp::gather"), Subsystem::Totem);
         assert_eq!(Subsystem::of("annulus::ipc"), Subsystem::Qb);
         assert_eq!(Subsystem::of("annulus::node::driver"), Subsystem::Main);
@@ -200,12 +200,12 @@ mod tests {
         for (index, subsystem) in Subsystem::ALL.into_iter().enumerate() {
             assert_eq!(subsystem as usize, index);
         }
-        // Whoever checks a configuration must know whose log files are opened.
+        // A check of the configuration uses this list to try the log files.
         assert_eq!(Subsystem::ALL.map(Subsystem::name), crate::config::logging::SUBSYSTEMS);
     }
 
     #[test]
-    fn a_line_stays_one_line() {
+    fn control_characters_cannot_break_a_line() {
         assert_eq!(clean("one\ntwo \x1b[31m".to_owned()), "one | two \\x1b[31m");
         let long = clean("x".repeat(10_000));
         assert!(long.len() <= TEXT_LIMIT + 3 && long.ends_with("..."));

@@ -1,7 +1,7 @@
-//! From a new socket to an accepted client.
+//! Accepting a client: from the new socket to the connection.
 //!
-//! A client that has not said who it is costs one descriptor and nothing else, for a limited time and in
-//! limited number. Files are made only for those who may come in.
+//! A client that has not identified itself costs one descriptor and nothing else; the time and the number of such
+//! clients are limited. Files are made only for clients that are admitted.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -24,18 +24,18 @@ use crate::ipc::files::{self, RingFiles};
 use crate::ipc::ring::Memory;
 use crate::ipc::wire::{self, ConnectRequest, ConnectResponse};
 
-/// Clients accepted at one go, before others have their turn.
+/// Clients accepted at one time, before other work is done.
 const ACCEPT_BATCH: usize = 16;
-/// How long nobody is accepted when the process is out of descriptors.
+/// Pause of accepting when the process has no more descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long nobody is accepted when they come faster than those before them are closed.
+/// Pause of accepting when clients come faster than refused ones are closed.
 const BREATH: Duration = Duration::from_millis(5);
 
 impl Server {
-    /// Accepts who waits at an endpoint.
+    /// Accepts clients that wait at an endpoint.
     pub(super) fn accept(&mut self, endpoint: usize) {
         for taken in 0..ACCEPT_BATCH {
-            // Being here was a step already. Who is left waits in the listener, which goes on reporting.
+            // The call itself was a step already. Clients that are left wait in the listener, which stays readable.
             if taken > 0 && !self.turn.step() {
                 return;
             }
@@ -69,7 +69,7 @@ impl Server {
         self.resume_at = Some(self.now + time);
     }
 
-    /// Accepts again after a pause.
+    /// Resumes accepting after a pause.
     pub(super) fn resume(&mut self) {
         self.resume_at = None;
         for (index, endpoint) in self.endpoints.iter().enumerate() {
@@ -103,7 +103,7 @@ impl Server {
             Client::New(Newcomer { id, endpoint, socket, caller, request, got: 0, sender: None })
         });
         let Some(id) = id else {
-            // Cannot be: there are more places than descriptors.
+            // Does not happen: the table has more places than there are descriptors.
             self.census.went(uid, Kind::Newcomer);
             self.stats.turned_away += 1;
             return Ok(());
@@ -118,7 +118,7 @@ impl Server {
         Ok(())
     }
 
-    /// Disconnects those that took too long to say who they are.
+    /// Disconnects clients that did not identify themselves in time.
     pub(super) fn expire_handshakes(&mut self) {
         while let Some(&(at, id)) = self.handshakes.front() {
             if let Some(newcomer) = self.table.newcomer(id) {
@@ -134,7 +134,7 @@ impl Server {
         }
     }
 
-    /// Something arrived from a client that is not accepted yet.
+    /// Handles data from a client that is not accepted yet.
     pub(super) fn greet(&mut self, id: ConnId, admit: &dyn Admission) {
         let Some(newcomer) = self.table.newcomer(id) else { return };
         match receive(newcomer) {
@@ -172,10 +172,11 @@ impl Server {
         }
     }
 
-    /// Makes a connection of a newcomer that has said who it is, and answers it; or gives its socket back.
+    /// Makes a connection of a newcomer that has identified itself, and answers it. Returns its socket for closing if
+    /// it is refused.
     fn admit(&mut self, newcomer: Newcomer, admit: &dyn Admission) -> Result<Connection, Remains> {
         let request = ConnectRequest::read(&newcomer.request);
-        // Not a libqb client, or one without credentials: no answer, as libqb does.
+        // Not a libqb client, or one without credentials: as in libqb, it gets no answer.
         let Some(peer) = newcomer.sender.filter(|_| request.id == wire::AUTHENTICATE) else {
             return Err(Remains::Socket(newcomer.socket));
         };
@@ -197,15 +198,15 @@ impl Server {
         let _ = rustix::net::sockopt::set_socket_passcred(connection.socket(), false);
         let response =
             ConnectResponse::Accepted { kind: wire::SHARED_MEMORY, max_size: max, cookie: id.0, names };
-        // A client that hung up meanwhile is noticed later by its first event.
+        // If the client has hung up meanwhile, its next event shows that.
         let told = send_whole(connection.socket(), &response);
-        // Reports again whatever has arrived since.
+        // Makes epoll report again whatever has arrived since.
         let watched =
             rustix::event::epoll::modify(&self.epoll, connection.socket(), token(id), interest(false));
         if told && watched.is_ok() { Ok(connection) } else { Err(connection.into_remains()) }
     }
 
-    /// Decides about a client and makes its files. The error is the errno to answer with.
+    /// Decides about a client and makes its files. The error is the errno for the client.
     fn prepare(
         &mut self,
         id: ConnId,
@@ -217,7 +218,7 @@ impl Server {
         let Listening { service, name, .. } = &self.endpoints[endpoint];
         let Credentials { pid, uid, gid } = peer;
         let limit = self.options.max_message;
-        // Whoever may not come in learns nothing else.
+        // A client that is not admitted learns nothing about the limits.
         let verdict = admit.admit(*service, &peer).and_then(|()| {
             if max > limit {
                 return Err(Refusal::TooLong { asked: max, limit });
@@ -232,7 +233,7 @@ impl Server {
             if let Some(left_out) = self.quiet.due(self.now, uid, About::Refused) {
                 let service = name.as_str();
                 match refusal {
-                    // What every client meets that comes too early, and tries again.
+                    // Normal for any client that connects too early; it tries again.
                     Refusal::NotReady | Refusal::NoService => {
                         tracing::info!(pid, uid, gid, service, reason = %refusal, left_out, "refused a connection");
                     }
@@ -254,7 +255,8 @@ impl Server {
     }
 }
 
-/// Whether there may be another connection's shared memory, of that user and of all, within `limit` bytes.
+/// Whether another connection's shared memory stays within `limit` bytes for all users, and within half of it for
+/// this user.
 fn has_memory(table: &Table, limit: u64, uid: u32, max: u32) -> bool {
     let more = files::memory_of(max as usize);
     let (mut all, mut own) = (more, more);
@@ -265,7 +267,7 @@ fn has_memory(table: &Table, limit: u64, uid: u32, max: u32) -> bool {
     all <= limit && (uid == 0 || own <= limit / 2)
 }
 
-/// Receives more of the first message. Whether it is complete; an error if the client is gone.
+/// Receives more of the first message. Returns whether it is complete; an error if the client is gone.
 fn receive(newcomer: &mut Newcomer) -> io::Result<bool> {
     let buf = &mut newcomer.request[newcomer.got..];
     match credentials::receive(newcomer.socket.as_fd(), buf) {
@@ -282,7 +284,7 @@ fn receive(newcomer: &mut Newcomer) -> io::Result<bool> {
     }
 }
 
-/// Sends a response in one call: older clients fail if only part of it is there when they look.
+/// Sends a response in one call, as older clients fail if they find only a part of it.
 fn send_whole(socket: &OwnedFd, response: &ConnectResponse) -> bool {
     let bytes = response.to_bytes();
     rustix::net::send(socket, &bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) == Ok(bytes.len())

@@ -1,19 +1,19 @@
-//! How many clients each user has.
+//! Counts the clients of each user.
 
 use std::collections::HashMap;
 
-/// What is counted of each user.
+/// The kinds of clients that are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Has not said yet who it is.
+    /// Has not identified itself yet.
     Newcomer,
     /// The client was accepted and is connected.
     Connection,
-    /// Was not accepted, and is closed by and by.
+    /// Was refused, and waits to be closed.
     TurnedAway,
 }
 
-/// Counts by user, kept up with every client that comes and goes.
+/// Counts by user, updated with every client that comes and goes.
 #[derive(Debug, Default)]
 pub(super) struct Census {
     users: HashMap<u32, Counts>,
@@ -37,14 +37,14 @@ impl Counts {
     }
 }
 
-/// How many of a kind there may be.
+/// The limits for one kind.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limit {
-    /// Of all users.
+    /// For all users together.
     pub(super) all: usize,
-    /// Of one user other than root.
+    /// For each user other than root.
     pub(super) each: usize,
-    /// Places of `all` that only root may take.
+    /// The part of `all` that is reserved for root.
     pub(super) for_root: usize,
 }
 
@@ -64,13 +64,13 @@ impl Census {
         *self.all.of(kind) -= 1;
     }
 
-    /// A newcomer is not one any more.
+    /// Counts a newcomer as turned away.
     pub(super) fn turned_away(&mut self, user: u32) {
         self.came(user, Kind::TurnedAway);
         self.went(user, Kind::Newcomer);
     }
 
-    /// Whether one more of that kind is within the limit.
+    /// Whether the limits allow one more client of this kind.
     pub(super) fn has_room(&mut self, user: u32, kind: Kind, limit: Limit) -> bool {
         let all = self.count(kind);
         if user == 0 {
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_user_takes_all_and_no_users_take_what_is_roots() {
+    fn users_are_limited_and_places_for_root_are_reserved() {
         let mut census = Census::default();
         let limit = Limit { all: 10, each: 4, for_root: 2 };
         let mut fill = |user| {
@@ -108,7 +108,7 @@ mod tests {
         census.went(1, Kind::Connection);
         assert!(census.has_room(3, Kind::Connection, limit));
         assert!(census.has_room(1, Kind::Newcomer, limit), "each kind is counted for itself");
-        // Those who were sent away keep nobody out.
+        // Clients that were turned away do not count against newcomers.
         for _ in 0..20 {
             census.came(4, Kind::Newcomer);
             census.turned_away(4);

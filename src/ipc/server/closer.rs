@@ -1,16 +1,16 @@
-//! The end of what came from clients, on threads of its own.
+//! Closes descriptors that came from clients, in threads of its own.
 //!
-//! The last close of a file may take as long as a client likes. Whoever closes a client's socket closes the descriptors
-//! too that the client has sent and nobody has received: among them may be a file of gigabytes, whose memory is given
-//! back page by page, or a TCP socket with `SO_LINGER`, whose close waits. The same holds for shared memory that a
-//! client has grown. So the thread that owns the ring closes nothing of theirs: it hands it over here.
+//! The last close of a file may take as long as a client likes. Closing a client's socket also closes the descriptors
+//! that the client sent and nobody received: among them may be a file of gigabytes, whose memory is freed page by
+//! page, or a TCP socket with `SO_LINGER`, whose close blocks. The same holds for shared memory that a client has
+//! enlarged. So the thread that runs the ring closes none of these, but hands them over here.
 //!
-//! What carries descriptors gets a thread for itself, so that it keeps nobody else waiting. Until something is closed,
-//! it counts for its user.
+//! A socket that carries descriptors gets a thread for itself, so that it delays nothing else. Until it is closed, it
+//! counts for its user.
 //!
-//! The thread that owns the ring may have real-time priority, and these have not: it must never wait for them, not even
-//! for the moment in which one of them was interrupted. So it only tries locks, and there is no channel, whose ends
-//! wait for each other. Nor is memory unmapped here, since that would hold up who maps some.
+//! The thread that runs the ring may have real-time priority, which these threads do not have, so it must never wait
+//! for them, not even while one of them is preempted. It only tries locks, and there is no channel, as the ends of a
+//! channel wait for each other. Memory is not unmapped here either, since that would delay a thread that maps some.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,26 +24,26 @@ use crate::ipc::buffers::Buffers;
 use crate::ipc::credentials::{self, Arrived};
 use crate::ipc::files::RingFiles;
 
-/// Threads that close what carries descriptors.
+/// Most threads that close sockets with descriptors.
 const MOST_APART: usize = 64;
-/// How often it is looked whether one of them is free again.
+/// Interval of checking whether one of these threads has ended.
 const LOOK: Duration = Duration::from_millis(50);
-/// Messages looked at for descriptors; who has sent more without need is taken for one who sends them.
+/// Messages searched for descriptors; a socket with more of them is treated as one with descriptors.
 const MESSAGES: usize = 1024;
-/// Their stack, which is locked in memory with all the rest.
+/// Stack size of these threads, as it is locked in memory like everything else.
 const STACK: usize = 128 << 10;
-/// How long the end of the server waits for the last ones.
+/// Longest wait for the threads when the server ends.
 const LAST: Duration = Duration::from_secs(1);
 
-/// Something to be closed.
+/// Something to close.
 pub(super) enum Remains {
-    /// An accepted client.
+    /// The socket, files and buffers of an accepted client.
     Connection(OwnedFd, Box<RingFiles>, Buffers),
-    /// A client that was not accepted.
+    /// The socket of a client that was not accepted.
     Socket(OwnedFd),
-    /// A connection's zero-copy buffers.
+    /// The zero-copy buffers of a connection.
     Buffers(Buffers),
-    /// One of them.
+    /// The file of one zero-copy buffer.
     File(OwnedFd),
 }
 
@@ -69,17 +69,17 @@ impl Remains {
     }
 }
 
-/// Who had what is closed now.
+/// The user and the kind of client for which something is counted until it is closed.
 pub(super) type Owner = (u32, Kind);
 
 type Rest = (Remains, Option<Owner>);
 
-/// See the module. The thread begins with the first thing to close.
+/// Hands things over to be closed; see the module. The thread starts with the first of them.
 #[derive(Default)]
 pub(super) struct Closer {
     /// Not handed over yet.
     rests: VecDeque<Rest>,
-    /// Taken from the threads.
+    /// Closed, and fetched from the threads.
     closed: VecDeque<Owner>,
     shared: Arc<Shared>,
     thread: Option<Thread>,
@@ -89,7 +89,7 @@ pub(super) struct Closer {
 struct Shared {
     rests: Mutex<VecDeque<Rest>>,
     closed: Mutex<VecDeque<Owner>>,
-    /// The server is gone.
+    /// Set when the server ends.
     ends: AtomicBool,
 }
 
@@ -115,18 +115,18 @@ fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
 }
 
 impl Closer {
-    /// Closes something soon. `owner` is told by [`Self::closed`] when that is done.
+    /// Closes something soon; [`Self::closed`] then returns `owner`.
     pub(super) fn take(&mut self, remains: Remains, owner: Option<Owner>) {
         self.rests.push_back((remains, owner));
         self.hand_over();
     }
 
-    /// Whether something is not handed over yet, since a thread was looking just then.
+    /// Whether something could not be handed over yet because the thread held the lock.
     pub(super) fn has_rest(&self) -> bool {
         !self.rests.is_empty()
     }
 
-    /// The owner of the next thing that is closed.
+    /// The owner of the next thing that has been closed.
     pub(super) fn closed(&mut self) -> Option<Owner> {
         self.hand_over();
         if self.closed.is_empty()
@@ -145,7 +145,7 @@ impl Closer {
             self.thread = start(&self.shared);
         }
         let Some(thread) = &self.thread else {
-            // Without a thread there is nobody else.
+            // If the thread cannot be started, everything is closed here.
             for rest in self.rests.drain(..) {
                 self.shared.close(rest);
             }
@@ -165,7 +165,7 @@ impl Drop for Closer {
         lock(&self.shared.rests).append(&mut self.rests);
         self.shared.ends.store(true, Ordering::Release);
         thread.unpark();
-        // Each thread holds the other end until it has nothing left to close.
+        // Each thread holds a reference until it has nothing left to close.
         let until = Clock::now() + LAST;
         while Arc::strong_count(&self.shared) > 1 && Clock::now() < until {
             thread::sleep(Duration::from_millis(1));
@@ -186,8 +186,8 @@ fn start(shared: &Arc<Shared>) -> Option<Thread> {
 }
 
 fn work(shared: &Arc<Shared>) {
-    // There are locks in the kernel and the allocator too that it may hold while the ring's thread wants them. On a busy
-    // host it would hold them for as long as it waits for a processor; with this it gets one soon, if that is allowed.
+    // The thread also takes locks in the kernel and the allocator that the ring's thread may want. On a busy host it
+    // could hold them as long as it waits for a processor; a high priority, if allowed, shortens that.
     let _ = rustix::process::setpriority_process(None, -20);
     let apart = Arc::new(());
     let mut odd = VecDeque::new();
@@ -216,7 +216,7 @@ fn work(shared: &Arc<Shared>) {
     }
 }
 
-/// Closes something on a thread of its own. `apart` counts them.
+/// Closes something in a new thread. The references to `apart` count these threads.
 fn close_apart(rest: Rest, shared: Arc<Shared>, apart: Arc<()>) {
     let thread = thread::Builder::new().name("annulus-closer".into()).stack_size(STACK);
     let started = thread.spawn(move || {
@@ -228,9 +228,9 @@ fn close_apart(rest: Rest, shared: Arc<Shared>, apart: Arc<()>) {
     }
 }
 
-/// Whether there are descriptors among what was not received from a client. What comes before them is received.
+/// Whether there are descriptors among the data that was not received from a client. Receives the data before them.
 fn carries_descriptors(socket: BorrowedFd<'_>) -> bool {
-    // Credentials are control messages too.
+    // Disabled because credentials are control messages too.
     let _ = rustix::net::sockopt::set_socket_passcred(socket, false);
     for _ in 0..MESSAGES {
         match credentials::discard(socket) {

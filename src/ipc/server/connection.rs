@@ -1,4 +1,4 @@
-//! One client: its socket, its three rings, and what waits for room in them.
+//! One client: its socket, its three ring buffers, and the messages that wait for room in them.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -20,18 +20,18 @@ use crate::ipc::ring::{Memory, Reader, RingError, Writer};
 use crate::ipc::wire::{self, RequestHeader};
 use crate::time::Instant;
 
-/// Doorbell bytes in one send. Fewer would cost more calls; with more, the client's reading is noticed
-/// later, since the kernel reports it a whole send at a time.
+/// Doorbell bytes in one send. Fewer would need more calls; with more, the client's reading is noticed later, since
+/// the kernel reports only whole sends as read.
 const DOORBELLS: usize = 256;
-/// Requests after which the doorbells of the client are read, in bulk. A client's socket holds 278; then
-/// it spins.
+/// Requests after which the client's doorbell bytes are read together. A client's socket holds 278; once it is full,
+/// the client spins.
 const DRAIN_EVERY: u32 = 64;
-/// Sends of a client that are read at one look. Those beyond it ring again.
+/// Sends of a client that are read at once. Further ones make the socket readable again.
 const MOST_READS: usize = 16;
-/// Replies that wait for room, bytes. A client that has some is not read from, so there are few.
+/// Bytes of replies that may wait for room. No requests are read from a client while replies wait, so there are few.
 const REPLY_BACKLOG: usize = 4 << 20;
-/// A client's own messages among its waiting events, bytes, at half of which its multicasts are held back, where
-/// [`Options::event_backlog`] is not less. They need no more room than this to keep the ring busy.
+/// Bytes of a client's own messages that may wait for it; at half of this its multicasts are held back, unless
+/// [`Options::event_backlog`] is less. More would not keep the ring any busier.
 ///
 /// [`Options::event_backlog`]: super::options::Options::event_backlog
 const THROTTLED: usize = 4 << 20;
@@ -61,7 +61,7 @@ pub(super) enum Reason {
     Socket(Errno),
 }
 
-/// What [`Connection::take`] found.
+/// The result of [`Connection::take`].
 pub(super) enum Take {
     Request,
     Nothing,
@@ -69,12 +69,12 @@ pub(super) enum Take {
     Goodbye,
 }
 
-/// How much a client may use.
+/// The limits of one client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Its longest message, bytes.
+    /// Longest message of the client, in bytes.
     pub(super) max: usize,
-    /// [`Options::event_backlog`](super::options::Options::event_backlog).
+    /// Bytes of events that may wait for it; see [`Options::event_backlog`](super::options::Options::event_backlog).
     pub(super) event_backlog: usize,
 }
 
@@ -83,23 +83,23 @@ pub(super) struct Connection {
     pub(super) id: ConnId,
     pub(super) service: ServiceId,
     pub(super) peer: Credentials,
-    /// Shared memory that its rings can hold, bytes.
+    /// Bytes of shared memory that its ring buffers can hold.
     pub(super) memory: u64,
     pub(super) buffers: Buffers,
     pub(super) counters: Counters,
-    /// Requests that may still be taken before others have their turn.
+    /// Requests that may still be taken before other clients have their turn.
     pub(super) budget: u32,
-    /// In the queue of those that may have requests.
+    /// Whether it is in the queue of clients that may have requests.
     pub(super) ready: bool,
-    /// In the list of those with unannounced events.
+    /// Whether it is in the list of clients with unannounced events.
     pub(super) dirty: bool,
-    /// In the list of those that are looked at again after a while.
+    /// Whether it is in the list of clients that are looked at again after a while.
     pub(super) slow: bool,
-    /// Registered for writability.
+    /// Whether its socket is registered for writability.
     pub(super) watches_room: bool,
-    /// The client is gone; what it has queued is still processed.
+    /// The client is gone; its requests in the ring buffer are still processed.
     pub(super) hung_up: bool,
-    /// Closed by us; only its last events are waited for, until then.
+    /// Set if the server has closed it: the time until which it waits for the client to read its last events.
     pub(super) lingers: Option<Instant>,
     socket: OwnedFd,
     requests: Reader,
@@ -110,13 +110,13 @@ pub(super) struct Connection {
     event_backlog: usize,
     most_waiting: usize,
     flow: Flow,
-    /// Multicasts are held back until it reads its events.
+    /// Whether multicasts are held back until the client reads its events.
     throttled: bool,
-    /// Events in the ring that the client's semaphore does not count yet.
+    /// Events in the ring buffer that the semaphore does not count yet.
     unposted: u32,
-    /// Doorbell bytes that the socket did not take yet.
+    /// Doorbell bytes that the socket has not taken yet.
     owed: usize,
-    /// Requests taken since the doorbells were last read.
+    /// Requests taken since the doorbell bytes were last read.
     taken: u32,
     files: RingFiles,
 }
@@ -133,7 +133,7 @@ impl Connection {
     ) -> Self {
         let Limits { max, event_backlog } = limits;
         let [requests, responses, events] = memories;
-        // What the client had sent before it was throttled may come back to it as events: a ring full.
+        // Requests sent before it was throttled, up to a full ring buffer, may still return to the client as events.
         let most_waiting = event_backlog.saturating_add(2 * max);
         Self {
             id,
@@ -170,12 +170,12 @@ impl Connection {
         &self.socket
     }
 
-    /// Copies the next request into `buf`, cut to the size that its header says.
+    /// Copies the next request into `buf`, truncated to the size in its header.
     pub(super) fn take(&mut self, buf: &mut Vec<u8>) -> Result<Take, Reason> {
         let mut found = self.requests.read(buf).map_err(Reason::Requests)?;
         if !found && self.taken == 0 {
-            // Rung without a request: a stray byte, which would stay there. A request may come between the
-            // look and this, and its byte go with the others, so there has to be another look.
+            // A doorbell without a request is a stray byte, which must be removed. A request may have come in
+            // between, and its byte may be removed too, so the ring buffer has to be looked at again.
             self.read_doorbells()?;
             found = self.requests.read(buf).map_err(Reason::Requests)?;
         }
@@ -199,7 +199,7 @@ impl Connection {
         Ok(Take::Request)
     }
 
-    /// Reads the doorbells away. How many there are means nothing: the ring's semaphore counts.
+    /// Removes the doorbell bytes. Their number has no meaning, as the ring buffer's semaphore counts.
     pub(super) fn read_doorbells(&mut self) -> Result<(), Reason> {
         self.taken = 0;
         for _ in 0..MOST_READS {
@@ -227,8 +227,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes an event, or queues it behind those that wait already, or if it shall not be written `at_once`.
-    /// [`Self::flush`] announces it. `own`: it is something that the client itself has multicast.
+    /// Writes an event, or queues it if others wait already, if there is no room, or unless `at_once` is set.
+    /// [`Self::flush`] announces it. `own` is set for the client's own multicasts.
     pub(super) fn event(
         &mut self,
         head: &[u8],
@@ -250,19 +250,19 @@ impl Connection {
         Ok(())
     }
 
-    /// What waits for room in its rings. Unit: bytes.
+    /// Bytes that wait for room in its ring buffers.
     pub(super) fn waiting(&self) -> usize {
         self.backlog.size() + self.replies.size()
     }
 
-    /// Whether there are enough unannounced events that the client should start on them.
+    /// Whether there are so many unannounced events that the client should begin to read them.
     pub(super) fn has_batch(&self) -> bool {
         self.unposted as usize >= DOORBELLS
     }
 
-    /// Moves what waits into the rings as far as there is room, and announces it.
+    /// Moves waiting messages to the ring buffers as far as there is room, and announces them.
     ///
-    /// Bytes are sent only after their events were posted, so there are never more bytes than events.
+    /// Doorbell bytes are sent only after their events were posted, so there are never more bytes than events.
     pub(super) fn flush(&mut self) -> Result<(), Reason> {
         while let Some(pieces) = self.replies.front() {
             if !self.responses.write(&pieces).map_err(Reason::Responses)? {
@@ -298,7 +298,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The client is gone: nothing more goes to it.
+    /// Marks the client as gone: nothing more is sent to it.
     pub(super) fn hang_up(&mut self) {
         self.hung_up = true;
         self.forget();
@@ -306,40 +306,40 @@ impl Connection {
         self.unposted = 0;
     }
 
-    /// Lets go what waits for it.
+    /// Drops the messages that wait for it.
     pub(super) fn forget(&mut self) {
         self.replies.clear();
         self.backlog.clear();
     }
 
-    /// Whether the client has to read before more can go to it.
+    /// Whether the client has to read before more can be sent to it.
     pub(super) fn wants_room(&self) -> bool {
         self.owed > 0 || !self.backlog.is_empty()
     }
 
-    /// Whether replies wait; then no more requests are read.
+    /// Whether replies wait; no more requests are read then.
     pub(super) fn owes_replies(&self) -> bool {
         !self.replies.is_empty()
     }
 
-    /// Whether the client has been told everything and has read it.
+    /// Whether the client has been sent everything and has read it.
     pub(super) fn is_drained(&self) -> bool {
         self.hung_up
             || (!self.wants_room() && !self.owes_replies() && credentials::all_read(self.socket.as_fd()))
     }
 
-    /// Tells the client whether it may send, as far as the service is concerned.
+    /// Tells the client whether the service takes requests.
     pub(super) fn set_flow(&mut self, flow: Flow) {
         self.flow = flow;
         self.publish_flow();
     }
 
-    /// Holds back the multicasts of a client that does not keep up with its events, so that one that
-    /// floods itself is slowed down and not disconnected. Its other requests go on: it may be waiting for
-    /// an answer before it reads events again.
+    /// Holds back the multicasts of a client that does not keep up with its events, so that a client that floods
+    /// itself is slowed down rather than disconnected. Its other requests go on, as it may wait for a reply before it
+    /// reads events again.
     ///
-    /// Mostly its own messages count: were it held back for those of other hosts, which nothing here holds
-    /// back, it could say nothing as long as they go on.
+    /// The client's own messages count most. If messages of other nodes counted alike, a client could send nothing as
+    /// long as they go on, since nothing here can hold them back.
     pub(super) fn throttle(&mut self) {
         let part = if self.throttled { 8 } else { 2 };
         let throttled = self.backlog.own() > self.event_backlog.min(THROTTLED) / part
@@ -363,7 +363,7 @@ impl Connection {
         flow.word()
     }
 
-    /// What statistics say of it.
+    /// The client's entry in the statistics.
     pub(super) fn about(&self) -> About {
         About {
             conn: self.id,
@@ -375,12 +375,12 @@ impl Connection {
         }
     }
 
-    /// Keeps the client from sending requests: libqb looks at this before each.
+    /// Stops the client from sending requests: libqb checks this before each.
     pub(super) fn disable(&self) {
         self.requests.memory().ref_count().store(0, Ordering::Release);
     }
 
-    /// What has to be closed elsewhere. The memory is unmapped here: what it shows is freed with the files.
+    /// The parts that another thread has to close. The memory is unmapped here; its pages are freed with the files.
     pub(super) fn into_remains(self) -> Remains {
         Remains::Connection(self.socket, Box::new(self.files), self.buffers)
     }
@@ -390,7 +390,7 @@ impl Connection {
         for memory in [self.requests.memory(), self.responses.memory(), self.events.memory()] {
             memory.ref_count().store(0, Ordering::Release);
         }
-        // A client that forked may have left the descriptor open elsewhere; this reaches all of them.
+        // If the client has forked, another process may hold the descriptor; this affects all of them.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
     }
 }

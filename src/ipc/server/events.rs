@@ -1,4 +1,4 @@
-//! Events, and the bound on all that waits for slow readers.
+//! Sending events, and the limit on the memory that waits for slow readers.
 
 use bytes::Bytes;
 
@@ -6,16 +6,17 @@ use super::Server;
 use super::connection::Reason;
 use crate::ids::{ConnId, Piece};
 
-/// Bytes of events that are copied into rings between two calls of [`Server::flush`], which goes on with the rest, a
-/// turn at a time: a message of 1 MiB to thousands of members is gigabytes. Until then they wait, held once for all.
+/// Bytes of events that are copied into ring buffers between two calls of [`Server::flush`], as one message of 1 MiB
+/// to thousands of members amounts to gigabytes. The rest waits, with one payload for all, and is copied in later
+/// turns.
 const COPIED: usize = 4 << 20;
 
 impl Server {
-    /// Sends an event, `head` and then `payload`. It is announced by [`Self::flush`] at the latest. It is
-    /// queued if the client's ring has no room; the queues of many clients hold one payload together. A client that
-    /// lets half of [`Options::event_backlog`] wait may not multicast until it has read most of it; one that lets more
-    /// than all of it and twice its longest message wait is disconnected. When more than [`Options::all_backlogs`]
-    /// waits for all clients together, the one that lets most wait is disconnected. A client that is gone is no error.
+    /// Sends an event, `head` followed by `payload`; [`Self::flush`] announces it at the latest. It is queued if the
+    /// client's ring buffer has no room; the queues of many clients share one payload. A client with more than half
+    /// of [`Options::event_backlog`] queued may not multicast until it has read most of that; one with more than all
+    /// of it and twice its longest message is disconnected. If more than [`Options::all_backlogs`] is queued for all
+    /// clients together, the client with most is disconnected. An event to a client that is gone is ignored.
     ///
     /// [`Options::event_backlog`]: super::Options::event_backlog
     /// [`Options::all_backlogs`]: super::Options::all_backlogs
@@ -23,8 +24,8 @@ impl Server {
         self.announce_later(conn, head, payload, None);
     }
 
-    /// The same for an event that tells a client what it has multicast itself: of these it may let 2 MiB wait. Of a
-    /// message that comes in pieces none counts before the last one is here.
+    /// As [`Self::event`], for a client's own multicast; of these only 2 MiB may be queued before it is held back. A
+    /// message in pieces counts when its last piece is queued.
     pub fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, piece: Piece) {
         self.announce_later(conn, head, payload, Some(piece));
     }
@@ -53,11 +54,11 @@ impl Server {
         }
     }
 
-    /// Sees to it that what waits for slow readers, all of it together, stays within its bound: whoever lets most wait
-    /// has to go, and then whoever lets most wait of the others.
+    /// Keeps the memory that waits for slow readers within its limit: disconnects the client with most of it, and
+    /// then the next, until it fits.
     ///
-    /// What an earlier one let wait is freed little by little. As long as that goes on, nobody else has to go, unless
-    /// more comes than is freed.
+    /// The queue of a disconnected client is freed in steps. As long as that goes on, no further client is
+    /// disconnected, unless more arrives than is freed.
     pub(super) fn relieve(&mut self) {
         let limit = self.options.all_backlogs;
         loop {
@@ -68,7 +69,7 @@ impl Server {
             }
             let largest = self.table.connections().max_by_key(|client| client.waiting());
             let Some(largest) = largest.filter(|client| client.waiting() > 0) else {
-                // Nobody lets anything wait: all of it is about to be freed.
+                // No client has a queue: all of the memory is abandoned.
                 self.pool.free(usize::MAX);
                 return;
             };

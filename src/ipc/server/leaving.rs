@@ -1,4 +1,4 @@
-//! How clients go: closed by us, thrown out, or gone by themselves.
+//! The end of connections: closed by the server, disconnected for a violation, or closed by the client.
 
 use rustix::event::epoll;
 
@@ -12,8 +12,8 @@ use crate::ids::ConnId;
 use crate::ipc::credentials::Credentials;
 
 impl Server {
-    /// Closes a connection: nothing more is read from it, what was sent to it is still delivered (for up
-    /// to [`Options::linger`](super::Options::linger)). [`Incoming::Closed`] follows.
+    /// Closes a connection: nothing more is read from it, and messages sent to it are still delivered for up to
+    /// [`Options::linger`](super::Options::linger). [`Incoming::Closed`] follows.
     pub fn close(&mut self, conn: ConnId) {
         let until = self.now + self.options.linger;
         let Some(client) = self.table.open(conn).filter(|client| client.lingers.is_none()) else { return };
@@ -32,8 +32,8 @@ impl Server {
         self.finish_lingering(conn);
     }
 
-    /// Stops accepting and closes every connection as [`Self::close`] does. When
-    /// [`Self::connections`] is 0, or on dropping the server, all is gone.
+    /// Stops accepting and closes every connection as [`Self::close`] does. The shutdown is complete when
+    /// [`Self::connections`] is 0 or the server is dropped.
     pub fn shutdown(&mut self) {
         self.resume_at = None;
         for endpoint in &mut self.endpoints {
@@ -50,7 +50,7 @@ impl Server {
         }
     }
 
-    /// Removes a client that we closed, once it has read everything or its time is up.
+    /// Removes a client that the server has closed, once it has read everything or its time is up.
     pub(super) fn finish_lingering(&mut self, conn: ConnId) {
         let now = self.now;
         let Some(client) = self.table.open(conn) else { return };
@@ -62,7 +62,7 @@ impl Server {
         }
     }
 
-    /// Disconnects a client that breaks the rules or does not read, at once.
+    /// Disconnects at once a client that violates the rules or does not read.
     pub(super) fn throw_out(&mut self, conn: ConnId, reason: &Reason) {
         let Some(client) = self.table.open(conn) else { return };
         let Credentials { pid, uid, .. } = client.peer;
@@ -79,7 +79,7 @@ impl Server {
         self.remove(conn);
     }
 
-    /// Removes a client and reports it closed, if that was not done when it was closed by us.
+    /// Removes a client and reports it closed, unless [`Self::close`] has done so.
     pub(super) fn remove(&mut self, conn: ConnId) {
         let Some(client) = self.table.open(conn) else { return };
         if client.lingers.is_none() {
@@ -92,7 +92,7 @@ impl Server {
     /// Hands a client's socket and files over to be closed.
     pub(super) fn discard(&mut self, id: ConnId) {
         let Some(mut client) = self.table.remove(id) else { return };
-        // Or it would go on reporting until it is closed.
+        // Otherwise epoll would report it until it is closed.
         let _ = epoll::delete(&self.epoll, client.socket());
         if let Client::Open(connection) = &mut client {
             connection.forget();
@@ -106,7 +106,7 @@ impl Server {
         self.closer.take(client.into_remains(), Some(owner));
     }
 
-    /// Counts what has been closed by now.
+    /// Updates the counts for everything that has been closed meanwhile.
     pub(super) fn note_closed(&mut self) {
         while let Some((user, kind)) = self.closer.closed() {
             self.census.went(user, kind);

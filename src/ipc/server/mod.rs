@@ -1,23 +1,23 @@
-//! The server: listens for every service, accepts clients, hands their requests out one at a time.
+//! The server: listens for every service, accepts clients, and hands out their requests one at a time.
 //!
-//! Nothing here blocks and nothing here knows what a message means. All descriptors are behind one epoll
-//! descriptor, readable when [`Server::next`] has something to do.
+//! Nothing here blocks, and messages are opaque. All descriptors are gathered in one epoll descriptor, which is
+//! readable when [`Server::next`] has something to do.
 //!
 //! | file | what |
 //! |---|---|
 //! | `accept.rs` | from a new socket to an accepted client |
-//! | `census.rs` | how many clients each user has |
-//! | `closer.rs` | closes what came from clients, on a thread of its own |
-//! | `connection.rs` | one client: rings, what waits for room in them |
-//! | `counters.rs` | what is counted of each client |
-//! | `events.rs` | events, and the bound on all that waits for slow readers |
-//! | `leaving.rs` | how clients go |
-//! | `options.rs` | limits, endpoints, who may connect |
-//! | `poll.rs` | what the descriptors and the clock report |
-//! | `quiet.rs` | how often the log tells of what a user does |
+//! | `census.rs` | number of clients of each user |
+//! | `closer.rs` | closes descriptors that came from clients, in threads of its own |
+//! | `connection.rs` | one client: ring buffers, and messages that wait for room |
+//! | `counters.rs` | counters of each client |
+//! | `events.rs` | events, and the limit on memory for slow readers |
+//! | `leaving.rs` | the end of connections |
+//! | `options.rs` | limits, endpoints, admission |
+//! | `poll.rs` | events of descriptors and timers |
+//! | `quiet.rs` | limits log lines that users can cause |
 //! | `requests.rs` | whose requests are read, and when |
 //! | `table.rs` | clients by id |
-//! | `turn.rs` | how much is done before the caller has its turn |
+//! | `turn.rs` | limits the work of one turn |
 
 mod accept;
 mod census;
@@ -58,41 +58,41 @@ use crate::error::Status;
 use crate::ids::{ConnId, ServiceId};
 use crate::time::Instant;
 
-/// Requests taken from one client before the others have their turn.
+/// Requests taken from one client before others have their turn.
 const BUDGET: u32 = 50;
-/// Requests taken before it is looked whether others have rung.
+/// Requests taken before the descriptors are polled again.
 const POLL_EVERY: u32 = 64;
-/// How long until a client that has no room is looked at again, should the kernel not report it.
+/// Delay until a client without room is looked at again, in case the kernel does not report it.
 const SLOW: Duration = Duration::from_millis(2);
-/// Descriptors that one look reports at most.
+/// Descriptors reported by one poll at most.
 const EVENTS: usize = 64;
-/// Pieces of abandoned queues that are freed at a time, each of up to 128 messages.
+/// Blocks of abandoned queues freed at a time, each of up to 128 messages.
 const FREED: usize = 4;
-/// Tokens of listeners have this bit, which ids of clients never have.
+/// This bit is set in the tokens of listeners, and never in ids of clients.
 const LISTENER: u64 = 1 << 63;
 
-/// What [`Server::next`] found.
+/// What [`Server::next`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incoming {
-    /// A client was accepted. It may be sent events at once.
+    /// A client was accepted. Events may be sent to it at once.
     Connected {
-        /// Its name from now on.
+        /// The id of the connection.
         conn: ConnId,
-        /// What it connected to.
+        /// The service.
         service: ServiceId,
-        /// Who it is.
+        /// The client's process and user.
         peer: Credentials,
     },
-    /// A client sent a request. It is in the caller's buffer: a private copy, at least a header long, and
-    /// as long as its header says. Its id is not checked.
+    /// A client sent a request. It is in the caller's buffer as a private copy, at least a header long, and as long
+    /// as its header says. Its id is not checked.
     Request {
-        /// Whose request.
+        /// The connection that sent it.
         conn: ConnId,
     },
-    /// A client is gone: closed, died, thrown out, or closed by [`Server::close`]. Reported once for each
-    /// that was reported connected; nothing comes from it after this.
+    /// A connection has ended: the client closed it or died, was disconnected, or [`Server::close`] was called.
+    /// Reported once for each connection that was reported as connected; nothing comes from it afterwards.
     Closed {
-        /// Which.
+        /// The id of the connection.
         conn: ConnId,
     },
 }
@@ -101,39 +101,38 @@ pub enum Incoming {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Clients accepted.
+    /// Number of clients accepted.
     pub accepted: u64,
-    /// Clients turned away: refused, silent, not speaking the protocol, or over a limit.
+    /// Clients refused, silent, not speaking the protocol, or over a limit.
     pub turned_away: u64,
-    /// Clients that are gone, whatever the reason.
+    /// Connections that have ended, for whatever reason.
     pub closed: u64,
-    /// Clients disconnected because they broke the rules or did not read.
+    /// Clients disconnected because they violated the rules or did not read.
     pub thrown_out: u64,
     /// Requests handed out.
     pub requests: u64,
-    /// Replies taken.
+    /// Replies accepted for sending.
     pub replies: u64,
-    /// Events taken.
+    /// Events accepted for sending.
     pub events: u64,
 }
 
-/// One service's listener.
+/// The listener of one service.
 struct Listening {
     service: ServiceId,
     name: String,
     address: Address,
     listener: Option<OwnedFd>,
     flow: Flow,
-    /// Nothing is read from its clients, though they may send.
+    /// Whether reading from its clients is suspended, although they may send.
     paused: bool,
 }
 
 /// The server's end of all connections.
 ///
-/// After its descriptor was readable, or its deadline has passed, call [`Self::next`] until it is `None`
-/// and [`Self::flush`] once. Requests that a client had sent before it closed or died are still handed
-/// out before its [`Incoming::Closed`]: a multicast that was accepted is not lost silently. (libqb drops
-/// them.)
+/// When its descriptor is readable or its deadline has passed, call [`Self::next`] until it returns `None`, and then
+/// [`Self::flush`] once. Requests that a client sent before it closed or died are still handed out before its
+/// [`Incoming::Closed`], so that an accepted multicast is not lost. (libqb drops them.)
 pub struct Server {
     options: Options,
     epoll: OwnedFd,
@@ -141,28 +140,28 @@ pub struct Server {
     table: Table,
     /// Clients that may have requests, in the order of their turns.
     ready: VecDeque<ConnId>,
-    /// Clients with events that are not announced yet.
+    /// Clients with unannounced events.
     dirty: VecDeque<ConnId>,
-    /// Clients that have to read first, or linger.
+    /// Clients that have to read first, or that linger.
     slow: VecDeque<ConnId>,
     slow_at: Option<Instant>,
     handshakes: VecDeque<(Instant, ConnId)>,
     resume_at: Option<Instant>,
     notices: VecDeque<Incoming>,
-    /// What waits for slow readers.
+    /// The memory of all queues for slow readers.
     pool: Pool,
-    /// What descriptors reported and was not looked at yet. They do not report it again.
+    /// Reports of descriptors that were not handled yet. They are not reported again.
     reported: VecDeque<(EventFlags, u64)>,
     census: Census,
     closer: Closer,
     quiet: Quiet,
     turn: Turn,
     announcing: Turn,
-    /// A turn ended before its work.
+    /// Whether the last turn ended before its work was done.
     unfinished: bool,
-    /// Events are left to be announced in the next turn.
+    /// Whether events are left to be announced in the next turn.
     untold: bool,
-    /// Bytes of events written into rings since the last [`Self::flush`].
+    /// Bytes of events written to ring buffers since the last [`Self::flush`].
     copied: usize,
     since_poll: u32,
     now: Instant,
@@ -185,10 +184,10 @@ impl AsFd for Server {
 }
 
 impl Server {
-    /// Listens for clients of the given services, after removing what a dead server left of them.
+    /// Listens for clients of the given services, after removing the files that a dead server has left.
     ///
     /// # Errors
-    /// A name that cannot be used, an address that is taken, or no descriptors.
+    /// A name is invalid, an address is taken, or there are no more descriptors.
     pub fn bind(options: Options, endpoints: Vec<Endpoint>) -> Result<Self, IpcError> {
         let system = |what| move |source: rustix::io::Errno| IpcError::System { what, source: source.into() };
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(system("cannot make an epoll descriptor"))?;
@@ -231,7 +230,7 @@ impl Server {
         if let Some(why) = server.options.rendezvous.seclusion() {
             tracing::error!("{why}");
         }
-        // Only now: having the addresses shows that no other server of these services runs here.
+        // Only now, because owning the addresses shows that no other server of these services runs here.
         let names: Vec<&str> = server.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
         let swept = files::sweep(&server.options.directory, &names);
         if swept > 0 {
@@ -240,12 +239,11 @@ impl Server {
         Ok(server)
     }
 
-    /// Does what there is to do up to the next thing that concerns the caller. `None`: nothing more until
-    /// the descriptor is readable or [`Self::deadline`] passes. It has passed already if there is more to do but the
-    /// turn is over, see [`Options::turn`]: the caller goes to its other sockets first. The next call begins
-    /// another turn.
+    /// Works until there is something for the caller. `None`: nothing until the descriptor is readable or
+    /// [`Self::deadline`] passes. If the turn is over before the work is done (see [`Options::turn`]), the deadline
+    /// has passed already: the caller looks at its other sockets first, and the next call begins another turn.
     ///
-    /// A request's bytes replace what is in `buf`, whose capacity is reused.
+    /// The bytes of a request replace the content of `buf`, whose capacity is reused.
     pub fn next(&mut self, now: Instant, admit: &dyn Admission, buf: &mut Vec<u8>) -> Option<Incoming> {
         self.now = now;
         self.note_closed();
@@ -281,10 +279,10 @@ impl Server {
         self.turn.end();
     }
 
-    /// Answers a request. It is queued if the client's ring has no room; the client's next requests are
-    /// not read until it has read this. A client that is gone is no error.
+    /// Sends the reply to a request. It is queued if the client's ring buffer has no room, and no further requests of
+    /// the client are read until it has read this. A reply to a client that is gone is ignored.
     pub fn reply(&mut self, conn: ConnId, bytes: &[u8]) {
-        // What a request caused is there when its answer comes.
+        // Events that a request has caused must be readable before its reply.
         if self.table.open(conn).is_some_and(|client| client.dirty) {
             self.flush_client(conn);
         }
@@ -302,8 +300,8 @@ impl Server {
         }
     }
 
-    /// Announces the events since the last call: per client one semaphore operation and one send. Ends the turn of
-    /// [`Self::next`] and is one of its own: of very many clients, the rest is told in the next.
+    /// Announces the events since the last call, with one semaphore operation and one send for each client. Ends the
+    /// turn of [`Self::next`] and is a turn itself: with very many clients, the rest follows in the next one.
     pub fn flush(&mut self) {
         self.turn.end();
         self.copied = 0;
@@ -318,8 +316,8 @@ impl Server {
         self.untold = !self.dirty.is_empty();
     }
 
-    /// When to call [`Self::next`] even if the descriptor is not readable: at once if there is work left,
-    /// at the end of a handshake's time, to look again at a client that had no room.
+    /// When to call [`Self::next`] even if the descriptor is not readable: at once if work is left, otherwise at the
+    /// end of a handshake or to look again at a client without room.
     pub fn deadline(&self) -> Option<Instant> {
         let waits = self.unfinished
             || self.untold
@@ -333,18 +331,18 @@ impl Server {
         [self.slow_at, handshake, self.resume_at].into_iter().flatten().min()
     }
 
-    /// Whether [`Self::next`] was `None` only because the turn was over: the descriptor may not be readable again for
-    /// what is left.
+    /// Whether [`Self::next`] returned `None` only because the turn was over. The descriptor may then not become
+    /// readable for the work that is left.
     pub const fn is_unfinished(&self) -> bool {
         self.unfinished
     }
 
-    /// Accepted connections, those included that are being closed.
+    /// Number of accepted connections, including those that are being closed.
     pub fn connections(&self) -> usize {
         self.census.count(Kind::Connection)
     }
 
-    /// What waits for slow readers, of all clients together; see [`Options::all_backlogs`]. Unit: bytes.
+    /// Bytes that wait for slow readers, for all clients together; see [`Options::all_backlogs`].
     pub fn waiting(&self) -> usize {
         self.pool.held()
     }
@@ -354,20 +352,20 @@ impl Server {
         &self.stats
     }
 
-    /// The clients, those apart that are being closed.
+    /// The clients, except those that are being closed.
     pub fn clients(&self) -> impl Iterator<Item = About> {
         let open = |client: &&Connection| client.lingers.is_none() && !client.hung_up;
         self.table.connections().filter(open).map(Connection::about)
     }
 
-    /// One of them.
+    /// One client by its id.
     pub fn about(&self, conn: ConnId) -> Option<About> {
         let client = self.table.find(conn)?;
         (client.lingers.is_none() && !client.hung_up).then(|| client.about())
     }
 
-    /// The caller refused a request of a client: its id or size is impossible, or, with `overload`, the
-    /// service could not take it now.
+    /// Counts a request that the caller refused: its id or size is invalid, or, with `overload`, the service could
+    /// not take it then.
     pub fn count_refused(&mut self, conn: ConnId, overload: bool) {
         let Some(client) = self.table.open(conn) else { return };
         if overload {
@@ -377,7 +375,7 @@ impl Server {
         }
     }
 
-    /// Sets all clients' counters back to zero, and that of clients that are gone.
+    /// Resets the counters of all clients, and of those that are gone.
     pub fn clear_counters(&mut self) {
         self.stats.closed = 0;
         for client in self.table.connections_mut() {
@@ -385,10 +383,10 @@ impl Server {
         }
     }
 
-    /// Takes over a zero-copy buffer file that a client made; see `service::Effects::buffer_open`.
+    /// Opens a zero-copy buffer file that a client made; see `service::Effects::buffer_open`.
     ///
     /// # Errors
-    /// What to answer: [`Status::InvalidParam`], [`Status::Access`] or [`Status::NotExist`] for a path,
+    /// The status for the client: [`Status::InvalidParam`], [`Status::Access`] or [`Status::NotExist`] for a path,
     /// size or file that libcpg does not make; [`Status::NoResources`] if too many are open.
     pub fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {
         if self.table.connections().map(|client| client.buffers.len()).sum::<usize>()
@@ -405,17 +403,17 @@ impl Server {
         })
     }
 
-    /// The multicast request in a zero-copy buffer: 40-byte header and payload, a private copy in which
-    /// the lengths agree.
+    /// A private copy of the multicast request in a zero-copy buffer: 40-byte header and payload, with consistent
+    /// lengths.
     ///
     /// # Errors
-    /// What to answer: [`Status::BadHandle`] for an unknown token, [`Status::InvalidParam`] or
-    /// [`Status::TooBig`] for lengths that do not fit.
+    /// The status for the client: [`Status::BadHandle`] for an unknown token, [`Status::InvalidParam`] or
+    /// [`Status::TooBig`] for invalid lengths.
     pub fn buffer_read(&mut self, conn: ConnId, token: u64) -> Result<Bytes, Status> {
         self.active(conn).ok_or(Status::BadHandle)?.buffers.read(token)
     }
 
-    /// Gives a zero-copy buffer back; an unknown token does nothing.
+    /// Closes a zero-copy buffer; an unknown token is ignored.
     pub fn buffer_close(&mut self, conn: ConnId, token: u64) {
         if let Some(client) = self.active(conn)
             && let Some(buffer) = client.buffers.close(token)
@@ -424,12 +422,12 @@ impl Server {
         }
     }
 
-    /// A client that is neither closed by us nor gone.
+    /// A client that is neither closed by the server nor gone.
     fn active(&mut self, conn: ConnId) -> Option<&mut Connection> {
         self.table.open(conn).filter(|client| client.lingers.is_none() && !client.hung_up)
     }
 
-    /// Moves what waits for a client as far as it has room.
+    /// Moves messages that wait for a client to its ring buffers as far as there is room.
     fn flush_client(&mut self, conn: ConnId) {
         let Some(client) = self.table.open(conn) else { return };
         let owed = client.owes_replies();
@@ -441,7 +439,7 @@ impl Server {
         let (wants, owes) = (client.wants_room(), client.owes_replies());
         if wants != client.watches_room {
             client.watches_room = wants;
-            // Also reports at once if there is room again by now.
+            // Also reports at once if there is room again already.
             let _ = epoll::modify(&self.epoll, client.socket(), token(conn), interest(wants));
         }
         if wants || owes {
@@ -452,7 +450,7 @@ impl Server {
         }
     }
 
-    /// Looks at a client again in a while.
+    /// Schedules another look at a client.
     fn look_again(&mut self, conn: ConnId) {
         if let Some(client) = self.table.open(conn)
             && !std::mem::replace(&mut client.slow, true)
@@ -479,7 +477,7 @@ impl Drop for Server {
     }
 }
 
-/// A server may be driven from any thread.
+/// Asserts at compile time that a server can be moved to another thread.
 const _: fn() = || {
     fn is_send<T: Send>() {}
     is_send::<Server>();

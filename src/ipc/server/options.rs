@@ -1,4 +1,4 @@
-//! The limits of a server, and what callers decide about it.
+//! The limits of a server, its endpoints, and the decision who may connect.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,68 +9,68 @@ use crate::ipc::Credentials;
 use crate::ipc::address::Rendezvous;
 use crate::ipc::files;
 
-/// Descriptors left to the rest of the process, beyond what it has open before it serves clients: sockets of the ring,
-/// the store of ring ids, logs that are opened again, a configuration that is read again, directories of connections
-/// that are made or removed.
+/// Descriptors left to the rest of the process beyond those open before clients are served: for the ring's sockets,
+/// the store of ring ids, reopening logs and configuration, and creating and removing directories of connections.
 const RESERVED_FDS: usize = 50;
-/// No more connections than this, whatever the descriptor limit: each maps six files. A connection has one descriptor,
-/// its socket.
+/// Most connections, whatever the descriptor limit: each maps six files. A connection needs one descriptor, its
+/// socket.
 const MOST_CONNECTIONS: usize = 4096;
-/// Clients that may be on the way in at once; each has a descriptor.
+/// Most clients in the handshake at a time; each needs a descriptor.
 const MOST_HANDSHAKES: usize = 128;
-/// Zero-copy buffers of all clients; each is an open file.
+/// Most zero-copy buffers of all clients; each is an open file.
 const MOST_BUFFERS: usize = 256;
-/// Of the descriptors for clients, the part that handshakes may have, and the part for buffers.
+/// Handshakes may use the descriptors for clients divided by this, and so may buffers.
 const SHARE: usize = 8;
-/// Of connections and of handshakes, the part that only root may have.
+/// Connections and handshakes divided by this are reserved for root.
 const FOR_ROOT: usize = 8;
 
-/// Where ring files are made.
+/// The directory of ring buffer files.
 const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Settings of a server.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How clients find the services. Default: what libqb on this host uses.
+    /// How clients find the services. Default: as libqb on this host.
     pub rendezvous: Rendezvous,
-    /// Where ring files are made. Default: `/dev/shm`.
+    /// The directory of ring buffer files. Default: `/dev/shm`.
     pub directory: PathBuf,
-    /// Longest message a client may ask for; more is refused with `EMSGSIZE`. Unit: bytes. Default: 2 MiB, twice what
-    /// Corosync's libraries ask for.
+    /// Longest message that a client may ask for, in bytes; more is refused with `EMSGSIZE`. Default: 2 MiB, twice
+    /// what Corosync's libraries ask for.
     pub max_message: u32,
-    /// Shared memory of all connections; more are refused with `ENOSPC`. Half of it may be of one user other than root.
-    /// A connection counts with all that its rings can hold. Unit: bytes. Default: seven eighths of `/dev/shm`.
+    /// Shared memory of all connections, in bytes; more connections are refused with `ENOSPC`. One user other than
+    /// root may use half of it. A connection counts with all that its ring buffers can hold. Default: seven eighths
+    /// of `/dev/shm`.
     pub max_memory: u64,
-    /// Connections at once; more are refused with `EMFILE`. An eighth of them only root may have. Default: what
-    /// `RLIMIT_NOFILE` allows beside handshakes and buffers, with what the process has open and 50 descriptors left, at
-    /// most 4096.
+    /// Most connections at a time; more are refused with `EMFILE`. An eighth is reserved for root. Default: what
+    /// `RLIMIT_NOFILE` allows beside handshakes, buffers, the descriptors open at the start and 50 more, at most
+    /// 4096.
     pub max_connections: usize,
-    /// Connections of one user other than root; more are refused with `EMFILE`. Default: half of all.
+    /// Most connections of one user other than root; more are refused with `EMFILE`. Default: half of all.
     pub max_per_user: usize,
-    /// Clients that have connected and not said yet who they are; more are disconnected. A quarter of them may be of one
-    /// user other than root, and an eighth only of root. Default: an eighth of the descriptors for clients, at most 128.
+    /// Most clients that have connected but not identified themselves; more are disconnected. One user other than
+    /// root may have a quarter of them; an eighth is reserved for root. Default: an eighth of the descriptors for
+    /// clients, at most 128.
     pub max_handshakes: usize,
-    /// Zero-copy buffers of all connections. Default: an eighth of the descriptors for clients, at most 256.
+    /// Most zero-copy buffers of all connections. Default: an eighth of the descriptors for clients, at most 256.
     pub max_buffers: usize,
-    /// Time that one turn may take; see [`Server::next`](super::Server::next). What was begun is finished first: the
-    /// longest single step, a connection's shared memory, is a millisecond or two. Default: 2 ms.
+    /// Longest time of one turn; see [`Server::next`](super::Server::next). A step that was begun is completed: the
+    /// longest, making a connection's shared memory, takes a millisecond or two. Default: 2 ms.
     pub turn: Duration,
-    /// Steps that one turn may take: descriptors that rang, clients accepted, requests, reports; and once more as many
-    /// clients whose events are announced. Default: 256.
+    /// Most steps of one turn: descriptors handled, clients accepted, requests, reports;
+    /// [`Server::flush`](super::Server::flush) may announce events to as many clients again. Default: 256.
     pub turn_steps: u32,
-    /// Time that a client has for its first message; then it is disconnected. Default: 5 s.
+    /// Time for a client's first message, after which it is disconnected. Default: 5 s.
     pub handshake: Duration,
-    /// Events that wait for a slow client, beyond what is in its ring. At half of this, or at 2 MiB of what it sent
-    /// itself, its multicasts are held back; at this and twice its longest message it is disconnected. What other hosts
-    /// send cannot be held back so, and at a hundred MB/s a client that the kernel did not schedule for a
-    /// moment is not a dead one. Unit: bytes. Default: 256 MiB.
+    /// Events that may wait for a slow client beyond its ring buffer, in bytes. At half of this, or at 2 MiB of its
+    /// own messages, its multicasts are held back; at this plus twice its longest message it is disconnected. It is
+    /// large because messages of other nodes cannot be held back, and at a hundred MB/s a client that was not
+    /// scheduled for a moment must not be taken for dead. Default: 256 MiB.
     pub event_backlog: usize,
-    /// What waits for slow readers, of all clients together; replies count too. A payload that waits for many clients
-    /// counts once. When it is reached, whoever lets most wait is disconnected. Unit: bytes. Default: 512 MiB, or an
-    /// eighth of the machine's memory where that is less, but at least 64 MiB.
+    /// Memory that waits for slow readers, of all clients together and including replies, in bytes. A payload that
+    /// waits for many clients counts once. At this limit, the client with most of it is disconnected. Default: 512
+    /// MiB, or an eighth of the machine's memory if that is less, but at least 64 MiB.
     pub all_backlogs: usize,
-    /// How long a connection that the server closes waits for the client to read its last events.
-    /// Default: 1 s.
+    /// How long a connection closed by the server waits for the client to read its last events. Default: 1 s.
     pub linger: Duration,
 }
 
@@ -99,20 +99,20 @@ impl Default for Options {
 }
 
 impl Options {
-    /// How many connections there may be.
+    /// The limits on connections.
     pub(super) fn connections(&self) -> Limit {
         let all = self.max_connections;
         Limit { all, each: self.max_per_user, for_root: all / FOR_ROOT }
     }
 
-    /// How many clients there may be on the way in.
+    /// The limits on clients in the handshake.
     pub(super) fn newcomers(&self) -> Limit {
         let all = self.max_handshakes;
         Limit { all, each: (all / 4).max(1), for_root: all / FOR_ROOT }
     }
 }
 
-/// What clients may have of the descriptors of a process.
+/// The division of a process's descriptors among clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shares {
     connections: usize,
@@ -125,14 +125,14 @@ fn shares(limit: usize, open: usize) -> Shares {
     let free = limit.saturating_sub(open).saturating_sub(RESERVED_FDS);
     let handshakes = (free / SHARE).clamp(1, MOST_HANDSHAKES);
     let buffers = (free / SHARE).min(MOST_BUFFERS);
-    // As many as may be on the way in may be on their way out.
+    // Handshakes count twice, as the same number of refused clients may wait to be closed.
     let connections = free.saturating_sub(2 * handshakes + buffers).clamp(1, MOST_CONNECTIONS);
     Shares { connections, handshakes, buffers }
 }
 
-/// Descriptors that this process has open.
+/// Number of open descriptors of this process.
 fn open_descriptors() -> usize {
-    /// Where that cannot be seen: the standard streams, a lock, a log, and what a runtime needs.
+    /// If it cannot be determined: the standard streams, a lock, a log, and those of a runtime.
     const GUESS: usize = 16;
     std::fs::read_dir("/proc/self/fd").map_or(GUESS, Iterator::count)
 }
@@ -147,26 +147,26 @@ fn all_backlogs() -> usize {
 /// A service and the name that clients find it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The service.
+    /// The id of the service.
     pub service: ServiceId,
     /// `cpg`, or with several instances on one host `annulus-NAME-cpg`. At most 106 bytes, no `/`.
     pub name: String,
 }
 
-/// Whether a service's clients may send.
+/// Which requests the clients of a service may send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flow {
-    /// Everything.
+    /// All requests.
     #[default]
     Open,
     /// No CPG multicasts (they fail at once); other requests are accepted and wait.
     Multicast,
-    /// Nothing.
+    /// No requests.
     Closed,
 }
 
 impl Flow {
-    /// The word that clients look at before they send.
+    /// The flow control word that clients check before they send.
     pub(super) fn word(self) -> u32 {
         match self {
             Self::Open => 0,
@@ -176,45 +176,45 @@ impl Flow {
     }
 }
 
-/// Who may connect.
+/// Decides who may connect.
 pub trait Admission {
     /// Decides about a client that wants to use a service.
     ///
     /// # Errors
-    /// Why not; the client is told.
+    /// The reason for a refusal; the client gets its errno.
     fn admit(&self, service: ServiceId, peer: &Credentials) -> Result<(), Refusal>;
 }
 
 /// Why a client may not connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The cluster is not up yet; the client should try again (`EAGAIN`).
+    /// The cluster is not ready; the client should try again (`EAGAIN`).
     #[error("not ready yet")]
     NotReady,
     /// There is no such service here (`ENOSYS`).
     #[error("no such service")]
     NoService,
-    /// Too many connections (`EMFILE`).
+    /// There are too many connections (`EMFILE`).
     #[error("too many connections, of this user or of all")]
     TooMany,
-    /// It wants to send longer messages than is allowed (`EMSGSIZE`). Unit: bytes.
+    /// The client's longest message exceeds the limit (`EMSGSIZE`). Unit: bytes.
     #[error("it asks for messages of {asked} bytes, and the limit is {limit}")]
     TooLong {
-        /// What it wants.
+        /// The length that the client asks for.
         asked: u32,
-        /// [`Options::max_message`].
+        /// The limit, [`Options::max_message`].
         limit: u32,
     },
-    /// Too much shared memory (`ENOSPC`).
+    /// Its shared memory would exceed the limit (`ENOSPC`).
     #[error("too much shared memory, of this user or of all connections")]
     NoMemory,
-    /// Neither its user nor its group is allowed (`EACCES`).
+    /// Neither its user nor its group is admitted (`EACCES`).
     #[error("access denied; a section uidgid of the configuration can allow its user or group")]
     Denied,
 }
 
 impl Refusal {
-    /// The errno that the client gets.
+    /// The errno for the client.
     pub(super) fn errno(self) -> i32 {
         match self {
             Self::NotReady => libc::EAGAIN,
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_clients_may_have_together_leaves_the_reserve() {
+    fn limits_for_clients_leave_the_reserve() {
         for limit in [0, 60, 100, 256, 1024, 4096, 20_000, usize::MAX] {
             for open in [0, 12, 40] {
                 let Shares { connections, handshakes, buffers } = shares(limit, open);

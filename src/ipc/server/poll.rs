@@ -1,4 +1,4 @@
-//! What the descriptors and the clock report.
+//! Handling the events of descriptors and timers.
 
 use std::mem::MaybeUninit;
 
@@ -9,7 +9,7 @@ use super::{EVENTS, LISTENER, Server, table};
 use crate::ids::ConnId;
 
 impl Server {
-    /// Does what descriptors ask for, as far as the turn goes. Whether any asked.
+    /// Handles events of descriptors until the turn is over. Returns whether there were any.
     pub(super) fn poll(&mut self, admit: &dyn Admission) -> bool {
         if self.reported.is_empty() && !self.ask() {
             return false;
@@ -25,7 +25,7 @@ impl Server {
         true
     }
 
-    /// Asks which descriptors have something. Whether to look again at once.
+    /// Polls the descriptors. Returns whether there are events, or to poll again at once.
     fn ask(&mut self) -> bool {
         let mut room = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
         let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -41,7 +41,7 @@ impl Server {
         !reported.is_empty()
     }
 
-    /// Something happened on a client's socket.
+    /// Handles an event on a client's socket.
     pub(super) fn rung(&mut self, conn: ConnId, flags: EventFlags, admit: &dyn Admission) {
         let Some(client) = self.table.open(conn) else {
             self.greet(conn, admit);
@@ -59,7 +59,7 @@ impl Server {
         if !self.reads_from(service)
             && let Some(client) = self.table.open(conn)
         {
-            // The request waits, but its doorbell must not: a client spins when its socket is full.
+            // The request waits, but its doorbell byte is read: a client spins when its socket is full.
             if let Err(reason) = client.read_doorbells() {
                 self.throw_out(conn, &reason);
                 return;
@@ -85,12 +85,12 @@ impl Server {
         }
     }
 
-    /// Looks at clients that had no room. However many they are, they get half of a turn: requests come after them.
+    /// Looks at clients that had no room. They get at most half of a turn, because requests come after them.
     fn look_at_slow(&mut self) {
         self.slow_at = None;
         for _ in 0..self.slow.len() {
             if !self.turn.step_within(2) {
-                // The rest has its turn next time.
+                // The rest is looked at in the next turn.
                 self.slow_at = Some(self.now);
                 return;
             }
@@ -106,8 +106,9 @@ impl Server {
     }
 }
 
-/// What is reported about an accepted client: edges, so that a client whose requests must wait does not
-/// wake us for nothing. Every doorbell is an edge of its own (epoll(7)), read or not.
+/// The events reported for an accepted client. They are edge-triggered, so that a client whose requests must wait
+/// does not wake the server again and again. Every doorbell byte is an edge of its own (epoll(7)), whether it is read
+/// or not.
 pub(super) fn interest(room: bool) -> EventFlags {
     let base = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
     if room { base | EventFlags::OUT } else { base }

@@ -1,34 +1,34 @@
-//! Lines of the log that a local user can cause as often as he likes: few of each user.
+//! Limits the log lines that a local user can cause at will, for each user.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::time::Instant;
 
-/// How often the log tells of one kind of trouble with one user.
+/// Shortest interval between log lines of one kind about one user.
 const EVERY: Duration = Duration::from_secs(10);
-/// Users and kinds that are told apart; all others count as one user.
+/// Most pairs of user and kind that are tracked; beyond that, all further users count as one.
 const MOST: usize = 64;
 
-/// What a line is about.
+/// The kinds of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum About {
     /// A connection was refused.
     Refused,
-    /// Too many clients have not said who they are.
+    /// Too many clients have not identified themselves.
     Crowd,
-    /// Shared memory could not be made.
+    /// The shared memory of a connection could not be made.
     Memory,
-    /// Nobody can be accepted.
+    /// Clients cannot be accepted.
     Accept,
     /// A client was disconnected.
     ThrownOut,
 }
 
-/// Who caused a line, if he is told apart, and of what kind it is.
+/// The user who caused a line, if tracked separately, and its kind.
 type Cause = (Option<u32>, About);
 
-/// Which lines were written lately.
+/// The lines written recently.
 #[derive(Debug, Default)]
 pub(super) struct Quiet(HashMap<Cause, Told>);
 
@@ -39,7 +39,7 @@ struct Told {
 }
 
 impl Quiet {
-    /// Whether a line is due about `user`: how many like it were left out before. `None`: it is left out too.
+    /// Whether to log a line about `user`, as the number of lines suppressed before it. `None`: suppress it.
     pub(super) fn due(&mut self, now: Instant, user: u32, about: About) -> Option<u64> {
         if self.0.len() >= MOST && !self.0.contains_key(&(Some(user), about)) {
             self.0.retain(|_, told| told.until > now);
@@ -47,7 +47,7 @@ impl Quiet {
         let user =
             Some(user).filter(|user| self.0.len() < MOST || self.0.contains_key(&(Some(*user), about)));
         let told = self.0.entry((user, about)).or_insert(Told { until: Instant::ZERO, left_out: 0 });
-        // An entry of the time zero is new; one that was made at time zero has a later end.
+        // New entries have the time zero; all others end later, even those made at time zero.
         if told.until > now {
             told.left_out += 1;
             return None;
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_user_has_a_line_now_and_then_and_no_number_of_users_has_many() {
+    fn lines_are_limited_for_each_user_and_for_all_users() {
         let mut quiet = Quiet::default();
         let at = |seconds: u64| Instant::ZERO + Duration::from_secs(seconds);
         assert_eq!(quiet.due(at(0), 1, About::Refused), Some(0));

@@ -1,4 +1,4 @@
-//! Whose requests are read, and when.
+//! Decides whose requests are read, and when.
 
 use super::connection::Take;
 use super::options::Flow;
@@ -6,8 +6,8 @@ use super::{BUDGET, Server};
 use crate::ids::{ConnId, ServiceId};
 
 impl Server {
-    /// Tells the clients of a service whether they may send, and stops or resumes reading from them. A
-    /// client that connects later is told before it can send.
+    /// Tells the clients of a service whether they may send, and stops or resumes reading their requests. A client
+    /// that connects later is told before it can send.
     pub fn set_flow(&mut self, service: ServiceId, flow: Flow) {
         for endpoint in &mut self.endpoints {
             if endpoint.service == service {
@@ -29,7 +29,7 @@ impl Server {
         }
     }
 
-    /// Stops or resumes reading from the clients of a service for a moment, without telling them.
+    /// Stops or resumes reading requests of a service's clients, without telling them. For short pauses.
     pub fn set_paused(&mut self, service: ServiceId, paused: bool) {
         let mut changed = false;
         for endpoint in self.endpoints.iter_mut().filter(|endpoint| endpoint.service == service) {
@@ -44,7 +44,7 @@ impl Server {
         }
     }
 
-    /// The next request of whoever's turn it is.
+    /// Takes the next request, of the client whose turn it is.
     pub(super) fn take_request(&mut self, buf: &mut Vec<u8>) -> Option<ConnId> {
         while let Some(&conn) = self.ready.front()
             && self.turn.step()
@@ -56,7 +56,7 @@ impl Server {
         None
     }
 
-    /// Takes a request of the client at the front. `Some(None)`: there is a notice first.
+    /// Takes a request of the client at the front of the queue. `Some(None)`: a notice has to be reported first.
     pub(super) fn serve(&mut self, conn: ConnId, buf: &mut Vec<u8>) -> Option<Option<ConnId>> {
         let Some(client) = self.table.open(conn) else {
             self.ready.pop_front();

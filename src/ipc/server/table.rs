@@ -1,4 +1,4 @@
-//! The clients of a server, found by id.
+//! The clients of a server by id.
 
 use std::os::fd::OwnedFd;
 
@@ -9,9 +9,9 @@ use crate::ids::ConnId;
 use crate::ipc::credentials::Credentials;
 use crate::ipc::wire::ConnectRequest;
 
-/// Low bits of an id: the place in the table.
+/// Number of low bits of an id that hold its place in the table.
 const PLACE_BITS: u32 = 16;
-/// Clients that fit, accepted or not.
+/// Size of the table, for accepted clients and newcomers.
 pub(super) const PLACES: usize = 1 << PLACE_BITS;
 
 /// A client that has not been accepted yet.
@@ -19,14 +19,14 @@ pub(super) struct Newcomer {
     pub(super) id: ConnId,
     pub(super) endpoint: usize,
     pub(super) socket: OwnedFd,
-    /// Who called `connect`; only to limit how many one user may have.
+    /// The process that called `connect`; only used to limit the number of clients per user.
     pub(super) caller: Credentials,
     pub(super) request: [u8; ConnectRequest::LEN],
     pub(super) got: usize,
     pub(super) sender: Option<Credentials>,
 }
 
-/// Somebody on the other side.
+/// A client, accepted or not.
 pub(super) enum Client {
     New(Newcomer),
     Open(Box<Connection>),
@@ -47,7 +47,7 @@ impl Client {
         }
     }
 
-    /// What of it has to be closed elsewhere.
+    /// The parts that another thread has to close.
     pub(super) fn into_remains(self) -> Remains {
         match self {
             Self::New(newcomer) => Remains::Socket(newcomer.socket),
@@ -55,7 +55,7 @@ impl Client {
         }
     }
 
-    /// For whom it counts, and as what.
+    /// The user and the kind for which it is counted.
     pub(super) fn owner(&self) -> (u32, Kind) {
         match self {
             Self::New(newcomer) => (newcomer.caller.uid, Kind::Newcomer),
@@ -64,7 +64,7 @@ impl Client {
     }
 }
 
-/// All clients. Ids hold a running number and the place, so they are never reused and found at once.
+/// All clients. An id consists of a running number and the place, so it is never reused and is found at once.
 #[derive(Default)]
 pub(super) struct Table {
     places: Vec<Option<Client>>,
@@ -73,7 +73,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Adds a client that is told its id; `None` if the table is full.
+    /// Adds a client made with its new id; `None` if the table is full.
     pub(super) fn insert(&mut self, make: impl FnOnce(ConnId) -> Client) -> Option<ConnId> {
         let place = match self.free.pop() {
             Some(place) => place,
@@ -97,7 +97,7 @@ impl Table {
         self.places.get_mut(Self::place(id))?.as_mut().filter(|client| client.id() == id)
     }
 
-    /// An accepted client, lingering ones included.
+    /// An accepted client, including one that lingers.
     pub(super) fn open(&mut self, id: ConnId) -> Option<&mut Connection> {
         match self.client(id)? {
             Client::Open(connection) => Some(connection),
@@ -105,7 +105,7 @@ impl Table {
         }
     }
 
-    /// The same, to look at.
+    /// As [`Self::open`], without mutable access.
     pub(super) fn find(&self, id: ConnId) -> Option<&Connection> {
         match self.places.get(Self::place(id))?.as_ref()? {
             Client::Open(connection) if connection.id == id => Some(connection),
@@ -127,7 +127,7 @@ impl Table {
         self.places[place].take()
     }
 
-    /// Takes a newcomer out, keeping its place for [`Self::promote`] or [`Self::release`].
+    /// Removes a newcomer but keeps its place for [`Self::promote`] or [`Self::release`].
     pub(super) fn take_newcomer(&mut self, id: ConnId) -> Option<Newcomer> {
         self.newcomer(id)?;
         match self.places[Self::place(id)].take() {
@@ -136,12 +136,12 @@ impl Table {
         }
     }
 
-    /// Gives up the place kept for a newcomer.
+    /// Frees the place kept for a newcomer.
     pub(super) fn release(&mut self, id: ConnId) {
         self.free.push(Self::place(id));
     }
 
-    /// Puts an accepted client in the place kept for it.
+    /// Puts an accepted client into the place kept for it.
     pub(super) fn promote(&mut self, connection: Connection) {
         let place = Self::place(connection.id);
         self.places[place] = Some(Client::Open(Box::new(connection)));
@@ -161,7 +161,7 @@ impl Table {
         })
     }
 
-    /// The ids of those that are not accepted yet.
+    /// The ids of clients that are not accepted yet.
     pub(super) fn newcomers(&self) -> Vec<ConnId> {
         let ids = self.places.iter().filter_map(|client| match client {
             Some(Client::New(newcomer)) => Some(newcomer.id),
@@ -170,7 +170,7 @@ impl Table {
         ids.collect()
     }
 
-    /// Takes everybody out.
+    /// Removes all clients.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Client> {
         self.free.clear();
         std::mem::take(&mut self.places).into_iter().flatten()

@@ -1,11 +1,11 @@
-//! How much one turn of the server may do, so that its caller always comes back to its other sockets.
+//! Limits the work of one turn of the server, so that its caller always returns to its other sockets.
 
 use std::time::{Duration, Instant as Clock};
 
-/// The time and the number of steps of a turn. A step is one descriptor that rang, one client accepted, one request,
+/// The time and the number of steps of a turn. A step is one descriptor handled, one client accepted, one request,
 /// one report to the caller, or one client whose events are announced.
 ///
-/// The first step of a turn is always allowed: whatever the clock says, the work goes on.
+/// The first step of a turn is always allowed, whatever the clock says, so that the work makes progress.
 #[derive(Debug)]
 pub(super) struct Turn {
     time: Duration,
@@ -19,12 +19,12 @@ impl Turn {
         Self { time, most, begun: None, taken: 0 }
     }
 
-    /// Takes a step; `false` if the turn is spent.
+    /// Counts a step; `false` if the turn is over.
     pub(super) fn step(&mut self) -> bool {
         self.step_within(1)
     }
 
-    /// Takes a step, if it is in the first part of the turn, one of `parts`.
+    /// Counts a step if only the first of `parts` equal parts of the turn is used up to now.
     pub(super) fn step_within(&mut self, parts: u32) -> bool {
         let spent = self.is_over(parts);
         self.taken += u32::from(!spent);
@@ -41,7 +41,7 @@ impl Turn {
         self.taken > 0 && (self.taken >= self.most / parts || begun.elapsed() >= self.time / parts)
     }
 
-    /// The next step begins another turn.
+    /// Ends the turn; the next step begins another.
     pub(super) fn end(&mut self) {
         self.begun = None;
         self.taken = 0;
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_ends_by_number_or_time_and_never_before_its_first_step() {
+    fn a_turn_ends_by_steps_or_time_but_allows_its_first_step() {
         let mut turn = Turn::new(Duration::from_secs(60), 4);
         assert_eq!((0..9).filter(|_| turn.step()).count(), 4);
         assert!(turn.is_spent());

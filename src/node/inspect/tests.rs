@@ -1,5 +1,5 @@
-//! What is accepted can be started; what is refused or warned of is told with its file and line, whichever setting
-//! it is.
+//! An accepted configuration can be started; every refusal and warning names its file and line, whichever setting it
+//! concerns.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ fn read(text: &str, format: Format) -> Result<Config, ConfigError> {
     }
 }
 
-/// What there is to say of a file: the refusal, or all remarks.
+/// The result of reading and inspecting a file: the refusal, or all warnings and notes.
 fn said(text: &str, format: Format) -> String {
     match read(text, format).and_then(|config| inspect(&config)) {
         Ok(inspection) => inspection.remarks().join("\n"),
@@ -37,11 +37,11 @@ enum Format {
     Toml,
 }
 
-/// A value that its setting cannot have, or why there is none.
+/// An invalid value for a setting, if there is one.
 enum Bad {
-    /// The value, and other settings of section totem that it takes.
+    /// The value, and settings of section totem that it needs to be checked.
     Value(&'static str, &'static [(&'static str, &'static str)]),
-    /// Any text will do; or only this host can tell, see `look_at_host`.
+    /// No value is invalid, or only `look_at_host` can tell.
     Any,
 }
 
@@ -64,7 +64,7 @@ fn bad(key: &Key) -> Bad {
     }
 }
 
-/// A file with one setting, and the line on which that stands.
+/// A file with valid settings, of which a test changes one.
 struct File {
     sections: Vec<(&'static str, Vec<(String, String)>)>,
 }
@@ -100,7 +100,7 @@ impl File {
         items.push((key.to_owned(), value.to_owned()));
     }
 
-    /// The section and the key of a name in the table of settings.
+    /// Splits the name of a setting into its section and key.
     fn place(name: &str) -> (&str, &str) {
         let (path, key) = name.rsplit_once('.').unwrap();
         (path.strip_suffix(".*").unwrap_or(path), key)
@@ -140,7 +140,7 @@ impl File {
 }
 
 #[test]
-fn a_bad_value_of_any_setting_is_told_with_file_and_line_in_both_formats() {
+fn an_invalid_value_of_any_setting_is_reported_with_file_and_line() {
     let mut any = Vec::new();
     for key in KEYS {
         let Bad::Value(value, more) = bad(key) else {
@@ -150,7 +150,7 @@ fn a_bad_value_of_any_setting_is_told_with_file_and_line_in_both_formats() {
         let (section, own) = File::place(key.name);
         let mut file = File::new(more);
         if key.name.ends_with("bindnetaddr") {
-            // The node list would win.
+            // Otherwise the node list would override the setting.
             file.sections.retain(|(name, _)| *name != "nodelist.node");
         }
         file.set(section, own, value);
@@ -165,9 +165,9 @@ fn a_bad_value_of_any_setting_is_told_with_file_and_line_in_both_formats() {
     assert_eq!(any.len(), 13, "each of these is a text that may be anything: {any:?}");
 }
 
-/// What the quorum services and the transport refuse, a check refuses, with the places.
+/// Settings that the quorum service or the transport refuses are refused by a check, with their places.
 #[test]
-fn what_a_start_refuses_is_refused_with_every_place() {
+fn a_check_refuses_what_a_start_refuses_and_names_every_place() {
     let quorum = |more: &[(&str, &str)], device: &[(&str, &str)]| {
         let mut file = File::new(&[]);
         file.set("quorum", "auto_tie_breaker", "0");
@@ -253,7 +253,7 @@ fn what_a_start_refuses_is_refused_with_every_place() {
 }
 
 #[test]
-fn remarks_are_refused_when_it_is_strict() {
+fn strict_mode_refuses_warnings() {
     let mut file = File::new(&[]);
     file.set("quorum", "auto_tie_breaker", "0");
     let plain = inspect(&read(&file.write(Format::Conf), Format::Conf).unwrap()).unwrap();
@@ -261,7 +261,7 @@ fn remarks_are_refused_when_it_is_strict() {
     assert!(remarks[0].starts_with("# note: the cluster runs unencrypted, as transport udpu"), "{remarks:?}");
     assert!(remarks[0].contains("totem.transport = udpu at test.conf:") && remarks.len() == 1, "{remarks:?}");
     plain.strictly().unwrap();
-    // A rule with a price may be meant.
+    // A rule with a drawback may be intended.
     file.set("quorum", "allow_downscale", "1");
     let priced = inspect(&read(&file.write(Format::Conf), Format::Conf).unwrap()).unwrap();
     assert!(priced.remarks()[0].starts_with("# note: quorum.allow_downscale is incomplete"), "{priced:?}");
@@ -279,7 +279,7 @@ fn remarks_are_refused_when_it_is_strict() {
 }
 
 #[test]
-fn log_files_are_looked_at_and_none_is_made() {
+fn log_files_are_checked_and_none_is_created() {
     let dir = tempfile::tempdir().unwrap();
     let with = |file: &Path, used: &str| {
         let mut text = File::new(&[]);
@@ -313,7 +313,7 @@ fn log_files_are_looked_at_and_none_is_made() {
     assert_eq!(std::fs::read_to_string(&fresh).unwrap(), "one\n");
 }
 
-/// A ring of one node with these settings forms, and goes on for some rounds of the token.
+/// Runs a ring of one node with these settings: it forms, and goes on for some rotations of the token.
 fn forms(plan: &Plan) {
     let me = plan.options.me;
     let params = Params {
@@ -350,13 +350,13 @@ fn forms(plan: &Plan) {
             break;
         }
     }
-    // With long waits and short ones between, agreement takes more steps than these.
+    // With long timeouts that restart short ones, forming the ring takes more steps than these.
     let timeouts = &plan.timeouts;
     let soon = timeouts.consensus <= timeouts.join * 20 && timeouts.send_join <= timeouts.join;
     assert!(formed || !soon, "no ring of one node: {timeouts:?}");
 }
 
-/// Any number, often at an edge.
+/// Any number, with a preference for limits.
 fn numbers() -> impl Strategy<Value = u32> {
     prop_oneof![Just(0), Just(1), 2u32..200, 200u32..20_000, any::<u32>(), Just(u32::MAX), Just(u32::MAX - 1)]
 }
@@ -364,9 +364,9 @@ fn numbers() -> impl Strategy<Value = u32> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 300 } else { 3000 }))]
 
-    /// Whatever is accepted, the daemon's parts are made of without sockets, and a ring forms.
+    /// Whatever is accepted can be started: the daemon's parts, without sockets, accept it and a ring forms.
     #[test]
-    fn what_is_accepted_can_be_started(
+    fn an_accepted_configuration_can_be_started(
         numbers in proptest::collection::vec((0usize..KEYS.len(), numbers()), 0..5),
         words in proptest::collection::vec((0usize..KEYS.len(), any::<proptest::sample::Index>()), 0..4),
         transport in 0usize..3,
@@ -380,7 +380,7 @@ proptest! {
             let key = numeric[index % numeric.len()];
             let (section, own) = File::place(key.name);
             let most = key.kind.range().map_or(0, |(_, most)| most);
-            // Mostly in range.
+            // Mostly within the setting's range.
             let number = i128::from(number).min(most).to_string();
             file.set(section, own, &number);
         }
@@ -391,7 +391,7 @@ proptest! {
             file.set(section, own, key.words[word.index(key.words.len())]);
         }
         let mut text = file.write(Format::Conf) + "nodelist {\n";
-        // The node list begins anew: the first is the one above, with its settings kept.
+        // This begins a second node list: its first node is the one above, with its settings.
         text += "node {\n}\n";
         for other in 0..others {
             text += &format!("node {{\nring0_addr: 127.0.0.{}\nnodeid: {}\n}}\n", other + 2, other + if transport == "knet" { 700 } else { 70_000 });
@@ -444,7 +444,7 @@ impl Host for TwoCards {
 }
 
 #[test]
-fn links_reach_the_transport() {
+fn settings_of_links_reach_the_transport() {
     let mut file = File::new(&[("transport", "knet"), ("knet_mtu", "1400")]);
     file.set("nodelist.node", "ring1_addr", "127.0.1.1");
     file.set("nodelist.node", "name", "a");
@@ -462,7 +462,7 @@ fn links_reach_the_transport() {
         assert_eq!(inspection.plan.options.netmtu, 65_536);
         assert_eq!(inspection.plan.addresses[&inspection.plan.options.me].len(), 2);
     }
-    // What no host can have as its address is told with its line, also on another link.
+    // An address that no host can have is refused with its line, also on another link.
     for wrong in ["0.0.0.0", "239.1.1.1"] {
         file.set("nodelist.node", "ring1_addr", wrong);
         let text = file.write(Format::Conf);
@@ -475,7 +475,7 @@ fn links_reach_the_transport() {
     }
 }
 
-/// One link may be away at the start: that is what the other one is for.
+/// One link may be down at the start, as the other one works.
 #[test]
 fn a_link_whose_address_is_on_no_interface_is_warned_of() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The thread and a daemon made of memory, which can be slow, refuse and die.
+//! The thread with a fake daemon in memory that can be slow, refuse and die.
 
 use std::os::unix::net::UnixStream;
 
@@ -7,7 +7,7 @@ use crate::error::Status;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the database was told; `None` while it is down.
+/// A fake daemon: records what was written; refuses while it is down.
 #[derive(Clone, Default)]
 struct Daemon(Arc<Mutex<State>>);
 
@@ -17,9 +17,9 @@ struct State {
     told: Vec<String>,
     refused: Vec<String>,
     quorate: bool,
-    /// The other ends of the watches.
+    /// The daemon's ends of the quorum watches.
     watches: Vec<UnixStream>,
-    /// The other ends of the database's connections.
+    /// The daemon's ends of the database connections.
     connections: Vec<UnixStream>,
 }
 
@@ -59,7 +59,7 @@ impl Daemon {
     }
 }
 
-/// The descriptor hangs up when the other end is dropped.
+/// The descriptor hangs up when the daemon drops its end.
 struct Keys(Daemon, UnixStream);
 
 impl Registry for Keys {
@@ -136,7 +136,7 @@ fn wait_quorate(desk: &Desk, news: &Bell, quorate: bool) {
     }
 }
 
-/// The keys, types and order of libsam.
+/// The keys, their types and their order are those of libsam.
 #[test]
 fn the_check_writes_what_libsam_writes_first() {
     let daemon = Daemon::default();
@@ -157,7 +157,7 @@ fn the_check_writes_what_libsam_writes_first() {
 }
 
 #[test]
-fn changes_are_written_in_their_order_and_the_last_before_the_end() {
+fn changes_are_written_in_order_and_before_the_end() {
     let daemon = Daemon::default();
     let (desk, _news) = open(&daemon);
     daemon.wait_for(r#"resources.process.17.state = "stopped""#);
@@ -177,7 +177,7 @@ fn changes_are_written_in_their_order_and_the_last_before_the_end() {
 }
 
 #[test]
-fn news_of_quorum_come_through() {
+fn changes_of_quorum_reach_the_supervisor() {
     let daemon = Daemon::default();
     let (desk, news) = open(&daemon);
     daemon.wait_for("watched");
@@ -188,9 +188,9 @@ fn news_of_quorum_come_through() {
     desk.join();
 }
 
-/// A daemon that comes back finds everything as it is by then.
+/// A daemon that comes back gets the state as it is by then.
 #[test]
-fn keys_and_quorum_come_back_with_the_daemon() {
+fn keys_and_quorum_are_restored_when_the_daemon_comes_back() {
     let daemon = Daemon::default();
     daemon.state().quorate = true;
     let (desk, news) = open(&daemon);
@@ -214,9 +214,9 @@ fn keys_and_quorum_come_back_with_the_daemon() {
     desk.join();
 }
 
-/// A daemon that was restarted knows no keys, and gets them even if nothing changes.
+/// A restarted daemon has no keys. They are written again even if no value changes.
 #[test]
-fn keys_come_back_when_the_connection_hangs_up() {
+fn keys_are_written_again_when_the_connection_hangs_up() {
     let daemon = Daemon::default();
     let (desk, _news) = open(&daemon);
     daemon.wait_for(r#"resources.process.17.state = "stopped""#);
@@ -229,7 +229,7 @@ fn keys_come_back_when_the_connection_hangs_up() {
     desk.join();
 }
 
-/// A daemon that is down keeps nobody from ending.
+/// A daemon that is down does not delay the end of supervision.
 #[test]
 fn the_end_does_not_wait_for_a_daemon_that_is_down() {
     let daemon = Daemon::default();

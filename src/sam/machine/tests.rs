@@ -1,4 +1,4 @@
-//! Stories of a worker, each a table: when, what happens, what is done about it.
+//! Stories of a worker, each as a table: time, input, expected actions.
 
 use super::*;
 use Action::{Answer, Forget, Greet, Keep, Launch, Show, Signal, Touch};
@@ -22,12 +22,12 @@ fn at(ms: u64) -> Instant {
     Instant::from_micros(ms * 1000)
 }
 
-/// Ten seconds' interval, and five to end.
+/// A policy with an interval of 10 s and a grace period of 5 s.
 fn checked() -> Policy {
     Policy::restart().interval(Duration::from_secs(10)).grace(Duration::from_secs(5))
 }
 
-/// Plays a story, from the first instance on; times in ms.
+/// Plays a story from the first instance on; times are in ms.
 fn play(policy: &Policy, speaks: bool, story: &[(u64, Input, &[Action])]) -> Machine {
     let mut machine = Machine::new(policy, speaks);
     let mut first = machine.begin(at(0));
@@ -47,9 +47,9 @@ fn play(policy: &Policy, speaks: bool, story: &[(u64, Input, &[Action])]) -> Mac
     machine
 }
 
-/// `sam_register(3)`, `sam_start(3)`: what is not started may end.
+/// `sam_register(3)`, `sam_start(3)`: a worker that has not started may end.
 #[test]
-fn a_worker_that_is_not_started_ends_in_good_order() {
+fn an_unstarted_worker_may_end() {
     for end in [LEFT, DIED] {
         play(
             &checked(),
@@ -65,7 +65,7 @@ fn a_worker_that_is_not_started_ends_in_good_order() {
 }
 
 #[test]
-fn a_worker_that_was_stopped_ends_in_good_order() {
+fn a_stopped_worker_may_end() {
     play(
         &checked(),
         true,
@@ -80,7 +80,7 @@ fn a_worker_that_was_stopped_ends_in_good_order() {
 }
 
 #[test]
-fn a_worker_that_ends_while_checked_is_started_again_whatever_its_status() {
+fn a_checked_worker_that_ends_is_restarted_whatever_its_status() {
     play(
         &Policy::restart(),
         true,
@@ -97,7 +97,7 @@ fn a_worker_that_ends_while_checked_is_started_again_whatever_its_status() {
 }
 
 #[test]
-fn with_the_policy_quit_a_failure_is_for_good() {
+fn with_policy_quit_a_failure_ends_supervision() {
     play(
         &Policy::quit(),
         true,
@@ -109,16 +109,16 @@ fn with_the_policy_quit_a_failure_is_for_good() {
     );
 }
 
-/// A program that never says a word (not found by the loader, say) has not ended in good order.
+/// A program that never sends a command (because the loader does not find it, say) has not ended in good order.
 #[test]
-fn an_end_before_the_first_word_is_a_failure() {
+fn an_end_before_the_first_command_is_a_failure() {
     play(&Policy::restart(), true, &[(5_000, DIED, &[Show(Stopped), Launch(2)])]);
     play(&Policy::quit(), true, &[(1, LEFT, &[Show(Failed), FAILED])]);
 }
 
-/// `sam_overview(3)`: a signal, then SIGKILL.
+/// `sam_overview(3)`: a warning signal first, then SIGKILL.
 #[test]
-fn silence_is_warned_of_and_then_ended() {
+fn a_silent_worker_is_warned_and_then_killed() {
     let machine = play(
         &checked(),
         true,
@@ -137,7 +137,7 @@ fn silence_is_warned_of_and_then_ended() {
 }
 
 #[test]
-fn every_word_is_a_sign_of_life_and_a_part_of_one_too() {
+fn every_command_or_part_of_one_is_a_sign_of_life() {
     let machine = play(
         &checked(),
         true,
@@ -156,9 +156,9 @@ fn every_word_is_a_sign_of_life_and_a_part_of_one_too() {
     assert_eq!(machine.deadline(), Some(at(64_000)));
 }
 
-/// libsam would kill at the second silence without a word.
+/// libsam would kill a worker at its second silence, even after signs of life in between.
 #[test]
-fn who_is_heard_of_again_is_warned_again() {
+fn a_worker_heard_from_again_is_warned_again_at_its_next_silence() {
     play(
         &checked(),
         true,
@@ -175,7 +175,7 @@ fn who_is_heard_of_again_is_warned_again() {
 }
 
 #[test]
-fn who_stops_after_the_warning_may_end() {
+fn a_worker_that_stops_after_the_warning_may_end() {
     play(
         &checked(),
         true,
@@ -190,9 +190,9 @@ fn who_stops_after_the_warning_may_end() {
     );
 }
 
-/// `sam_warn_signal_set(3)`; the choice outlives the instance, as in libsam.
+/// `sam_warn_signal_set(3)`; as in libsam, the signal also applies to later instances.
 #[test]
-fn the_warning_is_the_signal_of_choice() {
+fn the_warning_signal_can_be_chosen() {
     play(
         &checked(),
         true,
@@ -227,7 +227,7 @@ fn without_an_interval_silence_is_no_failure() {
     assert_eq!(machine.deadline(), None);
 }
 
-/// When the supervisor was held up, so was the worker.
+/// If the supervisor did not run for a while, the worker may not have run either.
 #[test]
 fn a_pause_is_not_silence() {
     let machine = play(
@@ -243,9 +243,9 @@ fn a_pause_is_not_silence() {
     assert_eq!(machine.deadline(), Some(at(35_000)));
 }
 
-/// A worker that lets go of the line while it is checked has time to say why, but not for ever.
+/// A worker that closes the line while it is checked gets the grace period, but no more.
 #[test]
-fn a_closed_line_is_a_failure_that_nothing_undoes() {
+fn a_closed_line_is_a_failure_for_good() {
     play(
         &checked(),
         true,
@@ -261,9 +261,9 @@ fn a_closed_line_is_a_failure_that_nothing_undoes() {
     );
 }
 
-/// `sam_mark_failed(3)`: no warning, no other instance.
+/// `sam_mark_failed(3)`: no warning and no further instance.
 #[test]
-fn a_worker_that_gives_up_is_killed_for_good() {
+fn a_worker_that_marks_itself_failed_is_killed_and_not_restarted() {
     for started in [false, true] {
         let mut story: Vec<(u64, Input, &[Action])> = vec![(0, says(Hello), &[Greet])];
         if started {
@@ -279,8 +279,8 @@ fn a_worker_that_gives_up_is_killed_for_good() {
     }
 }
 
-/// `sam_overview(3)`, Quorum integration: start waits; the state passes through the waiting even if there is
-/// quorum, as libsam's does.
+/// `sam_overview(3)`, Quorum integration: start waits. As in libsam, the state passes through `waiting for quorum`
+/// even if there is quorum.
 #[test]
 fn start_waits_for_quorum() {
     let policy = Policy::restart().needs_quorum();
@@ -309,7 +309,7 @@ fn start_waits_for_quorum() {
     );
 }
 
-/// Quorum lost is a failure: neither signs of life nor quorum that comes back undo the warning.
+/// Loss of quorum is a failure: neither signs of life nor regained quorum take the warning back.
 #[test]
 fn a_worker_without_quorum_is_warned_and_then_killed() {
     let policy = Policy::restart().needs_quorum();
@@ -334,7 +334,7 @@ fn a_worker_without_quorum_is_warned_and_then_killed() {
 }
 
 #[test]
-fn who_was_silent_and_lost_quorum_cannot_come_back() {
+fn a_silent_worker_that_also_loses_quorum_is_killed() {
     play(
         &checked().needs_quorum(),
         true,
@@ -351,7 +351,7 @@ fn who_was_silent_and_lost_quorum_cannot_come_back() {
 }
 
 #[test]
-fn quorum_is_nothing_to_a_policy_without_it() {
+fn a_policy_without_quorum_ignores_it() {
     play(
         &Policy::restart(),
         true,
@@ -364,7 +364,7 @@ fn quorum_is_nothing_to_a_policy_without_it() {
 }
 
 #[test]
-fn an_end_asked_for_from_outside_is_in_good_order() {
+fn a_requested_end_is_not_a_failure() {
     for started in [false, true] {
         let mut story: Vec<(u64, Input, &[Action])> = vec![(0, says(Hello), &[Greet])];
         if started {
@@ -383,7 +383,7 @@ fn an_end_asked_for_from_outside_is_in_good_order() {
 }
 
 #[test]
-fn an_end_asked_for_while_a_worker_is_being_killed_prevents_the_next() {
+fn a_requested_end_prevents_the_restart_of_a_killed_worker() {
     play(
         &checked(),
         true,
@@ -398,9 +398,9 @@ fn an_end_asked_for_while_a_worker_is_being_killed_prevents_the_next() {
     );
 }
 
-/// libsam would start it again and again as fast as it can.
+/// libsam would restart it as fast as it can.
 #[test]
-fn pauses_grow_while_instances_fail_at_once() {
+fn pauses_grow_while_instances_fail_quickly() {
     play(
         &Policy::restart(),
         true,
@@ -425,7 +425,7 @@ fn pauses_grow_while_instances_fail_at_once() {
 }
 
 #[test]
-fn too_many_restarts_are_a_failure_for_good() {
+fn too_many_restarts_end_supervision_as_failed() {
     play(
         &Policy::restart().at_most(2, Duration::from_secs(60)),
         true,
@@ -438,7 +438,7 @@ fn too_many_restarts_are_a_failure_for_good() {
     );
 }
 
-/// A program that knows nothing of supervision.
+/// A program that is not written for supervision.
 #[test]
 fn any_program_is_checked_while_it_lives() {
     play(
@@ -451,7 +451,7 @@ fn any_program_is_checked_while_it_lives() {
 }
 
 #[test]
-fn any_program_waits_for_quorum_before_it_is_started() {
+fn any_program_is_started_only_when_there_is_quorum() {
     play(
         &checked().needs_quorum(),
         false,
@@ -468,7 +468,7 @@ fn any_program_waits_for_quorum_before_it_is_started() {
     play(&checked().needs_quorum(), false, &[(1, Input::Stop, &[Forget, CLEAN])]);
 }
 
-/// `sam_register(3)`: after the largest int the instances are counted from 0.
+/// `sam_register(3)`: after the largest int, instances are counted from 0.
 #[test]
 fn instances_are_counted_as_libsam_does() {
     let mut machine = play(&Policy::restart(), true, &[]);

@@ -1,4 +1,4 @@
-//! Comments: each is there once after each conversion, and with what it stood with.
+//! Every comment appears once after each conversion, together with what it belongs to.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{there_and_back, to_conf, to_toml};
 
-/// Debian's own kind of file, with a comment at every place where one can stand.
+/// A file like Debian's, with a comment at every place where one can stand.
 const EVERYWHERE: &str = "\
 # file
 
@@ -106,9 +106,9 @@ unknown {
 # end of file
 ";
 
-/// A list of one line becomes several keys.
+/// A list on one line becomes several keys.
 #[test]
-fn a_comment_behind_a_list_stands_behind_its_last_key() {
+fn a_comment_after_a_list_follows_its_last_key() {
     let text = "totem {\n  version: 2\n}\nuidgid {\n  uid: 1\n  uid: 2\n  gid: 3\n}\nuidgid {\n  uid: 4\n  # last\n}\n";
     let (toml, back) = there_and_back(text.as_bytes());
     assert!(toml.contains("uid = [1, 2, 4]\n# last\n"), "{toml}");
@@ -172,24 +172,24 @@ fn assert_once(wanted: &str, got: &str) {
     assert_eq!(sorted(wanted), sorted(got), "{wanted}\nbecame\n{got}");
 }
 
-/// A line of a file that is made up, or several.
+/// A part of a generated file.
 #[derive(Clone, Debug)]
 enum Part {
     Comment,
     Empty,
-    /// A key whose value is a number that nothing else in the file has.
+    /// A key whose value is a number that occurs only once in the file.
     Own(&'static str),
     /// A key and its value.
     Fixed(&'static str, &'static str),
     Section(&'static str, Vec<Self>),
 }
 
-/// What a comment stands with.
+/// Identifies the setting that a comment belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Mark {
-    /// The key with this value, of which there is one.
+    /// The only key with this value.
     Own(usize),
-    /// A key with a value that others may have too.
+    /// A key with a value that other keys may have too.
     Fixed(&'static str, &'static str),
 }
 
@@ -206,18 +206,18 @@ impl Mark {
     }
 }
 
-/// A file that is made up.
+/// A generated file.
 #[derive(Debug, Default)]
 struct Made {
     text: String,
     marks: Vec<Mark>,
-    /// For each comment the marks of what follows it, or of the section that it ends; and whether it is the latter.
+    /// For each comment the marks of what follows it or of the section that it ends, and whether it ends the section.
     beside: Vec<(Range<usize>, bool)>,
     /// Comments that nothing has followed yet.
     pending: Vec<usize>,
 }
 
-/// Values from here on have one key each.
+/// Values from here on occur only once.
 const FIRST: usize = 1_000_000;
 
 impl Made {
@@ -266,7 +266,7 @@ impl Made {
     }
 }
 
-/// What stands in a section, with comments and empty lines before each line and at its end.
+/// The content of a section, with comments and empty lines before each line and at its end.
 fn inside(parts: Vec<BoxedStrategy<Part>>, count: Range<usize>) -> impl Strategy<Value = Vec<Part>> {
     let between = prop::collection::vec(prop_oneof![3 => Just(Part::Comment), 1 => Just(Part::Empty)], 0..3);
     let one = (between.clone(), proptest::strategy::Union::new(parts));
@@ -288,7 +288,7 @@ fn section(name: &'static str, parts: Vec<BoxedStrategy<Part>>) -> BoxedStrategy
     inside(parts, 0..5).prop_map(move |parts| Part::Section(name, parts)).boxed()
 }
 
-/// A section that is wrong without this key.
+/// A section that is invalid without this key.
 fn with(
     name: &'static str,
     needed: BoxedStrategy<Part>,
@@ -353,7 +353,7 @@ fn any_file() -> impl Strategy<Value = Made> {
     })
 }
 
-/// Whether each comment is there once, with what it stood with.
+/// Checks that each comment appears once, together with what it belongs to.
 fn check_places(made: &Made, got: &str) -> Result<(), String> {
     let lines: Vec<&str> = got.lines().map(str::trim).collect();
     for (number, (range, is_end)) in made.beside.iter().enumerate() {
@@ -363,20 +363,20 @@ fn check_places(made: &Made, got: &str) -> Result<(), String> {
         let [at] = at[..] else { return Err(format!("comment{name} is there {} times", at.len())) };
         let wanted = &made.marks[range.clone()];
         let own: Vec<&Mark> = wanted.iter().filter(|mark| matches!(mark, Mark::Own(_))).collect();
-        // What is set again elsewhere is gone with its value, and its comments are with the new one.
+        // A setting that is set again elsewhere is dropped with its value, and its comments move to the new one.
         if own.is_empty() || own.iter().any(|mark| !lines.iter().any(|line| mark.is_in(line))) {
             continue;
         }
         let is_wanted =
             |line: Option<&&str>| line.is_some_and(|line| wanted.iter().any(|mark| mark.is_in(line)));
-        // Which link it is may be said in another section.
+        // The link's number may be set in another section.
         let sets = |line: &&&str| {
             made.marks.iter().any(|mark| mark.is_in(line))
                 && (!line.starts_with("linknumber") || is_wanted(Some(line)))
         };
         let before = is_wanted(lines[..at].iter().rev().find(sets));
-        // Where a header says what it stood before, it is right below. The values of a list become lines of their own
-        // again, and what stood at its end stands before the last of them.
+        // If a header contains the setting that the comment stood before, that is directly below. The values of a
+        // list become lines again, and a comment at the list's end stands before the last of them.
         let next = lines[at..].iter().find(sets);
         let in_list = next.is_some_and(|line| line.starts_with("uid:") || line.starts_with("gid:"));
         let behind = (!is_end || in_list) && is_wanted(next);
@@ -390,19 +390,19 @@ fn check_places(made: &Made, got: &str) -> Result<(), String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever the sections, however they are nested and repeated.
+    /// For any sections, however nested and repeated.
     #[test]
     fn every_comment_is_kept_with_its_setting(made in any_file()) {
         let toml = to_toml(made.text.as_bytes()).map_err(|error| TestCaseError::fail(format!("{error}\n{}", made.text)))?;
         let placed = check_places(&made, &toml);
         prop_assert!(placed.is_ok(), "{:?}\n{}\nbecame\n{}", placed, made.text, toml);
-        // The way back may be refused: not every name can be written.
+        // The conversion back may be refused, as not every name can be written.
         if let Ok(back) = to_conf(&toml) {
             let back = String::from_utf8(back).unwrap();
             prop_assert_eq!(super::of_conf(back.as_bytes()).unwrap(), super::meant(made.text.as_bytes()).unwrap());
             let placed = check_places(&made, &back);
             prop_assert!(placed.is_ok(), "{:?}\n{}\nbecame\n{}\nand\n{}", placed, made.text, toml, back);
-            // Once more changes no place any more.
+            // A second conversion moves no comment.
             prop_assert_eq!(comments(&to_toml(back.as_bytes()).unwrap()).len(), comments(&toml).len());
         }
     }

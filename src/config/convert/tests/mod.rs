@@ -1,4 +1,4 @@
-//! Nothing is lost on the way from one format to the other.
+//! Nothing is lost in a conversion from one format to the other.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::map::Value;
 
-/// A host with a few users, which nothing else is asked of.
+/// A host that knows a few users and nothing else.
 struct Accounts;
 
 impl Host for Accounts {
@@ -43,7 +43,7 @@ fn of_conf(text: &[u8]) -> Result<BTreeMap<String, Value>, ConfigError> {
     Ok(values(&map))
 }
 
-/// The same, with what is said in `corosync.toml` of encryption if `corosync.conf` says nothing.
+/// The settings of a text, with encryption as `corosync.toml` expresses the default of `corosync.conf`.
 fn meant(text: &[u8]) -> Result<BTreeMap<String, Value>, ConfigError> {
     let mut map = Map::default();
     parse_conf(text, Path::new("a.conf"), &Accounts, &mut map, false)?;
@@ -61,7 +61,7 @@ fn to_conf(text: &str) -> Result<Vec<u8>, ConfigError> {
     toml_to_conf(text.as_bytes(), Path::new("a.toml"), &Accounts)
 }
 
-/// To TOML and back: the same three times.
+/// Converts to TOML and back; all three texts have the same meaning.
 fn there_and_back(text: &[u8]) -> (String, String) {
     let toml = to_toml(text).unwrap_or_else(|error| panic!("{error}"));
     let read = toml::parse(toml.as_bytes(), Path::new("a.toml"), &Accounts).unwrap();
@@ -114,7 +114,7 @@ uidgid {
 ";
 
 #[test]
-fn the_usual_file_in_toml() {
+fn a_typical_file_is_converted_to_toml() {
     let (toml, back) = there_and_back(USUAL.as_bytes());
     assert_eq!(
         toml,
@@ -131,7 +131,7 @@ fn the_usual_file_in_toml() {
 }
 
 #[test]
-fn what_has_no_place_is_kept() {
+fn settings_without_a_place_in_toml_are_kept() {
     let odd = "totem {\n version: 2\n future: yes\n config_version: 18446744073709551615\n secauth: maybe\n}\n\
                totem {\n token: 500\n token: 600\n interface {\n linknumber: 200\n ttl: 3\n odd: 1\n\
                member {\n memberaddr: 1.2.3.4\n }\n }\n}\n\
@@ -156,7 +156,7 @@ fn texts_that_are_not_utf8_are_kept() {
 }
 
 #[test]
-fn what_cannot_be_written_is_refused() {
+fn settings_that_conf_cannot_express_are_refused() {
     assert!(to_toml(b"totem {\n token: 5\n}\n").unwrap_err().message.contains("totem.version is missing"));
     for odd in [
         "[totem]\ncluster_name = \"a{b\"\n",
@@ -174,7 +174,7 @@ fn what_cannot_be_written_is_refused() {
 }
 
 #[test]
-fn files_of_uidgid_d_are_taken_in() {
+fn files_of_uidgid_d_are_included() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("corosync.conf");
     std::fs::create_dir(dir.path().join("uidgid.d")).unwrap();
@@ -184,7 +184,7 @@ fn files_of_uidgid_d_are_taken_in() {
 }
 
 #[test]
-fn the_example_survives() {
+fn the_example_survives_both_conversions() {
     let text = include_str!("../../../../corosync.toml.example");
     let conf = to_conf(text).unwrap();
     let (toml, _) = there_and_back(&conf);
@@ -193,7 +193,7 @@ fn the_example_survives() {
     assert_eq!(values(&got), values(&wanted));
 }
 
-/// What a file does not say of encryption means something else in each format.
+/// The default encryption differs between the formats.
 #[test]
 fn encryption_is_the_same_in_both_formats() {
     let crypto = |text: &[u8]| {
@@ -233,7 +233,7 @@ fn encryption_is_the_same_in_both_formats() {
     assert!(conf.contains("crypto_cipher: aes256") && conf.contains("crypto_hash: sha256"), "{conf}");
 }
 
-/// A name of a section or key: known ones, and any other.
+/// The name of a section or key: a known one or any other.
 fn word() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => prop::sample::select(vec![
@@ -272,9 +272,9 @@ fn block() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// What a file means survives, whatever is in it; and what the parser refuses is refused.
+    /// The meaning of any file is kept, and what the parser refuses is refused.
     #[test]
-    fn any_file_survives(blocks in prop::collection::vec(block(), 0..10)) {
+    fn any_file_keeps_its_meaning(blocks in prop::collection::vec(block(), 0..10)) {
         let text = format!("totem {{\nversion: 2\n}}\n{}", blocks.concat());
         let Ok(meant) = meant(text.as_bytes()) else {
             prop_assert!(to_toml(text.as_bytes()).is_err());
@@ -283,7 +283,7 @@ proptest! {
         let toml = to_toml(text.as_bytes()).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
         let read = toml::parse(toml.as_bytes(), Path::new("a.toml"), &Accounts).unwrap();
         prop_assert_eq!(values(&read), meant.clone(), "{}\n{}", text, toml);
-        // The way back may be refused, but never changes anything.
+        // The conversion back may be refused, but never changes anything.
         if let Ok(back) = to_conf(&toml) {
             prop_assert_eq!(of_conf(&back).unwrap(), meant);
         }
@@ -291,7 +291,7 @@ proptest! {
 
     /// Hostile files are refused or converted; nothing panics.
     #[test]
-    fn any_bytes_are_bearable(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_converted_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = to_toml(&bytes);
         let _ = toml_to_conf(&bytes, Path::new("a.toml"), &Accounts);
         let mut outline = Outline::new();
