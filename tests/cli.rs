@@ -450,6 +450,8 @@ fn the_systemd_unit_is_valid() {
     for hidden in ["PrivateTmp", "PrivateIPC", "PrivateNetwork"] {
         assert!(!unit.lines().any(|line| line.starts_with(hidden)), "{hidden}");
     }
+    // A new key replaces the default key file, in a folder that `ProtectSystem=full` would make read-only.
+    assert!(unit.lines().any(|line| line == "ReadWritePaths=-/etc/corosync"));
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("annulusd.service");
     let local = unit.replace("/usr/sbin/annulusd", "/bin/true").replace("/usr/bin/annulus", "/bin/true");
