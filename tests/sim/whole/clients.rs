@@ -137,7 +137,7 @@ impl Cluster {
         let number = self.record.next_number();
         let request = speech::multicast(&Record::payload(number, size), self.random.chance(0.2));
         let ring = self.ring(who.node).expect("a node that takes messages is in a ring");
-        self.record.sent_on.insert(number, ring);
+        self.record.sent_on.insert(number, (who, ring));
         self.participant(who, conn).sent.push(number);
         self.ask(who, conn, &request);
     }

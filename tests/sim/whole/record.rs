@@ -105,8 +105,8 @@ pub(crate) struct Verdict {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) clients: BTreeMap<(Process, ConnId), Client>,
-    /// The ring on which the sender's node was when it accepted each message.
-    pub(crate) sent_on: BTreeMap<u64, RingId>,
+    /// Who accepted each message, and on which ring.
+    pub(crate) sent_on: BTreeMap<u64, (Process, RingId)>,
     pub(crate) verdicts: Vec<Verdict>,
     /// Rings whose synchronisation each process has completed.
     pub(crate) settled: BTreeMap<Process, BTreeSet<RingId>>,

@@ -69,7 +69,7 @@ fn good() -> (Record, Moves) {
         });
     }
     let both = BTreeSet::from([process(1), process(2)]);
-    let rings = both.iter().map(|who| (*who, BTreeSet::from([ring(4), ring(8)]))).collect();
+    let rings = both.iter().map(|who| (*who, vec![ring(4), ring(8)])).collect();
     (record, Moves { together: BTreeMap::from([((ring(4), ring(8)), both)]), rings })
 }
 
@@ -207,10 +207,9 @@ fn a_message_from_before_a_ring_may_be_missing_to_those_who_came_with_it() {
     let told = told(&mut record, 2);
     let first = told.iter().position(|seen| matches!(seen, Seen::Message { .. })).expect("it heard some");
     told.remove(first);
-    record.sent_on.insert(1, ring(1));
+    record.sent_on.insert(1, (process(1), ring(1)));
+    moves.rings.insert(process(1), [1, 4, 8].map(ring).to_vec());
     anywhere(&record, &moves).expect("node 2 was not in ring 1");
-    moves.rings.values_mut().for_each(|rings| {
-        rings.insert(ring(1));
-    });
+    moves.rings.insert(process(2), [1, 4, 8].map(ring).to_vec());
     anywhere(&record, &moves).expect_err("both were");
 }

@@ -14,11 +14,13 @@ use crate::whole::speech::Member;
 
 /// Whether every node knows who is in which group, every client has heard what it sent, and every barrier is over.
 pub(crate) fn reached(c: &Cluster) -> bool {
-    let alive: BTreeSet<Process> = c.alive().map(|(_, process)| process.app.who).collect();
+    missing(c).is_none()
+}
+
+/// The first thing that is not yet as it must be at the end.
+pub(crate) fn missing(c: &Cluster) -> Option<String> {
     let mut expected: BTreeSet<(String, Member)> = BTreeSet::new();
-    for ((who, _), client) in
-        c.record.clients.iter().filter(|((who, _), client)| client.alive && alive.contains(who))
-    {
+    for ((who, conn), client) in c.record.clients.iter().filter(|(_, client)| client.alive) {
         if let Role::Participant(participant) = &client.role {
             match participant.standing {
                 Standing::In => {
@@ -27,17 +29,19 @@ pub(crate) fn reached(c: &Cluster) -> bool {
                         Member { node: who.node, pid: participant.pid },
                     ));
                 }
-                Standing::Leaving => return false,
+                Standing::Leaving => {
+                    return Some(format!("{conn:?} of {who:?} has not been told that it left"));
+                }
                 Standing::Out => {}
             }
         }
-        if !has_all(*who, client) {
-            return false;
+        if let Some(what) = lacks(*who, client) {
+            return Some(format!("{conn:?} of {who:?} {what}"));
         }
     }
     let may_act = may_act(c);
-    c.alive().all(|(_, process)| {
-        let Core::Whole(whole) = &process.core else { return false };
+    c.alive().find_map(|(node, process)| {
+        let Core::Whole(whole) = &process.core else { panic!("whole nodes") };
         let stack = &whole.stack;
         let known: BTreeSet<(String, Member)> = stack
             .cpg()
@@ -49,11 +53,18 @@ pub(crate) fn reached(c: &Cluster) -> bool {
                 (group, Member { node: process.member.node.get(), pid: process.member.pid })
             })
             .collect();
-        known == expected
-            && stack.settled()
-            && !stack.router().syncing()
-            && stack.flow(ServiceId::CPG) == Flow::Open
-            && stack.votes().is_some_and(|votes| may_act.is_none_or(|may| votes.quorate() == may))
+        let quorate = stack.votes().is_some_and(|votes| votes.quorate());
+        if known != expected {
+            Some(format!("node {node} knows the groups as {known:?}, but they are {expected:?}"))
+        } else if !stack.settled() {
+            Some(format!("node {node} has not told the end of every client"))
+        } else if stack.router().syncing() || stack.flow(ServiceId::CPG) != Flow::Open {
+            Some(format!("node {node} takes no requests"))
+        } else if may_act.is_some_and(|may| may != quorate) {
+            Some(format!("node {node} is {}quorate", if quorate { "" } else { "not " }))
+        } else {
+            None
+        }
     })
 }
 
@@ -70,8 +81,8 @@ fn may_act(c: &Cluster) -> Option<bool> {
     }
 }
 
-/// Whether a client, which is alive, has everything that is due to it.
-fn has_all(who: Process, client: &Client) -> bool {
+/// What a client that is alive has not been told yet, if anything.
+fn lacks(who: Process, client: &Client) -> Option<String> {
     match &client.role {
         Role::Participant(participant) => {
             let me = Member { node: who.node, pid: participant.pid };
@@ -79,10 +90,12 @@ fn has_all(who: Process, client: &Client) -> bool {
                 Seen::Message { from, number, .. } if *from == me => Some(*number),
                 _ => None,
             });
-            own.eq(participant.sent.iter().copied())
+            let own: Vec<u64> = own.collect();
+            (own != participant.sent)
+                .then(|| format!("sent {:?} and heard of that {own:?}", participant.sent))
         }
-        Role::Keeper { set, told } => set == told,
-        Role::Operator { unanswered } => *unanswered == 0,
-        Role::Voter => true,
+        Role::Keeper { set, told } => (set != told).then(|| format!("set {set:?} and was told of {told:?}")),
+        Role::Operator { unanswered } => (*unanswered > 0).then(|| "waits for an answer".to_owned()),
+        Role::Voter => None,
     }
 }

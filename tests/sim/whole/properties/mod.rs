@@ -15,6 +15,7 @@ mod together;
 mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use annulus::ids::{NodeId, RingId};
 use annulus::view::ViewKind;
@@ -28,8 +29,24 @@ use crate::trace::{Event, Process, Trace};
 pub(crate) struct Moves {
     /// For a ring and the one after it: the processes that moved from that to this.
     together: BTreeMap<(RingId, RingId), BTreeSet<Process>>,
-    /// All rings of each process.
-    rings: BTreeMap<Process, BTreeSet<RingId>>,
+    /// The rings of each process, in the order in which it was in them.
+    rings: BTreeMap<Process, Vec<RingId>>,
+}
+
+impl Moves {
+    /// Whether a process was in all rings in which its node may have multicast a part of a message that `sender` accepted
+    /// on ring `first` and that was complete on ring `last`.
+    fn saw_whole(&self, who: Process, sender: Process, first: RingId, last: RingId) -> bool {
+        let [own, path] = [who, sender].map(|who| self.rings.get(&who).map_or(&[][..], |rings| &rings[..]));
+        let begin = path.iter().position(|ring| *ring == first);
+        let end = path.iter().position(|ring| *ring == last);
+        match (begin, end) {
+            (Some(begin), Some(end)) if begin <= end => {
+                own.windows(end - begin + 1).any(|part| part == &path[begin..=end])
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Which processes moved together from ring to ring.
@@ -46,7 +63,7 @@ pub(crate) fn moves(trace: &Trace) -> Moves {
         for pair in rings.windows(2) {
             moves.together.entry((pair[0], pair[1])).or_default().insert(*who);
         }
-        moves.rings.insert(*who, rings.into_iter().collect());
+        moves.rings.insert(*who, rings);
     }
     moves
 }
@@ -81,12 +98,23 @@ impl Cluster {
         self.rest();
         self.settle();
         let limit = self.patience() * 10;
-        self.run_until_within(limit, "every client told of everything", |c| c.one_ring() && end::reached(c));
+        self.run_clients_to_rest(limit);
         let timeouts = self.setup.timeouts();
         self.run(timeouts.hold * 4 + timeouts.token_retransmit * 4);
-        self.run_until("every client told of everything", |c| c.one_ring() && end::reached(c));
+        self.run_clients_to_rest(self.patience());
         self.check(crate::checkers::End::Quiet);
         self.check_clients()
+    }
+
+    fn run_clients_to_rest(&mut self, limit: Duration) {
+        let end = self.now + limit;
+        while !(self.one_ring() && end::reached(self)) {
+            if self.now >= end {
+                let what = end::missing(self).unwrap_or_else(|| "there is not one ring".to_owned());
+                panic!("seed {}: after {limit:?}, {what}\n{}", self.setup.seed, self.report());
+            }
+            self.run(Duration::from_millis(10));
+        }
     }
 
     /// Checks what holds of clients at any moment.

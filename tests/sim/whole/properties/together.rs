@@ -1,8 +1,9 @@
 //! What must hold of clients whose nodes moved together from ring to ring: they were told the same, in the same order,
 //! from the end of one synchronisation to the next ring, and from there to the end of the next synchronisation.
 //!
-//! A message that was accepted on an earlier ring may have begun there, if it is longer than a frame. Whoever was not in that
-//! ring lacks its beginning and is not told of it; so it counts only between clients whose nodes both were.
+//! A message that was accepted on an earlier ring may have begun there, or on any ring of its sender since, if it is longer
+//! than a frame. Whoever was not in all of these lacks a part of it and is not told of it; so it counts only between clients
+//! whose nodes both were.
 
 use annulus::ids::RingId;
 
@@ -26,12 +27,12 @@ pub(super) fn check<'a>(record: &'a Record, moves: &Moves) -> Result<usize, Stri
                 for other in &pieces {
                     let common = |piece: &Piece<'a>| -> Vec<&'a Seen> {
                         let counts = |seen: &&&Seen| match seen {
-                            Seen::Message { number, .. } => record.sent_on.get(number).is_none_or(|ring| {
-                                ring == from
-                                    || [whole.who, other.who]
-                                        .iter()
-                                        .all(|who| moves.rings[who].contains(ring))
-                            }),
+                            Seen::Message { number, .. } => {
+                                record.sent_on.get(number).is_none_or(|(sender, ring)| {
+                                    let saw = |who| moves.saw_whole(who, *sender, *ring, *from);
+                                    saw(whole.who) && saw(other.who)
+                                })
+                            }
                             _ => true,
                         };
                         piece.seen.iter().filter(counts).copied().collect()
