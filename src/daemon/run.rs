@@ -24,10 +24,11 @@ use crate::config::{Config, ConfigError};
 use crate::error::Status as Service;
 use crate::ipc::{self, Endpoint};
 use crate::node::admission::Policy;
+use crate::node::blame::placed;
 use crate::node::clients::SERVICES;
 use crate::node::command::{End, Handle, Status};
 use crate::node::errands::{self, KeyErrand};
-use crate::node::inspect::{Inspection, inspect, placed};
+use crate::node::inspect::{Inspection, inspect};
 use crate::node::store::Store;
 use crate::node::{Builder, NodeError};
 

@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::semaphore::Semaphore;
-use super::shm::{Mapping, page_size};
+use super::shm::Mapping;
 
 /// Length of the header struct, and of the shortest header file, in bytes.
 pub(super) const HEADER: usize = 8248;
@@ -45,9 +45,9 @@ const SLACK: usize = 4;
 pub(super) fn data_len(max: usize) -> usize {
     // libqb's rule, with libqb's page size on architectures where the page size varies.
     let page = if cfg!(any(target_arch = "arm", target_arch = "mips", target_arch = "sparc64")) {
-        page_size().max(16_384)
+        rustix::param::page_size().max(16_384)
     } else {
-        page_size()
+        rustix::param::page_size()
     };
     in_pages(max, page)
 }
@@ -341,7 +341,7 @@ pub(super) mod tests {
     fn sizes_are_libqbs() {
         for (max, len) in [(1_048_576, 1_052_672), (12_328, 16_384), (4083, 4096), (4084, 8192)] {
             assert_eq!(in_pages(max, 4096), len);
-            assert_eq!(data_len(max), len.next_multiple_of(page_size()));
+            assert_eq!(data_len(max), len.next_multiple_of(rustix::param::page_size()));
         }
     }
 

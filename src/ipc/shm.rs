@@ -139,13 +139,6 @@ impl Drop for Mapping {
     }
 }
 
-/// Bytes of a memory page.
-pub(super) fn page_size() -> usize {
-    // SAFETY: takes no pointer; this value always exists.
-    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(bytes).expect("the system knows its page size")
-}
-
 /// How `len` bytes at `offset` divide into bytes up to an 8-byte boundary, 64-bit words, and the rest.
 fn split(offset: usize, len: usize) -> (usize, usize, usize) {
     let head = (offset.next_multiple_of(8) - offset).min(len);

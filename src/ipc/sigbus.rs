@@ -11,8 +11,6 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::shm::page_size;
-
 /// Most mappings registered at a time, six for each connection. Beyond it, connections are refused.
 pub(super) const SLOTS: usize = 32_768;
 
@@ -54,7 +52,7 @@ impl Guard {
         let slot = &TABLE[index];
         slot.torn.store(false, Ordering::Relaxed);
         // Mappings cover whole pages, whatever the requested length.
-        slot.len.store(len.next_multiple_of(page_size()), Ordering::Relaxed);
+        slot.len.store(len.next_multiple_of(rustix::param::page_size()), Ordering::Relaxed);
         slot.start.store(start, Ordering::Release);
         Ok(Self(index))
     }

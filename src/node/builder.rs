@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::admission::Policy;
+use super::blame::placed;
 use super::command::{self, Handle};
 use super::driver::{Driver, DriverError, Parts};
+use super::embedded::Node;
 use super::errands::Errand;
-use super::inspect::placed;
+use super::error::NodeError;
 use super::kept_votes::KeptVotes;
 use super::knet::{Ground, Knet};
+use super::links;
 use super::plan::{Plan, described};
 use super::store::Store;
-use super::{Node, NodeError, links};
 use crate::config::Config;
 use crate::config::key::Key;
 use crate::config::map::{Map, Origin};
@@ -86,6 +88,13 @@ impl Default for Builder {
             map: None,
             next_key: None,
         }
+    }
+}
+
+impl Node {
+    /// Makes the settings of a node to start.
+    pub fn builder() -> Builder {
+        Builder::default()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::NodeError;
+use super::error::NodeError;
 use super::links::THRESHOLD;
 use crate::config::key::Key;
 use crate::config::timeouts::Timeouts;

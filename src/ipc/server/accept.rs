@@ -12,9 +12,8 @@ use rustix::net::{SendFlags, SocketFlags};
 
 use super::census::Kind;
 use super::closer::Remains;
-use super::connection::{Connection, Limits};
+use super::connection::{Connection, Limits, interest};
 use super::options::{Admission, Refusal};
-use super::poll::interest;
 use super::quiet::About;
 use super::table::{Client, Newcomer, Table};
 use super::{Incoming, Listening, Server, listener_id, token};

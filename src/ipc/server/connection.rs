@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
@@ -393,4 +394,12 @@ impl Connection {
         // If the client has forked, another process may hold the descriptor; this affects all of them.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
     }
+}
+
+/// The events reported for an accepted client. They are edge-triggered, so that a client whose requests must wait
+/// does not wake the server again and again. Every doorbell byte is an edge of its own (epoll(7)), whether it is read
+/// or not.
+pub(super) fn interest(room: bool) -> EventFlags {
+    let base = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+    if room { base | EventFlags::OUT } else { base }
 }

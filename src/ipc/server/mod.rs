@@ -42,10 +42,9 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use self::census::{Census, Kind};
 use self::closer::{Closer, Remains};
-use self::connection::Connection;
+use self::connection::{Connection, interest};
 pub use self::counters::{About, Counters};
 pub use self::options::{Admission, Endpoint, Flow, Options, Refusal};
-use self::poll::interest;
 use self::quiet::Quiet;
 use self::table::Table;
 use self::turn::Turn;

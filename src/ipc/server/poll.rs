@@ -105,11 +105,3 @@ impl Server {
         }
     }
 }
-
-/// The events reported for an accepted client. They are edge-triggered, so that a client whose requests must wait
-/// does not wake the server again and again. Every doorbell byte is an edge of its own (epoll(7)), whether it is read
-/// or not.
-pub(super) fn interest(room: bool) -> EventFlags {
-    let base = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
-    if room { base | EventFlags::OUT } else { base }
-}

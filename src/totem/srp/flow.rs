@@ -5,12 +5,12 @@
 use crate::config::timeouts::Timeouts;
 use crate::totem::wire::Token;
 
+use super::excess::PATIENCE;
 use super::hold::Rotation;
-use super::plausible;
 use super::window::{Reception, WINDOW};
 
 /// Number of consecutive visits without a new frame on the ring after which a full flow control count must be
-/// wrong, if all members have all frames. If a member lacks frames it takes [`plausible::PATIENCE`] visits.
+/// wrong, if all members have all frames. If a member lacks frames it takes [`PATIENCE`] visits.
 const IDLE: u32 = 3;
 
 /// Number of frames that may be multicast in this visit, retransmissions included. `backlog` is what this
@@ -30,7 +30,7 @@ pub(super) fn allowance(
         // count is wrong, because of a changed or forged datagram, and would stay wrong. If a member lacks
         // frames, the count may consist of retransmissions that are lost again and again, or be wrong and
         // prevent them.
-        Some(0) if complete && last.idle() >= IDLE || last.idle() >= plausible::PATIENCE => 1,
+        Some(0) if complete && last.idle() >= IDLE || last.idle() >= PATIENCE => 1,
         Some(left) => left,
         None => 1,
     };
@@ -70,7 +70,6 @@ mod tests {
     use super::*;
     use crate::config::timeouts::Given;
     use crate::ids::Seq;
-    use crate::totem::srp::plausible::PATIENCE;
     use crate::totem::srp::sample;
 
     fn idle(visits: u32) -> Rotation {

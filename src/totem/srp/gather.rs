@@ -25,7 +25,7 @@ impl Gather {
     /// Starts gathering, or starts it again: the agreement reached so far is discarded.
     pub(super) fn enter(ring: &mut Ring, now: Instant, cause: Cause) -> Self {
         ring.proc.insert(ring.me);
-        ring.give_up_left_out(now);
+        give_up_left_out(ring, now);
         ring.stats.gather_entered += 1;
         if cause == Cause::NoCommitToken {
             ring.stats.continuous_gather = ring.stats.continuous_gather.saturating_add(1);
@@ -167,6 +167,16 @@ impl Gather {
         let active = ring.active();
         // `active` is empty only if this node gave itself up and knows no other node.
         active.is_subset(&self.consensus) && (!active.is_empty() || ring.failed_to_receive)
+    }
+}
+
+/// Marks the excluded nodes as failed, even if another node has named them since. A node of the same ring then
+/// adopts that, so no node waits for an answer that will be ignored.
+fn give_up_left_out(ring: &mut Ring, now: Instant) {
+    for node in ring.proc.as_slice() {
+        if ring.left_out.has(now, *node) {
+            ring.failed.insert(*node);
+        }
     }
 }
 

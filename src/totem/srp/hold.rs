@@ -4,7 +4,7 @@
 //! until a node has something to send (token hold cancel). Source: corosync `totem.hold`,
 //! `seqno_unchanged_const`.
 
-use super::plausible::Excess;
+use super::excess::Excess;
 use super::retransmit::Unanswered;
 use crate::ids::Seq;
 use crate::totem::wire::{Missing, Token};

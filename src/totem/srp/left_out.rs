@@ -1,6 +1,5 @@
 //! Nodes that are excluded from the ring for a while, because they keep the others from working.
 
-use super::ring::Ring;
 use crate::ids::NodeId;
 use crate::time::Instant;
 use crate::totem::wire::Frame;
@@ -17,7 +16,8 @@ impl LeftOut {
         self.0.extend(nodes.iter().map(|node| (*node, until)));
     }
 
-    fn has(&self, now: Instant, node: NodeId) -> bool {
+    /// Whether a node is excluded at `now`.
+    pub(super) fn has(&self, now: Instant, node: NodeId) -> bool {
         self.0.iter().any(|(left_out, until)| *left_out == node && *until > now)
     }
 
@@ -29,18 +29,6 @@ impl LeftOut {
             Frame::MergeDetect(probe) => self.has(now, probe.from),
             // These are accepted only on a ring, or for one, that such a node is not on.
             Frame::Token(_) | Frame::Commit(_) | Frame::HoldCancel(_) => false,
-        }
-    }
-}
-
-impl Ring {
-    /// Marks the excluded nodes as failed, even if another node has named them since. A node of the same ring
-    /// then adopts that, so no node waits for an answer that will be ignored.
-    pub(super) fn give_up_left_out(&mut self, now: Instant) {
-        for node in self.proc.as_slice() {
-            if self.left_out.has(now, *node) {
-                self.failed.insert(*node);
-            }
         }
     }
 }

@@ -23,6 +23,7 @@
 //! | `window.rs` | received frames by number |
 //! | `outbox.rs` | this node's frames that wait for the token |
 //! | `members.rs` | sets of nodes, representative |
+//! | `excess.rs` | the part of the token's flow control count that no frame explains |
 //! | `left_out.rs` | nodes that are excluded from the ring for a while |
 //! | `timers.rs` | timers |
 //! | `witness.rs` | which nodes are heard, and which of them hear this node |
@@ -31,6 +32,7 @@
 
 mod commit;
 mod deliver;
+mod excess;
 mod flow;
 mod gather;
 mod hold;

@@ -4,25 +4,12 @@
 //! wrong values in it must not persist: this node either corrects them, or finds that the ring cannot
 //! continue and gathers. Genuine tokens, Corosync's included, are never changed.
 
+use super::excess::Excess;
 use super::hold::Rotation;
 use super::members::MemberSet;
 use super::window::{Reception, WINDOW};
 use crate::ids::Seq;
 use crate::totem::wire::Token;
-
-/// Number of visits after which an unexplained part of a count is taken to be wrong.
-pub(super) const PATIENCE: u32 = 50;
-
-/// The smallest unexplained part of the token's flow control count over a number of visits.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Excess {
-    least: u32,
-    visits: u32,
-}
-
-impl Excess {
-    pub(super) const NONE: Self = Self { least: u32::MAX, visits: 0 };
-}
 
 /// Whether the ring's highest number can be what `token` says: it never decreases, and no member can be a
 /// whole window behind it.
@@ -49,13 +36,7 @@ pub(super) fn mend(token: &mut Token, members: &MemberSet, last: &mut Rotation) 
         token.fcc = sent;
         last.excess = Excess::NONE;
     } else if last.found_all_complete(token) {
-        let excess = &mut last.excess;
-        excess.least = excess.least.min(more);
-        excess.visits += 1;
-        if excess.visits >= PATIENCE {
-            token.fcc -= excess.least;
-            *excess = Excess::NONE;
-        }
+        token.fcc -= last.excess.found(more);
     }
 
     // No node sends on an idle ring, so none has anything queued.
@@ -68,6 +49,7 @@ pub(super) fn mend(token: &mut Token, members: &MemberSet, last: &mut Rotation) 
 mod tests {
     use super::*;
     use crate::ids::{NodeId, RingId};
+    use crate::totem::srp::excess::PATIENCE;
 
     fn node(id: u32) -> NodeId {
         NodeId::new(id).unwrap()

@@ -22,12 +22,14 @@
 //! |---|---|
 //! | `suite.rs` | [`Cipher`], [`enum@Hash`], [`Suite`]: their names and sizes |
 //! | `slot.rs` | one suite with its key: seals and opens |
+//! | `error.rs` | why a datagram is refused, and why there is no envelope |
 //! | `cipher.rs`, `mac.rs` | AES-CBC, HMAC |
 //! | `abreast.rs` | HMAC-SHA-256 of several packets at the same time |
 //! | `salt.rs` | initialisation vectors |
 
 mod abreast;
 mod cipher;
+mod error;
 mod mac;
 mod salt;
 mod slot;
@@ -36,9 +38,9 @@ mod suite;
 mod tests;
 
 use std::fmt;
-use std::io;
 use std::ops::Range;
 
+pub use self::error::{EnvelopeError, Refusal};
 use self::salt::Salts;
 use self::slot::Slot;
 pub use self::suite::{Cipher, Hash, Suite};
@@ -47,35 +49,6 @@ use crate::transport::knet::{Burst, Sizes};
 
 /// First byte of every clear packet.
 const VERSION: u8 = 1;
-
-/// Why a datagram is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Refusal {
-    /// Its length is impossible for a sealed datagram.
-    #[error("its length is that of no encrypted packet")]
-    Length,
-    /// Its code is wrong: another key, another cipher or hash, not encrypted at all, or forged.
-    #[error("not encrypted with this cluster's key, cipher and hash")]
-    Code,
-    /// Its code is correct, but its padding is not.
-    #[error("encrypted with this cluster's key, but wrongly padded")]
-    Padding,
-}
-
-/// Why an envelope could not be created.
-#[derive(Debug, thiserror::Error)]
-pub enum EnvelopeError {
-    /// A cipher was given without a hash.
-    #[error("crypto_cipher requires crypto_hash with value other than none")]
-    NoHash,
-    /// The kernel provides no random bytes for initialisation vectors.
-    #[error("no random bytes from the kernel: {0}")]
-    Random(#[from] io::Error),
-}
-
-/// Error: a suite without authentication cannot have a slot.
-#[derive(Clone, Copy, Debug)]
-struct KeyRequired;
 
 /// Seals outgoing packets and opens received ones, with up to two keys.
 pub struct Envelope {

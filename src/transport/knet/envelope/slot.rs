@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::cipher::{Aes, BLOCK};
+use super::error::{KeyRequired, Refusal};
 use super::mac::{Code, Mac};
 use super::suite::Suite;
-use super::{KeyRequired, Refusal};
 use crate::config::key::Key;
 use crate::transport::knet::{Burst, Sizes};
 
