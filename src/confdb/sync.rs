@@ -14,7 +14,7 @@ use crate::value::Value;
 pub(super) struct VersionCheck {
     own: u64,
     highest: u64,
-    /// No other member comes from the same old ring: this is the node's first ring.
+    /// No member comes from an earlier ring of this node: this is the node's first ring.
     alone: bool,
     /// Whether the comparison has been made; it is made once in the life of a process.
     made: bool,

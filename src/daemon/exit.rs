@@ -22,7 +22,7 @@ pub enum Exit {
     LogSetup = 9,
     /// The ring cannot be started (for example, its sockets cannot be bound or there is no event loop), or failed later.
     Totem = 15,
-    /// The state directory is missing.
+    /// The state directory is missing or cannot be used.
     StateDir = 16,
     /// The lock file cannot be created.
     Lock = 17,
@@ -32,7 +32,7 @@ pub enum Exit {
     Stdio = 19,
     /// The section `quorum` cannot be used, or the sockets for clients cannot be bound.
     Services = 20,
-    /// The stored ring id cannot be written.
+    /// The stored ring id cannot be read or written.
     RingId = 21,
     /// Another node ended this one.
     Killed = 255,

@@ -82,7 +82,7 @@ fn id(index: usize) -> NodeId {
 }
 
 impl Net {
-    /// Three nodes; `silent` is the id of the one without services, or no id at all.
+    /// Three nodes; `silent` is the index of the one without services; 3 or more: all have services.
     fn new(silent: usize) -> Self {
         Self::with(silent, &Map::default())
     }
@@ -174,7 +174,7 @@ impl Net {
         whole.count()
     }
 
-    /// The share of `time`, in seconds, during which two nodes serve clients.
+    /// Runs for `time`; returns the share of its seconds at whose end exactly two nodes serve clients.
     fn share_served(&mut self, time: Duration) -> f64 {
         let served = (0..time.as_secs()).filter(|_| {
             self.run(Duration::from_secs(1));

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn all_come_back_and_cut_ones_are_refused() {
+    fn messages_are_decoded_as_encoded_and_truncated_ones_refused() {
         let all = [
             Exec::RingReenable,
             Exec::Kill { node: 7, reason: &[0xff; 256] },

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn all_come_back_and_cut_ones_are_refused() {
+    fn messages_are_decoded_as_encoded_and_truncated_ones_refused() {
         for talk in all() {
             let bytes = talk.encode(me());
             assert_eq!(bytes[8..12], (bytes.len() as u32).to_le_bytes());

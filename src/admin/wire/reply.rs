@@ -360,7 +360,7 @@ mod tests {
 
     /// docs/protocol/services.md, "Node status": offsets of the fields.
     #[test]
-    fn node_status_is_where_c_looks() {
+    fn node_status_has_the_offsets_of_c() {
         let bytes = Reply::NodeStatus(Box::new(status())).encode(number::NODE_STATUS);
         assert_eq!(bytes.len(), 4200);
         assert_eq!(bytes[..4], 16_i32.to_ne_bytes());
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn ring_status_is_where_c_looks() {
+    fn ring_status_has_the_offsets_of_c() {
         let links = vec![OwnLink { name: "0 10.0.0.1".to_owned(), status: "OK".to_owned() }];
         let bytes = Reply::RingStatus(links.clone()).encode(number::RING_STATUS);
         assert_eq!(bytes.len(), 10272);

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_where_c_has_them() {
+    fn fields_have_the_offsets_of_c() {
         let kill = Request::Kill { node: 3, reason: b"because" }.encode();
         assert_eq!(kill[16..20], 3_u32.to_ne_bytes());
         assert_eq!(kill[24..26], 7_u16.to_ne_bytes());

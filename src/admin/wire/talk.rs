@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn all_come_back_and_cut_ones_are_refused() {
+    fn messages_are_decoded_as_encoded_and_truncated_ones_refused() {
         for talk in all() {
             let bytes = talk.encode(me());
             assert_eq!(bytes[8..12], (bytes.len() as u32).to_le_bytes());
@@ -237,7 +237,7 @@ mod tests {
 
     /// To a node of Corosync it is a RINGREENABLE, of which it reads nothing.
     #[test]
-    fn it_begins_as_ring_reenable_does() {
+    fn messages_begin_like_ring_reenable() {
         let bytes = Talk::Call.encode(me());
         assert_eq!(bytes[..4], [0, 0, 1, 0]);
         assert_eq!(bytes[16..20], [3, 0, 0, 0]);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn other_forms_are_left_alone() {
+    fn messages_of_other_formats_are_ignored() {
         let mut later = Talk::Call.encode(me());
         later[39] = 2;
         assert_eq!(Talk::decode(&later, Endian::Little), Ok(None));

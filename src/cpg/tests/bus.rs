@@ -480,7 +480,8 @@ impl Bus {
     }
 
     /// Forms a ring of exactly these nodes. Of the messages that a node and those that move with it have
-    /// received, it delivers `early` of their number before its transitional view, and the rest after it.
+    /// received and it has not delivered, `early` returns how many it delivers before its transitional view;
+    /// the others follow after it.
     pub(crate) fn form(&mut self, members: &[u32], mut early: impl FnMut(usize) -> usize) {
         let seq = 4 * (self.rings.len() as u64 + 1);
         let members: Vec<NodeId> = members.iter().map(|id| node_id(*id)).collect();

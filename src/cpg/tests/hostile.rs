@@ -55,7 +55,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn requests(all in prop::collection::vec((framed(-2..16), 0_usize..700), 1..12)) {
+    fn arbitrary_requests_do_no_harm(all in prop::collection::vec((framed(-2..16), 0_usize..700), 1..12)) {
         let mut bus = two_nodes();
         for (message, cut) in all {
             let cut = cut.min(message.len());
@@ -66,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn exec_messages(
+    fn arbitrary_exec_messages_do_no_harm(
         all in prop::collection::vec(
             (framed(0x2_0000..0x2_0009), any::<bool>(), any::<bool>(), 0_usize..700),
             1..12,
@@ -94,7 +94,7 @@ proptest! {
 
     /// A valid message that is truncated or has one byte changed.
     #[test]
-    fn damaged_messages(which in 0_usize..5, cut in 0_usize..2000, at in 0_usize..2000, value: u8) {
+    fn damaged_messages_do_no_harm(which in 0_usize..5, cut in 0_usize..2000, at in 0_usize..2000, value: u8) {
         let group = GroupName::new("g").unwrap();
         let member = Member { node: node_id(2), pid: 5 };
         let process = crate::cpg::groups::Process { member, group: group.clone() };

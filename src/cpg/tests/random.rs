@@ -498,7 +498,7 @@ fn settled_yet(told: &[Seen], seen: &Seen) -> bool {
 }
 
 #[test]
-fn histories() {
+fn random_histories_keep_the_promises_of_groups() {
     let mut seeds = 0..150;
     let (mut one, mut heard, mut compared) = (false, 0, 0);
     if let Some(seed) = std::env::var("CPG_SEED").ok().and_then(|seed| seed.parse().ok()) {

@@ -215,7 +215,7 @@ fn the_search_detects_a_wrong_rule() {
 
 /// The rules that need fencing according to [`crate::quorum`] do need it: two partitions are quorate.
 #[test]
-fn rules_that_need_fencing_do() {
+fn rules_that_need_fencing_have_counterexamples() {
     type Keys = &'static [(&'static str, &'static str)];
     let cut = |parts: &[u8]| Act::Part(parts.to_vec());
     let cases: [(&str, Keys, &[u32], Vec<Act>); 8] = [

@@ -322,7 +322,7 @@ async fn dropping_the_group_ends_its_task_and_its_connection() {
 }
 
 #[test]
-fn a_main_loop_polls_a_descriptor() {
+fn the_descriptor_is_readable_while_there_are_events() {
     let fake = Fake::new();
     let client = blocking::Client::new(Arc::new(Wire(Arc::clone(&fake))));
     let group = client.join_with("grp", &options()).unwrap();

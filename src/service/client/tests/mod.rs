@@ -147,7 +147,7 @@ async fn a_malformed_event_ends_the_stream() {
 }
 
 #[test]
-fn a_main_loop_polls_a_descriptor() {
+fn the_descriptor_is_readable_while_there_are_events() {
     let fake = Fake::new();
     let mut events = blocking::Events::new(kinds(&fake));
     let readable = |events: &blocking::Events<i32>| {
