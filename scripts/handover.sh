@@ -5,7 +5,7 @@
 #
 #   scripts/handover.sh                 # all: 20 minutes
 #   scripts/handover.sh two_encrypted   # knet alone
-#   scripts/handover.sh two_hosts       # those whose name contains this
+#   scripts/handover.sh two_hosts       # those whose name begins with this
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install-peers.sh

@@ -1,18 +1,18 @@
-//! Administration: what tools ask about the nodes, and what operators order.
+//! Administration: queries about nodes, and orders of operators.
 //!
 //! Corosync's counterpart: `exec/cfg.c`.
 //!
 //! | file | what |
 //! |---|---|
-//! | `client/` | the library that an application uses |
-//! | `service.rs` | the desk, and the [`Facts`] it answers from |
+//! | `client/` | the library for applications |
+//! | `service.rs` | the desk, and the [`Facts`] about the cluster that it is given |
 //! | `shutdown.rs` | the vote on a shutdown, pure |
-//! | `reload/` | how all nodes agree on a reload, and what it does to the database |
+//! | `reload/` | the agreement of all nodes on a reload, and its changes of the database |
 //! | `rekey.rs` | the change to another key or cipher, pure |
-//! | `rotation.rs` | a new key for all nodes, pure |
-//! | `survey.rs` | which key each node uses, pure |
-//! | `status.rs` | how links are |
-//! | `wire/` | its messages |
+//! | `rotation.rs` | the distribution of a new key to all nodes, pure |
+//! | `survey.rs` | the query which key each node uses, pure |
+//! | `status.rs` | the state of links |
+//! | `wire/` | its messages as bytes |
 
 pub mod client;
 mod rekey;

@@ -1,16 +1,19 @@
 //! The change of a running ring to another key or cipher: a pure state machine.
 //!
-//! By the reload before it, every member understands what is sealed in the new way. Each then multicasts that it will
-//! switch (phase 1), switches when it receives that itself, multicasts that it has (phase 2), and forgets the old key.
-//! Corosync's nodes forget it when they receive their own phase 2. Here it is kept until all members' phase 2 came,
-//! for a member that has still not switched must be heard; at most for a while, for it is forgotten for a reason.
+//! After the preceding reload, every member accepts packets that are sealed with the new key or cipher. Each member
+//! then multicasts that it will switch (phase 1), switches when it receives this message itself, multicasts that it
+//! has switched (phase 2), and forgets the old key. Corosync's nodes forget it when they receive their own phase 2.
+//! Here it is kept until phase 2 of all members has been received, because members that have not switched yet must
+//! still be heard. This time is limited, because a key may be replaced for a reason that forbids further use.
 //!
-//! On a ring of our nodes alone these messages are safe: a node that has not received the decision to change cannot
-//! understand what is sealed in the new way, its repeats of that decision included, so nobody switches before all hold
-//! it. Corosync's nodes deliver theirs as agreed, switch while they send the first, and forget the old key while they
-//! send the second, one rotation later. Beside them a node must be as fast, so its messages are agreed then.
+//! On a ring of annulus nodes alone these messages use safe delivery: a node that has not received the decision
+//! cannot decrypt packets sealed with the new key, including retransmissions of that decision, so no node switches
+//! before all have received it. Corosync's nodes deliver theirs as agreed, switch while they send the first message,
+//! and forget the old key while they send the second, one rotation later. On a ring with them a node must be as fast,
+//! so its messages are agreed then.
 //!
-//! Source: corosync `exec/cfg.c`, the handler of `CRYPTO_RECONFIG`; services.md 4.5.
+//! Source: corosync `exec/cfg.c`, the handler of `CRYPTO_RECONFIG`; docs/protocol/services.md, "Change of the
+//! key".
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,47 +21,47 @@ use std::time::Duration;
 use crate::ids::{Guarantee, NodeId};
 use crate::time::Instant;
 
-/// How long members may take to switch after this one.
+/// How long other members may take to switch after this node.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The sender uses the new key.
+/// Phase 1: the sender uses the new key.
 pub(super) const USES: u32 = 1;
-/// The sender forgets the old one.
+/// Phase 2: the sender forgets the old key.
 pub(super) const FORGETS: u32 = 2;
 
-/// What the desk is to do.
+/// An action for the desk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     /// Multicast this phase.
     Say(u32, Guarantee),
-    /// Send with the new key.
+    /// Encrypt with the new key from now on.
     Switch,
-    /// Forget the old one.
+    /// Forget the old key.
     Finish,
 }
 
-/// How far this node is.
+/// The progress of this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// No change is under way.
+    /// No change is running.
     Idle,
-    /// The others can use the new key.
+    /// The other members may use the new key.
     Prepared,
-    /// This node does.
+    /// This node uses the new key.
     Switched,
-    /// It said so to all, and waits for the others.
+    /// This node has sent phase 2, and waits for the others.
     Waiting { until: Instant },
 }
 
-/// See the module.
+/// The change of the key at this node.
 #[derive(Debug)]
 pub(super) struct Rekey {
     me: NodeId,
     members: BTreeSet<NodeId>,
     stage: Stage,
-    /// Of this node's messages.
+    /// The guarantee of this node's messages.
     guarantee: Guarantee,
-    /// Members that have switched.
+    /// The members that have switched.
     switched: BTreeSet<NodeId>,
     acts: Vec<Act>,
 }
@@ -75,31 +78,32 @@ impl Rekey {
         }
     }
 
-    /// What is to be done by now, in this order.
+    /// Takes the actions that are due, in this order.
     pub(super) fn acts(&mut self) -> Vec<Act> {
         std::mem::take(&mut self.acts)
     }
 
-    /// Whether a change is under way.
+    /// Whether a change is running.
     pub(super) fn is_running(&self) -> bool {
         self.stage != Stage::Idle
     }
 
-    /// A reload begins, by which others may be faster than this node.
+    /// A reload begins, in which other nodes may be ahead of this one.
     pub(super) fn expect(&mut self) {
         if !self.is_running() {
             self.switched.clear();
         }
     }
 
-    /// This node understands what is sealed in the new way. `guarantee`: agreed beside Corosync's nodes, else safe.
+    /// This node accepts packets that are sealed with the new key. `guarantee`: agreed on a ring with Corosync's
+    /// nodes, otherwise safe.
     pub(super) fn begin(&mut self, guarantee: Guarantee) {
         self.stage = Stage::Prepared;
         self.guarantee = guarantee;
         self.acts.push(Act::Say(USES, guarantee));
     }
 
-    /// A member said how far it is; in the order of all messages.
+    /// Handles a phase of a member, in the order of all messages.
     pub(super) fn heard(&mut self, from: NodeId, phase: u32, now: Instant) {
         if phase == FORGETS {
             self.switched.insert(from);
@@ -111,14 +115,14 @@ impl Rekey {
                     self.acts.extend([Act::Switch, Act::Say(FORGETS, self.guarantee)]);
                 }
                 (Stage::Switched, FORGETS) => self.stage = Stage::Waiting { until: now + PATIENCE },
-                // Of a change before.
+                // A message of an earlier change.
                 (Stage::Idle | Stage::Prepared | Stage::Switched | Stage::Waiting { .. }, _) => {}
             }
         }
         self.conclude();
     }
 
-    /// A new ring.
+    /// Handles a new ring.
     pub(super) fn view(&mut self, members: &[NodeId]) {
         self.members = members.iter().copied().collect();
         self.conclude();
@@ -199,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_faster_counts() {
+    fn a_member_that_switched_first_counts() {
         let mut rekey = on_ring_of_two();
         rekey.heard(node(2), USES, NOW);
         rekey.heard(node(2), FORGETS, NOW);
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_leaves_or_says_nothing_is_not_awaited() {
+    fn members_that_leave_or_stay_silent_are_not_awaited() {
         for leaves in [true, false] {
             let mut rekey = on_ring_of_two();
             rekey.begin(Guarantee::Safe);
@@ -234,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_no_change_do_nothing() {
+    fn messages_without_a_change_have_no_effect() {
         let mut rekey = on_ring_of_two();
         for phase in [0, USES, FORGETS, 3, u32::MAX] {
             rekey.heard(node(1), phase, NOW);

@@ -1,17 +1,17 @@
-//! A new key for all nodes of the cluster, made on one of them: a pure state machine.
+//! The distribution of a new key, generated on one node, to all nodes of the cluster: a pure state machine.
 //!
-//! The key reaches the others through the ring, encrypted with the old one ([`KeyTalk::Offer`]). Every node stores it
-//! beside its key file, understands from then on what is sealed with it, and says so. With the last such message, which
-//! has the same place in the order everywhere, it is decided: the ring goes over to it as at a reload
-//! ([`super::rekey`]), then each node puts it into the place of the old key and says so. A node that cannot store it, or
-//! does not answer in time, ends it everywhere; then the stored key is removed.
+//! The key is sent through the ring, encrypted with the old one ([`KeyTalk::Offer`]). Every node stores it beside its
+//! key file, accepts packets sealed with it from then on, and multicasts that. With the last such message, which has
+//! the same place in the order everywhere, the change is decided: the ring switches to the key as after a reload
+//! ([`super::rekey`]), then each node replaces its old key file with it and multicasts that. If a node cannot store
+//! the key, or does not answer in time, the change is given up everywhere and the stored key is removed.
 //!
-//! No node sends with the new key before all have stored it: whoever fails meanwhile finds it beside the old one, and
-//! understands both. If the ring breaks before it is decided, a node cannot know whether the others have decided, and
-//! keeps the stored key until it hears.
+//! No node sends with the new key before all have stored it, so a node that fails in between finds it beside the old
+//! one, and accepts both. If the ring breaks before the decision, a node cannot know whether the others have decided,
+//! and keeps the stored key until it receives a message that shows it.
 //!
-//! Who wants a new key asks all nodes first what they use ([`super::survey`]): so the key is not sent on a ring on which
-//! some node cannot take it.
+//! Before a new key is generated, all nodes are asked which key they use ([`super::survey`]), so the key is not sent
+//! on a ring on which a node cannot accept it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,24 +28,25 @@ use crate::view::View;
 
 /// How long nodes may take to store a key.
 pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(10);
-/// How long the whole may take after it was decided, and before a key was offered.
+/// Time limit for the whole change after the decision, and for everything before a key is offered.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the desk is to do.
+/// An action for the desk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Act {
-    /// Have a key made; it comes by [`Rotation::made`].
+    /// Generate a key; it is passed to [`Rotation::made`].
     Make,
     /// Multicast this message to all members.
     Say(KeyTalk),
-    /// Have the key stored beside the one with this fingerprint, and understood; the outcome comes by
-    /// [`Rotation::stored`].
+    /// Store the key beside the one with this fingerprint, and accept packets sealed with it; the outcome is
+    /// passed to [`Rotation::stored`].
     Store(Secret, u64),
-    /// The stored key, which is in use by now, takes the place of the old one; the outcome comes by [`Rotation::kept`].
+    /// Replace the old key file with the stored key, which is in use already; the outcome is passed to
+    /// [`Rotation::kept`].
     Keep,
-    /// The stored key is of no use.
+    /// Remove the stored key.
     Drop,
-    /// The ring goes over to it.
+    /// Switch the ring to the stored key.
     Begin,
     /// Answer a client.
     Answer(ConnId, Status, String, Vec<NodeKey>),
@@ -53,19 +54,19 @@ pub(super) enum Act {
 
 #[derive(Debug)]
 enum Stage {
-    /// Nodes are storing the key; `until`: when to say that it has lasted too long.
+    /// Nodes are storing the key; `until`: when to multicast the time-out.
     Storing { stored: BTreeSet<NodeId>, until: Option<Instant> },
-    /// The ring goes over to it.
+    /// The change is decided, and the ring switches to the new key.
     Decided(Decided),
 }
 
 #[derive(Debug)]
 struct Decided {
-    /// What nodes use whose key file is replaced.
+    /// The key in use at the nodes that have replaced their key file.
     uses: BTreeMap<NodeId, KeyUse>,
-    /// Nodes that use the new key and could not replace their key file, and why.
+    /// Nodes that use the new key but could not replace their key file, with the reason.
     failed: BTreeMap<NodeId, String>,
-    /// Nodes that left the ring meanwhile. They have stored the key.
+    /// Nodes that left the ring after the decision. They have stored the key.
     gone: BTreeSet<NodeId>,
     until: Instant,
 }
@@ -74,22 +75,22 @@ struct Decided {
 struct Round {
     id: RoundId,
     nodes: BTreeSet<NodeId>,
-    /// Who waits for it.
+    /// The client that waits for the result.
     client: Option<ConnId>,
     stage: Stage,
 }
 
-/// See the module.
+/// The state of a change of the key at this node.
 #[derive(Debug)]
 pub(super) struct Rotation {
     me: NodeId,
     ring: u64,
     members: BTreeSet<NodeId>,
     count: u32,
-    /// A client whose key is being made or offered, and until when it waits for that.
+    /// A client whose key is being generated or offered, and the time until which it waits.
     asked: Option<(ConnId, Instant)>,
     round: Option<Round>,
-    /// It is decided, and the ring has still not gone over.
+    /// The change is decided, and the ring has not switched yet.
     switching: bool,
     acts: Vec<Act>,
 }
@@ -108,17 +109,17 @@ impl Rotation {
         }
     }
 
-    /// What is to be done by now, in this order.
+    /// Takes the actions that are due, in this order.
     pub(super) fn acts(&mut self) -> Vec<Act> {
         std::mem::take(&mut self.acts)
     }
 
-    /// Whether a key is being changed.
+    /// Whether a change of the key is running.
     pub(super) const fn is_running(&self) -> bool {
         self.round.is_some() || self.switching
     }
 
-    /// A client wants a new key for all.
+    /// Handles a client's request for a new key.
     pub(super) fn ask(&mut self, conn: ConnId, now: Instant) {
         if self.asked.is_some() || self.is_running() {
             return self.refuse(
@@ -131,7 +132,7 @@ impl Rotation {
         self.acts.push(Act::Make);
     }
 
-    /// A client is gone. What it began goes on.
+    /// A client has disconnected. A change that it began continues.
     pub(super) fn forget(&mut self, conn: ConnId) {
         self.asked.take_if(|(asked, _)| *asked == conn);
         if let Some(round) = &mut self.round {
@@ -139,7 +140,8 @@ impl Rotation {
         }
     }
 
-    /// A key was made, to replace the one with this fingerprint; or why it cannot be replaced.
+    /// Handles a generated key, which is to replace the one with this fingerprint; or the reason why that
+    /// cannot be replaced.
     pub(super) fn made(&mut self, outcome: Result<(Secret, u64), String>) {
         let Some((conn, _)) = self.asked else { return };
         match outcome {
@@ -155,7 +157,7 @@ impl Rotation {
         }
     }
 
-    /// The key was stored here, or why not.
+    /// Handles the result of storing the key at this node.
     pub(super) fn stored(&mut self, outcome: Result<(), String>) {
         match &self.round {
             Some(Round { id, stage: Stage::Storing { .. }, .. }) => {
@@ -165,21 +167,21 @@ impl Rotation {
                     Err(why) => KeyTalk::Refused(id, why),
                 }));
             }
-            // All have said that they have stored it, this node too.
+            // All nodes, this one included, have announced that they have stored it.
             Some(Round { stage: Stage::Decided(_), .. }) => {}
-            // It was given up meanwhile; without this node's word nobody has decided.
+            // The change was given up in the meantime; nobody can have decided without this node's message.
             None => self.acts.push(Act::Drop),
         }
     }
 
-    /// The ring has gone over to the new key.
+    /// The ring has switched to the new key.
     pub(super) fn switched(&mut self) {
         if std::mem::take(&mut self.switching) {
             self.acts.push(Act::Keep);
         }
     }
 
-    /// What this node uses, after [`Act::Keep`]; or why its key file is not replaced.
+    /// Handles the result of [`Act::Keep`]: the key in use, or the reason why the key file was not replaced.
     pub(super) fn kept(&mut self, outcome: Result<(u64, String), String>) {
         if let Some(Round { id, stage: Stage::Decided(_), .. }) = self.round {
             self.acts.push(Act::Say(match outcome {
@@ -189,12 +191,12 @@ impl Rotation {
         }
     }
 
-    /// A node of annulusd said something; in the order of all messages.
+    /// Handles a message of a node of annulusd, in the order of all messages.
     pub(super) fn heard(&mut self, from: NodeId, talk: KeyTalk, now: Instant) {
         let talks_of = match &talk {
             KeyTalk::Offer { round, .. } | KeyTalk::Uses { round, .. } => *round,
             KeyTalk::Stored(round) | KeyTalk::Refused(round, _) | KeyTalk::Expire(round) => *round,
-            // Of a survey.
+            // These messages belong to a survey.
             KeyTalk::Ask(_) => return,
         };
         if let KeyTalk::Offer { key, in_use, .. } = talk {
@@ -238,13 +240,13 @@ impl Rotation {
         }
     }
 
-    /// A new ring.
+    /// Handles a new ring.
     pub(super) fn view(&mut self, view: &View) {
         self.ring = view.ring.seq;
         self.members = view.members.iter().copied().collect();
         let Some(round) = &mut self.round else { return };
         match &mut round.stage {
-            // Even with the same members: some of them may have been on another ring meanwhile.
+            // Also if the members are the same: some of them may have been on another ring in between.
             Stage::Storing { .. } => {
                 let why = "the ring changed while nodes stored the new key. They keep it beside the old one, which is in \
                            use as before; when all nodes are on the ring again, ask again for a new key";
@@ -339,7 +341,7 @@ impl Rotation {
         }
     }
 
-    /// Tells what became of it.
+    /// Ends the change and reports its result.
     fn end(&mut self) {
         let Some(Round { nodes, client, stage: Stage::Decided(mut decided), .. }) = self.round.take() else {
             return;
@@ -412,13 +414,13 @@ mod tests {
         }
     }
 
-    /// Nodes on one ring, whose messages come to all in one order.
+    /// Nodes on one ring, whose messages are delivered to all in one order.
     struct Ring {
         nodes: BTreeMap<u32, Rotation>,
         order: VecDeque<(NodeId, KeyTalk)>,
-        /// Whether a node can store a key.
+        /// The result of storing a key at each node.
         stores: BTreeMap<u32, Result<(), String>>,
-        /// Why a node cannot replace its key file.
+        /// For nodes that cannot replace their key file: the reason.
         unkept: BTreeMap<u32, String>,
         done: Vec<(u32, Act)>,
     }
@@ -515,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_cannot_store_it_ends_it_everywhere() {
+    fn a_node_that_cannot_store_the_key_ends_the_change_everywhere() {
         let mut ring = Ring::new(&[1, 2, 3]);
         ring.stores.insert(2, Err("/etc/corosync is full".to_owned()));
         ring.nodes.get_mut(&1).unwrap().ask(CLIENT, NOW);
@@ -524,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_does_not_answer_ends_it_everywhere() {
+    fn a_node_that_does_not_answer_ends_the_change_everywhere() {
         let mut ring = Ring::new(&[1, 2, 3]);
         ring.stores.remove(&2);
         ring.nodes.get_mut(&1).unwrap().ask(CLIENT, NOW);
@@ -534,14 +536,14 @@ mod tests {
         ring.nodes.get_mut(&3).unwrap().expired(until);
         ring.run();
         all_gave_up(&ring, "node 2 did not store");
-        // What it stores afterwards is of no use.
+        // A key that it stores afterwards is removed again.
         ring.nodes.get_mut(&2).unwrap().stored(Ok(()));
         ring.run();
         assert_eq!(ring.of(2), [&Act::Drop, &Act::Drop]);
     }
 
     #[test]
-    fn a_key_is_kept_aside_if_the_ring_breaks_before_it_is_decided() {
+    fn the_stored_key_is_kept_if_the_ring_breaks_before_the_decision() {
         let mut ring = Ring::new(&[1, 2, 3]);
         ring.stores.remove(&3);
         ring.nodes.get_mut(&1).unwrap().ask(CLIENT, NOW);
@@ -550,14 +552,14 @@ mod tests {
         ring.act();
         assert_eq!(ring.of(2), Vec::<&Act>::new(), "others may have decided");
         assert!(matches!(ring.of(1)[..], [Act::Answer(CLIENT, Status::TryAgain, ..)]));
-        // Nobody can have decided without the one that had not stored it.
+        // No node can have decided without the message of the one that had not stored the key.
         ring.nodes.get_mut(&3).unwrap().stored(Ok(()));
         ring.act();
         assert_eq!(ring.of(3), [&Act::Drop]);
     }
 
     #[test]
-    fn a_key_file_that_cannot_be_replaced_is_told() {
+    fn a_key_file_that_cannot_be_replaced_is_reported() {
         let mut ring = Ring::new(&[1, 2]);
         ring.unkept.insert(2, "its disk is broken".to_owned());
         ring.nodes.get_mut(&1).unwrap().ask(CLIENT, NOW);
@@ -603,7 +605,7 @@ mod tests {
     }
 
     #[test]
-    fn one_change_at_a_time() {
+    fn only_one_change_of_the_key_runs_at_a_time() {
         let mut ring = Ring::new(&[1, 2]);
         ring.nodes.get_mut(&1).unwrap().ask(CLIENT, NOW);
         ring.nodes.get_mut(&2).unwrap().ask(ConnId(8), NOW);
@@ -617,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_no_round_do_nothing() {
+    fn messages_without_a_round_have_no_effect() {
         let mut one = Rotation::new(node(1));
         one.view(&view(4, &[1, 2]));
         let round = RoundId { node: 2, ring: 4, count: 0 };

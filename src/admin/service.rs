@@ -1,8 +1,8 @@
-//! The administration desk: who and where the nodes are, how their links are, and what an operator orders:
-//! to reload, to shut down, to end another node.
+//! The administration desk: ids and addresses of nodes, the state of links, and orders of operators: to
+//! reload, to shut down, to end another node.
 //!
-//! No request is held back while the ring is busy: what cannot be multicast now waits here, to a limit, and
-//! is sent with the next token.
+//! No request is held back while the ring is busy: a message that cannot be multicast now waits here, up to a
+//! limit, and is sent with the next token.
 //!
 //! Source: corosync `exec/cfg.c`; the manual pages of `corosync_cfg_*(3)`.
 
@@ -35,70 +35,70 @@ use crate::service::{Delivery, Effects, Full, Links, Order, Request, Service, Sy
 use crate::time::Instant;
 use crate::view::{View, ViewKind};
 
-/// Messages to the other nodes that may wait for the ring; then clients are told to try again.
+/// Largest number of messages to other nodes that wait for the ring; beyond it clients are told to try again.
 const UNSENT_LIMIT: usize = 64;
 
-/// Why no key can be given to all nodes now.
+/// The reason why no new key can be distributed now.
 const BUSY: &str = "the ring is changing its key, cipher or hash; ask again when that is over";
 
-// The offer of a key takes every key.
+// The offer of a key has room for the longest key.
 const _: () = assert!(KEY_LIMIT == MOST);
 
-/// Clients that may wait until the log files are open again; further ones are told to try again.
+/// Largest number of clients that wait for the log files to be reopened; further ones are told to try again.
 const WAITING_LIMIT: usize = 1024;
 
-/// How long those that are asked before a shutdown may think about it.
+/// Default time for programs to answer the question before a shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
-/// The key of another such time, in ms.
+/// The key that sets another time, in ms.
 const SHUTDOWN_TIMEOUT_KEY: &str = "cfg.shutdown_timeout";
 
-/// The only form in which the status of a node is told.
+/// The only version of a node's status that is sent.
 const STATUS_VERSION: u32 = 1;
 
-/// What the desk knows of the cluster from outside.
+/// Facts about the cluster that the desk is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Each node's addresses in the order of its links; `nodelist.node.X.ringN_addr`.
     pub addresses: BTreeMap<NodeId, Vec<IpAddr>>,
-    /// Bytes of a message that one packet of the ring holds.
+    /// Number of bytes of a message that one packet of the ring holds.
     pub mtu: u32,
-    /// Whether somebody carries out orders to reload and to open log files again: a daemon does, an
-    /// application that is a node itself does not.
+    /// Whether orders to reload and to reopen log files are carried out: by a daemon they are, by an
+    /// application that is itself a node they are not.
     pub managed: bool,
 }
 
-/// The desk of service 1.
+/// The desk of service 1, CFG.
 #[derive(Debug)]
 pub struct Desk {
     me: NodeId,
     facts: Facts,
-    /// Of the ring.
+    /// The members of the ring.
     members: Vec<NodeId>,
-    /// Whoever is to be asked before a shutdown.
+    /// The clients that are asked before a shutdown.
     trackers: BTreeSet<ConnId>,
     vote: Option<Vote>,
-    /// Clients whose reload in Corosync's way has not come back from the ring yet.
+    /// Clients whose reload message in Corosync's way has not been delivered yet.
     reloading: Vec<ConnId>,
     agreement: Agreement,
-    /// The change to another key or cipher.
+    /// The running change to another key or cipher.
     rekey: Rekey,
-    /// A new key for all nodes.
+    /// The distribution of a new key to all nodes.
     rotation: Rotation,
-    /// What clients want to know of all nodes' keys.
+    /// The queries of clients for the keys of all nodes.
     survey: Survey,
-    /// Reloads that are decided and on their way to [`Desk::adopted`], with who waits for them.
+    /// Reloads that are decided and wait for [`Desk::adopted`], each with the clients that wait for it.
     adopting: VecDeque<(Vec<ConnId>, Vec<NodeReload>)>,
-    /// Clients that want to know more about their reload than its status.
+    /// Clients that want a report about their reload instead of a status only.
     curious: BTreeSet<ConnId>,
-    /// Clients who wait until the log files are open again.
+    /// Clients that wait for the log files to be reopened.
     reopening: Vec<ConnId>,
-    /// What could not be multicast yet.
+    /// Messages that could not be multicast yet.
     unsent: VecDeque<(Guarantee, Zeroizing<Vec<u8>>)>,
     malformed: u64,
     logs: Logs,
 }
 
-/// The limits of each kind of line that other nodes can cause as often as they like.
+/// The limits of the log lines that other nodes can cause without limit.
 #[derive(Debug, Default)]
 struct Logs {
     malformed: Quiet,
@@ -107,7 +107,7 @@ struct Logs {
 }
 
 impl Desk {
-    /// The desk of this node.
+    /// The desk of this node, without clients.
     pub fn new(me: NodeId, facts: Facts) -> Self {
         let managed = facts.managed;
         Self {
@@ -130,12 +130,12 @@ impl Desk {
         }
     }
 
-    /// What it answers from.
+    /// The facts about the cluster.
     pub const fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// Exec messages that are too short or have impossible lengths; dropped.
+    /// Number of exec messages that are too short or have invalid lengths; they are dropped.
     pub const fn malformed(&self) -> u64 {
         self.malformed
     }
@@ -145,39 +145,40 @@ impl Desk {
         self.rekey.is_running()
     }
 
-    /// Whether all nodes are being given a new key.
+    /// Whether a new key is being distributed to all nodes.
     pub fn is_rotating(&self) -> bool {
         self.rotation.is_running()
     }
 
-    /// [`Order::MakeKey`] was carried out: the new key, with the fingerprint of the one in use; or why there is none.
+    /// The result of [`Order::MakeKey`]: the new key with the fingerprint of the one in use, or the reason why there
+    /// is none.
     pub fn key_made(&mut self, outcome: Result<(Key, u64), String>, effects: &mut dyn Effects) {
         self.rotation.made(outcome.map(|(key, in_use)| (Secret::new(key.bytes().to_vec()), in_use)));
         self.perform(effects);
     }
 
-    /// [`Order::StoreKey`] was carried out, or could not be.
+    /// The result of [`Order::StoreKey`].
     pub fn key_stored(&mut self, outcome: Result<(), String>, effects: &mut dyn Effects) {
         self.rotation.stored(outcome);
         self.perform(effects);
     }
 
-    /// [`Order::KeepKey`] was carried out: the fingerprint of the key in use, its cipher and hash; or why the key file is
-    /// not replaced.
+    /// The result of [`Order::KeepKey`]: the fingerprint of the key in use with its cipher and hash, or the reason
+    /// why the key file was not replaced.
     pub fn key_kept(&mut self, outcome: Result<(u64, String), String>, effects: &mut dyn Effects) {
         self.rotation.kept(outcome);
         self.perform(effects);
     }
 
-    /// [`Order::LookAtKey`] was carried out: the fingerprint of the key in use, of the one that lies beside it, its cipher
-    /// and hash.
+    /// The result of [`Order::LookAtKey`]: the fingerprint of the key in use, that of the stored new key, and the
+    /// cipher and hash.
     pub fn key_seen(&mut self, print: u64, next: Option<u64>, suite: &str, effects: &mut dyn Effects) {
         self.survey.uses(print, next, suite);
         self.perform(effects);
     }
 
-    /// The configuration was read again, as [`Order::Reload`] wanted, and can be used here, or cannot. What is
-    /// done with it is ordered as soon as all nodes know: [`Order::Adopt`] or [`Order::Discard`].
+    /// The result of [`Order::Reload`]: the configuration that was read, or why it cannot be used. [`Order::Adopt`]
+    /// or [`Order::Discard`] follows as soon as all nodes have decided.
     pub fn judged(&mut self, outcome: Result<&Config, &str>, effects: &mut dyn Effects) {
         let beside = |config: &Config| {
             self.agreement.is_plain().then(|| reload::readdressed(config, effects.database()))
@@ -197,14 +198,14 @@ impl Desk {
             }
         };
         self.agreement.judged(outcome);
-        // What is to be multicast waits for `retry`, which the router calls when it may be.
+        // Messages are not multicast before `retry`, which the router calls when it is possible.
         self.perform(effects);
     }
 
-    /// [`Order::Adopt`] was carried out around the stack, or could not be: puts the configuration into the
-    /// database, or notes why not; then answers whoever waits for it. `rekeys`: it has another key, cipher or hash,
-    /// for which the transport is prepared by now; the ring is told when this node sends with it
-    /// ([`Order::SwitchKey`]), and when the old one is forgotten ([`Order::ForgetKey`]).
+    /// The result of [`Order::Adopt`] around the stack: applies the configuration to the database, or records
+    /// why it could not be applied; then answers the clients that wait for it. `rekeys`: it has another key,
+    /// cipher or hash, for which the transport is prepared; [`Order::SwitchKey`] and [`Order::ForgetKey`]
+    /// follow.
     pub fn adopted(&mut self, outcome: Result<&Config, &str>, rekeys: bool, effects: &mut dyn Effects) {
         let (waiting, nodes) = self.adopting.pop_front().unwrap_or_default();
         let config = match outcome {
@@ -229,12 +230,12 @@ impl Desk {
         self.tell_waiting(waiting, Status::Ok, "", &report, effects);
         if rekeys {
             self.rekey.begin(if beside_corosync { Guarantee::Agreed } else { Guarantee::Safe });
-            // What is to be multicast waits for `retry`, which the router calls when it may be.
+            // Messages are not multicast before `retry`, which the router calls when it is possible.
             self.perform(effects);
         }
     }
 
-    /// The reload was refused, here or anywhere.
+    /// Records and answers a refused reload.
     fn refuse(&mut self, waiting: Vec<ConnId>, status: Status, why: &str, effects: &mut dyn Effects) {
         let reasons = why.replace('\n', "; ");
         tracing::error!("Configuration not reloaded; nothing has changed: {reasons}");
@@ -259,13 +260,13 @@ impl Desk {
         }
     }
 
-    /// Does what has been agreed on.
+    /// Carries out the actions that are due.
     fn act(&mut self, effects: &mut dyn Effects) {
         self.perform(effects);
         self.send(effects);
     }
 
-    /// The same, without multicasting.
+    /// As `act`, but messages are queued instead of multicast.
     fn perform(&mut self, effects: &mut dyn Effects) {
         for act in self.agreement.acts() {
             match act {
@@ -348,7 +349,7 @@ impl Desk {
             rotation::Act::Drop => effects.order(Order::DropKey),
             rotation::Act::Begin => {
                 self.rekey.expect();
-                // Nodes of Corosync have stored no key.
+                // Nodes of Corosync cannot have stored a key, so all members are annulus nodes.
                 self.rekey.begin(Guarantee::Safe);
             }
             rotation::Act::Answer(conn, status, why, nodes) => {
@@ -372,7 +373,7 @@ impl Desk {
         }
     }
 
-    /// The log files were opened again, as [`Order::ReopenLogs`] wanted, with this outcome.
+    /// The result of [`Order::ReopenLogs`].
     pub fn logs_reopened(&mut self, status: Status, effects: &mut dyn Effects) {
         for conn in std::mem::take(&mut self.reopening) {
             effects.reply(conn, &refusal(number::REOPEN_LOG_FILES, status));
@@ -408,7 +409,7 @@ impl Desk {
             Ask::Kill { node, reason } => self.kill(node, reason, effects),
             Ask::Reload { report } => {
                 return match self.request_reload(conn, report, effects) {
-                    Ok(()) => None, // answered when it is done
+                    Ok(()) => None, // the answer follows when it is done
                     Err(status) => Some(Err(status)),
                 };
             }
@@ -418,7 +419,7 @@ impl Desk {
                 }
                 self.reopening.push(conn);
                 effects.order(Order::ReopenLogs);
-                return None; // answered when it is done
+                return None; // the answer follows when it is done
             }
             Ask::ReopenLogFiles => Err(Status::NotSupported),
             Ask::TrackStart { flags: _ } => {
@@ -432,7 +433,8 @@ impl Desk {
                 Ok(Reply::Done)
             }
             Ask::TrackStop => {
-                // Answered first: a verdict that follows may be the answer to another request of this client.
+                // The reply comes first: a verdict that follows may be the answer to another request of this
+                // client.
                 effects.reply(conn, &Reply::Done.encode(function));
                 self.stop_asking(conn, effects);
                 return None;
@@ -453,8 +455,8 @@ impl Desk {
         self.facts.addresses.get(&node).filter(|addresses| !addresses.is_empty()).cloned()
     }
 
-    /// What udp and udpu know of a node: one link, up as long as the node is on the ring. Of a node that
-    /// they do not know, nothing.
+    /// The status of a node on udp and udpu: one link, connected as long as the node is on the ring. An
+    /// unknown node has none.
     fn node_status(&self, node: u32) -> NodeStatus {
         let mut status = NodeStatus { node, ..NodeStatus::default() };
         let Some(id) = NodeId::new(node) else { return status };
@@ -523,7 +525,7 @@ impl Desk {
         }
         self.survey.ask(conn, purpose, effects.now());
         self.act(effects);
-        None // answered when it is done
+        None // the answer follows when it is done
     }
 
     fn try_shutdown(
@@ -550,12 +552,12 @@ impl Desk {
                     effects.event(tracker, &question, &Bytes::new());
                 }
                 self.vote = Some(vote);
-                None // answered when all have
+                None // the answer follows when all have answered
             }
         }
     }
 
-    /// A client is not to be asked any more.
+    /// Ends a client's subscription to questions before a shutdown.
     fn stop_asking(&mut self, conn: ConnId, effects: &mut dyn Effects) {
         let tracked = self.trackers.remove(&conn);
         if let Some(vote) = &mut self.vote
@@ -577,10 +579,10 @@ impl Desk {
         }
     }
 
-    /// Multicasts a message, now or as soon as there is room.
+    /// Multicasts a message now, or as soon as there is room.
     ///
     /// # Errors
-    /// Too many wait already.
+    /// Too many messages are waiting already.
     fn tell_all(&mut self, message: &Exec<'_>, effects: &mut dyn Effects) -> Result<(), Status> {
         if self.unsent.len() >= UNSENT_LIMIT {
             return Err(Status::TryAgain);
@@ -601,7 +603,7 @@ impl Desk {
         self.later(guarantee, message.encode(self.me));
     }
 
-    /// Multicasts these bytes as soon as there is room. They may hold a key.
+    /// Queues a message until there is room. It may contain a key.
     fn later(&mut self, guarantee: Guarantee, message: Vec<u8>) {
         self.unsent.push_back((guarantee, Zeroizing::new(message)));
     }
@@ -629,7 +631,7 @@ impl Service for Desk {
         number::COUNT
     }
 
-    /// What does not find room waits at the desk.
+    /// Messages for which there is no room wait at the desk.
     fn needs_flow_control(&self, _request: u16) -> bool {
         false
     }
@@ -669,7 +671,7 @@ impl Service for Desk {
             }
             Exec::Kill { node, reason } => {
                 if node == self.me.get() {
-                    // Programs written in C may count the closing NUL.
+                    // Programs written in C may include the terminating NUL.
                     let end = reason.iter().position(|byte| *byte == 0).unwrap_or(reason.len());
                     let reason = String::from_utf8_lossy(&reason[..end]).into_owned();
                     tracing::info!("Killed by node {from} : {reason}");

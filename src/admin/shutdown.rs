@@ -1,4 +1,5 @@
-//! The vote on a shutdown: one client wants it, those that are to be asked answer, silence is a no.
+//! The vote on a shutdown: one client asks for it, the subscribed clients answer, and no answer counts as an
+//! objection.
 //!
 //! Pure: no clients, no clock. Source: corosync `exec/cfg.c`, `corosync_cfg_try_shutdown(3)`,
 //! `corosync_cfg_replyto_shutdown(3)`.
@@ -8,19 +9,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ids::ConnId;
 use crate::time::Instant;
 
-/// How a shutdown is asked for.
+/// The kind of shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// If all agree.
+    /// Shut down if all agree.
     Request,
-    /// All are asked, and it is done whatever they say.
+    /// Ask all, and shut down whatever they answer.
     Regardless,
-    /// At once.
+    /// Shut down at once.
     Immediate,
 }
 
 impl Manner {
-    /// The manner with this number on the wire; an unknown one asks, as Corosync does.
+    /// The kind with this number; unknown numbers mean [`Manner::Request`], as in Corosync.
     pub(super) const fn from_flags(flags: u32) -> Self {
         match flags {
             1 => Self::Regardless,
@@ -29,7 +30,7 @@ impl Manner {
         }
     }
 
-    /// Its number on the wire.
+    /// The number in the protocol.
     pub(super) const fn flags(self) -> u32 {
         match self {
             Self::Request => 0,
@@ -39,10 +40,10 @@ impl Manner {
     }
 }
 
-/// How a vote ended.
+/// The result of a vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// Who wants to know.
+    /// The client that asked for the shutdown.
     pub(super) initiator: ConnId,
     /// Whether the node shuts down.
     pub(super) agreed: bool,
@@ -53,17 +54,17 @@ pub(super) struct Verdict {
 pub(super) struct Vote {
     initiator: ConnId,
     manner: Manner,
-    /// Those that were asked and have not gone away.
+    /// Clients that were asked and are still connected.
     asked: BTreeSet<ConnId>,
-    /// What was answered, by whom: anybody may answer, and think better of it.
+    /// The answers by client: any client may answer, and change its answer.
     answers: BTreeMap<ConnId, bool>,
-    /// Those that were asked and went away: that is a yes.
+    /// Number of clients that were asked and disconnected, which counts as agreement.
     gone: usize,
     until: Instant,
 }
 
 impl Vote {
-    /// Asks `trackers`, without the initiator, until `until`. `None`: there is nobody to ask.
+    /// Asks `trackers` except the initiator, until `until`. `None`: there is nobody to ask.
     pub(super) fn begin(
         initiator: ConnId,
         manner: Manner,
@@ -77,38 +78,38 @@ impl Vote {
         Some(Self { initiator, manner, asked, answers: BTreeMap::new(), gone: 0, until })
     }
 
-    /// Whoever is to be asked.
+    /// The clients that are asked.
     pub(super) fn asked(&self) -> impl Iterator<Item = ConnId> {
         self.asked.iter().copied()
     }
 
-    /// Whoever wants the shutdown.
+    /// The client that asked for the shutdown.
     pub(super) const fn initiator(&self) -> ConnId {
         self.initiator
     }
 
-    /// How it is wanted.
+    /// The kind of shutdown.
     pub(super) const fn manner(&self) -> Manner {
         self.manner
     }
 
-    /// When [`Vote::expired`] ends it.
+    /// The time at which [`Vote::expired`] ends the vote.
     pub(super) const fn until(&self) -> Instant {
         self.until
     }
 
-    /// One more is to be asked. Whether it was not before.
+    /// Adds a client that is asked. Returns whether it was not asked before.
     pub(super) fn ask(&mut self, conn: ConnId) -> bool {
         conn != self.initiator && self.asked.insert(conn)
     }
 
-    /// An answer, perhaps in the place of an earlier one.
+    /// Records an answer, which replaces an earlier one of the same client.
     pub(super) fn answer(&mut self, conn: ConnId, yes: bool) -> Option<Verdict> {
         self.answers.insert(conn, yes);
         self.count()
     }
 
-    /// One that may have been asked is not interested any more: its answer does not count, and it does not
+    /// A client that may have been asked is no longer interested: its answer does not count, and it does not
     /// object.
     pub(super) fn forget(&mut self, conn: ConnId) -> Option<Verdict> {
         self.answers.remove(&conn);
@@ -118,7 +119,7 @@ impl Vote {
         self.count()
     }
 
-    /// Time is up: whoever said nothing said no.
+    /// The time is up: clients that have not answered object.
     pub(super) fn expired(&self) -> Verdict {
         self.verdict()
     }
@@ -156,7 +157,7 @@ mod tests {
     }
     use Step::*;
 
-    /// The verdict, with the number of steps that it took; `None`: the vote still runs.
+    /// The verdict, with the number of steps until it; `None`: the vote is still open.
     fn run(manner: Manner, trackers: &[u64], steps: &[Step]) -> Option<(bool, usize)> {
         let trackers = trackers.iter().copied().map(ConnId).collect();
         let mut vote = Vote::begin(INITIATOR, manner, &trackers, Instant::ZERO).unwrap();
@@ -179,12 +180,13 @@ mod tests {
         None
     }
 
-    /// The question, those who are asked, what they say; the verdict, and after how many words it fell.
+    /// The kind of shutdown, the clients asked, and their answers; the verdict, and the number of answers
+    /// until it.
     type Case = (Manner, &'static [u64], &'static [Step], Option<(bool, usize)>);
 
-    /// services.md 4.4, line by line.
+    /// docs/protocol/services.md, "Shutdown", line by line.
     #[test]
-    fn votes_end_as_they_should() {
+    fn votes_end_with_the_documented_verdict() {
         use Manner::{Regardless, Request};
         let table: [Case; 16] = [
             (Request, &[2], &[Yes(2)], Some((true, 1))),
@@ -194,17 +196,17 @@ mod tests {
             (Request, &[2, 3], &[No(2), Yes(3)], Some((false, 2))),
             (Regardless, &[2, 3], &[No(2), No(3)], Some((true, 2))),
             (Regardless, &[2, 3], &[No(2)], None),
-            // Silence is a no.
+            // No answer is an objection.
             (Request, &[2, 3], &[Yes(2), Late], Some((false, 2))),
             (Regardless, &[2, 3], &[Yes(2), Late], Some((true, 2))),
-            // Going away is a yes, also after a no.
+            // Disconnecting is agreement, also after an objection.
             (Request, &[2, 3], &[Gone(2), Yes(3)], Some((true, 2))),
             (Request, &[2, 3], &[No(2), Gone(2), Yes(3)], Some((true, 3))),
             (Request, &[2, 3], &[Yes(2), Gone(2), No(3)], Some((false, 3))),
-            // Who comes late is asked as well.
+            // A client that subscribes during the vote is asked as well.
             (Request, &[2], &[New(3), Yes(2)], None),
             (Request, &[2], &[New(3), Yes(2), Yes(3)], Some((true, 3))),
-            // One that answers twice has one vote, the later one.
+            // A client that answers twice has one vote, and the later answer counts.
             (Request, &[2, 3], &[Yes(2), Yes(2)], None),
             (Request, &[2, 3], &[No(2), Yes(2), Yes(3)], Some((true, 3))),
         ];

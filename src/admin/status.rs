@@ -1,61 +1,61 @@
-//! How the links to a node are.
+//! The state of the links to a node.
 //!
 //! Source: corosync `exec/cfg.c`, `include/corosync/cfg.h`; corosync-cfgtool(8), options `-s` and `-n`.
 
 use crate::ids::NodeId;
 use crate::service::Links;
 
-/// Links that two nodes can have.
+/// Largest number of links between two nodes.
 pub const LINKS: usize = 8;
 
-/// What this node knows of the way to another.
+/// The state of the connection to another node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeStatus {
-    /// Which node.
+    /// The id of the node.
     pub node: u32,
-    /// Whether there is a way.
+    /// Whether any link to it is up.
     pub reachable: bool,
-    /// Whether the way leads over a third node. Never so here.
+    /// Whether it is reached through a third node. Always false here.
     pub remote: bool,
-    /// Whether that way is somebody else's. Never so here.
+    /// Whether it is reached through an external route. Always false here.
     pub external: bool,
-    /// Its links by number. One that is not configured is all zeros.
+    /// The links by number. One that is not configured is all zeros.
     pub links: [LinkStatus; LINKS],
 }
 
-/// One link.
+/// The state of one link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkStatus {
-    /// Whether the configuration has it.
+    /// Whether the link is configured.
     pub enabled: bool,
-    /// Whether something comes through.
+    /// Whether the link is up.
     pub connected: bool,
-    /// Whether the other end's address was learnt from what came.
+    /// Whether the other end's address was learned from received packets.
     pub dynconnected: bool,
-    /// Bytes of a message that one packet holds.
+    /// Number of bytes of a message that one packet holds.
     pub mtu: u32,
-    /// The address at this end; empty: not told.
+    /// This node's address; empty: not known.
     pub from: String,
-    /// The address at the other end; empty: not told.
+    /// The other node's address; empty: not known.
     pub to: String,
 }
 
-/// One of this node's own links, in the older form.
+/// One of this node's own links, in the older form of Corosync.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnLink {
-    /// Its number and this node's address on it.
+    /// The link number and this node's address on the link.
     pub name: String,
     /// `OK`, or for knet a character for each node.
     pub status: String,
 }
 
-/// Bytes of a message that this node hands itself at once, as it is told of its link to itself.
+/// MTU of a node's link to itself, as Corosync reports it.
 ///
 /// Source: libknet, `KNET_PMTUD_SIZE_V4`, of its loopback link.
 const LOOPBACK_MTU: u32 = 65535;
 
-/// What is known of a node where links are watched; `None`: it is not configured. Of this node itself Corosync tells one
-/// link that is always there.
+/// The status of a node where links are watched; `None`: the node is not configured. For this node itself Corosync
+/// reports one link that is always up.
 pub(super) fn watched(node: u32, me: NodeId, links: &Links) -> Option<NodeStatus> {
     let mut status = NodeStatus { node, ..NodeStatus::default() };
     if node == me.get() {
@@ -92,8 +92,8 @@ pub(super) fn watched(node: u32, me: NodeId, links: &Links) -> Option<NodeStatus
     Some(status)
 }
 
-/// This node's links in the older form: a character for each node, ascending. `n` is this node, `d` one that is not on
-/// the link, else 1 for the link, and 2 more if it is connected.
+/// This node's links in the older form: one character for each node, ascending: `n` for this node, `d` for one that
+/// is not on the link, otherwise `1`, or `3` if it is connected.
 pub(super) fn own_watched(me: NodeId, links: &Links) -> Vec<OwnLink> {
     let mut nodes: Vec<NodeId> = links.others.iter().map(|state| state.node).chain([me]).collect();
     nodes.sort_unstable();

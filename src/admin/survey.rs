@@ -1,6 +1,7 @@
-//! What all nodes encrypt with: one asks, all of annulusd answer. A pure state machine.
+//! The query for the keys in use on all nodes: one node asks, all nodes of annulusd answer. A pure state
+//! machine.
 //!
-//! Corosync's nodes do not understand the question; who has not answered in time is one of theirs, or too slow.
+//! Corosync's nodes do not understand the question; a node that has not answered in time is one of them, or too slow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,59 +12,59 @@ use crate::ids::{ConnId, NodeId};
 use crate::time::Instant;
 use crate::view::View;
 
-/// How long nodes may take to answer, a change of the ring included.
+/// How long nodes may take to answer, changes of the ring included.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// Clients that may wait for an answer; further ones are told to try again.
+/// Largest number of clients that wait for an answer; further ones are told to try again.
 pub(super) const WAITING_LIMIT: usize = 64;
-/// Questions of others that may wait until it is known what this node uses; further ones are not answered.
+/// Largest number of other nodes' questions that wait for this node's data; further ones are not answered.
 const ASKED_LIMIT: usize = 384;
 
-/// What a client asked for.
+/// The request that a client made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// To know.
+    /// A list of the keys in use.
     Know,
-    /// A new key, if all can take it.
+    /// A new key, if all nodes can accept it.
     Rotate,
 }
 
-/// What one node encrypts with.
+/// The key that one node uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeKey {
     /// The node.
     pub node: NodeId,
-    /// What is known of it.
+    /// Its key, or why that is not known.
     pub uses: KeyUse,
 }
 
-/// See [`NodeKey`].
+/// The key of a node, or why it is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyUse {
-    /// It uses a key, or none.
+    /// It uses this key, or none.
     Uses {
-        /// The fingerprint of its key, which tells nothing of the key: [`KeyPrint`](crate::config::key::KeyPrint). 0:
-        /// nothing is encrypted.
+        /// The fingerprint of its key, which reveals nothing of the key: [`KeyPrint`](crate::config::key::KeyPrint).
+        /// 0: packets are not encrypted.
         print: u64,
-        /// The fingerprint of a key that lies beside it: a change of the key was not finished. The node understands
-        /// both.
+        /// The fingerprint of a new key that is stored beside it, because a change of the key was not completed. The
+        /// node accepts both.
         next: Option<u64>,
         /// Its cipher and hash, such as `aes256/sha256`.
         suite: String,
     },
-    /// It is on the ring and does not answer: a node of Corosync cannot.
+    /// It is on the ring and does not answer; nodes of Corosync cannot.
     Silent,
     /// It is in the node list, or was on the ring, and is not on the ring now.
     Away,
 }
 
-/// What the desk is to do.
+/// An action for the desk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     /// Multicast this message to all members.
     Say(KeyTalk),
-    /// Find out what this node uses; it comes by [`Survey::uses`].
+    /// Find out which key this node uses; the result is passed to [`Survey::uses`].
     Look,
-    /// All who asked are to know what the members use.
+    /// Report the keys of the members to these clients.
     Tell(Vec<(ConnId, Purpose)>, Vec<NodeKey>),
 }
 
@@ -75,7 +76,7 @@ struct Running {
     waiting: Vec<(ConnId, Purpose)>,
 }
 
-/// See the module.
+/// The state of queries at this node.
 #[derive(Debug)]
 pub(super) struct Survey {
     me: NodeId,
@@ -101,17 +102,17 @@ impl Survey {
         }
     }
 
-    /// What is to be done by now, in this order.
+    /// Takes the actions that are due, in this order.
     pub(super) fn acts(&mut self) -> Vec<Act> {
         std::mem::take(&mut self.acts)
     }
 
-    /// Whether no more clients may wait.
+    /// Whether the number of waiting clients has reached its limit.
     pub(super) fn is_full(&self) -> bool {
         self.running.as_ref().is_some_and(|running| running.waiting.len() >= WAITING_LIMIT)
     }
 
-    /// A client asks.
+    /// Handles a client's query.
     pub(super) fn ask(&mut self, conn: ConnId, purpose: Purpose, now: Instant) {
         if let Some(running) = &mut self.running {
             running.waiting.push((conn, purpose));
@@ -124,14 +125,14 @@ impl Survey {
         self.acts.push(Act::Say(KeyTalk::Ask(id)));
     }
 
-    /// A client is gone.
+    /// A client has disconnected.
     pub(super) fn forget(&mut self, conn: ConnId) {
         if let Some(running) = &mut self.running {
             running.waiting.retain(|(waiting, _)| *waiting != conn);
         }
     }
 
-    /// A node of annulusd said something.
+    /// Handles a message of a node of annulusd.
     pub(super) fn heard(&mut self, from: NodeId, talk: &KeyTalk) {
         match talk {
             KeyTalk::Ask(round) => {
@@ -150,14 +151,14 @@ impl Survey {
         }
     }
 
-    /// What this node uses, after [`Act::Look`].
+    /// Handles the result of [`Act::Look`]: the key that this node uses.
     pub(super) fn uses(&mut self, print: u64, next: Option<u64>, suite: &str) {
         for round in std::mem::take(&mut self.asked) {
             self.acts.push(Act::Say(KeyTalk::Uses { round, print, next, suite: suite.to_owned() }));
         }
     }
 
-    /// A new ring.
+    /// Handles a new ring.
     pub(super) fn view(&mut self, view: &View) {
         self.ring = view.ring.seq;
         self.members = view.members.iter().copied().collect();
@@ -238,10 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn all_are_told_when_all_have_answered() {
+    fn clients_are_answered_when_all_nodes_have_answered() {
         let mut survey = on_ring(&[1, 2]);
         let round = asked(&mut survey);
-        // Who asks meanwhile waits for the same answers.
+        // A client that asks in the meantime waits for the same answers.
         survey.ask(ConnId(8), Purpose::Rotate, NOW);
         survey.heard(node(1), &KeyTalk::Ask(round));
         assert_eq!(survey.acts(), [Act::Look]);
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_answer_is_told_of() {
+    fn nodes_that_do_not_answer_are_reported() {
         let mut survey = on_ring(&[1, 2]);
         let round = asked(&mut survey);
         says(&mut survey, 1, round);
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_are_answered_once_each_and_to_a_limit() {
+    fn each_question_is_answered_once_up_to_a_limit() {
         let mut survey = on_ring(&[1]);
         for count in (0..1000).chain(0..1000) {
             survey.heard(node(2), &KeyTalk::Ask(RoundId { node: 2, ring: 4, count }));

@@ -1,4 +1,4 @@
-//! The desk as its clients and the ring see it.
+//! The desk from the view of its clients and of the ring.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn node(id: u32) -> NodeId {
     NodeId::new(id).unwrap()
 }
 
-/// A database that notes what was done to it.
+/// A database that records its changes.
 #[derive(Default)]
 pub(super) struct Noted {
     entries: BTreeMap<String, Value>,
@@ -63,14 +63,14 @@ impl Database for Noted {
     }
 }
 
-/// Notes what the desk asks for.
+/// Records the effects that the desk asks for.
 #[derive(Default)]
 struct World {
     now: Instant,
     database: Noted,
     full: bool,
     sent: Vec<Vec<u8>>,
-    /// Of all that was multicast.
+    /// The guarantees of all multicast messages.
     guarantees: Vec<Guarantee>,
     replies: Vec<(ConnId, Vec<u8>)>,
     questions: Vec<(ConnId, u32)>,
@@ -119,7 +119,7 @@ impl Effects for World {
     fn buffer_close(&mut self, _conn: ConnId, _token: u64) {}
 }
 
-/// The desk of node 1 in a ring with node 2; node 3 is down.
+/// The desk of node 1 on a ring with node 2; node 3 is down.
 struct Room {
     desk: Desk,
     world: World,
@@ -150,7 +150,7 @@ impl Room {
         self.desk.request(conn, ask.number(), request, &mut self.world);
     }
 
-    /// Asks, and takes the one answer that comes at once.
+    /// Sends a request; returns the one answer that comes at once.
     fn call(&mut self, conn: ConnId, ask: Ask<'_>) -> Result<Reply, NoReply> {
         assert!(self.world.replies.is_empty());
         self.ask(conn, ask);
@@ -166,7 +166,7 @@ impl Room {
         }
     }
 
-    /// The status of the only reply, to `conn`.
+    /// The status of the only reply, which must be to `conn`.
     fn verdict(&mut self, conn: ConnId, number: u16) -> Status {
         let (to, bytes) = self.world.replies.pop().expect("an answer");
         assert_eq!(to, conn);
@@ -185,7 +185,7 @@ impl Room {
         self.desk.deliver(delivery, &mut self.world);
     }
 
-    /// What was multicast comes back.
+    /// Delivers the multicast messages to the desk.
     fn turn(&mut self) {
         for message in std::mem::take(&mut self.world.sent) {
             self.deliver(1, &message);
@@ -194,7 +194,7 @@ impl Room {
 }
 
 #[test]
-fn links_are_told_as_udp_has_them() {
+fn links_of_udp_are_reported() {
     let mut room = Room::new();
     let mut status = |id| match room.call(A, Ask::NodeStatus { node: id, version: 1 }) {
         Ok(Reply::NodeStatus(status)) => *status,
@@ -214,7 +214,7 @@ fn links_are_told_as_udp_has_them() {
     assert_eq!(room.refused(A, Ask::RingReenable), Status::NotSupported);
 }
 
-/// A node of Corosync does not say what it uses, and cannot take a key through the ring.
+/// A node of Corosync does not answer which key it uses, and cannot accept a key through the ring.
 #[test]
 fn a_key_is_sent_to_nobody_if_a_node_does_not_answer() {
     let mut room = Room::new();
@@ -242,7 +242,7 @@ fn a_key_is_sent_to_nobody_if_a_node_does_not_answer() {
 }
 
 #[test]
-fn addresses_and_ids_are_told() {
+fn addresses_and_ids_are_answered() {
     let mut room = Room::new();
     let of = |id: u8| Ok(Reply::NodeAddrs(vec![[10, 0, 0, id].into()]));
     assert_eq!(room.call(A, Ask::NodeAddrs { node: 0 }), of(1));
@@ -265,9 +265,9 @@ fn a_kill_reaches_its_victim_alone() {
     assert_eq!(room.world.orders, [Order::Die { by: node(2), reason: "worse".to_owned() }]);
 }
 
-/// Nothing is lost, nothing overtakes, nothing grows for ever.
+/// No message is lost or overtakes another, and the queue has a limit.
 #[test]
-fn what_finds_no_room_waits() {
+fn messages_without_room_wait() {
     let mut room = Room::new();
     room.world.full = true;
     let mut taken = 0;
@@ -284,7 +284,7 @@ fn what_finds_no_room_waits() {
 }
 
 #[test]
-fn nobody_to_ask_means_yes() {
+fn a_shutdown_with_nobody_to_ask_is_agreed() {
     let mut room = Room::new();
     assert_eq!(room.call(A, Ask::TrackStart { flags: 0 }), Ok(Reply::Done), "one does not ask oneself");
     assert_eq!(room.call(A, Ask::TryShutdown { flags: 0 }), Ok(Reply::Done));
@@ -295,7 +295,7 @@ fn nobody_to_ask_means_yes() {
 }
 
 #[test]
-fn another_nodes_shutdown_is_only_noted() {
+fn another_nodes_shutdown_has_no_effect() {
     let mut room = Room::new();
     room.deliver(2, &Exec::Shutdown.encode(node(2)));
     assert!(room.world.orders.is_empty());
@@ -318,7 +318,7 @@ fn trackers_are_asked_and_may_object() {
 }
 
 impl Room {
-    /// Two answers: to the one who spoke, then to the initiator.
+    /// Expects two answers: one to the client that answered, then one to the initiator.
     fn both(&mut self, speaker: ConnId, number: u16) -> Status {
         assert_eq!(self.world.replies.len(), 2);
         let last = self.world.replies.pop().unwrap();
@@ -344,7 +344,7 @@ fn all_agree() {
 }
 
 #[test]
-fn leaving_is_no_objection() {
+fn disconnecting_is_no_objection() {
     let mut room = Room::new();
     room.call(B, Ask::TrackStart { flags: 0 }).unwrap();
     room.call(C, Ask::TrackStart { flags: 0 }).unwrap();
@@ -356,7 +356,7 @@ fn leaving_is_no_objection() {
 }
 
 #[test]
-fn silence_is_an_objection_unless_nobody_cares() {
+fn no_answer_is_an_objection_unless_answers_do_not_count() {
     for (flags, status, sent) in [(0, Status::Busy, 0), (1, Status::Ok, 1)] {
         let mut room = Room::new();
         room.world.database.set("cfg.shutdown_timeout", Value::U32(1500));
@@ -385,7 +385,7 @@ fn a_vote_ends_with_its_initiator() {
     assert_eq!(room.world.sent.len(), 1);
 }
 
-/// Of a desk alone on its ring.
+/// For a desk alone on its ring.
 impl Room {
     fn alone() -> Self {
         let mut room = Self::new();
@@ -396,7 +396,7 @@ impl Room {
         room
     }
 
-    /// Messages go round until there are none.
+    /// Delivers messages until there are none.
     fn settle(&mut self) {
         self.desk.retry(&mut self.world);
         while !self.world.sent.is_empty() {
@@ -419,7 +419,7 @@ fn reloads_are_answered_when_they_are_done() {
     assert!(room.world.replies.is_empty() && room.world.orders.is_empty());
     room.settle();
     assert_eq!(room.world.orders, [Order::Reload]);
-    // Two more meanwhile: one more run.
+    // Two more requests in the meantime lead to one more reload.
     room.ask(B, Ask::Reload { report: false });
     room.ask(C, Ask::Reload { report: false });
     room.settle();
@@ -444,10 +444,10 @@ fn reloads_are_answered_when_they_are_done() {
     assert_eq!(room.verdict(C, number::RELOAD), Status::Ok);
 }
 
-/// Corosync's nodes deliver what they call safe as agreed, read their files while they are delivered the reload, and
-/// forget the old key one rotation after they sent that they would.
+/// Corosync's nodes deliver messages that they call safe as agreed, read their files while the reload message is
+/// delivered, and forget the old key one rotation after they announced it.
 #[test]
-fn a_key_changes_beside_corosync_without_delay_and_on_our_ring_when_all_are_ready() {
+fn a_key_changes_at_once_beside_corosync_and_otherwise_when_all_are_ready() {
     for beside_corosync in [true, false] {
         let mut room = if beside_corosync { Room::new() } else { Room::alone() };
         if beside_corosync {
@@ -471,9 +471,10 @@ fn a_key_changes_beside_corosync_without_delay_and_on_our_ring_when_all_are_read
     }
 }
 
-/// Corosync's nodes take no other address for a link; a node of ours beside them must not either.
+/// Corosync's nodes refuse another address for a link, so annulus nodes on a ring with them must refuse it
+/// too.
 #[test]
-fn a_link_with_another_address_is_told_in_corosyncs_words() {
+fn a_changed_link_address_is_refused_in_corosyncs_words() {
     let mut room = Room::alone();
     let knet = |own: &str, other: &str| {
         let text = format!(
@@ -498,13 +499,14 @@ fn a_link_with_another_address_is_told_in_corosyncs_words() {
         );
         assert!(told.starts_with(&wanted), "{told}");
     }
-    // On udpu other rules hold.
+    // Other rules apply to udpu.
     assert_eq!(said(&config("")), None);
 }
 
-/// Whoever wants to know more is told what changed and what did not; a C program gets its 24 bytes.
+/// A client that asks for a report learns which settings changed and which did not; a C program gets its 24
+/// bytes.
 #[test]
-fn a_reply_tells_what_became_of_it() {
+fn the_reply_reports_the_result_of_a_reload() {
     let mut room = Room::alone();
     room.world.database.set("totem.transport", Value::text("udp"));
     room.world.database.set("totem.version", Value::U32(2));
@@ -535,7 +537,7 @@ fn a_reply_tells_what_became_of_it() {
 }
 
 #[test]
-fn a_node_without_a_program_around_it_says_so() {
+fn a_node_without_a_daemon_refuses_reloads() {
     let mut room = Room::with(false);
     assert_eq!(room.refused(A, Ask::Reload { report: false }), Status::NotSupported);
     assert_eq!(room.refused(A, Ask::ReopenLogFiles), Status::NotSupported);
@@ -543,9 +545,9 @@ fn a_node_without_a_program_around_it_says_so() {
     assert!(room.world.orders.is_empty());
 }
 
-/// Whoever asks hears how it went, all with the next outcome.
+/// All clients that asked get the result of the next reopening.
 #[test]
-fn log_files_are_open_again_before_the_answer() {
+fn log_files_are_reopened_before_the_answer() {
     let mut room = Room::new();
     room.ask(A, Ask::ReopenLogFiles);
     room.ask(B, Ask::ReopenLogFiles);
@@ -559,7 +561,7 @@ fn log_files_are_open_again_before_the_answer() {
 }
 
 #[test]
-fn what_cannot_be_read_changes_nothing() {
+fn unreadable_messages_change_nothing() {
     let mut room = Room::new();
     for function in 0..number::COUNT {
         let request = Request { bytes: &[0xff; 16], tail: &[] };

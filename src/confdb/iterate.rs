@@ -1,5 +1,5 @@
-//! Iterations of clients. One is a place in the order of names, not a list: the database may change under
-//! it, and nothing is copied to begin one.
+//! Iterations of clients. An iteration is a position in the order of names, not a list: the database may
+//! change in the meantime, and beginning an iteration copies nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,26 +8,26 @@ use crate::error::Status;
 use crate::service::{Database, Effects};
 use crate::value::Value;
 
-/// Iterations that one connection may have at a time; further ones are refused with NO_RESOURCES.
+/// Largest number of open iterations of one connection; further ones are refused with NO_RESOURCES.
 ///
-/// Corosync has no such bound.
+/// Corosync has no such limit.
 pub const ITERATIONS_LIMIT: usize = 256;
 
-/// Statistics that are taken at a time: each time all of them are computed.
+/// Number of statistics that are fetched at a time; each time all statistics are computed.
 pub(super) const CHUNK: usize = 128;
 
-/// One iteration's place.
+/// The position of one iteration.
 #[derive(Debug)]
 struct Iteration {
     prefix: Box<str>,
-    /// The name that was given last.
+    /// The last name that was returned.
     last: Option<Box<str>>,
-    /// Statistics: the next ones.
+    /// Only for statistics: the entries that are returned next.
     ahead: VecDeque<Entry>,
     ended: bool,
 }
 
-/// What a step of an iteration tells: name, number of the type, length as libcmap is told.
+/// One entry of an iteration: name, type number, and length as libcmap gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) name: Box<str>,
@@ -35,7 +35,7 @@ pub(super) struct Entry {
     pub(super) len: usize,
 }
 
-/// The iterations of one connection.
+/// The open iterations of one connection, by handle.
 #[derive(Debug, Default)]
 pub(super) struct Iterations(BTreeMap<u64, Iteration>);
 
@@ -44,7 +44,7 @@ impl Iterations {
         self.0.is_empty()
     }
 
-    /// Begins one under a handle that is new.
+    /// Begins an iteration under a new handle.
     pub(super) fn open(&mut self, handle: u64, prefix: &str) -> Result<(), Status> {
         if self.0.len() >= ITERATIONS_LIMIT {
             return Err(Status::NoResources);
@@ -54,7 +54,7 @@ impl Iterations {
         Ok(())
     }
 
-    /// The next key of the database.
+    /// Returns the next key of the database.
     pub(super) fn next(&mut self, handle: u64, database: &dyn Database) -> Result<Entry, Status> {
         let place = self.0.get_mut(&handle).ok_or(Status::BadHandle)?;
         let (name, value) =
@@ -63,7 +63,8 @@ impl Iterations {
         Ok(Entry { name: name.into(), kind: wire::type_code(value), len: wire::value_len(value) })
     }
 
-    /// The next of the statistics, and how many had to be computed for it. A text's length is told as 0, as Corosync does.
+    /// Returns the next statistic, and the number of statistics that were computed for it. The length of a text is
+    /// given as 0, as in Corosync.
     pub(super) fn next_statistic(
         &mut self,
         handle: u64,
@@ -87,7 +88,7 @@ impl Iterations {
         (entry, computed)
     }
 
-    /// Ends one.
+    /// Ends an iteration.
     pub(super) fn close(&mut self, handle: u64) -> Result<(), Status> {
         self.0.remove(&handle).map(drop).ok_or(Status::BadHandle)
     }

@@ -1,4 +1,4 @@
-//! `runtime.members.*`: who is and who was on the ring.
+//! `runtime.members.*`: the present and former members of the ring.
 //!
 //! Source: corosync `exec/main.c`, `member_object_joined`, `member_object_left`; `cmap_keys(7)`.
 
@@ -12,7 +12,7 @@ fn key(node: NodeId, what: &str) -> String {
     format!("runtime.members.{node}.{what}")
 }
 
-/// Notes who went and who came.
+/// Records the nodes that left and joined.
 pub(super) fn follow(view: &View, addresses: &Addresses, effects: &mut dyn Effects) {
     let database = effects.database();
     for node in &view.left {
@@ -29,12 +29,12 @@ pub(super) fn follow(view: &View, addresses: &Addresses, effects: &mut dyn Effec
     }
 }
 
-/// A node has told the version of its configuration.
+/// Records the version of its configuration that a node has sent.
 pub(super) fn set_version(node: NodeId, version: u64, effects: &mut dyn Effects) {
     effects.database().set(&key(node, "config_version"), Value::U64(version));
 }
 
-/// A node's addresses in the form that others take apart.
+/// A node's addresses in Corosync's form, which other programs parse.
 fn shown(node: NodeId, addresses: &Addresses) -> String {
     let all = addresses.get(&node).map_or(&[][..], Vec::as_slice);
     all.iter().enumerate().map(|(n, address)| format!("r({n}) ip({address}) ")).collect()

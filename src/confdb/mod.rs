@@ -4,15 +4,15 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `client/` | the library that an application uses |
-//! | `store.rs` | the keys and values; every change is noted |
-//! | `service.rs`, `requests.rs` | the desk: [`Desk`]; what clients may ask of it |
-//! | `names.rs` | which names keys may have, and which keys clients may only read |
-//! | `trackers.rs`, `iterate.rs` | who hears of which keys; iterations of clients |
-//! | `telling.rs` | notifications, so many at a time |
-//! | `statistics.rs` | the map that is computed when it is read, and who tracks what in it |
-//! | `published.rs`, `members.rs` | keys that the daemon itself publishes; who is on the ring |
-//! | `react.rs` | changes of keys that set something in motion |
+//! | `client/` | the library for applications |
+//! | `store.rs` | the keys and values; every change is recorded |
+//! | `service.rs`, `requests.rs` | the desk: [`Desk`]; requests of clients |
+//! | `names.rs` | valid names of keys, and the keys that are read-only for clients |
+//! | `trackers.rs`, `iterate.rs` | subscriptions to changes of keys; iterations of clients |
+//! | `telling.rs` | notifications, a limited number at a time |
+//! | `statistics.rs` | the map of statistics, computed when it is read, and its trackers |
+//! | `published.rs`, `members.rs` | keys that the daemon publishes; the members of the ring |
+//! | `react.rs` | changes of keys that have an effect on the node |
 //! | `sync.rs` | the comparison of configuration versions after each new ring |
 //! | `wire.rs` | requests, replies, notifications and the exec message as bytes |
 

@@ -1,4 +1,4 @@
-//! Which names keys may have, and which keys clients may only read.
+//! The valid names of keys, and the keys that are read-only for clients.
 //!
 //! Source: corosync `exec/icmap.c` (`icmap_is_valid_name_char`), `exec/main.c` (`set_icmap_ro_keys_flag`),
 //! `exec/votequorum.c`.
@@ -11,7 +11,7 @@ pub const NAME_LEAST: usize = 3;
 /// Longest name of a key, in bytes.
 pub const NAME_LIMIT: usize = 255;
 
-/// Whether a key may have this name: 3 to 255 of `A-Z a-z 0-9 . _ - / :`.
+/// Whether a name is valid for a key: 3 to 255 of `A-Z a-z 0-9 . _ - / :`.
 pub(super) fn is_valid(name: &str) -> bool {
     (NAME_LEAST..=NAME_LIMIT).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte))
@@ -48,7 +48,7 @@ const READ_ONLY: [&str; 18] = [
     "totem.version",
 ];
 
-/// With the quorum provider corosync_votequorum.
+/// Read-only only with the quorum provider corosync_votequorum.
 const READ_ONLY_VOTES: [&str; 7] = [
     "quorum.allow_downscale",
     "quorum.auto_tie_breaker",
@@ -59,7 +59,7 @@ const READ_ONLY_VOTES: [&str; 7] = [
     "quorum.wait_for_all",
 ];
 
-/// Whether clients may only read a key.
+/// Whether a key is read-only for clients.
 pub(super) fn is_read_only(name: &str, database: &dyn Database) -> bool {
     READ_ONLY_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || READ_ONLY.binary_search(&name).is_ok()
@@ -75,7 +75,7 @@ mod tests {
     use crate::value::Value;
 
     #[test]
-    fn names_as_icmap_has_them() {
+    fn names_are_valid_as_in_icmap() {
         for good in ["abc", "a.b", "A-Z_0/9:x", &"x".repeat(255)] {
             assert!(is_valid(good), "{good}");
         }

@@ -1,5 +1,5 @@
-//! Keys that the daemon itself publishes: its services and their counters, the ring's effective settings,
-//! switches that operators may throw.
+//! Keys that the daemon publishes: its services and their counters, the effective settings of the ring, and
+//! keys that operators set to trigger an action.
 //!
 //! Source: `cmap_keys(7)`; corosync `exec/service.c`, `exec/totemconfig.c`, `exec/main.c`, `exec/mon.c`,
 //! `exec/wd.c`.
@@ -12,18 +12,18 @@ use crate::ids::ServiceId;
 use crate::service::{Database, Effects};
 use crate::value::Value;
 
-/// The counters of services begin with this.
+/// The prefix of the counters of services.
 pub(super) const COUNTERS: &str = "runtime.services.";
 
-/// Set by operators; each change is an order.
+/// Set by operators; each change triggers a dump of the flight data.
 pub(super) const DUMP_FLIGHT_DATA: &str = "runtime.blackbox.dump_flight_data";
-/// As above.
+/// Set by operators; each change triggers a log of the node's state.
 pub(super) const DUMP_STATE: &str = "runtime.blackbox.dump_state";
-/// As above.
+/// Set by operators; each change makes the ring form the membership again.
 pub(super) const FORCE_GATHER: &str = "runtime.force_gather";
 
-/// Services of Corosync that have neither clients nor a part in anything here; they are listed because
-/// monitoring looks for them. Each with the number of its exec functions.
+/// Services of Corosync without clients and without a function here. They are listed because monitoring
+/// programs look for them. Each with the number of its exec functions.
 const SILENT: [(ServiceId, u16); 3] = [(ServiceId::PLOAD, 2), (ServiceId::MON, 0), (ServiceId::WD, 0)];
 
 /// Whether a key is a counter of a service.
@@ -31,7 +31,7 @@ pub(super) fn is_counter(name: &str) -> bool {
     name.starts_with(COUNTERS) && (name.ends_with(".rx") || name.ends_with(".tx"))
 }
 
-/// Fills in what is there from the start.
+/// Sets the keys that exist from the start.
 fn begin(
     database: &mut dyn Database,
     timeouts: &Timeouts,
@@ -59,7 +59,7 @@ fn begin(
     totem(database, timeouts);
 }
 
-/// What Corosync's resource monitor and watchdog show while they are off.
+/// The keys of Corosync's resource monitor and watchdog while these are off.
 fn resources(database: &mut dyn Database) {
     for (resource, current) in [("memory_used", Value::I32(0)), ("load_15min", Value::F64(0.0))] {
         let mut missing = |what: &str, value: Value| {
@@ -78,7 +78,7 @@ fn resources(database: &mut dyn Database) {
     }
 }
 
-/// `runtime.config.totem.*`: what the ring works with.
+/// `runtime.config.totem.*`: the effective settings of the ring.
 pub fn totem(database: &mut dyn Database, timeouts: &Timeouts) {
     let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     let given = |name: &str, default: u32| {
@@ -129,7 +129,7 @@ pub fn totem(database: &mut dyn Database, timeouts: &Timeouts) {
     }
 }
 
-/// Each link's ping times, which only knet has a use for, but which are there with every transport.
+/// The ping times of each link. Only knet uses them, but the keys exist with every transport.
 fn pings(database: &dyn Database, token: u32) -> Vec<(String, u32)> {
     let number = |name: &str| database.get(name).and_then(Value::number);
     let own = number("nodelist.local_node_pos").unwrap_or(0);
@@ -154,8 +154,8 @@ fn pings(database: &dyn Database, token: u32) -> Vec<(String, u32)> {
 }
 
 impl Desk {
-    /// Fills in what is there from the start; `services` are this node's, each with the number of its exec
-    /// functions.
+    /// Sets the keys that exist from the start; `services` are this node's services, each with the number of
+    /// its exec functions.
     pub fn begin(
         &mut self,
         database: &mut dyn Database,
@@ -166,7 +166,7 @@ impl Desk {
         self.know_timeouts(timeouts.clone());
     }
 
-    /// Brings the counters of services into the database.
+    /// Copies the counters of services to the database.
     pub(super) fn refresh(&mut self, effects: &mut dyn Effects) {
         if self.refreshed_at.replace(effects.now()) == Some(effects.now()) {
             return;
@@ -176,7 +176,7 @@ impl Desk {
         }
     }
 
-    /// The same, if they are among the keys that a name begins.
+    /// As `refresh`, if the keys with the prefix `name` include counters.
     pub(super) fn refresh_if_under(&mut self, name: &str, effects: &mut dyn Effects) {
         if name.starts_with(COUNTERS) || COUNTERS.starts_with(name) {
             self.refresh(effects);

@@ -1,4 +1,4 @@
-//! Changes of keys that set something in motion.
+//! Changes of keys that have an effect on the node.
 //!
 //! Source: `cmap_keys(7)`; corosync `exec/totemconfig.c` (`totem_change_notify`), `exec/logconfig.c`,
 //! `exec/main.c`.
@@ -15,11 +15,11 @@ use crate::quiet::Quiet;
 use crate::service::{Change, Database, Effects, Order};
 use crate::value::Value;
 
-/// A reload is changing keys: what they say together counts at its end.
+/// Set while a reload changes keys; the changes take effect together at its end.
 const RELOADING: &str = "config.reload_in_progress";
 const RELOADING_TOTEM: &str = "config.totemconfig_reload_in_progress";
 
-/// What was last taken from the database.
+/// The settings that were last read from the database.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     timeouts: Option<Timeouts>,
@@ -28,7 +28,7 @@ pub(super) struct Settings {
     logs: Logs,
 }
 
-/// The limits of each kind of line that clients can cause as often as they like.
+/// The limits of the log lines that clients can cause without limit.
 #[derive(Debug, Default)]
 struct Logs {
     timeouts: Quiet,
@@ -38,7 +38,7 @@ struct Logs {
 }
 
 impl Desk {
-    /// Acts on a change, after those who track the key were told.
+    /// Acts on a change, after the trackers of the key have been notified.
     pub(super) fn react(&mut self, change: &Change, effects: &mut dyn Effects) {
         let set_to = change.new.as_ref();
         match &*change.name {
@@ -65,7 +65,7 @@ impl Desk {
         }
     }
 
-    /// The configuration's timers and limits are in use already.
+    /// Records that these timers and limits of the configuration are in use already.
     pub(super) fn know_timeouts(&mut self, timeouts: Timeouts) {
         self.settings.timeouts = Some(timeouts);
     }
@@ -77,7 +77,7 @@ impl Desk {
         let Some(mut map) = self.section("totem.", effects) else { return };
         let Some(nodes) = self.section("nodelist.", effects) else { return };
         for (name, entry) in nodes.iter() {
-            // It was taken from the database, so it fits.
+            // It comes from the database, so it fits.
             let _ = map.set(name.as_bytes(), entry.value.clone(), Origin::Derived);
         }
         match config::timeouts_of(&map) {
@@ -97,7 +97,7 @@ impl Desk {
         }
     }
 
-    /// On knet the links follow, too.
+    /// On knet, the settings for watching links are updated as well.
     fn take_watching(&mut self, map: &Map, timeouts: &Timeouts, effects: &mut dyn Effects) {
         if map.text("totem.transport").is_some_and(|transport| transport != "knet") {
             return;
@@ -137,7 +137,7 @@ impl Desk {
         }
     }
 
-    /// A section of the database, or a line that says why it is not read.
+    /// A section of the database; `None`, and a log line with the reason, if it cannot be read.
     fn section(&mut self, section: &str, effects: &mut dyn Effects) -> Option<Map> {
         let found = copy(effects.database(), section);
         if found.is_none()
@@ -184,19 +184,19 @@ const TWINS: [&str; 17] = [
     "window_size",
 ];
 
-/// Keys of a section that are read at each change of one. The node list of as many nodes as there can be has less than
-/// half as many.
+/// Largest number of keys of a section that are read at each change of one of them. The node list with the largest
+/// possible number of nodes has less than half as many.
 const SECTION_LIMIT: usize = 8192;
 
-/// A section of the database in the form that the configuration is read from. `None`: a client has filled it with so
-/// many keys that to read them takes too long.
+/// A section of the database in the form from which the configuration is read. `None`: a client has added so many
+/// keys that reading them would take too long.
 fn copy(database: &dyn Database, section: &str) -> Option<Map> {
     let mut map = Map::default();
     for (n, (name, value)) in database.range(section).enumerate() {
         if n >= SECTION_LIMIT {
             return None;
         }
-        // What does not fit there, no setting has.
+        // No setting has a value that does not fit.
         let _ = map.set(name.as_bytes(), value.clone(), Origin::Derived);
     }
     Some(map)

@@ -1,4 +1,4 @@
-//! What clients may ask of the desk.
+//! Handles the requests of the database's clients.
 //!
 //! Source: corosync `exec/cmap.c`, `message_handler_req_lib_cmap_*`; `cmap_overview(3)`.
 
@@ -18,21 +18,21 @@ use crate::service::wire::{ReplyHeaderBytes, plain_reply};
 use crate::service::{Effects, Request, Service};
 use crate::value::{VALUE_LIMIT, Value};
 
-/// Whose trackers are bounded by [`TRACKERS_LIMIT`] alone.
+/// The user whose trackers are limited by [`TRACKERS_LIMIT`] alone.
 const ROOT: u32 = 0;
 
-/// Trackers that one connection may have; further ones are refused with NO_RESOURCES.
+/// Largest number of trackers of one connection; further ones are refused with NO_RESOURCES.
 ///
-/// Corosync has no such bound.
+/// Corosync has no such limit.
 pub const CONNECTION_TRACKERS_LIMIT: usize = 8192;
 
-/// The fixed part of a request; `None` if it is too short for one.
+/// The fixed part of a request, and the rest; `None` if it is too short.
 fn fixed<T: FromBytes + KnownLayout + Immutable + Unaligned>(bytes: &[u8]) -> Option<(&T, &[u8])> {
     T::ref_from_prefix(bytes).ok()
 }
 
 impl Desk {
-    /// Answers a request. `None`: it is shorter than its kind; nothing was done.
+    /// Handles a request and answers it. `None`: it is too short for its kind; nothing was done.
     pub(super) fn answer(
         &mut self,
         conn: ConnId,
@@ -115,7 +115,8 @@ impl Desk {
                 if let Some(handle) = handle.transpose() {
                     effects.reply(conn, &handle_reply(response::TRACK_ADD, handle));
                 }
-                // The first who wants to know what comes and goes is answered as soon as that has been looked at.
+                // The first tracker of statistics that appear or disappear is answered as soon as the statistics have
+                // been checked.
                 if self.lookouts.any_newcomer() && self.look_at.is_some_and(|at| at <= effects.now()) {
                     self.expired(effects);
                 }
@@ -130,7 +131,7 @@ impl Desk {
                 let status = self.choose_map(conn, head.map.get()).err().unwrap_or(Status::Ok);
                 effects.reply(conn, &plain_reply(response::SET_CURRENT_MAP, status));
             }
-            // The router lets no other number through.
+            // The router passes on no other request id.
             _ => effects.reply(conn, &refusal(function, Status::InvalidParam)),
         }
         Some(())
@@ -159,8 +160,8 @@ impl Desk {
         self.change(conn, response::SET, &name, value, effects)
     }
 
-    /// Sets a key for a client, who is answered after those who track it were told. Whether nothing changed,
-    /// so that the answer is due now.
+    /// Sets a key for a client, which is answered after the trackers of the key have been notified. Returns
+    /// true if nothing changed, so that the answer is due now.
     fn change(
         &mut self,
         conn: ConnId,
@@ -205,7 +206,7 @@ impl Desk {
             return Err(Status::Access);
         }
         let value = database.get(name).ok_or(Status::NotExist)?;
-        // Modulo the width of the type.
+        // The sum wraps around at the width of the type.
         let value = match value {
             Value::I8(n) => Value::I8(n.wrapping_add(step as i8)),
             Value::U8(n) => Value::U8(n.wrapping_add(step as u8)),
@@ -244,7 +245,7 @@ impl Desk {
         Ok(handle)
     }
 
-    /// Adds a tracker. `None`: it begins, and is answered, with the next look at statistics.
+    /// Adds a tracker. `None`: it begins, and is answered, with the next check of the statistics.
     fn track(
         &mut self,
         conn: ConnId,
@@ -292,7 +293,7 @@ impl Desk {
         Ok(begun.then_some(handle))
     }
 
-    /// Changes how many trackers the clients of a user have.
+    /// Changes the number of trackers of a user's clients.
     pub(super) fn count_trackers(&mut self, user: u32, change: impl FnOnce(usize) -> usize) {
         let count = self.users.entry(user).or_default();
         *count = change(*count);
@@ -325,7 +326,7 @@ impl Desk {
     }
 }
 
-/// Answers a write, unless the answer comes after its notifications.
+/// Answers a write, unless its answer follows after its notifications.
 fn finish(conn: ConnId, response: i32, outcome: Result<bool, Status>, effects: &mut dyn Effects) {
     match outcome {
         Ok(true) => effects.reply(conn, &plain_reply(response, Status::Ok)),
@@ -380,7 +381,7 @@ fn next_reply(entry: Result<Entry, Status>) -> wire::NextReplyBytes {
     reply
 }
 
-/// A notification without its payload, the new value and then the old one.
+/// A notification without its payload, which is the new value followed by the old one.
 pub(super) fn notification(
     inst: u64,
     key: &str,
@@ -402,7 +403,7 @@ pub(super) fn notification(
     head
 }
 
-/// A reply of the kind and length that the request's sender waits for, with nothing but a status.
+/// A reply that contains only a status, with the id and length that the client expects for this request.
 pub(super) fn refusal(function: u16, status: Status) -> Vec<u8> {
     let (id, size) = match function {
         request::DELETE => (response::DELETE, 24),
@@ -418,7 +419,7 @@ pub(super) fn refusal(function: u16, status: Status) -> Vec<u8> {
     };
     let mut reply = vec![0; size];
     reply[..24].copy_from_slice(&plain_reply(id, status));
-    // The header's own size, where the reply is longer than a header.
+    // The size in the header, where the reply is longer than a header.
     reply[8..12].copy_from_slice(&(size as i32).to_ne_bytes());
     reply
 }

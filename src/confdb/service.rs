@@ -1,4 +1,4 @@
-//! The desk: clients' connections, notifications, and what the ring says.
+//! The desk: connections of clients, notifications, and exec messages.
 //!
 //! Source: corosync `exec/cmap.c`, `exec/icmap.c`.
 
@@ -28,12 +28,12 @@ use crate::view::View;
 /// Addresses of the cluster's nodes, in the order of their links.
 pub type Addresses = BTreeMap<NodeId, Vec<IpAddr>>;
 
-/// What the desk counts.
+/// The counters of the desk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Exec messages that are too short or have impossible lengths; dropped.
+    /// Exec messages that are too short or have invalid lengths; dropped.
     pub malformed: u64,
-    /// Requests shorter than their kind; answered `CS_ERR_INVALID_PARAM`.
+    /// Requests that are too short for their kind; answered `CS_ERR_INVALID_PARAM`.
     pub short_requests: u64,
     /// Notifications sent.
     pub notifications: u64,
@@ -48,28 +48,28 @@ pub struct Desk {
     pub(super) trackers: Trackers,
     /// Trackers of statistics.
     pub(super) lookouts: Lookouts,
-    /// How many of the trackers hear of the counters of services.
+    /// Number of trackers that are notified of the counters of services.
     pub(super) counters_tracked: usize,
-    /// When to look at statistics and counters, while somebody tracks any.
+    /// When to check the statistics and counters; `None` while nobody tracks any.
     pub(super) look_at: Option<Instant>,
     pub(super) looked_at: Option<Instant>,
-    /// Notifications that are on their way.
+    /// Notifications that have not been sent yet.
     pub(super) tellings: Tellings,
-    /// How many trackers the clients of each user have.
+    /// Number of trackers of each user's clients.
     pub(super) users: BTreeMap<u32, usize>,
-    /// When the counters of services were last brought into the database.
+    /// When the counters of services were last copied to the database.
     pub(super) refreshed_at: Option<Instant>,
-    /// The client that waits until its change has been told.
+    /// The client whose change is being reported, and which is answered after that.
     pub(super) owed: Option<Owed>,
     pub(super) version: VersionCheck,
     pub(super) settings: Settings,
     pub(super) stats: Stats,
-    /// The limit of lines about malformed messages.
+    /// The limit of log lines about malformed messages.
     malformed: Quiet,
     pub(super) handles: u64,
 }
 
-/// Which map a connection is about.
+/// The map that a connection uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Shelf {
     /// Configuration and state, stored.
@@ -79,7 +79,7 @@ pub(super) enum Shelf {
     Statistics,
 }
 
-/// What the desk knows of a client.
+/// The state of a client.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     pub(super) user: u32,
@@ -88,7 +88,7 @@ pub(super) struct Connection {
     pub(super) trackers: BTreeSet<u64>,
 }
 
-/// An answer that comes after the notifications of the change that it is about.
+/// An answer that follows after the notifications of the change that it is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Owed {
     pub(super) conn: ConnId,
@@ -96,7 +96,7 @@ pub(super) struct Owed {
 }
 
 impl Desk {
-    /// The desk of this node, with nobody at it.
+    /// The desk of this node, without clients.
     pub fn new(me: NodeId, addresses: Addresses) -> Self {
         Self {
             me,
@@ -119,17 +119,18 @@ impl Desk {
         }
     }
 
-    /// What was counted.
+    /// The counters.
     pub const fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// The configuration changed: nodes have these addresses from now on.
+    /// Sets the addresses of the nodes, after a change of the configuration.
     pub fn set_addresses(&mut self, addresses: Addresses) {
         self.addresses = addresses;
     }
 
-    /// Statistics came or went: those who wait for that are told soon, and not only at the next look.
+    /// Statistics have appeared or disappeared: their trackers are notified soon instead of with the next
+    /// regular check.
     pub fn statistics_moved(&mut self, now: Instant) {
         if self.lookouts.any_prefix() {
             self.lookouts.moved();
@@ -137,37 +138,38 @@ impl Desk {
         }
     }
 
-    /// Sees to it that statistics are looked at as soon as may be.
+    /// Schedules a check of the statistics as early as allowed.
     pub(super) fn look_soon(&mut self, now: Instant) {
         let soon = self.looked_at.map_or(now, |at| now.max(at + statistics::PAUSE));
         self.look_at = Some(self.look_at.map_or(soon, |at| at.min(soon)));
     }
 
-    /// Whether a change has not been told to everybody yet who tracks its key. Until then no requests are to be read:
-    /// whoever makes changes waits for those who hear of them.
+    /// Whether a change has not been reported to all its trackers yet. Until then no requests may be read, so that
+    /// clients that make changes wait for those that are notified of them.
     pub fn is_telling(&self) -> bool {
         self.tellings.is_telling()
     }
 
-    /// What this desk has done since the start, in steps that each cost about as much as a notification.
+    /// The work of this desk since the start, in steps that each cost about as much as a notification.
     pub const fn work(&self) -> u64 {
         self.tellings.work()
     }
 
-    /// A number that no iteration or tracker has had.
+    /// A handle that no iteration or tracker has had.
     pub(super) fn new_handle(&mut self) -> u64 {
         self.handles += 1;
         self.handles
     }
 
-    /// Begins to tell those who track a key. `owed`: who is answered when all have been told.
+    /// Begins to notify the trackers of a key. `owed`: the client that is answered when all have been
+    /// notified.
     fn notify(&mut self, change: &Change, owed: Option<Owed>, effects: &mut dyn Effects) {
         let event = match (&change.old, &change.new) {
             (None, _) => track::ADD,
             (Some(_), None) => track::DELETE,
             (Some(_), Some(_)) => track::MODIFY,
         };
-        // Corosync's fast counters do not say what they were.
+        // Corosync's fast counters are reported without an old value.
         let old = change.old.as_ref().filter(|_| !published::is_counter(&change.name));
         if self.trackers.next(&change.name, self.handles, &mut Place::default()).is_some() {
             self.tell(Shelf::Config, (&change.name, event), (change.new.as_ref(), old), owed);
@@ -177,7 +179,7 @@ impl Desk {
         }
     }
 
-    /// Forgets a tracker that its connection has let go. What the client calls it.
+    /// Removes a tracker at the request of its connection. Returns the client's own number for it.
     pub(super) fn drop_tracker(&mut self, conn: ConnId, handle: u64) -> Option<u64> {
         let inst = match self.trackers.remove(conn, handle) {
             Some(tracker) => {
@@ -194,19 +196,19 @@ impl Desk {
         Some(inst)
     }
 
-    /// Sees to it that statistics and counters are looked at while somebody tracks any.
+    /// Schedules checks of statistics and counters while somebody tracks any.
     pub(super) fn set_look(&mut self, now: Instant) {
         if self.look_at.is_none() && (self.lookouts.len() > 0 || self.counters_tracked > 0) {
             self.look_at = Some(now + statistics::EVERY);
         }
     }
 
-    /// Looks at all statistics, and begins to tell those who track any what has changed since the last look.
+    /// Checks all statistics, and begins to notify their trackers of what has changed since the last check.
     pub(super) fn look(&mut self, effects: &mut dyn Effects) {
         let Looked { all, moved, begun } = self.lookouts.look(effects);
         self.looked_at = Some(effects.now());
         self.tellings.charge(all.len() / STATISTICS_A_STEP);
-        // Before those who begin now: they hear of what comes later.
+        // Only trackers from before those that begin now; the new ones are notified of later changes only.
         let before = begun.first().map_or(self.handles, |(first, _)| first - 1);
         for (name, value, event) in &moved {
             if self.lookouts.prefixes().next(name, before, &mut Place::default()).is_some() {
@@ -224,10 +226,10 @@ impl Desk {
     }
 }
 
-/// Statistics that take as long to compute as a notification takes to be sent.
+/// Number of statistics whose computation takes as long as sending a notification.
 pub(super) const STATISTICS_A_STEP: usize = 8;
 
-/// What follows the head of a notification, in all of its copies.
+/// The part of a notification that is the same for all its receivers.
 pub(super) fn payload(new: Option<&Value>, old: Option<&Value>) -> Bytes {
     let bytes = |value: Option<&Value>| value.map(wire::value_bytes).unwrap_or_default().into_owned();
     match (new, old) {
@@ -249,7 +251,7 @@ impl Service for Desk {
         request::COUNT
     }
 
-    /// Nothing that clients ask for touches the ring.
+    /// No request of a client uses the ring.
     fn needs_flow_control(&self, _request: u16) -> bool {
         false
     }
@@ -311,7 +313,7 @@ impl Service for Desk {
         if self.look_at.is_none_or(|at| at > effects.now()) {
             return;
         }
-        // What was found at the last look is told first.
+        // The changes found by the last check are reported first.
         if self.tellings.is_comparing() {
             return;
         }

@@ -1,5 +1,5 @@
-//! The map of statistics: what may be written to it, and who hears of what in it. Statistics are computed
-//! when they are read, so a tracker is served by looking at them now and then.
+//! The map of statistics: what clients may write to it, and its trackers. Statistics are computed when they
+//! are read, so changes for trackers are found by checking them periodically.
 //!
 //! Source: corosync `exec/stats.c`.
 
@@ -19,19 +19,19 @@ use crate::ids::ConnId;
 use crate::service::{Effects, Statistics};
 use crate::value::Value;
 
-/// How often tracked statistics are looked at.
+/// The interval at which tracked statistics are checked.
 pub(super) const EVERY: Duration = Duration::from_millis(1500);
 
-/// Shortest time between two looks.
+/// Shortest time between two checks.
 pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
-/// All statistics begin with this.
+/// The prefix of all statistics.
 const ALL: &str = "stats.";
 const CLEAR: &str = "stats.clear.";
-/// What comes and goes here is not told.
+/// Statistics that appear and disappear under this prefix are not reported.
 const SCHEDMISS: &str = "stats.schedmiss.";
 
-/// A write: only some names have an effect.
+/// Handles a write by a client: only some names have an effect.
 pub(super) fn set(name: &str, effects: &mut dyn Effects) -> Result<(), Status> {
     let Some(which) = name.strip_prefix(CLEAR) else { return Err(Status::Access) };
     let which = [
@@ -48,13 +48,12 @@ pub(super) fn set(name: &str, effects: &mut dyn Effects) -> Result<(), Status> {
     Ok(())
 }
 
-/// Why a key cannot be removed or added to.
+/// The status that refuses to remove a key or add to it.
 pub(super) fn refuse_write(name: &str) -> Status {
     if name.starts_with(CLEAR) { Status::NotSupported } else { Status::Access }
 }
 
-/// Whether there can be a tracker of this kind: one with a prefix has to want to know both what comes and
-/// what goes.
+/// Whether a tracker of this kind is possible: one with a prefix must ask for both added and removed keys.
 pub(super) const fn can_track(kind: i32) -> bool {
     kind & track::PREFIX == 0 || kind & track::ADD != 0 && kind & track::DELETE != 0
 }
@@ -62,31 +61,31 @@ pub(super) const fn can_track(kind: i32) -> bool {
 /// All statistics at one time, ascending by name.
 pub(super) type Snapshot = Vec<(String, Value)>;
 
-/// A statistic in a snapshot.
+/// Finds a statistic in a snapshot.
 fn find<'a>(all: &'a Snapshot, name: &str) -> Option<&'a Value> {
     let at = all.binary_search_by(|(other, _)| other.as_str().cmp(name)).ok()?;
     all.get(at).map(|(_, value)| value)
 }
 
-/// Those who track statistics.
+/// The trackers of statistics.
 #[derive(Debug, Default)]
 pub(super) struct Lookouts {
     singles: BTreeMap<u64, (Tracker, Option<Value>)>,
     prefixes: Trackers,
-    /// Trackers with a prefix that begin with the next look. Whoever waits for one is answered then.
+    /// Trackers with a prefix that begin with the next check; their clients are answered then.
     newcomers: BTreeMap<u64, Tracker>,
-    /// All statistics at the last look, while there are `prefixes`.
+    /// All statistics at the last check, while there are `prefixes`.
     known: Arc<Snapshot>,
-    /// Whether statistics have come or gone since then.
+    /// Whether statistics have appeared or disappeared since the last check.
     moved: bool,
 }
 
-/// What has come or gone since the last look, and who waited for it.
+/// The result of a check.
 pub(super) struct Looked {
     pub(super) all: Arc<Snapshot>,
-    /// With the value that it had, and the event. Those that are gone, then those that came.
+    /// Name, value and event of the statistics that disappeared, followed by those that appeared.
     pub(super) moved: Vec<(String, Value, i32)>,
-    /// Handles of new trackers, with whose they are.
+    /// Handles and connections of the trackers that begin with this check.
     pub(super) begun: Vec<(u64, ConnId)>,
 }
 
@@ -107,7 +106,7 @@ impl Lookouts {
         !self.newcomers.is_empty()
     }
 
-    /// Whether it has not begun, and its client does not know of it.
+    /// Whether the tracker has not begun, so that its client does not know of it yet.
     pub(super) fn is_newcomer(&self, handle: u64) -> bool {
         self.newcomers.contains_key(&handle)
     }
@@ -116,12 +115,12 @@ impl Lookouts {
         &self.prefixes
     }
 
-    /// Statistics came or went.
+    /// Records that statistics have appeared or disappeared.
     pub(super) fn moved(&mut self) {
         self.moved = true;
     }
 
-    /// Adds one, which hears of changes from now on. `false`: it begins with the next look.
+    /// Adds a tracker. Returns true if it begins at once, false if with the next check.
     pub(super) fn add(&mut self, handle: u64, tracker: Tracker, effects: &dyn Effects) -> bool {
         if !tracker.is_prefix() {
             let found = effects.statistics(&tracker.key);
@@ -129,7 +128,7 @@ impl Lookouts {
             self.singles.insert(handle, (tracker, value));
             return true;
         }
-        // What has moved since the last look is nothing that it is to hear of.
+        // A new tracker must not be notified of changes from before it was added.
         let now = self.any_prefix() && !self.moved;
         if now {
             self.prefixes.add(handle, tracker);
@@ -139,7 +138,7 @@ impl Lookouts {
         now
     }
 
-    /// Removes one. What its client calls it.
+    /// Removes a tracker. Returns the client's own number for it.
     pub(super) fn remove(&mut self, conn: ConnId, handle: u64) -> Option<u64> {
         if let Some((tracker, _)) = self.singles.remove(&handle) {
             return Some(tracker.inst);
@@ -154,7 +153,7 @@ impl Lookouts {
         Some(tracker.inst)
     }
 
-    /// Looks at all statistics, once for everybody who tracks any.
+    /// Checks all statistics, once for all trackers.
     pub(super) fn look(&mut self, effects: &dyn Effects) -> Looked {
         let all = Arc::new(effects.statistics(ALL));
         let mut moved = Vec::new();
@@ -176,8 +175,8 @@ impl Lookouts {
         Looked { all, moved, begun }
     }
 
-    /// Compares one single statistic with what it is, that of the first tracker after `last` and up to `until`. Its
-    /// handle, and how many notifications that were.
+    /// Compares a single statistic with its last value: that of the first tracker after `last` and up to `until`.
+    /// Returns its handle, and the number of notifications sent.
     pub(super) fn compare_next(
         &mut self,
         all: &Snapshot,
@@ -217,7 +216,7 @@ impl Lookouts {
     }
 }
 
-/// What the first of two snapshots has and the second has not.
+/// The statistics in the first snapshot that are not in the second.
 fn missing<'a>(from: &'a Snapshot, to: &'a Snapshot) -> impl Iterator<Item = &'a (String, Value)> {
     let mut other = to.iter().peekable();
     from.iter().filter(move |(name, _)| {
@@ -226,7 +225,7 @@ fn missing<'a>(from: &'a Snapshot, to: &'a Snapshot) -> impl Iterator<Item = &'a
     })
 }
 
-/// One notification; new and old value are the same.
+/// Sends one notification; its new and old value are the same.
 fn tell(tracker: &Tracker, name: &str, event: i32, value: &Value, effects: &mut dyn Effects) {
     let head = notification(tracker.inst, name, event, Some(value), Some(value));
     effects.event(tracker.conn, head.as_bytes(), &payload(Some(value), Some(value)));

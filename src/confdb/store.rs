@@ -1,4 +1,4 @@
-//! Keys and values, ordered by key. Every change is noted until it is taken.
+//! Keys and values, ordered by key. Every change is recorded until it is taken.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -9,14 +9,15 @@ use crate::service::{Change, Database};
 use crate::time::Instant;
 use crate::value::Value;
 
-/// Keys that the database holds; further ones are refused.
+/// Largest number of keys in the database; further ones are refused.
 ///
-/// Corosync has no such bound. A thousand nodes need less than 50,000.
+/// Corosync has no such limit. A thousand nodes need less than 50,000.
 pub const KEY_LIMIT: usize = 1 << 18;
 
-/// Bytes of names and of texts and binary values that the database holds; what would pass it is refused.
+/// Limit for the bytes of all names, texts and binary values in the database; a value that would exceed it is
+/// refused.
 ///
-/// Corosync has no such bound. The configuration of a thousand nodes needs less than 4 MiB.
+/// Corosync has no such limit. The configuration of a thousand nodes needs less than 4 MiB.
 pub const BYTES_LIMIT: usize = 256 << 20;
 
 /// The database.
@@ -24,14 +25,14 @@ pub const BYTES_LIMIT: usize = 256 << 20;
 pub struct Store {
     entries: BTreeMap<Arc<str>, Value>,
     changes: VecDeque<Change>,
-    /// As [`BYTES_LIMIT`] counts.
+    /// Number of bytes, counted as for [`BYTES_LIMIT`].
     bytes: usize,
     now: Instant,
-    /// The limit of lines about what does not fit.
+    /// The limit of log lines about keys that are refused because the database is full.
     full: Quiet,
 }
 
-/// What a value counts.
+/// The number of bytes that a value counts.
 const fn weight(value: &Value) -> usize {
     match value {
         Value::Text(bytes) | Value::Bytes(bytes) => bytes.len(),
@@ -40,17 +41,17 @@ const fn weight(value: &Value) -> usize {
 }
 
 impl Store {
-    /// How many keys there are.
+    /// The number of keys.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// What time it is now: what does not fit is logged once in a while.
+    /// Sets the present time, which limits how often a full database is logged.
     pub const fn at(&mut self, now: Instant) {
         self.now = now;
     }
@@ -61,7 +62,7 @@ impl Store {
         }
     }
 
-    /// The earliest change that has not been taken yet.
+    /// Takes the earliest change that has not been taken yet.
     pub fn take_change(&mut self) -> Option<Change> {
         self.changes.pop_front()
     }
@@ -127,7 +128,7 @@ mod tests {
     use crate::quiet::written;
 
     #[test]
-    fn what_does_not_fit_is_not_stored_and_room_comes_back() {
+    fn a_full_database_refuses_values_until_keys_are_removed() {
         let mut store = Store::default();
         let big = || Value::Bytes(vec![1; 1 << 20]);
         let mut stored = 0;
@@ -150,9 +151,9 @@ mod tests {
         assert_eq!((store.bytes, store.len()), (0, 0));
     }
 
-    /// A client may go on after the database is full: a few lines say so.
+    /// A client that goes on after the database is full causes only a few log lines.
     #[test]
-    fn a_flood_of_what_does_not_fit_does_not_fill_the_log() {
+    fn writes_to_a_full_database_do_not_fill_the_log() {
         let mut store = Store::default();
         for n in 0..KEY_LIMIT {
             store.set(&format!("key.{n}"), Value::U8(1));
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_following_key_is_found_wherever_the_last_one_was() {
+    fn the_following_key_is_found_after_any_name() {
         let mut store = Store::default();
         for name in ["a.b", "b.a", "b.c", "c"] {
             store.set(name, Value::U8(1));

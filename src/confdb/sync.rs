@@ -1,5 +1,5 @@
-//! The desk's part in the synchronisation: nodes tell each other the versions of their configurations, and
-//! one whose version is not the highest leaves when it meets others.
+//! The desk's part in the synchronisation: nodes exchange the versions of their configurations, and a node
+//! whose version is not the highest stops when it meets others.
 //!
 //! Source: corosync `exec/cmap.c`, `cmap_sync_*`.
 
@@ -9,21 +9,21 @@ use crate::ids::Guarantee;
 use crate::service::{Database, Effects, Full, Order, Progress, SyncView, Synchronised};
 use crate::value::Value;
 
-/// Where a synchronisation's comparison of versions stands.
+/// The state of the comparison of versions.
 #[derive(Debug, Default)]
 pub(super) struct VersionCheck {
     own: u64,
     highest: u64,
-    /// Nobody came along from the last ring: this is a node's first one.
+    /// No member comes from an earlier ring of this node: this is the node's first ring.
     alone: bool,
-    /// The comparison is made once in a process.
+    /// Whether the comparison has been made; it is made once in the life of a process.
     made: bool,
-    /// The version changed, and the others have not been told.
+    /// The version has changed and the other nodes have not been told.
     untold: bool,
 }
 
 impl VersionCheck {
-    /// What a node has told.
+    /// Records the version that a node has sent.
     pub(super) fn heard(&mut self, other: bool, version: u64) {
         if other {
             self.highest = self.highest.max(version);
@@ -31,7 +31,7 @@ impl VersionCheck {
     }
 }
 
-/// This node's version; `None`: the configuration has none.
+/// This node's version; `None`: its configuration has none.
 fn own_version(database: &dyn Database) -> Option<u64> {
     match database.get(CONFIG_VERSION)? {
         Value::U64(version) => Some(*version),
@@ -40,13 +40,13 @@ fn own_version(database: &dyn Database) -> Option<u64> {
 }
 
 impl Desk {
-    /// The version changed.
+    /// Records that the version has changed.
     pub(super) fn version_changed(&mut self, effects: &mut dyn Effects) {
         self.version.untold = true;
         self.tell_version(effects);
     }
 
-    /// Tells the others of a changed version, as soon as there is room.
+    /// Sends a changed version to the other nodes as soon as there is room.
     pub(super) fn tell_version(&mut self, effects: &mut dyn Effects) {
         if self.version.untold {
             let message = wire::encode_version(McastReason::NewVersion, own_version(effects.database()));

@@ -1,5 +1,6 @@
-//! Telling those who track a key that it has changed, so many at a time: what is left goes on when the ring has had its
-//! turn, in the order of the changes. Whoever made a change is answered when all have been told of it.
+//! Sends notifications to the trackers of a changed key, a limited number at a time: the rest follows after the ring
+//! has had its turn, in the order of the changes. The client that made a change is answered when all trackers have
+//! been notified.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -20,33 +21,34 @@ use crate::service::wire::plain_reply;
 use crate::time::Instant;
 use crate::value::Value;
 
-/// What is done at a time: trackers looked at, told, compared or forgotten. A notification counts once more for each 512
-/// bytes of its values.
+/// Number of steps done at a time: trackers checked, notified, compared or removed. A notification counts one more
+/// for each 512 bytes of its values.
 pub(super) const AT_A_TIME: usize = 1024;
 
-/// Shortest time between two goes.
+/// Shortest time between two passes.
 const PAUSE: Duration = Duration::from_micros(1);
 
-/// What is left to do.
+/// The notifications and other steps that remain.
 #[derive(Debug, Default)]
 pub(super) struct Tellings {
     queue: VecDeque<Telling>,
-    /// How many of them are changes of keys in the database; the others are about statistics.
+    /// Number of entries in the queue that are changes of keys in the database; the others are about
+    /// statistics.
     changes: usize,
-    /// Trackers of connections that are gone.
+    /// Trackers of closed connections, to be removed.
     gone: VecDeque<(ConnId, BTreeSet<u64>)>,
-    /// What may still be done in this go.
+    /// Number of steps left in this pass.
     allowance: usize,
-    /// When the last go was.
+    /// The time of the last pass.
     went_at: Instant,
-    /// What was done since the start, in the same units.
+    /// Number of steps done since the start.
     work: u64,
 }
 
 #[derive(Debug)]
 enum Telling {
     News(Box<News>),
-    /// The trackers of single statistics, compared with what these are, after this one.
+    /// Compares the trackers of single statistics after this handle with the current values.
     Sweep {
         all: Arc<Snapshot>,
         last: u64,
@@ -54,18 +56,18 @@ enum Telling {
     },
 }
 
-/// A change of a key that those who track it are to be told.
+/// A change of a key that its trackers are to be notified of.
 struct News {
     shelf: Shelf,
     key: Box<str>,
     event: i32,
-    /// The notification but for who gets it, and the values.
+    /// The part of the notification that is the same for all receivers.
     head: NotifyBytes,
     payload: Bytes,
     place: Place,
     /// The newest tracker at the time of the change.
     until: u64,
-    /// Whoever waits for the end of it.
+    /// The client that is answered after the last notification.
     owed: Option<Owed>,
 }
 
@@ -76,17 +78,17 @@ impl std::fmt::Debug for News {
 }
 
 impl Tellings {
-    /// Whether a change of a key has not been told to everybody yet.
+    /// Whether a change of a key has not been reported to all its trackers yet.
     pub(super) const fn is_telling(&self) -> bool {
         self.changes > 0
     }
 
-    /// Whether statistics that were looked at have not been told to everybody yet.
+    /// Whether a check of statistics has not been reported to all trackers yet.
     pub(super) fn is_comparing(&self) -> bool {
         self.queue.len() > self.changes
     }
 
-    /// When to go on.
+    /// The time of the next pass, if anything is left.
     pub(super) fn deadline(&self) -> Option<Instant> {
         (!self.queue.is_empty() || !self.gone.is_empty()).then(|| self.went_at + PAUSE)
     }
@@ -95,31 +97,31 @@ impl Tellings {
         self.work
     }
 
-    /// A new go begins.
+    /// Begins a new pass.
     pub(super) fn begin(&mut self) {
         self.allowance = AT_A_TIME;
     }
 
-    /// Something was done at once that counts as much.
+    /// Counts work that was done outside of this queue.
     pub(super) fn charge(&mut self, units: usize) {
         self.work += units as u64;
     }
 
-    /// A connection is gone, and had these trackers.
+    /// Queues the trackers of a closed connection for removal.
     pub(super) fn forget(&mut self, conn: ConnId, trackers: BTreeSet<u64>) {
         if !trackers.is_empty() {
             self.gone.push_back((conn, trackers));
         }
     }
 
-    /// Single statistics are to be compared with what they are now.
+    /// Queues a comparison of single statistics with their current values.
     pub(super) fn sweep(&mut self, all: Arc<Snapshot>, until: u64) {
         self.queue.push_back(Telling::Sweep { all, last: 0, until });
     }
 }
 
 impl Desk {
-    /// Queues what those who track a key are to be told.
+    /// Queues the notifications of a change for its trackers.
     pub(super) fn tell(
         &mut self,
         shelf: Shelf,
@@ -130,7 +132,7 @@ impl Desk {
         self.tell_up_to(self.handles, shelf, key_and_event, values, owed);
     }
 
-    /// The same, of the trackers up to this one.
+    /// As `tell`, for the trackers up to this handle.
     pub(super) fn tell_up_to(
         &mut self,
         until: u64,
@@ -153,7 +155,7 @@ impl Desk {
         self.tellings.queue.push_back(Telling::News(Box::new(news)));
     }
 
-    /// Does what is left, as far as this go allows.
+    /// Does the remaining steps, as many as this pass allows.
     pub(super) fn go_on(&mut self, effects: &mut dyn Effects) {
         let mut left = self.tellings.allowance;
         while left > 0
@@ -187,7 +189,7 @@ impl Desk {
         self.tellings.went_at = effects.now();
     }
 
-    /// Tells of one change; gives it back if somebody is left to be told.
+    /// Sends the notifications of one change; returns the change if some remain.
     fn spread(
         &mut self,
         mut news: Box<News>,
@@ -208,7 +210,7 @@ impl Desk {
                 return None;
             };
             *left -= 1;
-            // A connection that is gone still has trackers for a while.
+            // A closed connection still has trackers for a while.
             if tracker.kind & news.event == 0 || !self.connections.contains_key(&tracker.conn) {
                 continue;
             }
@@ -220,7 +222,7 @@ impl Desk {
         Some(news)
     }
 
-    /// Compares single statistics with what they are; gives the last one if some are left.
+    /// Compares single statistics with their current values; returns the last handle if some remain.
     fn compare(
         &mut self,
         all: &Snapshot,

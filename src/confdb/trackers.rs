@@ -1,5 +1,5 @@
-//! Who wants to hear of which keys: found by exact key, by prefix, or as listeners to everything, without
-//! looking at trackers that a change does not concern.
+//! The subscriptions to changes of keys. They are found by exact key, by prefix, or as listeners to all keys,
+//! without looking at trackers that a change does not concern.
 //!
 //! Source: corosync `exec/icmap.c`, `icmap_track_add`, `icmap_notify`.
 
@@ -9,24 +9,25 @@ use std::ops::Bound;
 use super::wire::track;
 use crate::ids::ConnId;
 
-/// Trackers that all clients together may have; further ones are refused with NO_RESOURCES.
+/// Largest number of trackers of all clients together; further ones are refused with NO_RESOURCES.
 ///
-/// Corosync has no such bound.
+/// Corosync has no such limit.
 pub const TRACKERS_LIMIT: usize = 1 << 16;
 
-/// Trackers that the clients of one user other than root may have together; the same.
+/// Largest number of trackers of the clients of one user other than root; further ones are refused with
+/// NO_RESOURCES.
 pub const USER_TRACKERS_LIMIT: usize = TRACKERS_LIMIT / 2;
 
-/// One client's interest in a key, or in all keys with a prefix.
+/// One client's subscription to a key, or to all keys with a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tracker {
-    /// Whose.
+    /// The connection of the client.
     pub(super) conn: ConnId,
-    /// What the client calls it.
+    /// The client's own number for the tracker.
     pub(super) inst: u64,
-    /// Bits of [`track`].
+    /// The events that it listens to: bits of [`track`].
     pub(super) kind: i32,
-    /// The key or prefix.
+    /// The key or the prefix.
     pub(super) key: Box<str>,
 }
 
@@ -35,37 +36,37 @@ impl Tracker {
         self.kind & track::PREFIX != 0
     }
 
-    /// Whether keys under `prefix` may concern it.
+    /// Whether keys with `prefix` may concern it.
     pub(super) fn touches(&self, prefix: &str) -> bool {
         self.key.starts_with(prefix) || self.is_prefix() && prefix.starts_with(&*self.key)
     }
 }
 
-/// All trackers, by handle and by what they listen to. Handles rise, so their order is that of coming.
+/// All trackers, by handle and by key or prefix. Handles increase, so their order is that of creation.
 #[derive(Debug, Default)]
 pub(super) struct Trackers {
     all: BTreeMap<u64, Tracker>,
     exact: HashMap<Box<str>, BTreeSet<u64>>,
     prefixes: HashMap<Box<str>, BTreeSet<u64>>,
-    /// Lengths that occur among `prefixes`, and how often.
+    /// The lengths of the prefixes in `prefixes`, each with the number of prefixes.
     lengths: BTreeMap<usize, usize>,
     root: BTreeSet<u64>,
 }
 
-/// How far the trackers that a key concerns have been gone through; see [`Trackers::next`]. It holds while trackers
-/// come and go.
+/// The position in the trackers that a key concerns; see [`Trackers::next`]. It stays valid while trackers are added
+/// and removed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Place {
-    /// No tracker has been told yet.
+    /// Before the first tracker.
     #[default]
     Start,
-    /// Among those of the exact key, after this one.
+    /// Among the trackers of the exact key, after this handle.
     Exact(u64),
-    /// Among those of the prefix of this length, after this one.
+    /// Among the trackers of the prefix of this length, after this handle.
     Prefix(usize, u64),
-    /// Among those of everything, after this one.
+    /// Among the trackers of all keys, after this handle.
     Root(u64),
-    /// All trackers have been told.
+    /// After the last tracker.
     End,
 }
 
@@ -78,7 +79,7 @@ impl Trackers {
         self.all.is_empty()
     }
 
-    /// Adds a tracker under a handle that is higher than all before.
+    /// Adds a tracker under a handle that is higher than all earlier ones.
     pub(super) fn add(&mut self, handle: u64, tracker: Tracker) {
         match (tracker.is_prefix(), tracker.key.len()) {
             (true, 0) => {
@@ -91,7 +92,7 @@ impl Trackers {
                 }
                 set.insert(handle);
             }
-            // No key has the empty name: it never fires.
+            // No key has an empty name, so this tracker is never notified.
             (false, 0) => {}
             (false, _) => {
                 self.exact.entry(tracker.key.clone()).or_default().insert(handle);
@@ -100,7 +101,7 @@ impl Trackers {
         self.all.insert(handle, tracker);
     }
 
-    /// Removes a connection's tracker.
+    /// Removes a tracker of a connection.
     pub(super) fn remove(&mut self, conn: ConnId, handle: u64) -> Option<Tracker> {
         if self.all.get(&handle)?.conn != conn {
             return None;
@@ -128,9 +129,10 @@ impl Trackers {
         Some(tracker)
     }
 
-    /// Of the trackers up to handle `until`, the next one that hears of `key`, whatever kind of event it asked for; in
-    /// the order in which they are told: the exact key's trackers, newest first; those of prefixes, longest prefix first
-    /// and oldest first; those of everything, newest first. Costs a few look-ups, however many there are.
+    /// The next tracker that `key` concerns, among those up to handle `until` and whatever events it listens to. The
+    /// order is that of notification: trackers of the exact key, newest first; those of prefixes, longest prefix
+    /// first, and oldest first for the same prefix; those of all keys, newest first. Costs a few look-ups, however
+    /// many trackers there are.
     pub(super) fn next(&self, key: &str, until: u64, place: &mut Place) -> Option<&Tracker> {
         loop {
             let found = match *place {
@@ -163,7 +165,7 @@ impl Trackers {
         }
     }
 
-    /// Where to go on after the prefixes of this length.
+    /// The position after the prefixes of this length.
     fn shorter(&self, length: usize, until: u64) -> Place {
         match self.lengths.range(..length).next_back() {
             Some((length, _)) => Place::Prefix(*length, 0),
@@ -172,7 +174,7 @@ impl Trackers {
     }
 }
 
-/// Takes a handle out of the set under `key`. Whether the set was its last.
+/// Removes a handle from the set under `key`. Returns whether the set is empty now.
 fn forget(sets: &mut HashMap<Box<str>, BTreeSet<u64>>, key: &str, handle: u64) -> bool {
     let Some(set) = sets.get_mut(key) else { return false };
     set.remove(&handle);
@@ -224,7 +226,8 @@ mod tests {
         assert_eq!(told(&trackers, "a.b", track::ADD), [5, 2, 3, 1, 4, 6, 0]);
         assert_eq!(told(&trackers, "a.bc", track::ADD), [8, 3, 1, 4, 6, 0]);
         assert_eq!(told(&trackers, "xyz", track::ADD), [6, 0]);
-        // Those that came later than a change do not hear of it, and a place holds while others go.
+        // Trackers added after a change are not notified of it, and a position stays valid while others are
+        // removed.
         let mut place = Place::default();
         let mut next = |trackers: &Trackers| trackers.next("a.b", 6, &mut place).map(|tracker| tracker.inst);
         assert_eq!(next(&trackers), Some(5));
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn each_hears_only_what_it_asked_for() {
+    fn trackers_find_only_their_own_keys() {
         let mut trackers = Trackers::default();
         trackers.add(1, tracker(1, "key", track::ADD));
         trackers.add(2, tracker(2, "key", track::DELETE | track::MODIFY));
@@ -249,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_those_that_are_gone() {
+    fn nothing_is_kept_of_removed_trackers() {
         let mut trackers = Trackers::default();
         for handle in 1..=100 {
             let kind = track::ADD | if handle % 2 == 0 { track::PREFIX } else { 0 };

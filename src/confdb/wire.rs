@@ -45,12 +45,12 @@ pub(crate) mod response {
     pub(crate) const ITER_FINALIZE: i32 = 6;
     pub(crate) const TRACK_ADD: i32 = 7;
     pub(crate) const TRACK_DELETE: i32 = 8;
-    /// The only event.
+    /// The id of notifications, the only kind of event.
     pub(crate) const NOTIFY: i32 = 9;
     pub(crate) const SET_CURRENT_MAP: i32 = 10;
 }
 
-/// Bits of what a tracker listens to, and the kinds of notifications.
+/// Events that a tracker listens to, as bits; each is also the kind of a notification.
 pub(crate) mod track {
     pub(crate) const DELETE: i32 = 1;
     pub(crate) const MODIFY: i32 = 2;
@@ -58,20 +58,20 @@ pub(crate) mod track {
     pub(crate) const PREFIX: i32 = 8;
 }
 
-/// The map that holds configuration; a connection's map at first.
+/// The map of configuration and state, which a new connection uses.
 pub(crate) const MAP_ICMAP: i32 = 0;
 /// The map of statistics.
 pub(crate) const MAP_STATS: i32 = 1;
 
-/// Places for the bytes of a name. Names are shorter: there is a NUL.
+/// Size of the array for a name. Names are shorter, because a NUL follows them.
 pub(crate) const NAME_PLACES: usize = 256;
 
-/// Order of everything that stays on this host.
+/// Byte order of messages that stay on this host.
 pub(crate) type NE = NativeEndian;
-/// Order of the exec messages this node writes.
+/// Byte order of the exec messages that this node writes.
 pub(crate) type LE = LittleEndian;
 
-/// The number of a value's type: 1 to 12.
+/// The type number of a value: 1 to 12.
 pub(crate) const fn type_code(value: &Value) -> u8 {
     match value {
         Value::I8(_) => 1,
@@ -89,7 +89,7 @@ pub(crate) const fn type_code(value: &Value) -> u8 {
     }
 }
 
-/// A value's bytes in this host's order; a text with its closing NUL.
+/// A value's bytes in this host's byte order; a text with its terminating NUL.
 pub(crate) fn value_bytes(value: &Value) -> Cow<'_, [u8]> {
     Cow::Owned(match value {
         Value::I8(n) => n.to_ne_bytes().to_vec(),
@@ -107,7 +107,7 @@ pub(crate) fn value_bytes(value: &Value) -> Cow<'_, [u8]> {
     })
 }
 
-/// How many bytes [`value_bytes`] has.
+/// The length of [`value_bytes`].
 pub(crate) const fn value_len(value: &Value) -> usize {
     match value {
         Value::I8(_) | Value::U8(_) => 1,
@@ -119,9 +119,9 @@ pub(crate) const fn value_len(value: &Value) -> usize {
     }
 }
 
-/// The value that a type number and bytes in this host's order mean. A text may lack its closing NUL.
+/// The value with this type number and bytes in this host's byte order. A text may lack its terminating NUL.
 ///
-/// `None`: an unknown type, a length that the type does not have, or a text that goes on after a NUL.
+/// `None`: an unknown type, a length that does not fit the type, or a text that continues after a NUL.
 pub(crate) fn value_from(code: u8, bytes: &[u8]) -> Option<Value> {
     Some(match code {
         1 => Value::I8(i8::from_ne_bytes(bytes.try_into().ok()?)),
@@ -144,7 +144,7 @@ pub(crate) fn value_from(code: u8, bytes: &[u8]) -> Option<Value> {
     })
 }
 
-/// `mar_name_t`: a key or a prefix.
+/// A key or a prefix: `mar_name_t`.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct NameBytes<O: ByteOrder> {
@@ -155,7 +155,7 @@ pub(crate) struct NameBytes<O: ByteOrder> {
 const _: () = assert!(size_of::<NameBytes<LE>>() == 264);
 
 impl<O: ByteOrder> NameBytes<O> {
-    /// A name; what is past 255 bytes is cut off.
+    /// Makes it from a name, truncated to 255 bytes.
     pub(crate) fn new(name: &str) -> Self {
         let mut value = [0; NAME_PLACES];
         let length = name.len().min(NAME_PLACES - 1);
@@ -163,14 +163,14 @@ impl<O: ByteOrder> NameBytes<O> {
         Self { length: U16::new(length as u16), pad: [0; 6], value }
     }
 
-    /// The name as the daemon understands it: up to the first NUL, whatever the length says. Bytes that are
-    /// not UTF-8, which no key has, are replaced by characters that no key has either.
+    /// The name as the daemon reads it: up to the first NUL, whatever the length field says. Bytes that are
+    /// not UTF-8 are replaced by characters that no key contains.
     pub(crate) fn name(&self) -> Cow<'_, str> {
         let end = self.value.iter().position(|byte| *byte == 0).unwrap_or(NAME_PLACES);
         String::from_utf8_lossy(&self.value[..end])
     }
 
-    /// The same where a length of 0 means the empty name.
+    /// As `name`, but empty if the length field is 0.
     pub(crate) fn prefix(&self) -> Cow<'_, str> {
         if self.length.get() == 0 { Cow::Borrowed("") } else { self.name() }
     }
@@ -203,7 +203,7 @@ const _: () = assert!(size_of::<KeyRequestBytes>() == 280);
 pub(crate) struct GetRequestBytes {
     pub(crate) header: HeaderBytes<NE>,
     pub(crate) key: NameBytes<NE>,
-    /// Room for the value; 0 asks for length and type only.
+    /// Room for the value in bytes; 0 asks for length and type only.
     pub(crate) len: U64<NE>,
 }
 const _: () = assert!(size_of::<GetRequestBytes>() == 288);
@@ -237,7 +237,7 @@ pub(crate) struct TrackRequestBytes {
     /// Bits of [`track`].
     pub(crate) kind: I32<NE>,
     pub(crate) pad: [u8; 4],
-    /// What the client calls the tracker; comes back in each notification.
+    /// The client's own number for the tracker; it is repeated in each notification.
     pub(crate) inst: U64<NE>,
 }
 const _: () = assert!(size_of::<TrackRequestBytes>() == 296);
@@ -257,14 +257,14 @@ const _: () = assert!(size_of::<MapRequestBytes>() == 24);
 #[repr(C)]
 pub(crate) struct GetReplyBytes {
     pub(crate) header: ReplyHeaderBytes<NE>,
-    /// Length of the stored value.
+    /// Length of the stored value in bytes.
     pub(crate) len: U64<NE>,
     pub(crate) kind: u8,
     pub(crate) pad: [u8; 7],
 }
 const _: () = assert!(size_of::<GetReplyBytes>() == 40);
 
-/// ITER_INIT, TRACK_ADD and TRACK_DELETE replies: a handle, or what the client calls the tracker.
+/// ITER_INIT, TRACK_ADD and TRACK_DELETE replies: a handle, or the client's own number for the tracker.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct HandleReplyBytes {
@@ -307,19 +307,19 @@ const _: () = assert!(size_of::<NotifyBytes>() == 336);
 /// A NOTIFY event as a client reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notify {
-    /// What the client calls the tracker.
+    /// The client's own number for the tracker.
     pub(crate) inst: u64,
-    /// Which key.
+    /// The name of the key.
     pub(crate) key: String,
     /// One bit of [`track`].
     pub(crate) event: i32,
-    /// What the key is now; `None`: type 0.
+    /// The new value; `None`: type 0.
     pub(crate) new: Option<Value>,
-    /// What it was; `None`: type 0.
+    /// The old value; `None`: type 0.
     pub(crate) old: Option<Value>,
 }
 
-/// The library side: requests as bytes, answers and events from bytes. Lengths are checked here.
+/// The library side: encodes requests, decodes answers and events. Lengths are checked here.
 pub(crate) mod lib {
     use super::{
         AdjustRequestBytes, FromBytes, FromZeros, GetReplyBytes, GetRequestBytes, HandleReplyBytes,
@@ -328,7 +328,7 @@ pub(crate) mod lib {
         response, type_code, value_bytes, value_from,
     };
 
-    /// Sets a key.
+    /// A request that sets a key.
     pub(crate) fn set(key: &str, value: &Value) -> Vec<u8> {
         let value_bytes = value_bytes(value);
         let mut head = SetRequestBytes::new_zeroed();
@@ -339,18 +339,18 @@ pub(crate) mod lib {
         [head.as_bytes(), &value_bytes].concat()
     }
 
-    /// Removes a key.
+    /// A request that removes a key.
     pub(crate) fn delete(key: &str) -> Vec<u8> {
         keyed(request::DELETE, key)
     }
 
-    /// Asks for a key's value, with room for `len` bytes; 0 asks for length and type only.
+    /// A request for a key's value, with room for `len` bytes; 0 asks for length and type only.
     pub(crate) fn get(key: &str, len: u64) -> Vec<u8> {
         let header = HeaderBytes::new(request::GET.into(), size_of::<GetRequestBytes>());
         GetRequestBytes { header, key: NameBytes::new(key), len: U64::new(len) }.as_bytes().to_vec()
     }
 
-    /// Adds to an integer.
+    /// A request that adds `step` to an integer.
     pub(crate) fn adjust_int(key: &str, step: i32) -> Vec<u8> {
         let header = HeaderBytes::new(request::ADJUST_INT.into(), size_of::<AdjustRequestBytes>());
         AdjustRequestBytes { header, key: NameBytes::new(key), step: I32::new(step), pad: [0; 4] }
@@ -358,36 +358,37 @@ pub(crate) mod lib {
             .to_vec()
     }
 
-    /// Begins an iteration over the keys that begin with `prefix`.
+    /// A request that begins an iteration over the keys that begin with `prefix`.
     pub(crate) fn iter_init(prefix: &str) -> Vec<u8> {
         keyed(request::ITER_INIT, prefix)
     }
 
-    /// Asks for the next key.
+    /// A request for the next key of an iteration.
     pub(crate) fn iter_next(handle: u64) -> Vec<u8> {
         handled(request::ITER_NEXT, handle)
     }
 
-    /// Ends an iteration. The library ends it with its connection.
+    /// A request that ends an iteration. This library closes the connection instead.
     #[cfg(test)]
     pub(crate) fn iter_finalize(handle: u64) -> Vec<u8> {
         handled(request::ITER_FINALIZE, handle)
     }
 
-    /// Adds a tracker: `kind` are bits of [`super::track`], `inst` is how notifications are to call it.
+    /// A request that adds a tracker: `kind` are bits of [`super::track`], `inst` is the client's own number
+    /// for it.
     pub(crate) fn track_add(key: &str, kind: i32, inst: u64) -> Vec<u8> {
         let header = HeaderBytes::new(request::TRACK_ADD.into(), size_of::<TrackRequestBytes>());
         let (key, kind, inst) = (NameBytes::new(key), I32::new(kind), U64::new(inst));
         TrackRequestBytes { header, key, kind, pad: [0; 4], inst }.as_bytes().to_vec()
     }
 
-    /// Removes a tracker. The library ends it with its connection.
+    /// A request that removes a tracker. This library closes the connection instead.
     #[cfg(test)]
     pub(crate) fn track_delete(handle: u64) -> Vec<u8> {
         handled(request::TRACK_DELETE, handle)
     }
 
-    /// Chooses the map that the connection is about.
+    /// A request that chooses the map of the connection.
     pub(crate) fn set_current_map(map: i32) -> Vec<u8> {
         let header = HeaderBytes::new(request::SET_CURRENT_MAP.into(), size_of::<MapRequestBytes>());
         MapRequestBytes { header, map: I32::new(map), pad: [0; 4] }.as_bytes().to_vec()
@@ -403,13 +404,13 @@ pub(crate) mod lib {
         HandleRequestBytes { header, handle: U64::new(handle) }.as_bytes().to_vec()
     }
 
-    /// The status of any reply; `None`: too short to be one.
+    /// Reads the status of any reply; `None`: it is too short to be one.
     #[cfg(test)]
     pub(crate) fn status(reply: &[u8]) -> Option<crate::error::Status> {
         crate::service::wire::read::status(reply).ok()
     }
 
-    /// What a successful GET reply says: the value's type and length, and its bytes, which are fewer than the
+    /// Reads a successful GET reply: the value's type, length and bytes. There are fewer bytes than the
     /// length if they were not asked for. Corosync appends zeros.
     pub(crate) fn get_reply(reply: &[u8]) -> Option<(u8, u64, &[u8])> {
         let (head, value) = GetReplyBytes::ref_from_prefix(reply).ok()?;
@@ -417,18 +418,18 @@ pub(crate) mod lib {
         Some((head.kind, head.len.get(), &value[..value.len().min(len)]))
     }
 
-    /// The handle in a successful ITER_INIT, TRACK_ADD or TRACK_DELETE reply.
+    /// Reads the handle from a successful ITER_INIT, TRACK_ADD or TRACK_DELETE reply.
     pub(crate) fn handle_reply(reply: &[u8]) -> Option<u64> {
         Some(HandleReplyBytes::ref_from_prefix(reply).ok()?.0.handle.get())
     }
 
-    /// Key, type and length in a successful ITER_NEXT reply.
+    /// Reads key, type and length from a successful ITER_NEXT reply.
     pub(crate) fn next_reply(reply: &[u8]) -> Option<(String, u8, u64)> {
         let (reply, _) = NextReplyBytes::ref_from_prefix(reply).ok()?;
         Some((reply.key.name().into_owned(), reply.kind, reply.len.get()))
     }
 
-    /// A NOTIFY event; `None` if it is not one or its lengths are impossible.
+    /// Decodes a NOTIFY event; `None` if it is another event or its lengths are invalid.
     pub(crate) fn notify(event: &[u8]) -> Option<Notify> {
         let (head, values) = NotifyBytes::ref_from_prefix(event).ok()?;
         if head.header.id.get() != response::NOTIFY {
@@ -463,7 +464,7 @@ struct McastBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<McastBytes<LE>>() == 48);
 
-/// One item of it, without its value: `struct req_exec_cmap_mcast_item`.
+/// One item of exec MCAST, without its value: `struct req_exec_cmap_mcast_item`.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct ItemBytes<O: ByteOrder> {
@@ -474,7 +475,7 @@ struct ItemBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<ItemBytes<LE>>() == 280);
 
-/// Why a node tells its configuration's version.
+/// Why a node sends the version of its configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum McastReason {
     /// Part of the synchronisation.
@@ -483,10 +484,10 @@ pub(crate) enum McastReason {
     NewVersion,
 }
 
-/// The key that exec messages are about.
+/// The key whose value exec messages carry.
 pub(crate) const CONFIG_VERSION: &str = "totem.config_version";
 
-/// An exec message that tells this node's `totem.config_version`; `None`: there is no such key.
+/// Encodes an exec message with this node's `totem.config_version`; `None`: the key does not exist.
 pub(crate) fn encode_version(reason: McastReason, version: Option<u64>) -> Vec<u8> {
     let value = version.map(u64::to_le_bytes);
     let value = value.as_ref().map_or(&[][..], |bytes| bytes);
@@ -505,9 +506,9 @@ pub(crate) fn encode_version(reason: McastReason, version: Option<u64>) -> Vec<u
     [head.as_bytes(), item.as_bytes(), value].concat()
 }
 
-/// The sender's `totem.config_version` in an exec message; 0 if it has none.
+/// Decodes the sender's `totem.config_version` from an exec message; 0 if it has none.
 ///
-/// `None`: too short, of an unknown reason, or with an impossible item.
+/// `None`: the message is too short, has an unknown reason, or an invalid item.
 pub(crate) fn decode_version(message: &[u8], order: Endian) -> Option<u64> {
     match order {
         Endian::Little => decode_version_in::<LittleEndian>(message),
@@ -529,7 +530,8 @@ fn decode_version_in<O: ByteOrder>(message: &[u8]) -> Option<u64> {
         if item.key.name() == CONFIG_VERSION && item.kind == 8 {
             version = U64::<O>::ref_from_bytes(value).ok()?.get();
         }
-        // `len` is within `after`, so the sum does not overflow. The next one begins at a multiple of 8; the last may lack its padding.
+        // `len` is within `after`, so the sum does not overflow. Items are padded to multiples of 8; the last may
+        // lack its padding.
         rest = after.get(len.next_multiple_of(8)..).unwrap_or_default();
     }
     Some(version)
@@ -609,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn values_have_their_bytes() {
+    fn values_are_encoded_with_their_bytes() {
         let values = [
             Value::I8(-1),
             Value::U8(255),

@@ -18,7 +18,6 @@
 //! | `uidgid.rs` | ids of users and groups |
 //! | `host.rs`, `os.rs` | the facts about a host; the real host |
 //! | `resolve.rs` | names and addresses in the file to addresses of this host, with their interface |
-//! | `secret.rs` | the key of the cluster, in memory |
 //! | `hint.rs`, `bytes.rs` | place and allowed values of a setting, for errors; invisible characters |
 //! | `check.rs`, `check/` | from the map to a [`Config`]: the rules across settings, and warnings |
 //! | `convert.rs` | from one file format to the other |

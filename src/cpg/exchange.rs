@@ -1,13 +1,13 @@
-//! What the group desks of a new ring tell each other, as far as one has heard it.
+//! The state of the exchange of process lists between the CPG desks of a new ring.
 //!
-//! Everybody sends a downlist (a relic: counted by peers, heeded by nobody) and the list of its own
-//! processes. Who left is known without words: those of the last completed exchange who did not come
-//! along into every ring since.
+//! Every node sends a downlist (a relic that peers expect and nobody evaluates) and the list of its own
+//! processes. The processes that left need not be sent: they are those of members of the last completed
+//! exchange that have not been in every ring since.
 //!
-//! Source: corosync `exec/cpg.c`, `cpg_sync_*`. Differences, none visible to a peer: who came along is
-//! remembered across exchanges that were cut short (Corosync looks at the last change only, so a node
-//! that went and came back in between is never reported as gone), and a process whose leave message
-//! passes its join list on the way does not come back as a ghost.
+//! Source: corosync `exec/cpg.c`, `cpg_sync_*`. Differences, none visible to a peer: which members were in
+//! every ring is remembered across interrupted exchanges (Corosync looks at the last change only, so a node
+//! that left and came back in between is never reported as gone), and a process whose leave message crosses
+//! its join list does not come back as a ghost.
 
 use std::collections::HashSet;
 
@@ -16,23 +16,24 @@ use super::name::{GroupName, Member};
 use crate::ids::{NodeId, RingId};
 use crate::service::SyncView;
 
-/// Processes that may leave while an exchange runs and are remembered. Members send nothing but the exchange then,
-/// so real ones are few; for those past it, a join list that is under way brings a ghost, until the next ring.
+/// Largest number of processes that are remembered as having left during an exchange. Members send only the exchange
+/// then, so real ones are few. A process beyond the limit whose join list is still under way comes back as a ghost
+/// until the next ring.
 const DEPARTED_LIMIT: usize = 4 * PROCESSES_PER_NODE;
 
-/// Where the exchange stands.
+/// The state of the exchange.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     /// Members of the newest ring, ascending.
     pub(super) members: Vec<NodeId>,
     pub(super) ring: Option<RingId>,
-    /// Ring and members of the last completed exchange: what clients were told last.
+    /// Ring and members of the last completed exchange, which is what clients were told last.
     pub(super) settled: Option<(RingId, Vec<NodeId>)>,
-    /// Those of the settled members who came along into every ring since.
+    /// The members of the last completed exchange that have been in every ring since.
     pub(super) came_along: Vec<NodeId>,
-    /// What other nodes' join lists say, in order of arrival.
+    /// The processes in the join lists of other nodes, in order of arrival.
     pub(super) received: Vec<Process>,
-    /// Who left a group while the exchange ran; at most [`DEPARTED_LIMIT`].
+    /// The processes that left a group during the exchange; at most [`DEPARTED_LIMIT`].
     pub(super) departed: HashSet<Process>,
     pub(super) step: Step,
 }
@@ -41,7 +42,7 @@ pub(super) struct Exchange {
 pub(super) enum Step {
     DownList,
     JoinList,
-    /// Said everything; waiting for the others.
+    /// Everything has been sent; the other nodes' lists are awaited.
     Wait,
     /// No exchange runs.
     #[default]
@@ -59,12 +60,13 @@ impl Exchange {
         self.members.binary_search(&node).is_ok()
     }
 
-    /// A downlist came: the sender begins to speak, so what is left of an exchange before is void.
+    /// Handles a downlist: it is the sender's first message of an exchange, so earlier lists of it are
+    /// discarded.
     pub(super) fn down_list(&mut self, from: NodeId) {
         self.received.retain(|process| process.member.node != from);
     }
 
-    /// A join list came. Returns how many entries were left out because there are too many.
+    /// Handles a join list. Returns the number of entries that were ignored because there are too many.
     pub(super) fn join_list(&mut self, from: NodeId, list: &[(u32, &[u8])]) -> usize {
         let listed = self.received.iter().filter(|process| process.member.node == from).count();
         let room = PROCESSES_PER_NODE.saturating_sub(listed);
@@ -78,7 +80,7 @@ impl Exchange {
         list.len().saturating_sub(room)
     }
 
-    /// A process left: what its node's join list says of it, before or after, no longer holds.
+    /// Records that a process has left: its entry in its node's join list, received before or after, is void.
     pub(super) fn depart(&mut self, process: &Process) {
         if self.step != Step::Settled {
             self.received.retain(|other| other != process);
@@ -97,7 +99,7 @@ impl Exchange {
         self.step = Step::DownList;
     }
 
-    /// Settled members that are gone, or were in between.
+    /// The members of the last completed exchange that are gone or were gone in between.
     pub(super) fn left(&self) -> Vec<NodeId> {
         let settled = self.settled.iter().flat_map(|(_, members)| members);
         settled.copied().filter(|node| !self.came_along.contains(node)).collect()

@@ -1,30 +1,30 @@
-//! The process table: who is in which group, everywhere in the cluster. Pure data; every node of a ring
-//! holds the same, because every node applies the same changes in the same order.
+//! The process table: which processes of the cluster are in which group. Pure data. Every node of a ring has
+//! the same table, because every node applies the same changes in the same order.
 //!
-//! Source: corosync `exec/cpg.c`, `process_info_list_head`; its order is what clients see.
+//! Source: corosync `exec/cpg.c`, `process_info_list_head`; clients see the order of the table.
 
 use std::collections::HashMap;
 
 use super::name::{GroupName, Member};
 use crate::ids::{ConnId, NodeId};
 
-/// Most processes of one node in groups. A node tells the others of all of them in one message of at
+/// Largest number of processes of one node in groups. A node sends all its processes in one message of at
 /// most 1 MiB, which has room for 7281.
 ///
-/// A join past the limit is refused with `CS_ERR_NO_RESOURCES`; one that comes from elsewhere is ignored,
-/// by all nodes alike.
+/// A join beyond the limit is refused with `CS_ERR_NO_RESOURCES`; one from another node is ignored, by all
+/// nodes alike.
 pub const PROCESSES_PER_NODE: usize = 7 * 1024;
 
-/// One process in one group. (A process with two connections can be in two.)
+/// One process in one group. (A process with two connections can be in two groups.)
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Process {
-    /// Who.
+    /// The node and process id.
     pub member: Member,
-    /// Where.
+    /// The name of the group.
     pub group: GroupName,
 }
 
-/// A group that somebody is in, here or elsewhere.
+/// A group with at least one member in the cluster or one listener here.
 #[derive(Debug, Default)]
 struct Group {
     /// Ascending by node, then process id.
@@ -36,14 +36,16 @@ struct Group {
 /// The process table, indexed by group.
 #[derive(Debug, Default)]
 pub struct Groups {
-    /// Ascending by node, then process id; one process's groups in the order in which it joined them.
+    /// Ascending by node, then process id; the groups of one process are in the order in which it joined
+    /// them.
     processes: Vec<Process>,
-    /// Looked up, never walked: its order is random.
+    /// Only looked up, never iterated over, because its order is random.
     groups: HashMap<GroupName, Group>,
 }
 
 impl Groups {
-    /// Adds a process. False if it is there already, or its node is at [`PROCESSES_PER_NODE`].
+    /// Adds a process. Returns false if it is in the table already, or its node has reached
+    /// [`PROCESSES_PER_NODE`].
     pub fn insert(&mut self, process: Process) -> bool {
         let node = process.member.node;
         let group = self.groups.entry(process.group.clone()).or_default();
@@ -62,7 +64,7 @@ impl Groups {
         true
     }
 
-    /// Removes a process. False if it is not there.
+    /// Removes a process. Returns false if it is not in the table.
     pub fn remove(&mut self, group: &[u8], member: Member) -> bool {
         let Some(entry) = self.groups.get_mut(group) else {
             return false;
@@ -76,12 +78,12 @@ impl Groups {
         let same = self.processes[first..].iter().take_while(|other| other.member == member);
         let place = first + same.take_while(|other| other.group.as_bytes() != group).count();
         let removed = self.processes.remove(place);
-        // Both are changed here alone, together: no message reaches only one of them.
+        // Only the methods of this type change both, always together, so no message can make them differ.
         assert!(removed.member == member && removed.group.as_bytes() == group, "index and table agree");
         true
     }
 
-    /// Removes all processes of which `gone` says so, and returns them in the table's order.
+    /// Removes all processes for which `gone` returns true, and returns them in the table's order.
     pub fn remove_if(&mut self, mut gone: impl FnMut(&Process) -> bool) -> Vec<Process> {
         let removed: Vec<Process> = self.processes.extract_if(.., |process| gone(process)).collect();
         for process in &removed {
@@ -100,12 +102,12 @@ impl Groups {
         self.members(group).binary_search(&member).is_ok()
     }
 
-    /// A group's members, ascending; none if nobody is in it.
+    /// A group's members, ascending; empty if there are none.
     pub fn members(&self, group: &[u8]) -> &[Member] {
         self.groups.get(group).map_or(&[], |group| &group.members)
     }
 
-    /// Everything, in the table's order.
+    /// All processes, in the table's order.
     pub fn processes(&self) -> &[Process] {
         &self.processes
     }
@@ -117,7 +119,7 @@ impl Groups {
         &rest[..rest.partition_point(|process| process.member.node == node)]
     }
 
-    /// The connections that receive a group's events, and whether a process of `node` is in it.
+    /// The connections that receive a group's events, and whether a process of `node` is in the group.
     pub fn listeners(&self, group: &[u8], node: NodeId) -> (&[ConnId], bool) {
         let Some(group) = self.groups.get(group) else {
             return (&[], false);
@@ -126,7 +128,7 @@ impl Groups {
         (&group.listeners, group.members.get(at).is_some_and(|member| member.node == node))
     }
 
-    /// Lets a connection receive a group's events.
+    /// Subscribes a connection to a group's events.
     pub fn listen(&mut self, group: &GroupName, conn: ConnId) {
         let listeners = &mut self.groups.entry(group.clone()).or_default().listeners;
         if !listeners.contains(&conn) {
@@ -134,7 +136,7 @@ impl Groups {
         }
     }
 
-    /// Ends that.
+    /// Ends the subscription of a connection to a group's events.
     pub fn unlisten(&mut self, group: &[u8], conn: ConnId) {
         if let Some(entry) = self.groups.get_mut(group) {
             entry.listeners.retain(|other| *other != conn);

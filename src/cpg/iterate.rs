@@ -1,4 +1,4 @@
-//! A client's walk through the groups: a snapshot of the process table and a place in it.
+//! A client's iteration over the groups: a snapshot of the process table and a position in it.
 //!
 //! Source: corosync `exec/cpg.c`, `message_handler_req_lib_cpg_iteration*`; `cpg_iteration_initialize(3)`.
 
@@ -8,13 +8,13 @@ use super::groups::Process;
 use super::name::{GroupName, Member};
 use crate::error::Status;
 
-/// Iterations that one connection may have open; more are refused with `CS_ERR_NO_RESOURCES`.
+/// Largest number of open iterations of one connection; further ones are refused with `CS_ERR_NO_RESOURCES`.
 pub const ITERATIONS_PER_CONNECTION: usize = 16;
 
-/// What is walked through.
+/// What an iteration lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope<'a> {
-    /// Each group once.
+    /// The name of each group once.
     Names,
     /// The members of one group.
     Group(&'a [u8]),
@@ -22,11 +22,11 @@ pub(crate) enum Scope<'a> {
     All,
 }
 
-/// One step of a walk.
+/// One entry of an iteration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) group: GroupName,
-    /// `None` when only names are walked through.
+    /// `None` in an iteration over names.
     pub(crate) member: Option<Member>,
 }
 
@@ -44,7 +44,7 @@ struct Walk {
 }
 
 impl Iterations {
-    /// Takes a snapshot; returns its handle.
+    /// Takes a snapshot and returns its handle.
     pub(crate) fn open(&mut self, scope: Scope<'_>, table: &[Process]) -> Result<u64, Status> {
         if self.open.len() >= ITERATIONS_PER_CONNECTION {
             return Err(Status::NoResources);
@@ -54,7 +54,7 @@ impl Iterations {
         Ok(self.last)
     }
 
-    /// The next entry. After the end comes `NoSections` once, then the start again.
+    /// The next entry. After the last one it returns `NoSections` once, and then begins again.
     pub(crate) fn next(&mut self, handle: u64) -> Result<&Entry, Status> {
         let walk = self.open.get_mut(&handle).ok_or(Status::Library)?;
         match walk.entries.get(walk.next) {
@@ -69,14 +69,14 @@ impl Iterations {
         }
     }
 
-    /// Forgets a snapshot.
+    /// Frees a snapshot.
     pub(crate) fn close(&mut self, handle: u64) -> Result<(), Status> {
         self.open.remove(&handle).map(drop).ok_or(Status::Library)
     }
 }
 
-/// In the order that Corosync's clients see: groups latest first, and in each the member that comes
-/// first in the table, then the others from the last to the second.
+/// The entries in Corosync's order: the latest group first, and in each group the member that comes first in
+/// the table, then the others from the last to the second.
 fn snapshot(scope: Scope<'_>, table: &[Process]) -> Vec<Entry> {
     let mut places: HashMap<&GroupName, usize> = HashMap::new();
     let mut groups: Vec<(&GroupName, Vec<Member>)> = Vec::new();
@@ -128,7 +128,7 @@ mod tests {
                 }
             }
         }
-        // cpg_iteration_next(3) past the end begins anew.
+        // After the end, cpg_iteration_next(3) begins again.
         assert_eq!(iterations.next(handle).is_ok(), !seen.is_empty());
         iterations.close(handle).unwrap();
         assert_eq!(iterations.close(handle), Err(Status::Library));
@@ -136,9 +136,10 @@ mod tests {
         seen
     }
 
-    /// services.md 2.5, as observed: members come as first, last, ..., second.
+    /// docs/protocol/services.md, "Iteration over groups": the observed order of members is first, last, ...,
+    /// second.
     #[test]
-    fn order_is_that_of_corosync() {
+    fn the_order_is_that_of_corosync() {
         let table = [
             process(1, 1, "a"),
             process(1, 2, "b"),
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_cannot_hoard_snapshots() {
+    fn the_iterations_of_a_connection_are_limited() {
         let mut iterations = Iterations::default();
         for _ in 0..ITERATIONS_PER_CONNECTION {
             iterations.open(Scope::All, &[]).unwrap();

@@ -5,15 +5,15 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `name.rs` | names of groups and members, reasons |
-//! | `groups.rs` | the process table: who is in which group, everywhere |
-//! | `service.rs` | the desk: exec messages, events |
-//! | `requests.rs` | what clients ask, and the answers |
+//! | `name.rs` | names of groups, members, reasons of changes |
+//! | `groups.rs` | the process table: which processes of the cluster are in which group |
+//! | `service.rs` | the desk: exec messages and the events that result from them |
+//! | `requests.rs` | requests of clients and their answers |
 //! | `sync.rs` | the desk's part in the synchronisation after a new ring |
-//! | `exchange.rs` | what the desks of a new ring have told each other |
-//! | `iterate.rs` | a client's walk through the groups |
-//! | `wire.rs` | all messages |
-//! | `client/` | the library that an application uses |
+//! | `exchange.rs` | the state of that synchronisation |
+//! | `iterate.rs` | iterations of clients over the groups |
+//! | `wire.rs` | the bytes of all messages |
+//! | `client/` | the library for applications |
 
 pub mod client;
 mod exchange;

@@ -1,4 +1,4 @@
-//! Names in closed process groups: a group's, a member's, and why a membership changed.
+//! Names of groups, members of groups, and reasons of membership changes.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -8,11 +8,11 @@ use crate::ids::NodeId;
 
 /// The name of a group: 0 to 128 bytes, any bytes.
 ///
-/// Two names are the same group if they have the same length and bytes. C programs often count a
-/// trailing NUL into the length (Pacemaker does), and `"a\0"` is not `"a"`: to meet such a peer, give
-/// the name with its NUL. Nothing is added, cut or converted here.
+/// Two names denote the same group if they have the same length and bytes. C programs often count a trailing
+/// NUL into the length (Pacemaker does), and `"a\0"` differs from `"a"`: to meet such a program, give the
+/// name with its NUL. Nothing is added, cut or converted here.
 ///
-/// Cloning is cheap. Shown with bytes outside printable ASCII as `\xHH`, as Corosync's tools do.
+/// Cloning is cheap. Bytes outside of printable ASCII are displayed as `\xHH`, as by Corosync's tools.
 ///
 /// Source: corosync `cpg.h`, `struct cpg_name`, `CPG_MAX_NAME_LENGTH`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,7 +22,7 @@ impl GroupName {
     /// The longest name, in bytes.
     pub const LIMIT: usize = 128;
 
-    /// A name of exactly these bytes.
+    /// Makes a name of exactly these bytes.
     ///
     /// # Errors
     /// [`NameTooLong`]: there are more than [`GroupName::LIMIT`].
@@ -34,7 +34,7 @@ impl GroupName {
         Ok(Self(bytes.into()))
     }
 
-    /// The bytes, all of them and nothing else.
+    /// The bytes of the name, exactly as given.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -44,7 +44,7 @@ impl GroupName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a group name has at most 128 bytes, this one has {got}")]
 pub struct NameTooLong {
-    /// How many it has.
+    /// The length of the name in bytes.
     pub got: usize,
 }
 
@@ -81,12 +81,12 @@ impl fmt::Debug for GroupName {
 
 /// A process in a group.
 ///
-/// Ordered as membership lists are: by node, then by process.
+/// Ordered as in membership lists: by node, then by process id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Member {
     /// The node it runs on.
     pub node: NodeId,
-    /// Its process id there, or what it gave for one when it joined.
+    /// Its process id on that node, or the number that it gave when it joined.
     pub pid: u32,
 }
 
@@ -96,27 +96,27 @@ impl fmt::Display for Member {
     }
 }
 
-/// Why a process came into a group or went.
+/// Why a process joined or left a group.
 ///
 /// Source: corosync `cpg.h`, `cpg_reason_t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// It joined.
+    /// It joined the group.
     Join,
-    /// It left by asking to.
+    /// It left the group by request.
     Leave,
     /// Its node is no longer in the ring: it failed, or the network was cut.
     NodeDown,
-    /// Its node came into the ring, and it was in the group already there.
+    /// Its node joined the ring, and the process was in the group there already.
     NodeUp,
-    /// It closed its connection or died; also what a clean stop of its daemon looks like.
+    /// It closed its connection or died, or its daemon was stopped cleanly.
     ProcDown,
-    /// A number that this version has no name for; 0 is "undefined".
+    /// A number without a name in this version; 0 is "undefined".
     Other(u32),
 }
 
 impl Reason {
-    /// The number on the wire.
+    /// The number in messages.
     pub const fn code(self) -> u32 {
         match self {
             Self::Join => 1,
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_exact() {
+    fn names_are_used_exactly_as_given() {
         let with_nul = GroupName::new(b"crmd\0").unwrap();
         assert_ne!(with_nul, GroupName::new("crmd").unwrap());
         assert_eq!(with_nul.to_string(), "crmd\\x00");
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_keep_unknown_numbers() {
+    fn unknown_reasons_keep_their_number() {
         for code in 0..9 {
             assert_eq!(Reason::from_code(code).code(), code);
         }

@@ -1,4 +1,4 @@
-//! What clients ask of the group desk, and its answers.
+//! Handles the requests of CPG's clients.
 //!
 //! Source: corosync `exec/cpg.c`, `message_handler_req_lib_cpg_*`.
 
@@ -15,7 +15,8 @@ use crate::service::wire::{HeaderBytes, MAX_MESSAGE, ReplyHeaderBytes, plain_rep
 use crate::service::{Effects, Full, Request};
 
 impl Desk {
-    /// Answers a request; `None`, and no answer yet, if it is too short for its fixed fields.
+    /// Handles a request and answers it; returns `None` without an answer if it is too short for its fixed
+    /// fields.
     pub(super) fn answer(
         &mut self,
         conn: ConnId,
@@ -80,7 +81,7 @@ impl Desk {
                 let bytes: &wire::ZcAllocRequestBytes = fixed(request)?.0;
                 let end = bytes.path.iter().position(|byte| *byte == 0)?;
                 let opened = effects.buffer_open(conn, &bytes.path[..end], bytes.map_size.get());
-                // libcpg does not look at the error; the application meets it at its first send.
+                // libcpg does not evaluate this error; the application gets it at its first send.
                 let status = opened.err().unwrap_or(Status::Ok);
                 effects.reply(conn, &plain_reply(0, status));
             }
@@ -170,7 +171,7 @@ impl Desk {
         Status::Ok
     }
 
-    /// Multicasts a message of a member, from the request and payload pieces that hold `msglen` bytes.
+    /// Multicasts a message of a member. The request and the payload together hold `msglen` bytes.
     fn mcast(
         &mut self,
         conn: ConnId,
@@ -291,7 +292,7 @@ impl Desk {
         reply
     }
 
-    /// Multicasts what a client has put into its zero-copy buffer.
+    /// Multicasts the message in a client's zero-copy buffer.
     fn zc_execute(&mut self, conn: ConnId, token: u64, effects: &mut dyn Effects) -> Status {
         let request = match effects.buffer_read(conn, token) {
             Ok(request) => request,
@@ -304,14 +305,14 @@ impl Desk {
     }
 }
 
-/// The fixed part of a request, and what follows it in the first piece.
+/// The fixed part of a request, and the rest of the first piece.
 fn fixed<T: FromBytes + KnownLayout + Immutable + zerocopy::Unaligned>(
     request: Request<'_>,
 ) -> Option<(&T, &[u8])> {
     T::ref_from_prefix(request.bytes).ok()
 }
 
-/// The first `length` bytes of two pieces; `None` if there are not so many.
+/// The first `length` bytes of two pieces; `None` if they are shorter.
 fn first_bytes(pieces: [&[u8]; 2], length: u32) -> Option<[&[u8]; 2]> {
     let length = usize::try_from(length).ok()?;
     let first = &pieces[0][..pieces[0].len().min(length)];
@@ -326,7 +327,7 @@ fn source(me: NodeId, conn: ConnId) -> wire::SourceBytes<LE> {
     wire::SourceBytes { node: U32::new(me.get()), pad: [0; 4], conn: U64::new(conn.0) }
 }
 
-/// A reply of the kind and length that the request's sender waits for, with nothing but a status.
+/// A reply that contains only a status, with the id and length that the client expects for this request.
 pub(super) fn refusal(function: u16, status: Status) -> Vec<u8> {
     let (id, size) = match function {
         request::LEAVE => (response::LEAVE, 24),

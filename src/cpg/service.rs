@@ -1,9 +1,9 @@
-//! The group desk: exec messages, and the events that follow from them.
+//! The desk of CPG: exec messages, and the events that result from them.
 //!
-//! Source: corosync `exec/cpg.c`; services.md names its quirks. Where a client could tell the
-//! difference: a connection that left a group can join again (Corosync means to allow it), a leave
-//! names the connection's own process only, and a membership event never has more entries in one list
-//! than libcpg has room for.
+//! Source: corosync `exec/cpg.c`; docs/protocol/services.md, "Answers of CPG" and "Membership of groups".
+//! Differences that a client could notice: a connection that has left a group can join again (Corosync
+//! intends to allow it), a leave names only the connection's own process, and a membership event never has
+//! more entries in one list than libcpg has room for.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,36 +23,36 @@ use crate::service::wire::ReplyHeaderBytes;
 use crate::service::{Delivery, Effects, Full, Request, Service, Synchronised};
 use crate::view::View;
 
-/// Most entries in each list of a membership event, and in a membership reply: what applications have
-/// room for. Of a larger group the first ones are named; longer lists of who came or went are split
-/// over several events.
+/// Largest number of entries in each list of a membership event, and in a membership reply, for which
+/// applications have room. For a larger group the first members are named; longer lists of joined or left
+/// members are split over several events.
 ///
 /// Source: corosync `cpg.h`, `CPG_MEMBERS_MAX`.
 pub const MEMBERS_MAX: usize = 128;
 
-/// What the desk counts.
+/// The counters of the desk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Exec messages that are too short or have impossible lengths; dropped.
+    /// Exec messages that are too short or have invalid lengths; dropped.
     pub malformed: u64,
     /// Messages to a group from a node that has no process in it; dropped.
     pub unknown_sender: u64,
-    /// Joins from a node outside the ring, or past its limit of processes; ignored.
+    /// Joins from a node outside of the ring, or beyond its limit of processes; ignored.
     pub refused_joins: u64,
-    /// Leaves of processes that were not in the group; ignored.
+    /// Leaves of processes that are not in the group; ignored.
     pub unknown_leaves: u64,
-    /// Entries of join lists past a node's limit of processes; ignored.
+    /// Entries of join lists beyond a node's limit of processes; ignored.
     pub long_join_lists: u64,
-    /// Multicast requests without an answer that were dropped: the connection is in no group, or the
-    /// request's lengths are impossible.
+    /// Multicast requests (which have no answer) that were dropped: the connection is in no group, or the
+    /// lengths in the request are invalid.
     pub dropped_requests: u64,
-    /// Membership events that could not name all members.
+    /// Membership events that did not name all members.
     pub capped_events: u64,
-    /// Messages handed to clients, each counted once per client.
+    /// Messages delivered to clients, counted once per client.
     pub delivered: u64,
 }
 
-/// The limits of each kind of line that other nodes and local clients can cause as often as they like.
+/// The limits of the log lines that other nodes and local clients can cause without limit.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
     pub(super) malformed: Quiet,
@@ -67,25 +67,25 @@ pub struct Desk {
     pub(super) groups: Groups,
     pub(super) connections: BTreeMap<ConnId, Connection>,
     pub(super) exchange: Exchange,
-    /// Connections that are in a group, or on their way in or out.
+    /// The connections that are in a group, joining or leaving.
     pub(super) seats: HashMap<Seat, ConnId>,
-    /// Those that still get the totem configuration after the next membership change.
+    /// The connections that receive the totem configuration after the next membership change.
     pub(super) owed_totem_conf: Vec<ConnId>,
-    /// Closed connections whose leave message has not come back yet, in the order of closing.
+    /// Closed connections whose leave message has not been delivered yet, in the order of closing.
     pub(super) leaving: Vec<Leaving>,
     pub(super) stats: Stats,
     pub(super) logs: Logs,
 }
 
-/// What the desk knows of a client.
+/// The state of a client.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     pub(super) state: State,
-    /// It said that it will close; it gets no more events.
+    /// The client announced that it will close its connection; it gets no more events.
     pub(super) finalized: bool,
-    /// Membership events sent to it.
+    /// Number of membership events sent to the client.
     pub(super) transitions: u64,
-    /// What `transitions` was at the first fragment of the message it is sending.
+    /// The value of `transitions` at the first fragment of the message that the client is sending.
     pub(super) transitions_at_first: u64,
     pub(super) iterations: Iterations,
 }
@@ -97,22 +97,22 @@ pub(super) struct Seat {
     pub(super) group: GroupName,
 }
 
-/// Where a connection stands with its one group.
+/// The state of a connection; it can be in one group at a time.
 #[derive(Debug, Default)]
 pub(super) enum State {
-    /// In none.
+    /// In no group.
     #[default]
     Out,
-    /// Its join is on its way around the ring.
+    /// The join message is on its way around the ring.
     Joining(Seat),
-    /// A member.
+    /// A member of the group.
     In(Seat),
-    /// Its leave is on its way; it still gets messages.
+    /// The leave message is on its way; the connection still gets messages.
     Leaving(Seat),
 }
 
 impl State {
-    /// The process that it is, or is about to be or to have been.
+    /// The process that joins, is in, or leaves the group.
     const fn seat(&self) -> Option<&Seat> {
         match self {
             Self::Out => None,
@@ -128,7 +128,7 @@ pub(super) struct Leaving {
 }
 
 impl Desk {
-    /// The desk of this node, with nobody at it.
+    /// The desk of this node, without clients.
     pub fn new(me: NodeId) -> Self {
         Self {
             me,
@@ -143,17 +143,18 @@ impl Desk {
         }
     }
 
-    /// Who is in which group, everywhere.
+    /// The process table.
     pub const fn groups(&self) -> &Groups {
         &self.groups
     }
 
-    /// What was counted.
+    /// The counters.
     pub const fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// Tells the local members of a group who came and went. Whoever went may still be in the table.
+    /// Tells the local members of a group which members joined and left. The process table may still contain
+    /// those that left.
     pub(super) fn notify(
         &mut self,
         group: &GroupName,
@@ -199,7 +200,7 @@ impl Desk {
         }
     }
 
-    /// The join of a local process came back: its connection is a member now.
+    /// The join message of a local process was delivered: its connection is a member now.
     fn admit(&mut self, group: &GroupName, pid: u32) {
         let seat = Seat { pid, group: group.clone() };
         let Some(conn) = self.seats.get(&seat) else { return };
@@ -246,7 +247,7 @@ impl Desk {
         self.notify(&process.group, &[], &[member], reason, effects);
         self.groups.remove(process.group.as_bytes(), member);
         if let Some(conn) = leaver {
-            // It has seen itself leave; now it is free to join again.
+            // The client has received the event of its own leave and may join again.
             self.groups.unlisten(process.group.as_bytes(), conn);
             self.seats.remove(&seat);
             self.owed_totem_conf.retain(|other| *other != conn);
@@ -256,7 +257,7 @@ impl Desk {
         }
     }
 
-    /// Hands a message to the local members of its group.
+    /// Delivers a message to the local members of its group.
     fn hand_out(
         &mut self,
         (from, pid): (NodeId, u32),
@@ -294,7 +295,8 @@ impl Desk {
         self.stats.delivered += listeners.len() as u64;
     }
 
-    /// Multicasts the leaves of closed connections, as far as there is room; the rest in the next retry.
+    /// Multicasts the leave messages of closed connections as far as there is room; the others are sent in
+    /// the next retry.
     fn send_leaves(&mut self, effects: &mut dyn Effects) {
         for leaving in self.leaving.iter_mut().filter(|leaving| !leaving.sent) {
             let Seat { pid, group } = &leaving.seat;
@@ -308,7 +310,7 @@ impl Desk {
 }
 
 impl Connection {
-    /// In whose name it may multicast.
+    /// The process in whose name the connection may multicast, if any.
     pub(super) fn sender(&self) -> Option<&Seat> {
         match &self.state {
             State::Joining(seat) | State::In(seat) => Some(seat),
@@ -368,7 +370,7 @@ impl Service for Desk {
                 self.stats.long_join_lists += self.exchange.join_list(from, &list) as u64;
             }
             Exec::DownList => self.exchange.down_list(from),
-            // The payloads are slices of `message`, as the decoder cut them: `slice_ref` finds them in it.
+            // The payload is a slice of `message`, as the decoder cut it, so `slice_ref` finds it there.
             Exec::Mcast { group, pid, payload } => {
                 let size = size_of::<wire::DeliverBytes>() + payload.len();
                 let head = wire::DeliverBytes {
@@ -430,7 +432,7 @@ impl Service for Desk {
             State::Leaving(seat) => {
                 self.groups.unlisten(seat.group.as_bytes(), conn);
                 self.seats.remove(&seat);
-                // Its leave is on its way already.
+                // The leave message is on its way already.
                 self.leaving.push(Leaving { seat, sent: true });
             }
             State::Joining(seat) | State::In(seat) => {

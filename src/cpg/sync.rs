@@ -1,5 +1,6 @@
-//! The desk's part in the synchronisation after a new ring: what it says, and what it concludes when all
-//! have spoken: whose processes went with their node, whose came, and who is a ghost.
+//! The desk's part in the synchronisation after a new ring: the lists that it sends, and the conclusions from
+//! the lists of all nodes: which processes left with their nodes, which joined, and which are ghosts (in the
+//! table, but in no node's list).
 //!
 //! Source: corosync `exec/cpg.c`, `cpg_sync_*`.
 
@@ -91,7 +92,8 @@ impl Synchronised for Desk {
     }
 }
 
-/// Sorts processes into their groups, keeping their order in each. Groups ascend as C strings.
+/// Sorts processes by group, keeping their order within each group. Groups are in ascending order as C
+/// strings.
 fn by_group(mut processes: Vec<Process>) -> Vec<(GroupName, Vec<Member>)> {
     fn c_string(name: &GroupName) -> &[u8] {
         let bytes = name.as_bytes();
@@ -102,7 +104,7 @@ fn by_group(mut processes: Vec<Process>) -> Vec<(GroupName, Vec<Member>)> {
     groups.map(|list| (list[0].group.clone(), list.iter().map(|process| process.member).collect())).collect()
 }
 
-/// Processes of other nodes that no join list knows.
+/// Processes of other nodes that are in no join list.
 fn ghosts(groups: &Groups, me: NodeId, listed: &[Process]) -> Vec<Process> {
     let listed: HashSet<&Process> = listed.iter().collect();
     let unknown = |process: &&Process| process.member.node != me && !listed.contains(process);

@@ -19,7 +19,7 @@ pub(crate) mod exec {
     pub(crate) const PROC_LEAVE: u16 = 1;
     pub(crate) const JOIN_LIST: u16 = 2;
     pub(crate) const MCAST: u16 = 3;
-    /// Never sent any more; ignored.
+    /// No longer sent by any version; ignored.
     pub(crate) const DOWN_LIST_OLD: u16 = 4;
     pub(crate) const DOWN_LIST: u16 = 5;
     pub(crate) const PARTIAL_MCAST: u16 = 6;
@@ -62,7 +62,7 @@ pub(crate) mod response {
     pub(crate) const PARTIAL_MCAST: i32 = 18;
 }
 
-/// Guarantee number for safe delivery; every other number is served as agreed.
+/// The code of safe delivery; every other code means agreed delivery.
 pub(crate) const TYPE_SAFE: u32 = 3;
 /// Join flag: send the totem configuration after the first membership change.
 pub(crate) const JOIN_FLAG_TOTEM_CONF: u32 = 1;
@@ -70,24 +70,24 @@ pub(crate) const JOIN_FLAG_TOTEM_CONF: u32 = 1;
 pub(crate) const ITERATE_NAMES: u32 = 1;
 /// Iteration over the members of one group.
 pub(crate) const ITERATE_GROUP: u32 = 2;
-/// Iteration over everything.
+/// Iteration over all members of all groups.
 pub(crate) const ITERATE_ALL: u32 = 3;
 /// First fragment of a message.
 pub(crate) const FRAGMENT_FIRST: u32 = 1;
-/// The one that completes it.
+/// Last fragment of a message, which completes it.
 pub(crate) const FRAGMENT_LAST: u32 = 3;
 
-/// Places in the member array of a membership reply.
+/// Number of entries in the member array of a membership reply.
 pub(crate) const REPLY_MEMBERS: usize = 384;
-/// Places in a downlist.
+/// Number of entries in a downlist.
 pub(crate) const DOWN_LIST_NODES: usize = 384;
 
-/// Order of everything that stays on this host.
+/// Byte order of messages that stay on this host.
 pub(crate) type NE = NativeEndian;
-/// Order of the exec messages this node writes.
+/// Byte order of the exec messages that this node writes.
 pub(crate) type LE = LittleEndian;
 
-/// `mar_cpg_name_t`.
+/// A group name: `mar_cpg_name_t`.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct NameBytes<O: ByteOrder> {
@@ -98,20 +98,20 @@ pub(crate) struct NameBytes<O: ByteOrder> {
 const _: () = assert!(size_of::<NameBytes<LE>>() == 136);
 
 impl<O: ByteOrder> NameBytes<O> {
-    /// A name; at most [`GroupName::LIMIT`] bytes.
+    /// Makes it from a name of at most [`GroupName::LIMIT`] bytes.
     pub(crate) fn new(name: &[u8]) -> Self {
         let mut value = [0; GroupName::LIMIT];
         value[..name.len()].copy_from_slice(name);
         Self { length: U32::new(name.len() as u32), pad: [0; 4], value }
     }
 
-    /// The name, unless its length is impossible.
+    /// The name; `None` if its length is invalid.
     pub(crate) fn name(&self) -> Option<&[u8]> {
         self.value.get(..usize::try_from(self.length.get()).ok()?)
     }
 }
 
-/// `mar_cpg_address_t`.
+/// A member: `mar_cpg_address_t`.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct AddressBytes {
@@ -137,7 +137,7 @@ impl AddressBytes {
     }
 }
 
-/// `mar_message_source_t`: the connection means something to the sending node only.
+/// The source of a message: `mar_message_source_t`. The connection id has a meaning to the sending node only.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct SourceBytes<O: ByteOrder> {
@@ -214,7 +214,7 @@ pub(crate) struct JoinListEntryBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<JoinListEntryBytes<LE>>() == 144);
 
-/// Exec DOWNLIST: `struct req_exec_cpg_downlist`. Always sent, heeded by nobody.
+/// Exec DOWNLIST: `struct req_exec_cpg_downlist`. Always sent, never evaluated.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct DownListBytes<O: ByteOrder> {
@@ -251,7 +251,7 @@ pub(crate) struct LeaveRequestBytes {
 }
 const _: () = assert!(size_of::<LeaveRequestBytes>() == 160);
 
-/// Lib MCAST request without its payload. Its header is the long one.
+/// Lib MCAST request without its payload. Its header is padded to 24 bytes.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct McastRequestBytes {
@@ -301,8 +301,8 @@ pub(crate) struct IterateRequestBytes {
 }
 const _: () = assert!(size_of::<IterateRequestBytes>() == 160);
 
-/// Lib requests that carry one number: ITERATIONNEXT and ITERATIONFINALIZE (a handle), ZC_EXECUTE
-/// (a buffer's token).
+/// Lib requests that carry one number: ITERATIONNEXT and ITERATIONFINALIZE (a handle), ZC_EXECUTE (the token
+/// of a buffer).
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct HandleRequestBytes {
@@ -317,7 +317,7 @@ const _: () = assert!(size_of::<HandleRequestBytes>() == 24);
 pub(crate) struct ZcAllocRequestBytes {
     pub(crate) header: HeaderBytes<NE>,
     pub(crate) map_size: U64<NE>,
-    /// NUL-terminated; garbage after it.
+    /// NUL-terminated; the bytes after the NUL are undefined.
     pub(crate) path: [u8; 128],
 }
 const _: () = assert!(size_of::<ZcAllocRequestBytes>() == 152);
@@ -422,7 +422,7 @@ pub(crate) struct PartialDeliverBytes {
 }
 const _: () = assert!(size_of::<PartialDeliverBytes>() == 200);
 
-/// TOTEM_CONFCHG event without its members, which follow as 32-bit numbers; after them come 4 more bytes.
+/// TOTEM_CONFCHG event without its members, which follow as 32-bit numbers and are followed by 4 more bytes.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct TotemConfchgBytes {
@@ -434,7 +434,7 @@ pub(crate) struct TotemConfchgBytes {
 }
 const _: () = assert!(size_of::<TotemConfchgBytes>() == 44);
 
-/// A CONFCHG event. Each list has at most as many entries as libcpg has room for; the caller sees to it.
+/// A CONFCHG event. The caller ensures that no list has more entries than libcpg has room for.
 pub(crate) fn confchg(
     group: &GroupName,
     members: &[Member],
@@ -483,7 +483,7 @@ pub(crate) fn totem_confchg(ring: RingId, members: &[NodeId]) -> Vec<u8> {
     event
 }
 
-/// A JOINLIST. It is the one exec message that begins with a reply header.
+/// A JOINLIST. It is the only exec message that begins with a reply header.
 pub(crate) fn join_list(processes: &[Process]) -> Vec<u8> {
     let size = size_of::<ReplyHeaderBytes>() + processes.len() * size_of::<JoinListEntryBytes<LE>>();
     let id = HeaderBytes::<LE>::exec(ServiceId::CPG, exec::JOIN_LIST, size).id.get();
@@ -502,7 +502,7 @@ pub(crate) fn join_list(processes: &[Process]) -> Vec<u8> {
     message
 }
 
-/// A DOWNLIST. More nodes than fit, which no ring has, are left out.
+/// A DOWNLIST. Nodes beyond its capacity, which no ring reaches, are left out.
 pub(crate) fn down_list(old_members: usize, left: &[NodeId]) -> DownListBytes<LE> {
     let left = &left[..left.len().min(DOWN_LIST_NODES)];
     let mut nodes = [U32::ZERO; DOWN_LIST_NODES];
@@ -519,7 +519,7 @@ pub(crate) fn down_list(old_members: usize, left: &[NodeId]) -> DownListBytes<LE
     }
 }
 
-/// What an exec message says, in host order, its lengths checked. Nothing is copied.
+/// An exec message in host byte order with checked lengths. Nothing is copied.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Exec<'a> {
     Join { group: &'a [u8], pid: u32 },
@@ -531,7 +531,7 @@ pub(crate) enum Exec<'a> {
 }
 
 impl<'a> Exec<'a> {
-    /// Reads a message of this function number. `None` if it is too short, or a length in it impossible.
+    /// Decodes an exec message. `None` if it is too short, or a length in it is invalid.
     pub(crate) fn decode(function: u16, message: &'a [u8], order: Endian) -> Option<Self> {
         match order {
             Endian::Little => Self::decode_in::<LittleEndian>(function, message),
@@ -552,7 +552,8 @@ impl<'a> Exec<'a> {
             }
             exec::JOIN_LIST => {
                 let (header, entries) = ReplyHeaderBytes::<O>::ref_from_prefix(message).ok()?;
-                // A peer walks to the end that the header names; so a message cut short is refused whole.
+                // A peer reads up to the end that the header gives, so a truncated message is refused as a
+                // whole.
                 let size = usize::try_from(header.size.get()).ok()?;
                 let entries = entries.get(..size.checked_sub(size_of::<ReplyHeaderBytes<O>>())?)?;
                 let entries = <[JoinListEntryBytes<O>]>::ref_from_bytes(entries).ok()?;

@@ -10,19 +10,19 @@ use std::fmt;
 pub enum Exit {
     /// Normal end; `--check` found no error.
     Done = 0,
-    /// Invalid option on the command line, or a socket that cannot be bound.
+    /// Invalid option on the command line.
     Options = 1,
     /// The process cannot be put into the background.
     Fork = 4,
-    /// The section `logging` is invalid.
+    /// The section `logging` is invalid, or a log file cannot be opened.
     LoggingConfig = 7,
     /// The configuration is invalid.
     Config = 8,
-    /// A log file cannot be opened.
+    /// The log cannot be installed, or its thread cannot be started.
     LogSetup = 9,
-    /// The ring cannot be started: the address does not exist, or there is no runtime.
+    /// The ring cannot be started (for example, its sockets cannot be bound or there is no event loop), or failed later.
     Totem = 15,
-    /// The state directory is missing.
+    /// The state directory is missing or cannot be used.
     StateDir = 16,
     /// The lock file cannot be created.
     Lock = 17,
@@ -30,9 +30,9 @@ pub enum Exit {
     AlreadyRunning = 18,
     /// Standard input and output cannot be redirected.
     Stdio = 19,
-    /// The services or their sockets for clients cannot be started.
+    /// The section `quorum` cannot be used, or the sockets for clients cannot be bound.
     Services = 20,
-    /// The stored ring id cannot be written.
+    /// The stored ring id cannot be read or written.
     RingId = 21,
     /// Another node ended this one.
     Killed = 255,

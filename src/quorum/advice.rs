@@ -1,28 +1,28 @@
-//! What in a configuration can leave a cluster with two parts that both act, or with none.
+//! Warnings about configurations in which two partitions can be quorate at the same time, or none can.
 
 use super::settings::Reading;
 
-/// A remark about a configuration, with its remedy.
+/// A warning about a configuration, with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
-    /// How much it weighs.
+    /// The kind of warning.
     pub weight: Weight,
-    /// A sentence.
+    /// The text, one sentence.
     pub text: String,
-    /// The settings that it is about, as in the table of settings; `*` stands for every node of the list.
+    /// The settings concerned, named as in the table of settings; `*` stands for every node of the list.
     pub keys: &'static [&'static str],
 }
 
-/// How much an advice weighs.
+/// The kind of a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
-    /// What is set hardly is what is meant.
+    /// The setting is probably a mistake.
     Mistake,
-    /// The rule may be meant; it has a price that whoever sets it must know.
+    /// The rule may be intended, but has a drawback that its user must know.
     Price,
 }
 
-/// What there is to say of a configuration.
+/// The warnings about a configuration.
 pub fn of(reading: &Reading) -> Vec<Advice> {
     let Reading { fixed, found, plan } = reading;
     let rules = &plan.rules;

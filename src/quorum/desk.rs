@@ -1,5 +1,5 @@
-//! The desk of service 3: tells clients whether this part of the cluster may act, and who is in it. Who decides
-//! that is another desk's affair; without one, everybody may always act.
+//! The desk of service 3: tells clients whether this partition is quorate, and its members. Another desk, the
+//! provider, decides on quorum; without a provider every partition is quorate.
 //!
 //! Source: corosync `exec/vsf_quorum.c`; `quorum_overview(3)`.
 
@@ -18,41 +18,41 @@ use crate::service::{
 };
 use crate::view::View;
 
-/// Longest list of node ids in one log line, in bytes.
+/// Longest list of node ids in a log line, in bytes.
 const LINE: usize = 63;
 
 /// The desk of service 3, quorum.
 #[derive(Debug)]
 pub struct Desk {
-    /// Whether another desk decides.
+    /// Whether another desk (the provider) decides on quorum.
     provided: bool,
     quorate: bool,
-    /// What was last decided.
+    /// Ring and members of the last decision.
     decided: Option<(RingId, Vec<NodeId>)>,
     ring: Option<RingId>,
     members: Vec<NodeId>,
-    /// Members of the last ring whose synchronisation this desk passed.
+    /// Members of the last ring whose synchronisation this desk has completed.
     settled: Vec<NodeId>,
     joined: Vec<NodeId>,
     left: Vec<NodeId>,
-    /// What each client understands.
+    /// The version of events of each client.
     models: BTreeMap<ConnId, Model>,
-    /// Clients that are told of changes, the newest first.
+    /// Clients that are notified of changes, newest first.
     trackers: Vec<ConnId>,
 }
 
-/// Which events a client understands.
+/// The version of events that a client reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Model {
-    /// One: whether, and who.
+    /// One event: quorate, and the members.
     #[default]
     V0,
-    /// Two: whether and who; who came and went.
+    /// Two events: quorate and the members; the members, those that joined and those that left.
     V1,
 }
 
 impl Desk {
-    /// The desk. `provided`: another desk decides.
+    /// A desk without clients. `provided`: another desk decides on quorum.
     pub const fn new(provided: bool) -> Self {
         Self {
             provided,
@@ -68,7 +68,7 @@ impl Desk {
         }
     }
 
-    /// Whether this part of the cluster may act.
+    /// Whether this partition is quorate.
     pub const fn quorate(&self) -> bool {
         self.quorate
     }
@@ -81,7 +81,7 @@ impl Desk {
         self.models.get(&conn).copied().unwrap_or_default()
     }
 
-    /// The quorum event for a client.
+    /// The quorum event in a client's version.
     fn quorum_event(&self, conn: ConnId) -> Vec<u8> {
         let (ring, view) = match &self.decided {
             Some((ring, view)) => (Some(*ring), &view[..]),
@@ -110,7 +110,7 @@ impl Desk {
         Status::Ok
     }
 
-    /// It was decided anew.
+    /// Handles a decision of the provider.
     fn decide(&mut self, decision: &Quorate, effects: &mut dyn Effects) {
         if decision.quorate != self.quorate {
             if decision.quorate {
@@ -130,7 +130,7 @@ impl Desk {
     }
 }
 
-/// Logs a list of nodes, over several lines if it is long.
+/// Logs a list of nodes, on several lines if it is long.
 fn log_nodes(what: &str, nodes: &[NodeId]) {
     for line in lines(what, nodes) {
         tracing::info!("{line}");
@@ -283,9 +283,10 @@ impl Synchronised for Desk {
 mod tests {
     use super::*;
 
-    /// services.md 3.2: a list of more than 63 bytes goes on in a further line with the same head.
+    /// docs/protocol/services.md, "Behaviour of quorum": a list of more than 63 bytes is continued on a
+    /// further line with the same beginning.
     #[test]
-    fn long_lists_are_broken() {
+    fn long_lists_are_split_over_several_lines() {
         let nodes: Vec<NodeId> = (1..=40).map(|id| NodeId::new(id).unwrap()).collect();
         assert_eq!(lines("Members", &nodes[..3]), ["Members[3]: 1 2 3"]);
         let long = lines("Sync left", &nodes);

@@ -1,4 +1,4 @@
-//! The table of nodes: who is on the ring, and how many votes each has.
+//! The table of nodes: their states and votes.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,24 @@ use super::wire::exec::flag;
 use super::wire::votequorum::{STATE_DEAD, STATE_LEAVING, STATE_MEMBER};
 use crate::ids::NodeId;
 
-/// Nodes in the table; as many as a ring can have. Nodes that are gone make room for new ones.
+/// Largest number of nodes in the table, as in a ring. Nodes that are gone are removed for new ones.
 ///
 /// Source: corosync `PROCESSOR_COUNT_MAX`.
 pub const NODES_MAX: usize = 384;
 
-/// Where a node stands.
+/// The state of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// On the ring; its votes count.
     Member,
-    /// Gone.
+    /// No longer on the ring.
     Dead,
-    /// On the ring for the last time, and said so.
+    /// On the ring, but announced that it is about to leave.
     Leaving,
 }
 
 impl State {
-    /// The number that clients see.
+    /// The number of the state that clients see.
     pub(super) const fn code(self) -> u32 {
         match self {
             Self::Member => STATE_MEMBER,
@@ -33,16 +33,16 @@ impl State {
     }
 }
 
-/// What is known of a node.
+/// The known data of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Node {
-    /// Where it stands.
+    /// The state of the node.
     pub state: State,
-    /// Its votes.
+    /// The votes of the node.
     pub votes: u32,
-    /// How many votes it takes the whole cluster to have.
+    /// The number of votes that it expects of the whole cluster.
     pub expected: u32,
-    /// What it says of itself; unknown bits are kept.
+    /// The flags that it sent; unknown bits are kept.
     pub flags: u32,
 }
 
@@ -61,7 +61,7 @@ impl Node {
     }
 }
 
-/// All nodes ever heard of, within [`NODES_MAX`]. This node is always among them.
+/// All nodes ever heard of, at most [`NODES_MAX`]. This node is always in the table.
 #[derive(Clone, Debug)]
 pub(super) struct Nodes {
     me: NodeId,
@@ -69,34 +69,34 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    /// This node alone.
+    /// A table with this node alone.
     pub(super) fn new(me: NodeId) -> Self {
         let us = Node { state: State::Member, votes: 1, expected: 0, flags: flag::FIRST };
         Self { me, table: BTreeMap::from([(me, us)]) }
     }
 
-    /// This node.
+    /// The data of this node.
     pub(super) fn us(&self) -> &Node {
         &self.table[&self.me]
     }
 
-    /// This node.
+    /// The data of this node.
     pub(super) fn us_mut(&mut self) -> &mut Node {
-        // `insert` makes room with dead nodes only, and nothing declares this node dead.
+        // `insert` removes dead nodes only, and nothing declares this node dead.
         self.table.get_mut(&self.me).expect("this node is never removed")
     }
 
-    /// A node.
+    /// The data of a node.
     pub(super) fn get(&self, id: NodeId) -> Option<&Node> {
         self.table.get(&id)
     }
 
-    /// A node.
+    /// The data of a node.
     pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut Node> {
         self.table.get_mut(&id)
     }
 
-    /// Adds a node, or replaces what is known of it. False: the table is full of nodes on the ring.
+    /// Adds a node or replaces its data. Returns false if the table is full of nodes on the ring.
     pub(super) fn insert(&mut self, id: NodeId, node: Node) -> bool {
         if self.table.len() >= NODES_MAX && !self.table.contains_key(&id) {
             let gone = self.iter().find(|(_, node)| node.state == State::Dead).map(|(id, _)| id);
@@ -107,17 +107,17 @@ impl Nodes {
         true
     }
 
-    /// All, ascending.
+    /// All nodes, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.table.iter().map(|(id, node)| (*id, node))
     }
 
-    /// Those whose votes count, ascending.
+    /// The nodes whose votes count, ascending.
     pub(super) fn members(&self) -> impl Iterator<Item = (NodeId, &Node)> {
         self.iter().filter(|(_, node)| node.state == State::Member)
     }
 
-    /// Those who are not on this ring are gone.
+    /// Marks all nodes that are not on this ring as dead.
     pub(super) fn bury(&mut self, ring: &[NodeId]) {
         for (id, node) in &mut self.table {
             if *id != self.me && ring.binary_search(id).is_err() {
@@ -126,7 +126,7 @@ impl Nodes {
         }
     }
 
-    /// Sets what all members expect.
+    /// Sets the expected votes of all members.
     pub(super) fn expect(&mut self, expected: u32) {
         for node in self.table.values_mut().filter(|node| node.state == State::Member) {
             node.expected = expected;
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded_and_the_dead_make_room() {
+    fn the_table_is_bounded_and_dead_nodes_are_replaced() {
         let mut nodes = Nodes::new(id(1000));
         let node = Node { state: State::Member, votes: 1, expected: 1, flags: 0 };
         for n in 1..NODES_MAX as u32 {

@@ -1,7 +1,8 @@
-//! What the configuration says about the vote: read from the database at the start and again when it changes.
+//! The settings for votes: read from the database at the start and again when they change.
 //!
-//! Source: `votequorum(5)`, `corosync.conf(5)`. Two readings are safer than Corosync's: what is kept of
-//! `expected_votes_tracking` is a minimum, as `votequorum(5)` has it, and does not lower what is configured.
+//! Source: `votequorum(5)`, `corosync.conf(5)`. A difference that is safer than Corosync: the number kept by
+//! `expected_votes_tracking` is a minimum, as `votequorum(5)` describes, and does not lower the configured
+//! number.
 
 use std::time::Duration;
 
@@ -10,17 +11,17 @@ use super::votes::Rules;
 use crate::service::Database;
 use crate::value::Value;
 
-/// The provider that this program has.
+/// The only quorum provider that this program supports.
 pub const PROVIDER: &str = "corosync_votequorum";
 
 const LAST_MAN_STANDING_WINDOW_MS: u32 = 10_000;
 const DEVICE_TIMEOUT_MS: u32 = 10_000;
 const DEVICE_SYNC_TIMEOUT_MS: u32 = 30_000;
 
-/// Whether votes are counted at all.
+/// Whether a provider is configured, so that votes are counted.
 ///
 /// # Errors
-/// A provider that this program does not have.
+/// The configured provider is not supported.
 pub fn provider(database: &dyn Database) -> Result<bool, Wrong> {
     match text(database, "quorum.provider").as_deref() {
         None | Some("") => Ok(false),
@@ -32,12 +33,12 @@ pub fn provider(database: &dyn Database) -> Result<bool, Wrong> {
     }
 }
 
-/// What is read once and then stays, whatever becomes of the file.
+/// Settings that are read once at the start and do not change at run time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fixed {
     /// `quorum.allow_downscale`.
     pub allow_downscale: bool,
-    /// `quorum.wait_for_all`; `None`: as `two_node`.
+    /// `quorum.wait_for_all`; `None`: not set, so that `two_node` decides.
     pub wait_for_all: Option<bool>,
     /// `quorum.last_man_standing`.
     pub last_man_standing: bool,
@@ -47,12 +48,12 @@ pub struct Fixed {
     pub expected_votes_tracking: bool,
     /// `quorum.auto_tie_breaker` and `quorum.auto_tie_breaker_node`.
     pub tie_breaker: Option<TieBreaker>,
-    /// A tie breaker is wanted, and `quorum.auto_tie_breaker_node` names none.
+    /// A tie breaker is configured, but `quorum.auto_tie_breaker_node` is invalid.
     pub unknown_tie_breaker: bool,
 }
 
 impl Fixed {
-    /// Reads it.
+    /// Reads the settings from the database.
     pub fn read(database: &dyn Database) -> Self {
         let flag = |key: &str| number(database, key).is_some_and(|n| n != 0);
         let allow_downscale = flag("quorum.allow_downscale");
@@ -85,18 +86,18 @@ impl Fixed {
     }
 }
 
-/// The quorum device.
+/// The settings of the quorum device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// Silence that it may keep.
+    /// Longest time without a poll.
     pub timeout: Duration,
-    /// The same during a membership change.
+    /// Longest time without a poll during a membership change.
     pub sync_timeout: Duration,
-    /// Whether it may be used: nothing in the configuration stands against it.
+    /// Whether the device may be used, because nothing in the configuration contradicts it.
     pub can_operate: bool,
 }
 
-/// The node list, as far as votes go.
+/// The nodes and votes of the node list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Nodelist {
     count: u32,
@@ -104,10 +105,10 @@ struct Nodelist {
     sum: u32,
 }
 
-/// What is found in the database.
+/// The settings in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// `quorum.expected_votes`; 0 is none.
+    /// `quorum.expected_votes`; 0 counts as not set.
     expected: Option<u32>,
     /// `quorum.votes`.
     votes: Option<u32>,
@@ -117,7 +118,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// Reads it.
+    /// Reads the settings from the database.
     pub fn read(database: &dyn Database) -> Self {
         let ms =
             |key: &str, default: u32| Duration::from_millis(number(database, key).unwrap_or(default).into());
@@ -138,7 +139,7 @@ impl Found {
         }
     }
 
-    /// Nodes in the node list.
+    /// Number of nodes in the node list.
     pub fn nodes(&self) -> Option<u32> {
         self.nodelist.map(|list| list.count)
     }
@@ -148,12 +149,12 @@ impl Found {
         self.two_node
     }
 
-    /// Votes of the node list.
+    /// Sum of the votes of the node list.
     pub fn votes_of_nodes(&self) -> Option<u32> {
         self.nodelist.map(|list| list.sum)
     }
 
-    /// Votes that are expected of the cluster, as configured.
+    /// The expected votes as configured.
     pub const fn expected(&self) -> Option<u32> {
         self.expected
     }
@@ -168,7 +169,7 @@ fn nodelist(database: &dyn Database) -> Option<Nodelist> {
             continue;
         };
         if last.replace(place) == Some(place) {
-            continue; // Keys of one node stand together.
+            continue; // The keys of one node are adjacent.
         }
         let votes: u32 = number(database, &format!("nodelist.node.{place}.quorum_votes")).unwrap_or(1);
         list.count = list.count.saturating_add(1);
@@ -180,55 +181,55 @@ fn nodelist(database: &dyn Database) -> Option<Nodelist> {
     Some(list)
 }
 
-/// What a reading comes to.
+/// The rules and votes that result from the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The rules of the vote; without the votes of the device.
+    /// The rules of the vote, without the votes of the device.
     pub rules: Rules,
-    /// Votes of the device; `None`: as they are.
+    /// Votes of the device; `None`: unchanged.
     pub device_votes: Option<u32>,
     /// This node's votes.
     pub votes: u32,
-    /// What this node expects of the cluster; `None`: nothing new.
+    /// The number of votes that this node expects; `None`: unchanged.
     pub expected: Option<u32>,
     /// The quorum device, if one is configured.
     pub device: Option<Device>,
 }
 
-/// Why a reading comes to nothing.
+/// Why settings cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
-    /// Nothing says how many votes there are.
+    /// Neither a node list nor expected votes are configured.
     #[error("configuration error: nodelist or quorum.expected_votes must be configured!")]
     NoVotes,
-    /// The device would have to break ties that `two_node` lets both sides win.
+    /// The device would have to break ties that both nodes win with `two_node`.
     #[error("configuration error: two_node and quorum device cannot be configured at the same time!")]
     TwoNodeDevice,
-    /// Half of an odd number is not half.
+    /// `last_man_standing` with `auto_tie_breaker` and an odd number of votes without `wait_for_all`.
     #[error("configuration error: auto_tie_breaker & last_man_standing not available in odd sized cluster")]
     OddLastMan,
-    /// Two rules about the same thing.
+    /// A setting that cannot be combined with a quorum device.
     #[error("configuration error: quorum.device is not compatible with {0}")]
     Device(&'static str),
-    /// Its votes cannot be derived.
+    /// The device's votes must be configured, because expected votes are.
     #[error("configuration error: quorum.device.votes must be specified when quorum.expected_votes is set")]
     DeviceVotesExpected,
-    /// Its votes cannot be derived.
+    /// The device's votes must be configured, because not all nodes have one vote.
     #[error("configuration error: quorum.device.votes must be specified when not all nodes votes 1")]
     DeviceVotesNodes,
-    /// The nodes without the device would have less than two votes.
+    /// The nodes without the device would have fewer than two votes.
     #[error("configuration error: quorum.device.votes is too high or expected_votes is too low")]
     DeviceVotesHigh,
-    /// A provider that this program does not have.
+    /// The provider is not supported.
     #[error("Invalid quorum provider")]
     Provider,
-    /// What `expected_votes_tracking` remembers cannot be kept.
+    /// The number for `expected_votes_tracking` cannot be stored.
     #[error("Unable to load ev_tracking file!")]
     NowhereToKeep,
 }
 
 impl Wrong {
-    /// The settings that it is about, as in the table of settings; `*` stands for every node of the list.
+    /// The settings concerned, named as in the table of settings; `*` stands for every node of the list.
     pub fn keys(self) -> Vec<String> {
         let keys: &[&str] = match self {
             Self::NoVotes => &["quorum.expected_votes"],
@@ -245,23 +246,23 @@ impl Wrong {
     }
 }
 
-/// What is found at the start, and what it comes to.
+/// The settings at the start, and their result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// The rules that stay as they were at the start.
+    /// The rules that do not change at run time.
     pub fixed: Fixed,
-    /// The numbers that the database has now.
+    /// The settings in the database.
     pub found: Found,
-    /// What it comes to.
+    /// The result.
     pub plan: Plan,
 }
 
 impl Reading {
-    /// Reads it. `kept`: the highest number of expected votes that was kept over restarts; `None` if there is
-    /// nowhere to keep it.
+    /// Reads the settings at the start. `kept`: the highest number of expected votes that was stored; `None`
+    /// if it cannot be stored.
     ///
     /// # Errors
-    /// What is wrong.
+    /// The settings cannot be used.
     pub fn at_start(database: &dyn Database, kept: Option<u32>) -> Result<Self, Wrong> {
         let fixed = Fixed::read(database);
         let found = Found::read(database);
@@ -273,22 +274,22 @@ impl Reading {
     }
 }
 
-/// Which reading it is.
+/// When settings are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The first one: what is wrong stops the start.
+    /// At the start: unusable settings prevent it.
     Start,
-    /// A later one: what is wrong turns off what it is about. Whether a quorum device is registered.
+    /// At run time: unusable settings are switched off.
     Running {
-        /// Whether one is registered here.
+        /// Whether a quorum device is registered at this node.
         device_registered: bool,
     },
 }
 
-/// Makes rules of what was found. `kept`: the highest number of expected votes ever seen.
+/// Derives rules and votes from the settings. `kept`: the highest number of expected votes ever seen.
 ///
 /// # Errors
-/// What is wrong. At run time only what leaves everything as it was.
+/// The settings cannot be used. At run time only if nothing changes because of it.
 pub fn plan(found: &Found, fixed: &Fixed, kept: u32, moment: Moment) -> Result<Plan, Wrong> {
     if found.nodelist.is_none() && found.expected.is_none() {
         return Err(Wrong::NoVotes);
@@ -296,7 +297,7 @@ pub fn plan(found: &Found, fixed: &Fixed, kept: u32, moment: Moment) -> Result<P
     let mut two_node = found.two_node;
     let mut device = found.device.map(|(_, device)| device);
     let mut device_votes = found.device.and_then(|(votes, _)| votes);
-    // At the start an error; later the device (or `two_node`) is not to be used, and the rest goes on.
+    // At the start this is an error; later the device (or `two_node`) is switched off, and the rest applies.
     let refuse = |wrong: Wrong, device: &mut Option<Device>| -> Result<(), Wrong> {
         if moment == Moment::Start {
             return Err(wrong);
@@ -324,7 +325,7 @@ pub fn plan(found: &Found, fixed: &Fixed, kept: u32, moment: Moment) -> Result<P
         two_node = false;
     }
     let nodelist = found.nodelist.unwrap_or_default();
-    // Without a node list it is the expected votes that tell; Corosync then does not ask.
+    // Without a node list the expected votes count; Corosync does not check this case.
     let votes_of_all = found.nodelist.map_or(found.expected.unwrap_or(0), |list| list.sum);
     if tie_breaker.is_some() && votes_of_all % 2 == 1 && !wait_for_all {
         if fixed.last_man_standing {
@@ -366,7 +367,7 @@ pub fn plan(found: &Found, fixed: &Fixed, kept: u32, moment: Moment) -> Result<P
     }
     let mut expected = found.expected.or(found.nodelist.map(|_| sum));
     if fixed.expected_votes_tracking {
-        // As in Corosync, tracking passes over quorum.expected_votes where there is a node list.
+        // As in Corosync, tracking ignores quorum.expected_votes if there is a node list.
         expected = found.nodelist.map(|_| sum).or(found.expected).max(Some(kept));
     }
     Ok(Plan {

@@ -5,30 +5,31 @@
 use super::nodes::NODES_MAX;
 use crate::ids::NodeId;
 
-/// Who decides between two equal halves.
+/// The rule that decides between two equal halves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TieBreaker {
-    /// The half that has the lowest node of the last time the cluster was quorate.
+    /// The half that contains the lowest node of the cluster when it was last quorate.
     Lowest,
-    /// The half that has the highest.
+    /// The half that contains the highest node of the cluster when it was last quorate.
     Highest,
-    /// The half that has the first of these that was there when the cluster was last quorate. If it never was, as
-    /// far as this node knows, only the very first counts: the half that has it can be but one.
+    /// The half that contains the first node of this list that was present when the cluster was last quorate. If it
+    /// never was, as far as this node knows, only the first node of the list counts, because only one half can
+    /// contain it.
     List(Vec<NodeId>),
 }
 
-/// What the tie breaker looks at.
+/// The facts by which a tie is broken.
 #[derive(Clone, Copy, Debug)]
 pub struct Halves<'a> {
-    /// Members now, ascending.
+    /// The present members, ascending.
     pub members: &'a [NodeId],
-    /// Members when the cluster was last quorate by its votes, ascending; none if it never was.
+    /// The members when the cluster was last quorate by its votes, ascending; empty if it never was.
     pub before: &'a [NodeId],
 }
 
 impl TieBreaker {
-    /// Reads `quorum.auto_tie_breaker_node`: `lowest`, `highest`, or node ids separated by spaces. A list ends
-    /// at what is no id; ids past the 384th are ignored. `None`: none of that.
+    /// Reads `quorum.auto_tie_breaker_node`: `lowest`, `highest`, or node ids separated by spaces. A list ends at the
+    /// first word that is not an id; ids after the 384th are ignored. `None`: the text is invalid.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "lowest" => Some(Self::Lowest),
@@ -41,7 +42,7 @@ impl TieBreaker {
         }
     }
 
-    /// The number that stands for it in the configuration database; 0 is none.
+    /// The number for the configuration database; 0 means no tie breaker.
     pub const fn code(&self) -> u32 {
         match self {
             Self::Lowest => 1,
@@ -50,13 +51,13 @@ impl TieBreaker {
         }
     }
 
-    /// Whether this half is the one.
+    /// Whether the tie is decided for this half.
     pub fn favours(&self, halves: Halves<'_>) -> bool {
         let here = |node: &NodeId| halves.members.contains(node);
         match self {
             Self::Lowest => halves.before.first().is_some_and(here),
             Self::Highest => halves.before.last().is_some_and(here),
-            // Whoever stands before the first one that is here, and was there before, is in the other half.
+            // If an earlier node of the list was present then, it is in the other half now.
             Self::List(ids) => match ids.iter().position(here) {
                 Some(first) if halves.before.is_empty() => first == 0,
                 Some(first) => !ids[..first].iter().any(|node| halves.before.contains(node)),
@@ -97,7 +98,7 @@ mod tests {
         assert_eq!(TieBreaker::parse(&long), list(&[7; NODES_MAX]));
     }
 
-    /// votequorum(5): who stays quorate of 1 2 3 4 cut into halves.
+    /// votequorum(5): the half that stays quorate when 1 2 3 4 are cut into halves.
     #[test]
     fn one_half_and_never_both_is_favoured() {
         let all = ids(&[1, 2, 3, 4]);

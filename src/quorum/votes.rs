@@ -1,113 +1,114 @@
-//! The arithmetic of votes: how many there are, how many are needed, and whether that makes this node's part of
-//! the cluster quorate. Pure: it knows no ring, clock or client.
+//! The arithmetic of votes: the votes present, the votes needed, and whether this node's partition is quorate. Pure:
+//! it knows no ring, clock or client.
 //!
-//! Source: `votequorum(5)`; corosync `exec/votequorum.c`. Numbers that a peer makes up are added without
-//! overflow: a sum stops at the highest number there is.
+//! Source: `votequorum(5)`; corosync `exec/votequorum.c`. Numbers from peers are added without overflow: a
+//! sum saturates at the largest number.
 
 use super::nodes::{Node, Nodes, State};
 use super::tie_breaker::{Halves, TieBreaker};
 use super::wire::exec::flag;
 use crate::ids::NodeId;
 
-/// What the configuration says about the vote.
+/// The rules of the vote, from the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Of two nodes, one is enough.
+    /// One of two nodes is sufficient.
     pub two_node: bool,
-    /// To become quorate, all expected votes must be there once.
+    /// To become quorate, all expected votes must be present once.
     pub wait_for_all: bool,
-    /// Which of two equal halves stays quorate.
+    /// The rule for two equal halves.
     pub tie_breaker: Option<TieBreaker>,
-    /// Expected votes follow the nodes that are left, some time after others have gone.
+    /// Expected votes are lowered to those of the remaining nodes, some time after others have gone.
     pub last_man_standing: bool,
-    /// Expected votes follow a node that leaves in order.
+    /// Expected votes are lowered when a node leaves cleanly.
     pub allow_downscale: bool,
-    /// The highest number of expected votes is kept over restarts.
+    /// The highest number of expected votes is stored and survives restarts.
     pub expected_votes_tracking: bool,
-    /// The partition in which the quorum device votes is quorate.
+    /// The partition for which the quorum device votes is quorate.
     pub master_wins: bool,
     /// Votes of the quorum device.
     pub device_votes: u32,
 }
 
-/// More than half of these votes.
+/// The smallest number that is more than half of these votes.
 pub(super) const fn majority(votes: u32) -> u32 {
     votes / 2 + 1
 }
 
-/// Votes that are needed, and those that are there.
+/// The votes needed and the votes present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Threshold {
-    /// Needed.
+    /// The votes needed.
     pub quorum: u32,
-    /// There. The quorum device's are counted if it votes through this node.
+    /// The votes present, including the quorum device's if it votes through this node.
     pub votes: u32,
 }
 
-/// What came of counting again.
+/// The result of a count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// More votes are there than were expected, so the expected votes were raised.
+    /// More votes are present than were expected, so the expected votes were raised.
     pub raised: bool,
-    /// The highest number of expected votes ever seen has risen and is to be kept.
+    /// The highest number of expected votes ever seen, if it has increased and is to be stored.
     pub keep: Option<u32>,
-    /// All nodes are waited for: the votes there, and those expected.
+    /// While waiting for all nodes: the votes present and the votes expected.
     pub waiting: Option<(u32, u32)>,
-    /// Whether this part of the cluster is quorate has changed.
+    /// Whether the partition became quorate or ceased to be.
     pub changed: bool,
 }
 
-/// What a NODEINFO says.
+/// The content of a NODEINFO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Info {
     /// The sender's votes.
     pub votes: u32,
-    /// What it expects.
+    /// The number of votes that the sender expects.
     pub expected: u32,
-    /// What it says of itself.
+    /// The sender's flags.
     pub flags: u32,
 }
 
-/// The vote as this node sees it.
+/// The state of the votes as this node sees it.
 #[derive(Clone, Debug)]
 pub struct Votes {
     me: NodeId,
     pub(super) nodes: Nodes,
     pub(super) rules: Rules,
-    /// Votes that are needed; starts at 0 and falls only where the rules say so.
+    /// The votes needed; starts at 0 and is lowered only where the rules allow it.
     quorum: u32,
     quorate: bool,
-    /// All nodes are waited for.
+    /// Whether all nodes are awaited.
     waiting: bool,
-    /// Who made this part quorate the last time that more than half of the votes were there, ascending, each with its
-    /// votes; nobody before the first time. What has gone since is measured by it.
+    /// The members that last made up more than half of the votes, ascending, each with its votes; empty before the
+    /// first time. A tie is judged by the members that have gone since.
     basis: Vec<(NodeId, u32)>,
-    /// Of the current ring, ascending.
+    /// The members of the current ring, ascending.
     members: Vec<NodeId>,
-    /// Expected votes do not fall below this when nodes leave in order.
+    /// Lower limit of the expected votes when nodes leave cleanly.
     ev_barrier: u32,
-    /// Highest number of expected votes ever seen.
+    /// The highest number of expected votes ever seen.
     ev_tracking_barrier: u32,
-    /// Tests show by it that a wrong rule is found out.
+    /// A wrong rule, for tests that show that the search detects it.
     #[cfg(test)]
     pub(super) wrong: Option<Wrong>,
-    /// Of the ring before, ascending; for a wrong rule.
+    /// The members of the previous ring, ascending; only used by a wrong rule.
     #[cfg(test)]
     previous: Vec<NodeId>,
 }
 
-/// Rules that must not be, for tests that show that they are found out.
+/// Wrong rules, for tests that show that the search detects them.
 #[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
-    /// Half of the votes are a majority.
+    /// Half of the votes counts as a majority.
     HalfIsEnough,
-    /// Of what has gone, nodes are counted in place of votes, and since the ring before. Corosync counts so.
+    /// A tie is judged by the number of nodes that have gone instead of their votes, and since the previous
+    /// ring. Corosync counts so.
     NodesForVotes,
 }
 
 impl Votes {
-    /// This node alone, with one vote.
+    /// A state with this node alone, which has one vote.
     pub fn new(me: NodeId, rules: Rules, kept: u32) -> Self {
         let waiting = rules.wait_for_all;
         let mut votes = Self {
@@ -130,32 +131,32 @@ impl Votes {
         votes
     }
 
-    /// Votes that are needed.
+    /// The votes needed.
     pub const fn quorum(&self) -> u32 {
         self.quorum
     }
 
-    /// Whether this part of the cluster may act.
+    /// Whether this partition is quorate.
     pub const fn quorate(&self) -> bool {
         self.quorate
     }
 
-    /// Whether all nodes are waited for.
+    /// Whether all nodes are awaited.
     pub const fn waiting(&self) -> bool {
         self.waiting
     }
 
-    /// Lowest and highest member when this part was last quorate.
+    /// Lowest and highest member when this partition was last quorate.
     pub fn extremes(&self) -> Option<(NodeId, NodeId)> {
         Some((self.basis.first()?.0, self.basis.last()?.0))
     }
 
-    /// Members of the current ring, ascending.
+    /// The members of the current ring, ascending.
     pub fn members(&self) -> &[NodeId] {
         &self.members
     }
 
-    /// The least expected votes that leaving nodes leave behind.
+    /// Lower limit of the expected votes when nodes leave cleanly.
     pub const fn ev_barrier(&self) -> u32 {
         self.ev_barrier
     }
@@ -165,7 +166,7 @@ impl Votes {
         self.ev_tracking_barrier
     }
 
-    /// A new configuration: this node's own votes and expectation.
+    /// Applies a new configuration: this node's votes and the votes that it expects.
     pub fn configure(&mut self, votes: u32, expected: u32) {
         let us = self.nodes.us_mut();
         us.votes = votes;
@@ -173,13 +174,13 @@ impl Votes {
         self.ev_barrier = expected;
     }
 
-    /// Nodes are waited for no longer, or again.
+    /// Switches waiting for all nodes on or off.
     pub fn set_waiting(&mut self, waiting: bool) {
         self.waiting = waiting;
         self.nodes.us_mut().set(flag::WFA_STATUS, waiting);
     }
 
-    /// A new ring. Whether the time after which expected votes shrink is to begin anew.
+    /// Records a new ring. Returns whether the time after which expected votes are lowered is to begin again.
     pub fn ring(&mut self, members: &[NodeId]) -> bool {
         if members.len() > 1 {
             self.nodes.us_mut().set(flag::FIRST, false);
@@ -196,7 +197,7 @@ impl Votes {
         shrink
     }
 
-    /// Votes that are there, and how many there are that have some: whether the device votes is not asked.
+    /// The votes present without those of the device, and the number of members that have votes.
     fn tally(&self) -> (u32, u32) {
         let device = self.rules.device_votes;
         let start = (device, u32::from(device > 0));
@@ -205,8 +206,9 @@ impl Votes {
         })
     }
 
-    /// Votes that are needed and votes that are there. `allow_decrease`: fewer than before may be needed.
-    /// `max_expected`: of so many in the whole cluster; 0: of as many as the most demanding member expects.
+    /// The votes needed and the votes present. `allow_decrease`: fewer votes than before may be needed.
+    /// `max_expected`: the expected votes of the whole cluster; 0: the largest number that any member
+    /// expects.
     pub fn threshold(&self, allow_decrease: bool, max_expected: u32, downscale: bool) -> Threshold {
         let (mut votes, mut count, mut highest) = (0u32, 0u32, 0u32);
         for (_, node) in self.nodes.members() {
@@ -243,8 +245,8 @@ impl Votes {
         majority(votes)
     }
 
-    /// Counts again. `allow_decrease`: fewer votes than before may be needed. `by_nodes`: the whole cluster is
-    /// as large as what is here.
+    /// Counts the votes again. `allow_decrease`: fewer votes than before may be needed. `by_nodes`: the present
+    /// members count as the whole cluster.
     pub fn recalculate(&mut self, allow_decrease: bool, by_nodes: bool) -> Outcome {
         let mut outcome = Outcome::default();
         let (total, count) = self.tally();
@@ -268,7 +270,7 @@ impl Votes {
         outcome
     }
 
-    /// Whether these votes make this part quorate.
+    /// Decides whether these votes make this partition quorate.
     fn decide(&mut self, Threshold { quorum, votes }: Threshold, outcome: &mut Outcome) {
         let expected = self.nodes.us().expected;
         if self.rules.wait_for_all && self.waiting {
@@ -291,12 +293,13 @@ impl Votes {
         }
     }
 
-    /// Exactly half of the votes are here, the others have less than a quorum, and the tie breaker is for us.
+    /// Whether exactly half of the votes are present, the others have less than a quorum, and the tie breaker
+    /// favours this half.
     ///
-    /// The others are those who have gone since this part last had more than half of the votes, and it is their
-    /// votes that are counted: of an odd number, half is one vote less than what the others need, so if all of
-    /// them went at once they may go on. Corosync counts nodes, since the ring before: nodes with 1, 1 and 3
-    /// votes come apart into two quorate parts, and one node alone is quorate as soon as it forms a second ring.
+    /// The others are the nodes that have gone since this partition last had more than half of the votes, and their
+    /// votes are counted: half of an odd number, rounded down, leaves a majority to the others, so if all of them
+    /// left at once they may be quorate. Corosync counts nodes, since the previous ring: there nodes with 1, 1 and 3
+    /// votes form two quorate partitions, and one node alone is quorate as soon as it forms a second ring.
     fn tie(&self, quorum: u32, votes: u32, expected: u32) -> bool {
         let Some(breaker) = &self.rules.tie_breaker else { return false };
         if votes != expected / 2 {
@@ -311,10 +314,11 @@ impl Votes {
             let halves = Halves { members: &present, before: if list { &self.previous } else { &before } };
             return gone < quorum as usize && breaker.favours(halves);
         }
-        // Not what this part needs, which falls only where the rules say so: for those who start it is this.
+        // Not the number that this partition needs, which is lowered only where the rules allow it: nodes
+        // that restart need this number.
         let enough = quorum.min(majority(expected));
         let others_too_few = if self.basis.is_empty() {
-            // Nobody has gone that this node knows of: they may be all that are not here.
+            // No node is known to have gone, so the others may be all nodes that are not present.
             votes > 0 && expected.saturating_sub(votes) < enough
         } else {
             let gone = self.basis.iter().filter(|(id, _)| present.binary_search(id).is_err());
@@ -323,14 +327,14 @@ impl Votes {
         others_too_few && breaker.favours(Halves { members: &present, before: &before })
     }
 
-    /// The quorum device votes in this part, and its word is enough.
+    /// Whether the quorum device votes for this partition, and its vote is sufficient.
     fn device_decides(&self) -> bool {
         let flags = flag::QDEVICE_MASTER_WINS | flag::QDEVICE_CAST_VOTE;
         self.rules.master_wins && self.nodes.members().any(|(_, node)| node.has(flags))
     }
 
-    /// A node tells of itself. `None`: the table has no room for it. What follows says whether the votes are
-    /// to be counted again.
+    /// Handles a NODEINFO of a node. `None`: the table has no room for it. The result says whether the votes
+    /// must be counted again.
     pub fn node_info(&mut self, id: NodeId, info: Info) -> Option<Heard> {
         let before = self.nodes.get(id).copied();
         let mut heard = Heard::default();
@@ -346,7 +350,7 @@ impl Votes {
         }
         let believed = quorate || self.rules.expected_votes_tracking;
         let expected = if believed { info.expected } else { self.nodes.us().expected };
-        // What this node knows of itself is newer than its own message.
+        // This node's own flags are newer than those in its own message.
         let flags = if id == self.me { self.nodes.us().flags } else { info.flags };
         let state = if leaving { State::Leaving } else { State::Member };
         let node = Node { state, votes: info.votes, expected, flags };
@@ -361,15 +365,15 @@ impl Votes {
         Some(heard)
     }
 
-    /// After [`Votes::node_info`] and the count that it asked for: a node that is quorate and waits for nobody
-    /// ends this node's waiting.
+    /// To be called after [`Votes::node_info`] and the count that it required: a quorate sender that does not wait
+    /// for all nodes ends this node's waiting.
     pub fn heard_quorate(&mut self, info: Info) {
         if self.rules.wait_for_all && info.flags & (flag::QUORATE | flag::WFA_STATUS) == flag::QUORATE {
             self.set_waiting(false);
         }
     }
 
-    /// Another node tells the votes of the quorum device. Whether they changed.
+    /// Records the quorum device's votes that another node has sent. Returns whether they changed.
     pub fn device_info(&mut self, from: NodeId, votes: u32) -> bool {
         let theirs = self.nodes.get(from).is_some_and(|node| node.has(flag::QUORATE));
         let before = self.rules.device_votes;
@@ -377,7 +381,7 @@ impl Votes {
         before != self.rules.device_votes
     }
 
-    /// All expect so many votes from now on; [`Votes::recalculate`] with `allow_decrease` follows.
+    /// Sets the expected votes of all nodes; [`Votes::recalculate`] with `allow_decrease` must follow.
     pub fn expect(&mut self, expected: u32) {
         self.nodes.expect(expected);
         self.ev_barrier = expected;
@@ -389,15 +393,15 @@ impl Votes {
     }
 }
 
-/// What a NODEINFO led to.
+/// The effect of a NODEINFO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
-    /// The votes are to be counted again.
+    /// Whether the votes must be counted again.
     pub count: bool,
-    /// With fewer votes needed than before, if it comes to that.
+    /// Whether that count may lower the votes needed.
     pub allow_decrease: bool,
-    /// The whole cluster is as large as what is here.
+    /// Whether the present members count as the whole cluster.
     pub by_nodes: bool,
-    /// The sender has more than one vote, so expected votes no longer shrink after others have gone.
+    /// The sender has more than one vote, which switches `last_man_standing` off.
     pub no_last_man: bool,
 }

@@ -1,9 +1,9 @@
-//! A client's connection to one service, wherever the daemon is: on this host behind IPC, or in this
-//! very process. The libraries of the desks (`cpg::client`) are written against [`Channel`], so that
-//! both kinds of client have one API.
+//! A client's connection to one service of a daemon on this host (over IPC) or of a node in this process. The
+//! client libraries of the services (such as `cpg::client`) are written against [`Channel`], so that both
+//! kinds of client have one API.
 //!
-//! Requests, answers and events are the bytes of the IPC protocol in both cases; only the payload of a
-//! request or event travels apart from its head in-process, so that it is not copied.
+//! Requests, answers and events are the bytes of the IPC protocol in both cases. Inside the process the
+//! payload of a request or event is passed separately from its header, so that it is not copied.
 
 mod ipc_client;
 
@@ -23,19 +23,19 @@ pub use ipc_client::{IpcChannel, IpcDial};
 use crate::error::Status;
 use crate::ids::ServiceId;
 
-/// What a [`Channel`] gives back when it may take a while. Dropping it gives up waiting; what had been
-/// sent by then stays sent.
+/// The result of a [`Channel`] operation that may take time. Dropping it stops waiting; a request that has
+/// already been sent stays sent.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ChannelError>> + Send + 'a>>;
 
 /// One connection to one service.
 ///
-/// Dropping the last reference closes it, which the service sees as the client's end.
+/// Dropping the last reference closes it; the service then sees that the client has disconnected.
 pub trait Channel: Send + Sync + 'static {
-    /// Sends a request and waits for its one answer. Calls are sent in the order in which they are first
-    /// polled; one that is dropped while it waits for its turn is not sent.
+    /// Sends a request and waits for its one answer. Requests are sent in the order in which the futures are
+    /// first polled; a future that is dropped before its turn sends nothing.
     fn call(&self, request: Outgoing) -> Answer<'_, Bytes>;
 
-    /// The same, blocking the calling thread. Not for use in asynchronous code.
+    /// As [`Channel::call`], but blocks the calling thread. Not for use in asynchronous code.
     ///
     /// # Errors
     /// As [`Channel::call`].
@@ -44,17 +44,18 @@ pub trait Channel: Send + Sync + 'static {
     /// Sends a request that has no answer, if it can be sent at once.
     ///
     /// # Errors
-    /// [`ChannelError::TryAgain`]: not sent; see [`Channel::post`]. Others: the connection is of no more use.
+    /// [`ChannelError::TryAgain`]: not sent; use [`Channel::post`] to wait. Any other error: the connection
+    /// cannot be used any more.
     fn try_post(&self, request: &Outgoing) -> Result<(), ChannelError>;
 
     /// Sends a request that has no answer; waits until it can be sent. Dropping the future before it is done
     /// sends nothing.
     fn post(&self, request: Outgoing) -> Answer<'_, ()>;
 
-    /// The same, blocking the calling thread. Not for use in asynchronous code.
+    /// As [`Channel::post`], but blocks the calling thread. Not for use in asynchronous code.
     ///
     /// # Errors
-    /// The connection is of no more use, or the request too long.
+    /// The connection cannot be used any more, or the request is too long.
     fn post_blocking(&self, request: Outgoing) -> Result<(), ChannelError>;
 
     /// Takes the next event. Only the waker of the latest call is kept.
@@ -63,14 +64,14 @@ pub trait Channel: Send + Sync + 'static {
     /// Takes the next event if there is one.
     ///
     /// # Errors
-    /// There will be none any more.
+    /// The connection has ended, so there will be no further events.
     fn try_event(&self) -> Result<Option<Incoming>, ChannelError>;
 
-    /// A descriptor that is readable while there are events (or the connection has ended). Only to be
-    /// polled, never to be read.
+    /// A descriptor that is readable while there are events or when the connection has ended. It may be
+    /// polled but must not be read.
     ///
     /// # Errors
-    /// The system has no more descriptors.
+    /// The system has no free descriptors.
     fn descriptor(&self) -> io::Result<BorrowedFd<'_>>;
 }
 
@@ -79,7 +80,7 @@ pub trait Dial: Send + Sync + 'static {
     /// Opens a connection to a service.
     fn dial(&self, service: ServiceId) -> Answer<'_, Arc<dyn Channel>>;
 
-    /// The same, blocking the calling thread.
+    /// As [`Dial::dial`], but blocks the calling thread.
     ///
     /// # Errors
     /// As [`Dial::dial`].
@@ -93,7 +94,7 @@ pub trait Dial: Send + Sync + 'static {
 pub struct Outgoing {
     /// Request header and fixed fields.
     pub head: Bytes,
-    /// The rest; never copied in-process.
+    /// The remaining bytes of the request; never copied inside the process.
     pub payload: Bytes,
 }
 
@@ -109,9 +110,9 @@ impl From<Vec<u8>> for Outgoing {
 /// in `payload` (IPC). Nothing in it has been checked.
 #[derive(Clone, Debug, Default)]
 pub struct Incoming {
-    /// Response header and fixed fields, or nothing.
+    /// Response header and fixed fields; empty over IPC.
     pub head: Bytes,
-    /// The rest, or everything.
+    /// The payload; over IPC the whole event.
     pub payload: Bytes,
 }
 
@@ -119,55 +120,55 @@ pub struct Incoming {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChannelError {
-    /// Nobody listens where the daemon should.
+    /// Nothing listens at the daemon's socket.
     #[error(
         "{daemon} is not running on this host (or in this network namespace): no listener at {socket} \
          ({cause}). Start it, or check the instance name"
     )]
     NoDaemon {
-        /// Who should listen, for example `annulusd (or corosync)` or `annulusd instance "blue"`.
+        /// The daemon that was expected, for example `annulusd (or corosync)` or `annulusd instance "blue"`.
         daemon: String,
-        /// Its socket, for example `@cpg`.
+        /// The name of its socket, for example `@cpg`.
         socket: String,
-        /// What the system said.
+        /// The text of the system's error.
         cause: String,
     },
-    /// The daemon does not let this process in, or not yet.
+    /// The daemon refuses this process, for ever or for the moment.
     #[error("{socket} refused the connection: {status}. {hint}")]
     Refused {
-        /// The socket.
+        /// The name of the daemon's socket.
         socket: String,
-        /// What it answered.
+        /// The status that the daemon answered.
         status: Status,
-        /// What to do about it.
+        /// A hint for the user: what to do about it.
         hint: &'static str,
     },
-    /// No room now; nothing was sent.
+    /// The send queue is full or the ring is changing; nothing was sent.
     #[error(
         "the daemon takes no messages at the moment (its queue is full, or the ring is changing); try again"
     )]
     TryAgain,
-    /// The request is longer than the daemon takes.
+    /// The request is longer than the daemon accepts.
     #[error("a request of {got} bytes is too long: the daemon takes {limit}")]
     TooLong {
-        /// Its length.
+        /// Length of the request in bytes.
         got: usize,
-        /// The longest.
+        /// The daemon's limit in bytes.
         limit: usize,
     },
     /// The connection has ended.
     #[error("the connection to the daemon has ended: {0}")]
     Ended(End),
-    /// There is no tokio runtime here to wait in.
+    /// The asynchronous call was made outside of a tokio runtime.
     #[error("called outside of a tokio runtime with IO and time enabled; use the blocking API there")]
     NoRuntime,
-    /// The system refused a resource.
+    /// The system refused a resource, such as a descriptor; with the text of its error.
     #[error("no resources for the connection: {0}. Check the limits on open files and the room in /dev/shm")]
     System(String),
 }
 
 impl ChannelError {
-    /// The number that a C program would have got.
+    /// The status that a C client library would return for this error.
     ///
     /// Source: corosync `corotypes.h`.
     pub fn status(&self) -> Status {
@@ -185,43 +186,44 @@ impl ChannelError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum End {
-    /// The daemon closed it: it stopped or died, or it threw this client out. The daemon's log says which.
+    /// The daemon closed it: it stopped, crashed, or disconnected this client. The daemon's log says which.
     #[error("the daemon stopped or died, or closed the connection (its log says why)")]
     Lost,
     /// This client did not read its events, and its queue overflowed.
     #[error("this client read its events too slowly: more than {events} events or {bytes} bytes were unread")]
     Evicted {
-        /// The limit in events.
+        /// The limit of the queue in events.
         events: usize,
-        /// The limit in bytes.
+        /// The limit of the queue in bytes.
         bytes: usize,
     },
     /// The node in this process was stopped.
     #[error("the node was stopped")]
     Stopped,
-    /// Reading from it failed.
+    /// Reading from the connection failed.
     #[error("it cannot be read: {cause}")]
     Failed {
-        /// Why.
+        /// The text of the error.
         cause: String,
     },
-    /// The daemon sent what it should not.
+    /// The daemon sent something that violates the protocol.
     #[error("the daemon sent a malformed {what}; client and daemon do not fit together")]
     Protocol {
-        /// What was malformed.
+        /// The part that was malformed.
         what: &'static str,
     },
 }
 
-/// Waits that grow: for what nobody tells of.
+/// Growing delays between repeated attempts, for conditions whose end is not announced.
 #[derive(Clone, Copy, Debug)]
 pub struct BackOff;
 
 impl BackOff {
-    /// The longest wait.
+    /// The longest delay.
     pub const LONGEST: Duration = Duration::from_millis(16);
 
-    /// How long to wait after `tries` failures in a row: 1 ms, doubled with each, up to the longest.
+    /// The delay after `tries` failures in a row: 1 ms, doubled with each failure, up to
+    /// [`BackOff::LONGEST`].
     pub fn after(tries: u32) -> Duration {
         Duration::from_millis(1 << tries.min(4)).min(Self::LONGEST)
     }
@@ -251,13 +253,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_a_limit() {
+    fn delays_grow_up_to_the_limit() {
         let waits: Vec<u128> = [0, 1, 4, 5, 1000].map(|tries| BackOff::after(tries).as_millis()).into();
         assert_eq!(waits, [1, 2, 16, 16, 16]);
     }
 
     #[test]
-    fn a_blocked_thread_is_woken() {
+    fn block_on_wakes_the_blocked_thread() {
         let (tx, rx) = tokio::sync::oneshot::channel();
         let sender = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(5));

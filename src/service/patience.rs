@@ -1,16 +1,17 @@
-//! How long the barrier is waited at, and what happens then.
+//! How long silent members are waited for at the barrier, and what follows.
 //!
-//! A synchronisation ends when every member has spoken. One that passes the token on and says nothing, because its
-//! program is at fault or speaks otherwise, would keep the services of all others closed for ever. So silence has a
-//! bound, at which the ring is formed anew; a member that was silent a second time in a row is left out of it for a
-//! while, each time for longer. What counts is silence, not the time that a synchronisation takes: a member that
-//! tells a large state is waited for as long as it talks, within reason, and one whose service waits for something itself (a quorum
-//! device) for as long as that service says.
+//! A synchronisation ends when every member has passed the barrier. A member that passes the token on but sends
+//! nothing, because its program is faulty or incompatible, would keep the services of all others blocked without end.
+//! So silence has a limit, after which the ring is formed again. A member that is silent for a second time in a row
+//! is left out of the ring for a while, longer each time. Only silence counts, not the duration of a synchronisation:
+//! a member that sends a large state is waited for while it sends, up to a limit of its own, and a member whose
+//! service itself waits for something (a quorum device) for as long as that service may take.
 //!
-//! All members see the same messages in the same order, so they come to the same conclusion at about the same time.
-//! That of one is enough to form a ring without the silent member, as the members of a ring believe each other whom
-//! to give up; but whoever goes on hearing it would bring it back. So the first one to conclude waits a little with
-//! acting on it, until all have, and what a node has concluded outlives the ring.
+//! All members see the same messages in the same order, so they reach the same conclusion at about the same time. The
+//! conclusion of one member is enough to form a ring without the silent one, since members of a ring adopt each
+//! other's failed lists; but a member that still accepts the silent one would bring it back. So a member that has
+//! reached the conclusion waits a little before it acts, until all have reached it, and the conclusion outlives the
+//! ring.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,61 +19,61 @@ use std::time::Duration;
 use crate::ids::NodeId;
 use crate::time::Instant;
 
-/// Silence of the members that are waited for, besides what a service is entitled to, after which the ring is
-/// formed anew.
+/// Silence of the awaited members, in addition to what a service may take, after which the ring is formed
+/// again.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Silence that is worth a line in the log; another follows at twice the time, and so on.
+/// Silence after which a line is logged; the next line follows after twice the time, and so on.
 const WORTH_A_LINE: Duration = Duration::from_secs(10);
-/// How long a synchronisation may take whose members talk all the time, and do not come to an end.
+/// Limit for a synchronisation whose members keep sending without coming to an end.
 const TALK_LIMIT: Duration = Duration::from_secs(900);
-/// What lies between concluding and acting: more than two looks of different nodes are apart.
+/// Time between the conclusion and acting on it: longer than the difference between the checks of two nodes.
 const CONCLUDED: Duration = Duration::from_secs(2);
-/// How often the time is looked at.
+/// Interval between two checks of the time.
 const LOOK: Duration = Duration::from_secs(1);
-/// What one look counts at most: this process may not have run meanwhile.
+/// Longest time that one check counts, because this process may not have run in between.
 const LOOK_MAX: Duration = Duration::from_secs(2);
-/// How long a member is left out that was silent for the second time in a row; twice as long with each time more.
+/// How long a member is left out after it was silent for the second time in a row; doubled each time after that.
 const LEFT_OUT: Duration = Duration::from_secs(60);
 /// The longest time that a member is left out.
 const LEFT_OUT_MAX: Duration = Duration::from_secs(3600);
-/// Members that are remembered to have been silent; nobody has more.
+/// Largest number of members whose silence is remembered; no ring has more members.
 const REMEMBERED: usize = 384;
 
-/// The ring is to be formed anew.
+/// A demand to form the ring again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormAnew {
-    /// Without these members.
+    /// The members to leave out.
     pub without: Vec<NodeId>,
-    /// For so long.
+    /// How long to leave them out.
     pub time: Duration,
 }
 
-/// What a look found.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nothing worth a word.
+    /// Nothing to report.
     Nothing,
-    /// The silence is worth a line in the log.
+    /// The silence is to be logged.
     Line,
-    /// It lasted too long.
+    /// The silence has lasted too long.
     Enough(FormAnew),
 }
 
-/// See the module.
+/// Measures the silence of the awaited members.
 #[derive(Debug, Default)]
 pub(super) struct Patience {
-    /// When the time was looked at last; `None` while there is nothing to look for.
+    /// When the time was last checked; `None` while nothing is awaited.
     looked: Option<Instant>,
-    /// A synchronisation goes on.
+    /// Whether a synchronisation runs.
     running: bool,
     silence: Duration,
-    /// How long the synchronisation takes.
+    /// Duration of the synchronisation so far.
     taken: Duration,
-    /// The silence at which the next line is due.
+    /// The silence after which the next line is logged.
     next_line: Duration,
-    /// What was concluded, and in how long it is acted on.
+    /// The conclusion reached, and the time left until it is acted on.
     concluded: Option<(FormAnew, Duration)>,
-    /// How many synchronisations in a row ended because this member was silent.
+    /// For each member, how many synchronisations in a row ended because it was silent.
     in_vain: BTreeMap<NodeId, u32>,
 }
 
@@ -84,34 +85,34 @@ impl Patience {
         self.silence = Duration::ZERO;
         self.taken = Duration::ZERO;
         self.next_line = WORTH_A_LINE;
-        // The ring was formed anew, as was concluded; who is to be left out of it still is.
+        // The ring was formed again, as concluded. Members that are to be left out of it still are.
         self.concluded.take_if(|(anew, _)| anew.without.is_empty());
     }
 
-    /// Somebody who is waited for was heard.
+    /// A message of an awaited member was received.
     pub(super) fn heard(&mut self) {
         self.silence = Duration::ZERO;
     }
 
-    /// The synchronisation of these members is over.
+    /// The synchronisation of these members is complete.
     pub(super) fn complete(&mut self, members: &[NodeId]) {
         self.running = false;
         self.looked.take_if(|_| self.concluded.is_none());
         self.in_vain.retain(|node, _| !members.contains(node));
     }
 
-    /// When to look next.
+    /// The time of the next check, if any.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.looked.map(|looked| looked + LOOK)
     }
 
-    /// How long nobody who is waited for was heard.
+    /// How long no awaited member has been heard.
     pub(super) const fn silence(&self) -> Duration {
         self.silence
     }
 
-    /// Looks at the time. `on_ring`: whether the token turns; `entitled`: how long the service whose turn it is may
-    /// be silent; `awaited`: who is waited for, `me` apart.
+    /// Checks the time. `on_ring`: whether the token rotates; `entitled`: how long the current service may be silent;
+    /// `awaited`: the awaited members other than `me`.
     pub(super) fn look(
         &mut self,
         now: Instant,
@@ -131,7 +132,7 @@ impl Patience {
             return Found::Enough(anew);
         }
         if !on_ring {
-            // Another ring is on its way, whose members will be waited for.
+            // Another ring is being formed; its members will be awaited from its start.
             self.silence = Duration::ZERO;
             return Found::Nothing;
         }
@@ -176,7 +177,7 @@ mod tests {
         NodeId::new(id).unwrap()
     }
 
-    /// Looks every second for so many seconds; what was found, with the second.
+    /// Checks once a second for this number of seconds; returns what was found, with the second.
     fn watch(
         patience: &mut Patience,
         from: u64,
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_told_then_ends_the_ring_then_the_silent_member_is_left_out() {
+    fn silence_is_logged_then_reforms_the_ring_then_excludes_the_member() {
         let mut patience = Patience::default();
         assert_eq!(patience.deadline(), None);
         let mut from = 0;
@@ -216,7 +217,7 @@ mod tests {
         patience.begin(Instant::from_micros(from * 1_000_000));
         let found = watch(&mut patience, from, 32, 0, true);
         assert_eq!(found.last(), Some(&(32, enough(&[node(3)], 3600))), "no longer than that");
-        // Once it has taken part, all is forgotten.
+        // After it has taken part once, its silence is forgotten.
         patience.complete(&[node(1), node(3)]);
         assert_eq!(patience.deadline(), None);
         patience.begin(Instant::from_micros((from + 1000) * 1_000_000));
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn who_talks_or_is_entitled_to_silence_is_waited_for() {
+    fn members_that_send_or_may_be_silent_are_awaited() {
         let mut patience = Patience::default();
         patience.begin(Instant::ZERO);
         for part in 0..90 {
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn who_talks_without_end_is_not_waited_for_without_end() {
+    fn members_that_send_without_end_are_awaited_up_to_a_limit() {
         let mut patience = Patience::default();
         patience.begin(Instant::ZERO);
         for second in 0..2000 {
@@ -252,9 +253,9 @@ mod tests {
         panic!("it is waited for without end");
     }
 
-    /// Another node was quicker: the ring is there without the silent member when this node looks.
+    /// Another node acted first: when this node checks, the ring without the silent member exists already.
     #[test]
-    fn what_was_concluded_outlives_the_ring() {
+    fn the_conclusion_outlives_the_ring() {
         let mut patience = Patience::default();
         let mut from = 0;
         for without in [&[][..], &[node(3)]] {
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_did_not_run_blames_nobody() {
+    fn a_pause_of_this_process_does_not_count_as_silence() {
         let mut patience = Patience::default();
         patience.begin(Instant::ZERO);
         let later = Instant::from_micros(3_600_000_000);

@@ -1,9 +1,9 @@
-//! The router: brings exec messages and clients' requests to their desk, counts them, and leads all
-//! desks through the synchronisation after each new ring.
+//! The router: passes exec messages and clients' requests to the desk of their service, counts them, and
+//! leads all desks through the synchronisation after each new ring.
 //!
-//! Nothing is sent in a synchronisation but what belongs to it. Corosync lets a closing client's leave
-//! message into it, where the message can overtake the join it revokes, or stay in the queue until the
-//! next ring; here it waits for the end, so neither can happen.
+//! During a synchronisation only its own messages are sent. Corosync also sends the leave message of a client
+//! that closes its connection then, which can overtake the join that it revokes, or stay in the queue until
+//! the next ring. Here it is sent after the synchronisation, so neither can happen.
 //!
 //! Source: corosync `exec/main.c` (`deliver_fn`, `corosync_sync_completed`), `exec/ipc_glue.c`
 //! (`cs_ipcs_msg_process`), `exec/sync.c`.
@@ -26,11 +26,11 @@ use crate::time::Instant;
 use crate::value::Value;
 use crate::view::{View, ViewKind};
 
-/// By how much the longest exec message that a request can cause exceeds the request itself; the
-/// room that must be free in the send queue for a request that needs flow control.
+/// Upper bound of the difference in length between a request and the longest exec message that it causes. A
+/// request that needs flow control is accepted only if the send queue has room for its length and this.
 pub const EXEC_OVERHEAD: usize = 256;
 
-/// What lies under the router: the ring and the edge.
+/// What lies under the router: the ring and the clients' connections.
 pub trait Ground: Effects {
     /// Multicasts a message of the synchronisation (Totem group `sync`).
     ///
@@ -44,15 +44,15 @@ pub trait Ground: Effects {
     /// The synchronisation of this ring is complete.
     fn synced(&mut self, ring: RingId);
 
-    /// The old ring's synchronisation was completed by one of its last messages, between the transitional
-    /// and the regular view of the next ring: what else of the old ring arrives is ordinary traffic, but
-    /// this node's own messages still wait for the next synchronisation.
+    /// The old ring's synchronisation was completed by one of the old ring's last messages, between the
+    /// transitional and the regular view of the next ring. The old ring's remaining messages are handled as
+    /// usual, but this node's own messages still wait for the next synchronisation.
     fn synced_in_transit(&mut self);
 
-    /// What desks were to be told and have not been yet: the earliest of it.
+    /// Takes the earliest notice that desks have not been told yet.
     fn take_notice(&mut self) -> Option<Notice>;
 
-    /// Whether the send queue would take an exec message of this length now.
+    /// Whether the send queue has room for an exec message of this length now.
     fn fits(&self, bytes: usize) -> bool;
 
     /// A request of `conn` was refused before it reached its desk.
@@ -64,9 +64,9 @@ pub trait Ground: Effects {
 /// Why a request was refused before it reached its desk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turned {
-    /// Its id or size is impossible.
+    /// Its id or size is invalid.
     Invalid,
-    /// A synchronisation ran, or the send queue was full.
+    /// A synchronisation was running, or the send queue was full.
     Overload,
 }
 
@@ -76,18 +76,18 @@ pub type Desks<'d, 'a> = &'d mut [&'a mut dyn Service];
 /// How often one exec function was sent and received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Received from the ring, own messages included.
+    /// Messages received from the ring, this node's own included.
     pub rx: u64,
-    /// Handed to the ring.
+    /// Messages handed to the ring.
     pub tx: u64,
 }
 
-/// What the router counts.
+/// The counters of the router.
 ///
 /// Source: corosync cmap `runtime.services.*`, `stats.ipcs.*`.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Per service that this node has: traffic by function number.
+    /// For each service that this node has: traffic by function number.
     pub services: Vec<(ServiceId, Vec<Traffic>)>,
     /// Exec messages shorter than their header; dropped.
     pub short: u64,
@@ -99,60 +99,61 @@ pub struct Stats {
     pub bad_sync: u64,
     /// Messages of the synchronisation about another ring, or out of turn; ignored.
     pub foreign_sync: u64,
-    /// Requests with an impossible id or size; answered `CS_ERR_INVALID_PARAM`.
+    /// Requests with an invalid id or size; answered `CS_ERR_INVALID_PARAM`.
     pub invalid_requests: u64,
     /// Requests that came while a synchronisation ran or the send queue was full; answered
-    /// `CS_ERR_TRY_AGAIN`, or, for a multicast, dropped: zero if the edge heeds [`super::Flow`].
+    /// `CS_ERR_TRY_AGAIN`, or dropped if they have no answer (CPG multicasts). Zero if the IPC server obeys
+    /// [`super::Flow`].
     pub overload: u64,
     /// Synchronisations begun.
     pub syncs_begun: u64,
-    /// Synchronisations that the next ring cut short.
+    /// Synchronisations ended early by the next ring.
     pub syncs_aborted: u64,
     /// Synchronisations completed.
     pub syncs_completed: u64,
-    /// Synchronisations given up because members kept silent.
+    /// Synchronisations given up because members were silent.
     pub syncs_in_vain: u64,
 }
 
-/// What the router remembers of a desk.
+/// What the router stores for each desk.
 #[derive(Clone, Copy, Debug)]
 struct Counter {
     functions: u16,
     requests: u16,
-    /// It could not multicast something and waits for [`Service::retry`].
+    /// A multicast of the desk was refused; it waits for [`Service::retry`].
     refused: bool,
 }
 
-/// Joins desks and ring. See the module.
+/// Connects the desks with the ring; see the module documentation.
 #[derive(Debug)]
 pub struct Router {
     desks: Vec<Counter>,
-    /// Place of each service's desk.
+    /// Index of each service's desk.
     places: [Option<u8>; ServiceId::LIMIT as usize],
     connections: HashMap<ConnId, u8>,
     barrier: Barrier,
     patience: Patience,
-    /// Of the last transitional view.
+    /// The members of the last transitional view.
     transitional: Vec<NodeId>,
-    /// Between a transitional view and its regular one: what arrives still belongs to the old ring.
+    /// Between a transitional view and its regular one: messages that arrive still belong to the old ring.
     moving: bool,
-    /// From a transitional view to the end of the synchronisation.
+    /// True from a transitional view to the end of the synchronisation.
     syncing: bool,
     /// Whether any synchronisation has ever completed.
     ready: bool,
-    /// Whether desks are being told what others announced.
+    /// Whether desks are being told notices right now.
     telling: bool,
     stats: Stats,
-    /// The limits of lines about messages of the synchronisation, and of clients.
+    /// Limits for log lines about unreadable messages of the synchronisation, and about clients.
     unreadable: Quiet,
     overload: Quiet,
 }
 
 impl Router {
-    /// A router for these desks.
+    /// Makes a router for these desks.
     ///
     /// # Panics
-    /// If they are not ascending by service id, or an id is [`ServiceId::LIMIT`] or more.
+    /// If the desks are not in ascending order of service ids, or an id is not below [`ServiceId::LIMIT`].
     pub fn new(desks: Desks<'_, '_>) -> Self {
         assert!(desks.is_sorted_by(|a, b| a.id() < b.id()), "desks ascend by service id");
         let mut places = [None; ServiceId::LIMIT as usize];
@@ -180,12 +181,12 @@ impl Router {
         }
     }
 
-    /// Whether a synchronisation runs, or none has been completed yet.
+    /// Whether a synchronisation runs, or none has completed yet.
     pub const fn syncing(&self) -> bool {
         self.syncing
     }
 
-    /// Whether a synchronisation has ever completed: from then on clients may connect.
+    /// Whether a synchronisation has ever completed; from then on clients may connect.
     pub const fn ready(&self) -> bool {
         self.ready
     }
@@ -195,7 +196,7 @@ impl Router {
         self.barrier.ring()
     }
 
-    /// What was counted.
+    /// The counters.
     pub const fn stats(&self) -> &Stats {
         &self.stats
     }
@@ -205,12 +206,12 @@ impl Router {
         self.place(service.0).is_some()
     }
 
-    /// Open connections.
+    /// The ids of the open connections.
     pub fn connections(&self) -> impl Iterator<Item = ConnId> {
         self.connections.keys().copied()
     }
 
-    /// An exec message (Totem group `a`) arrived.
+    /// Handles an exec message (Totem group `a`).
     pub fn deliver(
         &mut self,
         desks: Desks<'_, '_>,
@@ -240,7 +241,7 @@ impl Router {
         self.at(place, desks, ground, |desk, effects| desk.deliver(delivery, effects));
     }
 
-    /// A message of the synchronisation (Totem group `sync`) arrived.
+    /// Handles a message of the synchronisation (Totem group `sync`).
     pub fn deliver_sync(
         &mut self,
         desks: Desks<'_, '_>,
@@ -304,7 +305,7 @@ impl Router {
         }
     }
 
-    /// The token that was wanted has been passed on.
+    /// The token that [`Ground::want_token`] asked for has been passed on.
     pub fn token_sent(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
         if self.moving {
             return;
@@ -322,7 +323,7 @@ impl Router {
     /// A client connected to a service.
     ///
     /// # Errors
-    /// [`Status::NotSupported`]: this node does not have the service; the connection is to be refused.
+    /// [`Status::NotSupported`]: this node does not have the service; refuse the connection.
     pub fn connected(
         &mut self,
         desks: Desks<'_, '_>,
@@ -337,11 +338,11 @@ impl Router {
         Ok(())
     }
 
-    /// A client sent a request. Exactly one answer follows, unless the request has none.
+    /// A client sent a request. Exactly one answer follows, unless the request is of a kind without answer.
     ///
-    /// Hand over a request that needs flow control only while no synchronisation runs and the send queue
-    /// has room (see [`super::Flow`]): a multicast that comes in spite of that has no answer that could
-    /// tell its sender, and is lost (and counted).
+    /// A request that needs flow control may only be handed over while no synchronisation runs and the send
+    /// queue has room (see [`super::Flow`]). A multicast that comes at another time is dropped and counted,
+    /// because it has no answer that could tell its sender.
     pub fn request(
         &mut self,
         desks: Desks<'_, '_>,
@@ -350,7 +351,7 @@ impl Router {
         ground: &mut dyn Ground,
     ) {
         let Some(place) = self.connections.get(&conn).map(|place| usize::from(*place)) else {
-            return; // It was thrown out while the request was on its way.
+            return; // The client was disconnected while the request was under way.
         };
         let length = request.bytes.len() + request.tail.len();
         let header = wire::request_header(request.bytes);
@@ -385,15 +386,15 @@ impl Router {
         self.at(place, desks, ground, |desk, effects| desk.request(conn, function, request, effects));
     }
 
-    /// A client is gone. A second call does nothing.
+    /// A client has disconnected. A second call has no effect.
     pub fn disconnected(&mut self, desks: Desks<'_, '_>, conn: ConnId, ground: &mut dyn Ground) {
         if let Some(place) = self.connections.remove(&conn) {
             self.at(usize::from(place), desks, ground, |desk, effects| desk.disconnected(conn, effects));
         }
     }
 
-    /// Ends a service before the node leaves: disconnects its clients, then lets it say its last word.
-    /// Whether this node has it.
+    /// Ends a service before the node leaves: disconnects its clients, then lets it multicast its last
+    /// messages. Returns whether this node has the service.
     pub fn stop(&mut self, desks: Desks<'_, '_>, service: ServiceId, ground: &mut dyn Ground) -> bool {
         let Some(place) = self.place(service.0) else { return false };
         let own = self.connections.iter().filter(|(_, at)| usize::from(**at) == place);
@@ -415,13 +416,13 @@ impl Router {
         }
     }
 
-    /// When to call [`Router::look`], if at all.
+    /// The time at which to call [`Router::look`], if any.
     pub fn deadline(&self) -> Option<Instant> {
         self.patience.deadline()
     }
 
-    /// Looks whether those who are waited for in a synchronisation have been silent for too long. `on_ring`: whether
-    /// the ring works. The ring is to be formed anew if so.
+    /// Checks whether members that are awaited in a synchronisation have been silent for too long. `on_ring`: whether
+    /// the ring operates. Returns a demand to form the ring again if so.
     pub fn look(
         &mut self,
         desks: Desks<'_, '_>,
@@ -432,7 +433,7 @@ impl Router {
         let current = self.barrier.current();
         let place = current.and_then(|service| self.place(service.0));
         let entitled = place.and_then(|place| desks[place].sync().map(|part| part.may_be_silent()));
-        // Who waits for itself is no less at fault; but that is for the others to say.
+        // This node may itself be one that delays the barrier; only the other nodes can conclude that.
         let others: Vec<NodeId> = self.barrier.awaited().filter(|node| *node != me).collect();
         let found = self.patience.look(now, on_ring, entitled.unwrap_or_default(), &others);
         if found == Found::Nothing {
@@ -462,14 +463,14 @@ impl Router {
         Some(anew)
     }
 
-    /// Lets a service multicast what came up outside of the router, as far as there is room.
+    /// Lets a service multicast messages that arose outside of the router, as far as there is room.
     pub fn wake(&mut self, desks: Desks<'_, '_>, service: ServiceId, ground: &mut dyn Ground) {
         if let Some(place) = self.place(service.0) {
             self.at(place, desks, ground, |desk, effects| desk.retry(effects));
         }
     }
 
-    /// Tells the desks what was announced outside of any of them.
+    /// Delivers the notices that arose outside of any desk.
     pub fn tell(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
         if self.telling {
             return;
@@ -487,8 +488,8 @@ impl Router {
         self.places.get(usize::from(service)).copied().flatten().map(usize::from)
     }
 
-    /// Lets one desk act. What it multicasts is counted, and refused during a synchronisation; in which
-    /// case it will be asked again at the end.
+    /// Lets one desk act. Its multicasts are counted; during a synchronisation they are refused, and the desk
+    /// is asked to retry at the end.
     fn at(
         &mut self,
         place: usize,
@@ -550,7 +551,7 @@ impl Router {
         }
     }
 
-    /// This node's turn in the current service: what its desk has to say, then the barrier.
+    /// This node's turn in the current service: its desk's messages, then the barrier.
     fn speak(&mut self, desks: Desks<'_, '_>, said: bool, ground: &mut dyn Ground) {
         let Some(ring) = self.barrier.ring() else { return };
         let place = self.barrier.current().and_then(|service| self.place(service.0));
@@ -590,7 +591,7 @@ impl Router {
         self.retry(desks, ground);
     }
 
-    /// Lets the desks that were refused a multicast try again.
+    /// Lets the desks whose multicasts were refused try again.
     fn retry(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
         for place in 0..self.desks.len() {
             if std::mem::take(&mut self.desks[place].refused) {
@@ -600,7 +601,7 @@ impl Router {
     }
 }
 
-/// A desk's view of the ground.
+/// The [`Effects`] that a desk gets: the ground, with counted multicasts.
 struct Counted<'a> {
     ground: &'a mut dyn Ground,
     services: &'a mut [(ServiceId, Vec<Traffic>)],
@@ -622,7 +623,7 @@ impl Effects for Counted<'_> {
         self.ground.database()
     }
 
-    /// Those of the services are the router's own.
+    /// Statistics of the services come from the router, all others from the ground.
     fn statistics(&self, prefix: &str) -> Vec<(String, Value)> {
         const OWN: &str = "runtime.services.";
         if !prefix.starts_with(OWN) {

@@ -1,27 +1,27 @@
-//! The barrier that all nodes pass, one service at a time, after each new ring.
+//! The barrier that all nodes pass after each new ring, one service after the other.
 //!
-//! First everybody lists the services that take part. Then, for each service of the union in
-//! ascending order: say all there is to say, multicast a barrier, wait for everybody's barrier, act.
-//! A barrier does not name its service, so everybody must count the same ones: a service that this
-//! node does not have is answered with a barrier as well.
+//! First every node lists the services that take part. Then, for each service of the union in ascending
+//! order, each node multicasts everything that the service has to exchange, multicasts a barrier, waits for
+//! the barriers of all nodes, and applies what it received. A barrier does not name its service, so all nodes
+//! must count the same services: a node passes the barrier also for services that it does not have.
 //!
-//! Source: corosync `exec/sync.c`. One deliberate difference: Corosync forgets the running exchange at
-//! the transitional view, this barrier at the regular one. What arrives between the two still belongs
-//! to the old ring, and nodes that move on together receive the same of it (EVS, failure atomicity).
-//! So either all of them act on the last barrier or none does, and their services stay in step.
+//! Source: corosync `exec/sync.c`. One deliberate difference: Corosync discards the running exchange at the
+//! transitional view, this barrier at the regular one. Messages between the two still belong to the old ring,
+//! and nodes that move on together receive the same ones (EVS, failure atomicity). So either all of them act
+//! on the last barrier or none does, and their services stay consistent.
 
 use crate::ids::{NodeId, RingId, ServiceId};
 
-/// Where this node stands in the synchronisation. Pure: it knows no desk and sends nothing.
+/// The state of this node in the synchronisation. Pure: it calls no desk and sends nothing.
 #[derive(Debug)]
 pub(crate) struct Barrier {
-    /// The ring it is about; messages that name another are ignored.
+    /// The ring of the synchronisation; messages that name another one are ignored.
     ring: Option<RingId>,
-    /// Who must be heard, ascending.
+    /// The nodes to be heard, ascending.
     members: Vec<NodeId>,
-    /// Who has been, in the current step.
+    /// For each member, whether it has been heard in the current step.
     heard: Vec<bool>,
-    /// Union of everybody's services, ascending.
+    /// Union of the services of all nodes, ascending.
     services: Vec<ServiceId>,
     phase: Phase,
 }
@@ -29,39 +29,39 @@ pub(crate) struct Barrier {
 /// A step of the synchronisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// None runs.
+    /// No synchronisation runs.
     Idle,
-    /// Everybody's list is awaited. `sent`: whether ours is on its way.
+    /// The lists of all nodes are awaited.
     Lists {
         /// Whether our own list has been multicast.
         sent: bool,
     },
-    /// It is this service's turn to speak, after the next token. `said`: all but the barrier.
+    /// The current service sends, after the next token.
     Speak {
-        /// Place in the union.
+        /// Index of the service in the union.
         index: usize,
-        /// Whether the service has nothing left to say.
+        /// Whether the service has sent everything but the barrier.
         said: bool,
     },
-    /// Our barrier is on its way; the others' are awaited.
+    /// This node's barrier has been sent; those of the others are awaited.
     Listen {
-        /// Place in the union.
+        /// Index of the service in the union.
         index: usize,
     },
 }
 
-/// What a message of the synchronisation led to.
+/// The effect of a message of the synchronisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It names another ring, its sender is no member, or it came out of turn.
+    /// Ignored: it names another ring, its sender is not a member, or it is not expected in this step.
     Foreign,
-    /// Noted; others are still missing.
+    /// Recorded; messages of other members are still missing.
     Noted,
-    /// All lists are here and name no service at all: done.
+    /// All lists have arrived and name no service: the synchronisation is complete.
     Nothing,
-    /// All lists are here: the first service may speak.
+    /// All lists have arrived: the first service may send.
     Begin,
-    /// Everybody passed this service's barrier: it is to act; then see [`Barrier::phase`].
+    /// All members have passed this service's barrier: it is to act; then see [`Barrier::phase`].
     Passed(ServiceId),
 }
 
@@ -74,12 +74,13 @@ impl Barrier {
         self.phase
     }
 
-    /// The ring of the last exchange, also after its end.
+    /// The ring of the last synchronisation, also after its end.
     pub(crate) const fn ring(&self) -> Option<RingId> {
         self.ring
     }
 
-    /// A new ring is there. `local` are the services of this node that take part, ascending.
+    /// Begins a synchronisation for a new ring. `local` are the services of this node that take part,
+    /// ascending.
     pub(crate) fn start(&mut self, ring: RingId, members: &[NodeId], local: &[ServiceId]) {
         self.ring = Some(ring);
         self.members = members.to_vec();
@@ -88,14 +89,14 @@ impl Barrier {
         self.phase = Phase::Lists { sent: false };
     }
 
-    /// Our own list is on its way.
+    /// Records that this node's list has been sent.
     pub(crate) fn list_sent(&mut self) {
         if let Phase::Lists { sent } = &mut self.phase {
             *sent = true;
         }
     }
 
-    /// The service whose turn it is, until everybody passed its barrier.
+    /// The current service, until all members have passed its barrier.
     pub(crate) fn current(&self) -> Option<ServiceId> {
         match self.phase {
             Phase::Idle | Phase::Lists { .. } => None,
@@ -103,21 +104,21 @@ impl Barrier {
         }
     }
 
-    /// The current service has nothing left to say.
+    /// Records that the current service has sent everything but its barrier.
     pub(crate) fn said(&mut self) {
         if let Phase::Speak { said, .. } = &mut self.phase {
             *said = true;
         }
     }
 
-    /// Our own barrier is on its way.
+    /// Records that this node's barrier has been sent.
     pub(crate) fn barrier_sent(&mut self) {
         if let Phase::Speak { index, .. } = self.phase {
             self.phase = Phase::Listen { index };
         }
     }
 
-    /// The service list of `from` arrived.
+    /// Handles the service list of `from`.
     pub(crate) fn list(&mut self, from: NodeId, ring: RingId, services: &[ServiceId]) -> Outcome {
         if !matches!(self.phase, Phase::Lists { .. }) || !self.note(from, ring) {
             return Outcome::Foreign;
@@ -136,7 +137,8 @@ impl Barrier {
         }
     }
 
-    /// A barrier of `from` arrived. It may be there before ours: others can be faster by one.
+    /// Handles a barrier of `from`. It may arrive before this node's own: another node can be ahead by one
+    /// barrier.
     pub(crate) fn barrier(&mut self, from: NodeId, ring: RingId) -> Outcome {
         let (Phase::Speak { index, .. } | Phase::Listen { index }) = self.phase else {
             return Outcome::Foreign;
@@ -147,7 +149,7 @@ impl Barrier {
         if !self.all_heard() {
             return Outcome::Noted;
         }
-        // `services` is fixed from the first turn on, and not empty: `index` stays below its length.
+        // `services` is fixed after the first step and not empty: `index` stays below its length.
         let passed = self.services[index];
         if index + 1 == self.services.len() {
             self.phase = Phase::Idle;
@@ -157,7 +159,7 @@ impl Barrier {
         Outcome::Passed(passed)
     }
 
-    /// Who is waited for in the current step, ascending; nobody between synchronisations.
+    /// The members that are awaited in the current step, ascending; none between synchronisations.
     pub(crate) fn awaited(&self) -> impl Iterator<Item = NodeId> {
         let waits = self.phase != Phase::Idle;
         let both = self.members.iter().zip(&self.heard).filter(move |_| waits);
@@ -204,10 +206,10 @@ mod tests {
         RingId { rep: node(1), seq }
     }
 
-    /// services.md 1.1: Debian's nodes announce 0, 2, 3 and 5; this node has only 2, and must send one
-    /// barrier for each of the four.
+    /// docs/protocol/services.md, "Course of the synchronisation": Debian's nodes announce 0, 2, 3 and 5;
+    /// this node has only 2, and must send one barrier for each of the four.
     #[test]
-    fn services_of_others_are_passed_too() {
+    fn barriers_of_services_that_only_others_have_are_passed_too() {
         let mut barrier = Barrier::new();
         barrier.start(ring(8), &[node(1), node(2)], &[ServiceId::CPG]);
         assert_eq!(barrier.list(node(1), ring(8), &[ServiceId::CPG]), Outcome::Noted);
@@ -216,7 +218,7 @@ mod tests {
         for (index, service) in theirs.into_iter().enumerate() {
             assert_eq!(barrier.phase(), Phase::Speak { index, said: false });
             assert_eq!(barrier.current(), Some(service));
-            // The other may be faster by one barrier.
+            // The other node may be ahead by one barrier.
             assert_eq!(barrier.barrier(node(2), ring(8)), Outcome::Noted);
             barrier.said();
             barrier.barrier_sent();
@@ -227,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn other_rings_and_strangers_do_not_count() {
+    fn messages_of_other_rings_and_of_non_members_do_not_count() {
         let mut barrier = Barrier::new();
         assert_eq!(barrier.list(node(1), ring(8), &[]), Outcome::Foreign);
         barrier.start(ring(8), &[node(1)], &[]);

@@ -20,9 +20,9 @@ pub const MAX_MESSAGE: usize = 1 << 20;
 /// Length of the header that requests and exec messages begin with.
 pub const HEADER_LEN: usize = 16;
 
-/// What an exec message and a client's request begin with: 16 bytes.
+/// The header of an exec message and of a client's request: 16 bytes.
 ///
-/// A peer leaves garbage in the padding; we write zeros and never look.
+/// Peers leave undefined bytes in the padding; it is written as zeros and never read.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct HeaderBytes<O: ByteOrder> {
@@ -46,7 +46,7 @@ impl<O: ByteOrder> HeaderBytes<O> {
     }
 }
 
-/// What a reply and an event begin with: 24 bytes.
+/// The header of a reply and of an event: 24 bytes.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct ReplyHeaderBytes<O: ByteOrder = NativeEndian> {
@@ -80,13 +80,13 @@ pub(crate) fn plain_reply(id: i32, status: Status) -> [u8; 24] {
     zerocopy::transmute!(header)
 }
 
-/// Id and size in a client's request header.
+/// Reads id and size from a client's request header.
 pub(crate) fn request_header(bytes: &[u8]) -> Option<(i32, i32)> {
     let (header, _) = HeaderBytes::<NativeEndian>::ref_from_prefix(bytes).ok()?;
     Some((header.id.get(), header.size.get()))
 }
 
-/// Service and function in an exec message's header.
+/// Reads service and function from an exec message's header.
 pub(crate) fn exec_header(message: &[u8], order: Endian) -> Option<(u16, u16)> {
     let id = message.get(..HEADER_LEN)?.first_chunk::<4>()?;
     let id = order.u32(*id);
@@ -114,10 +114,10 @@ impl<O: ByteOrder> RingBytes<O> {
 const BARRIER: i32 = 0;
 const SERVICE_LIST: i32 = 1;
 
-/// Most entries of a service list.
+/// Largest number of entries of a service list.
 const LIST_LIMIT: usize = 128;
 
-/// "Go on to the next service": `struct req_exec_barrier_message`.
+/// The barrier, sent to go on to the next service: `struct req_exec_barrier_message`.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct BarrierBytes<O: ByteOrder> {
@@ -127,7 +127,7 @@ struct BarrierBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<BarrierBytes<LittleEndian>>() == 32);
 
-/// "These services of mine take part": `struct req_exec_service_build_message`.
+/// The list of the sender's services that take part: `struct req_exec_service_build_message`.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct ServiceListBytes<O: ByteOrder> {
@@ -143,9 +143,9 @@ const _: () = assert!(size_of::<ServiceListBytes<LittleEndian>>() == 552);
 /// A message of the synchronisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SyncMessage {
-    /// Everything for the current service is said.
+    /// The sender has sent everything for the current service.
     Barrier { ring: RingId },
-    /// Which services of the sender take part, ascending.
+    /// The services of the sender that take part, ascending.
     Services { ring: RingId, services: Vec<ServiceId> },
 }
 
@@ -165,7 +165,7 @@ pub(crate) enum SyncError {
 }
 
 impl SyncMessage {
-    /// The bytes to multicast.
+    /// Encodes the message.
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Barrier { ring } => BarrierBytes::<LittleEndian> {
@@ -177,7 +177,7 @@ impl SyncMessage {
             .to_vec(),
             Self::Services { ring, services } => {
                 let mut list = [I32::ZERO; LIST_LIMIT];
-                // Our own desks, never what another node listed.
+                // The services are this node's own, never what another node listed.
                 assert!(services.len() <= usize::from(ServiceId::LIMIT), "a peer's table has 64 places");
                 for (place, service) in list.iter_mut().zip(services) {
                     *place = I32::new(i32::from(service.0));
@@ -196,7 +196,7 @@ impl SyncMessage {
         }
     }
 
-    /// Reads a message in its sender's byte order.
+    /// Decodes a message in its sender's byte order.
     pub(crate) fn decode(message: &Bytes, order: Endian) -> Result<Self, SyncError> {
         match order {
             Endian::Little => Self::decode_in::<LittleEndian>(message),
@@ -243,7 +243,7 @@ mod tests {
         RingId { rep: NodeId::new(1).unwrap(), seq: 13 }
     }
 
-    /// services.md 8: "sync BARRIER ring 1.d (32)", as captured from a Debian 12 node.
+    /// docs/protocol/services.md, "Captured messages": "barrier, ring 1.d (32)", from a Debian 12 node.
     #[test]
     fn barrier_is_byte_exact() {
         let mut wire = vec![0; 32];
@@ -255,7 +255,8 @@ mod tests {
         assert_eq!(SyncMessage::decode(&wire.into(), Endian::Little), Ok(barrier));
     }
 
-    /// services.md 8: "sync SERVICE_BUILD {0,2,3,5} (552)", as captured from a Debian 12 node.
+    /// docs/protocol/services.md, "Captured messages": "service list 0, 2, 3, 5, ring 1.d (552)", from a
+    /// Debian 12 node.
     #[test]
     fn service_list_is_byte_exact() {
         let mut wire = vec![0; 552];
@@ -285,7 +286,8 @@ mod tests {
         assert_eq!(SyncMessage::decode(&wire.into(), Endian::Big), Ok(list));
     }
 
-    /// totem.md 16, C11 and C12: what makes a C peer read out of bounds is refused with its reason.
+    /// docs/protocol/ring.md, "Frames that harm a peer": lists that make a C peer read out of bounds are
+    /// refused with the reason.
     #[test]
     fn hostile_lists_are_refused() {
         let good = SyncMessage::Services { ring: ring(), services: vec![ServiceId::CPG] }.encode();

@@ -1,4 +1,4 @@
-//! What the router and the desks stand on: the ring below them and the edge around them.
+//! The ground on which the router and the desks stand: the ring and the edge as one.
 
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ use crate::time::Instant;
 use crate::totem::{Group, Refused, Totem};
 use crate::value::Value;
 
-/// Ring and edge as one, while one thing is handled.
+/// Ring and edge as one, borrowed while one input is handled.
 pub(super) struct Below<'a> {
     pub(super) me: NodeId,
     pub(super) now: Instant,
@@ -28,7 +28,7 @@ impl Below<'_> {
     fn submit(&mut self, group: Group, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
         self.totem.submit(group, guarantee, pieces).map_err(|refused| match refused {
             Refused::Full => Full,
-            // Desks check lengths themselves, so this is a mistake of ours: say so, and keep the ring.
+            // Desks check lengths themselves, so this is a bug of this program: report it and keep the ring.
             Refused::Length => {
                 let length: usize = pieces.iter().map(|piece| piece.len()).sum();
                 tracing::error!(?group, length, "a service made a message of impossible length");

@@ -1,12 +1,12 @@
-//! Ring, router and desks, joined into one node that has no IO of its own.
+//! Ring, router and desks, joined into one node that does no IO.
 //!
-//! The driver (or a simulator) gives a [`Stack`] what happened, one thing at a time, and implements
-//! [`Edge`], on which the stack acts while it handles that.
+//! The driver (or a simulator) gives a [`Stack`] its inputs one at a time, and implements [`Edge`], which the
+//! stack calls while it handles an input.
 //!
 //! | file | what |
 //! |---|---|
 //! | `mod.rs` | [`Stack`] and [`Edge`] |
-//! | `ground.rs` | what the router and the desks stand on: ring and edge as one |
+//! | `ground.rs` | ring and edge as one, for the router and the desks |
 //! | `outage.rs` | how long this node has been in no operating ring |
 //! | `statistics.rs` | the ring's counters under their names in the database |
 
@@ -42,19 +42,19 @@ use crate::totem::{Group, Input, Output, Params, StateName, Totem};
 use crate::value::Value;
 use crate::view::View;
 
-/// What the stack acts on. Carried out in the order of the calls.
+/// The world outside of the stack. Calls take effect in their order.
 ///
-/// Frames may be collected until [`Edge::flush`]. The stack calls it before anything is handed up that
-/// follows those frames, so that a client does not see a message before it is on the network as well.
+/// Frames may be collected until [`Edge::flush`]. The stack calls that before it delivers anything that
+/// follows those frames, so that a client does not see a message before it is on the network.
 pub trait Edge {
     /// Sends a datagram. One that cannot be sent is counted and lost, as on any network.
     fn send(&mut self, to: Destination, frame: Bytes);
 
-    /// Really sends what was collected.
+    /// Sends the collected frames now.
     fn flush(&mut self);
 
-    /// Reserves ring sequence numbers up to this one on stable storage, without waiting; afterwards the
-    /// stack is given [`Input::Stored`].
+    /// Reserves ring sequence numbers up to this one on stable storage, without blocking; when it is done,
+    /// the stack must be given [`Input::Stored`].
     fn store(&mut self, up_to: u64);
 
     /// Answers the request of `conn`.
@@ -63,40 +63,40 @@ pub trait Edge {
     /// Sends an event to a client; see [`crate::service::Effects::event`].
     fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes);
 
-    /// Sends a client what it multicast itself; see [`crate::service::Effects::echo`].
+    /// Sends a client a message that it multicast itself; see [`crate::service::Effects::echo`].
     fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, piece: Piece) {
         let _ = piece;
         self.event(conn, head, payload);
     }
 
-    /// The user id that a client has; see [`crate::service::Effects::user`].
+    /// The user id of a client; see [`crate::service::Effects::user`].
     fn user(&self, conn: ConnId) -> u32 {
         let _ = conn;
         0
     }
 
-    /// Takes over a zero-copy buffer; see [`crate::service::Effects::buffer_open`].
+    /// Maps a zero-copy buffer; see [`crate::service::Effects::buffer_open`].
     ///
     /// # Errors
-    /// What to answer.
+    /// The status to answer.
     fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status>;
 
     /// Reads a zero-copy buffer; see [`crate::service::Effects::buffer_read`].
     ///
     /// # Errors
-    /// What to answer.
+    /// The status to answer.
     fn buffer_read(&mut self, conn: ConnId, token: u64) -> Result<Bytes, Status>;
 
-    /// Gives a zero-copy buffer back.
+    /// Unmaps a zero-copy buffer.
     fn buffer_close(&mut self, conn: ConnId, token: u64);
 
-    /// Statistics of what lies outside of the stack, whose names begin with `prefix`, ascending.
+    /// The statistics that are kept outside of the stack and whose names begin with `prefix`, ascending.
     fn statistics(&self, prefix: &str) -> Vec<(String, Value)>;
 
-    /// Sets statistics of what lies outside of the stack back to zero.
+    /// Resets statistics that are kept outside of the stack to zero.
     fn clear_statistics(&mut self, which: Statistics);
 
-    /// How the links to the nodes are; `None` where none are watched.
+    /// The state of the links to other nodes; `None` where links are not watched.
     fn links(&self) -> Option<Links> {
         None
     }
@@ -107,14 +107,14 @@ pub trait Edge {
     /// A request of `conn` was refused before it reached its service.
     fn refused(&mut self, conn: ConnId, why: Turned);
 
-    /// The ring changed. Comes before what the services make of it.
+    /// The ring has changed. Called before the services handle the change.
     fn view(&mut self, view: &View);
 
-    /// The services of this ring are synchronised: requests are served again.
+    /// The services of this ring are synchronised; requests are served again.
     fn synced(&mut self, ring: RingId);
 }
 
-/// One node without IO.
+/// One node without IO; see the module documentation.
 #[derive(Debug)]
 pub struct Stack {
     me: NodeId,
@@ -124,25 +124,25 @@ pub struct Stack {
     admin: admin::Desk,
     cpg: cpg::Desk,
     quorum: quorum::Desk,
-    /// Without it nobody counts votes, and everybody may always act.
+    /// `None`: there is no quorum provider, so no votes are counted and the node is always quorate.
     votequorum: Option<votequorum::Desk>,
     database: Store,
-    /// What desks are to be told next.
+    /// Notices that the desks have not been told yet.
     announced: VecDeque<Notice>,
     now: Instant,
-    /// Of the ring alone.
+    /// The deadline of the ring alone.
     deadline: Option<Instant>,
     outage: Outage,
 }
 
-/// What a node is set up with, besides its ring.
+/// Configuration of a node, besides that of its ring.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
-    /// What the configuration database holds at the start: the configuration.
+    /// The initial content of the configuration database: the configuration.
     pub map: Map,
-    /// Where the nodes are.
+    /// Facts about the nodes, such as their addresses.
     pub facts: admin::Facts,
-    /// The highest number of expected votes that was kept (`expected_votes_tracking`).
+    /// The highest number of expected votes that was stored (`expected_votes_tracking`).
     pub kept_votes: Option<u32>,
 }
 
@@ -150,12 +150,12 @@ pub struct Setup {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// The quorum section does not make sense, or needs what is not there.
+    /// The section `quorum` is contradictory, or requires something that is not available.
     #[error(transparent)]
     Quorum(#[from] quorum::settings::Wrong),
 }
 
-/// The services in the order in which they end, with the names that operators know them by.
+/// The services in the order in which they are ended, with the names that operators know them by.
 ///
 /// Source: corosync `exec/service.c`: by descending priority, then ascending number.
 const ENGINES: [(ServiceId, &str); 5] = [
@@ -166,14 +166,14 @@ const ENGINES: [(ServiceId, &str); 5] = [
     (ServiceId::QUORUM, "corosync cluster quorum service v0.1"),
 ];
 
-/// Why this node is in no operating ring, for the operator; there only while it is so.
+/// The key that says why this node is in no operating ring; it exists only in that state.
 pub const OUTAGE: &str = "runtime.totem.outage";
 
-/// How long services may synchronise in an operating ring before that counts as none; a quorum device may have them wait
-/// for longer.
+/// How long the services of an operating ring may synchronise before the node counts as being in no operating ring;
+/// longer if a quorum device may be waited for.
 const SYNC_MAY_TAKE: Duration = Duration::from_secs(10);
 
-/// What lies below the desks, borrowed from the stack field by field, so that the desks can be borrowed beside it.
+/// Borrows the ground field by field from the stack, so that the desks can be borrowed beside it.
 macro_rules! below {
     ($stack:ident, $edge:ident) => {
         &mut Below {
@@ -208,7 +208,7 @@ macro_rules! route {
     };
 }
 
-/// The configuration database as it is at the start.
+/// The configuration database with its initial content.
 pub(crate) fn database_of(map: &Map) -> Store {
     let mut database = Store::default();
     for (name, entry) in map.iter() {
@@ -218,10 +218,10 @@ pub(crate) fn database_of(map: &Map) -> Store {
 }
 
 impl Stack {
-    /// A node that knows nobody yet. Give it [`Input::Timeout`] to make it look for others.
+    /// Makes a node that is in no ring. Give it [`Input::Timeout`] to make it look for other nodes.
     ///
     /// # Errors
-    /// The configuration asks for what cannot be.
+    /// The configuration cannot be used.
     pub fn new(params: Params, setup: Setup, now: Instant) -> Result<Self, SetupError> {
         let me = params.me;
         let mut database = database_of(&setup.map);
@@ -241,7 +241,7 @@ impl Stack {
         let services = router.stats().services.iter();
         let services = services.map(|(service, functions)| (*service, functions.len() as u16));
         confdb.begin(&mut database, &params.timeouts, services);
-        // This is how things are, not what has changed.
+        // These changes are the initial state, which is not to be announced.
         while database.take_change().is_some() {}
         Ok(Self {
             me,
@@ -260,7 +260,7 @@ impl Stack {
         })
     }
 
-    /// Something happened on the network, or time passed. `now` never goes back.
+    /// Handles an input from the network or the clock. `now` never decreases.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>, edge: &mut dyn Edge) {
         self.now = now;
         self.totem.handle_input(now, input);
@@ -273,7 +273,8 @@ impl Stack {
         self.look_for_outage(edge);
     }
 
-    /// Whoever keeps silent in the synchronisation of the services does not keep all others waiting for ever.
+    /// Forms the ring again if members are silent in the synchronisation, so that they do not delay the
+    /// others without end.
     fn look_after_synchronisation(&mut self, edge: &mut dyn Edge) {
         let on_ring = self.totem.state() == StateName::Operational;
         let Self { router, confdb, admin, cpg, quorum, votequorum, me, now, .. } = self;
@@ -293,7 +294,7 @@ impl Stack {
     ///
     /// # Errors
     /// [`Status::TryAgain`] before the first synchronisation, [`Status::NotSupported`] for a service that
-    /// this node does not have: the connection is to be refused, and forgotten.
+    /// this node does not have. The connection must then be refused and forgotten.
     pub fn connected(
         &mut self,
         now: Instant,
@@ -311,18 +312,18 @@ impl Stack {
         connected
     }
 
-    /// A client sent a request. One answer follows through [`Edge::reply`], here and now; none for a CPG
-    /// multicast.
+    /// A client sent a request. It is answered once through [`Edge::reply`] during this call; a CPG multicast
+    /// is not answered.
     ///
-    /// A multicast that comes while its service's flow is held, or while [`Stack::fits_request`] says no,
-    /// is lost: nothing could tell its sender. Such requests stay with the edge until then.
+    /// A multicast that comes while its service's flow is held, or while [`Stack::fits_request`] is false, is
+    /// lost without notice to its sender. So the edge must keep such requests until then.
     pub fn request(&mut self, now: Instant, conn: ConnId, request: Request<'_>, edge: &mut dyn Edge) {
         self.now = now;
         route!(self, edge, request, conn, request);
         self.drain(edge);
     }
 
-    /// A client is gone. A second call does nothing.
+    /// A client has disconnected. A second call has no effect.
     pub fn disconnected(&mut self, now: Instant, conn: ConnId, edge: &mut dyn Edge) {
         self.now = now;
         route!(self, edge, disconnected, conn);
@@ -330,46 +331,49 @@ impl Stack {
         self.drain(edge);
     }
 
-    /// When to give the next [`Input::Timeout`], if nothing happens before. It may be in the past: then as
-    /// soon as other inputs had their turn.
+    /// The time for the next [`Input::Timeout`] if no other input comes before. If it is in the past, give it
+    /// after the other pending inputs.
     pub fn deadline(&self) -> Option<Instant> {
         let own = [self.deadline, self.router.deadline(), self.outage.deadline()].into_iter().flatten();
         self.desks().filter_map(Service::deadline).chain(own).min()
     }
 
-    /// Whether clients may connect: a first synchronisation has completed. Never false again after that.
+    /// Whether clients may connect: true from the first completed synchronisation on.
     pub const fn accepts_clients(&self) -> bool {
         self.router.ready()
     }
 
     /// Whether a service's clients may send requests; see [`Flow`].
     pub fn flow(&self, service: ServiceId) -> Flow {
-        // Votequorum has to be asked while a synchronisation waits for it.
+        // Votequorum's requests are served during a synchronisation, because a synchronisation may wait for
+        // one of them.
         let syncing = self.router.syncing() && service != ServiceId::VOTEQUORUM;
-        // The other services' requests do without the send queue, or wait for it at their desks.
+        // The other services' requests need no room in the send queue, or wait for it at their desks.
         let full = self.totem.level() == Level::Critical && service == ServiceId::CPG;
         if syncing || full { Flow::Held } else { Flow::Open }
     }
 
-    /// Whether clients of the database are being told of a change. No requests to it are to be read meanwhile.
+    /// Whether clients of the database are being notified of a change. Requests to the database must not be read
+    /// meanwhile.
     pub fn is_telling(&self) -> bool {
         self.confdb.is_telling()
     }
 
-    /// What was done for clients of the database since the start, in steps that each cost about as much as an event.
+    /// The work done for clients of the database since the start, in steps that each cost about as much as one event.
     pub const fn work(&self) -> u64 {
         self.confdb.work()
     }
 
-    /// Whether a request of any size would be taken now. While it would not be, the edge reads no requests
+    /// Whether a request of any size would be accepted now. While this is false, the edge reads no requests
     /// that need flow control, so that none is lost.
     pub fn fits_request(&self) -> bool {
         !self.router.syncing() && self.totem.fits(MAX_MESSAGE + EXEC_OVERHEAD)
     }
 
-    /// Ends all services, votequorum first: disconnects their clients, as if each had gone, and lets each
-    /// say its last word. The first step of a clean stop: the clients' groups are told in the ring's own
-    /// order. Go on with inputs until [`Stack::settled`] (or patience ends), then [`Stack::leave`].
+    /// Ends all services, votequorum first: disconnects their clients, and lets each service multicast its
+    /// last messages. This is the first step of a clean stop, which announces the end of the clients in the
+    /// order of the ring. Continue with inputs until [`Stack::settled`] is true or a time limit is reached,
+    /// then call [`Stack::leave`].
     ///
     /// Source: corosync `exec/service.c`, `corosync_service_unlink_all`.
     pub fn disconnect_all(&mut self, edge: &mut dyn Edge) {
@@ -382,14 +386,14 @@ impl Stack {
         self.drain(edge);
     }
 
-    /// The configuration was read again, as a desk ordered, and could be used here, or why it could not.
+    /// Reports that the configuration has been read, as a desk ordered: the result, or why it cannot be used.
     pub fn judged(&mut self, now: Instant, outcome: Result<&Config, &str>, edge: &mut dyn Edge) {
         self.with_admin(now, edge, |admin, effects| admin.judged(outcome, effects));
     }
 
-    /// Takes over the configuration that was read last, as a desk ordered, or notes why it cannot be used after
-    /// all; then the clients who asked for it are answered. What is outside of the stack has been adapted to it
-    /// before. `rekeys`: so is the transport to another key, cipher or hash; [`Order::SwitchKey`] and
+    /// Applies the configuration that was read last, as a desk ordered, or records why it cannot be used after all;
+    /// then answers the clients that asked for the reload. Everything outside of the stack must have been adapted
+    /// before. `rekeys`: the transport has another key, cipher or hash ready; [`Order::SwitchKey`] and
     /// [`Order::ForgetKey`] follow.
     ///
     /// [`Order::SwitchKey`]: crate::service::Order::SwitchKey
@@ -411,22 +415,22 @@ impl Stack {
         self.drain(edge);
     }
 
-    /// A key was made, as a desk ordered, or why not; see [`admin::Desk::key_made`].
+    /// Reports that a key was generated, as a desk ordered, or why not; see [`admin::Desk::key_made`].
     pub fn key_made(&mut self, now: Instant, outcome: Result<(Key, u64), String>, edge: &mut dyn Edge) {
         self.with_admin(now, edge, |admin, effects| admin.key_made(outcome, effects));
     }
 
-    /// A key was stored, as a desk ordered, or why not.
+    /// Reports that a key was stored, as a desk ordered, or why not.
     pub fn key_stored(&mut self, now: Instant, outcome: Result<(), String>, edge: &mut dyn Edge) {
         self.with_admin(now, edge, |admin, effects| admin.key_stored(outcome, effects));
     }
 
-    /// The key file was replaced, as a desk ordered, or why not; see [`admin::Desk::key_kept`].
+    /// Reports that the key file was replaced, as a desk ordered, or why not; see [`admin::Desk::key_kept`].
     pub fn key_kept(&mut self, now: Instant, outcome: Result<(u64, String), String>, edge: &mut dyn Edge) {
         self.with_admin(now, edge, |admin, effects| admin.key_kept(outcome, effects));
     }
 
-    /// What is encrypted with, as a desk asked; see [`admin::Desk::key_seen`].
+    /// Reports the key, cipher and hash in use, as a desk ordered; see [`admin::Desk::key_seen`].
     pub fn key_seen(
         &mut self,
         now: Instant,
@@ -454,31 +458,31 @@ impl Stack {
         self.admin.is_rekeying()
     }
 
-    /// Whether all nodes are being given a new key.
+    /// Whether a new key is being distributed to all nodes.
     pub fn is_rotating(&self) -> bool {
         self.admin.is_rotating()
     }
 
-    /// The log files were opened again, as a desk ordered: answers the clients who asked for it.
+    /// Reports that the log files were reopened, as a desk ordered; answers the clients that asked for it.
     pub fn logs_reopened(&mut self, now: Instant, status: Status, edge: &mut dyn Edge) {
         self.now = now;
         self.admin.logs_reopened(status, below!(self, edge));
         self.drain(edge);
     }
 
-    /// Whether the end of every client that is gone has been told to the ring, and what else the others must
-    /// know.
+    /// Whether the ring has been told of all clients that have disconnected, and of everything else that the
+    /// other nodes must know.
     pub fn settled(&self) -> bool {
         self.desks().all(Service::settled)
     }
 
-    /// Leaves the ring. Nothing is to be given to the stack after that.
+    /// Leaves the ring. The stack takes no further input after that.
     pub fn leave(&mut self, edge: &mut dyn Edge) {
         self.totem.leave();
         self.drain(edge);
     }
 
-    /// Only these nodes may be on a ring: [`Totem::admit_only`]. `None`: any may.
+    /// Restricts the membership to these nodes: [`Totem::admit_only`]. `None`: no restriction.
     pub fn admit(&mut self, nodes: Option<&[NodeId]>) {
         match nodes {
             Some(nodes) => self.totem.admit_only(nodes),
@@ -494,13 +498,14 @@ impl Stack {
         self.drain(edge);
     }
 
-    /// Forms the membership anew.
+    /// Forms the membership again.
     pub fn gather(&mut self, edge: &mut dyn Edge) {
         self.totem.force_gather(self.now);
         self.drain(edge);
     }
 
-    /// Changes the configuration database, then tells the desks and those clients who track what changed.
+    /// Changes the configuration database, then notifies the desks and the clients that track the changed
+    /// keys.
     pub fn write(&mut self, edge: &mut dyn Edge, write: impl FnOnce(&mut dyn Database)) {
         self.database.at(self.now);
         write(&mut self.database);
@@ -513,27 +518,27 @@ impl Stack {
         &self.database
     }
 
-    /// The ring, for its counters and state.
+    /// The ring, to read its counters and state.
     pub const fn totem(&self) -> &Totem {
         &self.totem
     }
 
-    /// The router, for its counters.
+    /// The router, to read its counters.
     pub const fn router(&self) -> &Router {
         &self.router
     }
 
-    /// The database's desk, for its counters.
+    /// The desk of the database, to read its counters.
     pub const fn confdb(&self) -> &confdb::Desk {
         &self.confdb
     }
 
-    /// The group desk, for its table and counters.
+    /// The desk of CPG, to read its groups and counters.
     pub const fn cpg(&self) -> &cpg::Desk {
         &self.cpg
     }
 
-    /// The vote; `None` without a provider.
+    /// The state of the votes; `None` without a quorum provider.
     pub fn votes(&self) -> Option<&quorum::Votes> {
         self.votequorum.as_ref().map(votequorum::Desk::votes)
     }
@@ -543,10 +548,10 @@ impl Stack {
         desks.into_iter().chain(self.votequorum.iter().map(|desk| desk as &dyn Service))
     }
 
-    /// Whether this node has been in no operating ring for longer than a change of membership takes: then clients are
-    /// told that it is not quorate, and `runtime.totem.outage` says why until it is in one again. After the same time
-    /// again it forms a ring of its own for a while: whoever is ruled by messages to itself, as Pacemaker is, cannot act
-    /// on what it is told without a ring.
+    /// Checks whether this node has been in no operating ring for longer than a change of membership takes. Then
+    /// clients are told that it is not quorate, and `runtime.totem.outage` gives the reason until it is in a ring
+    /// again. After the same time again the node forms a ring of its own for a while, because a program that acts on
+    /// messages to itself, such as Pacemaker, cannot react to the loss of quorum without a ring.
     fn look_for_outage(&mut self, edge: &mut dyn Edge) {
         let standing = match (self.totem.state(), self.router.syncing()) {
             (StateName::Operational, false) => Standing::Working,
@@ -595,7 +600,7 @@ impl Stack {
         });
     }
 
-    /// Carries out what the ring has decided, until it has nothing more.
+    /// Carries out the ring's actions until there are none left.
     fn drain(&mut self, edge: &mut dyn Edge) {
         let mut unsent = false;
         loop {

@@ -1,54 +1,54 @@
-//! How long this node has been in no operating ring, and from when on that is more than a change of membership.
+//! Detects that this node has been in no operating ring for longer than a change of membership takes.
 //!
-//! A node that leaves its ring to form another goes on with what it knows: its clients still see the last ring and
-//! whether that was quorate, since in all likelihood the next one is there within a moment. But the others may have
-//! formed theirs without it, and be quorate. So that must have an end.
+//! A node that leaves its ring to form another keeps its state: its clients still see the last ring and whether that
+//! was quorate, because the next ring is usually formed within a moment. But the other nodes may have formed theirs
+//! without it and be quorate. So this must not last.
 
 use std::time::Duration;
 
 use crate::config::timeouts::Timeouts;
 use crate::time::Instant;
 
-/// Where the node is.
+/// The state of the node's ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// In an operating ring, whose services are synchronised.
     Working,
-    /// In an operating ring, whose services are being synchronised, which may take so much longer.
+    /// In an operating ring whose services are being synchronised, which may take this much longer.
     Syncing(Duration),
     /// The node is in no operating ring.
     Apart,
 }
 
-/// What has to be told.
+/// A change that is to be reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// In no operating ring for so long.
+    /// The node has been in no operating ring for this long; reported first.
     Out(Duration),
-    /// The node is still in no operating ring, for so long now.
+    /// The node is still in no operating ring, after this time in all.
     StillOut(Duration),
-    /// In an operating ring again, after so long.
+    /// The node is in an operating ring again, after this time.
     Back(Duration),
 }
 
-/// See the module.
+/// Measures the time in no operating ring.
 #[derive(Debug)]
 pub(super) struct Outage {
     bound: Duration,
     since: Option<Instant>,
-    /// When it is to be told, or told again.
+    /// When the outage is to be reported for the first or the second time.
     due: Option<Instant>,
     told: bool,
 }
 
-/// The longest that a node is in no operating ring in a change of membership as they are: one node is given up after
-/// `consensus`, then the commit token is lost with another one (`token`), which is given up too (`consensus`).
+/// The longest time without an operating ring in an ordinary change of membership: one node is given up after
+/// `consensus`, then the commit token is lost with another node (`token`), which is given up too (`consensus`).
 pub(super) fn bound(timeouts: &Timeouts) -> Duration {
     timeouts.token + timeouts.consensus * 2
 }
 
 impl Outage {
-    /// A node that starts is in no ring.
+    /// Starts in the state of a node that is in no ring.
     pub(super) fn new(timeouts: &Timeouts) -> Self {
         Self { bound: bound(timeouts), since: None, due: None, told: false }
     }
@@ -57,17 +57,18 @@ impl Outage {
         self.bound = bound(timeouts);
     }
 
-    /// How long a node that came to no ring with the others goes on without them, before it tries again.
+    /// How long a node that could not form a ring with the others stays in a ring of its own before it tries
+    /// again.
     pub(super) fn alone(&self) -> Duration {
         self.bound * 2
     }
 
-    /// When to look next, if nothing happens before.
+    /// The time of the next check, if there is no input before.
     pub(super) const fn deadline(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Looks where the node is now.
+    /// Updates the state; returns a change that is to be reported.
     pub(super) fn look(&mut self, now: Instant, standing: Standing) -> Option<Turn> {
         let longer = match standing {
             Standing::Working => {
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_after_a_token_and_two_consensus_time_outs() {
+    fn an_outage_is_reported_after_a_token_and_two_consensus_time_outs() {
         let mut outage = outage();
         assert_eq!(outage.look(ms(0), Standing::Apart), None);
         assert_eq!(outage.deadline(), Some(ms(3400)));
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_in_time_is_nothing_to_tell() {
+    fn a_ring_formed_in_time_is_not_reported() {
         let mut outage = outage();
         outage.look(ms(0), Standing::Apart);
         assert_eq!(outage.look(ms(3300), Standing::Working), None);
@@ -129,9 +130,9 @@ mod tests {
         assert_eq!(outage.deadline(), Some(ms(6800)), "counted anew");
     }
 
-    /// A synchronisation that waits for a quorum device has the device's time; one that is cut short does not.
+    /// A synchronisation that waits for a quorum device has the device's time; one that is interrupted does not.
     #[test]
-    fn a_synchronisation_may_take_longer() {
+    fn a_synchronisation_may_take_longer_than_a_membership_change() {
         let mut outage = outage();
         outage.look(ms(0), Standing::Apart);
         let syncing = Standing::Syncing(Duration::from_secs(30));

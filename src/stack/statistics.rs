@@ -6,16 +6,15 @@ use crate::time::Instant;
 use crate::totem::Totem;
 use crate::value::Value;
 
-/// Gathers in a row that are taken for a sign of a firewall or a broken network interface.
+/// Number of gathers in a row that indicate a firewall or a broken network interface.
 ///
 /// Source: corosync `exec/totemsrp.c`, `MAX_NO_CONT_GATHER`.
 const MANY_GATHERS: u32 = 3;
 
-/// What is counted of the ring, ascending by name.
+/// The ring's counters, ascending by name.
 ///
-/// Two of Corosync's have nothing behind them here and are always 0: the time that a visit of the token
-/// takes (`avg_token_workload`) is too short to be measured in ms, and a datagram that could not be sent is
-/// counted by the transport.
+/// Two of Corosync's counters are always 0 here: the duration of a token visit (`avg_token_workload`) is too
+/// short to be measured in ms, and datagrams that cannot be sent are counted by the transport.
 pub(super) fn of_ring(totem: &Totem, now: Instant) -> Vec<(String, Value)> {
     let s = totem.stats();
     let ms = |time: std::time::Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);

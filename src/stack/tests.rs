@@ -1,4 +1,5 @@
-//! Stacks on one network, beside a member without services: it passes the token on and says nothing.
+//! Stacks on one network with a member without services, which passes the token on and never takes part in a
+//! synchronisation.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::totem::{Group, Input, Output, Params, RESERVE, Totem};
 use crate::value::Value;
 use crate::view::View;
 
-/// What a node sends. It has no clients.
+/// The edge of a node without clients: keeps what the node sends.
 #[derive(Default)]
 struct Wire {
     sent: Vec<(Destination, Bytes)>,
@@ -81,12 +82,12 @@ fn id(index: usize) -> NodeId {
 }
 
 impl Net {
-    /// Three nodes, of which this one is silent if it is one.
+    /// Three nodes; `silent` is the index of the one without services; 3 or more: all have services.
     fn new(silent: usize) -> Self {
         Self::with(silent, &Map::default())
     }
 
-    /// The same, set up like this.
+    /// As `new`, with this configuration.
     fn with(silent: usize, map: &Map) -> Self {
         let given = Given { token: Some(1000), token_coefficient: Some(0), ..Given::default() };
         let node = |index| {
@@ -164,7 +165,7 @@ impl Net {
         }
     }
 
-    /// On how many of the nodes with services these serve clients.
+    /// Number of nodes with services whose services are open to clients.
     fn serving(&self) -> usize {
         let whole = self.nodes.iter().filter(|node| match node {
             Node::Whole(stack, edge) => edge.synced == Some(stack.totem().ring()) && !stack.router.syncing(),
@@ -173,7 +174,7 @@ impl Net {
         whole.count()
     }
 
-    /// The share of the seconds of `time` in which two nodes serve.
+    /// Runs for `time`; returns the share of its seconds at whose end exactly two nodes serve clients.
     fn share_served(&mut self, time: Duration) -> f64 {
         let served = (0..time.as_secs()).filter(|_| {
             self.run(Duration::from_secs(1));
@@ -183,10 +184,10 @@ impl Net {
     }
 }
 
-/// Corosync's nodes would wait for ever. Here the ring is formed anew, then without the silent member, whichever of
-/// them it is; that may come back, each time later.
+/// Corosync's nodes would wait without end. Here the ring is formed again, then without the silent member, whichever
+/// it is. It may come back, later each time.
 #[test]
-fn a_member_that_is_silent_at_the_barrier_does_not_hold_the_others() {
+fn a_member_that_is_silent_at_the_barrier_does_not_block_the_others() {
     for silent in 0..3 {
         let mut net = Net::new(silent);
         net.run(Duration::from_secs(25));
@@ -206,7 +207,7 @@ fn a_member_that_is_silent_at_the_barrier_does_not_hold_the_others() {
     }
 }
 
-/// Whoever looks at the log of a host whose clients wait, reads for which node, before that is left out and then.
+/// The log of a node whose clients wait names the silent member, before and when it is left out.
 #[test]
 fn a_member_that_is_silent_at_the_barrier_is_named_in_the_log() {
     let mut net = Net::new(1);
@@ -218,7 +219,7 @@ fn a_member_that_is_silent_at_the_barrier_is_named_in_the_log() {
     assert!(line.is_some_and(|line| line.contains("awaited=2 ")), "{given_up}");
 }
 
-/// Members that all speak are not disturbed.
+/// Members that all take part are not disturbed.
 #[test]
 fn members_that_speak_serve_at_once_and_stay() {
     let mut net = Net::new(3);
@@ -239,10 +240,10 @@ fn members_that_speak_serve_at_once_and_stay() {
     assert_eq!(net.serving(), 3);
 }
 
-/// A node of its own making sends what no service can read, or what means nothing here, as fast as the ring takes it:
-/// the others write a few lines, which say how many like them were held back.
+/// A foreign node sends messages that no service can read, or that have no meaning, as fast as the ring takes them:
+/// the others log a few lines, which say how many similar ones were held back.
 #[test]
-fn a_flood_of_nonsense_does_not_fill_the_log() {
+fn a_flood_of_unusable_messages_does_not_fill_the_log() {
     let mut map = Map::default();
     map.set(b"quorum.provider", Value::text("corosync_votequorum"), Origin::Derived).unwrap();
     map.set(b"quorum.expected_votes", Value::U32(3), Origin::Derived).unwrap();
@@ -270,7 +271,7 @@ fn a_flood_of_nonsense_does_not_fill_the_log() {
     assert!(held_back > sent / 10, "of {sent}, {held_back} were held back");
 }
 
-/// The database tells the time by its stack: what does not fit is logged again after a while.
+/// The database gets the time from its stack: that it is full is logged again after a while.
 #[test]
 fn a_full_database_is_logged_again_after_a_while() {
     let mut net = Net::new(3);

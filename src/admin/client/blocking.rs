@@ -1,5 +1,5 @@
-//! Administration without an asynchronous runtime: for programs with a main loop of their own, such as resource
-//! managers, and for simple ones.
+//! Administration without an asynchronous runtime, for simple programs and for programs with a main loop of their
+//! own, such as resource managers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,71 +13,71 @@ use crate::service::channel::{Channel, Dial};
 use crate::service::client::blocking::Events;
 use crate::service::client::{Error, Line, Source};
 
-/// The way to the administration of one daemon, or of one node in this process; see
-/// [`admin::Client`](super::Client), whose calls these are. Cheap to clone.
+/// A blocking client of the administration of one daemon, or of one node in this process, with the calls of
+/// [`admin::Client`](super::Client). Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     line: Line,
 }
 
 impl Client {
-    /// A client whose connections are opened by `dial`. Nothing is opened yet.
+    /// A client whose connections are opened by `dial`. Opens no connection yet.
     pub fn new(dial: Arc<dyn Dial>) -> Self {
         Self { line: Line::new(dial, ServiceId::CFG) }
     }
 
-    /// See [`super::Client::local_id`].
+    /// The id of the node; see [`super::Client::local_id`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::local_id`].
     pub fn local_id(&self) -> Result<NodeId, Error> {
         self.line.ask_blocking(&calls::local_id())
     }
 
-    /// See [`super::Client::addresses`].
+    /// The addresses of a node; see [`super::Client::addresses`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::addresses`].
     pub fn addresses(&self, node: NodeId) -> Result<Vec<IpAddr>, Error> {
         self.line.ask_blocking(&calls::addresses(node))
     }
 
-    /// See [`super::Client::status`].
+    /// The state of the links to a node; see [`super::Client::status`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::status`].
     pub fn status(&self, node: NodeId) -> Result<NodeStatus, Error> {
         self.line.ask_blocking(&calls::status(node))
     }
 
-    /// See [`super::Client::own_links`].
+    /// This node's own links; see [`super::Client::own_links`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::own_links`].
     pub fn own_links(&self) -> Result<Vec<OwnLink>, Error> {
         self.line.ask_blocking(&calls::own_links())
     }
 
-    /// See [`super::Client::kill`].
+    /// Ends the daemon of a node; see [`super::Client::kill`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::kill`].
     pub fn kill(&self, node: NodeId, reason: &str) -> Result<(), Error> {
         self.line.ask_blocking(&calls::kill(node, reason)?)
     }
 
-    /// See [`super::Client::shutdown`].
+    /// Shuts this node down; see [`super::Client::shutdown`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::shutdown`].
     pub fn shutdown(&self, how: Shutdown) -> Result<(), Error> {
         self.line.apart().ask_blocking(&calls::shutdown(how))
     }
 
-    /// See [`super::Client::shutdown_requests`].
+    /// Subscribes to questions before a shutdown; see [`super::Client::shutdown_requests`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::shutdown_requests`].
     pub fn shutdown_requests(&self) -> Result<Events<ShutdownRequest>, Error> {
         let channel = self.line.open_blocking()?;
         calls::track().over_blocking(&*channel)?;
@@ -88,40 +88,41 @@ impl Client {
         })))
     }
 
-    /// See [`super::Client::reload`].
+    /// Reloads the configuration of all nodes; see [`super::Client::reload`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::reload`].
     pub fn reload(&self) -> Result<Reload, Error> {
         self.line.apart().ask_blocking(&calls::reload())
     }
 
-    /// See [`super::Client::keys`].
+    /// The keys in use on all nodes; see [`super::Client::keys`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::keys`].
     pub fn keys(&self) -> Result<Vec<NodeKey>, Error> {
         self.line.apart().ask_blocking(&calls::keys())
     }
 
-    /// See [`super::Client::new_key`].
+    /// Gives the cluster a new key; see [`super::Client::new_key`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::new_key`].
     pub fn new_key(&self) -> Result<Vec<NodeKey>, Error> {
         self.line.apart().ask_blocking(&calls::new_key())
     }
 
-    /// See [`super::Client::reopen_logs`].
+    /// Reopens this node's log files; see [`super::Client::reopen_logs`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::reopen_logs`].
     pub fn reopen_logs(&self) -> Result<(), Error> {
         self.line.apart().ask_blocking(&calls::reopen_logs())
     }
 }
 
-/// Somebody wants to shut this node down: may he? See [`admin::ShutdownRequest`](super::ShutdownRequest).
+/// The question whether this node may be shut down, for blocking programs; see
+/// [`admin::ShutdownRequest`](super::ShutdownRequest).
 #[must_use = "a request that is not answered counts as refused, after a time-out"]
 pub struct ShutdownRequest {
     how: Shutdown,
@@ -129,12 +130,12 @@ pub struct ShutdownRequest {
 }
 
 impl ShutdownRequest {
-    /// See [`super::ShutdownRequest::how`].
+    /// The kind of shutdown; see [`super::ShutdownRequest::how`].
     pub const fn how(&self) -> Shutdown {
         self.how
     }
 
-    /// Yes.
+    /// Agrees to the shutdown.
     ///
     /// # Errors
     /// As [`super::ShutdownRequest::agree`].
@@ -142,7 +143,7 @@ impl ShutdownRequest {
         calls::answer(true).over_blocking(&*self.channel)
     }
 
-    /// No.
+    /// Objects to the shutdown.
     ///
     /// # Errors
     /// As [`super::ShutdownRequest::agree`].

@@ -1,4 +1,4 @@
-//! The questions that both kinds of client ask.
+//! The calls that the asynchronous and the blocking client have in common.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ use crate::ids::NodeId;
 use crate::service::client::{Ask, Error};
 use crate::service::wire::read::{Malformed, kind};
 
-/// The form of a node's status that this library reads.
+/// The version of a node's status that this library reads.
 const STATUS_VERSION: u32 = 1;
 
 fn read(number: u16, reply: &[u8], what: &'static str) -> Result<Reply, Malformed> {
@@ -95,7 +95,7 @@ pub(super) fn track() -> Ask<()> {
     Ask::order("ask before it shuts down", Request::TrackStart { flags: 0 }.encode())
 }
 
-/// How the node is to be shut down; `None`: an event about something else.
+/// The kind of shutdown in a question; `None`: the event is of another kind.
 pub(super) fn question(event: &[u8]) -> Result<Option<Shutdown>, Malformed> {
     kind(event)?;
     let bad = Malformed("event (question before a shutdown)");
@@ -114,7 +114,7 @@ pub(super) fn answer(yes: bool) -> Ask<()> {
 pub(super) fn reload() -> Ask<Reload> {
     let request = Request::Reload { report: true }.encode();
     let ask = Ask::query("reload the configuration", request, |reply| {
-        // Corosync's daemon tells no more than that it is done.
+        // Corosync's daemon reports only that the reload is done.
         Ok(report::decode(reply).map(|(_, report)| report).unwrap_or_default())
     });
     let ask = ask.once().why(|reply| report::decode(reply).map(|(why, _)| why).filter(|why| !why.is_empty()));

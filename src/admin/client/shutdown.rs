@@ -1,4 +1,4 @@
-//! To shut a node down, and to be asked before.
+//! Shutdown of a node, and the question to programs before it.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use crate::service::client::Error;
 /// Source: `corosync_cfg_try_shutdown(3)`, `corosync_cfg_shutdown_flags_t`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Shutdown {
-    /// If all programs that want to be asked agree within `cfg.shutdown_timeout` (5 s).
+    /// Shut down if all programs that subscribed to the question agree within `cfg.shutdown_timeout` (5 s).
     #[default]
     IfAllAgree,
-    /// They are asked, so that they can prepare; it is done whatever they say.
+    /// Ask them, so that they can prepare, but shut down whatever they answer.
     Regardless,
-    /// At once; nobody is asked.
+    /// Shut down at once, without asking.
     Immediate,
 }
 
 impl Shutdown {
-    /// The number on the wire.
+    /// The number in the protocol.
     pub(super) const fn code(self) -> u32 {
         match self {
             Self::IfAllAgree => 0,
@@ -30,7 +30,7 @@ impl Shutdown {
         }
     }
 
-    /// The way with this number; nobody is asked for other numbers.
+    /// The way with this number; `None` for other numbers, with which nobody is asked.
     pub(super) const fn from_code(code: u32) -> Option<Self> {
         match code {
             0 => Some(Self::IfAllAgree),
@@ -41,7 +41,7 @@ impl Shutdown {
     }
 }
 
-/// Somebody wants to shut this node down: may he? Without an answer in time it counts as no.
+/// The question whether this node may be shut down. No answer in time counts as an objection.
 #[must_use = "a request that is not answered counts as refused, after a time-out"]
 pub struct ShutdownRequest {
     pub(super) how: Shutdown,
@@ -49,20 +49,20 @@ pub struct ShutdownRequest {
 }
 
 impl ShutdownRequest {
-    /// How it is to be shut down: for [`Shutdown::Regardless`] this is no question, but a warning.
+    /// The kind of shutdown; [`Shutdown::Regardless`] is only a warning, whatever the answer.
     pub const fn how(&self) -> Shutdown {
         self.how
     }
 
-    /// Yes.
+    /// Agrees to the shutdown.
     ///
     /// # Errors
-    /// [`Status::Access`](crate::error::Status::Access): it has been decided already; the connection has ended.
+    /// [`Status::Access`](crate::error::Status::Access): it has been decided already; or the connection has ended.
     pub async fn agree(self) -> Result<(), Error> {
         calls::answer(true).over(&*self.channel).await
     }
 
-    /// No.
+    /// Objects to the shutdown.
     ///
     /// # Errors
     /// As [`ShutdownRequest::agree`].

@@ -1,16 +1,16 @@
-//! All members agree on a reload before any of them goes over to its new file: a pure state machine.
+//! The agreement of all members on a reload before any of them applies its new file: a pure state machine.
 //!
-//! Who is asked by a client calls out for members that can judge ([`Talk::Call`], [`Talk::Here`]). If all can, it
-//! proposes a round ([`Talk::Propose`]): every member reads its file and multicasts its verdict. With the last
-//! verdict, which has the same place in the order of messages everywhere, all members know the outcome. Time is
-//! local and therefore a message, too: who has waited long enough says so ([`Talk::Expire`]), and if that comes
-//! before the last verdict, the reload is refused everywhere.
+//! The node whose client asks for a reload calls for members that can judge ([`Talk::Call`], [`Talk::Here`]). If all
+//! can, it proposes a round ([`Talk::Propose`]): every member reads its file and multicasts its verdict. With the
+//! last verdict, which has the same place in the order of messages at all members, all know the outcome. Time is
+//! local, so a time-out must be a message, too: a member that has waited long enough multicasts it
+//! ([`Talk::Expire`]), and if it comes before the last verdict, the reload is refused everywhere.
 //!
-//! If a member does not answer the call, it is one of Corosync's, which know one message only: each member then
-//! judges for itself.
+//! A member that does not answer the call is one of Corosync's, which know one message only: then each member decides
+//! for itself.
 //!
-//! A member that leaves is not awaited. One that joins has not been asked: the round is dropped, and proposed once
-//! more. Proposals that come during a round are one further round, the same at every member.
+//! A member that leaves is not awaited. A member that joins has not been asked: the round is dropped and proposed
+//! again. Proposals that come during a round are combined to one further round, the same at every member.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -26,71 +26,71 @@ use crate::ids::{ConnId, NodeId};
 use crate::time::Instant;
 use crate::view::View;
 
-/// How long members may take to answer a call; who does not is taken for one of Corosync's.
+/// How long members may take to answer a call; a member that does not is taken for one of Corosync's.
 pub(super) const CALL_PATIENCE: Duration = Duration::from_secs(2);
 /// How long members may take to read their files.
 pub(super) const VERDICT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client may wait for a ring on which a round can be proposed.
 pub(super) const ASK_PATIENCE: Duration = Duration::from_secs(30);
-/// Clients that may wait for reloads.
+/// Largest number of clients that wait for reloads.
 const WAITING_LIMIT: usize = 1024;
-/// Rounds: the one that runs, and all that was proposed meanwhile as one.
+/// Largest number of rounds: the running one, and one for all proposals that come during it.
 const ROUNDS: usize = 2;
 
-// Every file that can be read can be told of.
+// A verdict has room for every file that can be read.
 const _: () = assert!(talk::NODE_LIMIT >= nodelist::NODE_LIMIT);
 const _: () = assert!(talk::SETTINGS_LIMIT >= fingerprint::SETTINGS_LIMIT);
 
-/// What the desk is to do.
+/// An action for the desk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::admin) enum Act {
     /// Multicast this message to all members.
     Say(Talk),
-    /// Multicast Corosync's message about a reload, on behalf of this client.
+    /// Multicast Corosync's reload message, on behalf of this client.
     SayPlain(ConnId),
-    /// Have the file read; the outcome comes by [`Agreement::judged`].
+    /// Read the file; the outcome is passed to [`Agreement::judged`].
     Read,
-    /// Go over to the file that was read last.
+    /// Apply the file that was read last.
     Adopt {
-        /// Who waits for it.
+        /// The clients that wait for it.
         waiting: Vec<ConnId>,
-        /// What the members do.
+        /// The result at each member.
         nodes: Vec<NodeReload>,
     },
-    /// Forget what was read last.
+    /// Discard the file that was read last.
     Drop,
     /// The reload is refused.
     Refuse {
-        /// Who waits for it.
+        /// The clients that wait for it.
         waiting: Vec<ConnId>,
-        /// The status that each of them is answered with.
+        /// The status of the answer to each of them.
         status: Status,
         /// The reason, for the log.
         why: String,
     },
-    /// Tell these that nothing came of it; nothing is noted.
+    /// Tell these clients that the reload did not take place; nothing is recorded.
     GiveUp(Vec<ConnId>),
 }
 
-/// What this node makes of its own file.
+/// This node's judgement of its own file.
 #[derive(Clone, Debug, Default)]
 pub(in crate::admin) struct Judged {
     pub(in crate::admin) fingerprint: Fingerprint,
-    /// What it changes that needs a restart.
+    /// The changed settings that need a restart.
     pub(in crate::admin) kept: Vec<String>,
 }
 
-/// A client, and until when it waits for a round to be proposed.
+/// A client, and the time until which it waits for a round to be proposed.
 type Asker = (ConnId, Instant);
 
-/// What the reading of the file is for.
+/// The purpose of reading the file.
 #[derive(Debug)]
 enum Reading {
     Round(RoundId),
     Plain(Vec<ConnId>),
 }
 
-/// Whether members were called on this ring.
+/// The state of the call for members on this ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
     No,
@@ -102,38 +102,38 @@ enum Call {
 #[derive(Debug)]
 struct Round {
     id: RoundId,
-    /// Whose verdicts count: the members when it began, less those that left.
+    /// The nodes whose verdicts count: the members at the beginning of the round, without those that left.
     nodes: BTreeSet<NodeId>,
     verdicts: BTreeMap<NodeId, Verdict>,
-    /// When to say that it has lasted too long; `None`: it has not begun, or that has been said.
+    /// When to multicast the time-out; `None`: the round has not begun, or the time-out was sent.
     until: Option<Instant>,
-    /// Whether this node need not read its file for it any more.
+    /// Whether this node need not read its file for the round any more.
     judged: bool,
     waiting: Vec<Asker>,
 }
 
-/// See the module.
+/// The state of reloads at this node.
 #[derive(Debug)]
 pub(in crate::admin) struct Agreement {
     me: NodeId,
-    /// Whether this node has a file.
+    /// Whether this node has a configuration file.
     managed: bool,
     ring: u64,
     members: BTreeSet<NodeId>,
-    /// Members of this ring that can judge, as all members know by now.
+    /// The members of this ring that can judge, as far as all members know.
     able: BTreeSet<NodeId>,
-    /// Whether this node has said so.
+    /// Whether this node has announced that it can judge.
     said: bool,
     call: Call,
-    /// Who waits for a round to be proposed.
+    /// The clients that wait for a round to be proposed.
     asked: Vec<Asker>,
-    /// The round that is on its way, and on whose behalf.
+    /// The round that was proposed and not delivered yet, and the clients that wait for it.
     proposed: Option<(RoundId, Vec<Asker>)>,
     count: u32,
     rounds: VecDeque<Round>,
-    /// What this node's file says, read for the round that runs.
+    /// The content of this node's file, read for the running round.
     own: Option<Fingerprint>,
-    /// A reload in Corosync's way is to be done, and who waits for it.
+    /// A reload in Corosync's way that is to be done, and the clients that wait for it.
     plain: Option<Vec<ConnId>>,
     reading: Option<Reading>,
     acts: Vec<Act>,
@@ -160,12 +160,12 @@ impl Agreement {
         }
     }
 
-    /// What is to be done by now, in this order.
+    /// Takes the actions that are due, in this order.
     pub(in crate::admin) fn acts(&mut self) -> Vec<Act> {
         std::mem::take(&mut self.acts)
     }
 
-    /// Whether no further client may wait.
+    /// Whether the number of waiting clients has reached its limit.
     pub(in crate::admin) fn is_full(&self) -> bool {
         let asked = self.asked.len() + self.proposed.as_ref().map_or(0, |(_, askers)| askers.len());
         let rounds: usize = self.rounds.iter().map(|round| round.waiting.len()).sum();
@@ -177,13 +177,13 @@ impl Agreement {
         asked + rounds + plain >= WAITING_LIMIT
     }
 
-    /// A client asks for a reload.
+    /// Handles a client's request for a reload.
     pub(in crate::admin) fn ask(&mut self, conn: ConnId, now: Instant) {
         self.asked.push((conn, now + ASK_PATIENCE));
         self.propose();
     }
 
-    /// A client is gone.
+    /// A client has disconnected.
     pub(in crate::admin) fn forget(&mut self, conn: ConnId) {
         let askers = self.rounds.iter_mut().map(|round| &mut round.waiting);
         let askers = askers.chain([&mut self.asked]).chain(self.proposed.as_mut().map(|(_, askers)| askers));
@@ -196,7 +196,7 @@ impl Agreement {
         }
     }
 
-    /// Corosync's message came: this node is to read its file and judge for itself.
+    /// Corosync's reload message was delivered: this node reads its file and decides for itself.
     pub(in crate::admin) fn plain(&mut self, conn: Option<ConnId>) {
         if self.managed {
             self.plain.get_or_insert_default().extend(conn);
@@ -204,7 +204,7 @@ impl Agreement {
         }
     }
 
-    /// A node of annulusd said something; in the order of all messages.
+    /// Handles a message of a node of annulusd, in the order of all messages.
     pub(in crate::admin) fn heard(&mut self, from: NodeId, talk: Talk, now: Instant) {
         match talk {
             Talk::Call => {
@@ -240,7 +240,7 @@ impl Agreement {
         }
     }
 
-    /// A new ring.
+    /// Handles a new ring.
     pub(in crate::admin) fn view(&mut self, view: &View, now: Instant) {
         self.ring = view.ring.seq;
         self.members = view.members.iter().copied().collect();
@@ -265,12 +265,13 @@ impl Agreement {
         self.read();
     }
 
-    /// Whether the file is read in Corosync's way, as there is a node of Corosync's on the ring.
+    /// Whether the file is being read for a reload in Corosync's way, because a node of Corosync is on the
+    /// ring.
     pub(in crate::admin) const fn is_plain(&self) -> bool {
         matches!(self.reading, Some(Reading::Plain(_)))
     }
 
-    /// This node's file was read: what it makes of it.
+    /// Handles the result of reading this node's file.
     pub(in crate::admin) fn judged(&mut self, outcome: Result<Judged, String>) {
         match self.reading.take() {
             Some(Reading::Plain(waiting)) => self.plain_judged(waiting, outcome),
@@ -291,7 +292,7 @@ impl Agreement {
                 };
                 self.acts.push(Act::Say(Talk::Verdict(id, verdict)));
             }
-            Some(Reading::Round(_)) | None => self.acts.push(Act::Drop), // that round is over
+            Some(Reading::Round(_)) | None => self.acts.push(Act::Drop), // the round has ended
         }
         self.read();
     }
@@ -326,7 +327,7 @@ impl Agreement {
         }
     }
 
-    /// Proposes a round for whoever waits for one, if it is known by now who can judge.
+    /// Proposes a round if clients wait for one and it is known which members can judge.
     fn propose(&mut self) {
         if self.asked.is_empty() || self.proposed.is_some() || self.members.is_empty() {
             return;
@@ -357,12 +358,12 @@ impl Agreement {
         }
     }
 
-    /// A proposal has its place in the order.
+    /// Handles a proposal at its place in the order.
     fn proposed(&mut self, from: NodeId, id: RoundId, now: Instant) {
         let mine = self.proposed.take_if(|(own, _)| from == self.me && *own == id);
         let mut waiting = mine.map(|(_, waiting)| waiting).unwrap_or_default();
         if !self.members.is_subset(&self.able) || id.node != from.get() {
-            // It was meant for another ring. All members of this one see that.
+            // It was meant for another ring, as all members of this one can see.
             self.asked.append(&mut waiting);
             self.propose();
             return;
@@ -380,7 +381,7 @@ impl Agreement {
         self.propose();
     }
 
-    /// The first round begins.
+    /// Begins the first round of the queue.
     fn begin(&mut self, now: Instant) {
         let Some(round) = self.rounds.front_mut() else { return };
         round.nodes.clone_from(&self.members);
@@ -392,7 +393,7 @@ impl Agreement {
         self.read();
     }
 
-    /// Has the file read, if that is to be done and is not being done.
+    /// Orders to read the file, if that is necessary and not being done.
     fn read(&mut self) {
         if self.reading.is_some() {
             return;
@@ -427,7 +428,7 @@ impl Agreement {
         }
     }
 
-    /// Decides if all verdicts are there.
+    /// Decides if all verdicts have been received.
     fn conclude(&mut self, now: Instant) {
         let Some(round) = self.rounds.front() else { return };
         if round.nodes.iter().all(|node| round.verdicts.contains_key(node)) {
@@ -435,7 +436,7 @@ impl Agreement {
         }
     }
 
-    /// The round that runs is over.
+    /// Ends the running round with a decision.
     fn decide(&mut self, now: Instant) {
         let Some(round) = self.rounds.pop_front() else { return };
         let Round { id, nodes, mut verdicts, waiting, .. } = round;

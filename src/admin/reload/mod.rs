@@ -1,16 +1,16 @@
-//! The reload of the configuration: how all nodes agree on it, and what it does to the database.
+//! The reload of the configuration: the agreement of all nodes, and the changes of the database.
 //!
-//! Every node reads its own file when one of them asks for it. All go over to what they have read, or none does:
-//! a file that cannot be used changes nothing anywhere, where Corosync's nodes each do what they think right, and
-//! have deleted keys by the time they find a file wrong. What the ring makes of it is for the stack.
+//! When a node is asked for a reload, every node reads its own file. Either all apply what they have read or none
+//! does: an unusable file changes nothing anywhere, whereas Corosync's nodes each decide for themselves, and have
+//! deleted keys by the time they find a file invalid. The effect of a reload on the ring is the stack's task.
 //!
 //! | file | what |
 //! |---|---|
 //! | `agreement.rs` | [`Agreement`]: calls, rounds, verdicts, time-outs; pure |
-//! | `verdicts.rs` | what all verdicts together mean |
-//! | `report.rs` | [`Reload`]: what whoever asked is told |
+//! | `verdicts.rs` | the decision that follows from all verdicts |
+//! | `report.rs` | [`Reload`]: the result for the client that asked |
 //!
-//! Source: corosync `exec/cfg.c`, the handler of `RELOAD_CONFIG`; services.md 4.5.
+//! Source: corosync `exec/cfg.c`, the handler of `RELOAD_CONFIG`; docs/protocol/services.md, "Reload".
 
 mod agreement;
 mod report;
@@ -32,19 +32,19 @@ use crate::error::Status;
 use crate::service::Database;
 use crate::value::Value;
 
-/// Keys under these that a new file does not have are deleted.
+/// Keys with these prefixes are deleted if a new file does not contain them.
 const OF_THE_FILE: [&str; 6] = ["logging.", "totem.", "nodelist.", "quorum.", "uidgid.config.", "nozzle."];
 
 /// Non-zero while a reload changes the database.
 const IN_PROGRESS: &str = "config.reload_in_progress";
-/// Non-zero from before the reload to its end: votequorum waits for it.
+/// Non-zero from before the reload until its end; votequorum waits for its end.
 const TOTEM_IN_PROGRESS: &str = "config.totemconfig_reload_in_progress";
-/// How the last reload ended: a status number.
+/// The result of the last reload: a status number.
 const STATUS: &str = "config.reload_status";
-/// What went wrong in it; absent if nothing did.
+/// The error of the last reload; the key is absent if there was none.
 const ERROR_MESSAGE: &str = "config.reload_error_message";
 
-/// Notes in the database that a reload was refused, and why.
+/// Records in the database that a reload was refused, and why.
 pub(super) fn refuse(status: Status, why: &str, database: &mut dyn Database) {
     database.set(TOTEM_IN_PROGRESS, Value::U8(1));
     database.set(ERROR_MESSAGE, text(why));
@@ -52,7 +52,8 @@ pub(super) fn refuse(status: Status, why: &str, database: &mut dyn Database) {
     database.set(TOTEM_IN_PROGRESS, Value::U8(0));
 }
 
-/// The keys that a new configuration changes although they cannot change at run time, each with its place.
+/// The settings that a new configuration changes although they cannot change at run time, each with its
+/// place.
 pub(super) fn kept<'a>(map: &'a Map, database: &dyn Database) -> Vec<(&'a str, &'a Origin)> {
     let changed = map.iter().filter(|(name, entry)| keeps(name, &entry.value, database));
     changed.map(|(name, entry)| (name, &entry.origin)).collect()
@@ -62,8 +63,9 @@ fn keeps(name: &str, value: &Value, database: &dyn Database) -> bool {
     is_fixed(name) && database.get(name) != Some(value)
 }
 
-/// A link of knet that gets another address, in Corosync's words: its nodes refuse that, so beside one of them it is
-/// refused here too, or the two would look for each other at different addresses. What is written counts.
+/// An error in Corosync's words if a link of knet gets another address. Corosync's nodes refuse that, so on a ring
+/// with one of them it is refused here too; otherwise the nodes would expect each other at different addresses. The
+/// addresses are compared as written.
 pub(super) fn readdressed(config: &Config, database: &dyn Database) -> Option<String> {
     if config.totem.transport != TransportKind::Knet {
         return None;
@@ -84,8 +86,8 @@ pub(super) fn readdressed(config: &Config, database: &dyn Database) -> Option<St
     None
 }
 
-/// Makes the database say what a new configuration says, in Corosync's order of changes, but for the keys that
-/// cannot change at run time. Returns what changed.
+/// Applies a new configuration to the database, in Corosync's order of changes, except for keys that cannot change at
+/// run time. Returns the names of the changed keys.
 pub(super) fn take_over(map: &Map, database: &mut dyn Database) -> Vec<String> {
     database.set(TOTEM_IN_PROGRESS, Value::U8(1));
     database.remove(ERROR_MESSAGE);
@@ -116,7 +118,7 @@ pub(super) fn take_over(map: &Map, database: &mut dyn Database) -> Vec<String> {
     changed
 }
 
-/// A text that the database can hold.
+/// A text value that the database can hold, shortened if necessary.
 fn text(words: &str) -> Value {
     let mut bytes: Vec<u8> = words.bytes().filter(|byte| *byte != 0).collect();
     bytes.truncate(crate::value::VALUE_LIMIT - 1);

@@ -1,44 +1,44 @@
-//! What whoever asked for a reload is told about it.
+//! The result of a reload for the client that asked for it.
 
 use crate::ids::NodeId;
 
-/// What became of a reload that took effect.
+/// The result of a reload that took effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reload {
-    /// Names of the keys that changed on the node that was asked, ascending; at most
-    /// [`Reload::NAMES_LIMIT`] of them.
+    /// Names of the keys that changed on the queried node, ascending; at most [`Reload::NAMES_LIMIT`] of
+    /// them.
     pub changed: Vec<String>,
-    /// What each member of the ring did. Empty: the daemon does not tell, as Corosync's.
+    /// The result at each member of the ring. Empty: the daemon does not report it, as Corosync's.
     pub nodes: Vec<NodeReload>,
 }
 
 impl Reload {
-    /// Names of keys that are told.
+    /// Largest number of names that are reported.
     pub const NAMES_LIMIT: usize = 256;
 }
 
-/// What one node did at a reload.
+/// The result of a reload at one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeReload {
-    /// The node that this is about.
+    /// The node.
     pub node: NodeId,
-    /// What it did.
+    /// The result.
     pub outcome: NodeOutcome,
-    /// Keys that its file changes and that wait for a restart of its daemon, with the place in the file.
+    /// Keys that the node's file changes but that need a restart of its daemon, with their place in the file.
     pub kept: Vec<String>,
 }
 
-/// What one node did at a reload.
+/// What one node did in a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NodeOutcome {
-    /// It uses its new file.
+    /// It applied its new file.
     Applied,
-    /// It has no file to read: a program that is a node itself.
+    /// It has no file: a program that is itself a node.
     NoFile,
-    /// It was told to read its file, and does with it what it thinks right: members that cannot be asked for
-    /// a verdict, as those of Corosync, are on the ring.
+    /// It was told to read its file and decides for itself, because members that cannot give a verdict, such
+    /// as Corosync's, are on the ring.
     Told,
 }

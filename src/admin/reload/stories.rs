@@ -1,4 +1,5 @@
-//! Several nodes agree on reloads: what they say is put into one order and brought to all, as the ring does.
+//! Several nodes agree on reloads: their messages are put into one order and delivered to all, as by the
+//! ring.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,12 +17,12 @@ fn node(id: u32) -> NodeId {
     NodeId::new(id).unwrap()
 }
 
-/// What a node's file is like.
+/// The content of a node's file.
 #[derive(Clone, Debug)]
 enum File {
     Good(Judged),
     Bad(&'static str),
-    /// Reading it has no end.
+    /// Reading it never ends.
     Stuck,
 }
 
@@ -35,16 +36,16 @@ fn file(nodes: &[u32], settings: &[(u64, &str)]) -> File {
 struct Member {
     agreement: Agreement,
     file: File,
-    /// What came of it, a line each.
+    /// The results, one a line.
     log: Vec<String>,
     /// Whether reading has begun and has not ended.
     reading: bool,
 }
 
-/// The nodes of a ring and what is on its way between them.
+/// The nodes of a ring and the messages between them.
 struct Table {
     members: BTreeMap<u32, Member>,
-    /// Who of them is on the ring.
+    /// The nodes that are on the ring.
     ring: Vec<u32>,
     seq: u64,
     now: Instant,
@@ -57,7 +58,7 @@ enum Order {
 }
 
 impl Table {
-    /// These nodes on a ring, all with the same good file.
+    /// These nodes on a ring, all with the same valid file.
     fn new(ids: &[u32]) -> Self {
         let member = |id: &u32| {
             let agreement = Agreement::new(node(*id), true);
@@ -70,7 +71,7 @@ impl Table {
         table
     }
 
-    /// A ring of these, told to each of them.
+    /// Forms a ring of these nodes.
     fn view(&mut self, ids: &[u32]) {
         self.seq += 4;
         let members: Vec<NodeId> = ids.iter().map(|id| node(*id)).collect();
@@ -86,7 +87,7 @@ impl Table {
         self.members.get_mut(&id).unwrap()
     }
 
-    /// Lets a node do something, and does what it wants done; files are read at [`Table::read`].
+    /// Lets a node act, and carries out the actions that follow; files are read in [`Table::read`].
     fn at(&mut self, id: u32, what: impl FnOnce(&mut Agreement, Instant)) {
         let now = self.now;
         let member = self.members.get_mut(&id).unwrap();
@@ -118,10 +119,10 @@ impl Table {
         self.at(id, |agreement, now| agreement.ask(CLIENT, now));
     }
 
-    /// Brings the next message to all; false if there is none.
+    /// Delivers the next message to all; returns false if there is none.
     fn deliver(&mut self) -> bool {
         let Some((from, message)) = self.order.pop_front() else { return false };
-        // Who is gone takes its messages with it.
+        // The messages of a node that has left are lost.
         if self.ring.contains(&from) {
             for id in self.ring.clone() {
                 self.at(id, |agreement, now| match &message {
@@ -133,7 +134,7 @@ impl Table {
         true
     }
 
-    /// Ends a node's reading, if there is something to read.
+    /// Completes a node's reading, if it is reading.
     fn read(&mut self, id: u32) -> bool {
         let member = self.member(id);
         let outcome = match &member.file {
@@ -148,7 +149,7 @@ impl Table {
         true
     }
 
-    /// Until nothing more happens by itself.
+    /// Runs until nothing more happens without time passing.
     fn run(&mut self) {
         loop {
             let mut busy = self.deliver();
@@ -161,7 +162,7 @@ impl Table {
         }
     }
 
-    /// Lets the next deadline pass, and runs.
+    /// Advances the clock to the next deadline, and runs.
     fn pass(&mut self) {
         let due = self.ring.iter().filter_map(|id| self.members[id].agreement.deadline()).min();
         self.now = due.expect("somebody waits for something");
@@ -178,11 +179,11 @@ impl Table {
         ids.iter().map(log).collect()
     }
 
-    /// The one line that each of these has.
+    /// Checks that each of these nodes has this one line.
     fn all_say(&self, ids: &[u32], line: &str) {
         for (id, log) in ids.iter().zip(self.logs(ids)) {
             assert_eq!(log.len(), 1, "node {id}: {log:?}");
-            // Whoever asked has a client that waits.
+            // At the node that was asked, a client waits.
             let plain = log[0].replace(" for 1", " for 0");
             assert_eq!(plain, line, "node {id}");
         }
@@ -196,7 +197,7 @@ fn all_apply_what_all_accept() {
     table.run();
     table.all_say(&[1, 2, 3], "applied for 0");
     assert_eq!(table.logs(&[2])[0], ["applied for 1"], "and the client hears of it");
-    // The second time nobody need be called.
+    // The second time no call is necessary.
     table.ask(3);
     assert!(matches!(table.order[0], (3, Order::Talk(Talk::Propose(_)))));
     table.run();
@@ -211,7 +212,7 @@ fn one_bad_file_anywhere_refuses_everywhere() {
         table.ask(asked);
         table.run();
         table.all_say(&[1, 2, 3], &format!("InvalidParam for 0: node {bad}: corosync.conf:9: nonsense"));
-        // Mended, it is taken.
+        // A corrected file is accepted.
         table.member(bad).file = file(&[1, 2, 3], &[]);
         table.ask(asked);
         table.run();
@@ -220,7 +221,7 @@ fn one_bad_file_anywhere_refuses_everywhere() {
 }
 
 #[test]
-fn all_reasons_are_told_with_the_nodes_that_have_them() {
+fn all_reasons_are_reported_with_their_nodes() {
     let mut table = Table::new(&[1, 2, 3]);
     for (id, why) in [(1, "my id changed"), (2, "node 1 has another id"), (3, "node 1 has another id")] {
         table.member(id).file = File::Bad(why);
@@ -246,7 +247,7 @@ fn files_that_differ_are_refused_and_the_difference_named() {
     assert_eq!(logs[1][0], reason(5));
     assert_eq!(logs[2][0], reason(4));
 
-    // A node list that differs, too.
+    // Different node lists are refused as well.
     let mut table = Table::new(&[1, 2]);
     table.member(2).file = file(&[1, 2, 3], &[]);
     table.ask(1);
@@ -254,7 +255,8 @@ fn files_that_differ_are_refused_and_the_difference_named() {
     table.all_say(&[1, 2], "InvalidParam for 0: the files of nodes 1 and 2 differ: node 3 of the node list");
 }
 
-/// Its own file is not looked at, but its objection counts: its file may say that it is not a node any more.
+/// The file of such a member is not compared, but its objection counts: its file may say that it is no longer
+/// a node.
 #[test]
 fn a_member_that_the_list_leaves_out_may_object() {
     let mut table = Table::new(&[1, 2, 3]);
@@ -276,7 +278,7 @@ fn a_member_that_the_list_leaves_out_may_object() {
 }
 
 #[test]
-fn silence_refuses_everywhere_at_the_same_place() {
+fn a_silent_member_leads_to_a_refusal_at_the_same_place_everywhere() {
     let mut table = Table::new(&[1, 2, 3]);
     table.member(2).file = File::Stuck;
     table.ask(1);
@@ -288,7 +290,8 @@ fn silence_refuses_everywhere_at_the_same_place() {
         &[1, 2, 3],
         "Timeout for 0: node 2: no verdict in time; look whether its disk and its name service answer, and ask again",
     );
-    // The next one is refused likewise, not left waiting; and once it can be read, all is well.
+    // The next reload is refused in the same way instead of waiting without end; when the file can be read,
+    // it succeeds.
     table.ask(3);
     table.run();
     table.pass();
@@ -300,7 +303,7 @@ fn silence_refuses_everywhere_at_the_same_place() {
     assert!(table.logs(&[1, 2, 3]).iter().all(|log| log[2].starts_with("applied for")));
 }
 
-/// The verdict comes after the message that says it is too late: no node counts it.
+/// The verdict comes after the time-out message: no node counts it.
 #[test]
 fn a_late_verdict_is_late_everywhere() {
     let mut table = Table::new(&[1, 2]);
@@ -333,7 +336,7 @@ fn a_member_that_leaves_is_not_awaited() {
     }
 }
 
-/// Whoever proposed it may be gone, too; his client goes with him.
+/// The node that proposed it may leave, together with its client.
 #[test]
 fn a_round_goes_on_without_its_proposer() {
     let mut table = Table::new(&[1, 2, 3]);
@@ -347,7 +350,7 @@ fn a_round_goes_on_without_its_proposer() {
 }
 
 #[test]
-fn who_joins_is_asked_too() {
+fn a_member_that_joins_is_asked_too() {
     let mut table = Table::new(&[1, 2, 3]);
     table.view(&[1, 2]);
     table.member(2).file = File::Stuck;
@@ -361,9 +364,9 @@ fn who_joins_is_asked_too() {
     table.all_say(&[1, 2, 3], "InvalidParam for 0: node 3: no");
 }
 
-/// Two parts, each with a reload under way, meet.
+/// Two partitions, each with a running reload, merge.
 #[test]
-fn parts_that_meet_begin_anew() {
+fn partitions_that_merge_begin_again() {
     let mut table = Table::new(&[1, 2, 3, 4]);
     table.view(&[1, 2]);
     table.member(2).file = File::Stuck;
@@ -387,9 +390,9 @@ fn parts_that_meet_begin_anew() {
     }
 }
 
-/// What is asked for during a round is one more, at every node.
+/// Requests during a round lead to one further round, at every node.
 #[test]
-fn proposals_meanwhile_are_one_further_round() {
+fn proposals_during_a_round_are_one_further_round() {
     let mut table = Table::new(&[1, 2, 3]);
     table.ask(1);
     table.run();
@@ -408,23 +411,23 @@ fn proposals_meanwhile_are_one_further_round() {
     }
 }
 
-/// A member that knows only Corosync's message does not answer the call: each judges for itself.
+/// A member that knows only Corosync's message does not answer the call: each node decides for itself.
 #[test]
-fn beside_corosync_each_judges_for_itself() {
+fn with_corosync_on_the_ring_each_node_decides_for_itself() {
     let mut table = Table::new(&[1, 2, 9]);
     table.member(2).file = File::Bad("corosync.conf:3: no");
-    table.ring = vec![1, 2]; // 9 is a member, and says nothing
+    table.ring = vec![1, 2]; // 9 is a member that never answers
     table.ask(1);
     table.run();
     assert_eq!(table.logs(&[1, 2]), [[""; 0]; 2]);
     table.pass();
     assert_eq!(table.now, Instant::ZERO + CALL_PATIENCE);
     assert_eq!(table.logs(&[1, 2]), [["applied alone for 1"], ["InvalidParam for 0: corosync.conf:3: no"]]);
-    // Not waited for again on this ring.
+    // The answer is not awaited again on this ring.
     table.ask(1);
     table.run();
     assert_eq!(table.logs(&[1])[0].len(), 2);
-    // Corosync's own reload is for everybody.
+    // Corosync's own reload message is for every node.
     table.member(2).file = file(&[1, 2, 9], &[]);
     for id in [1, 2] {
         table.at(id, |agreement, _| agreement.plain(None));
@@ -434,7 +437,7 @@ fn beside_corosync_each_judges_for_itself() {
     assert!(logs.iter().all(|log| log.last() == Some(&"applied alone for 0")), "{logs:?}");
 }
 
-/// A program that is a node itself has no file: it has nothing to say against others' and hears what came of it.
+/// A program that is itself a node has no file: it cannot object, and gets the result.
 #[test]
 fn a_node_without_a_file_follows() {
     let mut table = Table::new(&[1, 2]);
@@ -450,9 +453,9 @@ fn a_node_without_a_file_follows() {
     assert!(!table.members[&2].reading);
 }
 
-/// A proposal that finds another ring than it was made for is made again.
+/// A proposal that is delivered on another ring than it was made for is repeated.
 #[test]
-fn a_proposal_that_comes_late_is_made_again() {
+fn a_proposal_for_an_old_ring_is_repeated() {
     let mut table = Table::new(&[1, 2]);
     table.ask(1);
     while !matches!(table.order.front(), Some((_, Order::Talk(Talk::Propose(_))))) {
@@ -467,7 +470,7 @@ fn a_proposal_that_comes_late_is_made_again() {
 fn a_client_does_not_wait_for_ever() {
     let mut table = Table::new(&[1, 2]);
     table.ask(1);
-    table.order.clear(); // the ring stands still
+    table.order.clear(); // the ring delivers nothing
     table.pass();
     assert_eq!(table.now, Instant::ZERO + ASK_PATIENCE);
     assert_eq!(table.logs(&[1])[0], ["gave up for 1"]);
@@ -501,9 +504,9 @@ fn waiting_clients_are_limited() {
     assert_eq!(taken, 1024);
 }
 
-/// What a member that lies, or that is not one, may say.
+/// Messages of a member that sends wrong data, or of a node that is not a member.
 #[test]
-fn nonsense_decides_nothing() {
+fn messages_of_strangers_and_wrong_rounds_decide_nothing() {
     let mut table = Table::new(&[1, 2, 3]);
     table.member(3).file = File::Stuck;
     table.ask(1);

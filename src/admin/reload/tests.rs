@@ -1,4 +1,4 @@
-//! What a reload does to the database.
+//! The changes that a reload makes to the database.
 
 use super::*;
 use crate::admin::tests::Noted;
@@ -22,7 +22,7 @@ fn map(entries: &[(&str, Value)]) -> Map {
 
 /// The order of changes that clients of Corosync see.
 #[test]
-fn a_good_file_is_taken_over_between_the_flags() {
+fn a_valid_file_is_applied_between_the_flags() {
     let mut database = database(&[
         ("config.reload_error_message", Value::text("bad")),
         ("nodelist.node.2.nodeid", Value::U32(3)),
@@ -65,7 +65,7 @@ fn a_good_file_is_taken_over_between_the_flags() {
     assert_eq!(database.log.len(), 4, "nothing but the flags: {:?}", database.log);
 }
 
-/// One that is removed from the file disappears, although it needs a restart to take effect.
+/// A key that is removed from the file is deleted, although the change needs a restart to take effect.
 #[test]
 fn a_fixed_key_can_be_removed() {
     let mut database = database(&[("totem.netmtu", Value::U32(1500))]);
@@ -74,7 +74,7 @@ fn a_fixed_key_can_be_removed() {
 }
 
 #[test]
-fn a_bad_file_changes_only_the_verdict() {
+fn an_invalid_file_changes_only_the_recorded_status() {
     let mut database = database(&[("totem.token", Value::U32(3000))]);
     refuse(Status::InvalidParam, "corosync.conf:3: what is this?\0", &mut database);
     assert_eq!(database.get("totem.token"), Some(&Value::U32(3000)));

@@ -1,4 +1,5 @@
-//! What all verdicts together mean: pure, and the same at every node that has heard the same.
+//! The decision that follows from all verdicts: pure, and the same at every node that has received the same
+//! messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,27 +8,27 @@ use crate::config::fingerprint::Fingerprint;
 use crate::error::Status;
 use crate::ids::NodeId;
 
-/// Differences between two files that are named; of more it is said that there are more.
+/// Largest number of differences between two files that are named; the rest is only mentioned.
 const NAMED: usize = 5;
-/// Reasons that are told; of more it is said that there are more.
+/// Largest number of reasons that are reported; the rest is only mentioned.
 const REASONS: usize = 16;
 
-/// What is to be done.
+/// The decision about a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// All go over to their new files.
+    /// All nodes apply their new files.
     Apply,
-    /// No node goes over to its file.
+    /// No node applies its file.
     Refuse {
-        /// What whoever asked is told.
+        /// The status for the client that asked.
         status: Status,
-        /// The reasons, a line for each, with the nodes that have it.
+        /// The reasons, one a line, each with its nodes.
         why: String,
     },
 }
 
-/// Decides for these nodes, of which some may not have given a verdict in time. `proposer`'s file is what the
-/// others are compared with; `own` gives names to what differs.
+/// Decides for these nodes, some of which may not have given a verdict in time. All files are compared with
+/// that of `proposer`; `own` provides the names of settings that differ.
 pub(super) fn decide(
     nodes: &BTreeSet<NodeId>,
     verdicts: &BTreeMap<NodeId, Verdict>,
@@ -55,7 +56,7 @@ pub(super) fn decide(
     let first = files.iter().find(|(node, _)| Some(*node) == proposer).or(files.first());
     if let Some((base, wanted)) = first {
         for (node, other) in &files {
-            // A member that the list leaves out is being removed: what its own file says is its own affair.
+            // A member that is not in the list is being removed: its own file is not compared.
             let listed = wanted.nodes.is_empty() || wanted.nodes.iter().any(|(id, _)| *id == node.get());
             if listed && (other.nodes != wanted.nodes || other.settings != wanted.settings) {
                 let what = differences(wanted, other, own);
@@ -91,7 +92,7 @@ pub(in crate::admin) fn named(nodes: &[NodeId]) -> String {
     format!("node{} {}", if ids.len() == 1 { "" } else { "s" }, ids.join(" "))
 }
 
-/// What differs between two files, as far as this node can name it.
+/// The differences between two files, as far as this node can name them.
 fn differences(one: &Accepted, other: &Accepted, own: Option<&Fingerprint>) -> String {
     let of = |accepted: &Accepted| accepted.nodes.iter().copied().collect::<BTreeSet<(u32, u64)>>();
     let ids: BTreeSet<u32> = of(one).symmetric_difference(&of(other)).map(|(id, _)| *id).collect();

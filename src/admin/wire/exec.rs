@@ -1,4 +1,4 @@
-//! What nodes tell each other. All of it is sent safe.
+//! The exec messages of CFG. The desk chooses between agreed and safe delivery for each of them.
 
 use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -7,7 +7,7 @@ use super::{REASON_LIMIT, reason_field};
 use crate::ids::{Endian, NodeId, ServiceId};
 use crate::service::wire::{HEADER_LEN, HeaderBytes};
 
-/// How many functions there are.
+/// Number of exec functions.
 pub(crate) const COUNT: u16 = 5;
 
 pub(super) const RING_REENABLE: u16 = 0;
@@ -18,7 +18,7 @@ const CRYPTO: u16 = 4;
 
 type LE = LittleEndian;
 
-/// `mar_message_source_t`: the connection means something to the sending node only.
+/// The source of a message: `mar_message_source_t`. The connection id has a meaning to the sending node only.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct SourceBytes<O: ByteOrder> {
@@ -59,34 +59,34 @@ struct CryptoBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<CryptoBytes<LE>>() == 24);
 
-/// What one node tells all.
+/// An exec message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exec<'a> {
-    /// An idea of the past: nothing follows from it, unless it carries a [`super::Talk`].
+    /// A relic of older versions without effect, unless it carries a [`super::Talk`] or [`super::KeyTalk`].
     RingReenable,
-    /// This node is to end at once.
+    /// The named node must end at once.
     Kill {
-        /// Which. 0 is nobody.
+        /// The id of the node; 0 is no node.
         node: u32,
-        /// Why: any bytes, at most 256.
+        /// The reason: any bytes, at most 256.
         reason: &'a [u8],
     },
     /// The sender shuts down.
     Shutdown,
-    /// Every node is to read its configuration again.
+    /// Every node must read its configuration again.
     Reload {
-        /// On whose behalf; means something to the sender only.
+        /// The connection of the client that asked; it has a meaning to the sender only.
         conn: u64,
     },
     /// The sender changes its keys.
     Crypto {
-        /// 1: uses the new ones, 2: forgets the old ones.
+        /// 1: the sender uses the new keys, 2: it forgets the old ones.
         phase: u32,
     },
 }
 
 impl<'a> Exec<'a> {
-    /// The bytes to multicast.
+    /// Encodes the message.
     pub(crate) fn encode(&self, me: NodeId) -> Vec<u8> {
         let sourced = |function, conn| {
             SourcedBytes::<LE> {
@@ -125,8 +125,8 @@ impl<'a> Exec<'a> {
         }
     }
 
-    /// Reads a message in its sender's byte order. `None`: it is too short, has an impossible length in it,
-    /// or an unknown function.
+    /// Decodes a message in its sender's byte order. `None`: it is too short, contains an invalid length, or
+    /// has an unknown function number.
     pub(crate) fn decode(function: u16, message: &'a [u8], order: Endian) -> Option<Self> {
         match order {
             Endian::Little => Self::decode_in::<LittleEndian>(function, message),
@@ -164,7 +164,7 @@ mod tests {
         NodeId::new(3).unwrap()
     }
 
-    /// The layouts of services.md 4.1.
+    /// The layouts in docs/protocol/services.md, "Exec messages of CFG".
     #[test]
     fn messages_are_byte_exact() {
         let kill = Exec::Kill { node: 2, reason: b"bad" }.encode(me());
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn all_come_back_and_cut_ones_are_refused() {
+    fn messages_are_decoded_as_encoded_and_truncated_ones_refused() {
         let all = [
             Exec::RingReenable,
             Exec::Kill { node: 7, reason: &[0xff; 256] },

@@ -1,4 +1,4 @@
-//! What a client of annulusd is told about the nodes' keys, behind the 24 bytes that Corosync's clients wait for.
+//! The report about the nodes' keys for clients of annulusd, after the 24 bytes that Corosync's clients expect.
 
 use super::reply::refusal;
 use super::request::number;
@@ -7,16 +7,16 @@ use crate::admin::survey::{KeyUse, NodeKey};
 use crate::error::Status;
 use crate::ids::NodeId;
 
-/// Bytes of the reasons that are told; longer ones are cut.
+/// Limit for the text of the reasons in bytes; longer text is cut.
 const WHY_LIMIT: usize = 16 << 10;
-/// Where the size stands in the header of a reply.
+/// Offset of the size in the header of a reply.
 const SIZE_AT: usize = 8;
 
 const SILENT: &str = "silent";
 const AWAY: &str = "away";
 
-/// The reply: lines of a node, the fingerprint of its key, the one of the key beside it, its cipher and hash; and the
-/// reasons if it was refused.
+/// Encodes the reply: for each node a line with the fingerprint of its key, that of the stored new key, and cipher
+/// and hash; and the reasons if the request was refused.
 pub(crate) fn encode(status: Status, why: &str, keys: &[NodeKey]) -> Vec<u8> {
     let mut reply = refusal(number::RING_REENABLE, status);
     for NodeKey { node, uses } in keys {
@@ -38,7 +38,7 @@ pub(crate) fn encode(status: Status, why: &str, keys: &[NodeKey]) -> Vec<u8> {
     reply
 }
 
-/// Reads it: the reasons, and what the nodes use. `None`: it is not of annulusd, or cannot be read.
+/// Decodes the reply: the reasons, and the keys of the nodes. `None`: it is not from annulusd, or malformed.
 pub(crate) fn decode(reply: &[u8]) -> Option<(String, Vec<NodeKey>)> {
     let rest = reply.get(refusal(number::RING_REENABLE, Status::Ok).len()..)?;
     let end = rest.iter().position(|byte| *byte == 0)?;
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_comes_back() {
+    fn key_reports_are_decoded_as_encoded() {
         let key = |id, uses| NodeKey { node: NodeId::new(id).unwrap(), uses };
         let uses = |print, next| KeyUse::Uses { print, next, suite: "aes256/sha256".to_owned() };
         let keys = vec![
@@ -84,9 +84,9 @@ mod tests {
         assert_eq!(decode(b""), None);
     }
 
-    /// What another node says of itself makes no lines of its own.
+    /// Text that another node sends cannot add lines to the report.
     #[test]
-    fn a_line_is_a_line() {
+    fn texts_of_other_nodes_cannot_add_lines() {
         let uses = KeyUse::Uses { print: 1, next: None, suite: "a\n2 away\0".to_owned() };
         let reply = encode(Status::Ok, "", &[NodeKey { node: NodeId::new(1).unwrap(), uses }]);
         let (why, keys) = decode(&reply).unwrap();

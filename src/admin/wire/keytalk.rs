@@ -1,7 +1,7 @@
-//! What nodes of annulusd tell each other when the cluster is to have a new key.
+//! Messages between nodes of annulusd about a new key for the cluster.
 //!
-//! As what they say before a reload ([`super::Talk`]), these messages travel in RINGREENABLE behind a mark of their
-//! own. One of them carries the new key: it is only sent on a ring whose packets are encrypted, and is shown nowhere.
+//! Like the messages about a reload ([`super::Talk`]), they are carried by RINGREENABLE, with a mark of their own.
+//! One of them contains the new key: it is only sent on a ring whose packets are encrypted, and is never displayed.
 
 use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -11,11 +11,11 @@ use super::talk::{Malformed, cut};
 use crate::ids::{Endian, NodeId};
 use crate::secret::Secret;
 
-/// What tells these messages from others; its last byte is the version of their form.
+/// The mark of these messages; its last byte is the version of their format.
 const MARK: Mark = *b"annukey\x01";
-/// Bytes of a key, as many as Corosync reads.
+/// Largest length of a key in bytes, as in Corosync.
 pub(crate) const KEY_LIMIT: usize = 4096;
-/// Bytes of text in one message; a longer one is cut.
+/// Largest length of text in one message in bytes; longer text is cut.
 const TEXT_LIMIT: usize = 2048;
 
 const OFFER: u32 = 1;
@@ -35,26 +35,26 @@ struct KeyTalkBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<KeyTalkBytes<LittleEndian>>() == 80);
 
-/// One message.
+/// A message about a new key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyTalk {
-    /// All are to store this key beside the one with this fingerprint, which all must be using.
+    /// All nodes must store this key beside the one with the fingerprint `in_use`, which all must be using.
     Offer { round: RoundId, in_use: u64, key: Secret },
-    /// The sender has stored it, and understands what is sealed with it.
+    /// The sender has stored the key, and accepts packets sealed with it.
     Stored(RoundId),
-    /// It has not, and why.
+    /// The sender has not stored the key, for this reason.
     Refused(RoundId, String),
     /// The sender has waited for the others long enough.
     Expire(RoundId),
-    /// The sender uses the key with this fingerprint now, and this cipher and hash; a key with the fingerprint `next`
-    /// lies beside it.
+    /// The sender uses the key with the fingerprint `print`, and this cipher and hash; a new key with the fingerprint
+    /// `next` is stored beside it.
     Uses { round: RoundId, print: u64, next: Option<u64>, suite: String },
-    /// All are to say what they use.
+    /// All nodes must report which key they use.
     Ask(RoundId),
 }
 
 impl KeyTalk {
-    /// The bytes to multicast.
+    /// Encodes the message.
     pub(crate) fn encode(&self, me: NodeId) -> Vec<u8> {
         let beside = match self {
             Self::Uses { next, .. } => next.unwrap_or(0),
@@ -85,11 +85,11 @@ impl KeyTalk {
         bytes
     }
 
-    /// Reads a message of RINGREENABLE in its sender's byte order. `Ok(None)`: it is something else, or in a form that
-    /// is not known here.
+    /// Decodes a RINGREENABLE message in its sender's byte order. `Ok(None)`: it is another message, or has an
+    /// unknown format.
     ///
     /// # Errors
-    /// It is cut, or the length in it is impossible.
+    /// It is truncated, or contains an invalid length.
     pub(crate) fn decode(message: &[u8], order: Endian) -> Result<Option<Self>, Malformed> {
         match order {
             Endian::Little => Self::decode_in::<LittleEndian>(message),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn all_come_back_and_cut_ones_are_refused() {
+    fn messages_are_decoded_as_encoded_and_truncated_ones_refused() {
         for talk in all() {
             let bytes = talk.encode(me());
             assert_eq!(bytes[8..12], (bytes.len() as u32).to_le_bytes());
@@ -154,7 +154,7 @@ mod tests {
             for length in 40..bytes.len() {
                 assert_eq!(KeyTalk::decode(&bytes[..length], Endian::Little), Err(Malformed));
             }
-            // It is nothing but RINGREENABLE to a node of Corosync, and nothing to one that waits for a reload.
+            // To a node of Corosync it is a plain RINGREENABLE, and it has no meaning in a reload.
             assert_eq!(super::super::Talk::decode(&bytes, Endian::Little), Ok(None));
         }
     }

@@ -1,5 +1,5 @@
-//! What all messages of annulusd's nodes about reloads and keys begin with: RINGREENABLE as Corosync has it, a mark, the
-//! kind of the message and the round that it belongs to.
+//! The beginning of all messages between nodes of annulusd about reloads and keys: Corosync's RINGREENABLE, a mark,
+//! the kind of the message and the round that it belongs to.
 
 use zerocopy::byteorder::{ByteOrder, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -8,10 +8,10 @@ use super::exec::{RING_REENABLE, SourceBytes, SourcedBytes};
 use crate::ids::{NodeId, ServiceId};
 use crate::service::wire::HeaderBytes;
 
-/// What tells messages of one form from others; its last byte is the version of the form.
+/// The mark of messages of one format; its last byte is the version of the format.
 pub(super) type Mark = [u8; 8];
 
-/// One question to all nodes: who asked it, on which ring (its number), and his count on that ring.
+/// Identifies a round: the node that began it, the ring (its number), and that node's counter on the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RoundId {
     pub(crate) node: u32,
@@ -46,12 +46,12 @@ impl<O: ByteOrder> MarkedBytes<O> {
         }
     }
 
-    /// Whether a message of RINGREENABLE has this mark.
+    /// Whether a RINGREENABLE message has this mark.
     pub(super) fn is_marked(message: &[u8], mark: &Mark) -> bool {
         message.get(size_of::<SourcedBytes<O>>()..).is_some_and(|rest| rest.starts_with(mark))
     }
 
-    /// The round that it belongs to.
+    /// The round that the message belongs to.
     pub(super) fn round(&self) -> RoundId {
         RoundId { node: self.round_node.get(), ring: self.round_ring.get(), count: self.round_count.get() }
     }

@@ -1,4 +1,4 @@
-//! The messages of Corosync's CFG service: node to node ("exec"), from clients ("lib") and to them.
+//! The messages of Corosync's CFG service: node to node ("exec"), from clients and to them ("lib").
 //!
 //! Source: corosync `exec/cfg.c` (exec messages), `include/corosync/ipc_cfg.h` (lib messages). Exec messages
 //! are written little-endian and read in their sender's order; lib messages are in this host's order.
@@ -6,14 +6,14 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `exec.rs` | [`Exec`]: what nodes tell each other |
-//! | `marked.rs` | what the messages in `talk.rs` and `keytalk.rs` begin with |
-//! | `talk.rs` | [`Talk`]: what nodes of annulusd tell each other before a reload |
-//! | `keytalk.rs` | [`KeyTalk`]: what nodes of annulusd tell each other about a new key |
-//! | `keys.rs` | what a client is told about a new key |
-//! | `report.rs` | what a client is told about a reload |
-//! | `request.rs` | [`Request`]: what clients ask |
-//! | `reply.rs` | [`Reply`] and [`Question`]: what they are answered, and asked |
+//! | `exec.rs` | [`Exec`]: messages between nodes |
+//! | `marked.rs` | the common beginning of the messages in `talk.rs` and `keytalk.rs` |
+//! | `talk.rs` | [`Talk`]: messages between nodes of annulusd before a reload |
+//! | `keytalk.rs` | [`KeyTalk`]: messages between nodes of annulusd about a new key |
+//! | `keys.rs` | the report about keys for clients |
+//! | `report.rs` | the report about a reload for clients |
+//! | `request.rs` | [`Request`]: requests of clients |
+//! | `reply.rs` | [`Reply`] and [`Question`]: replies and events |
 
 pub(crate) mod exec;
 pub(crate) mod keys;
@@ -34,7 +34,7 @@ pub(crate) use talk::Talk;
 /// Longest reason for a kill, in bytes.
 pub(crate) const REASON_LIMIT: usize = 256;
 
-/// Copies a reason into a field, cut to its length. Returns the field and how much of it is used.
+/// Copies a reason into a field, cut to its size. Returns the field and the number of bytes used.
 fn reason_field(reason: &[u8]) -> ([u8; REASON_LIMIT], u16) {
     let length = reason.len().min(REASON_LIMIT);
     let mut value = [0; REASON_LIMIT];

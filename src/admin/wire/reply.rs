@@ -1,4 +1,4 @@
-//! What clients are answered, and the question they are asked.
+//! The replies to clients, and the event that asks before a shutdown.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,8 +12,8 @@ use crate::service::wire::ReplyHeaderBytes;
 
 type NE = NativeEndian;
 
-/// What each request is answered with, by request number: reply id, and the length of a reply without
-/// entries, which is also that of a refusal.
+/// For each request number: the reply id, and the length of a reply without entries, which is also that of a
+/// refusal.
 const REPLIES: [(i32, usize); number::COUNT as usize] = [
     (0, size_of::<RingStatusBytes>()),
     (1, 24),
@@ -32,23 +32,23 @@ const REPLIES: [(i32, usize); number::COUNT as usize] = [
 /// Event number of [`Question`].
 const TEST_SHUTDOWN: i32 = 10;
 
-/// Most entries of RINGSTATUSGET's reply.
+/// Largest number of entries in RINGSTATUSGET's reply.
 const RING_ENTRIES: usize = 16;
-/// Longest name in one, with its NUL.
+/// Size of the name in an entry, including its NUL.
 const RING_NAME: usize = 128;
-/// Longest status in one, with its NUL.
+/// Size of the status in an entry, including its NUL.
 const RING_STATUS: usize = 512;
-/// Longest address in NODESTATUSGET's reply, with its NUL.
+/// Size of an address in NODESTATUSGET's reply, including its NUL.
 const ADDRESS: usize = 256;
-/// The only form of NODESTATUSGET's reply.
+/// The only version of NODESTATUSGET's reply.
 const STATUS_VERSION: u32 = 1;
-/// Most addresses that are told or believed.
+/// Largest number of addresses that are sent or accepted.
 pub(crate) const ADDRESSES_MAX: usize = LINKS;
 
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
 
-/// RINGSTATUSGET.
+/// RINGSTATUSGET reply.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct RingStatusBytes {
@@ -60,7 +60,7 @@ struct RingStatusBytes {
 }
 const _: () = assert!(size_of::<RingStatusBytes>() == 10272);
 
-/// GET_NODE_ADDRS without its addresses, which follow in 16 bytes each.
+/// GET_NODE_ADDRS reply without its addresses, which follow in 16 bytes each.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct NodeAddrsBytes {
@@ -71,7 +71,7 @@ struct NodeAddrsBytes {
 }
 const _: () = assert!(size_of::<NodeAddrsBytes>() == 32);
 
-/// LOCAL_GET.
+/// LOCAL_GET reply.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct LocalGetBytes {
@@ -81,7 +81,7 @@ struct LocalGetBytes {
 }
 const _: () = assert!(size_of::<LocalGetBytes>() == 32);
 
-/// What all versions of NODESTATUSGET's reply begin with.
+/// The common beginning of all versions of NODESTATUSGET's reply.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct NodeStatusHeadBytes {
@@ -91,7 +91,7 @@ struct NodeStatusHeadBytes {
 }
 const _: () = assert!(size_of::<NodeStatusHeadBytes>() == 32);
 
-/// NODESTATUSGET, version 1.
+/// NODESTATUSGET reply, version 1.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct NodeStatusBytes {
@@ -99,14 +99,14 @@ struct NodeStatusBytes {
     reachable: u8,
     remote: u8,
     external: u8,
-    /// Oldest, newest and used version of the frames of knet; Debian 12's Corosync says 0.
+    /// Oldest, newest and used version of knet's frames; Debian 12's Corosync sends 0.
     onwire: [u8; 3],
     pad: [u8; 2],
     links: [LinkBytes; LINKS],
 }
 const _: () = assert!(size_of::<NodeStatusBytes>() == 4200);
 
-/// One link in it.
+/// One link in a NODESTATUSGET reply.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct LinkBytes {
@@ -120,7 +120,7 @@ struct LinkBytes {
 }
 const _: () = assert!(size_of::<LinkBytes>() == 520);
 
-/// TESTSHUTDOWN.
+/// TESTSHUTDOWN event.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct TestShutdownBytes {
@@ -130,32 +130,32 @@ struct TestShutdownBytes {
 }
 const _: () = assert!(size_of::<TestShutdownBytes>() == 32);
 
-/// A good answer.
+/// A successful reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// Done; there is nothing else to say.
+    /// Done; the reply has no content.
     Done,
     /// This node's links, at most 16.
     RingStatus(Vec<OwnLink>),
-    /// A node's addresses by link; the first [`ADDRESSES_MAX`] are told.
+    /// A node's addresses by link; only the first [`ADDRESSES_MAX`] are sent.
     NodeAddrs(Vec<IpAddr>),
     /// The id of this node.
     LocalGet(u32),
-    /// How the links to a node are.
+    /// The state of the links to a node.
     NodeStatus(Box<NodeStatus>),
 }
 
-/// Why there is no good answer.
+/// Why there is no successful reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoReply {
-    /// The daemon says so.
+    /// The daemon refused the request with this status.
     Refused(Status),
-    /// What came is no answer to that request.
+    /// The bytes are not a reply to that request.
     Malformed,
 }
 
 impl Reply {
-    /// The answer to request `number`.
+    /// Encodes the reply to request `number`.
     pub(crate) fn encode(&self, number: u16) -> Vec<u8> {
         let (id, fixed) = shape(number);
         let ok = |size| ReplyHeaderBytes::new(id, size, Status::Ok);
@@ -206,7 +206,7 @@ impl Reply {
         }
     }
 
-    /// Reads the answer to request `number`.
+    /// Decodes the reply to request `number`.
     pub(crate) fn decode(number: u16, bytes: &[u8]) -> Result<Self, NoReply> {
         let (header, _) = ReplyHeaderBytes::<NE>::ref_from_prefix(bytes).map_err(|_| NoReply::Malformed)?;
         match Status::from_code(header.error.get()) {
@@ -235,7 +235,7 @@ impl Reply {
     }
 }
 
-/// A reply of the kind and length that the sender of request `number` waits for, with nothing but a status.
+/// A reply that contains only a status, with the id and length that the client expects for request `number`.
 pub(crate) fn refusal(number: u16, status: Status) -> Vec<u8> {
     let (id, size) = shape(number);
     let mut reply = vec![0; size];
@@ -244,21 +244,21 @@ pub(crate) fn refusal(number: u16, status: Status) -> Vec<u8> {
     reply
 }
 
-/// "May this node shut down?"
+/// The question to a client whether this node may be shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Question {
-    /// Flags of the request that led to it.
+    /// The flags of the request for the shutdown.
     pub(crate) flags: u32,
 }
 
 impl Question {
-    /// The event to send.
+    /// Encodes the event.
     pub(crate) fn encode(self) -> Vec<u8> {
         let header = ReplyHeaderBytes::new(TEST_SHUTDOWN, size_of::<TestShutdownBytes>(), Status::Ok);
         TestShutdownBytes { header, flags: U32::new(self.flags), pad: [0; 4] }.as_bytes().to_vec()
     }
 
-    /// Reads an event; `None`: it is none that is known.
+    /// Decodes an event; `None`: it is an unknown one.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let (event, _) = TestShutdownBytes::ref_from_prefix(bytes).ok()?;
         (event.header.id.get() == TEST_SHUTDOWN).then(|| Self { flags: event.flags.get() })
@@ -329,13 +329,13 @@ fn read_status(bytes: &[u8]) -> Option<NodeStatus> {
     })
 }
 
-/// Writes a text and its NUL; what is too long is cut.
+/// Writes a text and its NUL; text that is too long is cut.
 fn put_text(field: &mut [u8], text: &str) {
     let length = text.len().min(field.len() - 1);
     field[..length].copy_from_slice(&text.as_bytes()[..length]);
 }
 
-/// Reads a text up to its NUL, or the field's end.
+/// Reads a text up to its NUL or the end of the field.
 fn text(field: &[u8]) -> String {
     let length = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
     String::from_utf8_lossy(&field[..length]).into_owned()
@@ -358,9 +358,9 @@ mod tests {
         status
     }
 
-    /// services.md 4.3: offsets of the fields.
+    /// docs/protocol/services.md, "Node status": offsets of the fields.
     #[test]
-    fn node_status_is_where_c_looks() {
+    fn node_status_has_the_offsets_of_c() {
         let bytes = Reply::NodeStatus(Box::new(status())).encode(number::NODE_STATUS);
         assert_eq!(bytes.len(), 4200);
         assert_eq!(bytes[..4], 16_i32.to_ne_bytes());
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn ring_status_is_where_c_looks() {
+    fn ring_status_has_the_offsets_of_c() {
         let links = vec![OwnLink { name: "0 10.0.0.1".to_owned(), status: "OK".to_owned() }];
         let bytes = Reply::RingStatus(links.clone()).encode(number::RING_STATUS);
         assert_eq!(bytes.len(), 10272);
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_have_the_length_that_is_waited_for() {
+    fn refusals_have_the_expected_length() {
         let lengths = [10272, 24, 24, 24, 24, 32, 32, 24, 24, 32, 24, 24];
         let ids = [0, 1, 8, 9, 13, 11, 12, 14, 15, 16, 2, 3];
         for (number, (length, id)) in lengths.into_iter().zip(ids).enumerate() {
@@ -421,7 +421,7 @@ mod tests {
 
     /// The daemon answers a request that it could not route with id 0.
     #[test]
-    fn plain_answers_are_understood() {
+    fn replies_with_id_0_are_understood() {
         let overload = crate::service::wire::plain_reply(0, Status::TryAgain);
         assert_eq!(Reply::decode(number::RELOAD, &overload), Err(NoReply::Refused(Status::TryAgain)));
         let done = refusal(number::RELOAD, Status::Ok);
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_come_back() {
+    fn questions_are_decoded_as_encoded() {
         let bytes = Question { flags: 1 }.encode();
         assert_eq!(bytes.len(), 32);
         assert_eq!(bytes[..4], 10_i32.to_ne_bytes());

@@ -1,5 +1,5 @@
-//! What a client of annulusd is told about a reload, behind the 24 bytes that Corosync's clients wait for. Only
-//! one that asks for it gets it.
+//! The report about a reload for clients of annulusd, after the 24 bytes that Corosync's clients expect. Only a
+//! client that asks for it gets it.
 
 use zerocopy::byteorder::{I32, NativeEndian, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -13,25 +13,26 @@ use crate::ids::NodeId;
 
 type NE = NativeEndian;
 
-/// Bytes of the reasons that are told; longer ones are cut.
+/// Limit for the text of the reasons in bytes; longer text is cut.
 const WHY_LIMIT: usize = 64 << 10;
-/// Bytes of one line about a key that waits for a restart, and lines of one node.
+/// Limit for one line about a key that needs a restart, in bytes; `LINES_LIMIT` is that for the number of
+/// lines of one node.
 const LINE_LIMIT: usize = 1024;
 const LINES_LIMIT: usize = 256;
-/// Bytes of a whole report; nodes that find no room are left out.
+/// Limit for a whole report in bytes; nodes for which there is no room are left out.
 const SIZE_LIMIT: usize = 512 << 10;
-/// Where the size stands in the header of a reply.
+/// Offset of the size in the header of a reply.
 const SIZE_AT: usize = 8;
 
 const APPLIED: u32 = 1;
 const NO_FILE: u32 = 2;
 const TOLD: u32 = 3;
 
-/// Behind the header of the reply.
+/// The part after the header of the reply.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct HeadBytes {
-    /// Why it was refused.
+    /// Length of the reasons of a refusal.
     why: U32<NE>,
     changed: U32<NE>,
     nodes: U32<NE>,
@@ -47,7 +48,7 @@ struct NodeBytes {
     pad: [u8; 4],
 }
 
-/// The reply to a client that wants to know what became of its reload, or why it was refused.
+/// Encodes the reply to a client that asked for a report: the result of its reload, or why it was refused.
 pub(crate) fn encode(status: Status, why: &str, report: &Reload) -> Vec<u8> {
     let mut body = Vec::new();
     let why = cut(why, WHY_LIMIT);
@@ -90,8 +91,8 @@ pub(crate) fn encode(status: Status, why: &str, report: &Reload) -> Vec<u8> {
     reply
 }
 
-/// Reads such a reply, whatever its status: why it was refused, and what became of it. `None`: it has no report,
-/// as that of Corosync's daemon, or cannot be read.
+/// Decodes such a reply, whatever its status: the reasons of a refusal, and the result. `None`: it has no report, as
+/// from Corosync's daemon, or is malformed.
 pub(crate) fn decode(reply: &[u8]) -> Option<(String, Reload)> {
     let rest = reply.get(refusal(number::RELOAD, Status::Ok).len()..)?;
     let (head, mut rest) = HeadBytes::ref_from_prefix(rest).ok()?;
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reports_come_back_and_cut_ones_are_none() {
+    fn reports_are_decoded_as_encoded_and_truncated_ones_refused() {
         let node = |id, outcome, kept: &[&str]| NodeReload {
             node: NodeId::new(id).unwrap(),
             outcome,

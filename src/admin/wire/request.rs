@@ -1,4 +1,4 @@
-//! What clients ask.
+//! The requests of clients.
 
 use zerocopy::byteorder::{NativeEndian, U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -23,17 +23,18 @@ pub(crate) mod number {
     pub(crate) const COUNT: u16 = 12;
 }
 
-/// Behind a RELOAD request of 24 bytes: the reply is to tell more than a status.
+/// Appended to a RELOAD request of 24 bytes: the reply must contain a report, not only a status.
 const REPORT: u32 = 0x616e_6e31;
 
-/// Behind a RINGREENABLE request of 24 bytes: the cluster is to have a new key, or it is to be told which keys are used.
-/// Corosync's daemon supports neither, nor RINGREENABLE.
+/// Appended to a RINGREENABLE request of 24 bytes: a request for a new key, or for the keys in use. Corosync's daemon
+/// supports neither, nor RINGREENABLE itself.
 const NEW_KEY: u32 = 0x6b65_7931;
 const KEYS: u32 = 0x6b65_7932;
 
 type NE = NativeEndian;
 
-/// KILLNODE. The reason is a `cs_name_t`: unlike between nodes, its bytes follow the length at once.
+/// KILLNODE request. The reason is a `cs_name_t`: unlike in the exec message, its bytes follow the length
+/// directly.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct KillBytes {
@@ -46,7 +47,7 @@ struct KillBytes {
 }
 const _: () = assert!(size_of::<KillBytes>() == 288);
 
-/// TRYSHUTDOWN (flags), REPLYTOSHUTDOWN (1 for yes), GET_NODE_ADDRS (a node).
+/// TRYSHUTDOWN (flags), REPLYTOSHUTDOWN (1 for yes) and GET_NODE_ADDRS (a node) requests.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct NumberBytes {
@@ -56,7 +57,7 @@ struct NumberBytes {
 }
 const _: () = assert!(size_of::<NumberBytes>() == 24);
 
-/// NODESTATUSGET.
+/// NODESTATUSGET request.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct NodeStatusBytes {
@@ -68,7 +69,7 @@ struct NodeStatusBytes {
 }
 const _: () = assert!(size_of::<NodeStatusBytes>() == 32);
 
-/// TRACKSTART.
+/// TRACKSTART request.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct TrackBytes {
@@ -78,66 +79,66 @@ struct TrackBytes {
 }
 const _: () = assert!(size_of::<TrackBytes>() == 24);
 
-/// What one client asks.
+/// A request of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request<'a> {
-    /// Status of this node's links, in Corosync's older form.
+    /// The state of this node's links, in Corosync's older form.
     RingStatus,
-    /// An idea of the past.
+    /// A relic of older versions without effect.
     RingReenable,
-    /// Make a new key for all nodes. Only annulusd's daemon can.
+    /// Make a new key for all nodes. Only annulusd supports it.
     NewKey,
-    /// Tell what each node encrypts with. Only annulusd's daemon can.
+    /// Report the key that each node uses. Only annulusd supports it.
     Keys,
     /// End another node at once.
     Kill {
-        /// Which.
+        /// The id of the node.
         node: u32,
-        /// Why: any bytes, at most [`super::REASON_LIMIT`].
+        /// The reason: any bytes, at most [`super::REASON_LIMIT`].
         reason: &'a [u8],
     },
     /// Shut this node down.
     TryShutdown {
-        /// 0: if all agree, 1: ask and do it anyway, 2: at once.
+        /// 0: if all agree, 1: ask and shut down anyway, 2: at once.
         flags: u32,
     },
     /// The answer to a [`super::Question`].
     ReplyToShutdown {
-        /// 1: yes.
+        /// 1: agreement.
         response: u32,
     },
-    /// Addresses of a node.
+    /// The addresses of a node.
     NodeAddrs {
-        /// Which; 0: this one.
+        /// The id of the node; 0: this one.
         node: u32,
     },
     /// The id of this node.
     LocalGet,
-    /// Let all nodes read their configuration again.
+    /// Make all nodes read their configuration again.
     Reload {
-        /// Whether the reply is to tell what became of it: [`super::report`]. Only annulusd's daemon looks at it.
+        /// Whether the reply must contain a report: [`super::report`]. Only annulusd evaluates it.
         report: bool,
     },
     /// Close and open the log files of this node.
     ReopenLogFiles,
-    /// Status of the links to a node.
+    /// The state of the links to a node.
     NodeStatus {
-        /// Which.
+        /// The id of the node.
         node: u32,
-        /// Form of the answer; only 1 is known.
+        /// Version of the reply; only 1 is known.
         version: u32,
     },
     /// Ask this client before a shutdown.
     TrackStart {
-        /// Without meaning.
+        /// Not evaluated.
         flags: u8,
     },
-    /// Ask it no more.
+    /// Do not ask this client any more.
     TrackStop,
 }
 
 impl<'a> Request<'a> {
-    /// Its number.
+    /// The request number.
     pub(crate) const fn number(&self) -> u16 {
         match self {
             Self::RingStatus => number::RING_STATUS,
@@ -155,7 +156,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The whole message.
+    /// Encodes the request.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let header = |size| HeaderBytes::new(self.number().into(), size);
         let one = |value| {
@@ -204,7 +205,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Reads a request. `None`: it is too short, has an impossible length in it, or an unknown number.
+    /// Decodes a request. `None`: it is too short, contains an invalid length, or has an unknown number.
     pub(crate) fn decode(function: u16, bytes: &'a [u8]) -> Option<Self> {
         let one = || Some(NumberBytes::ref_from_prefix(bytes).ok()?.0.value.get());
         Some(match function {
@@ -244,9 +245,9 @@ impl<'a> Request<'a> {
 mod tests {
     use super::*;
 
-    /// services.md 4.2: size and places of the fields.
+    /// docs/protocol/services.md, "Requests and replies of CFG": sizes, and places of the fields.
     #[test]
-    fn requests_have_corosyncs_sizes_and_come_back() {
+    fn requests_have_corosyncs_sizes_and_are_decoded_as_encoded() {
         let all = [
             (Request::RingStatus, 16),
             (Request::RingReenable, 16),
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_where_c_has_them() {
+    fn fields_have_the_offsets_of_c() {
         let kill = Request::Kill { node: 3, reason: b"because" }.encode();
         assert_eq!(kill[16..20], 3_u32.to_ne_bytes());
         assert_eq!(kill[24..26], 7_u16.to_ne_bytes());
@@ -289,9 +290,9 @@ mod tests {
         assert_eq!(status[24..28], 1_u32.to_ne_bytes());
     }
 
-    /// Corosync's daemon reads the header alone of either.
+    /// Corosync's daemon reads only the header of either form.
     #[test]
-    fn a_client_of_ours_asks_for_more_than_a_status() {
+    fn a_client_can_ask_for_a_report_after_the_header() {
         let ask = Request::Reload { report: true };
         let bytes = ask.encode();
         assert_eq!(bytes.len(), 24);
@@ -301,7 +302,7 @@ mod tests {
         assert_eq!(Request::decode(number::RELOAD, &[0; 24]), plain);
     }
 
-    /// Corosync's daemon answers that it does not support it.
+    /// Corosync's daemon answers that it does not support the request.
     #[test]
     fn a_new_key_is_asked_for_in_a_request_that_corosync_refuses() {
         for request in [Request::NewKey, Request::Keys] {
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn an_impossible_reason_is_refused() {
+    fn a_reason_of_invalid_length_is_refused() {
         let mut kill = Request::Kill { node: 3, reason: b"" }.encode();
         kill[24..26].copy_from_slice(&u16::MAX.to_ne_bytes());
         assert_eq!(Request::decode(number::KILL_NODE, &kill), None);

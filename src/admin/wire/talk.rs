@@ -1,8 +1,8 @@
-//! What nodes of annulusd tell each other before a reload, so that all of them or none goes over to new files.
+//! Messages between nodes of annulusd before a reload, so that either all of them or none apply new files.
 //!
-//! Corosync knows one message about reloads, after which each node does what it thinks right. These messages
-//! travel in RINGREENABLE, whose handler does nothing in any release of Corosync 3 and reads nothing of the
-//! message: behind its 32 bytes there is a mark, and then what is told. A node of Corosync counts them
+//! Corosync has one message about reloads, after which each node decides for itself. The messages here are
+//! carried by RINGREENABLE, whose handler has no effect in any release of Corosync 3 and reads nothing of the
+//! message: after its 32 bytes follow a mark, and then the content. A node of Corosync counts them
 //! (`runtime.services.cfg.0.rx`) and does nothing else.
 
 use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32, U64};
@@ -11,13 +11,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::marked::{Mark, MarkedBytes, RoundId};
 use crate::ids::{Endian, NodeId};
 
-/// What tells these messages from RINGREENABLE; its last byte is the version of their form.
+/// The mark of these messages; its last byte is the version of their format.
 const MARK: Mark = *b"annulus\x01";
-/// Nodes in one message, as many as a cluster may have.
+/// Largest number of nodes in one message, as many as a cluster may have.
 pub(crate) const NODE_LIMIT: usize = 384;
-/// Settings in one message, as many as are compared one by one.
+/// Largest number of settings in one message; more are not compared one by one.
 pub(crate) const SETTINGS_LIMIT: usize = 4096;
-/// Bytes of text in one message; a longer one is cut.
+/// Largest length of text in one message in bytes; longer text is cut.
 pub(crate) const TEXT_LIMIT: usize = 4096;
 
 const CALL: u32 = 1;
@@ -50,45 +50,45 @@ struct NodeBytes<O: ByteOrder> {
     hash: U64<O>,
 }
 
-/// What one node makes of its new file.
+/// A node's judgement of its new file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It could go over to it.
+    /// The node could apply it.
     Accept(Accepted),
-    /// It could not, and why.
+    /// The node could not apply it, for this reason.
     Refuse(String),
-    /// It has no file, and follows whatever the others decide.
+    /// The node has no file, and follows the decision of the others.
     NoFile,
 }
 
-/// What a file that can be used says, as far as the others are concerned.
+/// The content of a valid file, as far as the other nodes must compare it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Accepted {
-    /// A number for each listed node, ascending by node.
+    /// For each listed node its id and a hash of its entry, ascending by id.
     pub(crate) nodes: Vec<(u32, u64)>,
-    /// A number for each setting, ascending.
+    /// A hash of each setting, ascending.
     pub(crate) settings: Vec<u64>,
-    /// What it changes that needs a restart, a line each.
+    /// The changed settings that need a restart, one a line.
     pub(crate) kept: String,
 }
 
-/// One message of the agreement on a reload, as members multicast it to each other.
+/// A message of the agreement on a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Talk {
-    /// Who can judge a reload?
+    /// Asks which members can judge a reload.
     Call,
-    /// The sender can.
+    /// The sender can judge a reload.
     Here,
-    /// All are to read their files and say what they make of them.
+    /// All members must read their files and multicast their verdicts.
     Propose(RoundId),
-    /// What the sender makes of its own.
+    /// The sender's verdict on its own file.
     Verdict(RoundId, Verdict),
     /// The sender has waited for verdicts long enough.
     Expire(RoundId),
 }
 
 impl Talk {
-    /// The bytes to multicast.
+    /// Encodes the message.
     pub(crate) fn encode(&self, me: NodeId) -> Vec<u8> {
         const NOBODY: RoundId = RoundId { node: 0, ring: 0, count: 0 };
         let none = Accepted::default();
@@ -129,11 +129,11 @@ impl Talk {
         bytes
     }
 
-    /// Reads a message of RINGREENABLE in its sender's byte order. `Ok(None)`: it is nothing but that, or in a
-    /// form that is not known here.
+    /// Decodes a RINGREENABLE message in its sender's byte order. `Ok(None)`: it is a plain one, or has an unknown
+    /// format.
     ///
     /// # Errors
-    /// It is cut, or a count in it is impossible.
+    /// It is truncated, or contains an invalid count.
     pub(crate) fn decode(message: &[u8], order: Endian) -> Result<Option<Self>, Malformed> {
         match order {
             Endian::Little => Self::decode_in::<LittleEndian>(message),
@@ -179,7 +179,7 @@ fn verdict<O: ByteOrder>(head: &TalkBytes<O>, rest: &[u8]) -> Option<Verdict> {
     })
 }
 
-/// The text, or as much of it as so many bytes hold.
+/// The beginning of a text that fits into `limit` bytes, cut between characters.
 pub(crate) fn cut(text: &str, limit: usize) -> &str {
     let mut end = text.len().min(limit);
     while !text.is_char_boundary(end) {
@@ -188,7 +188,7 @@ pub(crate) fn cut(text: &str, limit: usize) -> &str {
     &text[..end]
 }
 
-/// A message that cannot be read.
+/// The error for a message that cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn all_come_back_and_cut_ones_are_refused() {
+    fn messages_are_decoded_as_encoded_and_truncated_ones_refused() {
         for talk in all() {
             let bytes = talk.encode(me());
             assert_eq!(bytes[8..12], (bytes.len() as u32).to_le_bytes());
@@ -235,9 +235,9 @@ mod tests {
         }
     }
 
-    /// To a node of Corosync it is RINGREENABLE, of which it reads nothing.
+    /// To a node of Corosync it is a RINGREENABLE, of which it reads nothing.
     #[test]
-    fn it_begins_as_ring_reenable_does() {
+    fn messages_begin_like_ring_reenable() {
         let bytes = Talk::Call.encode(me());
         assert_eq!(bytes[..4], [0, 0, 1, 0]);
         assert_eq!(bytes[16..20], [3, 0, 0, 0]);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn other_forms_are_left_alone() {
+    fn messages_of_other_formats_are_ignored() {
         let mut later = Talk::Call.encode(me());
         later[39] = 2;
         assert_eq!(Talk::decode(&later, Endian::Little), Ok(None));

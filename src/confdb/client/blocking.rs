@@ -1,5 +1,5 @@
-//! The configuration database without an asynchronous runtime: for programs with a main loop of their own, such
-//! as resource managers, and for simple ones.
+//! The configuration database without an asynchronous runtime, for simple programs and for programs with a main loop
+//! of their own, such as resource managers.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,81 +27,81 @@ use crate::service::client::blocking::Events;
 use crate::service::client::{Line, Source};
 use crate::value::Value;
 
-/// The way to one database of one daemon, or of one node in this process; see
-/// [`confdb::Client`](super::Client), whose calls these are. Cheap to clone.
+/// A blocking client of one database of one daemon, or of one node in this process, with the calls of
+/// [`confdb::Client`](super::Client). Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     line: Line,
 }
 
 impl Client {
-    /// A client whose connections are opened by `dial`. Nothing is opened yet.
+    /// A client whose connections are opened by `dial`. Opens no connection yet.
     pub fn new(dial: Arc<dyn Dial>, map: Map) -> Self {
         Self { line: line(dial, map) }
     }
 
-    /// See [`super::Client::get`].
+    /// The value of a key as `T`; see [`super::Client::get`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::get`].
     pub fn get<T: FromValue>(&self, key: &str) -> Result<Option<T>, Error> {
         self.get_value(key)?.map(|value| typed::read(key, &value)).transpose()
     }
 
-    /// See [`super::Client::get_value`].
+    /// The value of a key; see [`super::Client::get_value`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::get_value`].
     pub fn get_value(&self, key: &str) -> Result<Option<Value>, Error> {
         calls::or_none(self.line.ask_blocking(&calls::get(&Key::new(key)?)))
     }
 
-    /// See [`super::Client::set`].
+    /// Sets a key; see [`super::Client::set`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::set`].
     pub fn set(&self, key: &str, value: impl Into<Value>) -> Result<(), Error> {
         let set = calls::set(&Key::new(key)?, &value.into())?;
         self.line.ask_blocking(&set).map_err(calls::about(key))
     }
 
-    /// See [`super::Client::remove`].
+    /// Removes a key; see [`super::Client::remove`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::remove`].
     pub fn remove(&self, key: &str) -> Result<bool, Error> {
         let removed = self.line.ask_blocking(&calls::remove(&Key::new(key)?));
         calls::was_there(removed.map_err(calls::about(key)))
     }
 
-    /// See [`super::Client::increment`].
+    /// Adds 1 to a key; see [`super::Client::increment`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::increment`].
     pub fn increment(&self, key: &str) -> Result<(), Error> {
         self.adjust(key, 1)
     }
 
-    /// See [`super::Client::decrement`].
+    /// Subtracts 1 from a key; see [`super::Client::decrement`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::decrement`].
     pub fn decrement(&self, key: &str) -> Result<(), Error> {
         self.adjust(key, -1)
     }
 
-    /// See [`super::Client::adjust`].
+    /// Adds a number to a key; see [`super::Client::adjust`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::adjust`].
     pub fn adjust(&self, key: &str, by: i32) -> Result<(), Error> {
         self.line.ask_blocking(&calls::adjust(&Key::new(key)?, by)).map_err(calls::about(key))
     }
 
-    /// See [`super::Client::list`].
+    /// The keys that begin with a prefix; see [`super::Client::list`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::list`].
     pub fn list(&self, prefix: &str) -> Result<Entries, Error> {
         let begin = calls::list(&Key::prefix(prefix)?);
         let channel = self.line.open_blocking()?;
@@ -109,18 +109,18 @@ impl Client {
         Ok(Entries { cursor: Some(Cursor::new(channel, handle)) })
     }
 
-    /// See [`super::Client::watch`].
+    /// Changes of the keys that begin with a prefix; see [`super::Client::watch`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::watch`].
     pub fn watch(&self, prefix: &str) -> Result<Events<Change>, Error> {
         self.track(&Key::prefix(prefix)?, true)
     }
 
-    /// See [`super::Client::watch_key`].
+    /// Changes of one key; see [`super::Client::watch_key`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::watch_key`].
     pub fn watch_key(&self, key: &str) -> Result<Events<Change>, Error> {
         self.track(&Key::new(key)?, false)
     }
@@ -132,9 +132,9 @@ impl Client {
     }
 }
 
-/// Keys and their values, ascending by key. An error is the last item.
+/// An iterator over keys and their values, ascending by key. An error is the last item.
 pub struct Entries {
-    /// `None` after the last.
+    /// `None` after the last item.
     cursor: Option<Cursor>,
 }
 

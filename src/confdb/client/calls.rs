@@ -1,4 +1,4 @@
-//! The questions that both kinds of client ask.
+//! The calls that the asynchronous and the blocking client have in common.
 
 use super::Error;
 use crate::confdb::names::{self, NAME_LEAST};
@@ -8,7 +8,7 @@ use crate::service::client::{self, Ask};
 use crate::service::wire::read::Malformed;
 use crate::value::{VALUE_LIMIT, Value};
 
-/// The name of a key, or a beginning of one, that the protocol can carry.
+/// A name or prefix of a key that the protocol can carry.
 pub(super) struct Key<'a>(&'a str);
 
 impl<'a> Key<'a> {
@@ -20,7 +20,8 @@ impl<'a> Key<'a> {
     }
 
     pub(super) fn prefix(name: &'a str) -> Result<Self, Error> {
-        // A name begins with it; one or two characters are too few for a name, but not for that.
+        // Checked as if it were the beginning of a name: one or two characters are too short for a name but
+        // not for a prefix.
         match name.is_empty() || names::is_valid(&format!("{name:.<NAME_LEAST$}")) {
             true => Ok(Self(name)),
             false => Err(Error::BadKey { key: name.to_owned() }),
@@ -28,13 +29,13 @@ impl<'a> Key<'a> {
     }
 }
 
-/// What each connection to the statistics is told first.
+/// The first call on each connection to the statistics: it selects their map.
 pub(super) fn choose_statistics() -> Ask<()> {
     Ask::order("show the statistics", lib::set_current_map(MAP_STATS))
 }
 
 pub(super) fn get(key: &Key<'_>) -> Ask<Value> {
-    // Room for any value, and for a NUL that the daemon adds to the longest text.
+    // Room for any value, and for the NUL that the daemon adds to the longest text.
     Ask::query("tell the value of a key", lib::get(key.0, VALUE_LIMIT as u64 + 1), |reply| {
         let bad = Malformed("answer (value)");
         let (kind, length, bytes) = lib::get_reply(reply).ok_or(bad)?;
@@ -64,27 +65,27 @@ pub(super) fn adjust(key: &Key<'_>, by: i32) -> Ask<()> {
     Ask::order("add to a key", lib::adjust_int(key.0, by))
 }
 
-/// Begins a walk; gives its handle.
+/// Begins an iteration; returns its handle.
 pub(super) fn list(prefix: &Key<'_>) -> Ask<u64> {
     Ask::query("list keys", lib::iter_init(prefix.0), |reply| {
         lib::handle_reply(reply).ok_or(Malformed("answer (handle of an iteration)"))
     })
 }
 
-/// The next key of a walk.
+/// Asks for the next key of an iteration.
 pub(super) fn next(handle: u64) -> Ask<String> {
     Ask::query("list keys", lib::iter_next(handle), |reply| {
         lib::next_reply(reply).map(|(key, ..)| key).ok_or(Malformed("answer (iteration)"))
     })
 }
 
-/// Begins to tell of changes.
+/// Adds a tracker.
 pub(super) fn track(key: &Key<'_>, prefix: bool) -> Ask<()> {
     let kinds = track::ADD | track::MODIFY | track::DELETE | if prefix { track::PREFIX } else { 0 };
     Ask::order("watch keys", lib::track_add(key.0, kinds, 0))
 }
 
-/// `None` for what is not there.
+/// Converts the status for a missing key to `None`.
 pub(super) fn or_none<T>(answer: Result<T, client::Error>) -> Result<Option<T>, Error> {
     match answer {
         Ok(value) => Ok(Some(value)),
@@ -93,7 +94,7 @@ pub(super) fn or_none<T>(answer: Result<T, client::Error>) -> Result<Option<T>, 
     }
 }
 
-/// Whether the key that was to be removed was there.
+/// Whether the removed key existed.
 pub(super) fn was_there(removed: Result<(), Error>) -> Result<bool, Error> {
     match removed {
         Ok(()) => Ok(true),
@@ -102,7 +103,7 @@ pub(super) fn was_there(removed: Result<(), Error>) -> Result<bool, Error> {
     }
 }
 
-/// What a refusal means for this key.
+/// Converts an error of a call about this key.
 pub(super) fn about(key: &str) -> impl FnOnce(client::Error) -> Error {
     let key = key.to_owned();
     move |error| match error {

@@ -1,4 +1,4 @@
-//! What happened to a key.
+//! Changes of keys, as clients receive them.
 
 use crate::confdb::wire::{Notify, lib, track};
 use crate::service::wire::read::{Malformed, kind};
@@ -7,28 +7,28 @@ use crate::value::Value;
 /// A change of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Which key.
+    /// The name of the key.
     pub key: String,
-    /// What happened.
+    /// The kind of change.
     pub kind: ChangeKind,
-    /// What it was. `None`: it was not there, or it is a counter whose old value nobody kept.
+    /// The old value. `None`: the key did not exist, or it is a counter, whose old value is not known.
     pub old: Option<Value>,
-    /// What it is; `None`: it was removed.
+    /// The new value; `None`: the key was removed.
     pub new: Option<Value>,
 }
 
-/// What happened to a key.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
-    /// It was not there before.
+    /// The key was added.
     Added,
-    /// It has another value or type.
+    /// The key has another value or type.
     Modified,
-    /// It is gone.
+    /// The key was removed.
     Removed,
 }
 
-/// Reads a notification.
+/// Reads a notification; `None`: the event is of another kind.
 pub(super) fn read(event: &[u8]) -> Result<Option<Change>, Malformed> {
     kind(event)?;
     let Notify { inst: _, key, event, new, old } =
@@ -39,7 +39,7 @@ pub(super) fn read(event: &[u8]) -> Result<Option<Change>, Malformed> {
         track::DELETE => ChangeKind::Removed,
         _ => return Err(Malformed("event (kind of change)")),
     };
-    // Of a statistic that comes or goes, Corosync tells the same value twice.
+    // For a statistic that appears or disappears, Corosync sends the same value as old and new.
     let (old, new) = match kind {
         ChangeKind::Added => (None, new),
         ChangeKind::Modified => (old, new),

@@ -1,4 +1,4 @@
-//! A walk through the keys.
+//! Iterations over keys.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use crate::service::channel::{Channel, End};
 use crate::service::client;
 use crate::value::Value;
 
-/// Keys that a walk may give before it is taken for a broken one.
+/// Largest number of keys that an iteration may return before the daemon is regarded as faulty.
 const LIMIT: usize = 1 << 20;
 
 /// A key and its value.
@@ -21,11 +21,11 @@ const LIMIT: usize = 1 << 20;
 pub struct Entry {
     /// The name of the key.
     pub key: String,
-    /// What it holds.
+    /// The value of the key.
     pub value: Value,
 }
 
-/// Where a walk stands.
+/// The state of an iteration.
 pub(super) struct Cursor {
     pub(super) channel: Arc<dyn Channel>,
     pub(super) handle: u64,
@@ -37,7 +37,7 @@ impl Cursor {
         Self { channel, handle, count: 0 }
     }
 
-    /// The key that an answer gave; `None` at the end.
+    /// The key in an answer; `None` at the end.
     pub(super) fn key(&mut self, answer: Result<String, client::Error>) -> Result<Option<String>, Error> {
         match answer {
             Ok(_) if self.count == LIMIT => {
@@ -56,9 +56,9 @@ impl Cursor {
 
 type Step = Pin<Box<dyn Future<Output = (Cursor, Option<Result<Entry, Error>>)> + Send>>;
 
-/// Keys and their values, ascending by key: a stream. An error is the last item.
+/// A stream of keys and their values, ascending by key. An error is the last item.
 pub struct Entries {
-    /// The step that is under way; `None` after the last.
+    /// The step that is running; `None` after the last one.
     step: Option<Step>,
 }
 
@@ -67,15 +67,15 @@ impl Entries {
         Self { step: Some(Box::pin(step(Cursor::new(channel, handle)))) }
     }
 
-    /// The next one; `None` after the last. Dropping the future loses nothing.
+    /// Waits for the next item; `None` after the last one. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Result<Entry, Error>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// All that are left.
+    /// Collects all remaining items.
     ///
     /// # Errors
-    /// The connection ended.
+    /// The connection ended, or the daemon refused a step.
     pub async fn all(mut self) -> Result<Vec<Entry>, Error> {
         let mut all = Vec::new();
         while let Some(entry) = self.next().await {
@@ -105,7 +105,7 @@ impl std::fmt::Debug for Entries {
     }
 }
 
-/// One step: the next key that still has a value.
+/// One step: finds the next key that still has a value.
 async fn step(mut cursor: Cursor) -> (Cursor, Option<Result<Entry, Error>>) {
     let entry = next(&mut cursor).await.transpose();
     (cursor, entry)
@@ -116,7 +116,7 @@ async fn next(cursor: &mut Cursor) -> Result<Option<Entry>, Error> {
         let answer = calls::next(cursor.handle).over(&*cursor.channel).await;
         let Some(key) = cursor.key(answer)? else { return Ok(None) };
         let get = calls::get(&calls::Key::new(&key)?);
-        // What was removed in between is passed over.
+        // Keys that were removed after their names were listed are skipped.
         if let Some(value) = calls::or_none(get.over(&*cursor.channel).await)? {
             return Ok(Some(Entry { key, value }));
         }

@@ -1,65 +1,66 @@
-//! Why a call of the configuration database library failed.
+//! Errors of the configuration database library.
 
 use crate::error::Status;
 use crate::service::channel::ChannelError;
 use crate::service::client;
 
-/// What happened, and what to do about it.
+/// Why a call failed, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The daemon cannot be reached, the connection ended, or it refused for a reason not listed here.
+    /// The daemon cannot be reached, the connection has ended, or the daemon refused for a reason not listed
+    /// here.
     #[error(transparent)]
     Service(#[from] client::Error),
-    /// There is no such key.
+    /// The key does not exist.
     #[error("there is no key {key}; set it first")]
     NoKey {
-        /// Which.
+        /// The name of the key.
         key: String,
     },
-    /// The daemon lets no client change the key.
+    /// The key is read-only for clients.
     #[error(
         "key {key} may only be read: it is the daemon's own or comes from its configuration file. Change the \
          file, and reload it"
     )]
     ReadOnly {
-        /// Which.
+        /// The name of the key.
         key: String,
     },
-    /// It is no name of a key, or no beginning of one.
+    /// The name of the key, or the prefix, is invalid.
     #[error("{key:?} names no key: a name has 3 to 255 characters of A-Z a-z 0-9 . _ - / :")]
     BadKey {
-        /// What was given.
+        /// The name or prefix as given.
         key: String,
     },
     /// The value cannot be stored.
     #[error("the value for {key} cannot be stored: {why}")]
     BadValue {
-        /// Where to.
+        /// The name of the key.
         key: String,
-        /// Why not.
+        /// The reason.
         why: &'static str,
     },
-    /// The key holds something else than was asked for.
+    /// The key holds a value of another type than requested.
     #[error("key {key} holds {found}, which is not {wanted}; get_value() gives it as it is")]
     WrongType {
-        /// Which.
+        /// The name of the key.
         key: String,
-        /// What it holds: type and value.
+        /// Its type and value.
         found: String,
-        /// What was asked for.
+        /// The requested type.
         wanted: &'static str,
     },
-    /// The key holds no integer, so nothing can be added to it.
+    /// The key does not hold an integer, so nothing can be added to it.
     #[error("key {key} holds no integer, so nothing can be added to it; set it")]
     NotInteger {
-        /// Which.
+        /// The name of the key.
         key: String,
     },
 }
 
 impl Error {
-    /// The number that a C program would have got.
+    /// The status that libcmap would return for this error.
     ///
     /// Source: corosync `corotypes.h`, and the manual pages of `cmap_get` and others.
     pub fn status(&self) -> Status {

@@ -1,8 +1,8 @@
-//! The library that an application uses for the configuration database and the statistics, the same over IPC and
-//! inside the process of the node.
+//! The library for applications that use the configuration database and the statistics. It works the same over IPC
+//! and inside the process of the node.
 //!
-//! A **key** is a dotted name such as `totem.token` (3 to 255 characters of `A-Z a-z 0-9 . _ - / :`); it holds
-//! one typed [`Value`]. The database of a node is its own: what is set at one node is not seen at others.
+//! A **key** has a dotted name such as `totem.token` (3 to 255 characters of `A-Z a-z 0-9 . _ - / :`) and one typed
+//! [`Value`]. Each node has a database of its own: a key that is set at one node is not seen at others.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,24 +26,24 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Corosync's counterpart: `lib/cmap.c`; `cmap_overview(3)`. Where the calls of libcmap went:
+//! Corosync's counterpart: `lib/cmap.c`; `cmap_overview(3)`. The counterparts of libcmap's calls:
 //!
 //! | libcmap | here |
 //! |---|---|
 //! | `cmap_initialize`, `cmap_initialize_map` | [`Client::new`] with a [`Map`] |
-//! | `cmap_get` and its sixteen typed sisters | [`Client::get`], [`Client::get_value`] |
-//! | `cmap_set` and its sisters | [`Client::set`] |
+//! | `cmap_get` and its sixteen typed variants | [`Client::get`], [`Client::get_value`] |
+//! | `cmap_set` and its typed variants | [`Client::set`] |
 //! | `cmap_delete`, `cmap_inc`, `cmap_dec`, `cmap_adjust_int` | [`Client::remove`], [`Client::increment`], [`Client::decrement`], [`Client::adjust`] |
 //! | `cmap_iter_init`, `cmap_iter_next`, `cmap_iter_finalize` | [`Client::list`] |
 //! | `cmap_track_add`, `cmap_track_delete`, `cmap_dispatch` | [`Client::watch`], [`Client::watch_key`]; dropping the stream |
-//! | `cmap_fd_get` | [`blocking::Client::watch`] gives something that is [`AsFd`](std::os::fd::AsFd) |
+//! | `cmap_fd_get` | [`blocking::Client::watch`] returns a value that is [`AsFd`](std::os::fd::AsFd) |
 //!
 //! | file | what |
 //! |---|---|
-//! | `typed.rs` | [`FromValue`]: a value as a type of Rust |
-//! | `change.rs` | what happened to a key |
-//! | `entries.rs` | a walk through the keys |
-//! | `calls.rs` | the questions that both kinds of client ask |
+//! | `typed.rs` | [`FromValue`]: conversion of values to types of Rust |
+//! | `change.rs` | changes of keys, as clients receive them |
+//! | `entries.rs` | iterations over keys |
+//! | `calls.rs` | the calls that both kinds of client have in common |
 //! | `error.rs` | [`Error`] |
 //! | `blocking.rs` | the same without an asynchronous runtime |
 
@@ -69,64 +69,64 @@ use crate::service::client::{Events, Line, Source};
 use crate::value::Value;
 use calls::Key;
 
-/// Which of a node's two databases.
+/// The two databases of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Map {
-    /// Configuration and state: `totem.`, `nodelist.`, `quorum.`, `runtime.` and what clients put there.
+    /// Configuration and state: `totem.`, `nodelist.`, `quorum.`, `runtime.` and keys that clients add.
     #[default]
     Configuration,
-    /// Counters, computed when they are read: `stats.`. Read-only, but for `stats.clear.`.
+    /// Counters, computed when they are read: `stats.`. Read-only except for `stats.clear.`.
     Statistics,
 }
 
-/// The way to one database of one daemon, or of one node in this process. Cheap to clone.
+/// A client of one database of one daemon, or of one node in this process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     line: Line,
 }
 
 impl Client {
-    /// A client whose connections are opened by `dial`. Nothing is opened yet.
+    /// A client whose connections are opened by `dial`. Opens no connection yet.
     pub fn new(dial: Arc<dyn Dial>, map: Map) -> Self {
         Self { line: line(dial, map) }
     }
 
-    /// The value of a key as `T`; `None` if there is no such key. See [`FromValue`] for what fits.
+    /// The value of a key as `T`; `None` if the key does not exist. [`FromValue`] lists the conversions.
     ///
     /// # Errors
-    /// [`Error::WrongType`]: it holds something else; and as [`Client::get_value`].
+    /// [`Error::WrongType`]: the value cannot be converted; otherwise as [`Client::get_value`].
     pub async fn get<T: FromValue>(&self, key: &str) -> Result<Option<T>, Error> {
         self.get_value(key).await?.map(|value| typed::read(key, &value)).transpose()
     }
 
-    /// The value of a key; `None` if there is no such key.
+    /// The value of a key; `None` if the key does not exist.
     ///
     /// # Errors
-    /// [`Error::BadKey`]; [`Error::Service`]: no daemon, or it refuses this user.
+    /// [`Error::BadKey`]; [`Error::Service`]: no daemon runs, or it refuses this user.
     pub async fn get_value(&self, key: &str) -> Result<Option<Value>, Error> {
         calls::or_none(self.line.ask(calls::get(&Key::new(key)?)).await)
     }
 
-    /// Sets a key, whatever type it had before. `u32` makes a `u32` key and so on, text a `str`, `Vec<u8>` a
-    /// `bin`.
+    /// Sets a key, whatever type it had before. `u32` makes a key of type `u32` and so on, text one of type
+    /// `str`, `Vec<u8>` one of type `bin`.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], [`Error::BadKey`], [`Error::BadValue`]; [`Error::Service`]: no daemon, or it refuses
+    /// [`Error::ReadOnly`], [`Error::BadKey`], [`Error::BadValue`]; [`Error::Service`]: no daemon runs, or it refuses
     /// this user.
     pub async fn set(&self, key: &str, value: impl Into<Value>) -> Result<(), Error> {
         let set = calls::set(&Key::new(key)?, &value.into())?;
         self.line.ask(set).await.map_err(calls::about(key))
     }
 
-    /// Removes a key. Whether it was there.
+    /// Removes a key. Returns whether it existed.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], [`Error::BadKey`]; [`Error::Service`]: no daemon, or it refuses this user.
+    /// [`Error::ReadOnly`], [`Error::BadKey`]; [`Error::Service`]: no daemon runs, or it refuses this user.
     pub async fn remove(&self, key: &str) -> Result<bool, Error> {
         calls::was_there(self.line.ask(calls::remove(&Key::new(key)?)).await.map_err(calls::about(key)))
     }
 
-    /// Adds 1 to a key that holds an integer; past the largest comes the smallest.
+    /// Adds 1 to a key that holds an integer; the largest value wraps to the smallest.
     ///
     /// # Errors
     /// As [`Client::adjust`].
@@ -134,7 +134,7 @@ impl Client {
         self.adjust(key, 1).await
     }
 
-    /// Takes 1 from a key that holds an integer; before the smallest comes the largest.
+    /// Subtracts 1 from a key that holds an integer; the smallest value wraps to the largest.
     ///
     /// # Errors
     /// As [`Client::adjust`].
@@ -142,40 +142,40 @@ impl Client {
         self.adjust(key, -1).await
     }
 
-    /// Adds to a key that holds an integer, in one step: two clients that do so at once do not lose one of the
-    /// two. The type stays; the sum wraps around.
+    /// Adds to a key that holds an integer, atomically: concurrent additions are not lost. The type is kept; the sum
+    /// wraps around.
     ///
     /// # Errors
-    /// [`Error::NoKey`], [`Error::NotInteger`], [`Error::ReadOnly`], [`Error::BadKey`]; [`Error::Service`]: no
-    /// daemon, or it refuses this user.
+    /// [`Error::NoKey`], [`Error::NotInteger`], [`Error::ReadOnly`], [`Error::BadKey`]; [`Error::Service`]: no daemon
+    /// runs, or it refuses this user.
     pub async fn adjust(&self, key: &str, by: i32) -> Result<(), Error> {
         self.line.ask(calls::adjust(&Key::new(key)?, by)).await.map_err(calls::about(key))
     }
 
-    /// Walks through the keys that begin with `prefix`, ascending (`""`: all). Keys that come or go meanwhile
-    /// may be in it or not.
+    /// Iterates over the keys that begin with `prefix`, ascending (`""`: all). Keys that are added or removed
+    /// in the meantime may or may not be included.
     ///
     /// # Errors
-    /// [`Error::BadKey`]; [`Error::Service`]: no daemon, or it refuses this user.
+    /// [`Error::BadKey`]; [`Error::Service`]: no daemon runs, or it refuses this user.
     pub async fn list(&self, prefix: &str) -> Result<Entries, Error> {
         let begin = calls::list(&Key::prefix(prefix)?);
-        // A connection of its own: its end frees the iteration.
+        // A separate connection: closing it frees the iteration.
         let channel = self.line.open().await?;
         let handle = begin.over(&*channel).await?;
         Ok(Entries::new(channel, handle))
     }
 
-    /// Changes of the keys that begin with `prefix` from now on (`""`: all). Nothing happens that is not told,
-    /// but changes of statistics are counters that appear and disappear, see [`Map::Statistics`].
+    /// The changes from now on of the keys that begin with `prefix` (`""`: all). Every change is reported; for
+    /// statistics only counters that appear or disappear are, see [`Map::Statistics`].
     ///
     /// # Errors
-    /// [`Error::BadKey`]; [`Error::Service`]: no daemon, or it refuses this user.
+    /// [`Error::BadKey`]; [`Error::Service`]: no daemon runs, or it refuses this user.
     pub async fn watch(&self, prefix: &str) -> Result<Events<Change>, Error> {
         self.track(&Key::prefix(prefix)?, true).await
     }
 
-    /// Changes of this key from now on. It need not be there. One of [`Map::Statistics`] is looked at every
-    /// 1.5 s.
+    /// The changes of this key from now on. The key need not exist yet. A key of [`Map::Statistics`] is
+    /// checked every 1.5 s.
     ///
     /// # Errors
     /// As [`Client::watch`].

@@ -1,4 +1,4 @@
-//! The client against a daemon of the tests' own making.
+//! The client against a scripted daemon.
 
 use zerocopy::{FromZeros, IntoBytes, U64};
 
@@ -18,7 +18,7 @@ fn client(fake: &Fake) -> Client {
     Client::new(fake.dial(), Map::Configuration)
 }
 
-/// An answer to GET, with as many zeros after the value as Corosync appends.
+/// An answer to GET, followed by as many zeros as Corosync appends.
 fn value_reply(value: &Value) -> Vec<u8> {
     let bytes = value_bytes(value);
     let mut head = GetReplyBytes::new_zeroed();
@@ -57,13 +57,13 @@ fn notification(key: &str, event: i32, new: Option<&Value>, old: Option<&Value>)
     [head.as_bytes(), &new_bytes, &old_bytes].concat()
 }
 
-/// The numbers of the requests so far.
+/// The ids of the requests so far.
 fn asked(fake: &Fake) -> Vec<u16> {
     fake.asked().iter().map(|request| u16::from(request[0])).collect()
 }
 
 #[tokio::test]
-async fn values_are_read_as_what_is_asked_for() {
+async fn values_are_converted_to_the_requested_type() {
     let fake = Fake::new();
     let client = client(&fake);
     for _ in 0..3 {
@@ -83,7 +83,7 @@ async fn values_are_read_as_what_is_asked_for() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_not_sent() {
+async fn invalid_arguments_are_not_sent() {
     let fake = Fake::new();
     let client = client(&fake);
     for key in ["", "ab", "with space", "ümlaut", &"x".repeat(256), "nul\0"] {
@@ -116,7 +116,7 @@ async fn refusals_name_the_key() {
 }
 
 #[tokio::test]
-async fn a_walk_passes_over_what_was_removed_meanwhile() {
+async fn an_iteration_skips_keys_that_were_removed_meanwhile() {
     let fake = Fake::new();
     let script = |fake: &Fake| {
         fake.answer(handle_reply(7));
@@ -145,7 +145,7 @@ async fn a_walk_passes_over_what_was_removed_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_walk_that_fails_ends() {
+async fn an_iteration_ends_with_its_first_error() {
     let fake = Fake::new();
     fake.answer(handle_reply(7));
     fake.answer(next_reply("no such name"));
@@ -155,7 +155,7 @@ async fn a_walk_that_fails_ends() {
 }
 
 #[tokio::test]
-async fn changes_are_told_until_the_daemon_goes() {
+async fn changes_are_reported_until_the_daemon_ends() {
     let fake = Fake::new();
     let mut changes = client(&fake).watch("my.").await.unwrap();
     let (one, two) = (Value::U8(1), Value::text("two"));
@@ -184,7 +184,7 @@ async fn changes_are_told_until_the_daemon_goes() {
 }
 
 #[tokio::test]
-async fn the_statistics_are_asked_for_on_each_connection() {
+async fn the_map_of_statistics_is_selected_on_each_connection() {
     let fake = Fake::new();
     let statistics = Client::new(fake.dial(), Map::Statistics);
     fake.status(Status::Ok);
@@ -195,9 +195,9 @@ async fn the_statistics_are_asked_for_on_each_connection() {
     assert_eq!(asked(&fake), [SET_CURRENT_MAP, GET, SET_CURRENT_MAP, TRACK_ADD]);
 }
 
-/// Whatever stands where a length or type should, reading ends well or with an error.
+/// Whatever a hostile daemon puts in place of lengths and types, reading succeeds or returns an error.
 #[tokio::test]
-async fn a_hostile_daemon_is_found_out() {
+async fn malformed_answers_of_a_hostile_daemon_are_errors() {
     let good = value_reply(&Value::text("text"));
     let fake = Fake::new();
     let client = client(&fake);

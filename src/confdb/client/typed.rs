@@ -1,25 +1,25 @@
-//! A value as a type of Rust.
+//! Conversion of values to types of Rust.
 
 use super::Error;
 use crate::value::Value;
 
-/// What a value can be read as.
+/// A type to which values can be converted.
 ///
 /// | type | reads |
 /// |---|---|
 /// | the integers | an integer of any type, if it fits; a text that is such a number |
-/// | `f32`, `f64` | both; into `f32` with its precision |
+/// | `f32`, `f64` | a floating-point number of either size; `f32` with its precision |
 /// | `bool` | an integer 0 or 1; a text `yes`, `no`, `on`, `off`, `true`, `false`, `0` or `1` |
 /// | `String` | a text that is UTF-8 |
 /// | `Vec<u8>` | a text or binary value, whatever bytes it has |
-/// | [`Value`] | everything |
+/// | [`Value`] | every value |
 ///
-/// Numbers come as texts where a configuration file has keys that the daemon does not know the type of.
+/// A number is a text where a configuration file contains keys whose type the daemon does not know.
 pub trait FromValue: Sized {
-    /// What is wanted, for the error: "a u32".
+    /// The name of the type for errors: "a u32".
     const WANTED: &'static str;
 
-    /// The value as this type, if it is one.
+    /// The value converted to this type; `None` if it cannot be converted.
     fn from_value(value: &Value) -> Option<Self>;
 }
 
@@ -112,7 +112,7 @@ impl FromValue for Value {
     }
 }
 
-/// The value of `key` as `T`.
+/// Converts the value of `key` to `T`.
 pub(super) fn read<T: FromValue>(key: &str, value: &Value) -> Result<T, Error> {
     T::from_value(value).ok_or_else(|| Error::WrongType {
         key: key.to_owned(),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_bytes_and_answers() {
+    fn texts_bytes_and_booleans_are_converted() {
         assert_eq!(String::from_value(&Value::text("udpu")).as_deref(), Some("udpu"));
         assert_eq!(String::from_value(&Value::text([0xff])), None);
         assert_eq!(Vec::from_value(&Value::text([0xff])), Some(vec![0xff]));

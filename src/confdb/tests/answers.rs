@@ -1,4 +1,4 @@
-//! What clients are answered, as `cmap_overview(3)` and corosync have it.
+//! The answers to clients, as in `cmap_overview(3)` and Corosync.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::error::Status;
 use crate::service::{Database, Statistics};
 use crate::value::Value;
 
-/// A SET request whose length, type and bytes need not fit each other.
+/// A SET request whose length, type and bytes need not match.
 fn raw_set(key: &str, kind: u8, len: u64, bytes: &[u8]) -> Vec<u8> {
     let mut request = lib::set(key, &Value::Bytes(bytes.to_vec()));
     request[280..288].copy_from_slice(&len.to_ne_bytes());
@@ -86,7 +86,7 @@ fn a_text_is_cut_at_its_length() {
 }
 
 #[test]
-fn reading_asks_for_room() {
+fn a_read_needs_room_for_the_value() {
     let mut bench = Bench::new();
     let conn = bench.connect(1);
     bench.set(conn, "key", Value::text("value"));
@@ -102,7 +102,7 @@ fn reading_asks_for_room() {
 }
 
 #[test]
-fn adding_wraps_and_keeps_the_type() {
+fn additions_wrap_and_keep_the_type() {
     let mut bench = Bench::new();
     let conn = bench.connect(1);
     for (value, step, sum) in [
@@ -177,7 +177,7 @@ fn handles_belong_to_their_connection_and_are_bounded() {
 }
 
 #[test]
-fn maps_are_chosen_while_nothing_is_open() {
+fn the_map_can_be_chosen_only_while_nothing_is_open() {
     let mut bench = Bench::new();
     bench.below.statistics.insert("stats.srp.mcast_tx".into(), Value::U64(5));
     let conn = bench.connect(1);
@@ -198,7 +198,7 @@ fn maps_are_chosen_while_nothing_is_open() {
 }
 
 #[test]
-fn statistics_are_only_read_and_cleared() {
+fn statistics_can_only_be_read_and_cleared() {
     let mut bench = Bench::new();
     bench.below.statistics.insert("stats.x".into(), Value::text("four"));
     for n in 0..2000 {
@@ -232,7 +232,7 @@ fn statistics_are_only_read_and_cleared() {
     let keys = bench.keys(conn, "stats.y.");
     assert_eq!(keys.len(), 2000);
     assert!(keys.is_sorted());
-    // What goes and comes meanwhile does no harm.
+    // Statistics that disappear or appear during an iteration do no harm.
     let handle = bench.iterate(conn, "stats.y.");
     assert_eq!(bench.next(conn, handle), Ok("stats.y.0000".into()));
     bench.below.statistics.clear();
@@ -244,7 +244,7 @@ fn statistics_are_only_read_and_cleared() {
 }
 
 #[test]
-fn counters_of_services_are_as_they_are_when_read() {
+fn counters_of_services_are_current_when_read() {
     let mut bench = Bench::new();
     let conn = bench.connect(1);
     assert_eq!(bench.get(conn, "runtime.services.cmap.0.tx"), Ok(Value::U64(0)));
@@ -257,7 +257,7 @@ fn counters_of_services_are_as_they_are_when_read() {
 }
 
 #[test]
-fn a_change_is_told_before_its_author_is_answered() {
+fn a_change_is_reported_before_its_author_is_answered() {
     let mut bench = Bench::new();
     let (author, listener) = (bench.connect(1), bench.connect(2));
     bench.track(listener, "key", ALL, 1).unwrap();

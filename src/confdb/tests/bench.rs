@@ -1,5 +1,5 @@
-//! A desk on a bench: router and database are real, the ring takes what it is given, statistics are what
-//! the test says.
+//! A desk for tests: router and database are real, the ring accepts every message, and the test sets the
+//! statistics.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -19,21 +19,21 @@ use crate::time::Instant;
 use crate::value::Value;
 use crate::view::{View, ViewKind};
 
-/// All that a tracker can listen to.
+/// A tracker kind that listens to all events.
 pub(super) const ALL: i32 = track::ADD | track::MODIFY | track::DELETE;
 
 pub(super) fn node(id: u32) -> NodeId {
     NodeId::new(id).unwrap()
 }
 
-/// What clients were told, in order.
+/// A reply or event to a client; in order of sending.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Told {
     Reply(ConnId, Vec<u8>),
     Event(ConnId, Notify),
 }
 
-/// Under the router.
+/// The ground under the router.
 #[derive(Debug, Default)]
 pub(super) struct Below {
     pub(super) now: Instant,
@@ -46,7 +46,7 @@ pub(super) struct Below {
     pub(super) full: bool,
     /// How often all statistics were computed.
     pub(super) computed: Cell<u32>,
-    /// Users other than root.
+    /// The user ids of connections of users other than root.
     pub(super) users: BTreeMap<ConnId, u32>,
 }
 
@@ -123,7 +123,7 @@ impl Ground for Below {
     }
 }
 
-/// See the module.
+/// A desk with its router and ground.
 #[derive(Debug)]
 pub(super) struct Bench {
     pub(super) desk: Desk,
@@ -133,7 +133,7 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// A desk with what there is from the start; of what `map` says besides.
+    /// A desk with the keys that exist from the start and those in `map`.
     pub(super) fn with(map: &[(&str, Value)]) -> Self {
         let addresses: Addresses = [
             (node(1), vec!["10.0.0.1".parse().unwrap()]),
@@ -156,7 +156,7 @@ impl Bench {
         Self::with(&[])
     }
 
-    /// A new connection.
+    /// Opens a connection.
     pub(super) fn connect(&mut self, n: u64) -> ConnId {
         let conn = ConnId(n);
         self.router.connected(&mut [&mut self.desk], ServiceId::CMAP, conn, &mut self.below).unwrap();
@@ -167,7 +167,7 @@ impl Bench {
         self.router.disconnected(&mut [&mut self.desk], conn, &mut self.below);
     }
 
-    /// A request, with everything that it makes clients hear.
+    /// Sends a request; returns all replies and events that result from it.
     pub(super) fn ask(&mut self, conn: ConnId, request: &[u8]) -> Vec<Told> {
         let mut told = self.begin(conn, request);
         while self.desk.is_telling() {
@@ -176,7 +176,7 @@ impl Bench {
         told
     }
 
-    /// A request, with what it makes clients hear at once.
+    /// Sends a request; returns the replies and events that result at once.
     pub(super) fn begin(&mut self, conn: ConnId, request: &[u8]) -> Vec<Told> {
         self.below.told.clear();
         let request = Request { bytes: request, tail: &[] };
@@ -184,12 +184,12 @@ impl Bench {
         std::mem::take(&mut self.below.told)
     }
 
-    /// What clients hear when what was left for later goes on, once.
+    /// Runs one further pass of the queued notifications; returns the replies and events.
     pub(super) fn go_on(&mut self) -> Vec<Told> {
         self.wait(Duration::from_micros(1))
     }
 
-    /// A request and its one reply.
+    /// Sends a request and returns its one reply.
     pub(super) fn reply(&mut self, conn: ConnId, request: &[u8]) -> Vec<u8> {
         let mut replies = self.ask(conn, request).into_iter().filter_map(|told| match told {
             Told::Reply(to, reply) if to == conn => Some(reply),
@@ -209,7 +209,7 @@ impl Bench {
         self.status(conn, &lib::set(key, &value))
     }
 
-    /// A key's value as a client reads it.
+    /// The value of a key as a client reads it.
     pub(super) fn get(&mut self, conn: ConnId, key: &str) -> Result<Value, Status> {
         let probe = self.reply(conn, &lib::get(key, 0));
         assert_eq!(probe.len(), 40);
@@ -246,7 +246,7 @@ impl Bench {
         }
     }
 
-    /// All keys of an iteration that is new.
+    /// All keys of a new iteration.
     pub(super) fn keys(&mut self, conn: ConnId, prefix: &str) -> Vec<String> {
         let handle = self.iterate(conn, prefix);
         let mut keys = Vec::new();
@@ -262,7 +262,7 @@ impl Bench {
         }
     }
 
-    /// The daemon itself changes the database.
+    /// Changes the database as the daemon itself does.
     pub(super) fn write(&mut self, write: impl FnOnce(&mut Store)) -> Vec<Told> {
         self.below.told.clear();
         write(&mut self.below.database);
@@ -270,7 +270,7 @@ impl Bench {
         std::mem::take(&mut self.below.told)
     }
 
-    /// Time passes, and what is due is done.
+    /// Advances the clock and runs what is due.
     pub(super) fn wait(&mut self, time: Duration) -> Vec<Told> {
         self.below.told.clear();
         let end = self.below.now + time;
@@ -282,7 +282,8 @@ impl Bench {
         std::mem::take(&mut self.below.told)
     }
 
-    /// A new ring up to the end of its synchronisation, in which the other members say what `others` holds.
+    /// Forms a new ring and completes its synchronisation, in which the other members send the messages in
+    /// `others`.
     pub(super) fn ring(&mut self, came_along: &[u32], members: &[u32], others: &[(u32, Vec<u8>)]) {
         self.rings += 1;
         let ring = RingId { rep: node(members[0]), seq: self.rings };
@@ -308,7 +309,7 @@ impl Bench {
                         router.deliver(&mut [desk], node(*id), body, Endian::Little, below);
                     }
                 }
-                // What the others say lies between their lists and their barriers.
+                // The messages of the other members lie between their lists and their barriers.
                 if sync && !std::mem::replace(&mut told, true) {
                     for (id, message) in others {
                         assert!(message.len() >= HEADER_LEN);

@@ -1,4 +1,4 @@
-//! What one client can make the desk do at a time is bounded, however much it tracks; the rest goes on in order.
+//! The work that one client can cause at a time is limited, however many trackers it has; the rest follows in order.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::ids::ConnId;
 use crate::service::{Effects, Service};
 use crate::value::Value;
 
-/// As many connections as it takes, with all trackers that there can be, each of `key`; and who else is there.
+/// As many connections as needed for the largest possible number of trackers, all of `key`; and one more connection.
 fn crowd(key: &str, kind: i32, map: i32) -> (Bench, Vec<ConnId>, ConnId) {
     let mut bench = Bench::new();
     let author = bench.connect(99);
@@ -27,7 +27,7 @@ fn crowd(key: &str, kind: i32, map: i32) -> (Bench, Vec<ConnId>, ConnId) {
 }
 
 #[test]
-fn a_change_that_all_track_is_told_in_steps_and_its_author_answered_last() {
+fn a_change_is_reported_in_steps_and_its_author_answered_last() {
     for (key, kind) in [("key", ALL), ("ke", ALL | track::PREFIX), ("", ALL | track::PREFIX)] {
         let (mut bench, crowd, author) = crowd(key, kind, 0);
         let (mut longest, mut told, mut steps) = (Duration::ZERO, Vec::new(), 0);
@@ -38,7 +38,7 @@ fn a_change_that_all_track_is_told_in_steps_and_its_author_answered_last() {
             assert!(news.len() <= AT_A_TIME, "{} at a time", news.len());
             told.append(&mut news);
             if steps == 0 {
-                // Who goes hears nothing more.
+                // A connection that closes gets no further events.
                 bench.disconnect(crowd[5]);
                 told.append(&mut bench.below.told);
             }
@@ -67,9 +67,9 @@ fn a_change_that_all_track_is_told_in_steps_and_its_author_answered_last() {
     }
 }
 
-/// Two changes by two clients, the second while the first is being told: everybody hears of both, in their order.
+/// Two changes by two clients, the second while the first is being reported: all trackers get both in order.
 #[test]
-fn changes_are_told_one_after_the_other() {
+fn changes_are_reported_one_after_the_other() {
     let (mut bench, crowd, author) = crowd("key", ALL, 0);
     let other = bench.connect(98);
     let mut told = bench.begin(author, &lib::set("key", &Value::U8(1)));
@@ -95,16 +95,16 @@ fn changes_are_told_one_after_the_other() {
     assert_eq!(answered, [author, other]);
 }
 
-/// Long values count for what they are: they are copied to everybody.
+/// Long values count by their length, because they are copied to each receiver.
 #[test]
-fn long_values_are_told_to_fewer_at_a_time() {
+fn long_values_are_reported_to_fewer_trackers_at_a_time() {
     let (mut bench, _, author) = crowd("key", ALL, 0);
     let told = bench.begin(author, &lib::set("key", &Value::Bytes(vec![1; 16_000])));
     assert!((1..=AT_A_TIME / 16).contains(&told.len()), "{}", told.len());
 }
 
 #[test]
-fn trackers_of_those_who_are_gone_are_forgotten_in_steps() {
+fn trackers_of_closed_connections_are_removed_in_steps() {
     for (key, kind, map) in [
         ("key", ALL, 0),
         ("", ALL | track::PREFIX, 0),
@@ -119,7 +119,7 @@ fn trackers_of_those_who_are_gone_are_forgotten_in_steps() {
             assert!(bench.desk.work() - work <= AT_A_TIME as u64);
             longest = longest.max(start.elapsed());
         }
-        // Nobody who is gone is told anything, and nobody waits for their trackers to be forgotten.
+        // Closed connections get no notifications, and nobody waits for the removal of their trackers.
         assert_eq!(bench.ask(author, &lib::set("key", &Value::U8(1))).len(), 1);
         while bench.desk.trackers.len() + bench.desk.lookouts.len() > 0 {
             let start = Instant::now();
@@ -136,9 +136,10 @@ fn trackers_of_those_who_are_gone_are_forgotten_in_steps() {
     }
 }
 
-/// However many track statistics, and however often one more does: they are computed once a tick.
+/// However many clients track statistics, and however often one more begins to, statistics are computed once
+/// per interval.
 #[test]
-fn statistics_are_computed_once_for_all_who_track_them() {
+fn statistics_are_computed_once_for_all_trackers() {
     let mut bench = Bench::new();
     let kind = track::ADD | track::DELETE | track::PREFIX;
     for n in 0..5000 {
@@ -148,7 +149,7 @@ fn statistics_are_computed_once_for_all_who_track_them() {
     let mut waiting = 0;
     for (n, conn) in crowd.iter().cycle().take(8000).enumerate() {
         bench.status(*conn, &lib::set_current_map(1));
-        // Each time something has come or gone since the last look.
+        // Each time statistics have appeared or disappeared since the last check.
         let now = bench.below.now;
         bench.desk.statistics_moved(now);
         let told = bench.begin(*conn, &lib::track_add("stats.ipcs.", kind, n as u64));
@@ -159,7 +160,7 @@ fn statistics_are_computed_once_for_all_who_track_them() {
     let replies = bench.wait(Duration::from_millis(20));
     assert_eq!(replies.len(), waiting, "each is answered when it has begun");
     assert_eq!(bench.below.computed.get(), 2);
-    // One comes and one changes: all hear of it, so many at a time.
+    // One statistic appears and one changes: all trackers are notified, a limited number at a time.
     bench.below.statistics.insert("stats.ipcs.new".into(), Value::U8(1));
     bench.below.statistics.insert("stats.ipcs.7.x".into(), Value::U32(0));
     let (mut told, mut longest) = (Vec::new(), Duration::ZERO);
@@ -179,7 +180,7 @@ fn statistics_are_computed_once_for_all_who_track_them() {
     assert_eq!(told.len(), 16_000);
 }
 
-/// One user who takes all that he can leaves as much to the others.
+/// A user who takes all trackers that he may have leaves as many for the others.
 #[test]
 fn the_trackers_of_one_user_are_bounded() {
     let mut bench = Bench::new();

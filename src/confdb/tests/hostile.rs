@@ -1,4 +1,4 @@
-//! Requests and messages that no library sends: each is answered, and the connection lives on.
+//! Requests and messages that no library sends: each request is answered, and the connection stays open.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::error::Status;
 use crate::ids::{ConnId, Endian};
 use crate::value::Value;
 
-/// A request whose header says how long it is.
+/// A request with a header that gives its true length.
 fn with_header(function: u16, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; 16];
     bytes[..4].copy_from_slice(&u32::from(function).to_ne_bytes());
@@ -64,7 +64,7 @@ fn a_message_that_cannot_be_read_is_counted() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Whatever a client sends, it gets one answer of the length that its library waits for, or longer.
+    /// Whatever a client sends, it gets one answer of at least the length that its library expects.
     #[test]
     fn any_bytes_have_one_answer(
         requests in prop::collection::vec(

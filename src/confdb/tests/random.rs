@@ -1,4 +1,4 @@
-//! Store, trackers and iterations against a naive model, over any history.
+//! Store, trackers and iterations compared with a naive model, over random histories.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ struct Tracker {
     key: String,
 }
 
-/// Who hears of an event, by looking at every tracker.
+/// The trackers that an event concerns, found by checking every tracker.
 fn concerned<'a>(trackers: &'a [Tracker], name: &str, event: i32) -> Vec<&'a Tracker> {
     let wants = |tracker: &&Tracker| tracker.kind & event != 0;
     let prefix = |tracker: &&Tracker| tracker.kind & track::PREFIX != 0;
@@ -61,7 +61,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn the_desk_does_what_a_naive_one_would(steps in prop::collection::vec(step(), 1..120)) {
+    fn the_desk_behaves_like_a_naive_model(steps in prop::collection::vec(step(), 1..120)) {
         let mut bench = Bench::new();
         let author = bench.connect(99);
         let mut next_conn = 3;

@@ -1,4 +1,4 @@
-//! Changes of keys that set something in motion.
+//! Changes of keys that have an effect on the node.
 
 use super::bench::Bench;
 use crate::error::Status;
@@ -33,7 +33,7 @@ fn a_token_timeout_set_by_a_client_takes_effect() {
     assert_eq!(bench.get(conn, "runtime.config.totem.token"), Ok(Value::U32(5000)));
 }
 
-/// On knet links are watched by the token time-out, unless they have times of their own.
+/// On knet, links are watched with times that follow from the token time-out, unless they are set themselves.
 #[test]
 fn links_follow_the_keys_that_a_client_sets() {
     let mut bench = Bench::with(&[
@@ -59,7 +59,7 @@ fn links_follow_the_keys_that_a_client_sets() {
         ("totem.interface.1.knet_ping_timeout", Value::U32(700), 1),
         ("totem.knet_pmtud_interval", Value::U32(5), 1),
         ("totem.knet_mtu", Value::U32(1400), 1),
-        // No packet can have this one.
+        // No packet can have this size.
         ("totem.knet_mtu", Value::U32(100), 0),
         ("totem.knet_mtu", Value::U32(0), 1),
         ("totem.block_unlisted_ips", Value::text("no"), 1),
@@ -74,7 +74,7 @@ fn links_follow_the_keys_that_a_client_sets() {
 }
 
 #[test]
-fn during_a_reload_only_its_end_counts() {
+fn changes_during_a_reload_take_effect_at_its_end() {
     let mut bench = three_nodes();
     bench.write(|database| {
         database.set("config.totemconfig_reload_in_progress", Value::U8(1));
@@ -97,7 +97,7 @@ fn during_a_reload_only_its_end_counts() {
 }
 
 #[test]
-fn logging_follows_its_keys_and_keeps_to_what_can_be_read() {
+fn logging_follows_its_keys_and_ignores_invalid_values() {
     let mut bench = three_nodes();
     let conn = bench.connect(1);
     bench.set(conn, "logging.debug", Value::text("on"));
@@ -109,7 +109,7 @@ fn logging_follows_its_keys_and_keeps_to_what_can_be_read() {
 }
 
 #[test]
-fn triggers_are_pulled_and_reset() {
+fn trigger_keys_act_and_are_reset() {
     let mut bench = Bench::new();
     let conn = bench.connect(1);
     bench.set(conn, "runtime.force_gather", Value::text("yes"));
@@ -121,7 +121,7 @@ fn triggers_are_pulled_and_reset() {
     assert_eq!(bench.below.orders, [Order::DumpState, Order::DumpState]);
 }
 
-/// Does something to the database that is read once, at its end.
+/// Changes the database; the changes are read once, at the end.
 fn at_once(bench: &mut Bench, act: impl FnOnce(&mut dyn Database)) {
     bench.write(|database| {
         database.set("config.reload_in_progress", Value::U8(1));
@@ -134,7 +134,7 @@ fn fill(database: &mut dyn Database) {
     (0..8192).for_each(|n| database.set(&format!("logging.x{n}"), Value::U8(1)));
 }
 
-/// A section that a client has filled up is not read at each change of it.
+/// A section to which a client has added too many keys is not read at its changes.
 #[test]
 fn a_section_with_too_many_keys_has_no_effect_until_some_are_gone() {
     let mut bench = three_nodes();
@@ -149,7 +149,7 @@ fn a_section_with_too_many_keys_has_no_effect_until_some_are_gone() {
     assert!(matches!(&bench.below.orders[..], [Order::Logging(_), ..]), "{:?}", bench.below.orders);
 }
 
-/// Clients may set what cannot be used as often as they like: a few lines say so.
+/// Unusable settings, which clients may set as often as they like, cause only a few log lines.
 #[test]
 fn a_flood_of_settings_that_cannot_be_used_does_not_fill_the_log() {
     for (key, values, full) in [

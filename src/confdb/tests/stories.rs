@@ -1,4 +1,4 @@
-//! Trackers, statistics that are looked at, members, versions: what happens over time.
+//! Behaviour over time: trackers, checks of statistics, members, versions.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn brief(told: Vec<Told>) -> Vec<(u64, i32, String)> {
 }
 
 #[test]
-fn trackers_hear_what_they_asked_for_in_the_documented_order() {
+fn trackers_are_notified_in_the_documented_order() {
     let mut bench = Bench::new();
     let (one, two) = (bench.connect(1), bench.connect(2));
     for (n, (key, kind)) in [
@@ -67,7 +67,7 @@ fn a_notification_carries_both_values() {
 }
 
 #[test]
-fn counters_of_services_are_told_now_and_then_and_without_what_they_were() {
+fn counters_of_services_are_reported_periodically_without_old_values() {
     let mut bench = Bench::new();
     let conn = bench.connect(1);
     assert_eq!(bench.desk.deadline(), None);
@@ -83,7 +83,7 @@ fn counters_of_services_are_told_now_and_then_and_without_what_they_were() {
 }
 
 #[test]
-fn a_statistic_is_looked_at_every_second_and_a_half() {
+fn a_tracked_statistic_is_checked_every_second_and_a_half() {
     let mut bench = Bench::new();
     let conn = bench.connect(1);
     bench.below.statistics.insert("stats.a".into(), Value::U32(1));
@@ -105,7 +105,7 @@ fn a_statistic_is_looked_at_every_second_and_a_half() {
 }
 
 #[test]
-fn statistics_that_come_and_go_are_told_soon() {
+fn statistics_that_appear_or_disappear_are_reported_soon() {
     let mut bench = Bench::new();
     let conn = bench.connect(1);
     bench.status(conn, &lib::set_current_map(1));
@@ -148,7 +148,7 @@ fn members_are_published_before_anybody_asks() {
 }
 
 #[test]
-fn an_old_configuration_leaves_when_it_meets_a_newer_one() {
+fn a_node_with_an_old_configuration_stops_when_it_meets_a_newer_one() {
     let version = |n| Value::U64(n);
     let say = |n| vec![(2, wire::encode_version(McastReason::Sync, Some(n)))];
     for (own, other, leaves) in
@@ -171,7 +171,7 @@ fn an_old_configuration_leaves_when_it_meets_a_newer_one() {
 }
 
 #[test]
-fn a_new_version_is_told_at_once_or_as_soon_as_there_is_room() {
+fn a_new_version_is_sent_at_once_or_as_soon_as_there_is_room() {
     let mut bench = Bench::new();
     bench.ring(&[], &[1], &[]);
     bench.write(|database| database.set(CONFIG_VERSION, Value::U64(5)));

@@ -1,4 +1,4 @@
-//! Long messages from their pieces, within bounds that no sender can exceed.
+//! Assembles long messages from their pieces, within limits that no sender can exceed.
 
 use std::collections::HashMap;
 
@@ -7,28 +7,29 @@ use bytes::Bytes;
 use super::event::Undelivered;
 use crate::cpg::name::Member;
 
-/// Senders whose long messages may be on their way at once.
+/// Largest number of senders whose long messages are assembled at the same time.
 pub(super) const SENDERS: usize = 1024;
 
-/// Of what a sender claims, so much is set aside at once; the rest only as it really comes.
+/// Largest number of bytes allocated because of the length that a sender announces; the rest is allocated as
+/// the pieces arrive.
 const TRUST: usize = 1 << 20;
 
-/// Where in a message a piece belongs.
+/// The position of a piece in its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// It begins one; what was there of another is void.
+    /// The first piece; it discards an incomplete message of the same sender.
     First,
-    /// In between.
+    /// A piece between the first and the last.
     Continued,
-    /// It completes one.
+    /// The last piece, which completes the message.
     Last,
 }
 
-/// The messages of which pieces are still missing, by sender.
+/// The incomplete messages, by sender.
 #[derive(Debug)]
 pub(super) struct Assembler {
     partial: HashMap<Member, Partial>,
-    /// What all of them claim to be, together.
+    /// Sum of the announced lengths of all incomplete messages.
     claimed: usize,
     message_limit: usize,
 }
@@ -40,14 +41,14 @@ struct Partial {
 }
 
 impl Assembler {
-    /// Takes messages of up to `message_limit` bytes, and four such at once.
+    /// An assembler for messages of up to `message_limit` bytes each, and of four times as many in total.
     pub(super) fn new(message_limit: usize) -> Self {
         Self { partial: HashMap::new(), claimed: 0, message_limit }
     }
 
-    /// Takes a piece of a message that is to be `total` bytes long. Gives the message if this was the
-    /// last one; `None` while pieces are missing, and for pieces of a message whose beginning was not
-    /// seen or was refused.
+    /// Adds a piece of a message that is to be `total` bytes long. Returns the message if this was its last
+    /// piece; `None` while pieces are missing, and for pieces of a message whose first piece was not seen or
+    /// was refused.
     pub(super) fn accept(
         &mut self,
         from: Member,
@@ -73,7 +74,7 @@ impl Assembler {
         whole.map(|body| Some(body.into())).ok_or(Undelivered::Broken)
     }
 
-    /// Forgets what there is of a sender who is gone.
+    /// Discards the incomplete message of a sender that has left the group.
     pub(super) fn forget(&mut self, from: Member) -> Option<Vec<u8>> {
         let partial = self.partial.remove(&from)?;
         self.claimed -= partial.total;
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_beginning_voids_what_was_there() {
+    fn a_new_first_piece_discards_the_incomplete_message() {
         let mut a = Assembler::new(100);
         a.accept(member(1), Place::First, 50, &bytes(9)).unwrap();
         a.accept(member(1), Place::First, 3, &bytes(1)).unwrap();
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn strays_are_ignored() {
+    fn pieces_without_a_first_piece_are_ignored() {
         let mut a = Assembler::new(100);
         assert_eq!(a.accept(member(1), Place::Continued, 5, &bytes(2)), Ok(None));
         assert_eq!(a.accept(member(1), Place::Last, 5, &bytes(3)), Ok(None));
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_are_bounded() {
+    fn announced_lengths_are_bounded() {
         let mut a = Assembler::new(100);
         assert_eq!(
             a.accept(member(1), Place::First, u32::MAX, &bytes(1)),

@@ -1,8 +1,8 @@
-//! Process groups without an asynchronous runtime: for programs with a main loop of their own, such as
-//! resource managers, and for simple ones.
+//! Process groups without an asynchronous runtime, for simple programs and for programs with a main loop of
+//! their own, such as resource managers.
 //!
-//! A [`Group`] has a descriptor. Put it into `poll(2)` or the like with all others of the program, and call
-//! [`Group::dispatch`] when it is readable; or let [`Group::next`] wait.
+//! A [`Group`] has a descriptor. Poll it together with the other descriptors of the program and call
+//! [`Group::dispatch`] when it is readable, or wait with [`Group::next`].
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,24 +39,24 @@ use crate::service::channel::{BackOff, Channel, ChannelError, Dial, IpcDial, Out
 use crate::service::client::Line;
 use crate::service::client::blocking::await_readable;
 
-/// The way to the groups of one daemon. Cheap to clone.
+/// A blocking client of one daemon's process groups. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     line: Line,
 }
 
 impl Client {
-    /// The way to the daemon on this host, annulus' own or Corosync's.
+    /// Makes a client of the daemon on this host, which may be annulus' or Corosync's.
     ///
     /// # Errors
-    /// [`Error::Channel`]: no daemon, or it refuses this user.
+    /// [`Error::Channel`]: no daemon runs, or it refuses this user.
     pub fn connect() -> Result<Self, Error> {
         let client = Self::new(Arc::new(IpcDial::default()));
         client.local_id()?;
         Ok(client)
     }
 
-    /// The same, to the instance of this name (`annulusd --instance NAME`).
+    /// As [`Client::connect`], for the daemon's instance of this name (`annulusd --instance NAME`).
     ///
     /// # Errors
     /// As [`Client::connect`].
@@ -66,14 +66,14 @@ impl Client {
         Ok(client)
     }
 
-    /// A client whose connections are opened by `dial`. Nothing is opened yet.
+    /// A client whose connections are opened by `dial`. Opens no connection yet.
     pub fn new(dial: Arc<dyn Dial>) -> Self {
         Self { line: Line::new(dial, ServiceId::CPG) }
     }
 
     /// Joins a group, with the defaults of [`JoinOptions`].
     ///
-    /// Returns when the daemon has taken the join; the view with this member is the first event. Blocks
+    /// Returns when the daemon has accepted the join; the view with this member is the first event. Blocks
     /// while the ring changes.
     ///
     /// # Errors
@@ -101,31 +101,31 @@ impl Client {
     /// The id of the node.
     ///
     /// # Errors
-    /// [`Error::Channel`]: no daemon, or it refuses this user.
+    /// [`Error::Channel`]: no daemon runs, or it refuses this user.
     pub fn local_id(&self) -> Result<NodeId, Error> {
         Ok(self.line.ask_blocking(&calls::local_id())?)
     }
 
-    /// Who is in a group, by node and process; nobody if there is no such group.
+    /// The members of a group, by node and process; empty if there is no such group.
     ///
     /// # Errors
-    /// The name is too long; [`Error::Channel`]: no daemon, or it refuses this user.
+    /// The name is too long; [`Error::Channel`]: no daemon runs, or it refuses this user.
     pub fn membership(&self, name: impl AsRef<[u8]>) -> Result<Vec<Member>, Error> {
         Ok(self.line.ask_blocking(&calls::membership(&GroupName::new(name)?))?)
     }
 
-    /// All groups of the cluster and who is in them, as this node sees it.
+    /// All groups of the cluster with their members, as this node sees them.
     ///
     /// # Errors
-    /// [`Error::Channel`]: no daemon, or it refuses this user.
+    /// [`Error::Channel`]: no daemon runs, or it refuses this user.
     pub fn groups(&self) -> Result<BTreeMap<GroupName, Vec<Member>>, Error> {
         Ok(self.listing()?.by_name())
     }
 
-    /// As [`Client::groups`], in the order in which the daemon walks through groups and members.
+    /// As [`Client::groups`], in the order in which the daemon lists groups and members.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Client::groups`].
     pub fn groups_in_order(&self) -> Result<Vec<(GroupName, Vec<Member>)>, Error> {
         Ok(self.listing()?.in_order())
     }
@@ -141,8 +141,8 @@ impl Client {
 
 /// Membership in one group. May be shared between threads: one may wait for events while others send.
 ///
-/// Dropping it leaves (the others see [`Reason::ProcDown`](crate::cpg::Reason::ProcDown));
-/// [`Group::leave`] leaves politely.
+/// Dropping it leaves the group (the others see [`Reason::ProcDown`](crate::cpg::Reason::ProcDown)); after
+/// [`Group::leave`] they see [`Reason::Leave`](crate::cpg::Reason::Leave).
 pub struct Group {
     name: GroupName,
     me: Member,
@@ -158,12 +158,12 @@ impl Group {
         &self.name
     }
 
-    /// This member: what others see as the sender of its messages.
+    /// This member, as the others see it as the sender of its messages.
     pub fn me(&self) -> Member {
         self.me
     }
 
-    /// Multicasts to all members of the group; agreed delivery. Blocks while there is no room.
+    /// Multicasts to all members of the group with agreed delivery. Blocks while there is no room.
     ///
     /// # Errors
     /// As [`super::Group::multicast`].
@@ -171,7 +171,7 @@ impl Group {
         self.multicast_with(Guarantee::Agreed, payload)
     }
 
-    /// [`Group::multicast`] with safe delivery, see [`super::Group::multicast_safe`].
+    /// As [`Group::multicast`], with safe delivery; see [`super::Group::multicast_safe`].
     ///
     /// # Errors
     /// As [`super::Group::multicast`].
@@ -179,7 +179,7 @@ impl Group {
         self.multicast_with(Guarantee::Safe, payload)
     }
 
-    /// [`Group::multicast`] with this guarantee.
+    /// As [`Group::multicast`], with this guarantee.
     ///
     /// # Errors
     /// As [`super::Group::multicast`].
@@ -202,10 +202,10 @@ impl Group {
         Ok(self.channel.post_blocking(Outgoing { head, payload })?)
     }
 
-    /// Multicasts if there is room at once. Messages longer than [`UNFRAGMENTED_LIMIT`] cannot be sent so.
+    /// Multicasts if there is room at once. Only for messages of at most [`UNFRAGMENTED_LIMIT`] bytes.
     ///
     /// # Errors
-    /// [`Error::TryAgain`], also while another thread is in [`Group::multicast`]; and as
+    /// [`Error::TryAgain`], also while another thread is in [`Group::multicast`]; otherwise as
     /// [`Group::multicast`].
     pub fn try_multicast(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
         let payload = payload.into();
@@ -246,8 +246,8 @@ impl Group {
         }
     }
 
-    /// Waits for the next event, for at most `patience` (`None`: for as long as it takes). `Ok(None)`: there
-    /// was none.
+    /// Waits for the next event for at most `patience` (`None`: without limit). `Ok(None)`: no event came in
+    /// that time.
     ///
     /// # Errors
     /// As [`Group::try_next`].
@@ -265,10 +265,10 @@ impl Group {
         }
     }
 
-    /// Hands all events that are there now to `f`. Returns how many they were.
+    /// Calls `f` with each event that is available now, without waiting. Returns their number.
     ///
     /// # Errors
-    /// There were none, and there will be none any more, as [`Group::try_next`].
+    /// There was no event and there will be none any more, as with [`Group::try_next`].
     pub fn dispatch(&self, mut f: impl FnMut(Event)) -> Result<usize, Error> {
         let mut count = 0;
         loop {
@@ -282,7 +282,8 @@ impl Group {
         }
     }
 
-    /// Who is in the group now, by node and process, as the daemon sees it; perhaps ahead of the events.
+    /// The current members of the group, by node and process, as the daemon sees them; this may be ahead of
+    /// the events.
     ///
     /// # Errors
     /// The connection has ended.
@@ -290,16 +291,16 @@ impl Group {
         Ok(calls::membership(&self.name).over_blocking(&*self.channel)?)
     }
 
-    /// Leaves the group; the events end with the view that has this member in its `left`.
+    /// Leaves the group; the last event is the view that has this member in its `left`.
     ///
     /// # Errors
-    /// The connection has ended, which is a way of having left.
+    /// The connection has ended, which also ends the membership.
     pub fn leave(&self) -> Result<(), Error> {
         calls::left(calls::leave(&self.name, self.me.pid).over_blocking(&*self.channel))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        // Every change to the book is complete before anything in it can panic.
+        // Nothing can panic in the middle of a change to the book, so it is valid even after a panic.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -332,10 +333,10 @@ impl Group {
     }
 }
 
-/// Readable while there are events, or after the end. Only to be polled.
+/// Readable while there are events, or when the connection has ended. It may only be polled.
 impl AsFd for Group {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // Made when the group was joined, so it exists.
+        // Created when the group was joined, so it exists.
         self.channel.descriptor().expect("the descriptor was made before")
     }
 }

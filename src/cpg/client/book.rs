@@ -1,5 +1,5 @@
-//! What a member knows of its place in a group: pure, without a connection. Notices of the daemon go in,
-//! events come out, and own messages are ticked off.
+//! The state of a member of a group: pure, without a connection. It turns notices of the daemon into events,
+//! and keeps a list of the member's own messages that have not been delivered yet.
 
 use std::collections::VecDeque;
 
@@ -13,44 +13,44 @@ use super::wire::Notice;
 use crate::cpg::name::Member;
 use crate::service::channel::End;
 
-/// Own messages that may be out without their delivery having been read.
+/// Largest number of own messages whose delivery has not been read.
 pub(super) const SENT_LIMIT: usize = 1 << 18;
 
-/// Where a member stands.
+/// The state of a membership.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The daemon has taken the join; the view with us in it has not come yet.
+    /// The daemon has accepted the join; the view with this member has not come yet.
     Joining,
-    /// We are in the view.
+    /// This member is in the view.
     Member,
-    /// The view without us has come. Nothing more does.
+    /// The view without this member has come; no event follows.
     Left,
     /// The connection has ended.
     Ended(End),
 }
 
-/// Notices in, events out.
+/// Turns notices into events.
 #[derive(Debug)]
 pub(super) struct Book {
     me: Member,
     phase: Phase,
     assembler: Assembler,
-    /// Own messages in one piece, in the order in which they were sent.
+    /// Own messages sent in one piece, in the order of sending.
     whole: Sent,
-    /// Own messages in several pieces. Kept apart: they may be overtaken by the former.
+    /// Own messages sent in several pieces. A separate list, because messages in one piece may overtake them.
     pieced: Sent,
     next_ticket: u64,
 }
 
-/// Names an own message that was sent, until it is delivered.
+/// Identifies an own message from sending to delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
 
-/// Told when an own message has been delivered.
+/// Receives the result when an own message has been delivered.
 pub(super) type Waiter = oneshot::Sender<Result<(), Error>>;
 
 impl Book {
-    /// The book of `me`, who is about to join.
+    /// The book of the member `me`, whose join has been accepted.
     pub(super) fn new(me: Member, message_limit: usize) -> Self {
         Self {
             me,
@@ -62,12 +62,12 @@ impl Book {
         }
     }
 
-    /// Where we stand.
+    /// The state of the membership.
     pub(super) fn phase(&self) -> &Phase {
         &self.phase
     }
 
-    /// Whether something may be sent now.
+    /// An error if this member may not send now.
     pub(super) fn may_send(&self) -> Result<(), Error> {
         match &self.phase {
             Phase::Joining | Phase::Member if self.whole.out.len() >= SENT_LIMIT => {
@@ -79,7 +79,7 @@ impl Book {
         }
     }
 
-    /// Notes an own message; to be called before it is really sent, so that its delivery cannot come first.
+    /// Records an own message. Call it before the message is sent, so that its delivery cannot come first.
     pub(super) fn sending(&mut self, payload: &Bytes, pieced: bool, waiter: Option<Waiter>) -> Ticket {
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
@@ -89,7 +89,7 @@ impl Book {
         ticket
     }
 
-    /// It was not sent after all; gives the waiter back.
+    /// Removes the record of a message that was not sent; returns its waiter.
     pub(super) fn unsent(&mut self, ticket: Ticket) -> Option<Waiter> {
         self.whole
             .take_back(ticket)
@@ -98,7 +98,7 @@ impl Book {
             .map(|(_, waiter)| waiter)
     }
 
-    /// Takes a notice. Gives the event that it makes, if it makes one.
+    /// Handles a notice; returns the event that results from it, if any.
     pub(super) fn accept(&mut self, notice: Notice) -> Option<Event> {
         match notice {
             Notice::Message { from, payload } => {
@@ -123,28 +123,28 @@ impl Book {
                 self.change(&view);
                 Some(Event::View(view))
             }
-            // The first ring of a member comes after its first view; what came before belongs to the
-            // connection, which was not in a group yet.
+            // A member's first ring event follows its first view. An earlier one belongs to the connection
+            // before it was in the group.
             Notice::Ring(ring) => (self.phase != Phase::Joining).then_some(Event::Ring(ring)),
         }
     }
 
-    /// Whether no more events will come.
+    /// Whether the last event has been returned.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Left | Phase::Ended(_))
     }
 
-    /// Deliveries can no longer be awaited: who does is told why.
+    /// Ends all waits for deliveries with this error.
     pub(super) fn stop_waiting(&mut self, why: &Error) {
         for out in self.whole.out.iter_mut().chain(&mut self.pieced.out) {
             if let Some((_, waiter)) = out.awaited.take() {
-                // Whoever asked may have stopped waiting.
+                // The receiver may have been dropped.
                 let _ = waiter.send(Err(why.clone()));
             }
         }
     }
 
-    /// The connection ended. Who still waits learns it.
+    /// Records the end of the connection, and ends all waits with it.
     pub(super) fn end(&mut self, end: End) -> Event {
         self.stop_waiting(&end.clone().into());
         self.phase = Phase::Ended(end.clone());
@@ -159,7 +159,7 @@ impl Book {
             self.phase = Phase::Left;
             self.stop_waiting(&Error::NotMember);
         } else if self.phase == Phase::Joining
-            // Of a very large group not all members are named.
+            // For a very large group the daemon does not name all members.
             && (view.contains(self.me) || view.joined.iter().any(|came| came.member == self.me))
         {
             self.phase = Phase::Member;
@@ -167,8 +167,9 @@ impl Book {
     }
 }
 
-/// Own messages on their way, oldest first. Delivery keeps their order, so each delivery belongs to the
-/// oldest; a daemon that throws one away is found out by length or content.
+/// Own messages that have been sent and not delivered, oldest first. Delivery keeps their order, so each
+/// delivery belongs to the oldest one; if the daemon drops a message, a different length or content reveals
+/// it.
 #[derive(Debug, Default)]
 struct Sent {
     out: VecDeque<Out>,
@@ -178,7 +179,7 @@ struct Sent {
 struct Out {
     ticket: Ticket,
     len: usize,
-    /// For messages whose delivery is awaited, also the content: not another one of that length.
+    /// For messages whose delivery is awaited: also the content, to tell them from others of the same length.
     awaited: Option<(Bytes, Waiter)>,
 }
 
@@ -189,7 +190,7 @@ impl Out {
 
     fn resolve(self, result: Result<(), Error>) {
         if let Some((_, waiter)) = self.awaited {
-            // Whoever asked may have stopped waiting.
+            // The receiver may have been dropped.
             let _ = waiter.send(result);
         }
     }
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn deliveries_are_told_in_order() {
+    fn deliveries_are_reported_in_order() {
         let mut book = Book::new(me(), 100);
         book.sending(&Bytes::from("same"), false, None);
         let mut second = send(&mut book, "same");
@@ -247,9 +248,9 @@ mod tests {
         assert_eq!(second.try_recv().unwrap(), Ok(()));
     }
 
-    /// Corosync drops a message without a word when its queue is full.
+    /// Corosync drops a message silently when its queue is full.
     #[test]
-    fn a_message_that_the_daemon_threw_away_is_found_out() {
+    fn a_message_dropped_by_the_daemon_is_detected() {
         let mut book = Book::new(me(), 100);
         let (mut lost, mut kept) = (send(&mut book, "lost"), send(&mut book, "kept"));
         book.accept(own("kept"));
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sent_is_not_awaited() {
+    fn messages_that_were_not_sent_are_not_awaited() {
         let mut book = Book::new(me(), 100);
         let ticket = book.sending(&Bytes::from("no room"), false, None);
         book.unsent(ticket);

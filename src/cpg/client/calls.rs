@@ -1,4 +1,4 @@
-//! The questions that both kinds of client ask.
+//! The calls that the asynchronous and the blocking client have in common.
 
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ use crate::ids::{Guarantee, NodeId};
 use crate::service::channel::Outgoing;
 use crate::service::client::{self, Ask};
 
-/// The ring is changing, or what was asked before is still on its way around it.
+/// Temporary statuses: the ring is changing, or the previous request is still on its way around the ring.
 const PASSING: &[Status] = &[Status::TryAgain, Status::Busy];
 
 pub(super) fn local_id() -> Ask<NodeId> {
@@ -21,12 +21,12 @@ pub(super) fn membership(group: &GroupName) -> Ask<Vec<Member>> {
     Ask::query("tell the members", wire::membership(group), wire::members)
 }
 
-/// Begins an iteration; gives its handle.
+/// Begins an iteration; returns its handle.
 pub(super) fn groups() -> Ask<u64> {
     Ask::query("list the groups", wire::iteration_begin(), wire::iteration_handle)
 }
 
-/// The next member of an iteration.
+/// Asks for the next member of an iteration.
 pub(super) fn next(handle: u64) -> Ask<(GroupName, Member)> {
     Ask::query("list the groups", wire::iteration_next(handle), wire::iteration_entry)
 }
@@ -35,7 +35,7 @@ pub(super) fn join(group: &GroupName, pid: u32, initial_ring: bool) -> Ask<()> {
     Ask::order("join the group", wire::join(group, pid, initial_ring)).while_answered(PASSING)
 }
 
-/// What a refused join means.
+/// Converts the error of a refused join.
 pub(super) fn not_joined(group: &GroupName, pid: u32) -> impl FnOnce(client::Error) -> Error {
     let group = group.clone();
     move |error| match error.is_refusal(Status::Exist) {
@@ -48,7 +48,7 @@ pub(super) fn leave(group: &GroupName, pid: u32) -> Ask<()> {
     Ask::order("leave the group", wire::leave(group, pid)).while_answered(PASSING)
 }
 
-/// Who has left already has left.
+/// A member that has left already counts as having left successfully.
 pub(super) fn left(answer: Result<(), client::Error>) -> Result<(), Error> {
     match answer {
         Err(error) if error.is_refusal(Status::NotExist) => Ok(()),
@@ -56,14 +56,14 @@ pub(super) fn left(answer: Result<(), client::Error>) -> Result<(), Error> {
     }
 }
 
-/// One piece of a message of `total` bytes.
+/// A request that multicasts one piece of a message of `total` bytes.
 pub(super) fn piece(guarantee: Guarantee, total: usize, place: Place, piece: Bytes) -> Ask<()> {
     let head = wire::partial_mcast(guarantee, total, place, piece.len()).into();
     let request = Outgoing { head, payload: piece };
     Ask::order("send a piece of a message", request).while_answered(PASSING)
 }
 
-/// Whether a piece was sent; no, if the membership changed since the first.
+/// Whether a piece was sent; false if the membership changed since the first piece.
 pub(super) fn was_sent(answer: Result<(), client::Error>) -> Result<bool, Error> {
     match answer {
         Ok(()) => Ok(true),

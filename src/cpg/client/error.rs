@@ -1,88 +1,88 @@
-//! Why a call of the process group library failed.
+//! Errors of the process group library.
 
 use crate::cpg::name::{GroupName, NameTooLong};
 use crate::error::Status;
 use crate::service::channel::{ChannelError, End};
 use crate::service::client;
 
-/// What happened, and what to do about it.
+/// Why a call failed, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The daemon cannot be reached, or the connection ended.
+    /// The daemon cannot be reached, or the connection has ended.
     #[error(transparent)]
     Channel(#[from] ChannelError),
     /// The name of a group is too long.
     #[error(transparent)]
     Name(#[from] NameTooLong),
-    /// This process is in the group already.
+    /// This process is a member of the group already.
     #[error(
         "process {pid} of this node is in group {group} already; a process may be in a group once. \
          Leave it first, or join with another JoinOptions::pid"
     )]
     Exists {
-        /// The group.
+        /// The name of the group.
         group: GroupName,
-        /// The process.
+        /// The process id.
         pid: u32,
     },
-    /// The group has been left.
+    /// This member has left the group.
     #[error("not a member of the group (any more); join it first")]
     NotMember,
-    /// The message is longer than it may be.
+    /// The message is too long.
     #[error("a message of {got} bytes is too long; the limit is {limit}{hint}")]
     TooLong {
-        /// Its length.
+        /// Its length in bytes.
         got: usize,
-        /// The longest.
+        /// The limit in bytes.
         limit: usize,
-        /// How it could be sent, if it could.
+        /// How it could be sent, if there is a way.
         hint: &'static str,
     },
-    /// No room now; nothing was sent.
+    /// There is no room now; nothing was sent.
     #[error("no room for the message now; nothing was sent. Try again, or let multicast() wait for room")]
     TryAgain,
-    /// The membership changed again and again while the pieces of a long message were sent.
+    /// The membership changed repeatedly while the pieces of a long message were sent.
     #[error(
         "the message was not sent: the membership changed {tries} times while its pieces were sent; send it again"
     )]
     Interrupted {
-        /// How often it was begun.
+        /// The number of attempts.
         tries: u32,
     },
-    /// Very many own messages are out whose delivery nobody has read.
+    /// Very many own messages have been sent whose delivery nobody has read.
     #[error(
         "nothing was sent: {limit} own messages were delivered or are on their way, and nobody reads the events"
     )]
     Unread {
-        /// The limit.
+        /// The limit in messages.
         limit: usize,
     },
-    /// The message was taken, but its delivery could not be awaited, because events were not read.
+    /// The message was accepted, but its delivery could not be awaited because events were not read.
     #[error(
         "the message was taken, but its delivery cannot be awaited: {limit} events, or as many bytes as may \
          wait, are unread. Read the events of the group while awaiting deliveries"
     )]
     Overrun {
-        /// The limit.
+        /// The limit in events.
         limit: usize,
     },
-    /// The message was taken, but later ones of this member were delivered and it was not. Only a daemon
-    /// that throws messages away, as Corosync does when its queue is full, brings this about.
+    /// The message was accepted and later ones of this member were delivered, but it was not. Only a daemon
+    /// that drops messages causes this, as Corosync does when its queue is full.
     #[error("the daemon took the message but did not order it; send it again")]
     Lost,
     /// The daemon refused.
     #[error("the daemon refused to {what}: {status}")]
     Refused {
-        /// What was asked.
+        /// The call, as the end of the sentence "the daemon refused to ...".
         what: &'static str,
-        /// Its answer.
+        /// The status that the daemon answered.
         status: Status,
     },
 }
 
 impl Error {
-    /// The number that a C program would have got.
+    /// The status that libcpg would return for this error.
     ///
     /// Source: corosync `corotypes.h`, and the manual pages of `cpg_join` and others.
     pub fn status(&self) -> Status {
@@ -114,7 +114,7 @@ impl From<client::Error> for Error {
             client::Error::Refused { what, status, .. } | client::Error::Told { what, status, .. } => {
                 Self::Refused { what, status }
             }
-            // Not from here: what can be wrong with a group's name, its type knows.
+            // Not caused by this library, because [`GroupName`] accepts valid names only.
             client::Error::Invalid(what) => Self::Refused { what, status: Status::InvalidParam },
         }
     }

@@ -20,17 +20,18 @@ use crate::ids::Guarantee;
 use crate::service::channel::{Channel, ChannelError, Outgoing};
 use crate::service::client::pause;
 
-/// How often a long message is begun anew because the membership changed, before it is given up.
+/// How often a long message is begun before it is given up because the membership keeps changing.
 pub(super) const BEGINNINGS: u32 = 64;
 
-/// Membership in one group: multicast to it, and hear what happens in it.
+/// Membership in one group: sends messages to it and receives its events.
 ///
-/// Made by [`Client::join`](super::Client::join). Clones are the same membership. When the last clone and
-/// the last [`Events`] are dropped, the member leaves (the others see
-/// [`Reason::ProcDown`](crate::cpg::Reason::ProcDown)); [`Group::leave`] leaves politely.
+/// Made by [`Client::join`](super::Client::join). Clones share the membership. When the last clone and the
+/// last [`Events`] are dropped, the member leaves (the others see
+/// [`Reason::ProcDown`](crate::cpg::Reason::ProcDown)); after [`Group::leave`] they see
+/// [`Reason::Leave`](crate::cpg::Reason::Leave).
 ///
-/// The events **must be read** by somebody: they are the messages, and a member that leaves too many unread
-/// is thrown out.
+/// The events **must be read**: they carry the messages, and the daemon disconnects a member that leaves too
+/// many unread.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -62,10 +63,10 @@ struct Inner {
     me: Member,
     message_limit: usize,
     inbox: Arc<Inbox>,
-    /// Whose turn it is to send; first come, first served. Holds the head of the last message, which fits
-    /// the next one if that is as long.
+    /// The lock for sending, served in order of arrival. Holds the header of the last message, which is
+    /// reused if the next message has the same length.
     turn: Mutex<LastHead>,
-    /// Whose turn it is to send a message in pieces; those of two must not mix.
+    /// The lock for sending a message in pieces; pieces of two messages must not be mixed.
     pieces: Mutex<()>,
 }
 
@@ -77,7 +78,7 @@ struct LastHead {
 }
 
 impl Group {
-    /// Joins over a channel of its own, and waits for the view with us in it.
+    /// Joins over a connection of its own, and waits for the view with this member.
     pub(super) async fn join(
         channel: Arc<dyn Channel>,
         name: GroupName,
@@ -105,23 +106,23 @@ impl Group {
         &self.inner.name
     }
 
-    /// This member: what others see as the sender of its messages.
+    /// This member, as the others see it as the sender of its messages.
     pub fn me(&self) -> Member {
         self.inner.me
     }
 
-    /// Multicasts to all members of the group, this one included; agreed delivery.
+    /// Multicasts to all members of the group, this one included, with agreed delivery.
     ///
-    /// Waits while there is no room: while the ring changes, or is busy with what was sent before. Returns
-    /// when the message has been taken for ordering. It is then delivered to whoever is in the group when
-    /// its turn comes, unless this node fails first.
+    /// Waits while there is no room, because the ring changes or is busy with earlier messages. Returns when
+    /// the message has been accepted for ordering. It is then delivered to the members that are in the group
+    /// at its place in the order, unless this node fails first.
     ///
-    /// Messages of one member are delivered in the order in which they were taken, with one exception: one
-    /// longer than [`UNFRAGMENTED_LIMIT`] is sent in pieces, and shorter ones sent meanwhile may overtake
-    /// it. Concurrent calls are served in the order in which they were first polled.
+    /// Messages of one member are delivered in the order in which they were accepted, with one exception: a
+    /// message longer than [`UNFRAGMENTED_LIMIT`] is sent in pieces, and shorter ones sent in the meantime
+    /// may overtake it. Concurrent calls are served in the order in which they were first polled.
     ///
-    /// **Dropping the future** before it is done sends nothing. Of a message in pieces some may be out
-    /// then; the members drop them.
+    /// **Dropping the future** before it is done sends nothing. Some pieces of a long message may have been
+    /// sent by then; the members discard them.
     ///
     /// # Errors
     /// [`Error::TooLong`], [`Error::NotMember`], [`Error::Channel`] when the connection has ended,
@@ -130,11 +131,11 @@ impl Group {
         self.send(payload.into(), Guarantee::Agreed, None).await
     }
 
-    /// [`Group::multicast`] with safe delivery: nobody is given the message before all nodes of the ring
-    /// are known to hold it. It takes about one more rotation of the token, and holds back later messages of
-    /// everybody until then.
+    /// As [`Group::multicast`], with safe delivery: no member is given the message before all nodes of the
+    /// ring are known to hold it. This takes about one more rotation of the token, and delays later messages
+    /// of all senders until then.
     ///
-    /// Corosync's own daemon takes such a message and delivers it agreed.
+    /// Corosync's daemon accepts such a message but delivers it as agreed.
     ///
     /// # Errors
     /// As [`Group::multicast`].
@@ -142,7 +143,7 @@ impl Group {
         self.send(payload.into(), Guarantee::Safe, None).await
     }
 
-    /// [`Group::multicast`] with this guarantee.
+    /// As [`Group::multicast`], with this guarantee.
     ///
     /// # Errors
     /// As [`Group::multicast`].
@@ -150,10 +151,10 @@ impl Group {
         self.send(payload.into(), guarantee, None).await
     }
 
-    /// Multicasts if there is room at once. Messages longer than [`UNFRAGMENTED_LIMIT`] cannot be sent so.
+    /// Multicasts if there is room at once. Only for messages of at most [`UNFRAGMENTED_LIMIT`] bytes.
     ///
     /// # Errors
-    /// [`Error::TryAgain`], also while others wait for room in [`Group::multicast`]; and as
+    /// [`Error::TryAgain`], also while other calls wait for room in [`Group::multicast`]; otherwise as
     /// [`Group::multicast`]. In each case nothing was sent.
     pub fn try_multicast(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
         let payload = payload.into();
@@ -165,25 +166,25 @@ impl Group {
         self.inner.post(&mut turn, &payload, Guarantee::Agreed, None).map_err(|refused| refused.error)
     }
 
-    /// Multicasts, and waits until the message has been delivered to this member in its place in the order.
+    /// Multicasts, and waits until the message has been delivered to this member at its place in the order.
     ///
-    /// When this returns `Ok`, the message is among the events of this member (read or not yet), all that
-    /// come before it in the order have been delivered here, and every other member delivers the same, if
-    /// its node lives and stays in the ring. With [`Guarantee::Safe`] every member of the ring that it was
-    /// delivered in holds it already, whatever fails now; should the ring have been cut just then, that is
-    /// every member but those that the next view takes away with
+    /// When this returns `Ok`, the message is among the events of this member (read or not), everything
+    /// before it in the order has been delivered here, and every other member delivers the same if its node
+    /// lives and stays in the ring. With [`Guarantee::Safe`], every member of the ring in which it was
+    /// delivered already holds it, whatever fails afterwards; if the ring was partitioned at that moment,
+    /// this excludes the members that leave in the next view with
     /// [`Reason::NodeDown`](crate::cpg::Reason::NodeDown).
     ///
-    /// Somebody must read the events meanwhile; only so much is taken ahead of the reader.
+    /// The events must be read in the meantime; only a limited number of them is taken ahead of the reader.
     ///
-    /// **Dropping the future** before the message was taken sends nothing; later, it is only no longer
-    /// awaited.
+    /// **Dropping the future** before the message was accepted sends nothing; later, the delivery is merely
+    /// no longer awaited.
     ///
     /// # Errors
-    /// As [`Group::multicast`]. And, for a message that was taken: [`Error::NotMember`] or
-    /// [`Error::Channel`] if the membership ended before the delivery (others may have got it),
-    /// [`Error::Overrun`] if it cannot be awaited (others get it), [`Error::Lost`] if the daemon dropped it
-    /// (nobody gets it; never with annulus' own daemon).
+    /// As [`Group::multicast`]. In addition, for a message that was accepted: [`Error::NotMember`] or
+    /// [`Error::Channel`] if the membership ended before the delivery (other members may have delivered it),
+    /// [`Error::Overrun`] if the delivery cannot be awaited (the others deliver it), [`Error::Lost`] if the
+    /// daemon dropped it (no member delivers it; never with annulus' own daemon).
     pub async fn multicast_delivered(
         &self,
         payload: impl Into<Bytes>,
@@ -195,17 +196,18 @@ impl Group {
         delivered.await.unwrap_or(Err(Error::NotMember))
     }
 
-    /// What happens in the group, beginning with the view that this member came in with.
+    /// The events of the group, beginning with the view in which this member joined.
     ///
-    /// May be called again, and the streams used at once: each event goes to one of them. To give all
-    /// events to several, use a channel of your own.
+    /// It may be called several times: each event goes to only one of the streams. To give all events to
+    /// several readers, distribute them yourself.
     pub fn events(&self) -> Events {
         Events { group: Some(self.clone()) }
     }
 
-    /// Who is in the group now, by node and process, as the daemon sees it.
+    /// The current members of the group, by node and process, as the daemon sees them.
     ///
-    /// That may be ahead of the events read so far: to act on views, use the views.
+    /// This may be ahead of the events read so far, so programs that act on the membership should use the
+    /// views.
     ///
     /// # Errors
     /// The connection has ended.
@@ -216,11 +218,11 @@ impl Group {
 
     /// Leaves the group. The others see [`Reason::Leave`](crate::cpg::Reason::Leave).
     ///
-    /// Returns when the daemon has taken the leave. What comes before it in the order is still delivered
-    /// here; the events end with the view that has this member in its `left`. Leaving twice does nothing.
+    /// Returns when the daemon has accepted the request. Earlier events in the order are still delivered
+    /// here; the last one is the view that has this member in its `left`. Leaving twice has no effect.
     ///
     /// # Errors
-    /// The connection has ended, which is a way of having left.
+    /// The connection has ended, which also ends the membership.
     pub async fn leave(&self) -> Result<(), Error> {
         let channel = self.inner.inbox.channel();
         calls::left(calls::leave(&self.inner.name, self.inner.me.pid).over(&**channel).await)
@@ -253,7 +255,7 @@ impl Group {
     }
 }
 
-/// A message that was not sent.
+/// A message that could not be sent at once.
 struct Unsent {
     error: Error,
     waiter: Option<super::book::Waiter>,
@@ -286,7 +288,7 @@ impl Inner {
         })
     }
 
-    /// Sends as soon as there is room. Others wait behind us for their turn.
+    /// Sends as soon as there is room; later senders wait for the lock until then.
     async fn post_waiting(
         &self,
         turn: &LastHead,
@@ -300,7 +302,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Sends a long message, piece by piece. Each is answered, so each waits for the one before.
+    /// Sends a long message piece by piece. Each piece is answered before the next one is sent.
     async fn send_pieces(
         &self,
         payload: Bytes,
@@ -323,7 +325,7 @@ impl Inner {
         Err(Error::Interrupted { tries: BEGINNINGS })
     }
 
-    /// Whether all pieces were sent between two views.
+    /// Sends all pieces; returns false if the membership changed in between.
     async fn send_pieces_once(&self, payload: &Bytes, guarantee: Guarantee) -> Result<bool, Error> {
         for (place, piece) in pieces(payload) {
             let piece = calls::piece(guarantee, payload.len(), place, piece);
@@ -335,7 +337,7 @@ impl Inner {
     }
 }
 
-/// A long message cut up: a first piece, perhaps some in between, a last.
+/// Cuts a long message into a first piece, any number of further pieces, and a last one.
 pub(super) fn pieces(payload: &Bytes) -> impl Iterator<Item = (Place, Bytes)> + '_ {
     let total = payload.len();
     (0..total).step_by(UNFRAGMENTED_LIMIT).map(move |at| {
@@ -349,7 +351,7 @@ pub(super) fn pieces(payload: &Bytes) -> impl Iterator<Item = (Place, Bytes)> + 
     })
 }
 
-/// Strikes a message out of the book if it is dropped before the message was sent.
+/// Removes a message from the book if it is dropped before the message was sent.
 struct Sending<'a> {
     inbox: &'a Inbox,
     ticket: Option<super::book::Ticket>,
@@ -363,16 +365,16 @@ impl Drop for Sending<'_> {
     }
 }
 
-/// What happens in a group, in order; see [`Event`]. Ends after the view in which this member has left, or
+/// The events of a group, in order; see [`Event`]. Ends after the view in which this member has left, or
 /// after [`Event::Disconnected`].
 ///
-/// Dropping it loses no event: another one goes on where it was.
+/// Dropping it loses no event: another stream of the same group continues at the same place.
 pub struct Events {
     group: Option<Group>,
 }
 
 impl Events {
-    /// The next event; `None` after the last one. Dropping the future loses nothing.
+    /// Waits for the next event; `None` after the last one. Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<Event> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }

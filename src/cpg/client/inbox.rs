@@ -1,8 +1,7 @@
-//! The asynchronous way from a channel's events to whoever waits for them.
+//! Brings a channel's events to asynchronous readers.
 //!
-//! Whoever reads events takes them from the channel directly; there is no task in between. Only a member
-//! that awaits deliveries needs one ([`pump`]), because then events must be taken whether or not
-//! somebody happens to read them.
+//! A reader takes events from the channel directly, without a task in between. Only a member that awaits
+//! deliveries needs a task ([`pump`]), because then events must be taken even while nobody reads them.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -16,23 +15,24 @@ use super::wire;
 use crate::service::channel::{Channel, ChannelError, End};
 use crate::service::wire::read::Malformed;
 
-/// Events, and bytes in them, that are taken ahead of their reader.
+/// How many events, and bytes in them, are taken ahead of their reader.
 #[derive(Clone, Copy)]
 struct Ahead {
     events: usize,
     bytes: usize,
 }
 
-/// Taken by a reader. What is beyond waits in the channel.
+/// The limit while only a reader takes events; further ones stay in the channel.
 const READER: Ahead = Ahead { events: 256, bytes: 4 << 20 };
 
-/// Taken by the pump. Beyond it, deliveries cannot be awaited: whoever waits is told so.
+/// The limit while the pump takes events. Beyond it deliveries cannot be awaited, and the waiting calls end
+/// with an error.
 const PUMP: Ahead = Ahead { events: 1 << 16, bytes: 64 << 20 };
 
-/// Events taken in one go before others get their turn.
+/// Number of events taken before the task yields.
 const BATCH: usize = 128;
 
-/// A channel's events, in order, and the book that they are entered in.
+/// The events of a channel, in order, and the book that is updated with them.
 pub(super) struct Inbox {
     channel: Arc<dyn Channel>,
     state: Mutex<State>,
@@ -48,15 +48,15 @@ struct State {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pump {
-    /// Nobody awaits deliveries.
+    /// No task: no delivery is awaited.
     None,
-    /// It runs.
+    /// The task runs.
     Running,
-    /// It waits for the reader to catch up.
+    /// The task waits for the reader to catch up.
     Stalled,
 }
 
-/// Wakes all who wait for events. The channel keeps one waker, so this is the one.
+/// Wakes all tasks that wait for events. The channel keeps only one waker, which is this one.
 #[derive(Default)]
 struct Bell {
     readers: Mutex<Vec<Waker>>,
@@ -73,18 +73,18 @@ impl Inbox {
         &self.channel
     }
 
-    /// Looks at, or writes in, the book.
+    /// Reads or changes the book.
     pub(super) fn book<T>(&self, f: impl FnOnce(&mut Book) -> T) -> T {
         f(&mut self.lock().book)
     }
 
-    /// The next event; `None` after the last one.
+    /// Polls for the next event; `None` after the last one.
     pub(super) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        // Before looking, so that what comes right after looking is not missed.
+        // Registered before the check, so that an event that comes right after it is not missed.
         self.bell.add_reader(cx.waker());
         let mut state = self.lock();
         if state.ready.is_empty() && self.take(&mut state, READER) {
-            // More has come than one turn takes, and none of it made an event: look again soon.
+            // More notices came than one poll handles, and none of them made an event: poll again soon.
             if state.ready.is_empty() {
                 cx.waker().wake_by_ref();
             }
@@ -105,7 +105,7 @@ impl Inbox {
         }
     }
 
-    /// Waits until we are a member. The events up to there stay to be read.
+    /// Waits until this process is a member. The events up to then remain to be read.
     pub(super) async fn joined(&self) -> Result<(), Error> {
         poll_fn(|cx| {
             self.bell.add_reader(cx.waker());
@@ -123,7 +123,7 @@ impl Inbox {
         .await
     }
 
-    /// Sees to it that a task takes events from now on.
+    /// Starts the task that takes events, if it does not run yet.
     pub(super) fn ensure_pumped(self: &Arc<Self>) -> Result<(), Error> {
         let mut state = self.lock();
         if state.pump == Pump::None {
@@ -135,11 +135,12 @@ impl Inbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Every change to the state is complete before anything in it can panic.
+        // Nothing can panic in the middle of a change to the state, so it is valid even after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes events from the channel until there are none, or enough. Returns whether there may be more.
+    /// Takes events from the channel until there are none or the limit is reached. Returns whether there may
+    /// be more.
     fn take(&self, state: &mut State, ahead: Ahead) -> bool {
         let waker = Waker::from(Arc::clone(&self.bell));
         let mut cx = Context::from_waker(&waker);
@@ -172,11 +173,12 @@ impl State {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.bell.wake_pump(); // which finds that we are gone, and ends
+        self.bell.wake_pump(); // it finds that the inbox is gone, and ends
     }
 }
 
-/// Enters what the daemon sent; one malformed event ends it all, for nothing after it can be trusted.
+/// Enters what the daemon sent into the book. A malformed event ends the connection, because nothing after it
+/// can be trusted.
 pub(super) fn enter(book: &mut Book, notice: Result<wire::Notice, Malformed>) -> Option<Event> {
     match notice {
         Ok(notice) => book.accept(notice),
@@ -184,7 +186,7 @@ pub(super) fn enter(book: &mut Book, notice: Result<wire::Notice, Malformed>) ->
     }
 }
 
-/// What it means for a connection that its events cannot be read.
+/// The reason of the connection's end when its events cannot be read.
 pub(super) fn ending(error: ChannelError) -> End {
     match error {
         ChannelError::Ended(end) => end,
@@ -192,7 +194,7 @@ pub(super) fn ending(error: ChannelError) -> End {
     }
 }
 
-/// Takes events as they come, for as long as the member exists; it rests while its reader is far behind.
+/// Takes events as they come while the member exists; pauses while the reader is too far behind.
 async fn pump(inbox: Weak<Inbox>, bell: Arc<Bell>) {
     poll_fn(|cx| {
         bell.set_pump(cx.waker());
@@ -258,7 +260,7 @@ impl Wake for Bell {
     }
 }
 
-/// What an event that waits counts for.
+/// The number of bytes that a waiting event counts.
 fn weight(event: &Event) -> usize {
     const SMALL: usize = 64;
     match event {

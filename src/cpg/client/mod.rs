@@ -1,11 +1,11 @@
-//! The library that an application uses for closed process groups, the same over IPC and inside the
+//! The library for applications that use closed process groups. It works the same over IPC and inside the
 //! process of the node.
 //!
-//! A **group** is known by its name, and exists while somebody is in it. A **member** is a process (a node
-//! id and a process id) that has joined. Only members send to a group and hear from it. Messages and changes
-//! of the membership come to all members in one order.
+//! A **group** is identified by its name, and exists while it has members. A **member** is a process (a node
+//! id and a process id) that has joined. Only members send messages to a group and receive them. Messages and
+//! changes of the membership reach all members in one order.
 //!
-//! Corosync's counterpart: `lib/cpg.c`; `cpg_overview(3)`. Where the calls of libcpg went:
+//! Corosync's counterpart: `lib/cpg.c`; `cpg_overview(3)`. The counterparts of libcpg's calls:
 //!
 //! | libcpg | here |
 //! |---|---|
@@ -15,20 +15,20 @@
 //! | `cpg_dispatch` and the three callbacks | [`Group::events`], or [`blocking::Group::dispatch`] |
 //! | `cpg_fd_get` | [`blocking::Group`] is [`AsFd`](std::os::fd::AsFd) |
 //! | `cpg_local_get`, `cpg_membership_get`, `cpg_iteration_*` | [`Client::local_id`], [`Client::membership`], [`Client::groups`] |
-//! | `cpg_context_get`, `cpg_context_set` | your own variables: nothing is called back |
+//! | `cpg_context_get`, `cpg_context_set` | not needed: there are no callbacks |
 //! | `cpg_flow_control_state_get`, `cpg_max_atomic_msgsize_get` | `multicast` waits by itself; [`UNFRAGMENTED_LIMIT`] |
-//! | `cpg_zcb_*` | inside the process nothing is copied anyway |
+//! | `cpg_zcb_*` | not needed: inside the process nothing is copied |
 //!
 //! | file | what |
 //! |---|---|
-//! | `group.rs` | [`Group`]: send, leave; [`Events`]: the stream of what happens |
-//! | `event.rs` `error.rs` | what comes out of both |
-//! | `blocking.rs` | the same without an asynchronous runtime, for managers with a main loop |
-//! | `inbox.rs` | from the channel to whoever waits |
-//! | `book.rs` | what a member knows: its phase, its messages that are out (pure) |
-//! | `assemble.rs` | long messages from pieces, bounded (pure) |
-//! | `calls.rs` | the questions that both kinds of client ask |
-//! | `wire.rs` | the bytes, both ways |
+//! | `group.rs` | [`Group`]: send and leave; [`Events`]: the stream of events |
+//! | `event.rs` `error.rs` | events and errors |
+//! | `blocking.rs` | the same without an asynchronous runtime, for programs with a main loop |
+//! | `inbox.rs` | brings events from the channel to asynchronous readers |
+//! | `book.rs` | the state of a member: its phase and its undelivered messages (pure) |
+//! | `assemble.rs` | assembles long messages from pieces, within limits (pure) |
+//! | `calls.rs` | the calls that both kinds of client have in common |
+//! | `wire.rs` | bytes of requests and events |
 
 mod assemble;
 pub mod blocking;
@@ -57,10 +57,10 @@ use crate::ids::{NodeId, ServiceId};
 use crate::service::channel::{Dial, End, IpcDial};
 use crate::service::client::{self, Line};
 
-/// Members that an iteration may give before it is taken for a broken one.
+/// Largest number of members that an iteration may return before the daemon is regarded as faulty.
 const ITERATION_LIMIT: usize = 1 << 20;
 
-/// The way to the groups of one daemon, or of one node in this process. Cheap to clone.
+/// A client of the process groups of one daemon, or of one node in this process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     line: Line,
@@ -76,19 +76,19 @@ pub struct Client {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoinOptions {
-    /// The number that tells this member from others on the node. Default: the id of this process.
+    /// The number that distinguishes this member from others on the node. Default: the id of this process.
     ///
-    /// One process may be in a group several times if it gives different ones. Nothing checks that such a
-    /// process exists.
+    /// One process may be in a group several times if it gives different numbers. It is not checked whether
+    /// such a process exists.
     pub pid: Option<u32>,
-    /// Whether the ring as it is comes as an [`Event::Ring`] after the first view. Default: yes.
+    /// Whether an [`Event::Ring`] with the current ring follows the first view. Default: true.
     ///
     /// Source: `cpg_model_initialize(3)`, `CPG_MODEL_V1_DELIVER_INITIAL_TOTEM_CONF`.
     pub initial_ring: bool,
     /// Longest message, in bytes, that this member sends or assembles. Default: 64 MiB; at most 4 GiB - 1.
     ///
-    /// Messages longer than [`UNFRAGMENTED_LIMIT`] are sent in pieces. While pieces are missing they take
-    /// memory: up to four times this limit. Should be the same at all members.
+    /// Messages longer than [`UNFRAGMENTED_LIMIT`] are sent in pieces. Incomplete messages take memory, up to
+    /// four times this limit. All members should use the same value.
     pub message_limit: usize,
 }
 
@@ -103,7 +103,7 @@ impl JoinOptions {
         self.pid.unwrap_or_else(std::process::id)
     }
 
-    /// With limits that the protocol can express.
+    /// A copy with limits that the protocol can express.
     fn checked(&self) -> Self {
         let most = usize::try_from(u32::MAX).unwrap_or(usize::MAX);
         Self { message_limit: self.message_limit.min(most), ..self.clone() }
@@ -111,29 +111,31 @@ impl JoinOptions {
 }
 
 impl Client {
-    /// The way to the daemon on this host, annulus' own or Corosync's.
+    /// Makes a client of the daemon on this host, which may be annulus' or Corosync's.
     ///
     /// # Errors
-    /// [`Error::Channel`]: no daemon, or it refuses this user.
+    /// [`Error::Channel`]: no daemon runs, or it refuses this user.
     pub async fn connect() -> Result<Self, Error> {
         let client = Self::new(Arc::new(IpcDial::default()));
         client.local_id().await?;
         Ok(client)
     }
 
-    /// A client whose connections are opened by `dial`. Nothing is opened yet.
+    /// A client whose connections are opened by `dial`. Opens no connection yet.
     pub fn new(dial: Arc<dyn Dial>) -> Self {
         Self { line: Line::new(dial, ServiceId::CPG) }
     }
 
     /// Joins a group, with the defaults of [`JoinOptions`].
     ///
-    /// The name is any text or bytes, up to 128; it is used exactly as given (see [`GroupName`]). Returns
-    /// when this process is a member: the view with it is the first of [`Group::events`]. That may take
-    /// until a change of the ring in progress is over. Dropping the future leaves again, if need be.
+    /// The name is any text or bytes, up to 128 bytes; it is used exactly as given (see [`GroupName`]).
+    /// Returns when this process is a member: the first of [`Group::events`] is the view with it. If the ring
+    /// is changing, this takes until the change is over. Dropping the future leaves the group again if
+    /// necessary.
     ///
     /// # Errors
-    /// The name is too long; [`Error::Exists`]; or [`Error::Channel`]: no daemon, or it refuses this user.
+    /// The name is too long; [`Error::Exists`]; or [`Error::Channel`]: no daemon runs, or it refuses this
+    /// user.
     pub async fn join(&self, name: impl AsRef<[u8]>) -> Result<Group, Error> {
         self.join_with(name, &JoinOptions::default()).await
     }
@@ -151,25 +153,25 @@ impl Client {
     /// The id of the node.
     ///
     /// # Errors
-    /// [`Error::Channel`]: no daemon, or it refuses this user.
+    /// [`Error::Channel`]: no daemon runs, or it refuses this user.
     pub async fn local_id(&self) -> Result<NodeId, Error> {
         Ok(self.line.ask(calls::local_id()).await?)
     }
 
-    /// Who is in a group, by node and process; nobody if there is no such group.
+    /// The members of a group, by node and process; empty if there is no such group.
     ///
     /// # Errors
-    /// The name is too long; [`Error::Channel`]: no daemon, or it refuses this user.
+    /// The name is too long; [`Error::Channel`]: no daemon runs, or it refuses this user.
     pub async fn membership(&self, name: impl AsRef<[u8]>) -> Result<Vec<Member>, Error> {
         Ok(self.line.ask(calls::membership(&GroupName::new(name)?)).await?)
     }
 
-    /// All groups of the cluster and who is in them, as this node sees it.
+    /// All groups of the cluster with their members, as this node sees them.
     ///
     /// # Errors
-    /// [`Error::Channel`]: no daemon, or it refuses this user.
+    /// [`Error::Channel`]: no daemon runs, or it refuses this user.
     pub async fn groups(&self) -> Result<BTreeMap<GroupName, Vec<Member>>, Error> {
-        // A connection of its own: its end frees the iteration, also when this future is dropped.
+        // A separate connection: closing it frees the iteration, also when this future is dropped.
         let channel = self.line.open().await?;
         let handle = calls::groups().over(&*channel).await?;
         let mut listing = Listing::default();
@@ -178,14 +180,14 @@ impl Client {
     }
 }
 
-/// The members of groups found so far, in the order in which the daemon gave them.
+/// The members found so far, in the order in which the daemon listed them.
 #[derive(Default)]
 struct Listing {
     entries: Vec<(GroupName, Member)>,
 }
 
 impl Listing {
-    /// Adds what an answer holds; whether there is more.
+    /// Adds the content of an answer; returns whether there is more.
     fn add(&mut self, answer: Result<(GroupName, Member), client::Error>) -> Result<bool, Error> {
         let entry = match answer {
             Err(error) if error.is_refusal(Status::NoSections) => return Ok(false),
@@ -198,7 +200,7 @@ impl Listing {
         Ok(true)
     }
 
-    /// By group, and within by node and process.
+    /// The members by group, and within a group by node and process.
     fn by_name(self) -> BTreeMap<GroupName, Vec<Member>> {
         let mut groups: BTreeMap<GroupName, Vec<Member>> = BTreeMap::new();
         for (name, member) in self.entries {
@@ -208,7 +210,7 @@ impl Listing {
         groups
     }
 
-    /// As the daemon gave them.
+    /// The groups in the daemon's order.
     fn in_order(self) -> Vec<(GroupName, Vec<Member>)> {
         let mut groups: Vec<(GroupName, Vec<Member>)> = Vec::new();
         for (name, member) in self.entries {

@@ -1,5 +1,5 @@
-//! Messages in one piece to the daemon, and its events from bytes. Whatever the daemon sends is checked here;
-//! nothing behind this file sees a count or a length that does not fit.
+//! Requests and events of CPG as bytes, on the client's side. Everything from the daemon is checked here; the
+//! other files never see a count or length that does not fit.
 
 use bytes::Bytes;
 use zerocopy::{FromBytes, IntoBytes};
@@ -17,12 +17,12 @@ use crate::ids::{Guarantee, NodeId, RingId};
 use crate::service::wire::read::{Malformed, list, nodes, split};
 use crate::service::wire::{HeaderBytes, ReplyHeaderBytes};
 
-/// Longest message that travels in one piece.
+/// Longest message that is sent in one piece.
 ///
 /// Source: corosync `lib/cpg.c`; `cpg_max_atomic_msgsize_get(3)`.
 pub const UNFRAGMENTED_LIMIT: usize = (1 << 20) - 1024;
 
-/// The header of a request `T` that so many bytes follow.
+/// The header of a request `T` that is followed by `payload` bytes.
 fn header<T>(id: u16, payload: usize) -> HeaderBytes<NE> {
     HeaderBytes::new(id.into(), size_of::<T>() + payload)
 }
@@ -31,7 +31,7 @@ fn name(group: &GroupName) -> NameBytes<NE> {
     NameBytes::new(group.as_bytes())
 }
 
-/// Joins; `initial_ring`: send the ring once the join is done.
+/// A request to join; `initial_ring`: send a ring event after the join.
 pub(super) fn join(group: &GroupName, pid: u32, initial_ring: bool) -> Vec<u8> {
     JoinRequestBytes {
         header: header::<JoinRequestBytes>(request::JOIN, 0),
@@ -45,13 +45,14 @@ pub(super) fn join(group: &GroupName, pid: u32, initial_ring: bool) -> Vec<u8> {
     .to_vec()
 }
 
-/// Leaves.
+/// A request to leave the group.
 pub(super) fn leave(group: &GroupName, pid: u32) -> Vec<u8> {
     let header = header::<LeaveRequestBytes>(request::LEAVE, 0);
     LeaveRequestBytes { header, name: name(group), pid: pid.into(), pad_pid: [0; 4] }.as_bytes().to_vec()
 }
 
-/// The head of a message of `len` bytes. It is the same for each message of that length.
+/// The header of a multicast of `len` bytes. All multicasts of the same length and guarantee have the same
+/// header.
 pub(super) fn mcast_head(guarantee: Guarantee, len: usize) -> Bytes {
     let head = McastRequestBytes {
         header: header::<McastRequestBytes>(request::MCAST, len),
@@ -64,7 +65,7 @@ pub(super) fn mcast_head(guarantee: Guarantee, len: usize) -> Bytes {
     Bytes::copy_from_slice(head.as_bytes())
 }
 
-/// The head of one piece, of `len` bytes, of a message of `total` bytes.
+/// The header of one piece of `len` bytes of a message of `total` bytes.
 pub(super) fn partial_mcast(guarantee: Guarantee, total: usize, place: Place, len: usize) -> Vec<u8> {
     PartialMcastRequestBytes {
         header: header::<PartialMcastRequestBytes>(request::PARTIAL_MCAST, len),
@@ -86,31 +87,31 @@ pub(super) fn partial_mcast(guarantee: Guarantee, total: usize, place: Place, le
     .to_vec()
 }
 
-/// Asks who is in a group.
+/// A request for the members of a group.
 pub(super) fn membership(group: &GroupName) -> Vec<u8> {
     let header = header::<MembershipRequestBytes>(request::MEMBERSHIP, 0);
     MembershipRequestBytes { header, name: name(group) }.as_bytes().to_vec()
 }
 
-/// Asks for the node's id.
+/// A request for the node's id.
 pub(super) fn local_get() -> Vec<u8> {
     header::<HeaderBytes<NE>>(request::LOCAL_GET, 0).as_bytes().to_vec()
 }
 
-/// Begins an iteration over all members of all groups.
+/// A request that begins an iteration over all members of all groups.
 pub(super) fn iteration_begin() -> Vec<u8> {
     let header = header::<IterateRequestBytes>(request::ITERATION_INITIALIZE, 0);
     let kind = ITERATE_ALL.into();
     IterateRequestBytes { header, name: NameBytes::new(b""), kind, pad_kind: [0; 4] }.as_bytes().to_vec()
 }
 
-/// Asks for the next member.
+/// A request for the next member of an iteration.
 pub(super) fn iteration_next(handle: u64) -> Vec<u8> {
     let header = header::<HandleRequestBytes>(request::ITERATION_NEXT, 0);
     HandleRequestBytes { header, handle: handle.into() }.as_bytes().to_vec()
 }
 
-/// Source: corosync `cpg.h`, `cpg_guarantee_t`.
+/// The code of a guarantee. Source: corosync `cpg.h`, `cpg_guarantee_t`.
 const fn guarantee_code(guarantee: Guarantee) -> u32 {
     match guarantee {
         Guarantee::Agreed => 2,
@@ -118,13 +119,13 @@ const fn guarantee_code(guarantee: Guarantee) -> u32 {
     }
 }
 
-/// The answer to [`local_get`].
+/// Reads the answer to [`local_get`].
 pub(super) fn local_node(reply: &[u8]) -> Result<NodeId, Malformed> {
     let what = "answer (local node id)";
     NodeId::new(split::<LocalGetReplyBytes>(reply, what)?.0.node.get()).ok_or(Malformed(what))
 }
 
-/// The answer to [`membership`].
+/// Reads the answer to [`membership`].
 pub(super) fn members(reply: &[u8]) -> Result<Vec<Member>, Malformed> {
     let bad = Malformed("answer (membership)");
     let (reply, _) = split::<MembershipReplyBytes>(reply, bad.0)?;
@@ -133,12 +134,12 @@ pub(super) fn members(reply: &[u8]) -> Result<Vec<Member>, Malformed> {
     members.iter().map(|address| member(address).ok_or(bad)).collect()
 }
 
-/// The answer to [`iteration_begin`]: its handle.
+/// Reads the handle from the answer to [`iteration_begin`].
 pub(super) fn iteration_handle(reply: &[u8]) -> Result<u64, Malformed> {
     Ok(split::<IterateReplyBytes>(reply, "answer (iteration handle)")?.0.handle.get())
 }
 
-/// The answer to [`iteration_next`].
+/// Reads the answer to [`iteration_next`].
 pub(super) fn iteration_entry(reply: &[u8]) -> Result<(GroupName, Member), Malformed> {
     let bad = Malformed("answer (iteration)");
     let (reply, _) = split::<IterateNextReplyBytes>(reply, bad.0)?;
@@ -150,9 +151,9 @@ pub(super) fn iteration_entry(reply: &[u8]) -> Result<(GroupName, Member), Malfo
 /// An event of the daemon, checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Notice {
-    /// A whole message.
+    /// A complete message.
     Message { from: Member, payload: Bytes },
-    /// A piece of one.
+    /// A piece of a message.
     Piece { from: Member, place: Place, total: u32, piece: Bytes },
     /// A change of the membership.
     View(GroupView),
@@ -160,7 +161,7 @@ pub(super) enum Notice {
     Ring(RingView),
 }
 
-/// Reads an event that came as `head` and then `payload`; one without a head is all in `payload`.
+/// Reads an event that came as `head` followed by `payload`; over IPC `head` is empty.
 pub(super) fn notice(head: Bytes, payload: Bytes) -> Result<Notice, Malformed> {
     let mut event = Parts { head, payload };
     if event.head.len() < size_of::<ReplyHeaderBytes>() {
@@ -182,14 +183,14 @@ pub(super) fn notice(head: Bytes, payload: Bytes) -> Result<Notice, Malformed> {
     }
 }
 
-/// An event in two parts, divided anywhere.
+/// An event in two parts, divided at any place.
 struct Parts {
     head: Bytes,
     payload: Bytes,
 }
 
-/// The event as a head of `at` bytes, or fewer if it is shorter, and the rest. Copies only if it came
-/// divided elsewhere.
+/// Divides the event into a head of `at` bytes, or fewer if it is shorter, and the rest. Copies only if it
+/// was divided elsewhere.
 fn divide(event: Parts, at: usize) -> (Bytes, Bytes) {
     let Parts { head, payload } = event;
     if head.len() == at {
@@ -275,7 +276,7 @@ mod tests {
         notice(Bytes::copy_from_slice(&bytes[..at]), Bytes::copy_from_slice(&bytes[at..]))
     }
 
-    /// A real daemon's event: node 2 process 900 joins group "grp", where 1/17336 is already.
+    /// An event captured from Corosync: process 900 of node 2 joins group "grp", in which 1/17336 is already.
     fn captured_confchg() -> Vec<u8> {
         let mut bytes = vec![0; 256];
         for (at, value) in [
@@ -360,7 +361,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the daemon sends, reading it ends well or with an error.
+        /// Arbitrary bytes are read or refused with an error; nothing panics.
         #[test]
         fn arbitrary_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..600),
                                        id in prop_oneof![Just(4u32), Just(5), Just(13), Just(17), any::<u32>()],
@@ -381,7 +382,7 @@ mod tests {
             }
         }
 
-        /// Small counts in a real frame, so that lists are really walked.
+        /// Small counts in valid events, so that the lists are read.
         #[test]
         fn small_counts_never_panic(counts in proptest::array::uniform3(0u32..5), extra in 0usize..200) {
             let mut bytes = captured_confchg();

@@ -1,4 +1,4 @@
-//! What each request is answered in each state of its connection.
+//! The answer to each request in each state of its connection.
 
 use bytes::Bytes;
 use zerocopy::{FromBytes, IntoBytes, U32, U64};
@@ -13,24 +13,24 @@ use crate::service::wire::HeaderBytes;
 const CONN: ConnId = ConnId(1);
 const PID: u32 = 100;
 
-/// Where the connection stands when the request comes.
+/// The state of the connection when the request comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Out,
     Joining,
     In,
     Leaving,
-    /// It left, and may join again.
+    /// It has left the group and may join again.
     Left,
-    /// A member, while a synchronisation runs.
+    /// It is a member, and a synchronisation runs.
     Syncing,
-    /// A member, while the send queue is full.
+    /// It is a member, and the send queue is full.
     Full,
 }
 
 const ALL: [At; 7] = [At::Out, At::Joining, At::In, At::Leaving, At::Left, At::Syncing, At::Full];
 
-/// A node on whose ring this connection is in group "g", as far as `at` says.
+/// A node alone on its ring, with one connection in state `at` of group "g".
 fn node_at(at: At) -> Bus {
     let mut bus = Bus::default();
     bus.add(Node::new(1, 8, &[]));
@@ -120,10 +120,11 @@ fn free(token: u64) -> Vec<u8> {
     wire::ZcFreeRequestBytes { header, map_size: U64::new(4096), token: U64::new(token) }.as_bytes().to_vec()
 }
 
-/// services.md 2.5 and 7.3, as a table: request; reply id; what is answered out of any group, while
-/// joining, in, while leaving, after leaving, during a synchronisation, with a full queue.
+/// docs/protocol/services.md, "Answers of CPG" and "Requests that are refused", as a table: request; reply
+/// id; answers in no group, while joining, as a member, while leaving, after leaving, during a
+/// synchronisation, with a full queue.
 ///
-/// What the router refuses (6, `CS_ERR_TRY_AGAIN`) has reply id 0.
+/// Requests that the router refuses (6, `CS_ERR_TRY_AGAIN`) have reply id 0.
 #[test]
 fn every_request_in_every_state() {
     const Z: &[u8] = b"/dev/shm/corosync_zerocopy-abcdef";
@@ -160,7 +161,7 @@ fn every_request_in_every_state() {
     }
 }
 
-/// A multicast is never answered; whether it went out depends on the state.
+/// A multicast is never answered; whether it is sent depends on the state.
 #[test]
 fn multicast_in_every_state() {
     for (at, goes) in ALL.into_iter().zip([false, true, true, false, false, false, false]) {
@@ -174,7 +175,7 @@ fn multicast_in_every_state() {
     }
 }
 
-/// cpg.h: `CPG_TYPE_SAFE` is 3; Corosync treats all as agreed, we do not.
+/// cpg.h: `CPG_TYPE_SAFE` is 3. Corosync treats all types as agreed, annulus does not.
 #[test]
 fn the_guarantee_is_honoured() {
     let mut bus = node_at(At::In);
@@ -187,7 +188,7 @@ fn the_guarantee_is_honoured() {
 }
 
 #[test]
-fn answers_carry_what_was_asked() {
+fn answers_contain_the_requested_data() {
     let mut bus = node_at(At::In);
     let node = bus.node(1);
     let reply = node.request(CONN, &bare(request::LOCAL_GET), &[]).unwrap();
@@ -210,10 +211,10 @@ fn answers_carry_what_was_asked() {
     assert_eq!(status(&reply), (response::ITERATION_FINALIZE, 1));
 }
 
-/// Two connections of one process cannot be in one group, and a new one waits until the old one's leave
-/// has come back.
+/// Two connections of one process cannot be in one group; a new one has to wait until the old one's leave
+/// message has been delivered.
 #[test]
-fn one_process_is_in_a_group_once() {
+fn a_process_can_be_in_a_group_only_once() {
     let mut bus = node_at(At::In);
     let other = ConnId(2);
     bus.node(1).connect(other);
@@ -230,9 +231,9 @@ fn one_process_is_in_a_group_once() {
     assert_eq!(bus.node(1).cpg.groups().members(b"g"), [member]);
 }
 
-/// The same while the first connection's join has not even come back.
+/// As above, while not even the first connection's join message has been delivered.
 #[test]
-fn a_join_waits_for_a_revoked_one() {
+fn a_join_waits_for_the_end_of_a_revoked_join() {
     let mut bus = node_at(At::Joining);
     let other = ConnId(2);
     bus.node(1).connect(other);
@@ -256,7 +257,8 @@ fn names_of_any_bytes_up_to_the_limit() {
     assert_eq!(bus.node(1).cpg.groups().members(&[9; 128]).len(), 1);
 }
 
-/// services.md 7.3: impossible ids and sizes are answered 7 with id 0, and the connection lives on.
+/// docs/protocol/services.md, "Requests that are refused": invalid ids and sizes are answered 7 with id 0,
+/// and the connection stays open.
 #[test]
 fn impossible_requests_are_answered() {
     let mut bus = node_at(At::In);
@@ -273,7 +275,8 @@ fn impossible_requests_are_answered() {
         assert_eq!((status(&reply), reply.len()), ((0, 7), 24), "{request:?}");
     }
     assert_eq!(bus.node(1).router.stats().invalid_requests, 6);
-    // Too short for its fields: refused by the desk, in the shape that the caller waits for.
+    // Requests too short for their fields are refused by the desk, with a reply of the expected id and
+    // length.
     let lengths = [24, 24, 0, 9248, 32, 32, 168, 24, 24, 24, 24, 24, 24];
     for (id, length) in lengths.into_iter().enumerate() {
         let reply = bus.node(1).request(CONN, &bare(id as u16), &[]);
@@ -283,7 +286,7 @@ fn impossible_requests_are_answered() {
     assert_eq!(status(&bus.node(1).request(CONN, &membership(b"g"), &[]).unwrap()), (3, 1));
 }
 
-/// Lengths inside multicast requests, over IPC (one piece) and in the process (two).
+/// Lengths in multicast requests, over IPC (one part) and inside the process (two parts).
 #[test]
 fn multicast_lengths_are_checked() {
     let mut bus = node_at(At::In);
@@ -313,8 +316,8 @@ fn multicast_lengths_are_checked() {
     assert_eq!(status(&reply), (response::MCAST, 7));
 }
 
-/// services.md 2.5: after a membership change the rest of a fragmented message is refused with
-/// `CS_ERR_INTERRUPT`, until the next first fragment.
+/// docs/protocol/services.md, "Answers of CPG": after a membership change the rest of a fragmented message is
+/// refused with `CS_ERR_INTERRUPT`, until the next first fragment.
 #[test]
 fn a_membership_change_interrupts_fragments() {
     let mut bus = node_at(At::In);
@@ -330,14 +333,15 @@ fn a_membership_change_interrupts_fragments() {
     assert_eq!(ask(&mut bus, &last), (18, 16));
     assert_eq!(ask(&mut bus, &first), (18, 1));
     assert_eq!(ask(&mut bus, &last), (18, 1));
-    // What went out are the fragments with their kind and the whole length.
+    // The fragments are multicast with their kind and the length of the whole message.
     let sent = &bus.node(1).below.normal.back().unwrap().body;
     let (head, payload) = wire::PartialMcastBytes::<wire::LE>::ref_from_prefix(sent).unwrap();
     assert_eq!((head.msglen.get(), head.fraglen.get(), head.kind.get()), (12, 6, 3));
     assert_eq!(payload, b"second");
 }
 
-/// A sender is told apart the pieces of its own message that more follow from the last one: it cannot stop between them.
+/// The echo of a message in pieces tells the sender which piece is the last: only after it the sender can be held
+/// back.
 #[test]
 fn the_pieces_of_a_long_message_are_echoed_as_such() {
     let mut bus = node_at(At::In);

@@ -1,6 +1,6 @@
-//! A ring without a network: messages of a ring stand in one list, and every member takes them from it at
-//! its own pace. Views change at any moment, with messages delivered before and after the transitional
-//! one; nodes crash and come back empty. Whatever extended virtual synchrony allows can happen here.
+//! A ring without a network: the messages of a ring are one list, from which every member takes them at its
+//! own pace. Views change at any moment, with messages delivered before and after the transitional one; nodes
+//! crash and come back without state. Everything that extended virtual synchrony allows can happen here.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -26,7 +26,7 @@ pub(crate) fn node_id(id: u32) -> NodeId {
     NodeId::new(id).unwrap()
 }
 
-/// What a client was told, in a form that can be compared.
+/// An event that a client received, in comparable form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Confchg {
@@ -42,7 +42,7 @@ pub(crate) enum Seen {
     },
     /// The totem configuration after a synchronisation.
     Settled(RingId, Vec<NodeId>),
-    /// Not an event: the node got its regular view.
+    /// Not an event for the client: marks the node's regular view.
     Regular(RingId),
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn read_event(head: &[u8], payload: &[u8]) -> Seen {
     }
 }
 
-/// A request as libcpg writes it.
+/// A join request as libcpg writes it.
 pub(crate) fn join_request(group: &[u8], pid: u32, flags: u32) -> Vec<u8> {
     wire::JoinRequestBytes {
         header: HeaderBytes::new(i32::from(request::JOIN), 168),
@@ -148,14 +148,14 @@ pub(crate) fn mcast_request(guarantee: u32, payload: &[u8]) -> Vec<u8> {
     [head.as_bytes(), payload].concat()
 }
 
-/// Id and error of a reply.
+/// Id and status of a reply.
 pub(crate) fn status(reply: &[u8]) -> (i32, i32) {
     let (header, _) = ReplyHeaderBytes::<NE>::ref_from_prefix(reply).unwrap();
     assert_eq!(usize::try_from(header.size.get()).unwrap(), reply.len());
     (header.id.get(), header.error.get())
 }
 
-/// One message in a ring's order.
+/// One message in the order of a ring.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) from: NodeId,
@@ -164,20 +164,20 @@ pub(crate) struct Sent {
     pub(crate) body: Bytes,
 }
 
-/// A node's send queues and what its clients got.
+/// A node's send queues and the events of its clients.
 #[derive(Debug)]
 pub(crate) struct Below {
     pub(crate) me: NodeId,
     pub(crate) normal: VecDeque<Sent>,
     pub(crate) sync: VecDeque<Sent>,
-    /// From the transitional view to the end of the synchronisation.
+    /// True from the transitional view to the end of the synchronisation.
     pub(crate) in_sync: bool,
     pub(crate) wants_token: bool,
-    /// Messages that a queue holds.
+    /// Capacity of the queue in messages.
     pub(crate) room: usize,
     pub(crate) told: BTreeMap<ConnId, Vec<Seen>>,
     pub(crate) raw: Vec<(ConnId, Vec<u8>)>,
-    /// Those of `raw` that were told as what the client had multicast itself.
+    /// Those events in `raw` that are echoes of the client's own messages.
     pub(crate) echoed: Vec<(ConnId, Piece)>,
     pub(crate) replies: Vec<(ConnId, Vec<u8>)>,
     pub(crate) buffers: BTreeMap<u64, Bytes>,
@@ -302,7 +302,7 @@ impl Ground for Below {
     }
 }
 
-/// A service that only this node has, as Corosync's nodes have some that we do not.
+/// A service that only this node has, as Corosync's nodes have services that annulus does not have.
 #[derive(Debug)]
 pub(crate) struct Other(ServiceId);
 
@@ -339,7 +339,7 @@ impl Synchronised for Other {
     fn abort(&mut self) {}
 }
 
-/// One node: router, desks, queues, and its place in its ring's order.
+/// One node: router, desks, queues, and its position in its ring's order.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) id: NodeId,
@@ -353,7 +353,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// A node with `others` beside its group desk.
+    /// A node with the services `others` in addition to CPG.
     pub(crate) fn new(id: u32, room: usize, others: &[u16]) -> Self {
         let id = node_id(id);
         let mut cpg = Desk::new(id);
@@ -368,7 +368,7 @@ impl Node {
         self.below.told.insert(conn, Vec::new());
     }
 
-    /// Sends a request; the reply, if there was one.
+    /// Sends a request; returns the reply, if there is one.
     pub(crate) fn request(&mut self, conn: ConnId, bytes: &[u8], tail: &[u8]) -> Option<Vec<u8>> {
         let mut desks = desks(&mut self.cpg, &mut self.others);
         self.router.request(&mut desks, conn, Request { bytes, tail }, &mut self.below);
@@ -443,7 +443,7 @@ impl Bus {
         self.nodes.get_mut(&id).unwrap()
     }
 
-    /// The token visits a node: it sends up to `most` messages.
+    /// The token visits a node, which sends up to `most` messages.
     pub(crate) fn token(&mut self, id: u32, most: usize) {
         let node = self.nodes.get_mut(&id).unwrap();
         let Some(ring) = node.ring else { return };
@@ -459,7 +459,7 @@ impl Bus {
         }
     }
 
-    /// A node receives up to `most` more messages of its ring, and delivers up to `most`.
+    /// A node receives up to `most` further messages of its ring, and delivers up to `most`.
     pub(crate) fn advance(&mut self, id: u32, most: usize) {
         let node = self.nodes.get_mut(&id).unwrap();
         let Some(ring) = node.ring else { return };
@@ -479,15 +479,16 @@ impl Bus {
         }
     }
 
-    /// A ring of exactly these nodes forms. Before its transitional view, a node delivers what `early`
-    /// says of what it and those who come along have received; the rest of that after it.
+    /// Forms a ring of exactly these nodes. Of the messages that a node and those that move with it have
+    /// received and it has not delivered, `early` returns how many it delivers before its transitional view;
+    /// the others follow after it.
     pub(crate) fn form(&mut self, members: &[u32], mut early: impl FnMut(usize) -> usize) {
         let seq = 4 * (self.rings.len() as u64 + 1);
         let members: Vec<NodeId> = members.iter().map(|id| node_id(*id)).collect();
         let id = RingId { rep: members[0], seq };
         let old: BTreeMap<NodeId, Option<usize>> =
             members.iter().map(|node| (*node, self.nodes[&node.get()].ring)).collect();
-        // What any of those who move together has received, all of them get.
+        // Every message that one of the nodes that move together has received is delivered by all of them.
         let mut recovered: BTreeMap<usize, usize> = BTreeMap::new();
         for node in &members {
             let node = &self.nodes[&node.get()];
@@ -534,7 +535,7 @@ impl Bus {
         assert_eq!(self.rings.last().map(|ring| ring.id), Some(id));
     }
 
-    /// Lets everything take its course until nothing is left to send, deliver or retry.
+    /// Runs until nothing is left to send, deliver or retry.
     pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             let ids: Vec<u32> = self.nodes.keys().copied().collect();

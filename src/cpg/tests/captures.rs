@@ -1,5 +1,5 @@
-//! Byte for byte what Debian 12's Corosync 3.1.7 sends and reads, captured from its nodes. Group "grp",
-//! node 1, process 17336.
+//! The bytes that Debian 12's Corosync 3.1.7 sends and reads, captured from its nodes. Group "grp", node 1,
+//! process 17336.
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ use zerocopy::IntoBytes;
 const CONN: ConnId = ConnId(1);
 const PID: u32 = 17336;
 
-/// Bytes from a dump: offset and the bytes there; the rest up to `size` are zero.
+/// Bytes from a dump, given as offset and bytes; all others up to `size` are zero.
 fn dump(size: usize, lines: &[(usize, &str)]) -> Vec<u8> {
     let mut bytes = vec![0; size];
     for (offset, line) in lines {
@@ -36,7 +36,7 @@ fn proc_join() -> Vec<u8> {
     )
 }
 
-/// "hello"; the connection in the source is the sender's own affair (here 1).
+/// A multicast of "hello"; the connection id in the source has a meaning to the sender only (1 here).
 fn mcast() -> Vec<u8> {
     dump(
         189,
@@ -64,7 +64,7 @@ fn last_sent(bus: &mut Bus) -> Vec<u8> {
 }
 
 #[test]
-fn what_a_member_multicasts() {
+fn exec_messages_of_a_member() {
     let mut bus = lone_node();
     let node = bus.node(1);
     assert!(node.request(CONN, &join_request(b"grp", PID, 0), &[]).is_some());
@@ -80,7 +80,7 @@ fn what_a_member_multicasts() {
     assert_eq!(mcast_request(0, b"hello"), request);
     assert_eq!(bus.node(1).request(CONN, &request, &[]), None, "never answered");
     assert_eq!(last_sent(&mut bus), mcast());
-    // The same from inside the process, payload apart.
+    // The same request from inside the process, with a separate payload.
     assert_eq!(bus.node(1).request(CONN, &request[..40], b"hello"), None);
     assert_eq!(last_sent(&mut bus), mcast());
 
@@ -155,7 +155,7 @@ fn totem_configuration_event() {
     assert_eq!(wire::totem_confchg(ring, &[1, 2, 3].map(node_id)), expected);
 }
 
-/// services.md 2.3: a DELIVER event is 184 bytes and the payload.
+/// docs/protocol/services.md, "Replies and events of CPG": a DELIVER event is 184 bytes and the payload.
 #[test]
 fn delivery_event() {
     let mut bus = lone_node();
@@ -175,7 +175,8 @@ fn delivery_event() {
     assert_eq!(bus.node(1).below.raw.last(), Some(&(CONN, expected)));
 }
 
-/// services.md 0.4: the sender's byte order is converted, field by field.
+/// docs/protocol/services.md, "Byte order of exec messages": each field is converted from the sender's byte
+/// order.
 #[test]
 fn a_big_endian_member_is_understood() {
     let mut bus = lone_node();

@@ -1,5 +1,5 @@
-//! Arbitrary bytes from peers and clients: nothing panics, nothing is answered twice, and those who
-//! behave are served as before.
+//! Arbitrary bytes from peers and clients: nothing panics, no request is answered twice, and well-behaved
+//! clients are served as before.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ use crate::service::wire::HeaderBytes;
 const GOOD: ConnId = ConnId(1);
 const BAD: ConnId = ConnId(2);
 
-/// Nodes 1 and 2 on a ring; on node 1 a member of "g" that behaves, and a connection that does not.
+/// Nodes 1 and 2 on a ring; node 1 has a well-behaved member of "g", and a hostile connection.
 fn two_nodes() -> Bus {
     let mut bus = Bus::default();
     bus.add(Node::new(1, 1000, &[]));
@@ -38,7 +38,7 @@ fn still_serves(bus: &mut Bus) {
     assert_eq!(bus.nodes[&1].cpg.groups().processes(), bus.nodes[&2].cpg.groups().processes());
 }
 
-/// A header that fits its body half of the time, and any body.
+/// A header that matches its body in half of the cases, and an arbitrary body.
 fn framed(ids: std::ops::Range<i32>) -> impl Strategy<Value = Vec<u8>> {
     (ids, prop::collection::vec(any::<u8>(), 0..600), any::<bool>(), any::<i32>()).prop_map(
         |(id, body, fits, size)| {
@@ -55,7 +55,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn requests(all in prop::collection::vec((framed(-2..16), 0_usize..700), 1..12)) {
+    fn arbitrary_requests_do_no_harm(all in prop::collection::vec((framed(-2..16), 0_usize..700), 1..12)) {
         let mut bus = two_nodes();
         for (message, cut) in all {
             let cut = cut.min(message.len());
@@ -66,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn exec_messages(
+    fn arbitrary_exec_messages_do_no_harm(
         all in prop::collection::vec(
             (framed(0x2_0000..0x2_0009), any::<bool>(), any::<bool>(), 0_usize..700),
             1..12,
@@ -92,9 +92,9 @@ proptest! {
         still_serves(&mut bus);
     }
 
-    /// A good message, cut short or with one byte changed.
+    /// A valid message that is truncated or has one byte changed.
     #[test]
-    fn damaged_messages(which in 0_usize..5, cut in 0_usize..2000, at in 0_usize..2000, value: u8) {
+    fn damaged_messages_do_no_harm(which in 0_usize..5, cut in 0_usize..2000, at in 0_usize..2000, value: u8) {
         let group = GroupName::new("g").unwrap();
         let member = Member { node: node_id(2), pid: 5 };
         let process = crate::cpg::groups::Process { member, group: group.clone() };
@@ -141,7 +141,7 @@ fn messages_for_nobody_are_counted() {
     }
     let stats = bus.node(1).router.stats();
     assert_eq!((stats.unknown_service, stats.unknown_function, stats.short), (7, 3, 15));
-    // A message to the group from a node that has no process in it reaches nobody.
+    // A message to the group from a node without a process in it is delivered to nobody.
     bus.node(1).request(GOOD, &mcast_request(0, b"whose?"), &[]);
     let body = bus.node(1).below.normal.pop_back().unwrap().body;
     let told = bus.node(1).below.told[&GOOD].len();
@@ -151,7 +151,7 @@ fn messages_for_nobody_are_counted() {
     still_serves(&mut bus);
 }
 
-/// A node that is not in the ring cannot put processes into groups, and none can put in too many.
+/// A node outside of the ring cannot add processes to groups, and no node can add too many.
 #[test]
 fn the_table_has_its_limits() {
     let mut bus = two_nodes();
@@ -170,7 +170,7 @@ fn the_table_has_its_limits() {
     assert_eq!(bus.node(1).cpg.groups().members(b"flood").len(), PROCESSES_PER_NODE);
     assert_eq!(bus.node(1).cpg.stats().refused_joins, 11);
     still_serves(&mut bus);
-    // All of them in one join list still fit into one message.
+    // All of them fit into one join list in one message.
     let list = wire::join_list(bus.node(2).cpg.groups().of_node(node_id(2)));
     assert!(list.len() < crate::service::wire::MAX_MESSAGE);
     assert_eq!(HeaderBytes::<NE>::new(i32::from(request::COUNT), list.len()).size.get(), list.len() as i32);

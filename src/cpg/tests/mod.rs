@@ -1,4 +1,4 @@
-//! The group desk on its ring: bytes, answers, stories, and random histories.
+//! The CPG desk on a simulated ring: bytes, answers, stories, and random histories.
 
 mod answers;
 mod bus;

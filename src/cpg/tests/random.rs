@@ -1,13 +1,14 @@
-//! Random histories on the bus: clients come, join, talk, leave and die; queues are full; rings form,
-//! break, merge and are cut short in the middle of a synchronisation; nodes crash and return. In all of
+//! Random histories on the bus: clients connect, join, send, leave and die; queues are full; rings form,
+//! break, merge and are interrupted in the middle of a synchronisation; nodes crash and return. In all of
 //! them:
 //!
 //! * members that move together from ring to ring see the same events of a group in the same order, from
 //!   the end of one synchronisation to the next ring, and from there to the end of the next;
-//! * each membership event is the last one less who left plus who joined, and lies within the ring;
-//! * whoever sends a message is a member when it arrives; each message comes once, a sender's in order,
-//!   and what a member sent it hears itself;
-//! * when all is quiet, all nodes agree on who is in which group, and it is true.
+//! * each membership event is the previous one without those that left plus those that joined, and lies
+//! within the ring;
+//! * whoever sends a message is a member when it is delivered; each message is delivered once, those of a
+//! sender in order, and a member receives its own messages;
+//! * when no more messages are under way, all nodes agree on the members of each group, and are right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +24,7 @@ use crate::service::Service;
 const NODES: u32 = 5;
 const GROUPS: [&str; 3] = ["a", "b", "b\0c"];
 
-/// A client as it sees itself.
+/// The state of a client as the client sees it.
 #[derive(Debug)]
 struct Client {
     node: u32,
@@ -39,11 +40,11 @@ struct World {
     bus: Bus,
     random: Pcg64Mcg,
     clients: BTreeMap<ConnId, Client>,
-    /// What clients were told: of dead nodes as well.
+    /// The events of all clients, those of crashed nodes included.
     told: BTreeMap<(NodeId, ConnId), Vec<Seen>>,
-    /// Which ring each incarnation of a node came from, for every ring it formed.
+    /// For each incarnation of a node, the rings that it was in, in order.
     moves: BTreeMap<(NodeId, u64), Vec<RingId>>,
-    /// Of which rings each incarnation's desk completed the synchronisation.
+    /// For each incarnation of a node, the rings whose synchronisation its desk completed.
     settled: BTreeMap<(NodeId, u64), BTreeSet<RingId>>,
     incarnations: BTreeMap<u32, u64>,
     next: u64,
@@ -95,7 +96,7 @@ impl World {
         }
     }
 
-    /// Splits all nodes into one to three rings, leaving some where they are.
+    /// Splits all nodes into one to three rings, but leaves some in their ring.
     fn rearrange(&mut self) {
         let parts = 1 + self.below(3);
         let mut rings: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -133,7 +134,7 @@ impl World {
         self.clients.insert(conn, client);
     }
 
-    /// Something that a random living client does.
+    /// Lets a random living client do something.
     fn act(&mut self) {
         let living: Vec<ConnId> =
             self.clients.iter().filter(|(_, client)| client.alive).map(|(conn, _)| *conn).collect();
@@ -172,7 +173,7 @@ impl World {
                 }
             }
             _ => {
-                // As the edge does: a multicast stays with the client while the ring cannot take it.
+                // As in the IPC server, a multicast stays with the client while the ring cannot accept it.
                 let open = !node.router.syncing() && node.below.normal.len() < node.below.room;
                 if client.joined && !client.leaving && open {
                     self.next += 1;
@@ -212,7 +213,7 @@ impl World {
         }
     }
 
-    /// How many messages were heard, and how many pairs of clients compared.
+    /// Returns the number of messages received, and of pairs of clients compared.
     fn check(&mut self) -> (usize, usize) {
         self.check_tables();
         for ((node, conn), told) in &self.told {
@@ -231,7 +232,7 @@ impl World {
         (heard, self.check_together())
     }
 
-    /// While a process is a member, nothing of what it sends is missed.
+    /// While a process is a member, none of its messages is missed.
     fn check_spans(&self) -> usize {
         let mut places: BTreeMap<u64, (ConnId, usize)> = BTreeMap::new();
         for (conn, client) in &self.clients {
@@ -261,7 +262,7 @@ impl World {
         heard
     }
 
-    /// Of those who move on together, all or none completed the old ring's synchronisation.
+    /// Of the nodes that move together, either all or none completed the old ring's synchronisation.
     fn check_all_or_none(&self) {
         let mut completed: BTreeMap<(RingId, RingId), BTreeMap<bool, NodeId>> = BTreeMap::new();
         for ((node, incarnation), rings) in &self.moves {
@@ -295,9 +296,9 @@ impl World {
         }
     }
 
-    /// Members that move together see the same.
+    /// Members that move together receive the same events.
     fn check_together(&self) -> usize {
-        // For a ring and the one before it: who made this move, in one life.
+        // For each pair of consecutive rings: the nodes that made this move in one incarnation.
         let mut together: BTreeMap<(RingId, RingId), BTreeSet<NodeId>> = BTreeMap::new();
         for ((node, _), rings) in &self.moves {
             for pair in rings.windows(2) {
@@ -313,7 +314,8 @@ impl World {
                     .filter(|((node, _), _)| nodes.contains(node))
                     .filter_map(|((_, conn), told)| Piece::between(told, *from, *to, group, *conn))
                     .collect();
-                // Whoever was a member all the time saw everything; everybody else a part of it.
+                // Clients that were members all the time received everything; the others received a part of
+                // it.
                 for whole in pieces.iter().filter(|piece| piece.whole) {
                     for other in &pieces {
                         let ok = if other.whole {
@@ -328,8 +330,8 @@ impl World {
                 }
             }
         }
-        // From the new ring to the end of its synchronisation: the same for those who came from one
-        // completed synchronisation together.
+        // From the new ring to the end of its synchronisation: the same events for all nodes that come from
+        // the same completed synchronisation.
         for ((from, to), nodes) in &together {
             for group in GROUPS {
                 let seen: Vec<Vec<&Seen>> = self
@@ -346,13 +348,14 @@ impl World {
     }
 }
 
-/// What one connection saw of a group between the end of a ring's synchronisation and the next ring.
+/// The events that one connection received of a group between the end of a ring's synchronisation and the
+/// next ring.
 #[derive(Debug)]
 struct Piece<'a> {
     #[allow(dead_code, reason = "shown when a check fails")]
     conn: ConnId,
     seen: Vec<&'a Seen>,
-    /// It was in the group from the first to the last moment.
+    /// Whether it was in the group from beginning to end.
     whole: bool,
 }
 
@@ -367,7 +370,7 @@ impl<'a> Piece<'a> {
         let is_in = last_group(&told[..end]) == Some(group.as_bytes());
         let others = part.clone().any(|seen| seen.group().is_some_and(|g| g != group.as_bytes()));
         let seen: Vec<&Seen> = part.filter(of_group).collect();
-        // Leaving and joining again in between loses a part.
+        // A client that leaves and joins again in between misses a part.
         let left = seen.iter().any(|seen| is_own_leave(told, seen));
         if left && is_in {
             return None;
@@ -376,14 +379,14 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Group that a connection is in after these events. It is in the group of its last membership event,
-/// unless that was its own leave, which nothing follows but the next join.
+/// The group that a connection is in after these events: the group of its last membership event, unless that
+/// was its own leave, after which nothing follows before the next join.
 fn last_group(told: &[Seen]) -> Option<&[u8]> {
     let last = told.iter().rev().find(|seen| seen.group().is_some())?;
     if is_own_leave(told, last) { None } else { last.group() }
 }
 
-/// The first join that a connection sees is its own; so its process is the joiner there.
+/// The first join that a connection sees is its own, which reveals its process.
 fn is_own_leave(told: &[Seen], seen: &Seen) -> bool {
     let own = told.iter().find_map(|seen| match seen {
         Seen::Confchg { joined, .. } => joined.first().map(|(member, _)| *member),
@@ -392,8 +395,8 @@ fn is_own_leave(told: &[Seen], seen: &Seen) -> bool {
     matches!(seen, Seen::Confchg { left, .. } if left.iter().any(|(member, _)| Some(*member) == own))
 }
 
-/// What a connection that was in the group was told of it in the synchronisation of ring `to`, having
-/// completed the one of ring `from`.
+/// The events of a group that a connection in it received in the synchronisation of ring `to`, if it
+/// completed that of ring `from`.
 fn activation<'a>(told: &'a [Seen], from: RingId, to: RingId, group: &str) -> Option<Vec<&'a Seen>> {
     let settled = |id: RingId| move |seen: &Seen| matches!(seen, Seen::Settled(ring, _) if *ring == id);
     told.iter().position(settled(from))?;
@@ -414,7 +417,7 @@ fn number_from(seen: &Seen, from: Member) -> Option<u64> {
     }
 }
 
-/// What must hold of any one client's events.
+/// Checks the rules for the events of a single client.
 fn check_one(told: &[Seen]) {
     let mut members: BTreeMap<&[u8], BTreeSet<Member>> = BTreeMap::new();
     let mut ring: Option<&[NodeId]> = None;
@@ -452,8 +455,8 @@ fn check_one(told: &[Seen]) {
                     );
                 }
                 if let Some(ring) = ring {
-                    // Before the end of a synchronisation the last ring's nodes still count; those that
-                    // come are told just before the new ring is.
+                    // Before the end of a synchronisation the nodes of the last ring still count; nodes that
+                    // join are reported just before the new ring is.
                     let coming =
                         |m: &Member| joined.iter().any(|(member, reason)| member == m && *reason == 4);
                     assert!(
@@ -484,7 +487,7 @@ fn check_one(told: &[Seen]) {
     }
 }
 
-/// Whether an event lies after the end of its ring's synchronisation.
+/// Whether an event comes after the end of its ring's synchronisation.
 fn settled_yet(told: &[Seen], seen: &Seen) -> bool {
     let at = told.iter().position(|other| std::ptr::eq(other, seen)).unwrap_or_default();
     let marks = told[..at].iter().rev();
@@ -495,7 +498,7 @@ fn settled_yet(told: &[Seen], seen: &Seen) -> bool {
 }
 
 #[test]
-fn histories() {
+fn random_histories_keep_the_promises_of_groups() {
     let mut seeds = 0..150;
     let (mut one, mut heard, mut compared) = (false, 0, 0);
     if let Some(seed) = std::env::var("CPG_SEED").ok().and_then(|seed| seed.parse().ok()) {

@@ -1,4 +1,5 @@
-//! Stories of services.md 2.6: joins, leaves, crashes, partitions, merges, and what clients see of them.
+//! docs/protocol/services.md, "Membership of groups": joins, leaves, crashes, partitions, merges, and the
+//! events that clients receive.
 
 use super::bus::{Bus, Node, Seen, join_request, leave_request, mcast_request, node_id, status};
 use crate::cpg::name::{Member, Reason};
@@ -27,7 +28,7 @@ fn message(sender: Member, payload: &[u8]) -> Seen {
     Seen::Message { group: b"g".to_vec(), sender, payload: payload.to_vec() }
 }
 
-/// Nodes `ids`, each with one connection whose process, numbered 10 times its node, is in "g".
+/// Nodes with these ids, each with one connection in group "g" whose process id is 10 times the node id.
 fn members_of_g(ids: &[u32], room: usize) -> Bus {
     let mut bus = Bus::default();
     for id in ids {
@@ -43,14 +44,14 @@ fn members_of_g(ids: &[u32], room: usize) -> Bus {
     bus
 }
 
-/// What a client was told since the last call, markers apart.
+/// The events of a client since the last call, without markers.
 fn news(bus: &mut Bus, id: u32, conn: ConnId) -> Vec<Seen> {
     let told = std::mem::take(bus.node(id).below.told.get_mut(&conn).unwrap());
     told.into_iter().filter(|seen| seen.group().is_some()).collect()
 }
 
 #[test]
-fn join_message_leave() {
+fn a_client_joins_sends_and_leaves() {
     let mut bus = members_of_g(&[1, 2], 64);
     let (one, two) = (member(1, 10), member(2, 20));
     let first = confchg(&[one], &[], &[(one, 1)]);
@@ -64,7 +65,7 @@ fn join_message_leave() {
     let expected = [message(two, b"hello"), confchg(&[one], &[(two, 2)], &[])];
     assert_eq!(news(&mut bus, 1, A), expected);
     assert_eq!(news(&mut bus, 2, A), expected, "who leaves sees it");
-    // It is out now, and can join again.
+    // It has left, and may join again.
     bus.node(1).request(A, &mcast_request(0, b"not for you"), &[]);
     bus.settle();
     assert_eq!(news(&mut bus, 2, A), []);
@@ -74,11 +75,11 @@ fn join_message_leave() {
     assert_eq!(news(&mut bus, 2, A), [confchg(&[one, two], &[], &[(two, 1)])]);
 }
 
-/// Of what a client reads, its own messages are told apart: only they may hold it back.
+/// A client's own messages are marked as echoes for it alone, because only they may hold it back.
 #[test]
 fn a_message_is_an_echo_for_its_sender_alone() {
     let mut bus = members_of_g(&[1, 2], 64);
-    // Another process of node 1, and one of node 2 with the number of node 1's.
+    // Another process of node 1, and a process of node 2 with the process id of node 1's.
     let others = [(1, ConnId(2), 11), (2, ConnId(2), 10)];
     for (id, conn, pid) in others {
         bus.node(id).connect(conn);
@@ -108,9 +109,9 @@ fn a_process_that_dies_is_reported() {
     assert!(crate::service::Service::settled(&bus.node(2).cpg));
 }
 
-/// A crash or a cut is NODEDOWN for the others; when the cut heals each side is NODEUP for the other.
+/// A crash or a partition is NODEDOWN for the others; after a merge each side is NODEUP for the other.
 #[test]
-fn a_cut_and_a_merge() {
+fn a_partition_and_a_merge_are_reported_to_both_sides() {
     let mut bus = members_of_g(&[1, 2, 3], 64);
     let (one, two, three) = (member(1, 10), member(2, 20), member(3, 30));
     for id in 1..=3 {
@@ -125,14 +126,14 @@ fn a_cut_and_a_merge() {
     bus.form(&[1, 2, 3], |all| all);
     bus.settle();
     assert_eq!(news(&mut bus, 1, A), [confchg(&[one, two, three], &[], &[(three, 4)])]);
-    // Latest arrival first, as Corosync has it: node 2's list came after node 1's.
+    // Latest arrival first, as in Corosync: node 2's list came after node 1's.
     assert_eq!(news(&mut bus, 3, A), [confchg(&[one, two, three], &[], &[(two, 4), (one, 4)])]);
 }
 
-/// A node that goes and comes back while no exchange completes in between is still reported as gone: it
+/// A node that leaves and comes back without a completed exchange in between is still reported as gone: it
 /// may have missed messages.
 #[test]
-fn a_node_that_was_away_briefly_is_reported() {
+fn a_node_that_left_briefly_is_reported_as_gone() {
     let mut bus = members_of_g(&[1, 2], 64);
     let (one, two) = (member(1, 10), member(2, 20));
     news(&mut bus, 1, A);
@@ -144,7 +145,8 @@ fn a_node_that_was_away_briefly_is_reported() {
     assert_eq!(news(&mut bus, 1, A), expected);
 }
 
-/// services.md 1.2: what was accepted before a change and not sent yet is delivered after it.
+/// docs/protocol/services.md, "Course of the synchronisation": a message that was accepted but not sent
+/// before a change is delivered after it.
 #[test]
 fn a_message_in_the_queue_survives_a_change() {
     let mut bus = members_of_g(&[1, 2], 64);
@@ -157,9 +159,9 @@ fn a_message_in_the_queue_survives_a_change() {
     assert_eq!(news(&mut bus, 1, A), expected);
 }
 
-/// A client that dies during a synchronisation, or with the queue full, is reported when it can be.
+/// The end of a client during a synchronisation, or with a full queue, is reported as soon as possible.
 #[test]
-fn the_end_of_a_client_is_never_forgotten() {
+fn the_end_of_a_client_is_always_announced() {
     let mut bus = members_of_g(&[1, 2], 4);
     news(&mut bus, 2, A);
     bus.form(&[1, 2], |all| all);
@@ -182,8 +184,9 @@ fn the_end_of_a_client_is_never_forgotten() {
     assert!(crate::service::Service::settled(&bus.node(1).cpg));
 }
 
-/// services.md 2.6: a Corosync node's leave message can arrive in a synchronisation, before or after the
-/// join list that still names the process. No ghost comes of it.
+/// docs/protocol/services.md, "Membership of groups": a Corosync node's leave message can arrive in a
+/// synchronisation, before or after the join list that still names the process. The process must not become a
+/// ghost.
 #[test]
 fn a_leave_in_the_synchronisation_leaves_no_ghost() {
     for leave_first in [true, false] {
@@ -203,16 +206,17 @@ fn a_leave_in_the_synchronisation_leaves_no_ghost() {
         }
         let gone = confchg(&[member(1, 10)], &[(two, 5)], &[]);
         assert_eq!(news(&mut bus, 1, A), [gone]);
-        // Node 2's own desk still believes in it, as Corosync's does; ours must not, whatever it lists.
+        // Node 2's own desk still lists the process, as Corosync's does; the other must not have it, whatever
+        // node 2 lists.
         bus.settle();
         assert_eq!(news(&mut bus, 1, A), []);
         assert_eq!(bus.node(1).cpg.groups().members(b"g"), [member(1, 10)]);
     }
 }
 
-/// A process that a node no longer lists, and whose leave got lost, goes with PROCDOWN.
+/// A process that its node no longer lists, and whose leave message was lost, is reported with PROCDOWN.
 #[test]
-fn a_ghost_is_laid_at_the_next_ring() {
+fn a_ghost_is_removed_at_the_next_ring() {
     let mut bus = members_of_g(&[1, 2], 64);
     let group = crate::cpg::name::GroupName::new("g").unwrap();
     let join = wire::ProcBytes::new(exec::PROC_JOIN, &group, 66, Reason::Join);
@@ -224,7 +228,8 @@ fn a_ghost_is_laid_at_the_next_ring() {
     assert_eq!(news(&mut bus, 1, A), [confchg(&rest, &[(member(2, 66), 5)], &[])]);
 }
 
-/// services.md 1.2: Debian's nodes announce 0, 2, 3 and 5; this node knows 2 only.
+/// docs/protocol/services.md, "Messages of the synchronisation": Debian's nodes announce 0, 2, 3 and 5; this
+/// node has only 2.
 #[test]
 fn nodes_with_other_services_synchronise() {
     let mut bus = Bus::default();
@@ -241,8 +246,8 @@ fn nodes_with_other_services_synchronise() {
     }
 }
 
-/// services.md 2.6, as observed: a joining client that asked for it gets the membership first, then the
-/// totem configuration; every client gets that after each new ring.
+/// docs/protocol/services.md, "Membership of groups": a joining client that asked for it receives the
+/// membership first, then the totem configuration; every client receives the latter after each new ring.
 #[test]
 fn the_totem_configuration_follows_the_first_membership() {
     let mut bus = members_of_g(&[1, 2], 64);
@@ -264,7 +269,7 @@ fn the_totem_configuration_follows_the_first_membership() {
     }
 }
 
-/// After FINALIZE no event comes any more, and the end of the connection is still told.
+/// After FINALIZE a client receives no events, and the end of its connection is still announced.
 #[test]
 fn a_finalized_connection_gets_no_events() {
     let mut bus = members_of_g(&[1, 2], 64);

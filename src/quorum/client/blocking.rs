@@ -1,11 +1,11 @@
-//! Quorum without an asynchronous runtime: for programs with a main loop of their own, such as resource
-//! managers, and for simple ones.
+//! Quorum without an asynchronous runtime, for simple programs and for programs with a main loop of their
+//! own, such as resource managers.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let quorum = annulus::client::blocking::Client::connect()?.quorum().clone();
 //! println!("quorate: {}", quorum.is_quorate()?);
-//! let mut changes = quorum.changes()?; // begins with how it is now
+//! let mut changes = quorum.changes()?; // begins with the present state
 //! loop {
 //!     // … poll(2) with `changes.as_fd()` among others …
 //!     changes.dispatch(|change| println!("quorate: {}, left {:?}", change.quorate, change.left))?;
@@ -22,8 +22,8 @@ use crate::service::channel::Dial;
 use crate::service::client::blocking::Events;
 use crate::service::client::{Error, Line, Source};
 
-/// The way to the quorum of one daemon, or of one node in this process; see
-/// [`quorum::Client`](super::Client), whose calls these are. Cheap to clone.
+/// A blocking client of the quorum of one daemon, or of one node in this process, with the calls of
+/// [`quorum::Client`](super::Client). Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     quorum: Line,
@@ -31,24 +31,24 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client whose connections are opened by `dial`. Nothing is opened yet.
+    /// A client whose connections are opened by `dial`. Opens no connection yet.
     pub fn new(dial: Arc<dyn Dial>) -> Self {
         let quorum = Line::new(Arc::clone(&dial), ServiceId::QUORUM);
         Self { quorum, votes: Line::new(dial, ServiceId::VOTEQUORUM) }
     }
 
-    /// See [`super::Client::is_quorate`].
+    /// Whether this node's partition is quorate; see [`super::Client::is_quorate`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::is_quorate`].
     pub fn is_quorate(&self) -> Result<bool, Error> {
         self.quorum.ask_blocking(&calls::is_quorate())
     }
 
-    /// See [`super::Client::info`].
+    /// The state of quorum, ring and votes; see [`super::Client::info`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::info`].
     pub fn info(&self) -> Result<QuorumInfo, Error> {
         let channel = self.quorum.open_blocking()?;
         let provider = calls::newer_model().over_blocking(&*channel)?;
@@ -64,10 +64,10 @@ impl Client {
         snapshot.info(provider, votes)
     }
 
-    /// See [`super::Client::changes`].
+    /// Changes of quorum and membership; see [`super::Client::changes`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::changes`].
     pub fn changes(&self) -> Result<Events<QuorumChange>, Error> {
         let channel = self.quorum.open_blocking()?;
         let mut changes = Changes::new(calls::newer_model().over_blocking(&*channel)?);
@@ -75,18 +75,18 @@ impl Client {
         Ok(Events::new(Source::new(channel, move |event: &[u8]| changes.read(event))))
     }
 
-    /// See [`super::Client::node`].
+    /// The votes of a node; see [`super::Client::node`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::node`].
     pub fn node(&self, node: NodeId) -> Result<VoteInfo, Error> {
         self.votes.ask_blocking(&calls::votes(Some(node)))
     }
 
-    /// See [`super::Client::nodes`].
+    /// The votes of all known nodes; see [`super::Client::nodes`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::nodes`].
     pub fn nodes(&self) -> Result<Vec<VoteInfo>, Error> {
         let channel = self.votes.open_blocking()?;
         calls::vote_state().over_blocking(&*channel)?;
@@ -103,36 +103,36 @@ impl Client {
         Ok(nodes)
     }
 
-    /// See [`super::Client::set_expected_votes`].
+    /// Sets the expected votes; see [`super::Client::set_expected_votes`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::set_expected_votes`].
     pub fn set_expected_votes(&self, votes: u32) -> Result<(), Error> {
         self.votes.ask_blocking(&calls::set_expected(votes))
     }
 
-    /// See [`super::Client::set_votes`].
+    /// Sets the votes of a node; see [`super::Client::set_votes`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::set_votes`].
     pub fn set_votes(&self, node: NodeId, votes: u32) -> Result<(), Error> {
         self.votes.ask_blocking(&calls::set_votes(node, votes))
     }
 
-    /// See [`super::Client::vote_events`].
+    /// Events of votequorum; see [`super::Client::vote_events`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::vote_events`].
     pub fn vote_events(&self) -> Result<Events<VoteEvent>, Error> {
         let channel = self.votes.open_blocking()?;
         calls::track_votes().over_blocking(&*channel)?;
         Ok(Events::new(Source::new(channel, VoteEvent::read)))
     }
 
-    /// See [`super::Client::register_device`].
+    /// Registers a quorum device; see [`super::Client::register_device`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Client::register_device`].
     pub fn register_device(&self, name: &str) -> Result<Device, Error> {
         let register = calls::register_device(name)?;
         let line = self.votes.apart();
@@ -141,7 +141,7 @@ impl Client {
     }
 }
 
-/// A quorum device that is registered at this node; see [`quorum::Device`](super::Device).
+/// A quorum device registered at this node, for blocking programs; see [`quorum::Device`](super::Device).
 #[derive(Debug)]
 pub struct Device {
     line: Line,
@@ -149,41 +149,41 @@ pub struct Device {
 }
 
 impl Device {
-    /// Its name.
+    /// The name of the device.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// See [`super::Device::poll`].
+    /// Sends the device's vote for a ring; see [`super::Device::poll`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Device::poll`].
     pub fn poll(&self, vote: bool, ring: RingId) -> Result<(), Error> {
         self.line.ask_blocking(&calls::poll_device(&self.name, vote, ring)?)
     }
 
-    /// See [`super::Device::master_wins`].
+    /// Switches `master_wins`; see [`super::Device::master_wins`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Device::master_wins`].
     pub fn master_wins(&self, allow: bool) -> Result<(), Error> {
         self.line.ask_blocking(&calls::master_wins(&self.name, allow)?)
     }
 
-    /// See [`super::Device::rename`].
+    /// Renames the device; see [`super::Device::rename`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Device::rename`].
     pub fn rename(&mut self, name: &str) -> Result<(), Error> {
         self.line.ask_blocking(&calls::rename_device(&self.name, name)?)?;
         name.clone_into(&mut self.name);
         Ok(())
     }
 
-    /// See [`super::Device::unregister`].
+    /// Unregisters the device; see [`super::Device::unregister`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::Device::unregister`].
     pub fn unregister(self) -> Result<(), Error> {
         self.line.ask_blocking(&calls::unregister_device(&self.name)?)
     }

@@ -1,4 +1,4 @@
-//! The questions that both kinds of client ask.
+//! The calls that the asynchronous and the blocking client have in common.
 
 use zerocopy::IntoBytes;
 
@@ -15,7 +15,7 @@ use crate::service::client::{Ask, Error};
 use crate::service::wire::HEADER_LEN;
 use crate::service::wire::read::split;
 
-/// The form of the events that this library reads. Source: `quorum_model_initialize(3)`.
+/// The version of events that this library reads. Source: `quorum_model_initialize(3)`.
 const MODEL: u32 = 1;
 
 pub(super) fn is_quorate() -> Ask<bool> {
@@ -25,7 +25,7 @@ pub(super) fn is_quorate() -> Ask<bool> {
     })
 }
 
-/// Chooses the newer form of events. Whether there is a provider.
+/// Selects the newer version of events. The result says whether there is a quorum provider.
 pub(super) fn newer_model() -> Ask<bool> {
     let request = NumberRequestBytes::new(quorum::request::MODEL_GET_TYPE, MODEL);
     Ask::query("tell of quorum", request.as_bytes().to_vec(), |reply| {
@@ -33,12 +33,12 @@ pub(super) fn newer_model() -> Ask<bool> {
     })
 }
 
-/// Has the state sent now.
+/// Asks for one event with the present state.
 pub(super) fn state() -> Ask<()> {
     start(TRACK_CURRENT)
 }
 
-/// Has the state sent now and whenever it changes.
+/// Asks for an event with the present state, and one at each change.
 pub(super) fn track() -> Ask<()> {
     start(TRACK_CHANGES)
 }
@@ -48,7 +48,7 @@ fn start(flags: u32) -> Ask<()> {
     Ask::order("tell of quorum", request.as_bytes().to_vec())
 }
 
-/// Votes of a node; `None`: of the one that is asked.
+/// Asks for the votes of a node; `None`: of the node that is asked.
 pub(super) fn votes(node: Option<NodeId>) -> Ask<VoteInfo> {
     let request = NumberRequestBytes::new(request::GET_INFO, node.map_or(0, NodeId::get));
     Ask::query("tell the votes of a node", request.as_bytes().to_vec(), VoteInfo::read).hint(|status| {
@@ -59,13 +59,13 @@ pub(super) fn votes(node: Option<NodeId>) -> Ask<VoteInfo> {
     })
 }
 
-/// Has the state of the votes sent now.
+/// Asks for one event with the present state of the votes.
 pub(super) fn vote_state() -> Ask<()> {
     let request = TrackStartRequestBytes::new(0, TRACK_CURRENT);
     Ask::order("tell of votes", request.as_bytes().to_vec())
 }
 
-/// Has the state of the votes sent now and whenever it changes.
+/// Asks for an event with the present state of the votes, and one at each change.
 pub(super) fn track_votes() -> Ask<()> {
     let request = TrackStartRequestBytes::new(0, TRACK_CHANGES);
     Ask::order("tell of votes", request.as_bytes().to_vec())
@@ -91,7 +91,7 @@ pub(super) fn set_votes(node: NodeId, votes: u32) -> Ask<()> {
     })
 }
 
-/// The name of a device as the protocol can carry it.
+/// The name of a device as bytes, if the protocol can carry it.
 fn device_name(name: &str) -> Result<&[u8], Error> {
     if name.is_empty() || name.len() >= NAME_LEN || name.contains('\0') {
         return Err(Error::Invalid("the name of a quorum device has 1 to 254 bytes, none of them NUL"));

@@ -1,4 +1,4 @@
-//! What one is told about quorum.
+//! The events of quorum and votequorum for applications.
 
 use std::collections::BTreeSet;
 
@@ -16,40 +16,40 @@ use crate::service::wire::read::{Malformed, kind, list, nodes, split};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuorumChange {
-    /// Whether this node's part of the cluster may act, from now on.
+    /// Whether this node's partition is quorate from now on.
     pub quorate: bool,
-    /// The ring.
+    /// The new ring.
     pub ring: RingId,
-    /// Its members, ascending.
+    /// The members of the ring, ascending.
     pub members: Vec<NodeId>,
-    /// Who was not a member at the last change; in the first one, everybody. A node that went and came back in
-    /// between is here and in `left`.
+    /// The members that were not members at the last change; in the first change, all members. A node that left and
+    /// came back in between is in both `joined` and `left`.
     pub joined: Vec<NodeId>,
-    /// Who was a member at the last change and is not any more, or was not all the time.
+    /// The members of the last change that are no longer members, or that were absent in between.
     pub left: Vec<NodeId>,
 }
 
-/// Something about the votes.
+/// An event of votequorum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VoteEvent {
-    /// The ring changed; quorum is decided on next. A quorum device is to say what it thinks of this ring.
+    /// The ring has changed; the decision on quorum follows. A quorum device must now vote for this ring.
     Ring {
-        /// The ring.
+        /// The new ring.
         ring: RingId,
-        /// Its members, ascending.
+        /// The members of the ring, ascending.
         members: Vec<NodeId>,
     },
-    /// Quorum was decided on.
+    /// A decision on quorum.
     Quorum {
-        /// Whether this node's part of the cluster may act, from now on.
+        /// Whether this node's partition is quorate from now on.
         quorate: bool,
-        /// All nodes that were ever seen, ascending, and where they are.
+        /// All nodes that were ever members, ascending, with their states.
         nodes: Vec<(NodeId, NodeState)>,
         /// Whether a quorum device is registered at this node.
         device: bool,
     },
-    /// This many votes are expected from now on.
+    /// The number of expected votes has changed to this.
     ExpectedVotes(u32),
 }
 
@@ -88,7 +88,7 @@ fn sorted(mut nodes: Vec<NodeId>) -> Vec<NodeId> {
     nodes
 }
 
-/// How things are now, from the two events that tell it.
+/// The present state, which is read from two events.
 #[derive(Default)]
 pub(super) struct Snapshot {
     nodelist: Option<(Option<RingId>, Vec<NodeId>)>,
@@ -96,7 +96,7 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// One of the two.
+    /// Reads one of the two events.
     pub(super) fn read(event: &[u8]) -> Result<Option<Self>, Malformed> {
         Ok(Some(match Notice::read(event)? {
             Notice::Nodelist { ring, members, .. } => Self { nodelist: Some((ring, members)), quorum: None },
@@ -114,8 +114,8 @@ impl Snapshot {
         self.nodelist.is_some() && self.quorum.is_some()
     }
 
-    /// The ring is the one that quorum was decided for; without a provider nobody decides, and it is the ring
-    /// itself.
+    /// With a provider, the ring is that of the last decision; without a provider there are no decisions, and
+    /// it is the current ring.
     pub(super) fn info(self, provider: bool, votes: Option<VoteInfo>) -> Result<QuorumInfo, Error> {
         let (Some((ring, members)), Some((quorate, decided, view))) = (self.nodelist, self.quorum) else {
             return Err(End::Lost.into());
@@ -128,12 +128,12 @@ impl Snapshot {
     }
 }
 
-/// Makes one change of all that is told between two decisions on quorum.
+/// Combines the events between two decisions on quorum into one change.
 pub(super) struct Changes {
-    /// Whether anybody decides; otherwise each new ring is a change, and quorate.
+    /// Whether there is a provider; without one each new ring is a change, and quorate.
     provider: bool,
     last: Option<(bool, RingId, Vec<NodeId>)>,
-    /// Who left a ring since then.
+    /// The nodes that have left a ring since the last change.
     left: BTreeSet<NodeId>,
 }
 
@@ -202,7 +202,7 @@ impl VoteEvent {
                 let (event, _) = split::<ExpectedVotesBytes>(event, "event (expected votes)")?;
                 Self::ExpectedVotes(event.expected_votes.get())
             }
-            // A later Corosync tells more; none of it is about votes.
+            // Events that later versions of Corosync have in addition; none of them is about votes.
             _ => return Ok(None),
         }))
     }
@@ -245,14 +245,14 @@ mod tests {
         Some(QuorumChange { quorate, ring: ring(seq).unwrap(), members, joined, left })
     }
 
-    /// What comes of these events.
+    /// The changes that result from these events.
     fn told(provider: bool, events: &[Vec<u8>]) -> Vec<Option<QuorumChange>> {
         let mut changes = Changes::new(provider);
         events.iter().map(|event| changes.read(event).unwrap()).collect()
     }
 
     #[test]
-    fn a_cut_and_its_healing() {
+    fn a_partition_and_its_end_are_changes() {
         let told = told(
             true,
             &[
@@ -281,9 +281,9 @@ mod tests {
         );
     }
 
-    /// A ring that was given up before quorum was decided on: who left it and came back is told of once.
+    /// A ring is given up before the decision on quorum: nodes that left it and came back are reported once.
     #[test]
-    fn nobody_who_was_away_is_forgotten() {
+    fn nodes_that_were_absent_in_between_are_reported() {
         let told = told(
             true,
             &[
@@ -329,7 +329,7 @@ mod tests {
         assert!(VoteEvent::read(&votequorum::nodelist(5, None, &[])).is_err());
     }
 
-    /// Counts that do not fit, at every place where one may be.
+    /// Counts that do not fit, in every field that can hold one.
     #[test]
     fn impossible_counts_are_refused() {
         let mut changes = Changes::new(true);

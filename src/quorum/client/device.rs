@@ -1,4 +1,4 @@
-//! A quorum device: the vote of an arbiter outside of the cluster.
+//! A quorum device: it votes for an arbiter outside of the cluster.
 
 use super::calls;
 use crate::ids::RingId;
@@ -7,12 +7,12 @@ use crate::service::client::{Error, Line};
 /// A quorum device that is registered at this node, made by
 /// [`Client::register_device`](super::Client::register_device).
 ///
-/// It must [`poll`](Device::poll) again and again, within `quorum.device.timeout` (10 s), and once for each new
-/// ring within `quorum.device.sync_timeout` (30 s): until then the whole ring waits. New rings are told by
-/// [`Client::vote_events`](super::Client::vote_events). Dropping it does not unregister it; without polls it
-/// counts as gone after the time-out.
+/// It must [`poll`](Device::poll) repeatedly, within `quorum.device.timeout` (10 s), and once for each new ring
+/// within `quorum.device.sync_timeout` (30 s): until then the synchronisation of the whole ring waits.
+/// [`Client::vote_events`](super::Client::vote_events) reports new rings. Dropping it does not unregister the device;
+/// without polls the device counts as dead after the time-out.
 ///
-/// Source: `votequorum_qdevice_register(3)` and its sisters.
+/// Source: `votequorum_qdevice_register(3)` and the related manual pages.
 #[derive(Debug)]
 pub struct Device {
     line: Line,
@@ -24,21 +24,23 @@ impl Device {
         Self { line, name: name.to_owned() }
     }
 
-    /// Its name.
+    /// The name of the device.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Says that it is alive, and whether it votes for the part of the cluster that this ring is.
+    /// Reports that the device is alive, and whether it votes for the partition that has this ring.
     ///
     /// # Errors
-    /// [`Status::MessageError`](crate::error::Status::MessageError): the ring is another one by now;
-    /// [`Status::NotExist`](crate::error::Status::NotExist): it is not registered any more; no daemon.
+    /// [`Status::MessageError`](crate::error::Status::MessageError): there is another ring now;
+    /// [`Status::NotExist`](crate::error::Status::NotExist): the device is not registered any more; or no
+    /// daemon runs.
     pub async fn poll(&self, vote: bool, ring: RingId) -> Result<(), Error> {
         self.line.ask(calls::poll_device(&self.name, vote, ring)?).await
     }
 
-    /// Lets the part that has its vote win, whatever the numbers, or not.
+    /// Switches `master_wins`: if it is on, the partition with the device's vote is quorate, whatever the
+    /// other votes are.
     ///
     /// # Errors
     /// As [`Device::poll`].
@@ -46,18 +48,18 @@ impl Device {
         self.line.ask(calls::master_wins(&self.name, allow)?).await
     }
 
-    /// Gives it another name, on all nodes. That takes a moment: until [`Client::node`](super::Client::node) tells
-    /// the new one, polls are refused with [`Status::InvalidParam`](crate::error::Status::InvalidParam).
+    /// Renames the device on all nodes. This takes a moment: until [`Client::node`](super::Client::node) shows the
+    /// new name, polls are refused with [`Status::InvalidParam`](crate::error::Status::InvalidParam).
     ///
     /// # Errors
-    /// [`Error::Invalid`]: no name for a device; and as [`Device::poll`].
+    /// [`Error::Invalid`]: the name is invalid; otherwise as [`Device::poll`].
     pub async fn rename(&mut self, name: &str) -> Result<(), Error> {
         self.line.ask(calls::rename_device(&self.name, name)?).await?;
         name.clone_into(&mut self.name);
         Ok(())
     }
 
-    /// Takes it out of this node's count.
+    /// Unregisters the device at this node, so that its votes no longer count.
     ///
     /// # Errors
     /// As [`Device::poll`].

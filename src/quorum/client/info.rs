@@ -1,4 +1,4 @@
-//! What one asks about quorum.
+//! The answers to queries about quorum.
 
 use zerocopy::FromBytes;
 
@@ -7,88 +7,88 @@ use crate::quorum::wire::name;
 use crate::quorum::wire::votequorum::{self, InfoReplyBytes, info};
 use crate::service::wire::read::Malformed;
 
-/// How it stands with quorum, ring and votes.
+/// The state of quorum, ring and votes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuorumInfo {
-    /// Whether this node's part of the cluster may act. Always, if there is no provider.
+    /// Whether this node's partition is quorate. Always true without a provider.
     pub quorate: bool,
-    /// Whether something decides on quorum: `quorum.provider`.
+    /// Whether there is a quorum provider (`quorum.provider`).
     pub provider: bool,
-    /// The ring.
+    /// The current ring.
     pub ring: RingId,
-    /// Its members, ascending.
+    /// The members of the ring, ascending.
     pub members: Vec<NodeId>,
-    /// The votes, as this node sees them; `None` if nobody votes.
+    /// The votes as this node sees them; `None` without votequorum.
     pub votes: Option<VoteInfo>,
 }
 
-/// Votes of one node, and with them of the whole cluster as the node that was asked sees it.
+/// The votes of one node, and those of the whole cluster as the queried node sees them.
 ///
 /// Source: `votequorum_getinfo(3)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VoteInfo {
-    /// Which node.
+    /// The node.
     pub node: NodeId,
-    /// Where it is.
+    /// Its state.
     pub state: NodeState,
-    /// Its votes.
+    /// The votes of the node.
     pub votes: u32,
-    /// How many votes it expects if all nodes are there.
+    /// The number of votes that the node expects when all nodes are present.
     pub expected_votes: u32,
-    /// The most that any member of the ring expects.
+    /// The largest number that any member of the ring expects.
     pub highest_expected: u32,
-    /// Votes of all members of the ring together; with those of the quorum device if it casts them.
+    /// Sum of the votes of all members of the ring, including those of the quorum device if it casts them.
     pub total_votes: u32,
-    /// Votes that are needed.
+    /// The number of votes needed.
     pub quorum: u32,
-    /// Whether the node that was asked is quorate.
+    /// Whether the queried node is quorate.
     pub quorate: bool,
-    /// `quorum.two_node`: one of two nodes is enough.
+    /// `quorum.two_node`: one of two nodes is sufficient.
     pub two_node: bool,
-    /// `quorum.wait_for_all`: not quorate before all nodes have been there once.
+    /// `quorum.wait_for_all`: not quorate before all nodes have been present once.
     pub wait_for_all: bool,
-    /// `quorum.last_man_standing`: expected votes go down as nodes go.
+    /// `quorum.last_man_standing`: expected votes are lowered some time after nodes have gone.
     pub last_man_standing: bool,
-    /// `quorum.auto_tie_breaker`: one half of the cluster may be enough.
+    /// `quorum.auto_tie_breaker`: one half of the cluster may be sufficient.
     pub auto_tie_breaker: bool,
-    /// `quorum.allow_downscale`: expected votes go down when nodes leave in order.
+    /// `quorum.allow_downscale`: expected votes are lowered when nodes leave cleanly.
     pub allow_downscale: bool,
-    /// The quorum device.
+    /// The state of the quorum device.
     pub device: DeviceInfo,
 }
 
-/// The quorum device: who is registered is told of the node in question, name and votes as the node that was
-/// asked has them.
+/// The state of the quorum device: the flags are those of the node in question, name and votes those that the
+/// queried node knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeviceInfo {
-    /// Its name; empty if there is none.
+    /// The name; empty if there is no device.
     pub name: String,
-    /// Its votes.
+    /// The votes of the device.
     pub votes: u32,
     /// Whether it is registered at the node.
     pub registered: bool,
-    /// Whether it has answered in time.
+    /// Whether it has polled in time.
     pub alive: bool,
-    /// Whether it votes for the node's part of the cluster.
+    /// Whether it votes for the node's partition.
     pub casts_vote: bool,
-    /// Whether the part that has its vote wins, whatever the numbers.
+    /// Whether the partition with its vote is quorate, whatever the other votes are.
     pub master_wins: bool,
 }
 
-/// Where a node is.
+/// The state of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NodeState {
-    /// On the ring.
+    /// It is on the ring.
     Member,
-    /// It was there, and is not any more.
+    /// It was on the ring and no longer is.
     Dead,
-    /// It is about to leave in order.
+    /// It is about to leave cleanly.
     Leaving,
-    /// A number of a later version.
+    /// A number that this version does not know.
     Other(u32),
 }
 

@@ -1,4 +1,4 @@
-//! The rules of the vote, by tables: what `votequorum(5)` promises for clusters of all sizes.
+//! The rules of the vote in tables: the promises of `votequorum(5)` for clusters of all sizes.
 
 use crate::ids::NodeId;
 use crate::quorum::tie_breaker::TieBreaker;
@@ -13,7 +13,7 @@ fn ids(all: &[u32]) -> Vec<NodeId> {
     all.iter().map(|n| id(*n)).collect()
 }
 
-/// The vote of node `me`, of a cluster of so many nodes with one vote each.
+/// The vote of node `me` in a cluster of `nodes` nodes with one vote each.
 fn votes(me: u32, nodes: u32, rules: Rules) -> Votes {
     let mut votes = Votes::new(id(me), rules, 0);
     votes.configure(1, nodes);
@@ -21,7 +21,7 @@ fn votes(me: u32, nodes: u32, rules: Rules) -> Votes {
     votes
 }
 
-/// A new ring, on which everybody tells of itself as a node that was in no quorate part.
+/// Forms a new ring in which every member sends the data of a node that was in no quorate partition.
 fn ring(votes: &mut Votes, members: &[u32]) {
     votes.ring(&ids(members));
     for member in members {
@@ -58,9 +58,9 @@ fn more_than_half_is_needed() {
     }
 }
 
-/// votequorum(5), two_node: one of two is enough, after both have been seen.
+/// votequorum(5), two_node: one of two nodes is sufficient after both have been present.
 #[test]
-fn two_nodes_need_one_after_both_were_there() {
+fn of_two_nodes_one_suffices_after_both_were_present() {
     let rules = Rules { two_node: true, wait_for_all: true, ..Rules::default() };
     let mut vote = votes(1, 2, rules.clone());
     ring(&mut vote, &[1]);
@@ -74,7 +74,7 @@ fn two_nodes_need_one_after_both_were_there() {
     assert!(votes(1, 2, careless).quorate(), "two_node without wait_for_all: at once");
 }
 
-/// votequorum(5), two_node: with a third node it is off.
+/// votequorum(5), two_node: it is switched off by a third node.
 #[test]
 fn two_node_ends_with_a_third() {
     let mut vote = votes(1, 2, Rules { two_node: true, wait_for_all: true, ..Rules::default() });
@@ -82,9 +82,9 @@ fn two_node_ends_with_a_third() {
     assert_eq!((vote.quorum(), vote.quorate()), (2, true));
 }
 
-/// votequorum(5), wait_for_all: the first time all must be there, later more than half.
+/// votequorum(5), wait_for_all: the first time all nodes must be present, later more than half.
 #[test]
-fn all_are_waited_for_once() {
+fn all_nodes_are_awaited_once() {
     let mut vote = votes(1, 5, Rules { wait_for_all: true, ..Rules::default() });
     ring(&mut vote, &[1, 2, 3, 4]);
     assert!(!vote.quorate() && vote.waiting());
@@ -100,9 +100,9 @@ fn all_are_waited_for_once() {
     assert!(vote.quorate());
 }
 
-/// A node that waits for all may act at once where others do.
+/// A node that waits for all nodes stops waiting when it joins a quorate cluster.
 #[test]
-fn waiting_ends_in_a_quorate_cluster() {
+fn waiting_for_all_ends_in_a_quorate_cluster() {
     let mut vote = votes(3, 5, Rules { wait_for_all: true, ..Rules::default() });
     vote.ring(&ids(&[1, 2, 3]));
     for node in [1, 2, 3] {
@@ -115,7 +115,7 @@ fn waiting_ends_in_a_quorate_cluster() {
 
 /// votequorum(5), last_man_standing: the example of eight nodes, step by step.
 #[test]
-fn expected_votes_follow_those_that_are_left() {
+fn expected_votes_follow_the_remaining_nodes() {
     let mut vote = votes(1, 8, Rules { last_man_standing: true, wait_for_all: true, ..Rules::default() });
     ring(&mut vote, &[1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!((vote.nodes.us().expected, vote.quorum()), (8, 5));
@@ -124,7 +124,7 @@ fn expected_votes_follow_those_that_are_left() {
         assert!(vote.ring(&members), "the window begins");
         vote.recalculate(false, false);
         assert!(vote.quorate());
-        vote.recalculate(true, true); // the window has passed
+        vote.recalculate(true, true); // after last_man_standing_window
         assert_eq!((vote.nodes.us().expected, vote.quorum()), (expected, needed));
         assert!(vote.quorate());
     }
@@ -133,7 +133,7 @@ fn expected_votes_follow_those_that_are_left() {
     assert!(!vote.quorate(), "two to one needs auto_tie_breaker");
 }
 
-/// votequorum(5), notes: last_man_standing is off where a node has more than one vote.
+/// votequorum(5), notes: last_man_standing is switched off if a node has more than one vote.
 #[test]
 fn last_man_standing_is_for_equal_votes() {
     let mut vote = votes(1, 3, Rules { last_man_standing: true, ..Rules::default() });
@@ -142,9 +142,9 @@ fn last_man_standing_is_for_equal_votes() {
     assert!(heard.no_last_man && !vote.rules.last_man_standing);
 }
 
-/// votequorum(5), auto_tie_breaker: one half goes on, the other does not.
+/// votequorum(5), auto_tie_breaker: one half stays quorate, the other does not.
 #[test]
-fn one_of_two_halves_goes_on() {
+fn one_of_two_halves_stays_quorate() {
     let cases: [(TieBreaker, &[u32], &[u32]); 4] = [
         (TieBreaker::Lowest, &[1, 2, 3, 4], &[5, 6, 7, 8]),
         (TieBreaker::Highest, &[5, 6, 7, 8], &[1, 2, 3, 4]),
@@ -164,7 +164,7 @@ fn one_of_two_halves_goes_on() {
     }
 }
 
-/// Less than half is never enough, whoever is in it.
+/// Less than half is never sufficient, whichever nodes it contains.
 #[test]
 fn a_tie_is_exactly_half() {
     let rules = Rules { tie_breaker: Some(TieBreaker::Lowest), ..Rules::default() };
@@ -176,7 +176,7 @@ fn a_tie_is_exactly_half() {
 
 /// votequorum(5), allow_downscale: the example of three nodes and ten more.
 #[test]
-fn expected_votes_fall_with_nodes_that_leave_in_order() {
+fn expected_votes_fall_with_nodes_that_leave_cleanly() {
     let rules = Rules { allow_downscale: true, expected_votes_tracking: true, ..Rules::default() };
     let mut vote = votes(1, 3, rules);
     let all: Vec<u32> = (1..=13).collect();
@@ -192,7 +192,8 @@ fn expected_votes_fall_with_nodes_that_leave_in_order() {
     assert_eq!(vote.ev_tracking_barrier(), 13);
 }
 
-/// More votes than expected raise what is expected, and what is needed never falls by itself.
+/// More votes than expected raise the expected votes, and the votes needed are never lowered without a rule
+/// that allows it.
 #[test]
 fn expected_votes_rise_and_stay() {
     let mut vote = votes(1, 3, Rules::default());
@@ -203,9 +204,9 @@ fn expected_votes_rise_and_stay() {
     assert!(!vote.quorate());
 }
 
-/// A node that joins a quorate cluster learns from it how many votes are expected.
+/// A node that joins a quorate cluster adopts the expected votes of its members.
 #[test]
-fn what_a_quorate_cluster_expects_counts() {
+fn a_joining_node_adopts_the_expected_votes_of_a_quorate_cluster() {
     let mut vote = votes(3, 9, Rules::default());
     vote.ring(&ids(&[1, 2, 3]));
     for node in [1, 2] {
@@ -215,9 +216,9 @@ fn what_a_quorate_cluster_expects_counts() {
     assert!(vote.quorate());
 }
 
-/// A device with one vote less than the nodes: any one node and the device are enough.
+/// A device with one vote less than there are nodes: any one node and the device are sufficient.
 #[test]
-fn a_device_votes_through_the_node_it_is_with() {
+fn the_votes_of_a_device_count_at_its_node() {
     let rules = Rules { device_votes: 2, ..Rules::default() };
     let mut vote = Votes::new(id(1), rules, 0);
     vote.configure(1, 5);
@@ -232,7 +233,7 @@ fn a_device_votes_through_the_node_it_is_with() {
     assert_eq!(vote.quorum(), 3);
 }
 
-/// Master wins: the part that the device votes in is quorate, whatever the numbers.
+/// master_wins: the partition for which the device votes is quorate, whatever the other votes are.
 #[test]
 fn the_device_can_decide_alone() {
     let flags = flag::QDEVICE_CAST_VOTE | flag::QDEVICE_MASTER_WINS;
@@ -246,9 +247,9 @@ fn the_device_can_decide_alone() {
     }
 }
 
-/// Numbers that a hostile node makes up neither overflow nor make this part quorate.
+/// Huge numbers sent by a hostile node neither overflow nor make this partition quorate.
 #[test]
-fn huge_numbers_do_no_harm() {
+fn huge_numbers_of_votes_do_not_overflow() {
     let mut vote = votes(1, 3, Rules { device_votes: u32::MAX, ..Rules::default() });
     vote.ring(&ids(&[1, 2, 3]));
     for node in [2, 3] {

@@ -1,6 +1,6 @@
-//! Nodes with their quorum desks, on rings without a network: whoever is connected forms a ring at once, and
-//! its messages reach all members in one order. What is on its way when a ring changes goes on in the next one,
-//! as Totem has it; messages of an old synchronisation are ignored there.
+//! Nodes with their quorum desks, on rings without a network: nodes that are connected form a ring at once,
+//! and its messages reach all members in one order. Messages that are under way when a ring changes are
+//! delivered in the next one, as by Totem; messages of an old synchronisation are ignored there.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -19,14 +19,14 @@ use crate::time::Instant;
 use crate::value::Value;
 use crate::view::{View, ViewKind};
 
-/// What lies under a node's desks.
+/// The ground under a node's desks.
 #[derive(Debug)]
 pub(super) struct Below {
     me: NodeId,
     pub(super) now: Instant,
     database: Keys,
     announced: VecDeque<Notice>,
-    /// To be multicast: whether it belongs to the synchronisation, and the message.
+    /// Messages to be multicast: whether it belongs to the synchronisation, and the message.
     queue: VecDeque<(bool, Bytes)>,
     wants_token: bool,
     pub(super) replies: Vec<(ConnId, Vec<u8>)>,
@@ -92,7 +92,7 @@ impl Ground for Below {
     }
 }
 
-/// A node that runs.
+/// A running node.
 pub(super) struct Node {
     router: Router,
     quorum: quorum::Desk,
@@ -109,7 +109,7 @@ macro_rules! route {
 }
 
 impl Node {
-    /// Whether it is quorate, once the synchronisation of its ring is over.
+    /// Whether the node is quorate; `None` while its ring is being synchronised.
     pub(super) fn quorate(&self) -> Option<bool> {
         if self.router.syncing() {
             return None;
@@ -131,13 +131,13 @@ impl Node {
         route!(self, request, conn, Request { bytes, tail: &[] });
     }
 
-    /// It is in no operating ring for too long.
+    /// The node has been in no operating ring for too long.
     pub(super) fn lose_ring(&mut self) {
         self.below.announced.push_back(Notice::NoRing);
         route!(self, tell);
     }
 
-    /// Sets a key as a client of the database would.
+    /// Sets a key, as a client of the database would.
     pub(super) fn set(&mut self, key: &str, value: Value) {
         self.below.database.set(key, value);
         route!(self, tell);
@@ -148,14 +148,14 @@ impl Node {
     }
 }
 
-/// All nodes.
+/// All nodes of a cluster.
 pub(super) struct Cluster {
     /// Makes a node's configuration.
     database: Box<dyn Fn(u32) -> Keys>,
     pub(super) nodes: BTreeMap<u32, Node>,
-    /// Which part of the network each node is in.
+    /// The network partition of each node.
     parts: BTreeMap<u32, u8>,
-    /// The highest expected votes that each node has kept.
+    /// The highest number of expected votes that each node has stored.
     kept: BTreeMap<u32, u32>,
     now: Instant,
     seq: u64,
@@ -163,7 +163,8 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// So many nodes, all down and in one part of the network; with a wrong rule, if one is given.
+    /// `size` nodes, all stopped and in one network partition; `wrong` is a wrong rule for tests of the
+    /// search, if given.
     pub(super) fn new(size: u32, wrong: Option<Wrong>, database: impl Fn(u32) -> Keys + 'static) -> Self {
         Self {
             database: Box::new(database),
@@ -176,7 +177,7 @@ impl Cluster {
         }
     }
 
-    /// Whether a node with this configuration starts at all.
+    /// Whether a node with this configuration starts.
     pub(super) fn starts(configuration: &Keys) -> bool {
         votequorum::Desk::new(id(1), &mut configuration.clone(), Some(0)).is_ok()
     }
@@ -190,7 +191,7 @@ impl Cluster {
         self.nodes[&node].ring.as_ref().expect("it is up").0
     }
 
-    /// Starts a node that is down.
+    /// Starts a stopped node.
     pub(super) fn start(&mut self, node: u32) {
         if self.nodes.contains_key(&node) {
             return;
@@ -219,13 +220,13 @@ impl Cluster {
         self.form_rings();
     }
 
-    /// Stops a node without a word.
+    /// Stops a node without an announcement.
     pub(super) fn kill(&mut self, node: u32) {
         self.nodes.remove(&node);
         self.form_rings();
     }
 
-    /// Stops a node in order.
+    /// Stops a node cleanly.
     pub(super) fn leave(&mut self, node: u32) {
         if let Some(found) = self.nodes.get_mut(&node) {
             route!(found, stop, ServiceId::VOTEQUORUM);
@@ -234,7 +235,7 @@ impl Cluster {
         }
     }
 
-    /// Parts the network: each node's part.
+    /// Partitions the network: `parts` has the partition of each node.
     pub(super) fn part(&mut self, parts: &[u8]) {
         for (part, new) in self.parts.values_mut().zip(parts) {
             *part = *new;
@@ -242,7 +243,7 @@ impl Cluster {
         self.form_rings();
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub(super) fn wait(&mut self, time: Duration) {
         self.now = self.now + time;
         for node in self.nodes.values_mut() {
@@ -251,7 +252,7 @@ impl Cluster {
         }
     }
 
-    /// The nodes that are up, by part.
+    /// The running nodes by network partition.
     pub(super) fn components(&self) -> BTreeMap<u8, Vec<u32>> {
         let mut components: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
         for node in self.nodes.keys() {
@@ -260,7 +261,7 @@ impl Cluster {
         components
     }
 
-    /// Whoever is connected and not yet on one ring forms one.
+    /// Nodes that are connected and not on a common ring form one.
     fn form_rings(&mut self) {
         for component in self.components().into_values() {
             let members: Vec<NodeId> = component.iter().map(|node| id(*node)).collect();
@@ -312,7 +313,8 @@ impl Cluster {
         component.iter().all(|node| self.nodes[node].ring.as_ref().is_some_and(|(other, _)| *other == ring))
     }
 
-    /// One message of each ring is delivered, or, if there is none, a token goes around. False: nothing to do.
+    /// Delivers one message of each ring or, if there is none, rotates the token. Returns false if there is nothing
+    /// to do.
     fn step(&mut self) -> bool {
         let mut busy = false;
         for component in self.components().into_values() {
@@ -349,14 +351,14 @@ impl Cluster {
         busy
     }
 
-    /// So many steps.
+    /// Runs `count` steps.
     pub(super) fn steps(&mut self, count: u32) {
         for _ in 0..count {
             self.step();
         }
     }
 
-    /// Until nothing is left to do.
+    /// Runs until nothing is left to do.
     pub(super) fn settle(&mut self) {
         for _ in 0..100_000 {
             if !self.step() {

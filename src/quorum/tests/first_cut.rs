@@ -1,9 +1,9 @@
-//! What the rules that need fencing are worth without it: a cluster that is whole comes apart once, and one part acts
-//! at most, whatever the votes and whichever rules are combined.
+//! The value of rules that need fencing, without fencing: when a cluster whose nodes are all connected is partitioned
+//! once, at most one partition is quorate, whatever the votes and whichever rules are combined.
 //!
-//! While it is apart, rings are formed and given up on the way, nodes die, start again and leave in order, and time
-//! passes; then it is made whole again, and comes apart otherwise. Left out are `two_node`, with which both nodes
-//! always go on, and expected votes that are too few from the beginning.
+//! During the partition, rings are formed and given up, nodes crash, restart and leave cleanly, and time passes; then
+//! the nodes are connected again, and partitioned in another way. Excluded are `two_node`, with which both nodes
+//! always stay quorate, and expected votes that are too few from the beginning.
 
 use std::time::Duration;
 
@@ -14,25 +14,27 @@ use super::cluster::Cluster;
 use super::partitions::{Rules, cases, one_part_acts, runner, whole};
 use crate::quorum::votes::Wrong;
 
-/// What happens in a part. Nodes by their place.
+/// An event during a partition. Nodes are given by their index.
 #[derive(Clone, Debug)]
 enum Act {
-    /// The parts fall into smaller ones, for a while: the half of its part that each node is in.
+    /// The partitions are divided further for a while: for each node, the half of its partition that it is
+    /// in.
     Crumble(Vec<u8>),
-    /// Who has died in the last acts starts again.
+    /// The nodes that crashed in the last acts restart.
     Start(u8),
     Kill(u8),
     Leave(u8),
-    /// More than the window of last_man_standing passes.
+    /// More than last_man_standing_window passes.
     Wait,
 }
 
-/// One time of being apart.
+/// One period of partition.
 #[derive(Clone, Debug)]
 struct Cut {
-    /// The part that each node is in.
+    /// The partition of each node.
     parts: Vec<u8>,
-    /// What happens in them, and how many messages are delivered before the next; `None`: all.
+    /// The events during the partition, each with the number of messages delivered before the next one;
+    /// `None`: all.
     acts: Vec<(Act, Option<u8>)>,
 }
 
@@ -43,8 +45,8 @@ struct Story {
     cuts: Vec<Cut>,
 }
 
-/// Any rules but those that are unsafe at once. Which combinations a start refuses is not asked here: the desk is
-/// asked, and a story whose cluster does not start is none.
+/// All rules except those that are unsafe at once. Some combinations are refused at the start; the desk is asked
+/// which, and a story whose cluster does not start is skipped.
 fn any_rules(votes: &[u32]) -> impl Strategy<Value = Rules> + use<> {
     let nodes = votes.len() as u32;
     let sum: u32 = votes.iter().sum();
@@ -102,7 +104,7 @@ fn pace(cluster: &mut Cluster, steps: Option<u8>) {
     }
 }
 
-/// Plays a story; whether its rules are ones with which a node starts.
+/// Plays a story; returns whether a node with its rules starts.
 fn play(story: &Story, wrong: Option<Wrong>) -> Result<bool, TestCaseError> {
     if !Cluster::starts(&super::partitions::configuration(&story.votes, &story.rules, 1)) {
         return Ok(false);
@@ -156,7 +158,7 @@ fn search(most: u32, wrong: Option<Wrong>) -> Result<u32, String> {
 }
 
 #[test]
-fn a_first_cut_leaves_one_part_that_acts() {
+fn a_first_cut_leaves_at_most_one_quorate_partition() {
     for most in [1, 4] {
         let result = search(most, None);
         let played = result.unwrap_or_else(|found| panic!("{found}"));
@@ -165,18 +167,19 @@ fn a_first_cut_leaves_one_part_that_acts() {
     }
 }
 
-/// The search finds what it is looking for: where nodes are counted in place of votes, as Corosync does, a first cut
-/// leaves two parts that act.
+/// The search finds a known fault: if nodes are counted instead of votes, as in Corosync, a first cut leaves two
+/// quorate partitions.
 #[test]
-fn nodes_counted_for_votes_are_found_out() {
+fn the_search_detects_nodes_counted_instead_of_votes() {
     let found = search(4, Some(Wrong::NodesForVotes)).expect_err("nodes were counted, and nobody noticed");
     println!("found, as it must be: {found}");
     assert!(found.contains("these parts all act"));
 }
 
-/// Nodes 1 and 2 with a vote each, node 3 with three: half of five, rounded down, and the rest that is a majority.
+/// Nodes 1 and 2 with one vote each, node 3 with three: both partitions could claim a tie, since two is half of five,
+/// rounded down, and three is a majority.
 #[test]
-fn one_one_and_three_votes_come_apart_into_one_quorate_part() {
+fn a_cut_of_one_one_and_three_votes_leaves_one_quorate_partition() {
     let rules: Rules = vec![("auto_tie_breaker", "1".to_owned()), ("wait_for_all", "1".to_owned())];
     for wrong in [None, Some(Wrong::NodesForVotes)] {
         let mut cluster = whole(&[1, 1, 3], &rules, wrong);

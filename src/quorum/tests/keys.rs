@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::service::{Change, Database};
 use crate::value::Value;
 
-/// The keys, and what has changed since somebody asked.
+/// The keys, and the changes since they were last taken.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
     entries: BTreeMap<String, Value>,

@@ -1,4 +1,4 @@
-//! Rules by table, desks by story, and whole clusters at random.
+//! Tests of rules by tables, of desks by stories, and of whole clusters with random histories.
 
 mod arithmetic;
 mod cluster;

@@ -1,13 +1,13 @@
-//! What it is all for: a cluster that falls apart never has two parts that both act.
+//! The purpose of quorum: a partitioned cluster never has two partitions that both act.
 //!
-//! Whole desks of several nodes are driven at random through cuts, heals, deaths, restarts and pauses, also in the
-//! middle of synchronisations. A part counts as acting if one of its nodes is quorate and the synchronisation of
-//! its ring is over.
+//! The desks of several nodes are driven at random through partitions, merges, crashes, restarts and pauses, also in
+//! the middle of synchronisations. A partition counts as acting if one of its nodes is quorate and the
+//! synchronisation of its ring is complete.
 //!
-//! The property holds for all rules that [`safe_rules`] draws. It does not, and cannot, hold where a part may act with
-//! half of the votes or less (`two_node`, `auto_tie_breaker`), where expected votes shrink (`last_man_standing`,
-//! `allow_downscale`) or where they are too few from the beginning: there it is fencing that makes sure that the
-//! others do not act. What holds there up to the first cut is in `first_cut.rs`.
+//! The property holds for all rules that [`safe_rules`] generates. It cannot hold where a partition may act with half
+//! of the votes or less (`two_node`, `auto_tie_breaker`), where expected votes are lowered (`last_man_standing`,
+//! `allow_downscale`) or where they are too few from the beginning: there fencing ensures that the others do not act.
+//! `first_cut.rs` tests what holds for these up to the first cut.
 
 use std::time::Duration;
 
@@ -21,21 +21,21 @@ use crate::quorum::votes::Wrong;
 use crate::service::Database;
 use crate::value::Value;
 
-/// What happens to a cluster. Nodes by their place.
+/// An event in the life of a cluster. Nodes are given by their index.
 #[derive(Clone, Debug)]
 enum Act {
-    /// The network falls apart, or heals: the part that each node is in.
+    /// The network is partitioned or merged: the partition of each node.
     Part(Vec<u8>),
     Start(u8),
     Kill(u8),
     Leave(u8),
-    /// A node is in no operating ring for too long, and forms one again with the next act that makes it.
+    /// A node is in no operating ring for too long; it forms one again with the next act that forms rings.
     LoseRing(u8),
-    /// More than the window of last_man_standing passes.
+    /// More than last_man_standing_window passes.
     Wait,
 }
 
-/// An act, and how many messages of each ring are delivered before the next one; `None`: all.
+/// An act, and the number of messages of each ring that are delivered before the next one; `None`: all.
 type Step = (Act, Option<u8>);
 
 #[derive(Clone, Debug)]
@@ -52,7 +52,8 @@ fn rules(keys: &[(&'static str, &str)]) -> Rules {
     keys.iter().map(|(key, value)| (*key, (*value).to_owned())).collect()
 }
 
-/// Rules, of these votes, under which two parts never act at the same time: each alone and all together.
+/// Rules for these votes under which two partitions are never quorate at the same time: each alone and all
+/// together.
 fn safe_rules(votes: &[u32]) -> impl Strategy<Value = Rules> + use<> {
     let sum: u32 = votes.iter().sum();
     let more = prop::option::weighted(0.3, sum.max(1)..sum + 3);
@@ -98,7 +99,7 @@ fn stories(votes: std::ops::Range<u32>) -> impl Strategy<Value = Story> {
     })
 }
 
-/// The configuration of one node of a cluster with these votes and rules.
+/// The configuration of one node in a cluster with these votes and rules.
 pub(super) fn configuration(votes: &[u32], rules: &Rules, node: u32) -> Keys {
     let keys: Vec<(&str, &str)> = rules.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let mut store = database(votes, &keys);
@@ -106,7 +107,7 @@ pub(super) fn configuration(votes: &[u32], rules: &Rules, node: u32) -> Keys {
     store
 }
 
-/// A cluster with these votes and rules that has come up whole.
+/// A cluster with these votes and rules whose nodes have all started and are connected.
 pub(super) fn whole(votes: &[u32], rules: &Rules, wrong: Option<Wrong>) -> Cluster {
     let size = votes.len() as u32;
     let (votes, rules) = (votes.to_vec(), rules.clone());
@@ -118,7 +119,7 @@ pub(super) fn whole(votes: &[u32], rules: &Rules, wrong: Option<Wrong>) -> Clust
     cluster
 }
 
-/// Plays a story from a cluster that has come up whole; `check` looks at it after each act.
+/// Plays a story that begins with all nodes connected; calls `check` after each act.
 fn play(
     story: &Story,
     wrong: Option<Wrong>,
@@ -151,7 +152,7 @@ fn play(
     check(&cluster, &Act::Wait)
 }
 
-/// No two parts act.
+/// Checks that at most one partition acts.
 pub(super) fn one_part_acts(cluster: &Cluster) -> Result<(), TestCaseError> {
     let acting: Vec<Vec<u32>> = cluster
         .components()
@@ -162,10 +163,10 @@ pub(super) fn one_part_acts(cluster: &Cluster) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Draws stories at random, and makes one that fails as short as it can.
+/// Runs random stories, and shrinks one that fails.
 ///
-/// A search for a fault that was put in must find it each time: it draws the same stories in every run, and so many that
-/// the fault is among them.
+/// A search for a known fault must find it every time: it uses the same stories in each run, enough of them to reveal
+/// the fault.
 pub(super) fn runner(cases: u32, wrong: Option<Wrong>) -> TestRunner {
     let mut config = Config { cases, failure_persistence: None, ..Config::default() };
     config.max_shrink_iters = 100_000;
@@ -178,7 +179,7 @@ pub(super) fn runner(cases: u32, wrong: Option<Wrong>) -> TestRunner {
     }
 }
 
-/// How many stories are told for each rule. `QUORUM_CASES` tells more.
+/// Number of stories for each rule. The environment variable `QUORUM_CASES` sets another number.
 pub(super) fn cases() -> u32 {
     std::env::var("QUORUM_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
 }
@@ -194,7 +195,7 @@ fn search(votes: std::ops::Range<u32>, wrong: Option<Wrong>) -> Result<(), (Stri
 }
 
 #[test]
-fn two_parts_never_act() {
+fn two_partitions_are_never_quorate_at_once() {
     for votes in [1..2, 0..4] {
         let result = search(votes.clone(), None);
         println!("{votes:?} votes a node, safe rules drawn at random: {} stories", cases());
@@ -202,9 +203,9 @@ fn two_parts_never_act() {
     }
 }
 
-/// The search finds what it is looking for: with half of the votes taken for enough, two halves act.
+/// The search finds a known fault: if half of the votes is taken as sufficient, two halves are quorate.
 #[test]
-fn a_wrong_rule_is_found_out() {
+fn the_search_detects_a_wrong_rule() {
     let (found, story) = search(1..2, Some(Wrong::HalfIsEnough))
         .expect_err("half of the votes were enough, and nobody noticed");
     println!("found, as it must be: {found}");
@@ -212,41 +213,41 @@ fn a_wrong_rule_is_found_out() {
     assert!(story.acts.len() < 7, "no short story: {found}");
 }
 
-/// What [`crate::quorum`] says about the rules that need fencing is true: two parts do act.
+/// The rules that need fencing according to [`crate::quorum`] do need it: two partitions are quorate.
 #[test]
-fn rules_that_need_fencing_do() {
+fn rules_that_need_fencing_have_counterexamples() {
     type Keys = &'static [(&'static str, &'static str)];
     let cut = |parts: &[u8]| Act::Part(parts.to_vec());
     let cases: [(&str, Keys, &[u32], Vec<Act>); 8] = [
-        // Node 1 alone still takes itself for the lowest when it comes back with others.
+        // When node 1 comes back with others, it still takes itself for the lowest node.
         (
             "auto_tie_breaker",
             &[("auto_tie_breaker", "1")],
             &[1, 1, 1, 1],
             vec![cut(&[0, 2, 2, 2]), cut(&[2, 1, 2, 1])],
         ),
-        // Node 3 has gone, so node 1 decides; node 3 does not know, and decides as well.
+        // Node 3 has gone, so node 1 decides the tie; node 3 does not know that, and decides as well.
         (
             "auto_tie_breaker, a list",
             &[("auto_tie_breaker", "1"), ("auto_tie_breaker_node", "3 1")],
             &[1, 1, 1, 1],
             vec![cut(&[0, 0, 2, 0]), cut(&[1, 1, 2, 2])],
         ),
-        // Of an odd number, one node alone is half, and two are more than half.
+        // Of an odd number of votes, one node alone has half, and two have more than half.
         (
             "auto_tie_breaker",
             &[("auto_tie_breaker", "1"), ("wait_for_all", "1")],
             &[1, 1, 1],
             vec![cut(&[1, 1, 2]), cut(&[1, 0, 0])],
         ),
-        // Three go on with two of three votes; one of them leads the fourth back.
+        // Three nodes stay quorate with two of three votes; one of them then makes the fourth quorate.
         (
             "last_man_standing",
             &[("last_man_standing", "1"), ("wait_for_all", "1")],
             &[1, 1, 1, 1],
             vec![Act::Kill(2), Act::Wait, cut(&[0, 0, 1, 0]), Act::Start(2), cut(&[1, 2, 2, 1])],
         ),
-        // Node 1 is left of three; the two others start, and know nothing of that.
+        // Node 1 is the last of three; the two others restart, and do not know that.
         (
             "last_man_standing without wait_for_all",
             &[("last_man_standing", "1")],
@@ -254,7 +255,7 @@ fn rules_that_need_fencing_do() {
             vec![Act::Kill(4), Act::Kill(3), Act::Wait, cut(&[0, 0, 1, 1, 1]), Act::Start(3), Act::Start(4)],
         ),
         ("two_node", &[("two_node", "1")], &[1, 1], vec![cut(&[0, 1])]),
-        // Node 4 leaves in order: nodes are counted then, not votes. It does not know when it starts again.
+        // Node 4 leaves cleanly: then nodes are counted, not votes. When it restarts it does not know that.
         (
             "allow_downscale",
             &[("allow_downscale", "1")],
@@ -276,10 +277,10 @@ fn rules_that_need_fencing_do() {
     }
 }
 
-/// `two_node`: the parts may both act after a cut (and shoot at each other), but a node that starts never acts
-/// before it has seen the other.
+/// `two_node`: both partitions may be quorate after a cut (and fence each other), but a node that starts is never
+/// quorate before it has seen the other.
 #[test]
-fn of_two_nodes_one_that_starts_waits() {
+fn with_two_node_a_starting_node_waits_for_the_other() {
     let rules = rules(&[("two_node", "1")]);
     let strategy = acts(2, 20).prop_map(move |acts| Story { votes: vec![1, 1], rules: rules.clone(), acts });
     let result = runner(cases(), None).run(&strategy, |story| {

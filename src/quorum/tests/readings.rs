@@ -1,4 +1,4 @@
-//! What the desk makes of a configuration: `votequorum(5)`, and the errors that stop a start.
+//! The rules that result from a configuration, as in `votequorum(5)`, and the errors that prevent a start.
 
 use crate::config::keys;
 use crate::quorum::advice;
@@ -14,7 +14,7 @@ use super::keys::Keys;
 /// Keys of the section `quorum`, with their values.
 type Settings<'a> = &'a [(&'a str, &'a str)];
 
-/// A database with nodes of these votes (this node is the first), and these keys of `quorum`.
+/// A database with nodes with these votes (this node is the first), and these keys of `quorum`.
 pub(super) fn database(votes: &[u32], keys: Settings<'_>) -> Keys {
     let mut store = Keys::default();
     store.set("quorum.provider", Value::text("corosync_votequorum"));
@@ -71,7 +71,7 @@ fn two_node_brings_wait_for_all() {
 }
 
 #[test]
-fn tie_breakers_need_an_even_number_or_waiting() {
+fn tie_breakers_need_an_even_number_or_wait_for_all() {
     let breaker = |nodes: &[u32], keys: Settings<'_>| {
         let keys: Vec<_> = [&[("auto_tie_breaker", "1")], keys].concat();
         start(nodes, &keys).unwrap().rules.tie_breaker
@@ -87,7 +87,7 @@ fn tie_breakers_need_an_even_number_or_waiting() {
     assert_eq!(breaker(&[], &[("expected_votes", "4")]), Some(TieBreaker::Lowest));
 }
 
-/// The errors that stop a start, in Corosync's words.
+/// The errors that prevent a start, with Corosync's texts.
 #[test]
 fn impossible_configurations_are_refused() {
     const DEVICE: (&str, &str) = ("device.model", "net");
@@ -163,9 +163,9 @@ fn devices_get_one_vote_less_than_the_nodes() {
     assert!(!plan.rules.two_node && plan.device.unwrap().can_operate);
 }
 
-/// What was kept is a minimum: it neither lowers what is configured, nor is it lost.
+/// The stored number is a minimum: it does not lower the configured number, and it is not lost.
 #[test]
-fn kept_votes_are_a_minimum() {
+fn stored_expected_votes_are_a_minimum() {
     let store = database(&[1, 1, 1], &[("expected_votes_tracking", "1")]);
     let (found, fixed) = (Found::read(&store), Fixed::read(&store));
     for (kept, expected) in [(0, 3), (2, 3), (3, 3), (7, 7)] {
@@ -179,7 +179,7 @@ fn kept_votes_are_a_minimum() {
 }
 
 #[test]
-fn dangers_are_named() {
+fn dangerous_settings_are_warned_about() {
     let cases: [(&[u32], Settings<'_>, &[&str]); 8] = [
         (&[1, 1, 1], &[], &[]),
         (&[1, 1], &[("two_node", "1")], &[]),
@@ -206,7 +206,7 @@ fn dangers_are_named() {
 }
 
 #[test]
-fn providers_that_are_not_here_are_refused() {
+fn unsupported_providers_are_refused() {
     let mut store = Keys::default();
     assert_eq!(provider(&store), Ok(false));
     store.set("quorum.provider", Value::text("corosync_votequorum"));

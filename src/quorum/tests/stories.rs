@@ -1,4 +1,4 @@
-//! The desks among others, step by step: what clients see, and what becomes of a quorum device.
+//! The desks of several nodes, step by step: the events of clients, and quorum devices.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const CLIENT: ConnId = ConnId(7);
 const OTHER: ConnId = ConnId(8);
 const DEVICE: &[(&str, &str)] = &[("device.model", "net")];
 
-/// A whole cluster, up.
+/// A cluster whose nodes have all started and are connected.
 fn cluster(votes: &'static [u32], keys: &'static [(&'static str, &'static str)]) -> Cluster {
     let mut cluster = Cluster::new(votes.len() as u32, None, move |node| -> Keys {
         let mut store = database(votes, keys);
@@ -38,7 +38,7 @@ fn cluster(votes: &'static [u32], keys: &'static [(&'static str, &'static str)])
     cluster
 }
 
-/// Id, error and the rest of the one answer to a request.
+/// Id, status and the rest of the one answer to a request.
 fn ask(node: &mut Node, conn: ConnId, request: &[u8]) -> Option<(i32, i32, Vec<u8>)> {
     node.below.replies.clear();
     node.request(conn, request);
@@ -64,16 +64,17 @@ fn info(node: &mut Node, about: u32) -> v::InfoReplyBytes {
     v::InfoReplyBytes::read_from_bytes(&reply).unwrap()
 }
 
-/// Ids of the events of a client.
+/// The ids of a client's events.
 fn events(node: &mut Node, conn: ConnId) -> Vec<i32> {
     let events = std::mem::take(&mut node.below.events);
     let id = |event: &[u8]| ReplyHeaderBytes::<NE>::ref_from_prefix(event).unwrap().0.id.get();
     events.iter().filter(|(to, _)| *to == conn).map(|(_, event)| id(event)).collect()
 }
 
-/// services.md 1.3: what a client sees of a membership change, and in which order.
+/// docs/protocol/services.md, "What each service does in a synchronisation": the events of a membership
+/// change, in order.
 #[test]
-fn trackers_hear_of_a_change_in_corosyncs_order() {
+fn trackers_are_notified_of_a_change_in_corosyncs_order() {
     let mut cluster = cluster(&[1, 1, 1], &[]);
     let (v0, v1, votes) = (ConnId(1), ConnId(2), ConnId(3));
     let node = cluster.node(1);
@@ -101,7 +102,8 @@ fn trackers_hear_of_a_change_in_corosyncs_order() {
     let node = cluster.node(1);
     let events = std::mem::take(&mut node.below.events);
     let order: Vec<(u64, i32)> = events.iter().map(|(to, event)| (to.0, i32::from(event[0]))).collect();
-    // Node list, votes' node list, quorum of both models (newest tracker first), votes' quorum.
+    // Node list, node list of votequorum, quorum in both versions (newest tracker first), quorum of
+    // votequorum.
     assert_eq!(order, [(2, 7), (3, 5), (2, 6), (1, 3), (3, 3)]);
     let (list, nodes) = q::V1NodelistBytes::ref_from_prefix(&events[0].1).unwrap();
     assert_eq!((list.members.get(), list.joined.get(), list.left.get()), (2, 0, 1));
@@ -127,8 +129,8 @@ fn trackers_hear_of_a_change_in_corosyncs_order() {
     assert!(cluster.node(1).below.events.is_empty(), "nobody listens");
 }
 
-/// A node that is in no operating ring does not go on saying what its last ring was: clients of all three kinds are told
-/// that it is not quorate, and alone. The vote is as it was; the next ring is told as ever.
+/// A node in no operating ring does not keep the state of its last ring: clients of all three kinds are told that it
+/// is not quorate, and alone. The vote does not change; the next ring is reported as usual.
 #[test]
 fn a_node_without_a_ring_is_not_quorate_until_the_next_one() {
     let mut cluster = cluster(&[1, 1, 1, 1], &[("last_man_standing", "1"), ("wait_for_all", "1")]);
@@ -169,13 +171,14 @@ fn a_node_without_a_ring_is_not_quorate_until_the_next_one() {
     node.lose_ring();
     assert!(node.below.events.is_empty(), "told once");
 
-    // The window of last_man_standing passes: who is left is not known, so nothing shrinks.
+    // last_man_standing_window passes: the remaining nodes are not known, so the expected votes are not
+    // lowered.
     cluster.wait(Duration::from_secs(11));
     cluster.settle();
     let node = cluster.node(1);
     assert_eq!((node.votequorum.votes().nodes.us().expected, node.quorate()), (4, Some(false)));
 
-    // It was not the vote that was lost, so nobody is waited for in the next ring.
+    // The votes were not lost, so the next ring does not wait for all nodes.
     cluster.kill(3);
     cluster.start(3);
     cluster.settle();
@@ -186,7 +189,7 @@ fn a_node_without_a_ring_is_not_quorate_until_the_next_one() {
     assert_eq!(told.last(), Some(&q::response::V1_QUORUM));
 }
 
-/// corosync-quorumtool -e and -v: all nodes follow; what would take the quorum away is refused.
+/// corosync-quorumtool -e and -v: all nodes adopt the change; a change that would lose quorum is refused.
 #[test]
 fn votes_are_changed_while_running() {
     let mut cluster = cluster(&[1, 1, 1], &[]);
@@ -232,7 +235,7 @@ fn poll(node: &mut Node, cast: bool, ring: RingId) -> i32 {
     status(node, CLIENT, poll.as_bytes())
 }
 
-/// A device keeps one of two halves going; the synchronisation waits for its word.
+/// A device keeps one of two halves quorate; the synchronisation waits for its vote.
 #[test]
 fn a_device_decides_between_two_halves() {
     let mut cluster = cluster(&[1, 1], DEVICE);
@@ -260,7 +263,7 @@ fn a_device_decides_between_two_halves() {
     cluster.settle();
     assert_eq!(cluster.node(1).quorate(), Some(true));
 
-    // Its word withdrawn, and at last its silence: node 1 stops.
+    // The device withdraws its vote, then stops polling: node 1 is no longer quorate.
     assert_eq!(poll(cluster.node(1), false, ring), Status::Ok.code());
     cluster.settle();
     assert_eq!(cluster.node(1).quorate(), Some(false));
@@ -274,9 +277,9 @@ fn a_device_decides_between_two_halves() {
     assert_eq!(cluster.node(1).quorate(), Some(false));
 }
 
-/// A device that is silent during a synchronisation holds it up until its time is over, and no longer.
+/// A device that is silent during a synchronisation delays it until its time-out, and no longer.
 #[test]
-fn a_silent_device_ends_the_wait() {
+fn a_silent_device_delays_a_synchronisation_only_until_its_timeout() {
     let mut cluster = cluster(&[1, 1, 1], DEVICE);
     register(&mut cluster, 1, CLIENT);
     let ring = cluster.ring(1);
@@ -295,7 +298,8 @@ fn a_silent_device_ends_the_wait() {
     assert_eq!((cluster.node(1).quorate(), cluster.node(2).quorate()), (Some(false), Some(false)));
 }
 
-/// Registrations: one at a time, one name for the cluster, and none is left behind by a client that vanishes.
+/// Registration: one device at a time, one name for the cluster, and no registration remains of a client that
+/// disconnects early.
 #[test]
 fn devices_register_under_one_name() {
     let mut cluster = cluster(&[1, 1], DEVICE);
@@ -331,7 +335,7 @@ fn devices_register_under_one_name() {
     assert_eq!(info(cluster.node(1), 0).device_name[..6], [0; 6]);
 }
 
-/// What changes in the database while a reload is under way is read at its end, and all nodes hear of it.
+/// Changes of the database during a reload are read at its end, and all nodes are told.
 #[test]
 fn a_reload_is_read_at_its_end() {
     let mut cluster = cluster(&[1, 1, 1], &[]);
@@ -351,10 +355,10 @@ fn a_reload_is_read_at_its_end() {
     }
 }
 
-/// Clients may set what cannot be used as often as they like: a few lines say so.
+/// Unusable settings, which clients may set as often as they like, cause only a few log lines.
 #[test]
 fn a_flood_of_settings_that_cannot_be_used_does_not_fill_the_log() {
-    // Half of an odd number is not half: see `Wrong::OddLastMan`.
+    // An odd number of votes has no half: see `Wrong::OddLastMan`.
     let mut cluster = cluster(&[1, 1], &[("auto_tie_breaker", "1"), ("last_man_standing", "1")]);
     let (lines, held_back) = written::during(|| {
         for second in 0..60_u64 {
@@ -391,9 +395,10 @@ fn waiting_for_all_can_be_cancelled() {
     assert_eq!(cluster.node(1).key("quorum.cancel_wait_for_all"), Some(Value::U8(0)));
 }
 
-/// A node that leaves in order says so, where that changes what is expected. As seen of four Corosync nodes.
+/// A node that leaves cleanly announces it if that changes the expected votes. Observed with four Corosync
+/// nodes.
 #[test]
-fn leaving_is_told() {
+fn a_clean_leave_is_announced() {
     let mut cluster = cluster(&[1, 1, 1, 1], &[("allow_downscale", "1"), ("expected_votes", "2")]);
     for (leaver, expected, quorate) in [(4, 3, true), (3, 2, false)] {
         cluster.leave(leaver);
@@ -409,7 +414,7 @@ fn leaving_is_told() {
 
 /// Requests of any length and content get one answer, and do no harm.
 #[test]
-fn nonsense_is_answered() {
+fn malformed_requests_are_answered() {
     let mut cluster = cluster(&[1, 1], DEVICE);
     let node = cluster.node(1);
     node.connect(ServiceId::VOTEQUORUM, CLIENT);

@@ -1,6 +1,6 @@
 //! The quorum device: a program on this host that asks an arbiter outside of the cluster, and votes through
-//! this node. It registers under a name that all nodes must agree on, polls within its time-out, and may be
-//! what a whole synchronisation waits for.
+//! this node. It registers under a name on which all nodes must agree, polls within its time-out, and may
+//! delay a synchronisation until it has voted.
 //!
 //! Source: corosync `exec/votequorum.c`; `corosync-qdevice(8)`, `votequorum_qdevice_*(3)`.
 
@@ -16,25 +16,25 @@ use crate::service::Effects;
 use crate::service::wire::plain_reply;
 use crate::time::Instant;
 
-/// All flags about the device.
+/// All flags that describe the device.
 const ALL: u32 =
     flag::QDEVICE_REGISTERED | flag::QDEVICE_ALIVE | flag::QDEVICE_CAST_VOTE | flag::QDEVICE_MASTER_WINS;
 
-/// What the desk knows of the device.
+/// The state of the device.
 #[derive(Debug)]
 pub(super) struct Device {
     configured: Option<settings::Device>,
-    /// A device was configured at some time.
+    /// Whether a device was configured at any time.
     shows: bool,
-    /// `runtime.votequorum.qdevice_master_wins` exists.
+    /// Whether `runtime.votequorum.qdevice_master_wins` exists.
     pub(super) shows_master_wins: bool,
-    /// The name that the cluster uses; empty: none.
+    /// The name of the device in the cluster; empty: none.
     pub(super) name: Vec<u8>,
-    /// When the device has been silent for too long.
+    /// The time at which the device has been silent for too long.
     pub(super) silent_at: Option<Instant>,
-    /// The synchronisation waits for its word.
+    /// Whether the synchronisation waits for the device's vote.
     pub(super) awaited: bool,
-    /// A client whose registration is on its way around the ring.
+    /// The client and name of a registration that is on its way around the ring.
     pending: Option<(ConnId, Vec<u8>)>,
 }
 
@@ -60,7 +60,7 @@ impl Device {
         self.configured.is_none_or(|device| device.can_operate)
     }
 
-    /// What `runtime.votequorum.qdevice_can_operate` is, if it is there.
+    /// The value of `runtime.votequorum.qdevice_can_operate`, if the key exists.
     pub(super) fn shown_can_operate(&self) -> Option<bool> {
         self.shows.then(|| self.can_operate())
     }
@@ -69,7 +69,7 @@ impl Device {
         self.configured.map_or(Duration::from_secs(10), |device| device.timeout)
     }
 
-    /// How long a synchronisation may wait for a device: all nodes are configured alike.
+    /// How long a synchronisation may wait for a device; all nodes have the same configuration.
     pub(super) fn sync_takes(&self) -> Duration {
         self.configured.map_or(Duration::ZERO, |device| device.sync_timeout)
     }
@@ -78,7 +78,8 @@ impl Device {
         self.configured.map_or(Duration::from_secs(30), |device| device.sync_timeout)
     }
 
-    /// A client is gone. What it has registered stays: if it does not come back, it will be silent for too long.
+    /// A client has disconnected. Its registration is kept: if it does not come back, the device exceeds its
+    /// time-out.
     pub(super) fn forget(&mut self, conn: ConnId) {
         self.pending.take_if(|(pending, _)| *pending == conn);
     }
@@ -89,7 +90,7 @@ impl Desk {
         self.votes.nodes.us().has(flags)
     }
 
-    /// Whether the device of this name is registered here.
+    /// Checks that the device of this name is registered here.
     fn device_known(&self, name: &[u8]) -> Result<(), Status> {
         if !self.device_has(flag::QDEVICE_REGISTERED) {
             return Err(Status::NotExist);
@@ -97,7 +98,7 @@ impl Desk {
         if name != self.device.name { Err(Status::InvalidParam) } else { Ok(()) }
     }
 
-    /// A device wants to be registered. `None`: the answer follows when all nodes have heard of it.
+    /// Handles a registration. `None`: the answer follows when all nodes have received it.
     pub(super) fn device_register(
         &mut self,
         conn: ConnId,
@@ -119,7 +120,7 @@ impl Desk {
         None
     }
 
-    /// A registration went around the ring.
+    /// A registration was delivered.
     pub(super) fn device_registered(&mut self, from: NodeId, name: &[u8], effects: &mut dyn Effects) {
         if from != self.me {
             if self.device.name.is_empty() {
@@ -130,7 +131,7 @@ impl Desk {
         if self.device_has(flag::QDEVICE_REGISTERED) {
             return;
         }
-        // Also one of an earlier life of this node's client, or the word of a synchronisation: nobody waits.
+        // Nobody may wait for it: it can come from an earlier client of this node, or from a synchronisation.
         let Some((conn, pending)) = self.device.pending.take() else { return };
         if self.device.name.is_empty() {
             self.device.name.clone_from(&pending);
@@ -174,7 +175,7 @@ impl Desk {
         Ok(())
     }
 
-    /// The device speaks about a ring.
+    /// Handles a poll: the device votes for a ring.
     pub(super) fn device_poll(
         &mut self,
         name: &[u8],
@@ -224,7 +225,7 @@ impl Desk {
         Ok(())
     }
 
-    /// The device has not spoken for too long.
+    /// The device has been silent for too long.
     pub(super) fn device_is_silent(&mut self, effects: &mut dyn Effects) {
         self.device.silent_at = None;
         self.device.awaited = false;

@@ -1,4 +1,4 @@
-//! What the other nodes say, and this one's own words when they come back.
+//! Handles exec messages, of other nodes and of this one.
 
 use super::{Desk, Leaving};
 use crate::ids::NodeId;
@@ -66,7 +66,7 @@ impl Desk {
         }
     }
 
-    /// A node tells its votes.
+    /// A node has sent its votes.
     fn heard_of(&mut self, id: NodeId, info: Info, effects: &mut dyn Effects) {
         let Some(heard) = self.votes.node_info(id, info) else {
             self.stats.refused += 1;

@@ -1,18 +1,18 @@
-//! The desk of service 5: counts votes, and decides whether this part of the cluster may act.
+//! The desk of service 5: counts votes, and decides whether this partition is quorate.
 //!
-//! Source: corosync `exec/votequorum.c`; `votequorum(5)`. Where another node or a client could tell the
-//! difference: a node may speak of itself only; a client that vanishes while it registers a device takes the
-//! registration with it; no first NODEINFO is queued before the first ring, since the one in its
-//! synchronisation says the same.
+//! Source: corosync `exec/votequorum.c`; `votequorum(5)`. Differences that another node or a client could
+//! notice: a node may only send its own data; a client that disconnects while it registers a device cancels
+//! the registration; no NODEINFO is queued before the first ring, because the one in its synchronisation says
+//! the same.
 //!
 //! | file | what |
 //! |---|---|
 //! | `mod.rs` | the desk |
-//! | `exec.rs` | what the other nodes say |
+//! | `exec.rs` | exec messages of all nodes |
 //! | `sync.rs` | its part in the synchronisation after a new ring |
-//! | `requests.rs` | what clients ask, and the answers |
+//! | `requests.rs` | requests of clients and their answers |
 //! | `device.rs` | the quorum device: its registration, its polls and their time-out |
-//! | `outbox.rs` | what waits to be multicast |
+//! | `outbox.rs` | messages that wait to be multicast |
 
 mod device;
 mod exec;
@@ -45,14 +45,14 @@ const RELOADING: &str = "config.totemconfig_reload_in_progress";
 const RELOAD_STATUS: &str = "config.reload_status";
 const CANCEL_WAITING: &str = "quorum.cancel_wait_for_all";
 
-/// What the desk counts.
+/// The counters of the desk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Exec messages that are too short or have an unknown number in them; dropped.
+    /// Exec messages that are too short or contain an unknown number; dropped.
     pub malformed: u64,
-    /// Messages in which a node speaks of another; dropped.
+    /// Messages in which a node sends data of another node; dropped.
     pub impostors: u64,
-    /// Messages of nodes for which the table has no room, or that are not on the ring; dropped.
+    /// Messages of nodes that have no room in the table, or that are not on the ring; dropped.
     pub refused: u64,
 }
 
@@ -64,32 +64,32 @@ pub struct Desk {
     fixed: Fixed,
     device: Device,
     outbox: Outbox,
-    /// Clients that are told of changes, the newest first.
+    /// Clients that are notified of changes, newest first.
     trackers: Vec<Tracker>,
     ring: Option<RingId>,
-    /// From a new ring to the end of this desk's part in its synchronisation.
+    /// True from a new ring to the end of this desk's part in its synchronisation.
     syncing: bool,
-    /// This node has been in no operating ring for too long: whatever the votes of the last ring were, it may not act.
-    /// The vote itself is as it was, and counted anew in the next ring.
+    /// This node has been in no operating ring for too long: it is not quorate, whatever the votes of the last ring
+    /// were. The vote does not change, and is counted again in the next ring.
     ringless: bool,
-    /// Where that part stands.
+    /// The state of this desk's part in the synchronisation.
     step: sync::Step,
-    /// When expected votes are to shrink to who is left.
+    /// When expected votes are to be lowered to those of the remaining nodes.
     last_man_at: Option<Instant>,
-    /// The configuration is being read again: it may be half of each.
+    /// A reload runs, so the settings in the database may be partly old and partly new.
     reloading: bool,
-    /// Wait for all has been on at some time.
+    /// Whether `wait_for_all` was on at any time.
     has_waited: bool,
-    /// The configuration has been read again, or has a tie breaker.
+    /// Whether the keys of the tie breaker are shown: the configuration was read again, or has one.
     shows_tie_breaker: bool,
     leaving: Leaving,
-    /// What was last logged of waiting for all nodes.
+    /// The numbers in the last log line about waiting for all nodes.
     logged_waiting: Option<(u32, u32)>,
     stats: Stats,
     logs: Logs,
 }
 
-/// The limits of each kind of line that other nodes, or clients, can cause as often as they like.
+/// The limits of the log lines that other nodes or clients can cause without limit.
 #[derive(Debug, Default)]
 struct Logs {
     malformed: Quiet,
@@ -104,7 +104,7 @@ struct Tracker {
     context: u64,
 }
 
-/// Whether this node is about to leave in order, and has told the others.
+/// Whether this node is about to leave cleanly, and has told the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leaving {
     No,
@@ -113,11 +113,11 @@ enum Leaving {
 }
 
 impl Desk {
-    /// The desk of this node, as the configuration in `database` has it. `kept`: the highest number of expected
-    /// votes that was kept over restarts; `None` if there is nowhere to keep it.
+    /// The desk of this node, with the configuration in `database`. `kept`: the highest number of expected votes that
+    /// was stored; `None` if it cannot be stored.
     ///
     /// # Errors
-    /// The configuration makes no sense.
+    /// The settings cannot be used.
     pub fn new(me: NodeId, database: &mut dyn Database, kept: Option<u32>) -> Result<Self, Wrong> {
         let Reading { fixed, plan, .. } = Reading::at_start(database, kept)?;
         let kept = kept.unwrap_or(0);
@@ -143,30 +143,30 @@ impl Desk {
             logs: Logs::default(),
         };
         desk.votes.configure(plan.votes, plan.expected.unwrap_or(0));
-        // Nothing can come of it that anybody is to be told before the first ring.
+        // Before the first ring there is nobody to notify of the result.
         desk.votes.recalculate(false, false);
         database.set("runtime.votequorum.this_node_id", Value::U32(me.get()));
         desk.publish(database);
         Ok(desk)
     }
 
-    /// The vote.
+    /// The state of the votes.
     pub const fn votes(&self) -> &Votes {
         &self.votes
     }
 
-    /// What was counted.
+    /// The counters.
     pub const fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// Tests show with it that a wrong rule is found out.
+    /// Applies a wrong rule, for tests that show that the search detects it.
     #[cfg(test)]
     pub(super) fn break_a_rule(&mut self, wrong: super::votes::Wrong) {
         self.votes.wrong = Some(wrong);
     }
 
-    /// Counts again and acts on it.
+    /// Counts the votes again and acts on the result.
     fn recalculate(&mut self, allow_decrease: bool, by_nodes: bool, effects: &mut dyn Effects) {
         let outcome = self.votes.recalculate(allow_decrease, by_nodes);
         self.act(outcome, effects);
@@ -206,20 +206,20 @@ impl Desk {
         self.publish(effects.database());
     }
 
-    /// Tells all desks how it stands.
+    /// Announces the decision to all desks.
     fn announce(&self, effects: &mut dyn Effects) {
         let Some(ring) = self.ring else { return };
         let members = if self.ringless { vec![self.me] } else { self.votes.members().to_vec() };
         effects.announce(Notice::Quorum(Quorate { ring, members, quorate: self.quorate() }));
     }
 
-    /// Whether this node may act.
+    /// Whether this node is quorate.
     pub const fn quorate(&self) -> bool {
         self.votes.quorate() && !self.ringless
     }
 
-    /// This node is in no operating ring. The others may have formed theirs, and be quorate in it: it may not act, and
-    /// what its clients see is this node alone, with the id of its last ring.
+    /// This node is in no operating ring. The others may have formed theirs and be quorate, so this node is not
+    /// quorate, and its clients see it alone, with the id of its last ring.
     fn lost_its_ring(&mut self, effects: &mut dyn Effects) {
         if !std::mem::replace(&mut self.ringless, true) {
             self.announce(effects);
@@ -287,7 +287,7 @@ impl Desk {
         }
     }
 
-    /// Multicasts what is due. What cannot go now goes later.
+    /// Multicasts the messages that are due. Those that cannot be sent now remain due.
     fn flush(&mut self, effects: &mut dyn Effects) -> Result<(), Full> {
         let us = self.votes.nodes.us();
         let me = Subject::Node(self.me);
@@ -310,12 +310,13 @@ impl Desk {
         self.outbox.flush(&words, effects)
     }
 
-    /// Multicasts what is due, as far as it can go now; [`Service::retry`] comes for the rest.
+    /// Multicasts the messages that are due as far as there is room; [`Service::retry`] is called for the
+    /// rest.
     fn send(&mut self, effects: &mut dyn Effects) {
         let _later = self.flush(effects);
     }
 
-    /// The configuration changed.
+    /// Applies a changed configuration.
     fn read_again(&mut self, effects: &mut dyn Effects) {
         let found = Found::read(effects.database());
         let us = *self.votes.nodes.us();
@@ -453,8 +454,8 @@ impl Service for Desk {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        // Whether this part is quorate is open during a synchronisation, so expected votes do not shrink in it. Nor do
-        // they without a ring: who is left is not known.
+        // During a synchronisation it is not decided whether this partition is quorate, so expected votes are not
+        // lowered then; nor without a ring, because the remaining nodes are not known.
         let last_man_at = self.last_man_at.filter(|_| !self.syncing && !self.ringless);
         [last_man_at, self.device.silent_at].into_iter().flatten().min()
     }

@@ -1,7 +1,8 @@
-//! What is to be multicast. During a synchronisation, and while the send queue is full, it waits here; nothing
-//! in it is ever lost.
+//! The messages to be multicast. They wait here during a synchronisation and while the send queue is full; none is
+//! lost.
 //!
-//! What this node says of itself is written when it goes, so that it is never older than what went before.
+//! A message with this node's own data is written when it is sent, so that it is never older than an earlier
+//! one.
 
 use std::collections::VecDeque;
 
@@ -9,29 +10,29 @@ use crate::ids::Guarantee;
 use crate::quorum::wire::exec::Exec;
 use crate::service::{Effects, Full};
 
-/// Messages in the names of clients that wait; further requests are refused.
+/// Largest number of waiting messages on behalf of clients; further requests are refused.
 const LETTERS_MAX: usize = 64;
 
-/// See the module. In the order in which it goes.
+/// The messages to be multicast, in the order of sending.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    /// NODEINFO about this node.
+    /// NODEINFO with this node's data.
     pub(super) info: bool,
-    /// NODEINFO about the quorum device. Never without this node's own before it: a Corosync node that has
-    /// not heard of the sender ends itself.
+    /// NODEINFO with the quorum device's data. It is always sent after this node's own, because a Corosync
+    /// node that has not received the sender's data aborts.
     pub(super) device_info: bool,
-    /// The registration of the device, told again after a new ring.
+    /// The registration of the device, which is repeated after a new ring.
     pub(super) register: bool,
-    /// RECONFIGURE: nobody is to wait for all nodes any longer.
+    /// RECONFIGURE: stop waiting for all nodes.
     pub(super) cancel_waiting: bool,
     /// RECONFIGURE: this node's votes.
     pub(super) votes: bool,
-    /// RECONFIGURE: this node's expected votes, for all.
+    /// RECONFIGURE: this node's expected votes, to be adopted by all nodes.
     pub(super) expected: bool,
     letters: VecDeque<Vec<u8>>,
 }
 
-/// What this node says of itself now.
+/// The present data of this node.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Words<'a> {
     pub(super) info: Exec<'a>,
@@ -43,7 +44,7 @@ pub(super) struct Words<'a> {
 }
 
 impl Outbox {
-    /// A message in the name of a client. False: too many wait already.
+    /// Queues a message on behalf of a client. Returns false if too many are waiting.
     pub(super) fn post(&mut self, letter: &Exec<'_>) -> bool {
         if self.letters.len() >= LETTERS_MAX {
             return false;
@@ -52,7 +53,7 @@ impl Outbox {
         true
     }
 
-    /// Multicasts what there is.
+    /// Multicasts the waiting messages as far as there is room.
     pub(super) fn flush(&mut self, words: &Words<'_>, effects: &mut dyn Effects) -> Result<(), Full> {
         let own = [
             (&mut self.info, &words.info),

@@ -1,4 +1,4 @@
-//! What clients ask, and the answers.
+//! Handles the requests of votequorum's clients.
 
 use zerocopy::{FromBytes, IntoBytes, U32};
 
@@ -11,7 +11,7 @@ use crate::quorum::wire::{TRACK_CHANGES, TRACK_CHANGES_ONLY, TRACK_CURRENT, name
 use crate::service::wire::plain_reply;
 use crate::service::{Effects, Request};
 
-/// Flags of a node, and what clients call them.
+/// Flags of a node, each with the flag that clients see.
 const DEVICE_FLAGS: [(u32, u32); 4] = [
     (flag::QDEVICE_REGISTERED, info::QDEVICE_REGISTERED),
     (flag::QDEVICE_ALIVE, info::QDEVICE_ALIVE),
@@ -40,7 +40,7 @@ impl Desk {
         }
     }
 
-    /// What to answer; `None`: the answer follows later.
+    /// The status to answer; `None`: the answer follows later.
     fn status(
         &mut self,
         conn: ConnId,

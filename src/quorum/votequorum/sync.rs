@@ -1,5 +1,5 @@
-//! The desk's part in the synchronisation after a new ring: every node tells its votes; a node with a quorum
-//! device keeps all others waiting until the device has spoken about the new ring, or was silent too long.
+//! The desk's part in the synchronisation after a new ring: every node sends its votes; a node with a quorum
+//! device delays the synchronisation until the device has voted for the new ring or exceeded its time-out.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use super::Desk;
 use crate::quorum::wire::exec::flag;
 use crate::service::{Effects, Full, Progress, SyncView, Synchronised};
 
-/// Where the desk's part in the synchronisation stands.
+/// The state of the desk's part in the synchronisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Nothing has been said.
+    /// Nothing has been prepared.
     Begun,
-    /// What there is to say has been put together.
+    /// The messages have been prepared and are being sent.
     Speaking,
-    /// It has been said; the device may still have to be heard.
+    /// The messages have been sent; the device may still be awaited.
     Spoken,
-    /// There is nothing to do.
+    /// Nothing is left to do.
     Done,
 }
 
@@ -42,7 +42,8 @@ impl Synchronised for Desk {
             self.outbox.register = !self.device.name.is_empty();
             self.step = Step::Speaking;
         }
-        // Also what came while the device was awaited: its vote must be known before all count.
+        // Includes messages that came while the device was awaited: its vote must be known before all nodes
+        // count.
         if let Err(Full) = self.flush(effects) {
             return Progress::Again;
         }
@@ -56,7 +57,7 @@ impl Synchronised for Desk {
         Progress::Done
     }
 
-    /// Another node may have a device that this one has not.
+    /// Another node may have a device even if this one has none.
     fn may_be_silent(&self) -> Duration {
         self.device.sync_timeout()
     }

@@ -1,4 +1,4 @@
-//! What the votequorum desks of the nodes tell each other.
+//! The exec messages of votequorum.
 //!
 //! Source: corosync `exec/votequorum.c`.
 
@@ -18,7 +18,7 @@ pub(crate) mod function {
     pub(crate) const COUNT: u16 = 4;
 }
 
-/// What a node says of itself, as bits.
+/// Flags that a node sends about itself.
 pub(crate) mod flag {
     pub(crate) const QUORATE: u32 = 1;
     pub(crate) const LEAVING: u32 = 2;
@@ -83,12 +83,12 @@ struct DeviceReconfigureBytes<O: ByteOrder> {
 }
 const _: () = assert!(size_of::<DeviceReconfigureBytes<LE>>() == 528);
 
-/// Who a NODEINFO or RECONFIGURE is about.
+/// The subject of a NODEINFO or RECONFIGURE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
-    /// The quorum device; 0 on the wire.
+    /// The quorum device; node id 0 in messages.
     Device,
-    /// A node.
+    /// The node with this id.
     Node(NodeId),
 }
 
@@ -108,18 +108,18 @@ impl Subject {
     }
 }
 
-/// What a RECONFIGURE changes.
+/// The change that a RECONFIGURE makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Param {
-    /// Expected votes of all members.
+    /// The expected votes of all members.
     ExpectedVotes,
-    /// Votes of one node, or of the device.
+    /// The votes of one node, or of the device.
     NodeVotes,
-    /// Nobody waits for all nodes any longer.
+    /// All nodes stop waiting for all nodes.
     CancelWaitForAll,
 }
 
-/// An exec message in host order, its lengths checked. Nothing is copied.
+/// An exec message in host byte order with checked lengths. Nothing is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exec<'a> {
     NodeInfo { subject: Subject, votes: u32, expected_votes: u32, flags: u32 },
@@ -129,7 +129,7 @@ pub(crate) enum Exec<'a> {
 }
 
 impl<'a> Exec<'a> {
-    /// Reads a message of this function number. `None` if it is too short or has an unknown number in it.
+    /// Decodes a message with this function number. `None` if it is too short or contains an unknown number.
     pub(crate) fn decode(function: u16, message: &'a [u8], order: Endian) -> Option<Self> {
         match order {
             Endian::Little => Self::decode_in::<LittleEndian>(function, message),
@@ -179,7 +179,7 @@ impl<'a> Exec<'a> {
         }
     }
 
-    /// The bytes to multicast.
+    /// Encodes the message.
     pub(crate) fn encode(&self) -> Vec<u8> {
         match *self {
             Self::NodeInfo { subject, votes, expected_votes, flags } => NodeInfoBytes::<LE> {
@@ -232,7 +232,8 @@ fn header(function: u16, size: usize) -> HeaderBytes<LE> {
 mod tests {
     use super::*;
 
-    /// services.md 8: "exec NODEINFO node 1, votes 1, expected 3, QUORATE (32)", as captured.
+    /// docs/protocol/services.md, "Captured messages": "node info: node 1, votes 1, expected 3, quorate
+    /// (32)".
     #[test]
     fn node_info_is_byte_exact() {
         #[rustfmt::skip]
@@ -246,7 +247,7 @@ mod tests {
         assert_eq!(Exec::decode(function::NODE_INFO, &wire, Endian::Little), Some(info));
     }
 
-    /// services.md 8: "exec RECONFIGURE expected=5 (32)", as captured.
+    /// docs/protocol/services.md, "Captured messages": "reconfigure: expected votes 5 (32)".
     #[test]
     fn reconfigure_is_byte_exact() {
         #[rustfmt::skip]
@@ -260,7 +261,7 @@ mod tests {
         assert_eq!(Exec::decode(function::RECONFIGURE, &wire, Endian::Little), Some(reconfigure));
     }
 
-    /// services.md 0.4: what a peer of the other byte order sends.
+    /// docs/protocol/services.md, "Byte order of exec messages": a message of a big-endian peer.
     #[test]
     fn a_big_endian_peer_is_understood() {
         #[rustfmt::skip]
@@ -295,7 +296,7 @@ mod tests {
         }
         assert_eq!(Exec::decode(function::RECONFIGURE, &[0xff; 32], Endian::Little), None);
         assert_eq!(Exec::decode(function::DEVICE_REGISTER, &[0xff; 280], Endian::Little), None);
-        // A name without its NUL ends with its field.
+        // A name without a NUL ends at the end of its field.
         let Some(Exec::DeviceReconfigure { old_name, new_name }) =
             Exec::decode(function::DEVICE_RECONFIGURE, &[0x41; 528], Endian::Big)
         else {

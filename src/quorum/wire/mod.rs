@@ -1,14 +1,14 @@
-//! Messages of the quorum service (3) and of votequorum (5): from clients, to them, and between nodes.
+//! Messages of the services quorum (3) and votequorum (5): requests, replies, events and exec messages.
 //!
 //! | file | what |
 //! |---|---|
-//! | `mod.rs` | what both have in common |
+//! | `mod.rs` | common definitions |
 //! | `quorum.rs` | requests, replies and events of service 3; it has no exec messages |
 //! | `votequorum.rs` | requests, replies and events of service 5 |
-//! | `exec.rs` | what the votequorum desks of the nodes tell each other |
+//! | `exec.rs` | exec messages of votequorum |
 //!
-//! Exec messages are written little-endian and read in their sender's order; the others are in this host's
-//! order. Padding is written as zero and never read.
+//! Exec messages are written little-endian and read in their sender's byte order; the others are in this
+//! host's byte order. Padding is written as zero and never read.
 
 use zerocopy::byteorder::{LittleEndian, NativeEndian, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -20,9 +20,9 @@ pub(crate) mod exec;
 pub(crate) mod quorum;
 pub(crate) mod votequorum;
 
-/// Order of everything that stays on this host.
+/// Byte order of messages that stay on this host.
 pub(crate) type NE = NativeEndian;
-/// Order of the exec messages this node writes.
+/// Byte order of the exec messages that this node writes.
 pub(crate) type LE = LittleEndian;
 
 /// Track flag: send the state now.
@@ -43,7 +43,7 @@ pub(crate) struct RingBytes {
 const _: () = assert!(size_of::<RingBytes>() == 16);
 
 impl RingBytes {
-    /// The ring; none is all zeros.
+    /// Encodes a ring id; `None` is all zeros.
     pub(crate) fn new(ring: Option<RingId>) -> Self {
         Self {
             rep: U32::new(ring.map_or(0, |ring| ring.rep.get())),
@@ -52,16 +52,16 @@ impl RingBytes {
         }
     }
 
-    /// The ring, unless it has no representative.
+    /// The ring id; `None` if the representative is 0.
     pub(crate) fn ring(&self) -> Option<RingId> {
         Some(RingId { rep: NodeId::new(self.rep.get())?, seq: self.seq.get() })
     }
 }
 
-/// A request of nothing but its header.
+/// A request that consists of its header only.
 pub(crate) type PlainRequestBytes = HeaderBytes<NE>;
 
-/// A request that carries one number: flags, a model, votes, or a node id with 0 for the node that is asked.
+/// A request with one number: flags, a version of events, votes, or a node id (0 for the node that is asked).
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct NumberRequestBytes {
@@ -79,7 +79,8 @@ impl NumberRequestBytes {
     }
 }
 
-/// A name of a quorum device: NUL-terminated if shorter; what follows the NUL is garbage.
+/// Size of the field for a quorum device's name, which is NUL-terminated if it is shorter; bytes after the
+/// NUL are undefined.
 pub(crate) const NAME_LEN: usize = 255;
 
 /// The name up to its NUL.
@@ -88,7 +89,7 @@ pub(crate) fn name(bytes: &[u8; NAME_LEN]) -> &[u8] {
     &bytes[..end]
 }
 
-/// A name's bytes, NUL-terminated: what is longer than 254 bytes is cut off.
+/// A name as a NUL-terminated field; truncated to 254 bytes.
 pub(crate) fn name_bytes(name: &[u8]) -> [u8; NAME_LEN] {
     let mut bytes = [0; NAME_LEN];
     let length = name.len().min(NAME_LEN - 1);

@@ -26,22 +26,22 @@ pub(crate) mod response {
     pub(crate) const GET_QUORATE: i32 = 0;
     pub(crate) const TRACK_START: i32 = 1;
     pub(crate) const TRACK_STOP: i32 = 2;
-    /// Event, to connections of model 0.
+    /// Event for connections with version 0 of events.
     pub(crate) const NOTIFICATION: i32 = 3;
     pub(crate) const GET_TYPE: i32 = 4;
     pub(crate) const MODEL_GET_TYPE: i32 = 5;
-    /// Event, to connections of model 1.
+    /// Event for connections with version 1 of events: quorum.
     pub(crate) const V1_QUORUM: i32 = 6;
-    /// Event, to connections of model 1.
+    /// Event for connections with version 1 of events: node list.
     pub(crate) const V1_NODELIST: i32 = 7;
 }
 
 /// No provider: always quorate.
 pub(crate) const TYPE_FREE: u32 = 0;
-/// A provider decides.
+/// A provider decides on quorum.
 pub(crate) const TYPE_SET: u32 = 1;
 
-/// Replies that carry one number: GETQUORATE (0 or 1), GETTYPE and MODEL_GETTYPE.
+/// Replies with one number: GETQUORATE (0 or 1), GETTYPE and MODEL_GETTYPE.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct NumberReplyBytes {
@@ -59,7 +59,7 @@ impl NumberReplyBytes {
     }
 }
 
-/// Model 0 event without its view. The view follows at once; after it come 4 more bytes.
+/// Model 0 event without its view, which follows directly and is followed by 4 more bytes.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct NotificationBytes {
@@ -71,7 +71,7 @@ pub(crate) struct NotificationBytes {
 }
 const _: () = assert!(size_of::<NotificationBytes>() == 44);
 
-/// Model 1 quorum event without its view. The view follows at once; after it come 4 more bytes.
+/// Model 1 quorum event without its view, which follows directly and is followed by 4 more bytes.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct V1QuorumBytes {
@@ -83,8 +83,8 @@ pub(crate) struct V1QuorumBytes {
 }
 const _: () = assert!(size_of::<V1QuorumBytes>() == 52);
 
-/// Model 1 node list event without its lists, which follow at once in the order members, joined, left; after
-/// them come 4 more bytes.
+/// Model 1 node list event without its lists, which follow directly in the order members, joined, left, and
+/// are followed by 4 more bytes.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct V1NodelistBytes {
@@ -98,7 +98,7 @@ pub(crate) struct V1NodelistBytes {
 }
 const _: () = assert!(size_of::<V1NodelistBytes>() == 60);
 
-/// Bytes after the lists of an event.
+/// Number of bytes after the lists of an event.
 const TRAILER: usize = 4;
 
 /// The model 0 event.
@@ -169,7 +169,8 @@ mod tests {
         RingId { rep: nodes(&[1])[0], seq: 0x1f }
     }
 
-    /// services.md 8: "QUORUM V0 notification quorate, seq 1f, view 1 2 3 (60)", as captured.
+    /// docs/protocol/services.md, "Captured messages": "quorum, model 0: quorate, ring number 1f, members 1 2
+    /// 3 (60)".
     #[test]
     #[cfg(target_endian = "little")]
     fn the_notification_is_byte_exact() {
@@ -183,7 +184,8 @@ mod tests {
         assert_eq!(notification(true, Some(ring()), &nodes(&[1, 2, 3])), wire);
     }
 
-    /// services.md 3.1: the lists begin at 52 and 60, and the sizes are 56+4n and 64+4(m+j+l).
+    /// docs/protocol/services.md, "Requests and events of quorum": the lists begin at 52 and 60, and the
+    /// sizes are 56+4n and 64+4(m+j+l).
     #[test]
     fn model_1_events_have_their_lists_where_clients_look() {
         let event = v1_quorum(true, Some(ring()), &nodes(&[7, 8]));

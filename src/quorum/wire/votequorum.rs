@@ -1,4 +1,4 @@
-//! Votequorum's messages from and to clients: requests, replies and events.
+//! Requests, replies and events of votequorum.
 //!
 //! Source: corosync `include/corosync/ipc_votequorum.h`.
 
@@ -28,24 +28,24 @@ pub(crate) mod request {
 
 /// Reply and event numbers.
 pub(crate) mod response {
-    /// Of every request but GETINFO: nothing but a status.
+    /// The reply to every request but GETINFO: only a status.
     pub(crate) const STATUS: i32 = 0;
     pub(crate) const GET_INFO: i32 = 1;
-    /// Event.
+    /// Event: a decision on quorum.
     pub(crate) const QUORUM: i32 = 3;
-    /// Event.
+    /// Event: changed expected votes.
     pub(crate) const EXPECTED_VOTES: i32 = 4;
-    /// Event.
+    /// Event: a new ring with its members.
     pub(crate) const NODELIST: i32 = 5;
 }
 
-/// State of a node, as clients see it: the quorum device in a list of nodes.
+/// State of a node: none; used for the quorum device in a list of nodes.
 pub(crate) const STATE_NONE: u32 = 0;
 /// State of a node: on the ring.
 pub(crate) const STATE_MEMBER: u32 = 1;
-/// State of a node: gone.
+/// State of a node: no longer on the ring.
 pub(crate) const STATE_DEAD: u32 = 2;
-/// State of a node: about to leave in order.
+/// State of a node: about to leave cleanly.
 pub(crate) const STATE_LEAVING: u32 = 3;
 
 /// Flags of a GETINFO reply.
@@ -68,13 +68,13 @@ pub(crate) mod info {
 pub(crate) struct SetVotesRequestBytes {
     pub(crate) header: HeaderBytes<NE>,
     pub(crate) votes: U32<NE>,
-    /// 0: the quorum device.
+    /// Node id; 0: the quorum device.
     pub(crate) node: U32<NE>,
 }
 const _: () = assert!(size_of::<SetVotesRequestBytes>() == 24);
 
 impl SetVotesRequestBytes {
-    /// A request for these votes.
+    /// A request that sets these votes.
     pub(crate) fn new(node: u32, votes: u32) -> Self {
         let header = HeaderBytes::new(request::SET_VOTES.into(), size_of::<Self>());
         Self { header, votes: U32::new(votes), node: U32::new(node) }
@@ -86,7 +86,7 @@ impl SetVotesRequestBytes {
 #[repr(C)]
 pub(crate) struct TrackStartRequestBytes {
     pub(crate) header: HeaderBytes<NE>,
-    /// Given back in every event.
+    /// A number of the client, which is repeated in every event.
     pub(crate) context: U64<NE>,
     pub(crate) flags: U32<NE>,
     pub(crate) pad: [u8; 4],
@@ -131,7 +131,7 @@ pub(crate) struct DeviceUpdateRequestBytes {
 const _: () = assert!(size_of::<DeviceUpdateRequestBytes>() == 528);
 
 impl DeviceUpdateRequestBytes {
-    /// A request to give the device another name.
+    /// A request that renames the device.
     pub(crate) fn new(old_name: &[u8], new_name: &[u8]) -> Self {
         let header = HeaderBytes::new(request::QDEVICE_UPDATE.into(), size_of::<Self>());
         Self { header, old_name: name_bytes(old_name), new_name: name_bytes(new_name), pad: [0; 2] }
@@ -152,7 +152,7 @@ pub(crate) struct DevicePollRequestBytes {
 const _: () = assert!(size_of::<DevicePollRequestBytes>() == 296);
 
 impl DevicePollRequestBytes {
-    /// The device's word about a ring.
+    /// A request with the device's vote for a ring.
     pub(crate) fn new(name: &[u8], cast_vote: bool, ring: Option<RingId>) -> Self {
         Self {
             header: HeaderBytes::new(request::QDEVICE_POLL.into(), size_of::<Self>()),
@@ -178,7 +178,7 @@ pub(crate) struct DeviceMasterWinsRequestBytes {
 const _: () = assert!(size_of::<DeviceMasterWinsRequestBytes>() == 280);
 
 impl DeviceMasterWinsRequestBytes {
-    /// A request to let the device's partition win, or not.
+    /// A request that switches `master_wins`.
     pub(crate) fn new(name: &[u8], allow: bool) -> Self {
         Self {
             header: HeaderBytes::new(request::QDEVICE_MASTER_WINS.into(), size_of::<Self>()),
@@ -202,17 +202,17 @@ pub(crate) struct InfoReplyBytes {
     pub(crate) highest_expected: U32<NE>,
     pub(crate) total_votes: U32<NE>,
     pub(crate) quorum: U32<NE>,
-    /// See [`info`].
+    /// Bits of [`info`].
     pub(crate) flags: U32<NE>,
     pub(crate) device_votes: U32<NE>,
-    /// NUL-terminated always: libvotequorum copies it as a string.
+    /// Always NUL-terminated, because libvotequorum copies it as a string.
     pub(crate) device_name: [u8; NAME_LEN],
     pub(crate) pad: [u8; 5],
 }
 const _: () = assert!(size_of::<InfoReplyBytes>() == 320);
 
 impl InfoReplyBytes {
-    /// A reply with nothing but a status.
+    /// A reply that contains only a status.
     pub(crate) fn empty(status: Status) -> Self {
         let mut reply = Self::new_zeroed();
         reply.header = ReplyHeaderBytes::new(response::GET_INFO, size_of::<Self>(), status);
@@ -224,7 +224,7 @@ impl InfoReplyBytes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct NodeStateBytes {
-    /// 0: the quorum device.
+    /// Node id; 0: the quorum device.
     pub(crate) node: U32<NE>,
     pub(crate) state: U32<NE>,
 }
@@ -255,7 +255,7 @@ pub(crate) struct ExpectedVotesBytes {
 const _: () = assert!(size_of::<ExpectedVotesBytes>() == 40);
 
 impl ExpectedVotesBytes {
-    /// The event.
+    /// An event with this number of expected votes.
     pub(crate) fn new(context: u64, expected_votes: u32) -> Self {
         Self {
             header: ReplyHeaderBytes::new(response::EXPECTED_VOTES, size_of::<Self>(), Status::Ok),
@@ -321,7 +321,8 @@ mod tests {
         NodeStateBytes { node: U32::new(node), state: U32::new(state) }
     }
 
-    /// services.md 8: "VOTEQUORUM quorum event, nodes 2,3,1 all MEMBER (72)", as captured.
+    /// docs/protocol/services.md, "Captured messages": "votequorum's quorum event: nodes 2, 3, 1, all members
+    /// (72)".
     #[test]
     #[cfg(target_endian = "little")]
     fn the_quorum_event_is_byte_exact() {
@@ -337,7 +338,8 @@ mod tests {
         assert_eq!(quorum(true, 0, &nodes), wire);
     }
 
-    /// services.md 3.4: offsets of what clients read.
+    /// docs/protocol/services.md, "Requests and events of votequorum": the offsets of fields that clients
+    /// read.
     #[test]
     fn fields_are_where_clients_look() {
         let ring = RingId { rep: NodeId::new(1).unwrap(), seq: 9 };

@@ -1,7 +1,8 @@
 //! Channels over IPC, to annulus' own daemon or Corosync's.
 //!
-//! Answers are awaited on a semaphore in shared memory, which only a thread can do; so each asynchronous
-//! call borrows a thread of the runtime's blocking pool. Messages are posted and events taken without one.
+//! Waiting for an answer means waiting for a semaphore in shared memory, which blocks a thread; so each
+//! asynchronous call uses a thread of the runtime's blocking pool. Posting messages and taking events need no
+//! such thread.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -20,28 +21,29 @@ use crate::error::Status;
 use crate::ids::ServiceId;
 use crate::ipc::{ConnectError, Connection, FlowLimit, IpcError, Rendezvous};
 
-/// Messages posted between two looks at how many doorbells the daemon has left unread. Beyond 278, the next
-/// one would block; the look says no from about 70 on.
+/// Number of messages posted between two checks of how many notifications (bytes on the socket) the daemon
+/// has not read yet. With 278 unread ones the next post would block; the check refuses from about 70 on.
 const LOOK_EVERY: u32 = 64;
 
-/// Events of at least this share of the buffer are handed out with it, others are copied out of it.
+/// An event of at least this share of the buffer is handed out together with the buffer; smaller events are
+/// copied out of it.
 const HAND_OUT_SHARE: usize = 2;
 
 /// A channel over IPC.
 pub struct IpcChannel {
     connection: Arc<Connection>,
-    /// Calls take turns here and not on the connection's own lock, so that those that are dropped while they
-    /// wait are never sent.
+    /// Calls queue for this lock and not for the connection's own one, so that a call that is dropped while
+    /// it waits is never sent.
     turn: Arc<AsyncMutex<()>>,
     posted: AtomicU32,
-    /// What the last event was read into.
+    /// The buffer for the next event.
     buffer: Mutex<Vec<u8>>,
-    /// Made by the first asynchronous reader, in its runtime.
+    /// Registration with the runtime of the first asynchronous reader.
     readiness: OnceLock<AsyncFd<Descriptor>>,
 }
 
 impl IpcChannel {
-    /// A channel over this connection.
+    /// Makes a channel over this connection.
     pub fn new(connection: Connection) -> Self {
         Self {
             connection: Arc::new(connection),
@@ -56,14 +58,14 @@ impl IpcChannel {
         if let Some(known) = self.readiness.get() {
             return Ok(known);
         }
-        // Without a runtime the registration would panic.
+        // Outside of a runtime the registration would panic.
         tokio::runtime::Handle::try_current().map_err(|_| ChannelError::NoRuntime)?;
         let made = register(Arc::clone(&self.connection))
             .map_err(|error| ChannelError::System(error.to_string()))?;
         Ok(self.readiness.get_or_init(|| made))
     }
 
-    /// Whether the daemon keeps up with the doorbells, looked at now and then.
+    /// Whether the daemon reads its notifications fast enough; checked once in [`LOOK_EVERY`] messages.
     fn keeps_up(&self) -> bool {
         let posted = self.posted.fetch_add(1, Ordering::Relaxed);
         if !posted.is_multiple_of(LOOK_EVERY) {
@@ -72,7 +74,7 @@ impl IpcChannel {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         let keeps_up = poll(&mut [PollFd::new(&*self.connection, PollFlags::OUT)], Some(&now)) == Ok(1);
         if !keeps_up {
-            self.posted.store(0, Ordering::Relaxed); // look again next time
+            self.posted.store(0, Ordering::Relaxed); // check again at the next post
         }
         keeps_up
     }
@@ -86,13 +88,13 @@ impl Channel for IpcChannel {
             let runtime = tokio::runtime::Handle::try_current().map_err(|_| ChannelError::NoRuntime)?;
             let answer = runtime.spawn_blocking(move || {
                 let answer = connection.call(&[&request.head, &request.payload]);
-                // Kept until the answer is here, even if nobody waits for it any more.
+                // Held until the answer has come, even if the caller no longer waits for it.
                 drop(turn);
                 answer
             });
             match answer.await {
                 Ok(answer) => Ok(answer?.into()),
-                Err(_) => Err(ChannelError::Ended(End::Stopped)), // the runtime is going down
+                Err(_) => Err(ChannelError::Ended(End::Stopped)), // the runtime is shutting down
             }
         })
     }
@@ -135,7 +137,8 @@ impl Channel for IpcChannel {
     fn poll_event(&self, cx: &mut Context<'_>) -> Poll<Result<Incoming, ChannelError>> {
         let readiness = self.readiness()?;
         loop {
-            // Looked at first: readiness is told on arrival only, and much may have arrived at once.
+            // Tried first: readiness is reported only on arrival, and several events may have arrived at
+            // once.
             if let Some(event) = self.try_event()? {
                 return Poll::Ready(Ok(event));
             }
@@ -166,7 +169,7 @@ impl Channel for IpcChannel {
     }
 }
 
-/// Has the runtime tell when there is something to read.
+/// Registers the descriptor with the runtime, which then reports when events can be read.
 #[allow(
     deprecated,
     reason = "newer tokio asks for an unsafe form because of types that do not own their descriptor; Descriptor owns it"
@@ -175,7 +178,7 @@ fn register(connection: Arc<Connection>) -> io::Result<AsyncFd<Descriptor>> {
     AsyncFd::with_interest(Descriptor(connection), Interest::READABLE)
 }
 
-/// The connection's descriptor, kept open for as long as the runtime watches it.
+/// The connection's descriptor, kept open for as long as the runtime polls it.
 struct Descriptor(Arc<Connection>);
 
 impl AsRawFd for Descriptor {
@@ -199,25 +202,26 @@ impl Default for IpcDial {
 }
 
 impl IpcDial {
-    /// To the instance of this name instead of the one without; its sockets are `annulus-NAME-cpg` and so on.
+    /// Connects to the named instance of annulusd instead of the default one; its sockets are
+    /// `annulus-NAME-cpg` and so on.
     pub fn instance(name: impl Into<String>) -> Self {
         Self { instance: Some(name.into()), ..Self::default() }
     }
 
-    /// Found in this way, instead of the one that the host is set up for.
+    /// Looks for the daemon's sockets in the given way instead of the way that this host is configured for.
     pub fn at(self, rendezvous: Rendezvous) -> Self {
         Self { rendezvous, ..self }
     }
 
-    /// Also to a daemon that this user runs, by id. Without it a daemon must be root's, or of the user of this process:
-    /// any other may be somebody who took the name of its socket.
+    /// Also trusts a daemon that runs as the user `uid`. By default the daemon must run as root or as the user of
+    /// this process, because any other process could have bound the name of the socket.
     pub fn trusting(mut self, uid: u32) -> Self {
         self.trusted.push(uid);
         self
     }
 
-    /// The process that listens for this service, whether it answers or not; `None` if nobody does, or it cannot be
-    /// seen from here.
+    /// The process id of the listener of this service, whether or not it answers; `None` if there is none, or if it
+    /// is not visible from this process.
     pub fn listener(&self, service: ServiceId) -> Option<u32> {
         self.rendezvous.listener(&self.socket(service).ok()?)
     }
@@ -293,7 +297,7 @@ impl Dial for IpcDial {
             let runtime = tokio::runtime::Handle::try_current().map_err(|_| ChannelError::NoRuntime)?;
             match runtime.spawn_blocking(move || dial.open(service)).await {
                 Ok(opened) => opened.map(|channel| -> Arc<dyn Channel> { Arc::new(channel) }),
-                Err(_) => Err(ChannelError::Ended(End::Stopped)), // the runtime is going down
+                Err(_) => Err(ChannelError::Ended(End::Stopped)), // the runtime is shutting down
             }
         })
     }

@@ -1,11 +1,11 @@
-//! A question to a service: its request, and what its answer means.
+//! One call to a service: the request, and how its answer is interpreted.
 
 use super::error::Error;
 use crate::error::Status;
 use crate::service::channel::{BackOff, Channel, ChannelError, Outgoing};
 use crate::service::wire::read::{Malformed, status};
 
-/// See the module. The same one serves asynchronous and blocking clients.
+/// One call to a service; used by asynchronous and blocking clients alike.
 pub(crate) struct Ask<T> {
     request: Outgoing,
     what: &'static str,
@@ -17,8 +17,9 @@ pub(crate) struct Ask<T> {
 }
 
 impl<T> Ask<T> {
-    /// A question that changes nothing: it is asked again if the connection ended meanwhile. `what` follows
-    /// "the daemon refused to"; `read` gets answers with status OK, header included.
+    /// A call that changes nothing, so it is repeated if the connection ends before the answer. `what`
+    /// completes the sentence "the daemon refused to ..."; `read` interprets an answer with status OK, header
+    /// included.
     pub(crate) fn query(
         what: &'static str,
         request: impl Into<Outgoing>,
@@ -28,32 +29,34 @@ impl<T> Ask<T> {
         Self { request: request.into(), what, read, hint: |_| "", why: |_| None, passing, repeatable: true }
     }
 
-    /// What to add to an error with this status, as `. Sentence`.
+    /// Adds a hint to an error with this status, in the form `. Sentence`.
     pub(crate) fn hint(self, hint: fn(Status) -> &'static str) -> Self {
         Self { hint, ..self }
     }
 
-    /// Reads the reason from a refusal, if the daemon told one.
+    /// Sets the function that reads the daemon's reason from a refusal, if it contains one.
     pub(crate) fn why(self, why: fn(&[u8]) -> Option<String>) -> Self {
         Self { why, ..self }
     }
 
-    /// Not to be asked again by itself: it changes something.
+    /// Marks the call as not repeatable, because it changes something.
     pub(crate) fn once(self) -> Self {
         Self { repeatable: false, ..self }
     }
 
-    /// Answers that pass: the same is asked again a little later. Otherwise [`Status::TryAgain`] alone.
+    /// Sets the statuses that are temporary: after one of them the call is repeated a little later. Default:
+    /// [`Status::TryAgain`] alone.
     pub(crate) fn while_answered(self, passing: &'static [Status]) -> Self {
         Self { passing, ..self }
     }
 
-    /// Whether asking twice does no harm.
+    /// Whether the call may be repeated without harm.
     pub(super) fn is_repeatable(&self) -> bool {
         self.repeatable
     }
 
-    /// Asks over this connection; waits, with growing pauses, for what passes.
+    /// Sends the request over this connection and repeats it, with growing delays, while the answer is a
+    /// temporary status.
     pub(crate) async fn over(&self, channel: &dyn Channel) -> Result<T, Error> {
         let mut tries = 0;
         loop {
@@ -66,7 +69,7 @@ impl<T> Ask<T> {
         }
     }
 
-    /// The same, blocking the calling thread.
+    /// As [`Ask::over`], but blocks the calling thread.
     pub(crate) fn over_blocking(&self, channel: &dyn Channel) -> Result<T, Error> {
         let mut tries = 0;
         loop {
@@ -79,7 +82,7 @@ impl<T> Ask<T> {
         }
     }
 
-    /// What an answer means; `None`: ask again.
+    /// Interprets an answer; `None`: repeat the call.
     fn settle(&self, reply: &[u8]) -> Result<Option<T>, Error> {
         match status(reply)? {
             Status::Ok => Ok(Some((self.read)(reply)?)),
@@ -93,13 +96,13 @@ impl<T> Ask<T> {
 }
 
 impl Ask<()> {
-    /// A request that changes something, and of whose answer only the status matters.
+    /// A request that changes something, and whose answer consists of a status only.
     pub(crate) fn order(what: &'static str, request: impl Into<Outgoing>) -> Self {
         Self::query(what, request, |_| Ok(())).once()
     }
 }
 
-/// Waits before another try of what the daemon does not tell the time of.
+/// Waits before the next attempt, for conditions whose end the daemon does not announce.
 pub(crate) async fn pause(tries: u32) -> Result<(), ChannelError> {
     if tokio::runtime::Handle::try_current().is_err() {
         return Err(ChannelError::NoRuntime);

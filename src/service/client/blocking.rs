@@ -1,4 +1,4 @@
-//! What a service tells, without an asynchronous runtime: for programs with a main loop of their own.
+//! Subscriptions without an asynchronous runtime, for programs with a main loop of their own.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use super::error::Error;
 use super::events::Source;
 use crate::service::channel::ChannelError;
 
-/// What a service tells, in order.
+/// The events of a subscription, in order.
 ///
-/// Put it into `poll(2)` or the like with all other descriptors of the program, and call [`Events::dispatch`]
-/// when it is readable; or let [`Events::next`] wait. It must be read: a daemon disconnects a client that
-/// leaves too much unread. Dropping it ends the subscription.
+/// Poll its descriptor together with the other descriptors of the program and call [`Events::dispatch`] when
+/// it is readable, or wait with [`Events::next`]. Events must be read: the daemon disconnects a client that
+/// leaves too many unread. Dropping this value ends the subscription.
 pub struct Events<T> {
     source: Source<T>,
 }
@@ -26,7 +26,7 @@ impl<T> Events<T> {
     /// The next event, if there is one now.
     ///
     /// # Errors
-    /// The connection has ended; from then on with every call.
+    /// The connection has ended; every later call returns the error again.
     pub fn try_next(&mut self) -> Result<Option<T>, Error> {
         if let Some(end) = self.source.end() {
             return Err(end.clone());
@@ -43,8 +43,8 @@ impl<T> Events<T> {
         }
     }
 
-    /// Waits for the next event, for at most `patience` (`None`: for as long as it takes). `Ok(None)`: there
-    /// was none.
+    /// Waits for the next event for at most `patience` (`None`: without limit). `Ok(None)`: no event came in
+    /// that time.
     ///
     /// # Errors
     /// As [`Events::try_next`].
@@ -64,10 +64,10 @@ impl<T> Events<T> {
         }
     }
 
-    /// Hands all events that are there now to `f`. Returns how many they were.
+    /// Calls `f` with each event that is available now, without waiting. Returns their number.
     ///
     /// # Errors
-    /// There were none, and there will be none any more, as [`Events::try_next`].
+    /// There was no event and the connection has ended, as with [`Events::try_next`].
     pub fn dispatch(&mut self, mut f: impl FnMut(T)) -> Result<usize, Error> {
         let mut count = 0;
         loop {
@@ -82,7 +82,7 @@ impl<T> Events<T> {
     }
 }
 
-/// Readable while there are events, or after the end. Only to be polled.
+/// Readable while there are events, or when the connection has ended. It may only be polled.
 impl<T> AsFd for Events<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         // Made when the connection was opened, so it exists.
@@ -96,7 +96,7 @@ impl<T> std::fmt::Debug for Events<T> {
     }
 }
 
-/// Waits until there may be something to read, for at most `patience`; a signal may cut it short.
+/// Waits until there may be something to read, for at most `patience`; a signal may end the wait early.
 pub(crate) fn await_readable(
     descriptor: BorrowedFd<'_>,
     patience: Option<Duration>,

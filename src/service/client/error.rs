@@ -1,43 +1,43 @@
-//! Why a call to a service failed.
+//! Errors of calls to a service.
 
 use crate::error::Status;
 use crate::service::channel::{ChannelError, End};
 use crate::service::wire::read::Malformed;
 
-/// What happened, and what to do about it.
+/// Why a call failed, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The daemon cannot be reached, or the connection ended.
+    /// The daemon cannot be reached, or the connection has ended.
     #[error(transparent)]
     Channel(#[from] ChannelError),
-    /// The daemon refused.
+    /// The daemon refused the call without a reason.
     #[error("the daemon refused to {what}: {status}{hint}")]
     Refused {
-        /// What was asked.
+        /// The call, as the end of the sentence "the daemon refused to ...".
         what: &'static str,
-        /// Its answer.
+        /// The status that the daemon answered.
         status: Status,
-        /// Why that may be and what to do about it, as `. Sentence`, or nothing.
+        /// A possible reason and remedy, in the form `. Sentence`, or empty.
         hint: &'static str,
     },
-    /// The daemon refused, and told why.
+    /// The daemon refused the call and gave a reason.
     #[error("the daemon refused to {what}: {status}\n{why}")]
     Told {
-        /// What was asked.
+        /// The call, as the end of the sentence "the daemon refused to ...".
         what: &'static str,
-        /// The status that the daemon answered with.
+        /// The status that the daemon answered.
         status: Status,
-        /// Why, in its words; several lines if there are several reasons.
+        /// The daemon's reasons, one a line.
         why: String,
     },
-    /// Nothing was asked: an argument is not what it must be.
+    /// An argument is invalid; nothing was sent.
     #[error("{0}")]
     Invalid(&'static str),
 }
 
 impl Error {
-    /// The number that a C program would have got.
+    /// The status that a C client library would return for this error.
     ///
     /// Source: corosync `corotypes.h`.
     pub fn status(&self) -> Status {

@@ -1,4 +1,4 @@
-//! What a service tells unasked, as a stream.
+//! Events of a service, as a stream.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,13 +11,14 @@ use super::error::Error;
 use crate::service::channel::{Channel, ChannelError, Incoming};
 use crate::service::wire::read::Malformed;
 
-/// Events of the daemon looked at in one go, if they say nothing to us, before others get their turn.
+/// Number of consecutive events without meaning for the application that are read before the task yields.
 const BATCH: usize = 128;
 
-/// Makes of the daemon's events those of the application; `None` for one that says nothing (yet).
+/// Converts an event of the daemon into one for the application; `None` if it has no meaning for the
+/// application, or not yet.
 pub(crate) type Interpreter<T> = Box<dyn FnMut(&[u8]) -> Result<Option<T>, Malformed> + Send>;
 
-/// Where events come from: a connection, and what its events mean.
+/// A connection together with the interpreter of its events.
 pub(crate) struct Source<T> {
     pub(super) channel: Arc<dyn Channel>,
     interpreter: Interpreter<T>,
@@ -25,7 +26,7 @@ pub(crate) struct Source<T> {
 }
 
 impl<T> Source<T> {
-    /// The events of this connection.
+    /// The events of this connection, read with this interpreter.
     pub(crate) fn new(
         channel: Arc<dyn Channel>,
         interpreter: impl FnMut(&[u8]) -> Result<Option<T>, Malformed> + Send + 'static,
@@ -33,12 +34,13 @@ impl<T> Source<T> {
         Self { channel, interpreter: Box::new(interpreter), end: None }
     }
 
-    /// Why there will be no more events.
+    /// The error that ended the events, if they have ended.
     pub(super) fn end(&self) -> Option<&Error> {
         self.end.as_ref()
     }
 
-    /// Takes what the connection gave. One malformed event ends it all, for nothing after it can be trusted.
+    /// Interprets what the connection returned. A malformed event ends the stream, because nothing after it
+    /// can be trusted.
     pub(super) fn take(&mut self, given: Result<Incoming, ChannelError>) -> Result<Option<T>, Error> {
         let event = given.map_err(Error::from).and_then(|incoming| {
             let Incoming { head, payload } = incoming;
@@ -70,10 +72,11 @@ impl<T> Source<T> {
     }
 }
 
-/// What a service tells, in order: a stream.
+/// The events of a subscription, in order, as a stream.
 ///
-/// It must be read: a daemon disconnects a client that leaves too much unread. An error is the last item: the
-/// connection has ended, and what one knew may be out of date from then on. Dropping it ends the subscription.
+/// Events must be read: the daemon disconnects a client that leaves too many unread. If the connection ends,
+/// the stream yields an error as its last item; what was learned before may be outdated from then on.
+/// Dropping the stream ends the subscription.
 pub struct Events<T> {
     source: Source<T>,
 }
@@ -83,7 +86,7 @@ impl<T> Events<T> {
         Self { source }
     }
 
-    /// The next event; `None` after an error. Dropping the future loses nothing.
+    /// Waits for the next event; `None` after an error. Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<Result<T, Error>> {
         std::future::poll_fn(|cx| self.source.poll_next(cx)).await
     }
@@ -97,7 +100,7 @@ impl<T> Stream for Events<T> {
     }
 }
 
-// Nothing in it is ever pinned.
+// No field is ever pinned.
 impl<T> Unpin for Events<T> {}
 
 impl<T> std::fmt::Debug for Events<T> {

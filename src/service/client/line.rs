@@ -1,5 +1,5 @@
-//! The way to one service: a connection for questions, opened when it is first needed and again when it has
-//! ended, for example because the daemon was started anew.
+//! A lasting way to call one service: the connection for calls is opened when it is first needed, and again
+//! after it has ended, for example because the daemon was restarted.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,36 +8,36 @@ use super::error::Error;
 use crate::ids::ServiceId;
 use crate::service::channel::{Channel, ChannelError, Dial, End};
 
-/// Events for nobody that are thrown away before a question; more are left for the next one.
+/// Number of unwanted events that are discarded before a call at most; the rest is left for the next call.
 const DISCARD: usize = 4096;
 
-/// See the module. Clones share the connection. Cheap to clone.
+/// A service that can be called; opens and reopens the connection. Clones are cheap and share the connection.
 #[derive(Clone)]
 pub(crate) struct Line {
     dial: Arc<dyn Dial>,
     service: ServiceId,
-    /// What each new connection is to be told first.
+    /// The call that is made first on each new connection.
     greeting: Option<fn() -> Ask<()>>,
     standing: Arc<Mutex<Option<Arc<dyn Channel>>>>,
 }
 
 impl Line {
-    /// A line to this service. Nothing is opened yet.
+    /// A line to this service; opens no connection yet.
     pub(crate) fn new(dial: Arc<dyn Dial>, service: ServiceId) -> Self {
         Self { dial, service, greeting: None, standing: Arc::default() }
     }
 
-    /// Another line to the same service, with a connection for questions of its own.
+    /// Another line to the same service, with its own connection for calls.
     pub(crate) fn apart(&self) -> Self {
         Self { standing: Arc::default(), ..self.clone() }
     }
 
-    /// Each new connection is told this first.
+    /// Sets the call that is made first on each new connection.
     pub(crate) fn greeting(self, greeting: fn() -> Ask<()>) -> Self {
         Self { greeting: Some(greeting), ..self }
     }
 
-    /// Opens a connection of its own, for events or for what takes long.
+    /// Opens a separate connection, for a subscription or for a call that takes long.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Channel>, Error> {
         let channel = self.dial.dial(self.service).await?;
         if let Some(greeting) = self.greeting {
@@ -46,10 +46,10 @@ impl Line {
         Ok(channel)
     }
 
-    /// The same, blocking the calling thread.
+    /// As [`Line::open`], but blocks the calling thread.
     pub(crate) fn open_blocking(&self) -> Result<Arc<dyn Channel>, Error> {
         let channel = self.dial.dial_blocking(self.service)?;
-        // A program with a main loop wants the descriptor; without one the connection is of no use to it.
+        // A program with a main loop needs the descriptor; a connection without one is useless to it.
         channel.descriptor().map_err(|error| ChannelError::System(error.to_string()))?;
         if let Some(greeting) = self.greeting {
             greeting().over_blocking(&*channel)?;
@@ -57,7 +57,7 @@ impl Line {
         Ok(channel)
     }
 
-    /// Asks over the connection for questions.
+    /// Makes a call over the shared connection.
     pub(crate) async fn ask<T>(&self, ask: Ask<T>) -> Result<T, Error> {
         if let Some(channel) = self.standing() {
             let answer = ask.over(&*channel).await;
@@ -70,7 +70,7 @@ impl Line {
         ask.over(&*channel).await
     }
 
-    /// The same, blocking the calling thread.
+    /// As [`Line::ask`], but blocks the calling thread.
     pub(crate) fn ask_blocking<T>(&self, ask: &Ask<T>) -> Result<T, Error> {
         if let Some(channel) = self.standing() {
             let answer = ask.over_blocking(&*channel);
@@ -83,13 +83,13 @@ impl Line {
         ask.over_blocking(&*channel)
     }
 
-    /// The connection for questions, if there is one and it has not ended.
+    /// The shared connection, if it is open and has not ended.
     fn standing(&self) -> Option<Arc<dyn Channel>> {
         let mut standing = self.lock();
         let channel = standing.as_ref()?;
         for _ in 0..DISCARD {
             match channel.try_event() {
-                // For a service that tells its news to every connection; here nobody wants to know.
+                // Some services send events to every connection; this connection does not need them.
                 Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(_) => {
@@ -105,7 +105,7 @@ impl Line {
         *self.lock() = Some(Arc::clone(channel));
     }
 
-    /// Whether the connection ended before the answer came and the question may be asked over another one.
+    /// Whether the connection ended before the answer came and the call may be repeated over another one.
     fn is_to_be_asked_again<T>(
         &self,
         ask: &Ask<T>,
@@ -117,12 +117,12 @@ impl Line {
         if standing.as_ref().is_some_and(|channel| Arc::ptr_eq(channel, asked)) {
             *standing = None;
         }
-        // Who answered nonsense would do so again.
+        // A daemon that answered malformed bytes would do so again.
         ask.is_repeatable() && !matches!(end, End::Protocol { .. })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<dyn Channel>>> {
-        // It is replaced as a whole.
+        // The value is only replaced as a whole, so it is valid even after a panic.
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,11 +1,11 @@
-//! What the client libraries of all desks are made of, asynchronous and blocking alike.
+//! What the client libraries of all services have in common, asynchronous and blocking alike.
 //!
 //! | file | what |
 //! |---|---|
 //! | `error.rs` | [`Error`]: why a call failed, and what to do about it |
-//! | `ask.rs` | a question to a service: its request, and what its answer means |
-//! | `line.rs` | the way to one service: a connection for questions, opened when needed and again when it ended |
-//! | `events.rs` | [`Events`]: what a service tells unasked, as a stream |
+//! | `ask.rs` | one call: its request, and how the answer is interpreted |
+//! | `line.rs` | the connection for calls to a service, opened when needed and reopened after it has ended |
+//! | `events.rs` | [`Events`]: a subscription, as a stream |
 //! | `blocking.rs` | [`blocking::Events`]: the same with a descriptor, for programs with a main loop |
 
 mod ask;

@@ -1,5 +1,5 @@
-//! What all answers and events of a daemon have in common. Nothing in them is trusted: a length or count that
-//! does not fit is an error, never a panic.
+//! Parsing that is common to all answers and events of a daemon. The daemon is not trusted: a length or count
+//! that does not fit is an error, never a panic.
 
 use zerocopy::byteorder::{NativeEndian, U32};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
@@ -8,17 +8,17 @@ use crate::error::Status;
 use crate::ids::NodeId;
 use crate::service::wire::ReplyHeaderBytes;
 
-/// What was malformed, as in "the daemon sent a malformed ...".
+/// The part that was malformed, as the end of the sentence "the daemon sent a malformed ...".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
 
-/// The status in an answer.
+/// Reads the status of an answer.
 pub(crate) fn status(reply: &[u8]) -> Result<Status, Malformed> {
     let (header, _) = split::<ReplyHeaderBytes>(reply, "answer")?;
     Ok(Status::from_code(header.error.get()))
 }
 
-/// The kind of an event. One whose header tells another length than it has is malformed.
+/// Reads the kind of an event. An event whose header gives another length than it has is malformed.
 pub(crate) fn kind(event: &[u8]) -> Result<i32, Malformed> {
     let (header, _) = split::<ReplyHeaderBytes>(event, "event")?;
     if usize::try_from(header.size.get()) != Ok(event.len()) {
@@ -27,7 +27,7 @@ pub(crate) fn kind(event: &[u8]) -> Result<i32, Malformed> {
     Ok(header.id.get())
 }
 
-/// The fixed part of an answer or event, and the rest.
+/// Splits an answer or event into its fixed part and the rest.
 pub(crate) fn split<'a, T>(bytes: &'a [u8], what: &'static str) -> Result<(&'a T, &'a [u8]), Malformed>
 where
     T: FromBytes + KnownLayout + Immutable + Unaligned,
@@ -35,7 +35,7 @@ where
     T::ref_from_prefix(bytes).map_err(|_| Malformed(what))
 }
 
-/// So many entries of a list, and the rest.
+/// Splits off the first `count` entries of a list; returns them and the rest.
 pub(crate) fn list<'a, T>(
     bytes: &'a [u8],
     count: u32,
@@ -48,7 +48,7 @@ where
     <[T]>::ref_from_prefix_with_elems(bytes, count).map_err(|_| Malformed(what))
 }
 
-/// So many node ids, and the rest. Nobody has the id 0.
+/// Splits off node ids; returns them and the rest. The id 0 is malformed.
 pub(crate) fn nodes<'a>(
     bytes: &'a [u8],
     count: u32,

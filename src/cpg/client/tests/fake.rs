@@ -1,5 +1,5 @@
-//! A daemon of one's own making: a channel that answers like the group desk, holds messages back, and sends
-//! whatever a test gives it.
+//! A daemon for tests: a channel that answers like the desk of CPG, refuses messages on demand, and sends the
+//! events that a test gives it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,7 +25,7 @@ pub(super) fn me() -> Member {
     member(1, 7)
 }
 
-/// Shared by the test and the client; see [`Fake::dial`].
+/// The scripted daemon, shared by the test and the client; see [`Fake::dial`].
 pub(super) struct Fake {
     state: Mutex<State>,
     room: Notify,
@@ -38,7 +38,7 @@ struct State {
     room: usize,
     posted: Vec<Outgoing>,
     called: Vec<Outgoing>,
-    /// Answers to the next requests of each kind; OK when there are none.
+    /// Answers to the next requests, by request id; requests without an entry are answered OK.
     answers: VecDeque<(u32, Status)>,
     members: Vec<Member>,
 }
@@ -64,23 +64,23 @@ impl Fake {
         self.state.lock().unwrap()
     }
 
-    /// From now on so many messages are taken, then none.
+    /// Sets how many more messages are accepted; further ones are refused.
     pub(super) fn set_room(&self, room: usize) {
         self.state().room = room;
         self.room.notify_waiters();
     }
 
-    /// The next request with this id is answered so.
+    /// Sets the status of the answer to the next request with this id.
     pub(super) fn answer(&self, id: u32, status: Status) {
         self.state().answers.push_back((id, status));
     }
 
-    /// Payloads of the messages posted so far.
+    /// Payloads of the messages received so far.
     pub(super) fn posted(&self) -> Vec<Bytes> {
         self.state().posted.iter().map(|request| request.payload.clone()).collect()
     }
 
-    /// Heads of the requests called so far with this id.
+    /// The calls with this request id so far.
     pub(super) fn called(&self, id: u32) -> Vec<Outgoing> {
         self.state().called.iter().filter(|request| u32_at(&request.head, 0) == id).cloned().collect()
     }
@@ -96,7 +96,7 @@ impl Fake {
         }
     }
 
-    /// Events that the client has not taken.
+    /// Number of events that the client has not taken yet.
     pub(super) fn untaken(&self) -> usize {
         self.state().events.len()
     }
@@ -215,7 +215,7 @@ fn put(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + 4].copy_from_slice(&value.to_ne_bytes());
 }
 
-/// An event, whole, as over IPC.
+/// An event as one block of bytes, as over IPC.
 fn event(id: u32, len: usize, fields: &[(usize, u32)]) -> Vec<u8> {
     let mut bytes = vec![0; len];
     put(&mut bytes, 0, id);
@@ -231,7 +231,7 @@ fn whole(bytes: Vec<u8>) -> Incoming {
     Incoming { head: Bytes::new(), payload: bytes.into() }
 }
 
-/// A message; in two parts, as in-process.
+/// A message event in two parts, as inside the process.
 pub(super) fn deliver(from: Member, payload: &[u8]) -> Incoming {
     let fields = [(160, payload.len() as u32), (168, from.node.get()), (176, from.pid)];
     let mut head = event(5, 184, &fields);
@@ -239,7 +239,7 @@ pub(super) fn deliver(from: Member, payload: &[u8]) -> Incoming {
     Incoming { head: head.into(), payload: Bytes::copy_from_slice(payload) }
 }
 
-/// A piece of a message of `total` bytes; whole.
+/// An event with a piece of a message of `total` bytes, as one block.
 pub(super) fn piece(from: Member, place: u32, total: u32, piece: &[u8]) -> Incoming {
     let fields =
         [(160, total), (168, piece.len() as u32), (176, from.node.get()), (184, from.pid), (192, place)];

@@ -1,4 +1,4 @@
-//! The client against a daemon of the tests' own making.
+//! The client against a scripted daemon.
 
 mod fake;
 
@@ -32,7 +32,7 @@ async fn joined() -> (Arc<Fake>, Group) {
     (fake, group)
 }
 
-/// Past the events that every membership begins with.
+/// A member that has read the events with which every membership begins.
 async fn settled() -> (Arc<Fake>, Group) {
     let (fake, group) = joined().await;
     let mut events = group.events();
@@ -53,7 +53,7 @@ fn message(event: Option<Event>) -> Bytes {
 }
 
 #[tokio::test]
-async fn the_first_event_is_the_view_that_brings_us_and_the_second_the_ring() {
+async fn the_first_event_is_the_view_with_this_member_and_the_second_the_ring() {
     let (fake, group) = joined().await;
     let mut events = group.events();
     let Some(Event::View(view)) = events.next().await else { panic!("no view") };
@@ -127,7 +127,7 @@ async fn a_send_that_is_dropped_while_it_waits_sends_nothing() {
     fake.set_room(9);
     group.multicast("sent").await.unwrap();
     assert_eq!(fake.posted(), ["sent"]);
-    // Nothing is left in the book that the next delivery could be taken for.
+    // No record of the dropped message is left that the next delivery could be matched with.
     let mut sent = pin!(group.multicast_delivered("dropped too", Guarantee::Agreed));
     assert!(poll_once(sent.as_mut()).is_pending());
     fake.deliver(me(), b"sent");
@@ -153,7 +153,7 @@ async fn a_delivery_is_awaited_without_a_reader_and_stays_to_be_read() {
     let mut events = group.events();
     assert_eq!(message(events.next().await), "mine");
     assert_eq!(message(events.next().await), "mine");
-    // The reader is woken for what the pump takes.
+    // The reader is woken for events that the pump takes.
     let reader = tokio::spawn(async move { events.next().await });
     tokio::time::sleep(Duration::from_millis(5)).await;
     fake.deliver(member(2, 9), b"later");
@@ -161,7 +161,7 @@ async fn a_delivery_is_awaited_without_a_reader_and_stays_to_be_read() {
 }
 
 #[tokio::test]
-async fn a_daemon_that_throws_messages_away_is_found_out() {
+async fn messages_dropped_by_the_daemon_are_detected() {
     let (fake, group) = settled().await;
     let mut lost = pin!(group.multicast_delivered("lost", Guarantee::Agreed));
     let mut kept = pin!(group.multicast_delivered("kept", Guarantee::Agreed));
@@ -188,7 +188,7 @@ async fn awaiting_deliveries_without_reading_events_ends_with_an_error_not_in_a_
     assert!(matches!(waiting.await.unwrap(), Err(Error::Overrun { .. })));
     let left = fake.untaken();
     assert!(left > 0, "the rest waits in the channel");
-    // Once the reader has caught up, deliveries are told again.
+    // Once the reader has caught up, deliveries are reported again.
     let mut events = group.events();
     for _ in 0..(1 << 16) + 1000 {
         assert_eq!(message(events.next().await), "flood");
@@ -206,7 +206,7 @@ fn places(fake: &Fake) -> Vec<(u32, usize)> {
 }
 
 #[tokio::test]
-async fn a_long_message_goes_in_pieces_and_anew_after_a_change_of_membership() {
+async fn a_long_message_is_sent_in_pieces_and_again_after_a_membership_change() {
     let (fake, group) = settled().await;
     let long = Bytes::from(vec![5; 2 * UNFRAGMENTED_LIMIT + 3]);
     fake.answer(PIECE, Status::Ok);
@@ -245,7 +245,7 @@ async fn two_long_messages_do_not_mix_even_if_one_is_given_up() {
 }
 
 #[tokio::test]
-async fn pieces_become_one_event_and_those_of_a_member_that_goes_none() {
+async fn pieces_become_one_event_unless_their_sender_leaves() {
     let (fake, group) = settled().await;
     let (a, b) = (member(2, 9), member(3, 9));
     fake.view(&[(a, Reason::Join), (b, Reason::Join)], &[]);
@@ -269,7 +269,7 @@ async fn pieces_become_one_event_and_those_of_a_member_that_goes_none() {
 }
 
 #[tokio::test]
-async fn after_leaving_the_events_end_with_the_view_without_us() {
+async fn after_leaving_the_events_end_with_the_view_without_this_member() {
     let (fake, group) = settled().await;
     fake.deliver(member(2, 9), b"before");
     group.leave().await.unwrap();
@@ -287,7 +287,7 @@ async fn after_leaving_the_events_end_with_the_view_without_us() {
 }
 
 #[tokio::test]
-async fn when_the_daemon_goes_everybody_who_waits_learns_it() {
+async fn when_the_daemon_ends_all_waits_end_with_an_error() {
     let (fake, group) = settled().await;
     let waiting = {
         let group = group.clone();
@@ -322,7 +322,7 @@ async fn dropping_the_group_ends_its_task_and_its_connection() {
 }
 
 #[test]
-fn a_main_loop_polls_a_descriptor() {
+fn the_descriptor_is_readable_while_there_are_events() {
     let fake = Fake::new();
     let client = blocking::Client::new(Arc::new(Wire(Arc::clone(&fake))));
     let group = client.join_with("grp", &options()).unwrap();
@@ -363,7 +363,7 @@ fn a_main_loop_polls_a_descriptor() {
     assert_eq!(group.multicast("late"), Err(Error::NotMember));
 }
 
-/// What a hostile or broken daemon may send.
+/// Events that a hostile or faulty daemon may send.
 fn hostile() -> impl Strategy<Value = Incoming> {
     let sender = (1u32..4, 7u32..10).prop_map(|(node, pid)| member(node, pid));
     let bytes = proptest::collection::vec(any::<u8>(), 0..80);
@@ -381,7 +381,7 @@ fn hostile() -> impl Strategy<Value = Incoming> {
 }
 
 proptest! {
-    /// Whatever comes, the events go on or end in order; nothing panics, nothing hangs.
+    /// Arbitrary events are handled or end the stream with an error; nothing panics or hangs.
     #[test]
     fn hostile_events_never_panic(events in proptest::collection::vec(hostile(), 0..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

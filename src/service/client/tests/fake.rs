@@ -1,4 +1,4 @@
-//! A daemon of the tests' own making: answers from a script, events that a test gives.
+//! A daemon for tests: it answers from a script and sends the events that the test asks for.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,7 +14,7 @@ use crate::ids::ServiceId;
 use crate::service::channel::{Answer, Channel, ChannelError, Dial, End, Incoming, Outgoing};
 use crate::service::wire::plain_reply;
 
-/// See the module. The test holds it, and clients dial it.
+/// A scripted daemon. The test holds it, and clients connect to it.
 #[derive(Clone)]
 pub(crate) struct Fake {
     state: Arc<Mutex<State>>,
@@ -23,7 +23,7 @@ pub(crate) struct Fake {
 
 #[derive(Default)]
 struct State {
-    /// What is answered next; OK and nothing else when there is nothing left.
+    /// The answers to the next requests; when it is empty, every request is answered OK.
     answers: VecDeque<Result<Vec<u8>, ChannelError>>,
     asked: Vec<Vec<u8>>,
     events: VecDeque<Result<Vec<u8>, ChannelError>>,
@@ -42,12 +42,12 @@ impl Fake {
         Arc::new(self.clone())
     }
 
-    /// The next request is answered so.
+    /// Sets the answer to the next request.
     pub(crate) fn answer(&self, reply: Vec<u8>) {
         self.state().answers.push_back(Ok(reply));
     }
 
-    /// The next request is answered with nothing but this status.
+    /// Sets the answer to the next request to a bare status.
     pub(crate) fn status(&self, status: Status) {
         self.answer(plain_reply(0, status).to_vec());
     }
@@ -57,22 +57,22 @@ impl Fake {
         self.state().answers.push_back(Err(ChannelError::Ended(End::Lost)));
     }
 
-    /// An event comes.
+    /// Sends an event.
     pub(crate) fn event(&self, event: impl Into<Vec<u8>>) {
         self.tell(Ok(event.into()));
     }
 
-    /// The connection ends.
+    /// Ends the connection.
     pub(crate) fn end(&self) {
         self.tell(Err(ChannelError::Ended(End::Lost)));
     }
 
-    /// The requests so far.
+    /// The requests received so far.
     pub(crate) fn asked(&self) -> Vec<Vec<u8>> {
         self.state().asked.clone()
     }
 
-    /// How often a connection was opened.
+    /// Number of connections opened so far.
     pub(crate) fn dialled(&self) -> usize {
         self.state().dialled
     }
@@ -136,7 +136,7 @@ impl Channel for Fake {
         match event {
             None => Ok(None),
             Some(Ok(event)) => {
-                // In two parts, as inside the process.
+                // Split in two parts, as events are inside the process.
                 let mut head = Bytes::from(event);
                 let payload = head.split_off(head.len() / 2);
                 Ok(Some(Incoming { head, payload }))

@@ -1,4 +1,4 @@
-//! Lines, questions and events against a daemon of the tests' own making.
+//! Lines, calls and events against a scripted daemon.
 
 pub(crate) mod fake;
 
@@ -18,7 +18,7 @@ use crate::service::wire::{ReplyHeaderBytes, plain_reply};
 
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
 
-/// A question whose answer is its length.
+/// A call whose result is the length of the answer.
 fn length() -> Ask<usize> {
     Ask::query("measure", vec![1; 16], |reply| match reply.len() {
         24 => Ok(24),
@@ -34,12 +34,12 @@ fn line(fake: &Fake) -> Line {
     Line::new(fake.dial(), ServiceId::CMAP)
 }
 
-/// An event of this kind, with nothing in it.
+/// An event of this kind without content.
 fn event(kind: i32) -> Vec<u8> {
     plain_reply(kind, Status::Ok).to_vec()
 }
 
-/// The kind of each event, but for those of kind 0, which say nothing.
+/// An event source that yields the kind of each event and skips kind 0.
 fn kinds(fake: &Fake) -> Source<i32> {
     let channel = fake.dial().dial_blocking(ServiceId::CMAP).unwrap();
     Source::new(channel, |event: &[u8]| Ok(Some(kind(event)?).filter(|kind| *kind != 0)))
@@ -74,11 +74,11 @@ async fn an_answer_that_cannot_be_read_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ended_is_opened_again() {
+async fn a_connection_that_has_ended_is_reopened() {
     let fake = Fake::new();
     let line = line(&fake).greeting(order);
     assert_eq!(line.ask(length()).await, Ok(24));
-    fake.event(event(1)); // for nobody
+    fake.event(event(1)); // unwanted
     assert_eq!(line.ask(length()).await, Ok(24));
     assert_eq!(fake.dialled(), 1);
     fake.end();
@@ -90,10 +90,10 @@ async fn a_connection_that_ended_is_opened_again() {
     assert_eq!(fake.dialled(), 3);
 }
 
-/// Nobody knows whether an order was carried out when the connection ended before its answer: it is not
-/// given twice. A question is.
+/// When the connection ends before the answer, nobody knows whether an order was carried out, so it is not
+/// repeated; a query is.
 #[tokio::test]
-async fn only_questions_are_asked_twice() {
+async fn only_queries_are_repeated_when_the_connection_ends() {
     let fake = Fake::new();
     let line = line(&fake);
     line.ask(order()).await.unwrap();
@@ -122,7 +122,7 @@ async fn events_come_in_order_and_end_with_an_error() {
     let told = tokio::spawn(async move {
         tokio::task::yield_now().await;
         for _ in 0..1000 {
-            teller.event(event(0)); // more than one turn looks at
+            teller.event(event(0)); // more than one batch
         }
         teller.event(event(5));
         teller.end();
@@ -135,7 +135,7 @@ async fn events_come_in_order_and_end_with_an_error() {
 }
 
 #[tokio::test]
-async fn nothing_is_believed_after_a_malformed_event() {
+async fn a_malformed_event_ends_the_stream() {
     let fake = Fake::new();
     let mut events = Events::new(kinds(&fake));
     let mut wrong = event(3);
@@ -147,7 +147,7 @@ async fn nothing_is_believed_after_a_malformed_event() {
 }
 
 #[test]
-fn a_main_loop_polls_a_descriptor() {
+fn the_descriptor_is_readable_while_there_are_events() {
     let fake = Fake::new();
     let mut events = blocking::Events::new(kinds(&fake));
     let readable = |events: &blocking::Events<i32>| {
@@ -176,7 +176,7 @@ fn a_main_loop_polls_a_descriptor() {
 }
 
 proptest! {
-    /// Whatever comes, reading it ends well or with an error.
+    /// Arbitrary bytes are either read or refused with an error; nothing panics.
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), count in any::<u32>()) {
         let _ = (status(&bytes), kind(&bytes));
