@@ -10,13 +10,16 @@
 //! | `reload/` | the agreement of all nodes on a reload, and its changes of the database |
 //! | `rekey.rs` | the change to another key or cipher, pure |
 //! | `rotation.rs` | the distribution of a new key to all nodes, pure |
+//! | `key_use.rs`, `reloaded.rs` | what clients are told of keys and of a reload |
 //! | `survey.rs` | the query which key each node uses, pure |
 //! | `status.rs` | the state of links |
 //! | `wire/` | its messages as bytes |
 
 pub mod client;
+mod key_use;
 mod rekey;
 mod reload;
+mod reloaded;
 mod rotation;
 mod service;
 mod shutdown;
@@ -27,9 +30,9 @@ mod tests;
 pub(crate) mod wire;
 
 pub use client::{Client, Shutdown, ShutdownRequest, blocking};
-pub use reload::{NodeOutcome, NodeReload, Reload};
+pub use key_use::{KeyUse, NodeKey};
+pub use reloaded::{NodeOutcome, NodeReload, Reload};
 pub use service::{Desk, Facts};
 pub use status::{LINKS, LinkStatus, NodeStatus, OwnLink};
-pub use survey::{KeyUse, NodeKey};
 
 pub use crate::service::client::Error;

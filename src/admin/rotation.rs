@@ -16,8 +16,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::key_use::{KeyUse, NodeKey};
 use super::reload::named;
-use super::survey::{KeyUse, NodeKey};
 use super::wire::RoundId;
 use super::wire::keytalk::KeyTalk;
 use crate::error::Status;

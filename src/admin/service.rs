@@ -13,12 +13,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+use super::key_use::{KeyUse, NodeKey};
 use super::rekey::{self, Rekey};
-use super::reload::{self, Act, Agreement, Judged, NodeOutcome, NodeReload, Reload};
+use super::reload::{self, Act, Agreement, Judged};
+use super::reloaded::{NodeOutcome, NodeReload, Reload};
 use super::rotation::{self, Rotation};
 use super::shutdown::{Manner, Verdict, Vote};
 use super::status::{LinkStatus, NodeStatus, OwnLink, own_watched, watched};
-use super::survey::{self, KeyUse, NodeKey, Purpose, Survey};
+use super::survey::{self, Purpose, Survey};
 use super::wire::keytalk::KEY_LIMIT;
 use super::wire::reply::refusal;
 use super::wire::request::number;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::key_use::{KeyUse, NodeKey};
 use super::service::{Desk, Facts};
 use super::shutdown::Manner;
-use super::survey::{KeyUse, NodeKey};
 use super::wire::request::number;
 use super::wire::{Exec, Question, Reply, Request as Ask, reply::NoReply};
 use super::wire::{keys, report};

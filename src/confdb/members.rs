@@ -2,7 +2,7 @@
 //!
 //! Source: corosync `exec/main.c`, `member_object_joined`, `member_object_left`; `cmap_keys(7)`.
 
-use super::service::Addresses;
+use super::desk::Addresses;
 use crate::ids::NodeId;
 use crate::service::Effects;
 use crate::value::Value;

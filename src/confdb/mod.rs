@@ -6,18 +6,21 @@
 //! |---|---|
 //! | `client/` | the library for applications |
 //! | `store.rs` | the keys and values; every change is recorded |
-//! | `service.rs`, `requests.rs` | the desk: [`Desk`]; requests of clients |
+//! | `desk.rs`, `connection.rs` | [`Desk`]: its state; what it knows of a client |
+//! | `service.rs`, `requests.rs` | what the desk does for the router; requests of clients |
 //! | `names.rs` | valid names of keys, and the keys that are read-only for clients |
 //! | `trackers.rs`, `iterate.rs` | subscriptions to changes of keys; iterations of clients |
-//! | `telling.rs` | notifications, a limited number at a time |
+//! | `tellings.rs`, `telling.rs` | notifications to be sent; sending them, a limited number at a time |
 //! | `statistics.rs` | the map of statistics, computed when it is read, and its trackers |
 //! | `published.rs`, `members.rs` | keys that the daemon publishes; the members of the ring |
-//! | `react.rs` | changes of keys that have an effect on the node |
-//! | `sync.rs` | the comparison of configuration versions after each new ring |
-//! | `wire.rs` | requests, replies, notifications and the exec message as bytes |
+//! | `react.rs`, `settings.rs` | changes of keys that have an effect on the node; what was read last |
+//! | `sync.rs`, `version.rs` | the comparison of configuration versions after each new ring |
+//! | `wire/` | requests, replies, notifications and the exec message as bytes |
 
 pub mod client;
 
+mod connection;
+mod desk;
 mod iterate;
 mod members;
 mod names;
@@ -25,20 +28,23 @@ mod published;
 mod react;
 mod requests;
 mod service;
+mod settings;
 mod statistics;
 mod store;
 mod sync;
 mod telling;
+mod tellings;
 #[cfg(test)]
 mod tests;
 mod trackers;
+mod version;
 pub(crate) mod wire;
 
 pub use client::{Change, ChangeKind, Client, Entries, Entry, Error, FromValue, Map, blocking};
+pub use desk::{Addresses, Desk, Stats};
 pub use iterate::ITERATIONS_LIMIT;
 pub use names::{NAME_LEAST, NAME_LIMIT};
 pub use published::totem;
 pub use requests::CONNECTION_TRACKERS_LIMIT;
-pub use service::{Addresses, Desk, Stats};
 pub use store::{BYTES_LIMIT, KEY_LIMIT, Store};
 pub use trackers::{TRACKERS_LIMIT, USER_TRACKERS_LIMIT};

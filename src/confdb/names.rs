@@ -5,6 +5,14 @@
 
 use crate::service::Database;
 
+/// The prefix of the counters of services.
+pub(super) const COUNTERS: &str = "runtime.services.";
+
+/// Whether a key is a counter of a service.
+pub(super) fn is_counter(name: &str) -> bool {
+    name.starts_with(COUNTERS) && (name.ends_with(".rx") || name.ends_with(".tx"))
+}
+
 /// Shortest name of a key, in bytes.
 pub const NAME_LEAST: usize = 3;
 

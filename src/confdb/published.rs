@@ -6,14 +6,12 @@
 
 use std::time::Duration;
 
-use super::service::Desk;
+use super::desk::Desk;
+use super::names::COUNTERS;
 use crate::config::timeouts::Timeouts;
 use crate::ids::ServiceId;
 use crate::service::{Database, Effects};
 use crate::value::Value;
-
-/// The prefix of the counters of services.
-pub(super) const COUNTERS: &str = "runtime.services.";
 
 /// Set by operators; each change triggers a dump of the flight data.
 pub(super) const DUMP_FLIGHT_DATA: &str = "runtime.blackbox.dump_flight_data";
@@ -25,11 +23,6 @@ pub(super) const FORCE_GATHER: &str = "runtime.force_gather";
 /// Services of Corosync without clients and without a function here. They are listed because monitoring
 /// programs look for them. Each with the number of its exec functions.
 const SILENT: [(ServiceId, u16); 3] = [(ServiceId::PLOAD, 2), (ServiceId::MON, 0), (ServiceId::WD, 0)];
-
-/// Whether a key is a counter of a service.
-pub(super) fn is_counter(name: &str) -> bool {
-    name.starts_with(COUNTERS) && (name.ends_with(".rx") || name.ends_with(".tx"))
-}
 
 /// Sets the keys that exist from the start.
 fn begin(

@@ -3,39 +3,18 @@
 //! Source: `cmap_keys(7)`; corosync `exec/totemconfig.c` (`totem_change_notify`), `exec/logconfig.c`,
 //! `exec/main.c`.
 
+use super::desk::Desk;
 use super::published::{self, DUMP_FLIGHT_DATA, DUMP_STATE, FORCE_GATHER};
-use super::service::Desk;
 use super::wire::CONFIG_VERSION;
 use crate::config;
-use crate::config::logging::Logging;
 use crate::config::map::{Map, Origin};
 use crate::config::timeouts::Timeouts;
-use crate::config::totem::Watching;
-use crate::quiet::Quiet;
 use crate::service::{Change, Database, Effects, Order};
 use crate::value::Value;
 
 /// Set while a reload changes keys; the changes take effect together at its end.
 const RELOADING: &str = "config.reload_in_progress";
 const RELOADING_TOTEM: &str = "config.totemconfig_reload_in_progress";
-
-/// The settings that were last read from the database.
-#[derive(Debug, Default)]
-pub(super) struct Settings {
-    timeouts: Option<Timeouts>,
-    watching: Option<Watching>,
-    logging: Option<Logging>,
-    logs: Logs,
-}
-
-/// The limits of the log lines that clients can cause without limit.
-#[derive(Debug, Default)]
-struct Logs {
-    timeouts: Quiet,
-    links: Quiet,
-    logging: Quiet,
-    section: Quiet,
-}
 
 impl Desk {
     /// Acts on a change, after the trackers of the key have been notified.

@@ -4,17 +4,18 @@
 
 use std::borrow::Cow;
 
-use zerocopy::{FromBytes, FromZeros, I32, Immutable, IntoBytes, KnownLayout, U64, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::iterate::Entry;
+use super::connection::{Connection, Owed, Shelf};
+use super::desk::Desk;
 use super::names;
-use super::service::{Connection, Desk, Owed, STATISTICS_A_STEP, Shelf};
 use super::statistics;
+use super::telling::STATISTICS_A_STEP;
 use super::trackers::{TRACKERS_LIMIT, Tracker, USER_TRACKERS_LIMIT};
-use super::wire::{self, request, response, track};
+use super::wire::{self, reply, request, response, track};
 use crate::error::Status;
 use crate::ids::ConnId;
-use crate::service::wire::{ReplyHeaderBytes, plain_reply};
+use crate::service::wire::plain_reply;
 use crate::service::{Effects, Request, Service};
 use crate::value::{VALUE_LIMIT, Value};
 
@@ -45,7 +46,7 @@ impl Desk {
             tail => [request.bytes, tail].concat().into(),
         };
         let Some(shelf) = self.connections.get(&conn).map(|connection| connection.shelf) else {
-            effects.reply(conn, &refusal(function, Status::BadHandle));
+            effects.reply(conn, &reply::refusal(function, Status::BadHandle));
             return Some(());
         };
         match function {
@@ -81,7 +82,7 @@ impl Desk {
             request::ITER_INIT => {
                 let (head, _) = fixed::<wire::KeyRequestBytes>(&bytes)?;
                 let handle = self.iterate(conn, &head.key.prefix(), effects);
-                effects.reply(conn, &handle_reply(response::ITER_INIT, handle));
+                effects.reply(conn, &reply::handle_reply(response::ITER_INIT, handle));
             }
             request::ITER_NEXT => {
                 let (head, _) = fixed::<wire::HandleRequestBytes>(&bytes)?;
@@ -99,7 +100,11 @@ impl Desk {
                             }
                         },
                     );
-                effects.reply(conn, next_reply(entry).as_bytes());
+                let entry = entry
+                    .as_ref()
+                    .map(|entry| (&*entry.name, entry.len, entry.kind))
+                    .map_err(|status| *status);
+                effects.reply(conn, reply::next_reply(entry).as_bytes());
             }
             request::ITER_FINALIZE => {
                 let (head, _) = fixed::<wire::HandleRequestBytes>(&bytes)?;
@@ -113,7 +118,7 @@ impl Desk {
                 let (head, _) = fixed::<wire::TrackRequestBytes>(&bytes)?;
                 let handle = self.track(conn, &head.key.prefix(), head.kind.get(), head.inst.get(), effects);
                 if let Some(handle) = handle.transpose() {
-                    effects.reply(conn, &handle_reply(response::TRACK_ADD, handle));
+                    effects.reply(conn, &reply::handle_reply(response::TRACK_ADD, handle));
                 }
                 // The first tracker of statistics that appear or disappear is answered as soon as the statistics have
                 // been checked.
@@ -124,7 +129,7 @@ impl Desk {
             request::TRACK_DELETE => {
                 let (head, _) = fixed::<wire::HandleRequestBytes>(&bytes)?;
                 let inst = self.untrack(conn, head.handle.get()).ok_or(Status::BadHandle);
-                effects.reply(conn, &handle_reply(response::TRACK_DELETE, inst));
+                effects.reply(conn, &reply::handle_reply(response::TRACK_DELETE, inst));
             }
             request::SET_CURRENT_MAP => {
                 let (head, _) = fixed::<wire::MapRequestBytes>(&bytes)?;
@@ -132,7 +137,7 @@ impl Desk {
                 effects.reply(conn, &plain_reply(response::SET_CURRENT_MAP, status));
             }
             // The router passes on no other request id.
-            _ => effects.reply(conn, &refusal(function, Status::InvalidParam)),
+            _ => effects.reply(conn, &reply::refusal(function, Status::InvalidParam)),
         }
         Some(())
     }
@@ -227,12 +232,12 @@ impl Desk {
         match shelf {
             Shelf::Config => {
                 self.refresh_if_under(name, effects);
-                get_reply(effects.database().get(name), room)
+                reply::get_reply(effects.database().get(name), room)
             }
             Shelf::Statistics => {
                 let found = effects.statistics(name);
                 self.tellings.charge(1 + found.len() / STATISTICS_A_STEP);
-                get_reply(found.iter().find(|(found, _)| found == name).map(|(_, value)| value), room)
+                reply::get_reply(found.iter().find(|(found, _)| found == name).map(|(_, value)| value), room)
             }
         }
     }
@@ -272,7 +277,7 @@ impl Desk {
         match connection.shelf {
             Shelf::Config => {
                 connection.trackers.insert(handle);
-                if tracker.touches(super::published::COUNTERS) {
+                if tracker.touches(names::COUNTERS) {
                     self.counters_tracked += 1;
                 }
                 self.trackers.add(handle, tracker);
@@ -333,93 +338,4 @@ fn finish(conn: ConnId, response: i32, outcome: Result<bool, Status>, effects: &
         Ok(false) => {}
         Err(status) => effects.reply(conn, &plain_reply(response, status)),
     }
-}
-
-fn get_reply(value: Option<&Value>, room: u64) -> Vec<u8> {
-    let mut head = wire::GetReplyBytes::new_zeroed();
-    let mut bytes = Cow::Borrowed(&[][..]);
-    let status = match value {
-        None => Status::NotExist,
-        Some(value) => {
-            let len = wire::value_len(value) as u64;
-            head.len = U64::new(len);
-            head.kind = wire::type_code(value);
-            match room {
-                0 => Status::Ok,
-                room if room < len => Status::InvalidParam,
-                _ => {
-                    bytes = wire::value_bytes(value);
-                    Status::Ok
-                }
-            }
-        }
-    };
-    let size = size_of::<wire::GetReplyBytes>() + bytes.len();
-    head.header = ReplyHeaderBytes::new(response::GET, size, status);
-    [head.as_bytes(), &bytes].concat()
-}
-
-pub(super) fn handle_reply(id: i32, handle: Result<u64, Status>) -> [u8; 32] {
-    let status = handle.err().unwrap_or(Status::Ok);
-    let header = ReplyHeaderBytes::new(id, size_of::<wire::HandleReplyBytes>(), status);
-    zerocopy::transmute!(wire::HandleReplyBytes { header, handle: U64::new(handle.unwrap_or(0)) })
-}
-
-fn next_reply(entry: Result<Entry, Status>) -> wire::NextReplyBytes {
-    let mut reply = wire::NextReplyBytes::new_zeroed();
-    let size = size_of_val(&reply);
-    let status = match entry {
-        Ok(entry) => {
-            reply.key = wire::NameBytes::new(&entry.name);
-            reply.len = U64::new(entry.len as u64);
-            reply.kind = entry.kind;
-            Status::Ok
-        }
-        Err(status) => status,
-    };
-    reply.header = ReplyHeaderBytes::new(response::ITER_NEXT, size, status);
-    reply
-}
-
-/// A notification without its payload, which is the new value followed by the old one.
-pub(super) fn notification(
-    inst: u64,
-    key: &str,
-    event: i32,
-    new: Option<&Value>,
-    old: Option<&Value>,
-) -> wire::NotifyBytes {
-    let mut head = wire::NotifyBytes::new_zeroed();
-    let (new_len, old_len) = (new.map_or(0, wire::value_len), old.map_or(0, wire::value_len));
-    let size = size_of_val(&head) + new_len + old_len;
-    head.header = ReplyHeaderBytes::new(response::NOTIFY, size, Status::Ok);
-    head.inst = U64::new(inst);
-    head.key = wire::NameBytes::new(key);
-    head.event = I32::new(event);
-    head.new_kind = new.map_or(0, wire::type_code);
-    head.old_kind = old.map_or(0, wire::type_code);
-    head.new_len = U64::new(new_len as u64);
-    head.old_len = U64::new(old_len as u64);
-    head
-}
-
-/// A reply that contains only a status, with the id and length that the client expects for this request.
-pub(super) fn refusal(function: u16, status: Status) -> Vec<u8> {
-    let (id, size) = match function {
-        request::DELETE => (response::DELETE, 24),
-        request::GET => (response::GET, size_of::<wire::GetReplyBytes>()),
-        request::ADJUST_INT => (response::ADJUST_INT, 24),
-        request::ITER_INIT => (response::ITER_INIT, size_of::<wire::HandleReplyBytes>()),
-        request::ITER_NEXT => (response::ITER_NEXT, size_of::<wire::NextReplyBytes>()),
-        request::ITER_FINALIZE => (response::ITER_FINALIZE, 24),
-        request::TRACK_ADD => (response::TRACK_ADD, size_of::<wire::HandleReplyBytes>()),
-        request::TRACK_DELETE => (response::TRACK_DELETE, size_of::<wire::HandleReplyBytes>()),
-        request::SET_CURRENT_MAP => (response::SET_CURRENT_MAP, 24),
-        _ => (response::SET, 24),
-    };
-    let mut reply = vec![0; size];
-    reply[..24].copy_from_slice(&plain_reply(id, status));
-    // The size in the header, where the reply is longer than a header.
-    reply[8..12].copy_from_slice(&(size as i32).to_ne_bytes());
-    reply
 }

@@ -10,10 +10,8 @@ use std::time::Duration;
 
 use zerocopy::IntoBytes;
 
-use super::requests::notification;
-use super::service::payload;
 use super::trackers::{Tracker, Trackers};
-use super::wire::track;
+use super::wire::{reply, track};
 use crate::error::Status;
 use crate::ids::ConnId;
 use crate::service::{Effects, Statistics};
@@ -227,6 +225,6 @@ fn missing<'a>(from: &'a Snapshot, to: &'a Snapshot) -> impl Iterator<Item = &'a
 
 /// Sends one notification; its new and old value are the same.
 fn tell(tracker: &Tracker, name: &str, event: i32, value: &Value, effects: &mut dyn Effects) {
-    let head = notification(tracker.inst, name, event, Some(value), Some(value));
-    effects.event(tracker.conn, head.as_bytes(), &payload(Some(value), Some(value)));
+    let head = reply::notification(tracker.inst, name, event, Some(value), Some(value));
+    effects.event(tracker.conn, head.as_bytes(), &reply::payload(Some(value), Some(value)));
 }

@@ -3,33 +3,11 @@
 //!
 //! Source: corosync `exec/cmap.c`, `cmap_sync_*`.
 
-use super::service::Desk;
+use super::desk::Desk;
 use super::wire::{self, CONFIG_VERSION, McastReason};
 use crate::ids::Guarantee;
 use crate::service::{Database, Effects, Full, Order, Progress, SyncView, Synchronised};
 use crate::value::Value;
-
-/// The state of the comparison of versions.
-#[derive(Debug, Default)]
-pub(super) struct VersionCheck {
-    own: u64,
-    highest: u64,
-    /// No member comes from an earlier ring of this node: this is the node's first ring.
-    alone: bool,
-    /// Whether the comparison has been made; it is made once in the life of a process.
-    made: bool,
-    /// The version has changed and the other nodes have not been told.
-    untold: bool,
-}
-
-impl VersionCheck {
-    /// Records the version that a node has sent.
-    pub(super) fn heard(&mut self, other: bool, version: u64) {
-        if other {
-            self.highest = self.highest.max(version);
-        }
-    }
-}
 
 /// This node's version; `None`: its configuration has none.
 fn own_version(database: &dyn Database) -> Option<u64> {

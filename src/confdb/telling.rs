@@ -2,125 +2,64 @@
 //! has had its turn, in the order of the changes. The client that made a change is answered when all trackers have
 //! been notified.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
-use std::time::Duration;
-
-use bytes::Bytes;
 use zerocopy::{IntoBytes, U64};
 
-use super::requests::notification;
-use super::service::{Desk, Owed, Shelf, payload};
-use super::statistics::Snapshot;
+use super::connection::{Owed, Shelf};
+use super::desk::Desk;
+use super::names;
+use super::statistics::{Looked, Snapshot};
+use super::tellings::{News, Telling};
 use super::trackers::Place;
-use super::wire::NotifyBytes;
+use super::wire::{reply, response, track};
 use crate::error::Status;
-use crate::ids::ConnId;
-use crate::service::Effects;
 use crate::service::wire::plain_reply;
-use crate::time::Instant;
+use crate::service::{Change, Effects};
 use crate::value::Value;
 
-/// Number of steps done at a time: trackers checked, notified, compared or removed. A notification counts one more
-/// for each 512 bytes of its values.
-pub(super) const AT_A_TIME: usize = 1024;
+/// Number of statistics whose computation takes as long as sending a notification.
+pub(super) const STATISTICS_A_STEP: usize = 8;
 
-/// Shortest time between two passes.
-const PAUSE: Duration = Duration::from_micros(1);
-
-/// The notifications and other steps that remain.
-#[derive(Debug, Default)]
-pub(super) struct Tellings {
-    queue: VecDeque<Telling>,
-    /// Number of entries in the queue that are changes of keys in the database; the others are about
-    /// statistics.
-    changes: usize,
-    /// Trackers of closed connections, to be removed.
-    gone: VecDeque<(ConnId, BTreeSet<u64>)>,
-    /// Number of steps left in this pass.
-    allowance: usize,
-    /// The time of the last pass.
-    went_at: Instant,
-    /// Number of steps done since the start.
-    work: u64,
-}
-
-#[derive(Debug)]
-enum Telling {
-    News(Box<News>),
-    /// Compares the trackers of single statistics after this handle with the current values.
-    Sweep {
-        all: Arc<Snapshot>,
-        last: u64,
-        until: u64,
-    },
-}
-
-/// A change of a key that its trackers are to be notified of.
-struct News {
-    shelf: Shelf,
-    key: Box<str>,
-    event: i32,
-    /// The part of the notification that is the same for all receivers.
-    head: NotifyBytes,
-    payload: Bytes,
-    place: Place,
-    /// The newest tracker at the time of the change.
-    until: u64,
-    /// The client that is answered after the last notification.
-    owed: Option<Owed>,
-}
-
-impl std::fmt::Debug for News {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("News").field("key", &self.key).field("place", &self.place).finish_non_exhaustive()
-    }
-}
-
-impl Tellings {
-    /// Whether a change of a key has not been reported to all its trackers yet.
-    pub(super) const fn is_telling(&self) -> bool {
-        self.changes > 0
-    }
-
-    /// Whether a check of statistics has not been reported to all trackers yet.
-    pub(super) fn is_comparing(&self) -> bool {
-        self.queue.len() > self.changes
-    }
-
-    /// The time of the next pass, if anything is left.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        (!self.queue.is_empty() || !self.gone.is_empty()).then(|| self.went_at + PAUSE)
-    }
-
-    pub(super) const fn work(&self) -> u64 {
-        self.work
-    }
-
-    /// Begins a new pass.
-    pub(super) fn begin(&mut self) {
-        self.allowance = AT_A_TIME;
-    }
-
-    /// Counts work that was done outside of this queue.
-    pub(super) fn charge(&mut self, units: usize) {
-        self.work += units as u64;
-    }
-
-    /// Queues the trackers of a closed connection for removal.
-    pub(super) fn forget(&mut self, conn: ConnId, trackers: BTreeSet<u64>) {
-        if !trackers.is_empty() {
-            self.gone.push_back((conn, trackers));
+impl Desk {
+    /// Begins to notify the trackers of a key. `owed`: the client that is answered when all have been
+    /// notified.
+    pub(super) fn notify(&mut self, change: &Change, owed: Option<Owed>, effects: &mut dyn Effects) {
+        let event = match (&change.old, &change.new) {
+            (None, _) => track::ADD,
+            (Some(_), None) => track::DELETE,
+            (Some(_), Some(_)) => track::MODIFY,
+        };
+        // Corosync's fast counters are reported without an old value.
+        let old = change.old.as_ref().filter(|_| !names::is_counter(&change.name));
+        if self.trackers.next(&change.name, self.handles, &mut Place::default()).is_some() {
+            self.tell(Shelf::Config, (&change.name, event), (change.new.as_ref(), old), owed);
+            self.go_on(effects);
+        } else if let Some(Owed { conn, response }) = owed {
+            effects.reply(conn, &plain_reply(response, Status::Ok));
         }
     }
 
-    /// Queues a comparison of single statistics with their current values.
-    pub(super) fn sweep(&mut self, all: Arc<Snapshot>, until: u64) {
-        self.queue.push_back(Telling::Sweep { all, last: 0, until });
+    /// Checks all statistics, and begins to notify their trackers of what has changed since the last check.
+    pub(super) fn look(&mut self, effects: &mut dyn Effects) {
+        let Looked { all, moved, begun } = self.lookouts.look(effects);
+        self.looked_at = Some(effects.now());
+        self.tellings.charge(all.len() / STATISTICS_A_STEP);
+        // Only trackers from before those that begin now; the new ones are notified of later changes only.
+        let before = begun.first().map_or(self.handles, |(first, _)| first - 1);
+        for (name, value, event) in &moved {
+            if self.lookouts.prefixes().next(name, before, &mut Place::default()).is_some() {
+                let value = Some(value);
+                self.tell_up_to(before, Shelf::Statistics, (name, *event), (value, value), None);
+            }
+        }
+        if self.lookouts.any_single() {
+            self.tellings.sweep(all, self.handles);
+        }
+        for (handle, conn) in begun {
+            effects.reply(conn, &reply::handle_reply(response::TRACK_ADD, Ok(handle)));
+        }
+        self.go_on(effects);
     }
-}
 
-impl Desk {
     /// Queues the notifications of a change for its trackers.
     pub(super) fn tell(
         &mut self,
@@ -145,8 +84,8 @@ impl Desk {
             shelf,
             key: key.into(),
             event,
-            head: notification(0, key, event, new, old),
-            payload: payload(new, old),
+            head: reply::notification(0, key, event, new, old),
+            payload: reply::payload(new, old),
             place: Place::Start,
             until,
             owed,

@@ -4,10 +4,10 @@
 
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, U32, U64};
 
+use super::desk::{Connection, Desk, MEMBERS_MAX, Seat, State};
 use super::groups::PROCESSES_PER_NODE;
 use super::iterate::Scope;
 use super::name::{GroupName, Member, Reason};
-use super::service::{Connection, Desk, MEMBERS_MAX, Seat, State};
 use super::wire::{self, LE, NE, exec, request, response};
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};

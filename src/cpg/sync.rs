@@ -9,10 +9,10 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use zerocopy::IntoBytes;
 
+use super::desk::Desk;
 use super::exchange::Step;
 use super::groups::{Groups, Process};
 use super::name::{GroupName, Member, Reason};
-use super::service::Desk;
 use super::wire;
 use crate::ids::{Guarantee, NodeId};
 use crate::service::{Effects, Full, Progress, SyncView, Synchronised};

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{Edge, statistics};
+use super::edge::Edge;
+use super::statistics;
 use crate::confdb::Store;
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, Piece, RingId};

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Shutdown, calls};
-use crate::admin::reload::Reload;
+use crate::admin::key_use::NodeKey;
+use crate::admin::reloaded::Reload;
 use crate::admin::status::{NodeStatus, OwnLink};
-use crate::admin::survey::NodeKey;
 use crate::ids::{NodeId, ServiceId};
 use crate::service::channel::{Channel, Dial};
 use crate::service::client::blocking::Events;

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::Shutdown;
-use crate::admin::reload::Reload;
+use crate::admin::key_use::NodeKey;
+use crate::admin::reloaded::Reload;
 use crate::admin::status::{NodeStatus, OwnLink};
-use crate::admin::survey::NodeKey;
 use crate::admin::wire::request::number;
 use crate::admin::wire::{Question, REASON_LIMIT, Reply, Request};
 use crate::admin::wire::{keys, report};

@@ -45,9 +45,9 @@ use std::sync::Arc;
 
 pub use shutdown::{Shutdown, ShutdownRequest};
 
-use super::reload::Reload;
+use super::key_use::NodeKey;
+use super::reloaded::Reload;
 use super::status::{NodeStatus, OwnLink};
-use super::survey::NodeKey;
 use crate::ids::{NodeId, ServiceId};
 use crate::service::channel::Dial;
 use crate::service::client::{Error, Events, Line, Source};

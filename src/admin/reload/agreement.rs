@@ -15,8 +15,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::report::{NodeOutcome, NodeReload};
 use super::verdicts::{Decision, decide};
+use crate::admin::reloaded::{NodeOutcome, NodeReload};
 use crate::admin::wire::talk::{self, Accepted, Verdict};
 use crate::admin::wire::{RoundId, Talk};
 use crate::config::fingerprint::{self, Fingerprint};

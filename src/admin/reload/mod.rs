@@ -8,12 +8,10 @@
 //! |---|---|
 //! | `agreement.rs` | [`Agreement`]: calls, rounds, verdicts, time-outs; pure |
 //! | `verdicts.rs` | the decision that follows from all verdicts |
-//! | `report.rs` | [`Reload`]: the result for the client that asked |
 //!
 //! Source: corosync `exec/cfg.c`, the handler of `RELOAD_CONFIG`; docs/protocol/services.md, "Reload".
 
 mod agreement;
-mod report;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
@@ -21,7 +19,6 @@ mod tests;
 mod verdicts;
 
 pub(super) use agreement::{Act, Agreement, Judged};
-pub use report::{NodeOutcome, NodeReload, Reload};
 pub(super) use verdicts::named;
 
 use crate::config::Config;

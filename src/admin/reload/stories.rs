@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::agreement::{ASK_PATIENCE, Act, Agreement, CALL_PATIENCE, Judged, VERDICT_PATIENCE};
-use super::report::NodeOutcome;
+use crate::admin::reloaded::NodeOutcome;
 use crate::admin::wire::{RoundId, Talk};
 use crate::config::fingerprint::Fingerprint;
 use crate::ids::{ConnId, NodeId, RingId};

@@ -3,7 +3,7 @@
 use super::reply::refusal;
 use super::request::number;
 use super::talk::cut;
-use crate::admin::survey::{KeyUse, NodeKey};
+use crate::admin::key_use::{KeyUse, NodeKey};
 use crate::error::Status;
 use crate::ids::NodeId;
 

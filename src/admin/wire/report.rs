@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::reply::refusal;
 use super::request::number;
 use super::talk::cut;
-use crate::admin::reload::{NodeOutcome, NodeReload, Reload};
+use crate::admin::reloaded::{NodeOutcome, NodeReload, Reload};
 use crate::error::Status;
 use crate::ids::NodeId;
 

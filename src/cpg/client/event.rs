@@ -13,12 +13,12 @@ use crate::service::channel::End;
 /// `cpg_overview(3)` and related manual pages:
 ///
 /// * The first event is the [`Event::View`] in which this member joined. It is followed by an
-/// [`Event::Ring`], unless [`JoinOptions::initial_ring`](super::JoinOptions::initial_ring) is false.
+///   [`Event::Ring`], unless [`JoinOptions::initial_ring`](super::JoinOptions::initial_ring) is false.
 /// * A member's messages come after the view in which it joined and before the view in which it left. A
-/// member also receives its own messages.
+///   member also receives its own messages.
 /// * When the ring changes, views come first: one with the members that left with their nodes and one with
-/// those that joined with theirs, each only if there are any. Then an [`Event::Ring`] always follows.
-/// Messages of the old ring come before all of these.
+///   those that joined with theirs, each only if there are any. Then an [`Event::Ring`] always follows.
+///   Messages of the old ring come before all of these.
 ///
 /// **A member of a group cannot see** the transitional configuration of extended virtual synchrony: which
 /// messages before a view were delivered when only the nodes that go on together were certain to deliver

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use zerocopy::{FromBytes, IntoBytes, U32};
 
+use crate::cpg::desk::Desk;
 use crate::cpg::name::Member;
-use crate::cpg::service::Desk;
 use crate::cpg::wire::{self, NE, request, response};
 use crate::error::Status;
 use crate::ids::{ConnId, Endian, Guarantee, NodeId, Piece, RingId, ServiceId};

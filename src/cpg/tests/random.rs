@@ -5,9 +5,9 @@
 //! * members that move together from ring to ring see the same events of a group in the same order, from
 //!   the end of one synchronisation to the next ring, and from there to the end of the next;
 //! * each membership event is the previous one without those that left plus those that joined, and lies
-//! within the ring;
+//!   within the ring;
 //! * whoever sends a message is a member when it is delivered; each message is delivered once, those of a
-//! sender in order, and a member receives its own messages;
+//!   sender in order, and a member receives its own messages;
 //! * when no more messages are under way, all nodes agree on the members of each group, and are right.
 
 use std::collections::{BTreeMap, BTreeSet};

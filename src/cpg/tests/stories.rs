@@ -2,8 +2,8 @@
 //! events that clients receive.
 
 use super::bus::{Bus, Node, Seen, join_request, leave_request, mcast_request, node_id, status};
+use crate::cpg::desk::MEMBERS_MAX;
 use crate::cpg::name::{Member, Reason};
-use crate::cpg::service::MEMBERS_MAX;
 use crate::cpg::wire::{self, exec, request};
 use crate::ids::{ConnId, Endian, Piece};
 use bytes::Bytes;

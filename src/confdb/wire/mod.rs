@@ -4,6 +4,8 @@
 //! `include/corosync/cmap.h` (type numbers). Lib messages are in this host's byte order; exec messages are
 //! written little-endian and read in their sender's order. Padding is written as zero and never read.
 
+pub(crate) mod reply;
+
 use std::borrow::Cow;
 
 use zerocopy::byteorder::{BigEndian, ByteOrder, I32, LittleEndian, NativeEndian, U16, U32, U64};
