@@ -35,6 +35,7 @@ const LAYOUTS_LEFT: &[&str] = &[
     "confdb/requests.rs",
     "confdb/statistics.rs",
     "confdb/telling.rs",
+    "cpg/desk.rs",
     "cpg/requests.rs",
     "cpg/service.rs",
     "cpg/sync.rs",

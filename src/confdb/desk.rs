@@ -1,7 +1,7 @@
 //! The state of the database's desk.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use super::connection::{Connection, Owed};
 use super::names;

@@ -1,6 +1,6 @@
-//! One running node of a ring: the driver task that joins transport, stack and clients, and the [`Handle`] through
-//! which code in this process talks to it. A [`Node`] contains both, for an application that is itself a member of
-//! the cluster.
+//! One running node of a ring: the driver task that joins transport, stack and clients, and the
+//! [`Handle`](command::Handle) through which code in this process talks to it. A [`Node`] contains both, for an
+//! application that is itself a member of the cluster.
 //!
 //! Corosync's counterpart: `exec/main.c` (the loop, the stored ring id).
 //!

@@ -325,6 +325,7 @@ impl Stack {
     /// [`Order::ForgetKey`] follow.
     ///
     /// [`Order::SwitchKey`]: crate::service::Order::SwitchKey
+    /// [`Order::ForgetKey`]: crate::service::Order::ForgetKey
     pub fn adopted(
         &mut self,
         now: Instant,
