@@ -612,7 +612,7 @@ impl Desk {
 
     fn send(&mut self, effects: &mut dyn Effects) {
         while let Some((guarantee, message)) = self.unsent.front() {
-            match effects.multicast(*guarantee, &[message]) {
+            match effects.multicast_undivided(*guarantee, message) {
                 Ok(()) => drop(self.unsent.pop_front()),
                 Err(Full) => break,
             }

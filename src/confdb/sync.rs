@@ -28,7 +28,7 @@ impl Desk {
     pub(super) fn tell_version(&mut self, effects: &mut dyn Effects) {
         if self.version.untold {
             let message = wire::encode_version(McastReason::NewVersion, own_version(effects.database()));
-            self.version.untold = effects.multicast(Guarantee::Agreed, &[&message]).is_err();
+            self.version.untold = effects.multicast_undivided(Guarantee::Agreed, &message).is_err();
         }
     }
 }
@@ -43,7 +43,7 @@ impl Synchronised for Desk {
 
     fn process(&mut self, effects: &mut dyn Effects) -> Progress {
         let message = wire::encode_version(McastReason::Sync, own_version(effects.database()));
-        match effects.multicast(Guarantee::Agreed, &[&message]) {
+        match effects.multicast_undivided(Guarantee::Agreed, &message) {
             Ok(()) => Progress::Done,
             Err(Full) => Progress::Again,
         }

@@ -298,7 +298,7 @@ impl Desk {
         for leaving in self.leaving.iter_mut().filter(|leaving| !leaving.sent) {
             let Seat { pid, group } = &leaving.seat;
             let message = wire::ProcBytes::new(exec::PROC_LEAVE, group, *pid, Reason::ProcDown);
-            match effects.multicast(Guarantee::Agreed, &[message.as_bytes()]) {
+            match effects.multicast_undivided(Guarantee::Agreed, message.as_bytes()) {
                 Ok(()) => leaving.sent = true,
                 Err(Full) => break,
             }

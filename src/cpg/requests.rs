@@ -142,7 +142,7 @@ impl Desk {
             return Status::NoResources;
         }
         let message = wire::ProcBytes::new(exec::PROC_JOIN, &seat.group, seat.pid, Reason::Join);
-        if let Err(Full) = effects.multicast(Guarantee::Agreed, &[message.as_bytes()]) {
+        if let Err(Full) = effects.multicast_undivided(Guarantee::Agreed, message.as_bytes()) {
             return Status::TryAgain;
         }
         if bytes.flags.get() & wire::JOIN_FLAG_TOTEM_CONF != 0 {
@@ -164,7 +164,7 @@ impl Desk {
             return Status::NotExist;
         }
         let message = wire::ProcBytes::new(exec::PROC_LEAVE, &seat.group, seat.pid, Reason::Leave);
-        if let Err(Full) = effects.multicast(Guarantee::Agreed, &[message.as_bytes()]) {
+        if let Err(Full) = effects.multicast_undivided(Guarantee::Agreed, message.as_bytes()) {
             return Status::TryAgain;
         }
         connection.state = State::Leaving(seat);

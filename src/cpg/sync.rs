@@ -26,7 +26,7 @@ impl Synchronised for Desk {
         if self.exchange.step == Step::DownList {
             let old = self.exchange.settled().map_or(0, |(_, members)| members.len());
             let message = wire::down_list(old, &self.exchange.left());
-            if let Err(Full) = effects.multicast(Guarantee::Agreed, &[message.as_bytes()]) {
+            if let Err(Full) = effects.multicast_undivided(Guarantee::Agreed, message.as_bytes()) {
                 return Progress::Again;
             }
             self.exchange.step = Step::JoinList;
@@ -35,7 +35,7 @@ impl Synchronised for Desk {
             let local = self.groups.of_node(self.me);
             if !local.is_empty() {
                 let list = wire::join_list(local);
-                if let Err(Full) = effects.multicast(Guarantee::Agreed, &[&list]) {
+                if let Err(Full) = effects.multicast_undivided(Guarantee::Agreed, &list) {
                     return Progress::Again;
                 }
             }

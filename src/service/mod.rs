@@ -103,6 +103,16 @@ pub trait Effects {
     /// another attempt may succeed.
     fn multicast(&mut self, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full>;
 
+    /// Multicasts an exec message of the service itself, on which all nodes must agree, such as that a process joins.
+    /// Unlike the parts of a client's message it is not divided over frames, so that a node which joins the ring
+    /// meanwhile receives it as well.
+    ///
+    /// # Errors
+    /// As [`Effects::multicast`].
+    fn multicast_undivided(&mut self, guarantee: Guarantee, message: &[u8]) -> Result<(), Full> {
+        self.multicast(guarantee, &[message])
+    }
+
     /// Answers the request of `conn` that is being handled. Each request must be answered exactly once (a CPG
     /// multicast: not at all).
     fn reply(&mut self, conn: ConnId, reply: &[u8]);

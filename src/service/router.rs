@@ -15,7 +15,7 @@ use bytes::Bytes;
 pub use super::patience::FormAnew;
 use super::patience::{Found, Patience};
 use super::sync::{Barrier, Outcome, Phase};
-use super::wire::{self, HEADER_LEN, MAX_MESSAGE, SyncMessage};
+use super::wire::{self, MAX_MESSAGE, SyncMessage};
 use super::{
     Database, Delivery, Effects, Full, Links, Notice, Order, Progress, Request, Service, Statistics, SyncView,
 };
@@ -610,6 +610,33 @@ struct Counted<'a> {
     refused: &'a mut bool,
 }
 
+impl Counted<'_> {
+    /// Multicasts a message that begins with this header, if the service may, and counts it.
+    fn counted(
+        &mut self,
+        header: &[u8],
+        send: impl FnOnce(&mut dyn Ground) -> Result<(), Full>,
+    ) -> Result<(), Full> {
+        if !self.open {
+            *self.refused = true;
+            return Err(Full);
+        }
+        let sent = send(self.ground);
+        match sent {
+            Ok(()) => {
+                let function = wire::exec_header(header, Endian::Little);
+                debug_assert!(function.is_some(), "the first piece holds the whole header");
+                let traffic = &mut self.services[self.place].1;
+                if let Some(traffic) = function.and_then(|(_, f)| traffic.get_mut(usize::from(f))) {
+                    traffic.tx += 1;
+                }
+            }
+            Err(Full) => *self.refused = true,
+        }
+        sent
+    }
+}
+
 impl Effects for Counted<'_> {
     fn me(&self) -> NodeId {
         self.ground.me()
@@ -660,24 +687,12 @@ impl Effects for Counted<'_> {
     }
 
     fn multicast(&mut self, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
-        if !self.open {
-            *self.refused = true;
-            return Err(Full);
-        }
-        let sent = self.ground.multicast(guarantee, pieces);
-        match sent {
-            Ok(()) => {
-                let header = pieces.first().filter(|piece| piece.len() >= HEADER_LEN);
-                let function = header.and_then(|piece| wire::exec_header(piece, Endian::Little));
-                debug_assert!(function.is_some(), "the first piece holds the whole header");
-                let traffic = &mut self.services[self.place].1;
-                if let Some(traffic) = function.and_then(|(_, f)| traffic.get_mut(usize::from(f))) {
-                    traffic.tx += 1;
-                }
-            }
-            Err(Full) => *self.refused = true,
-        }
-        sent
+        let header = pieces.first().copied().unwrap_or_default();
+        self.counted(header, |ground| ground.multicast(guarantee, pieces))
+    }
+
+    fn multicast_undivided(&mut self, guarantee: Guarantee, message: &[u8]) -> Result<(), Full> {
+        self.counted(message, |ground| ground.multicast_undivided(guarantee, message))
     }
 
     fn reply(&mut self, conn: ConnId, reply: &[u8]) {

@@ -26,16 +26,21 @@ pub(super) struct Below<'a> {
 }
 
 impl Below<'_> {
-    fn submit(&mut self, group: Group, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
-        self.totem.submit(group, guarantee, pieces).map_err(|refused| match refused {
+    /// What a desk is told about a message that the ring did not take.
+    fn taken(sent: Result<(), Refused>, group: Group, length: usize) -> Result<(), Full> {
+        sent.map_err(|refused| match refused {
             Refused::Full => Full,
-            // Desks check lengths themselves, so this is a bug of this program: report it and keep the ring.
+            // Desks check lengths themselves, so this is a mistake of ours: log it, and keep the ring.
             Refused::Length => {
-                let length: usize = pieces.iter().map(|piece| piece.len()).sum();
                 tracing::error!(?group, length, "a service made a message of impossible length");
                 Full
             }
         })
+    }
+
+    fn submit(&mut self, group: Group, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
+        let length = pieces.iter().map(|piece| piece.len()).sum();
+        Self::taken(self.totem.submit(group, guarantee, pieces), group, length)
     }
 }
 
@@ -82,6 +87,11 @@ impl Effects for Below<'_> {
 
     fn multicast(&mut self, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
         self.submit(Group::App, guarantee, pieces)
+    }
+
+    fn multicast_undivided(&mut self, guarantee: Guarantee, message: &[u8]) -> Result<(), Full> {
+        let sent = self.totem.submit_undivided(Group::App, guarantee, message);
+        Self::taken(sent, Group::App, message.len())
     }
 
     fn reply(&mut self, conn: ConnId, reply: &[u8]) {

@@ -200,6 +200,31 @@ impl Totem {
         Ok(())
     }
 
+    /// As [`Totem::submit`], for a message on which all members of the ring must agree. If it fits into one frame it is
+    /// not divided: a node that joins the ring between two frames lacks the beginning of a divided message, and is not
+    /// told of the message at all.
+    ///
+    /// # Errors
+    /// As [`Totem::submit`].
+    pub fn submit_undivided(
+        &mut self,
+        group: Group,
+        guarantee: Guarantee,
+        message: &[u8],
+    ) -> Result<(), Refused> {
+        let header = group.header();
+        if message.is_empty() || header.len() + message.len() > MAX_MESSAGE {
+            return Err(Refused::Length);
+        }
+        self.srp.wake();
+        if !self.packer.fits(self.srp.outbox(), self.packer.frame() + header.len() + message.len()) {
+            return Err(Refused::Full);
+        }
+        self.packer.submit_undivided(self.srp.outbox_mut(), guarantee, header, message);
+        self.weigh_queue();
+        Ok(())
+    }
+
     /// Whether a message of `bytes` bytes (group header not counted) would be accepted now.
     pub fn fits(&self, bytes: usize) -> bool {
         self.packer.fits(self.srp.outbox(), bytes + Group::Sync.header().len())

@@ -65,12 +65,12 @@ impl Outbox {
         ];
         for (due, word) in own {
             if *due {
-                effects.multicast(Guarantee::Agreed, &[&word.encode()])?;
+                effects.multicast_undivided(Guarantee::Agreed, &word.encode())?;
                 *due = false;
             }
         }
         while let Some(letter) = self.letters.front() {
-            effects.multicast(Guarantee::Agreed, &[letter])?;
+            effects.multicast_undivided(Guarantee::Agreed, letter)?;
             self.letters.pop_front();
         }
         Ok(())

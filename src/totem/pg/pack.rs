@@ -48,6 +48,11 @@ impl Packer {
         self.queue
     }
 
+    /// Bytes of the network's largest frame.
+    pub(crate) const fn frame(&self) -> usize {
+        self.net_mtu
+    }
+
     /// Whether there is room for a message of `bytes` bytes, group header included.
     pub(crate) fn fits(&self, outbox: &Outbox, bytes: usize) -> bool {
         let bytes = bytes + 2 * self.lengths.len();
@@ -83,6 +88,24 @@ impl Packer {
         if length > 0 {
             self.lengths.push(length as u16); // at most `space`, which is below 64 Ki
         }
+    }
+
+    /// As [`Packer::submit`], but the message is not divided over frames if one frame can hold it: a node that joins the
+    /// ring while the frames are being sent then receives all of it. The caller has checked that the message and
+    /// another frame fit.
+    pub(crate) fn submit_undivided(
+        &mut self,
+        outbox: &mut Outbox,
+        guarantee: Guarantee,
+        header: &[u8],
+        body: &[u8],
+    ) {
+        let needs = 2 + header.len() + body.len();
+        let used = self.staged.len() + 2 * self.lengths.len();
+        if needs <= self.space && used + needs > self.space {
+            self.emit(outbox, 0);
+        }
+        self.submit(outbox, guarantee, header, &[body]);
     }
 
     /// Directs further messages to `queue`. A message whose beginning is already in the other queue is
@@ -127,5 +150,48 @@ impl Feed for Packer {
         if !self.lengths.is_empty() && outbox.available(self.queue) > 0 {
             self.emit(outbox, 0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Endian;
+    use crate::totem::wire::pack::Packet;
+
+    const HEADER: &[u8] = b"header";
+
+    /// The queued frames, after the staged messages were added to them.
+    fn packets(mut packer: Packer, mut outbox: Outbox) -> Vec<Packet> {
+        packer.token_arrived(&mut outbox);
+        std::iter::from_fn(|| outbox.pop(Queue::Sync))
+            .map(|outgoing| outgoing.frame.freeze().slice(mcast::FIXED..))
+            .map(|payload| Packet::parse(payload, Endian::Little).unwrap())
+            .collect()
+    }
+
+    /// A node that comes with a ring between two frames lacks the beginning of a message that is in both.
+    #[test]
+    fn a_message_of_a_service_is_whole_in_one_frame() {
+        for first in 1..1500 {
+            let (mut packer, mut outbox) = (Packer::new(1500), Outbox::new(1500));
+            packer.submit(&mut outbox, Guarantee::Agreed, HEADER, &[&vec![1; first]]);
+            packer.submit_undivided(&mut outbox, Guarantee::Agreed, HEADER, &[2; 168]);
+            let packets = packets(packer, outbox);
+            let last = packets.last().unwrap();
+            let piece = last.pieces().last().unwrap();
+            assert_eq!(piece, [HEADER, &[2; 168]].concat(), "after a message of {first} bytes");
+            assert_eq!(last.fragmented, 0);
+        }
+    }
+
+    #[test]
+    fn a_message_longer_than_a_frame_is_divided_all_the_same() {
+        let (mut packer, mut outbox) = (Packer::new(1500), Outbox::new(1500));
+        packer.submit_undivided(&mut outbox, Guarantee::Agreed, HEADER, &[3; 4000]);
+        let packets = packets(packer, outbox);
+        assert_eq!(packets.len(), 3);
+        let sum: usize = packets.iter().flat_map(Packet::pieces).map(|piece| piece.len()).sum();
+        assert_eq!(sum, HEADER.len() + 4000);
     }
 }

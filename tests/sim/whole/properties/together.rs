@@ -19,9 +19,8 @@ pub(super) fn check<'a>(record: &'a Record, moves: &Moves) -> Result<usize, Stri
     for ((from, to), together) in &moves.together {
         for group in GROUPS {
             let those = || record.participants().filter(|(who, ..)| together.contains(who));
-            let pieces: Vec<Piece<'a>> = those()
-                .filter_map(|(who, _, client)| Piece::between(who, client, *from, *to, group))
-                .collect();
+            let pieces: Vec<Piece<'a>> =
+                those().flat_map(|(who, _, client)| Piece::between(who, client, *from, *to, group)).collect();
             // Whoever was a member all the time saw everything; everybody else a part of it in one piece.
             for whole in pieces.iter().filter(|piece| piece.whole) {
                 for other in &pieces {
@@ -74,18 +73,24 @@ struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    fn between(who: Process, client: &'a Participant, from: RingId, to: RingId, group: &str) -> Option<Self> {
+    /// One piece for each stay in the group: of what happens between a leave and the next join nothing is told.
+    fn between(who: Process, client: &'a Participant, from: RingId, to: RingId, group: &str) -> Vec<Self> {
         let me = Member { node: who.node, pid: client.pid };
         let told = &client.told;
-        let begin = told.iter().position(|seen| is_settled(seen, from))?;
-        let end = told.iter().position(|seen| *seen == Seen::Regular(to))?;
+        let begin = told.iter().position(|seen| is_settled(seen, from));
+        let end = told.iter().position(|seen| *seen == Seen::Regular(to));
+        let Some((begin, end)) = begin.zip(end) else { return Vec::new() };
         let seen: Vec<&Seen> =
             told[begin + 1..end].iter().filter(|seen| seen.group() == Some(group)).collect();
         let was_in = group_of(&told[..begin], me) == Some(group);
         let is_in = group_of(&told[..end], me) == Some(group);
         let left = seen.iter().any(|seen| is_leave_of(seen, me));
-        // A part of what happened between a leave and a join of one's own is not told.
-        (!(left && is_in)).then_some(Self { who, pid: client.pid, seen, whole: was_in && is_in && !left })
+        let whole = was_in && is_in && !left;
+        if seen.is_empty() {
+            return vec![Self { who, pid: client.pid, seen, whole }];
+        }
+        let stays = seen.split_inclusive(|seen| is_leave_of(seen, me));
+        stays.map(|stay| Self { who, pid: client.pid, seen: stay.to_vec(), whole }).collect()
     }
 }
 
