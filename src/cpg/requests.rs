@@ -11,7 +11,7 @@ use super::name::{GroupName, Member, Reason};
 use super::wire::{self, LE, NE, exec, request, response};
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
-use crate::service::wire::{HeaderBytes, MAX_MESSAGE, ReplyHeaderBytes, plain_reply};
+use crate::service::wire::{HeaderBytes, MAX_MESSAGE, ReplyHeaderBytes, empty_reply, plain_reply};
 use crate::service::{Effects, Full, Request};
 
 impl Desk {
@@ -343,7 +343,5 @@ pub(super) fn refusal(function: u16, status: Status) -> Vec<u8> {
         request::PARTIAL_MCAST => (response::PARTIAL_MCAST, 24),
         _ => (response::JOIN, 24),
     };
-    let mut reply = vec![0; size];
-    reply[..24].copy_from_slice(ReplyHeaderBytes::<NE>::new(id, size, status).as_bytes());
-    reply
+    empty_reply(id, size, status)
 }

@@ -80,6 +80,14 @@ pub(crate) fn plain_reply(id: i32, status: Status) -> [u8; 24] {
     zerocopy::transmute!(header)
 }
 
+/// A reply of `size` bytes that holds nothing but a status; the rest is zeros.
+pub(crate) fn empty_reply(id: i32, size: usize, status: Status) -> Vec<u8> {
+    let header = ReplyHeaderBytes::<NativeEndian>::new(id, size, status);
+    let mut reply = vec![0; size];
+    reply[..size_of_val(&header)].copy_from_slice(header.as_bytes());
+    reply
+}
+
 /// Reads id and size from a client's request header.
 pub(crate) fn request_header(bytes: &[u8]) -> Option<(i32, i32)> {
     let (header, _) = HeaderBytes::<NativeEndian>::ref_from_prefix(bytes).ok()?;

@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 use super::super::status::{LINKS, LinkStatus, NodeStatus, OwnLink};
 use super::request::number;
 use crate::error::Status;
-use crate::service::wire::ReplyHeaderBytes;
+use crate::service::wire::{ReplyHeaderBytes, empty_reply};
 
 type NE = NativeEndian;
 
@@ -238,10 +238,7 @@ impl Reply {
 /// A reply that contains only a status, with the id and length that the client expects for request `number`.
 pub(crate) fn refusal(number: u16, status: Status) -> Vec<u8> {
     let (id, size) = shape(number);
-    let mut reply = vec![0; size];
-    let header: ReplyHeaderBytes = ReplyHeaderBytes::new(id, size, status);
-    reply[..24].copy_from_slice(header.as_bytes());
-    reply
+    empty_reply(id, size, status)
 }
 
 /// The question to a client whether this node may be shut down.

@@ -10,7 +10,7 @@ use super::{
     value_bytes, value_len,
 };
 use crate::error::Status;
-use crate::service::wire::{ReplyHeaderBytes, plain_reply};
+use crate::service::wire::{ReplyHeaderBytes, empty_reply};
 use crate::value::Value;
 
 /// The reply to GET for a client that has `room` bytes for the value; with 0 it asks for length and type only.
@@ -107,9 +107,5 @@ pub(crate) fn refusal(function: u16, status: Status) -> Vec<u8> {
         request::SET_CURRENT_MAP => (response::SET_CURRENT_MAP, 24),
         _ => (response::SET, 24),
     };
-    let mut reply = vec![0; size];
-    reply[..24].copy_from_slice(&plain_reply(id, status));
-    // The size in the header, where the reply is longer than a header.
-    reply[8..12].copy_from_slice(&(size as i32).to_ne_bytes());
-    reply
+    empty_reply(id, size, status)
 }
