@@ -186,16 +186,8 @@ impl Totem {
     /// # Errors
     /// [`Refused`] if the message does not fit; nothing was queued then.
     pub fn submit(&mut self, group: Group, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Refused> {
-        let header = group.header();
-        let body: usize = pieces.iter().map(|piece| piece.len()).sum();
-        if body == 0 || header.len() + body > MAX_MESSAGE {
-            return Err(Refused::Length);
-        }
-        self.srp.wake();
-        if !self.packer.fits(self.srp.outbox(), header.len() + body) {
-            return Err(Refused::Full);
-        }
-        self.packer.submit(self.srp.outbox_mut(), guarantee, header, pieces);
+        self.admit(group, pieces.iter().map(|piece| piece.len()).sum(), 0)?;
+        self.packer.submit(self.srp.outbox_mut(), guarantee, group.header(), pieces);
         self.weigh_queue();
         Ok(())
     }
@@ -212,17 +204,21 @@ impl Totem {
         guarantee: Guarantee,
         message: &[u8],
     ) -> Result<(), Refused> {
-        let header = group.header();
-        if message.is_empty() || header.len() + message.len() > MAX_MESSAGE {
+        // The present frame may be closed before it is full.
+        self.admit(group, message.len(), self.packer.frame())?;
+        self.packer.submit_undivided(self.srp.outbox_mut(), guarantee, group.header(), message);
+        self.weigh_queue();
+        Ok(())
+    }
+
+    /// Checks that a message of `body` bytes can be sent, and that it and `spare` more bytes fit now.
+    fn admit(&mut self, group: Group, body: usize, spare: usize) -> Result<(), Refused> {
+        let length = group.header().len() + body;
+        if body == 0 || length > MAX_MESSAGE {
             return Err(Refused::Length);
         }
         self.srp.wake();
-        if !self.packer.fits(self.srp.outbox(), self.packer.frame() + header.len() + message.len()) {
-            return Err(Refused::Full);
-        }
-        self.packer.submit_undivided(self.srp.outbox_mut(), guarantee, header, message);
-        self.weigh_queue();
-        Ok(())
+        if self.packer.fits(self.srp.outbox(), length + spare) { Ok(()) } else { Err(Refused::Full) }
     }
 
     /// Whether a message of `bytes` bytes (group header not counted) would be accepted now.
