@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::connection::{Connection, Owed};
 use super::names;
+use super::pending::Tellings;
 use super::settings::Settings;
 use super::statistics::{self, Lookouts};
-use super::tellings::Tellings;
 use super::trackers::Trackers;
 use super::version::VersionCheck;
 use crate::ids::{ConnId, NodeId};

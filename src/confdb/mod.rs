@@ -10,7 +10,7 @@
 //! | `service.rs`, `requests.rs` | what the desk does for the router; requests of clients |
 //! | `names.rs` | valid names of keys, and the keys that are read-only for clients |
 //! | `trackers.rs`, `iterate.rs` | subscriptions to changes of keys; iterations of clients |
-//! | `tellings.rs`, `telling.rs` | notifications to be sent; sending them, a limited number at a time |
+//! | `pending.rs`, `telling.rs` | notifications to be sent; sending them, a limited number at a time |
 //! | `statistics.rs` | the map of statistics, computed when it is read, and its trackers |
 //! | `published.rs`, `members.rs` | keys that the daemon publishes; the members of the ring |
 //! | `react.rs`, `settings.rs` | changes of keys that have an effect on the node; what was read last |
@@ -24,6 +24,7 @@ mod desk;
 mod iterate;
 mod members;
 mod names;
+mod pending;
 mod published;
 mod react;
 mod requests;
@@ -33,7 +34,6 @@ mod statistics;
 mod store;
 mod sync;
 mod telling;
-mod tellings;
 #[cfg(test)]
 mod tests;
 mod trackers;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::bench::{ALL, Bench, Told};
-use crate::confdb::tellings::AT_A_TIME;
+use crate::confdb::pending::AT_A_TIME;
 use crate::confdb::wire::{lib, track};
 use crate::confdb::{CONNECTION_TRACKERS_LIMIT, TRACKERS_LIMIT, USER_TRACKERS_LIMIT};
 use crate::error::Status;
