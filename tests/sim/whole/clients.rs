@@ -24,12 +24,8 @@ pub(crate) const BUSY: i32 = 10;
 impl Cluster {
     /// One of the clients of a node, which runs, does something.
     pub(crate) fn clients_work(&mut self, node: u32) {
-        let process = self.running(node);
-        let who = process.app.who;
-        if process.core.whole().is_some_and(|whole| whole.leaving) {
-            return;
-        }
-        if self.connect_standing_clients(who) {
+        let who = self.running(node).app.who;
+        if !self.whole(node).leaving && self.connect_standing_clients(who) {
             self.act(who);
         }
     }
@@ -88,7 +84,7 @@ impl Cluster {
         let client = Client { role, alive: true };
         let (service, now) = (client.service(), self.now);
         let conn = self.record.next_conn();
-        let whole = self.running(who.node).core.whole()?;
+        let whole = self.whole(who.node);
         let connected = whole.stack.connected(now, service, conn, &mut whole.edge);
         if connected.is_ok() {
             self.record.clients.insert((who, conn), client);
@@ -174,13 +170,13 @@ impl Cluster {
 
     /// Whether the program around the node would read a request now that the ring must have room for.
     fn may_ask(&mut self, who: Process, service: ServiceId) -> bool {
-        let whole = self.running(who.node).core.whole().expect("a whole node");
+        let whole = self.whole(who.node);
         whole.stack.flow(service) == Flow::Open && whole.stack.fits_request()
     }
 
     fn ask(&mut self, who: Process, conn: ConnId, bytes: &[u8]) {
         let now = self.now;
-        let whole = self.running(who.node).core.whole().expect("a whole node");
+        let whole = self.whole(who.node);
         whole.stack.request(now, conn, Request { bytes, tail: &[] }, &mut whole.edge);
         self.drain(who.node);
     }
@@ -189,7 +185,7 @@ impl Cluster {
     pub(crate) fn close(&mut self, who: Process, conn: ConnId) {
         self.record.get(who, conn).alive = false;
         let now = self.now;
-        let whole = self.running(who.node).core.whole().expect("a whole node");
+        let whole = self.whole(who.node);
         whole.stack.disconnected(now, conn, &mut whole.edge);
         self.drain(who.node);
     }

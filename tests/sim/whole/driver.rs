@@ -8,7 +8,7 @@ use annulus::view::{View, ViewKind};
 use bytes::Bytes;
 
 use super::clients::{BUSY, OK, TRY_AGAIN};
-use super::node::Act;
+use super::node::{Act, Whole};
 use super::record::{Record, Role, Seen, Standing, Verdict};
 use super::speech;
 use crate::cluster::Cluster;
@@ -63,13 +63,18 @@ impl Cluster {
         }
     }
 
+    /// The whole node that runs there.
+    pub(crate) fn whole(&mut self, node: u32) -> &mut Whole {
+        self.running(node).core.whole().expect("a whole node")
+    }
+
     /// The configuration is read again, or taken over; it is the same as before.
     fn reread(&mut self, who: Process, order: &Order) {
         let services = self.setup.services.clone().expect("whole nodes");
         let config = services.config(who.node, &self.setup.nodes, &self.setup.given);
         assert_eq!(config.totem.timeouts, self.setup.timeouts(), "a reload changes nothing");
         let now = self.now;
-        let whole = self.running(who.node).core.whole().expect("a whole node");
+        let whole = self.whole(who.node);
         match order {
             Order::Adopt => whole.stack.adopted(now, Ok(&config), false, &mut whole.edge),
             _ => whole.stack.judged(now, Ok(&config), &mut whole.edge),
@@ -92,7 +97,6 @@ impl Cluster {
         let view = app.view.as_ref().filter(|view| view.ring == ring);
         let members = view.expect("a ring is synchronised after its view").members.clone();
         app.synced = true;
-        self.record.settled.entry(who).or_default().insert(ring);
         self.record.mark(who, &Seen::Settled(ring, members));
     }
 
@@ -147,7 +151,7 @@ impl Cluster {
                     self.close(who, conn);
                 }
             }
-            (Role::Voter, speech::Event::Quorum { quorate, members, .. }) => {
+            (Role::Voter, speech::Event::Quorum { quorate, members }) => {
                 let members = members.into_iter().collect();
                 self.record.verdicts.push(Verdict { at: now, by: who, quorate, members });
             }
@@ -164,15 +168,15 @@ impl Cluster {
     pub(crate) fn leave_whole(&mut self, node: u32) {
         let who = self.running(node).app.who;
         self.record.crashed(who);
-        let whole = self.running(node).core.whole().expect("a whole node");
+        let whole = self.whole(node);
         whole.leaving = true;
         whole.stack.disconnect_all(&mut whole.edge);
         self.drain(node);
         let end = self.now + SETTLES_WITHIN;
-        while self.now < end && !self.running(node).core.whole().expect("a whole node").stack.settled() {
+        while self.now < end && !self.whole(node).stack.settled() {
             self.run(Duration::from_millis(5));
         }
-        let whole = self.running(node).core.whole().expect("a whole node");
+        let whole = self.whole(node);
         whole.stack.leave(&mut whole.edge);
         self.drain(node);
         self.end(node);

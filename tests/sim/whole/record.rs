@@ -1,6 +1,7 @@
 //! What each client asked and was told, from the first to the last moment of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use annulus::ids::{ConnId, NodeId, RingId, ServiceId};
 use annulus::time::Instant;
@@ -108,8 +109,6 @@ pub(crate) struct Record {
     /// Who accepted each message, and on which ring.
     pub(crate) sent_on: BTreeMap<u64, (Process, RingId)>,
     pub(crate) verdicts: Vec<Verdict>,
-    /// Rings whose synchronisation each process has completed.
-    pub(crate) settled: BTreeMap<Process, BTreeSet<RingId>>,
     /// Reloads that were answered.
     pub(crate) reloads: u64,
     last_conn: u64,
@@ -152,8 +151,10 @@ impl Record {
 
     /// Connections of a process that are alive.
     pub(crate) fn alive(&self, who: Process) -> impl Iterator<Item = (ConnId, &Client)> {
-        let range = self.clients.range((who, ConnId(0))..=(who, ConnId(u64::MAX)));
-        range.filter(|(_, client)| client.alive).map(|((_, conn), client)| (*conn, client))
+        self.clients
+            .range(all_of(who))
+            .filter(|(_, client)| client.alive)
+            .map(|((_, conn), client)| (*conn, client))
     }
 
     pub(crate) fn get(&mut self, who: Process, conn: ConnId) -> &mut Client {
@@ -162,7 +163,7 @@ impl Record {
 
     /// The node of these clients is gone, and they with it.
     pub(crate) fn crashed(&mut self, who: Process) {
-        for (_, client) in self.clients.range_mut((who, ConnId(0))..=(who, ConnId(u64::MAX))) {
+        for (_, client) in self.clients.range_mut(all_of(who)) {
             client.alive = false;
         }
     }
@@ -177,10 +178,15 @@ impl Record {
 
     /// A mark in the order of every client of the groups at this node.
     pub(crate) fn mark(&mut self, who: Process, seen: &Seen) {
-        for (_, client) in self.clients.range_mut((who, ConnId(0))..=(who, ConnId(u64::MAX))) {
+        for (_, client) in self.clients.range_mut(all_of(who)) {
             if let (true, Role::Participant(participant)) = (client.alive, &mut client.role) {
                 participant.told.push(seen.clone());
             }
         }
     }
+}
+
+/// The places of all connections of a process.
+fn all_of(who: Process) -> RangeInclusive<(Process, ConnId)> {
+    (who, ConnId(0))..=(who, ConnId(u64::MAX))
 }

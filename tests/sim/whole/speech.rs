@@ -20,7 +20,7 @@ pub(crate) enum Event {
     /// A message of a group.
     Message { group: String, from: Member, payload: Bytes },
     /// Whether this part of the cluster may act, and who is in it.
-    Quorum { quorate: bool, ring_seq: u64, members: Vec<NodeId> },
+    Quorum { quorate: bool, members: Vec<NodeId> },
     /// A key has a new value.
     Key { name: String, value: Option<Vec<u8>> },
     /// The ring of a client's node is a new one.
@@ -135,7 +135,7 @@ pub(crate) fn event(service: u16, head: &[u8], payload: &Bytes) -> Event {
         (3, 3) => {
             let ids =
                 (0..int(head, 40) as usize).map(|n| NodeId::new(int(head, 44 + 4 * n)).expect("a nodeid"));
-            Event::Quorum { quorate: int(head, 24) == 1, ring_seq: long(head, 32), members: ids.collect() }
+            Event::Quorum { quorate: int(head, 24) == 1, members: ids.collect() }
         }
         (0, 9) => {
             let head = &[head, payload].concat();

@@ -69,7 +69,7 @@ pub(crate) fn moves(trace: &Trace) -> Moves {
 }
 
 /// What was compared, so that a run shows that its checks had something to check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// Messages that clients heard.
     pub(crate) messages: usize,
@@ -79,6 +79,18 @@ pub(crate) struct Seen {
     pub(crate) reloads: usize,
     /// Parts of the cluster that were told that they may act.
     pub(crate) quorate: usize,
+}
+
+impl Seen {
+    pub(crate) const NOTHING: Self = Self { messages: 0, pairs: 0, reloads: 0, quorate: 0 };
+
+    /// Adds what another run compared.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.pairs += other.pairs;
+        self.reloads += other.reloads;
+        self.quorate += other.quorate;
+    }
 }
 
 /// Checks what holds wherever the run was stopped.
