@@ -9,6 +9,7 @@
 
 pub mod error;
 pub mod ids;
+mod interfaces;
 mod quiet;
 mod secret;
 pub mod time;

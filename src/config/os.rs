@@ -1,19 +1,16 @@
 //! The real host, queried through the C library, which is the only access to the interfaces with their netmasks, the
 //! reverse name service and the account database.
-#![allow(
-    unsafe_code,
-    reason = "getifaddrs, getnameinfo, getpwnam_r and getgrnam_r have no safe counterpart here"
-)]
+#![allow(unsafe_code, reason = "getnameinfo has no safe counterpart in the libraries that are used")]
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::mem::{MaybeUninit, size_of};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::ptr;
 
-use super::host::{Host, LocalAddress};
+use nix::unistd::{Group, User};
 
-/// Largest buffer for one entry of the account database, in bytes, as a group can have many members.
-const ACCOUNT_LIMIT: usize = 1 << 20;
+use super::host::{Host, LocalAddress};
+use crate::interfaces;
 
 /// The host that this program runs on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,11 +18,11 @@ pub struct OsHost;
 
 impl Host for OsHost {
     fn name(&self) -> String {
-        node_name().unwrap_or_default()
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
     }
 
     fn addresses(&self) -> Vec<LocalAddress> {
-        interface_addresses()
+        interfaces::addresses().unwrap_or_default().into_iter().map(local).collect()
     }
 
     fn resolve(&self, name: &str) -> Vec<IpAddr> {
@@ -52,126 +49,26 @@ impl Host for OsHost {
     }
 
     fn user(&self, name: &str) -> Option<u32> {
-        let name = CString::new(name).ok()?;
-        account(|buffer| {
-            let mut entry = MaybeUninit::<libc::passwd>::uninit();
-            let mut found = ptr::null_mut();
-            // SAFETY: all pointers are valid for the call, and the length is that of the buffer.
-            let error = unsafe {
-                libc::getpwnam_r(
-                    name.as_ptr(),
-                    entry.as_mut_ptr(),
-                    buffer.as_mut_ptr().cast(),
-                    buffer.len(),
-                    &mut found,
-                )
-            };
-            // SAFETY: a non-null result points to `entry`, which the call has then filled.
-            (error, unsafe { found.as_ref() }.map(|entry| entry.pw_uid))
-        })
+        User::from_name(name).ok()?.map(|user| user.uid.as_raw())
     }
 
     fn group(&self, name: &str) -> Option<u32> {
-        let name = CString::new(name).ok()?;
-        account(|buffer| {
-            let mut entry = MaybeUninit::<libc::group>::uninit();
-            let mut found = ptr::null_mut();
-            // SAFETY: all pointers are valid for the call, and the length is that of the buffer.
-            let error = unsafe {
-                libc::getgrnam_r(
-                    name.as_ptr(),
-                    entry.as_mut_ptr(),
-                    buffer.as_mut_ptr().cast(),
-                    buffer.len(),
-                    &mut found,
-                )
-            };
-            // SAFETY: a non-null result points to `entry`, which the call has then filled.
-            (error, unsafe { found.as_ref() }.map(|entry| entry.gr_gid))
-        })
+        Group::from_name(name).ok()?.map(|group| group.gid.as_raw())
     }
 }
 
-fn node_name() -> Option<String> {
-    let mut about = MaybeUninit::<libc::utsname>::uninit();
-    // SAFETY: the pointer is valid for the call.
-    if unsafe { libc::uname(about.as_mut_ptr()) } != 0 {
-        return None;
-    }
-    // SAFETY: the call succeeded and so has filled it.
-    let about = unsafe { about.assume_init() };
-    let name: Vec<u8> = about.nodename.iter().map(|byte| *byte as u8).take_while(|byte| *byte != 0).collect();
-    Some(String::from_utf8_lossy(&name).into_owned())
-}
-
-/// Queries the account database with growing buffers until one is large enough.
-fn account(mut ask: impl FnMut(&mut [u8]) -> (libc::c_int, Option<u32>)) -> Option<u32> {
-    let mut buffer = vec![0; 4096];
-    loop {
-        let (error, id) = ask(&mut buffer);
-        if error != libc::ERANGE || buffer.len() >= ACCOUNT_LIMIT {
-            return id;
-        }
-        buffer.resize(buffer.len() * 2, 0);
-    }
-}
-
-fn interface_addresses() -> Vec<LocalAddress> {
-    let mut first = ptr::null_mut();
-    // SAFETY: the pointer is valid; on success the list it then points to is freed below.
-    if unsafe { libc::getifaddrs(&mut first) } != 0 {
-        return Vec::new();
-    }
-    let mut all = Vec::new();
-    let mut next = first;
-    // SAFETY: every element of the list is valid until `freeifaddrs`, and the last one's next is null.
-    while let Some(entry) = unsafe { next.as_ref() } {
-        next = entry.ifa_next;
-        // SAFETY: both are null or point to a socket address of the list, which is not yet freed.
-        let (Some(address), mask) = (unsafe { (address(entry.ifa_addr), address(entry.ifa_netmask)) }) else {
-            continue;
-        };
-        // SAFETY: the name is a C string of the list.
-        let name = unsafe { CStr::from_ptr(entry.ifa_name) };
-        // SAFETY: as above; the call keeps nothing of it.
-        let index = unsafe { libc::if_nametoindex(entry.ifa_name) };
-        let ones = match mask {
-            Some(IpAddr::V4(mask)) => u32::from(mask).count_ones(),
-            Some(IpAddr::V6(mask)) => u128::from(mask).count_ones(),
-            None => 128,
-        };
-        all.push(LocalAddress {
-            interface: name.to_string_lossy().into_owned(),
-            index,
-            address,
-            prefix: ones as u8, // at most 128
-            up: entry.ifa_flags & libc::IFF_UP as libc::c_uint != 0,
-        });
-    }
-    // SAFETY: `first` came from `getifaddrs`, and nothing of the list is used any more.
-    unsafe { libc::freeifaddrs(first) };
-    all
-}
-
-/// The IP address in a socket address of the C library; `None` for null or another family.
-///
-/// # Safety
-/// `socket` is null or points to a socket address as long as its family says.
-unsafe fn address(socket: *const libc::sockaddr) -> Option<IpAddr> {
-    // SAFETY: the caller vouches for it.
-    let family = i32::from(unsafe { socket.as_ref() }?.sa_family);
-    match family {
-        libc::AF_INET => {
-            // SAFETY: the family says which type it is; read unaligned because nobody promises more.
-            let v4 = unsafe { socket.cast::<libc::sockaddr_in>().read_unaligned() };
-            Some(Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr)).into())
-        }
-        libc::AF_INET6 => {
-            // SAFETY: as above.
-            let v6 = unsafe { socket.cast::<libc::sockaddr_in6>().read_unaligned() };
-            Some(Ipv6Addr::from(v6.sin6_addr.s6_addr).into())
-        }
-        _ => None,
+fn local(one: interfaces::Address) -> LocalAddress {
+    let ones = match one.mask {
+        Some(IpAddr::V4(mask)) => u32::from(mask).count_ones(),
+        Some(IpAddr::V6(mask)) => u128::from(mask).count_ones(),
+        None => 128,
+    };
+    LocalAddress {
+        interface: one.interface,
+        index: one.index,
+        address: one.address,
+        prefix: ones as u8, // at most 128
+        up: one.up,
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use super::TransportError;
-use super::sys;
+use crate::interfaces;
 
 /// The local address to which sockets are bound, and the interface that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,17 +74,14 @@ pub(super) fn is_joined(group: IpAddr, index: u32) -> bool {
 }
 
 fn held() -> io::Result<Vec<Held>> {
-    let list = sys::interfaces()?;
+    let list = interfaces::addresses()?;
     Ok(list
         .into_iter()
         // Number 0: the interface disappeared while the list was made.
-        .filter(|raw| raw.index != 0)
-        .map(|raw| Held {
-            name: raw.name,
-            index: raw.index,
-            up: raw.flags & libc::IFF_UP as u32 != 0,
-            addr: raw.addr,
-            mask: bits(raw.mask),
+        .filter(|one| one.index != 0)
+        .filter_map(|one| {
+            let mask = bits(one.mask?);
+            Some(Held { name: one.interface, index: one.index, up: one.up, addr: one.address, mask })
         })
         .collect())
 }

@@ -23,7 +23,7 @@
 //! | `send.rs` | sending in batches; errors counted by destination | |
 //! | `received.rs` | [`Received`]: batches of received datagrams in reused buffers | |
 //! | `stats.rs` | [`Stats`] | |
-//! | `sys.rs` | the system calls that need pointers: `sendmmsg`, `recvmmsg`, `getifaddrs` | |
+//! | `sys.rs` | the system calls that need pointers: `sendmmsg`, `recvmmsg`, `pthread_atfork` | |
 
 mod addr;
 mod error;

@@ -2,15 +2,14 @@
     unsafe_code,
     reason = "system calls for which neither socket2 nor rustix has a safe form that reuses buffers"
 )]
-//! The few system calls that need raw pointers: sending and receiving in batches, errors and memory of a
-//! socket, and the list of interfaces.
+//! The few system calls that need raw pointers: sending and receiving in batches, errors and memory of a socket,
+//! and the notice of a fork.
 //!
 //! Every function here is safe to call; the pointers passed to the kernel are valid only during one call.
 
-use std::ffi::CStr;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -338,54 +337,6 @@ pub(super) fn kernel_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info[libc::SK_MEMINFO_DROPS as usize]) }
 }
 
-/// An address of an interface, as the kernel lists it.
-pub(super) struct RawInterface {
-    pub(super) name: String,
-    pub(super) index: u32,
-    pub(super) flags: u32,
-    pub(super) addr: IpAddr,
-    pub(super) mask: IpAddr,
-}
-
-/// The addresses of all interfaces in this thread's network namespace.
-pub(super) fn interfaces() -> io::Result<Vec<RawInterface>> {
-    let mut first: *mut libc::ifaddrs = std::ptr::null_mut();
-    // SAFETY: `first` is valid for a write; on success it is the list's head, freed below.
-    if unsafe { libc::getifaddrs(&raw mut first) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let mut list = Vec::new();
-    let mut next = first;
-    while !next.is_null() {
-        // SAFETY: `next` is an element of the list, which is alive until freeifaddrs.
-        let entry = unsafe { &*next };
-        next = entry.ifa_next;
-        // SAFETY: the address pointers of an element are null or point to a sockaddr of their family.
-        let (Some(addr), Some(mask)) =
-            (unsafe { address(entry.ifa_addr) }, unsafe { address(entry.ifa_netmask) })
-        else {
-            continue;
-        };
-        // SAFETY: ifa_name is a NUL-terminated string that lives as long as the list.
-        let label = unsafe { CStr::from_ptr(entry.ifa_name) }.to_string_lossy();
-        // An address with a label is listed under that ("eth0:1"); the interface's name is the part before
-        // the colon.
-        let name = label.split(':').next().unwrap_or(&label).to_owned();
-        let index = interface_index(&name);
-        list.push(RawInterface { name, index, flags: entry.ifa_flags, addr, mask });
-    }
-    // SAFETY: `first` came from getifaddrs, is freed once, and nothing borrowed from it is alive.
-    unsafe { libc::freeifaddrs(first) };
-    Ok(list)
-}
-
-/// The number of an interface; 0 if it has disappeared.
-fn interface_index(name: &str) -> u32 {
-    let Ok(name) = std::ffi::CString::new(name) else { return 0 };
-    // SAFETY: `name` is a NUL-terminated string, alive during the call.
-    unsafe { libc::if_nametoindex(name.as_ptr()) }
-}
-
 /// A message header without name, control data or flags.
 fn empty_header() -> libc::mmsghdr {
     // SAFETY: integers and pointers only, for which zero is valid; the padding that some libcs have is private,
@@ -406,31 +357,6 @@ fn source(name: &libc::sockaddr_in6, len: usize) -> Option<SocketAddr> {
         libc::AF_INET6 if len >= size_of::<libc::sockaddr_in6>() => {
             let ip = Ipv6Addr::from(name.sin6_addr.s6_addr);
             Some(SocketAddrV6::new(ip, u16::from_be(name.sin6_port), 0, name.sin6_scope_id).into())
-        }
-        _ => None,
-    }
-}
-
-/// The IP address in a socket address.
-///
-/// # Safety
-///
-/// `name` is null or points to a socket address as long as its family says.
-unsafe fn address(name: *const libc::sockaddr) -> Option<IpAddr> {
-    if name.is_null() {
-        return None;
-    }
-    // SAFETY: not null, so it points to a sockaddr, whose family can always be read.
-    match i32::from(unsafe { (*name).sa_family }) {
-        libc::AF_INET => {
-            // SAFETY: the family says that a sockaddr_in is there; read unaligned, so nothing else is needed.
-            let name = unsafe { name.cast::<libc::sockaddr_in>().read_unaligned() };
-            Some(Ipv4Addr::from(u32::from_be(name.sin_addr.s_addr)).into())
-        }
-        libc::AF_INET6 => {
-            // SAFETY: the family says that a sockaddr_in6 is there; read unaligned, so nothing else is needed.
-            let name = unsafe { name.cast::<libc::sockaddr_in6>().read_unaligned() };
-            Some(Ipv6Addr::from(name.sin6_addr.s6_addr).into())
         }
         _ => None,
     }
