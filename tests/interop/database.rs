@@ -1,7 +1,7 @@
 //! The configuration database under load, of annulusd and of Corosync in the same run: many keys, many trackers and
 //! many sets per second by Debian's libcmap, while the ring carries messages.
 //!
-//! `scripts/confdb-load.sh` runs it. Variables with their defaults: `ANNULUS_LOAD_KEYS` (100,000),
+//! `scripts/interop.sh confdb-load` runs it. Variables with their defaults: `ANNULUS_LOAD_KEYS` (100,000),
 //! `ANNULUS_LOAD_TRACKERS` (1000), `ANNULUS_LOAD_RATE` (10,000 sets per second) and `ANNULUS_LOAD_SECONDS` (5).
 
 use crate::lab::{Kind, Lab, PATIENCE, Transport};
@@ -49,7 +49,7 @@ fn measure(kind: Kind) -> String {
 }
 
 #[test]
-#[ignore = "takes minutes; scripts/confdb-load.sh runs it"]
+#[ignore = "takes minutes; scripts/interop.sh confdb-load runs it"]
 fn many_keys_and_trackers() {
     if !ready() {
         return;

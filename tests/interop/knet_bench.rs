@@ -1,7 +1,7 @@
 //! Knet in the clear and encrypted, annulusd and Debian's Corosync by turns: three hosts, one sender and three,
 //! medians of three rounds.
 //!
-//! `scripts/side-by-side.sh knet` runs it. `ANNULUS_BENCH_SECONDS` (2) is the length of one measurement,
+//! `scripts/interop.sh side-by-side knet` runs it. `ANNULUS_BENCH_SECONDS` (2) is the length of one measurement,
 //! `ANNULUS_BENCH_ROUNDS` (3) the number of rounds; `ANNULUS_BENCH_TRANSPORTS` names other transports than the
 //! default ones.
 
@@ -64,7 +64,7 @@ fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
 
 /// Prints the table; every ratio is annulusd divided by Corosync.
 #[test]
-#[ignore = "a measurement of minutes: scripts/side-by-side.sh knet"]
+#[ignore = "a measurement of minutes: scripts/interop.sh side-by-side knet"]
 fn knet_side_by_side() {
     if !ready() {
         return;

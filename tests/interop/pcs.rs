@@ -154,7 +154,7 @@ fn keys(lab: &Lab) -> Vec<Vec<u8>> {
 
 /// Everything that pcs does to a cluster on knet, on each kind of daemon.
 #[test]
-#[ignore = "minutes: scripts/knet.sh pcs"]
+#[ignore = "minutes: scripts/interop.sh knet pcs"]
 fn pcs_sets_up_and_changes_a_cluster() {
     if !can() {
         return;

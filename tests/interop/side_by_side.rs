@@ -1,6 +1,6 @@
 //! annulusd and Debian's Corosync in the same run, with the same client: messages, bytes, latency, and the ratios.
 //!
-//! `scripts/side-by-side.sh` runs it. `ANNULUS_BENCH_SECONDS` (2) is the length of one measurement,
+//! `scripts/interop.sh side-by-side` runs it. `ANNULUS_BENCH_SECONDS` (2) is the length of one measurement,
 //! `ANNULUS_BENCH_ROUNDS` (2) the number of rounds, in which the two daemons take turns (the mean counts), and
 //! `ANNULUS_BENCH_JSON` a file for the figures.
 
@@ -192,7 +192,7 @@ impl Report {
 
 /// The whole comparison; about ten minutes.
 #[test]
-#[ignore = "a measurement of minutes: scripts/side-by-side.sh runs it"]
+#[ignore = "a measurement of minutes: scripts/interop.sh side-by-side runs it"]
 fn side_by_side() {
     if !ready() {
         return;

@@ -9,7 +9,7 @@
 //! | `descriptors.rs` | a daemon whose clients hold as many descriptors as they may |
 //! | `gaps.rs` | the longest time between two tokens |
 //! | `requests.rs` | a client of the daemon's sockets that breaks all rules |
-//! | `stalls.rs` | how long local clients can keep the ring waiting; `scripts/stalls.sh` |
+//! | `stalls.rs` | how long local clients can keep the ring waiting; `scripts/interop.sh stalls` |
 //!
 //! Counts: `ANNULUS_HOSTILE_DATAGRAMS` (50,000; full: 1,000,000) and `ANNULUS_HOSTILE_REQUESTS` (5,000; full:
 //! 100,000).

@@ -3,8 +3,8 @@
 //! Each kind of hostile client runs for a while on host 1 of a ring that is kept busy, so that the token is never
 //! held. The measure is the longest time between two tokens that host 1 sent. It can be taken of either daemon, and
 //! includes everything that can delay a token, also the noise of this machine. In addition, `annulusd` itself reports
-//! how long its loop was away from the ring's sockets (`stats.annulus.longest_stall`). `scripts/stalls.sh` prints the
-//! table.
+//! how long its loop was away from the ring's sockets (`stats.annulus.longest_stall`). `scripts/interop.sh stalls`
+//! prints the table.
 
 use super::clients::{ALLOWED, KINDS, Kind as Hostile};
 use super::gaps::Tokens;
@@ -82,8 +82,8 @@ fn recover(lab: &mut Lab, kind: Kind) {
     lab.wait_for_one_ring();
 }
 
-/// Whatever local clients do, the ring stays as it is. How long it has to wait is what `scripts/stalls.sh` measures;
-/// here the token time-out is long enough for an unoptimised build and a busy machine.
+/// Whatever local clients do, the ring stays as it is. How long it has to wait is what `scripts/interop.sh stalls`
+/// measures; here the token time-out is long enough for an unoptimised build and a busy machine.
 #[test]
 fn no_local_client_breaks_the_ring() {
     if !ready() {
@@ -101,9 +101,10 @@ fn no_local_client_breaks_the_ring() {
     lab.wait_for_one_ring();
 }
 
-/// Prints the table of `scripts/stalls.sh`: for each kind of client, each daemon with a token time-out of 300 ms.
+/// Prints the table of `scripts/interop.sh stalls`: for each kind of client, each daemon with a token time-out of
+/// 300 ms.
 #[test]
-#[ignore = "minutes; run by scripts/stalls.sh"]
+#[ignore = "minutes; run by scripts/interop.sh stalls"]
 fn table() {
     if !ready() {
         return;

@@ -8,8 +8,8 @@
 //!
 //! The test checks the actions that the resource agents logged: none at all in maintenance, and in standby no stop
 //! except on the host being replaced. Meanwhile the other hosts send each other numbered messages.
-//! `scripts/handover.sh` goes forth and back in both ways on each transport, including two encrypted links of knet,
-//! and with two hosts, and prints how long each step took.
+//! `scripts/interop.sh handover` goes forth and back in both ways on each transport, including two encrypted links of
+//! knet, and with two hosts, and prints how long each step took.
 
 use super::Mix;
 use crate::both::ours;
@@ -295,7 +295,7 @@ fn pacemaker_is_handed_over() {
 
 /// Forth and back, with both ways of keeping Pacemaker from acting.
 #[test]
-#[ignore = "several minutes: scripts/handover.sh"]
+#[ignore = "several minutes: scripts/interop.sh handover"]
 fn forth_and_back() {
     if !can() {
         return;
@@ -312,7 +312,7 @@ fn forth_and_back() {
 
 /// With two hosts, one is enough while the daemon of the other is replaced.
 #[test]
-#[ignore = "minutes: scripts/handover.sh"]
+#[ignore = "minutes: scripts/interop.sh handover"]
 fn two_hosts_forth_and_back() {
     if !can() {
         return;
@@ -329,7 +329,7 @@ fn two_hosts_forth_and_back() {
 
 /// The most common knet configuration: two links, encrypted.
 #[test]
-#[ignore = "several minutes: scripts/handover.sh"]
+#[ignore = "several minutes: scripts/interop.sh handover"]
 fn two_encrypted_links_forth_and_back() {
     if !can() {
         return;

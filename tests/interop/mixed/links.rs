@@ -2,7 +2,7 @@
 //! networks with different MTUs; and paths whose MTU shrinks. No ring may change and no message may be lost; the test
 //! prints for how long nothing was delivered.
 //!
-//! `scripts/knet.sh` runs all of it; `ANNULUS_INTEROP_MIXES` names other mixes.
+//! `scripts/interop.sh knet` runs all of it; `ANNULUS_INTEROP_MIXES` names other mixes.
 
 use super::Mix;
 use super::flow::Flow;
@@ -198,7 +198,7 @@ fn two_links_are_cut_one_after_the_other() {
 
 /// Every kind of cut, in every link mode, in the clear and encrypted.
 #[test]
-#[ignore = "a quarter of an hour: scripts/knet.sh"]
+#[ignore = "a quarter of an hour: scripts/interop.sh knet"]
 fn every_kind_of_link_cut_leaves_the_ring_whole() {
     if !can() {
         return;
@@ -266,7 +266,7 @@ fn sizes(mix: &Mix, silent: bool) {
 
 /// Hosts of one ring with different MTUs, and an interface whose MTU shrinks.
 #[test]
-#[ignore = "minutes: scripts/knet.sh"]
+#[ignore = "minutes: scripts/interop.sh knet"]
 fn different_and_shrinking_mtus_lose_no_message() {
     if !can() {
         return;

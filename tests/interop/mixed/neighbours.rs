@@ -1,7 +1,7 @@
 //! Whether a node of annulusd is a good neighbour at full speed: the throughput of mixed rings, the share of
 //! retransmissions, and how nodes share the ring, compared with rings of one kind in the same run.
 //!
-//! `scripts/neighbours.sh` runs it. `ANNULUS_BENCH_SECONDS` (2) is the length of one measurement,
+//! `scripts/interop.sh neighbours` runs it. `ANNULUS_BENCH_SECONDS` (2) is the length of one measurement,
 //! `ANNULUS_BENCH_ROUNDS` (1) the number of rounds; `ANNULUS_INTEROP_SIZES` names the message sizes, and
 //! `ANNULUS_INTEROP_MIXES` the mixes.
 
@@ -53,7 +53,7 @@ fn measure(mix: &Mix, lab: &Lab, size: usize) -> String {
 }
 
 #[test]
-#[ignore = "a measurement of minutes: scripts/neighbours.sh runs it"]
+#[ignore = "a measurement of minutes: scripts/interop.sh neighbours runs it"]
 fn throughput_of_mixed_rings() {
     if !ready() {
         return;

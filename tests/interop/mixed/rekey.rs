@@ -5,8 +5,8 @@
 //! The effect of a change is checked on the wire where possible: pings have a certain length for each cipher and
 //! hash. A key is not visible, so a host that has only the last key is started at the end, and must join the ring.
 //!
-//! `scripts/knet.sh` runs all of it. `ANNULUS_INTEROP_MIXES` names other mixes; their transport is the one at the
-//! start.
+//! `scripts/interop.sh knet` runs all of it. `ANNULUS_INTEROP_MIXES` names other mixes; their transport is the one at
+//! the start.
 
 use super::Mix;
 use super::flow::Flow;
@@ -223,7 +223,7 @@ fn the_key_and_the_cipher_are_changed_under_load() {
 
 /// Every change of encryption, on rings of every kind.
 #[test]
-#[ignore = "minutes: scripts/knet.sh"]
+#[ignore = "minutes: scripts/interop.sh knet"]
 fn every_change_of_encryption_under_load() {
     if !ready() {
         return;
@@ -242,7 +242,7 @@ fn every_change_of_encryption_under_load() {
 
 /// Links are added, removed, moved and given priorities.
 #[test]
-#[ignore = "minutes: scripts/knet.sh"]
+#[ignore = "minutes: scripts/interop.sh knet"]
 fn every_change_of_links_under_load() {
     if !ready() {
         return;

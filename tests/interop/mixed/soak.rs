@@ -158,7 +158,7 @@ fn soak(mix: &Mix, length: Duration) {
 }
 
 #[test]
-#[ignore = "half an hour; scripts/soak.sh runs it"]
+#[ignore = "half an hour; scripts/interop.sh soak runs it"]
 fn a_long_run() {
     if !ready() {
         return;

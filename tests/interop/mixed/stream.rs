@@ -156,7 +156,7 @@ pub(super) fn streams(mixes: &[Mix]) {
 
 /// Each cipher with each hash, in every link mode.
 #[test]
-#[ignore = "minutes: scripts/knet.sh streams"]
+#[ignore = "minutes: scripts/interop.sh knet streams"]
 fn every_cipher_and_hash() {
     if !ready() {
         return;
@@ -174,7 +174,7 @@ fn every_cipher_and_hash() {
 
 /// All arrangements of hosts on knet.
 #[test]
-#[ignore = "minutes: scripts/knet.sh streams"]
+#[ignore = "minutes: scripts/interop.sh knet streams"]
 fn every_arrangement_of_knet() {
     if ready() {
         streams(&Mix::knet());

@@ -194,7 +194,7 @@ fn cmapctl_changes() {
 }
 
 #[test]
-#[ignore = "minutes: scripts/mixed.sh tools"]
+#[ignore = "minutes: scripts/interop.sh mixed tools"]
 fn every_host_ends_every_host() {
     if ready() {
         let more = ["CAA/udpu", "ACC/udp", "AAC/udp", "CCA/udpu", "ACA/knet2"];
@@ -203,7 +203,7 @@ fn every_host_ends_every_host() {
 }
 
 #[test]
-#[ignore = "minutes: scripts/mixed.sh tools"]
+#[ignore = "minutes: scripts/interop.sh mixed tools"]
 fn cfgtool_shows() {
     if ready() {
         let more = ["ACA/udpu", "CAA/udpu", "CAC/udp", "AAC/udp", "CCA/udpu"];
@@ -212,7 +212,7 @@ fn cfgtool_shows() {
 }
 
 #[test]
-#[ignore = "minutes: scripts/mixed.sh tools"]
+#[ignore = "minutes: scripts/interop.sh mixed tools"]
 fn cfgtool_ends() {
     if ready() {
         let more = ["ACC/udpu", "CAA/udp", "ACA/udp", "AAC/udpu", "CCA/udp"];
@@ -221,7 +221,7 @@ fn cfgtool_ends() {
 }
 
 #[test]
-#[ignore = "minutes: scripts/mixed.sh tools"]
+#[ignore = "minutes: scripts/interop.sh mixed tools"]
 fn every_call_of_rust_corosync() {
     if ready() {
         tell(2, &["AC/udpu", "CA/udpu"], &["AC/udp", "CA/udp", "AC/knet+aes256+sha256"], clients::calls);

@@ -256,7 +256,7 @@ fn an_older_configuration() {
 }
 
 #[test]
-#[ignore = "minutes: scripts/mixed.sh votes"]
+#[ignore = "minutes: scripts/interop.sh mixed votes"]
 fn three_hosts_of_both_kinds() {
     if ready() {
         tell(3, &["ACC/udpu", "CAC/udp"], &["CAA/udpu", "ACA/udp", "AAC/udpu", "CCA/udp"], quorumtool::three);
@@ -264,7 +264,7 @@ fn three_hosts_of_both_kinds() {
 }
 
 #[test]
-#[ignore = "minutes: scripts/mixed.sh votes"]
+#[ignore = "minutes: scripts/interop.sh mixed votes"]
 fn one_of_three_hosts_cut_off() {
     if ready() {
         tell(3, &["CAA/udp", "AAC/udpu"], &["ACC/udp", "CAC/udpu", "ACA/udp", "CCA/udpu"], quorumtool::cut);
@@ -272,7 +272,7 @@ fn one_of_three_hosts_cut_off() {
 }
 
 #[test]
-#[ignore = "minutes: scripts/mixed.sh votes"]
+#[ignore = "minutes: scripts/interop.sh mixed votes"]
 fn two_halves_and_last_man_standing() {
     if ready() {
         tell(4, &["AACC/udpu", "CACA/udp"], &["ACAC/udpu", "CCCA/udp", "ACCC/udp", "CAAC/udpu"], four);
@@ -280,7 +280,7 @@ fn two_halves_and_last_man_standing() {
 }
 
 #[test]
-#[ignore = "minutes: scripts/mixed.sh votes"]
+#[ignore = "minutes: scripts/interop.sh mixed votes"]
 fn votes_set_on_one_host_become_known_to_all() {
     if ready() {
         tell(4, &["ACAC/udpu", "CAAC/udp"], &["AACC/udpu", "CACA/udp", "CCCA/udpu", "ACCC/udp"], told);
@@ -288,7 +288,7 @@ fn votes_set_on_one_host_become_known_to_all() {
 }
 
 #[test]
-#[ignore = "minutes: scripts/mixed.sh votes"]
+#[ignore = "minutes: scripts/interop.sh mixed votes"]
 fn a_host_that_leaves_takes_its_vote_with_it() {
     if ready() {
         tell(4, &["CAAC/udpu", "ACCA/udp"], &["AACC/udpu", "CACA/udp", "CCCA/udpu", "ACCC/udp"], downscale);
@@ -296,7 +296,7 @@ fn a_host_that_leaves_takes_its_vote_with_it() {
 }
 
 #[test]
-#[ignore = "minutes: scripts/mixed.sh votes"]
+#[ignore = "minutes: scripts/interop.sh mixed votes"]
 fn a_device_of_two_hosts() {
     if ready() && qdevice::packages() {
         tell(3, &["ACC/udpu", "CAC/udpu"], &["ACC/udp", "CAC/udp"], qdevice::story);

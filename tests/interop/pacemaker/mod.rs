@@ -3,8 +3,8 @@
 //!
 //! The story is the same for both daemons: resources of three kinds are started; a host is cut off and comes back;
 //! each host's daemon is killed in turn and started again, with Pacemaker restarted as systemd does; and the shells
-//! crmsh and pcs are asked for the status. `scripts/pacemaker.sh` runs all of it on both daemons and both transports
-//! and prints the times side by side. The default test is one pass on annulusd.
+//! crmsh and pcs are asked for the status. `scripts/interop.sh pacemaker` runs all of it on both daemons and both
+//! transports and prints the times side by side. The default test is one pass on annulusd.
 
 mod agents;
 mod cluster;
@@ -234,7 +234,7 @@ fn hosts_that_form_no_ring_stop_their_resources() {
 
 /// Runs the story on both daemons and both transports, and prints the times side by side.
 #[test]
-#[ignore = "a quarter of an hour: scripts/pacemaker.sh"]
+#[ignore = "a quarter of an hour: scripts/interop.sh pacemaker"]
 fn pacemaker_side_by_side() {
     if !(ready() && pacemaker_is_here()) {
         return;
