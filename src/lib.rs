@@ -15,6 +15,8 @@ mod secret;
 pub mod time;
 pub mod value;
 pub mod view;
+#[cfg(any(feature = "daemon", feature = "tools"))]
+mod wall;
 
 pub mod config;
 

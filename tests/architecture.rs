@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Rooms by rank. A room imports only rooms of lower ranks, so rooms of the same rank never import each other.
 const RANKS: &[&[&str]] = &[
     &["ids"],
-    &["view", "time", "error", "value", "secret", "interfaces"],
+    &["view", "time", "error", "value", "secret", "interfaces", "wall"],
     &["config", "quiet"],
     &["transport", "totem", "ipc"],
     &["service"],

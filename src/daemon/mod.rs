@@ -11,7 +11,7 @@
 //! | `place.rs` | lock file, state directory and socket names, by user and instance |
 //! | `lock.rs` | the lock file: one daemon for each instance |
 //! | `fork.rs` | putting the daemon into the background |
-//! | `os.rs` | locked memory, real-time scheduling, wall-clock time |
+//! | `os.rs` | locked memory, real-time scheduling |
 //! | `log/` | log lines in Corosync's formats |
 //! | `key_file.rs` | storing a new key beside the key file, then in its place |
 //! | `reload.rs` | reading the configuration again |

@@ -1,4 +1,4 @@
-#![allow(unsafe_code, reason = "sched_setscheduler, mallopt and localtime_r have no safe wrapper")]
+#![allow(unsafe_code, reason = "sched_setscheduler and mallopt have no safe wrapper")]
 //! Demands on the system that keep the token from being late: locked memory and real-time scheduling. Each may be
 //! refused, as is common in containers; then the daemon runs without it and logs that.
 //!
@@ -142,71 +142,4 @@ fn leave_cgroup() -> Result<(), String> {
         }
     }
     Err(last.unwrap_or_default())
-}
-
-/// A local date and time of this host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct WallTime {
-    /// Month, 0 to 11.
-    pub(super) month: u8,
-    /// Day, 1 to 31.
-    pub(super) day: u8,
-    /// Hour, 0 to 23.
-    pub(super) hour: u8,
-    /// Minute, 0 to 59.
-    pub(super) minute: u8,
-    /// Second, 0 to 60.
-    pub(super) second: u8,
-    /// Millisecond, 0 to 999.
-    pub(super) millis: u16,
-}
-
-impl WallTime {
-    /// The present time in the host's time zone.
-    pub(super) fn now() -> Self {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let seconds = libc::time_t::try_from(since.as_secs()).unwrap_or(0);
-        // SAFETY: all-zero is a valid `tm`: numbers, and a zone pointer that may be null.
-        let mut tm: libc::tm = unsafe { std::mem::zeroed() };
-        // SAFETY: both pointers are to live values of the right types. The function may read the
-        // environment (TZ); this program changes none.
-        let converted = unsafe { libc::localtime_r(&raw const seconds, &raw mut tm) };
-        if converted.is_null() {
-            return Self { month: 0, day: 1, hour: 0, minute: 0, second: 0, millis: 0 };
-        }
-        let small = |n: libc::c_int| u8::try_from(n).unwrap_or(0);
-        Self {
-            month: small(tm.tm_mon).min(11),
-            day: small(tm.tm_mday),
-            hour: small(tm.tm_hour),
-            minute: small(tm.tm_min),
-            second: small(tm.tm_sec),
-            millis: u16::try_from(since.subsec_millis()).unwrap_or(0),
-        }
-    }
-
-    /// `Nov 21 00:52:41`, as logs begin.
-    pub(super) fn stamp(&self) -> String {
-        const MONTHS: [&str; 12] =
-            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        let Self { month, day, hour, minute, second, .. } = self;
-        format!("{} {day:02} {hour:02}:{minute:02}:{second:02}", MONTHS[usize::from(*month)])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stamps_have_a_fixed_width() {
-        let time = WallTime { month: 10, day: 1, hour: 0, minute: 52, second: 4, millis: 7 };
-        assert_eq!(time.stamp(), "Nov 01 00:52:04");
-    }
-
-    #[test]
-    fn now_has_a_valid_date_and_time() {
-        let now = WallTime::now();
-        assert!(now.month < 12 && (1..=31).contains(&now.day) && now.hour < 24);
-    }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use jiff::civil::DateTime;
+
 use super::record::Record;
 use crate::config::logging::Timestamp;
 
@@ -41,19 +43,19 @@ impl Format {
     /// A datagram for the syslog socket: `<29>Nov 21 00:52:41 annulusd[3337]: [MAIN  ] text`.
     pub(super) fn syslog(&self, record: &Record, facility: u8) -> String {
         let priority = u16::from(facility) * 8 + record.priority() as u16;
-        let mut line = format!("<{priority}>{} {PROGRAM}[{}]: ", record.time.stamp(), self.pid);
+        let mut line = format!("<{priority}>{} {PROGRAM}[{}]: ", stamp(record.time), self.pid);
         self.body(record, &mut line);
         line
     }
 
     fn stamp(&self, record: &Record) -> String {
         let mut line = String::with_capacity(96 + record.text.len());
-        let stamp = record.time.stamp();
+        let stamp = stamp(record.time);
         // Writing to a string cannot fail, here and below.
         let _ = match self.timestamp {
             Timestamp::Off => Ok(()),
             Timestamp::Seconds => write!(line, "{stamp} "),
-            Timestamp::Millis => write!(line, "{stamp}.{:03} ", record.time.millis),
+            Timestamp::Millis => write!(line, "{stamp}.{:03} ", record.time.millisecond()),
         };
         line
     }
@@ -72,6 +74,11 @@ impl Format {
         }
         line.push_str(&record.text);
     }
+}
+
+/// `Nov 21 00:52:41`, as log lines begin.
+fn stamp(time: DateTime) -> String {
+    time.strftime("%b %d %H:%M:%S").to_string()
 }
 
 /// The number of a syslog facility. Source: syslog(3). Unknown names are refused with the configuration.
@@ -106,11 +113,10 @@ mod tests {
 
     use super::*;
     use crate::daemon::log::record::Subsystem;
-    use crate::daemon::os::WallTime;
 
     fn record() -> Record {
         Record {
-            time: WallTime { month: 10, day: 21, hour: 0, minute: 52, second: 41, millis: 892 },
+            time: DateTime::constant(2026, 11, 21, 0, 52, 41, 892_000_000),
             level: Level::INFO,
             subsystem: Subsystem::Serv,
             text: "Service engine loaded".to_owned(),
@@ -127,6 +133,12 @@ mod tests {
             pid: 3337,
             host: "n1".to_owned(),
         }
+    }
+
+    #[test]
+    fn stamps_have_a_fixed_width() {
+        let time = DateTime::constant(2026, 11, 1, 0, 52, 4, 7_000_000);
+        assert_eq!(stamp(time), "Nov 01 00:52:04");
     }
 
     /// A line of Corosync's own log, except for the program's name.

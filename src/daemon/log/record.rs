@@ -2,11 +2,12 @@
 
 use std::fmt::{self, Write};
 
+use jiff::civil::DateTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-use super::super::os::WallTime;
 use crate::config::logging::Priority;
+use crate::wall;
 
 /// Longest text of a line in bytes; longer ones are truncated.
 const TEXT_LIMIT: usize = 4096;
@@ -82,7 +83,8 @@ impl Subsystem {
 /// One log line before formatting.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
-    pub(super) time: WallTime,
+    /// In the host's time zone.
+    pub(super) time: DateTime,
     pub(super) level: Level,
     pub(super) subsystem: Subsystem,
     pub(super) text: String,
@@ -98,7 +100,7 @@ impl Record {
         event.record(&mut text);
         text.message.push_str(&text.fields);
         Self {
-            time: WallTime::now(),
+            time: wall::now(),
             level: *metadata.level(),
             subsystem: Subsystem::of(metadata.target()),
             text: clean(text.message),
@@ -110,7 +112,7 @@ impl Record {
     /// Makes a line of the log itself.
     pub(super) fn own(level: Level, text: String) -> Self {
         Self {
-            time: WallTime::now(),
+            time: wall::now(),
             level,
             subsystem: Subsystem::Main,
             text: clean(text),
