@@ -308,7 +308,7 @@ fn a_too_long_datagram_is_refused_before_its_code_is_checked() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn any_packet_is_restored(plain in prop::collection::vec(any::<u8>(), 1..9000), at in 0..20_usize) {
