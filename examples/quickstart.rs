@@ -11,6 +11,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -21,8 +22,31 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 const NODES: [u32; 3] = [1, 2, 3];
+/// How many messages each node multicasts in a phase.
 const MESSAGES: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(14);
+
+/// A part of the story, in which each node multicasts [`MESSAGES`] messages.
+#[derive(Clone, Copy)]
+enum Phase {
+    Together,
+    Apart,
+    Again,
+}
+
+impl Phase {
+    /// The numbers of each node's messages. They go on from phase to phase.
+    fn numbers(self) -> RangeInclusive<usize> {
+        let before = self as usize * MESSAGES;
+        before + 1..=before + MESSAGES
+    }
+
+    /// `1 to 20`, for the story.
+    fn span(self) -> String {
+        let numbers = self.numbers();
+        format!("{} to {}", numbers.start(), numbers.end())
+    }
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -46,6 +70,9 @@ async fn main() -> ExitCode {
 async fn demonstrate() -> Result<(), Failure> {
     let nodes = common::start(&NODES).await?;
 
+    println!(
+        "\nThey form a ring, and each joins the group. Every join is a new view of the group at each member."
+    );
     let mut seats = BTreeMap::new();
     for (id, node) in &nodes {
         seats.insert(*id, Seat::new(*id, node.join("quickstart").await?));
@@ -54,31 +81,38 @@ async fn demonstrate() -> Result<(), Failure> {
         seat.until("all three in the group", |log| log.last_view() == NODES).await?;
     }
 
-    println!("\nAll three multicast {MESSAGES} messages each, at once:");
-    multicast(&seats, &NODES, "together").await?;
+    let all = NODES.len() * MESSAGES;
+    println!("\nAll three multicast their messages {} at the same time.", Phase::Together.span());
+    multicast(&seats, Phase::Together).await?;
     for seat in seats.values() {
-        seat.until("all messages", |log| log.count("together") == NODES.len() * MESSAGES).await?;
+        seat.until("all messages", |log| log.count(Phase::Together) == all).await?;
     }
+    println!("  Each node has delivered all {all}.");
 
-    println!("\nThe network is cut: node 3 on one side, 1 and 2 on the other.");
+    println!("\nThe network is cut: node 3 on one side, 1 and 2 on the other. Each side goes on alone.");
     common::cut(&nodes, &[3]).await?;
     for (id, rest) in [(1, &NODES[..2]), (2, &NODES[..2]), (3, &NODES[2..])] {
         seats[&id].until("the view of its part", |log| log.last_view() == rest).await?;
     }
-    multicast(&seats, &NODES, "apart").await?;
+    println!("\nAll three multicast their messages {}; each side has only its own.", Phase::Apart.span());
+    multicast(&seats, Phase::Apart).await?;
     for (id, members) in [(1, 2), (2, 2), (3, 1)] {
-        seats[&id].until("the messages of its part", |log| log.count("apart") == members * MESSAGES).await?;
+        let own = members * MESSAGES;
+        seats[&id].until("the messages of its part", |log| log.count(Phase::Apart) == own).await?;
     }
+    println!("  Nodes 1 and 2 have delivered {} each, node 3 has delivered {MESSAGES}.", 2 * MESSAGES);
 
-    println!("\nThe network heals.");
+    println!("\nThe network heals. All three are together again.");
     common::heal(&nodes).await?;
     for seat in seats.values() {
         seat.until("all three again", |log| log.last_view() == NODES).await?;
     }
-    multicast(&seats, &NODES, "again").await?;
+    println!("\nAll three multicast their messages {} at the same time.", Phase::Again.span());
+    multicast(&seats, Phase::Again).await?;
     for seat in seats.values() {
-        seat.until("all messages", |log| log.count("again") == NODES.len() * MESSAGES).await?;
+        seat.until("all messages", |log| log.count(Phase::Again) == all).await?;
     }
+    println!("  Each node has delivered all {all}.");
 
     prove(&seats)?;
 
@@ -113,8 +147,10 @@ impl Log {
         self.segments.iter().flat_map(|segment| &segment.messages)
     }
 
-    fn count(&self, phase: &str) -> usize {
-        self.messages().filter(|message| message.starts_with(phase)).count()
+    fn count(&self, phase: Phase) -> usize {
+        let numbers = phase.numbers();
+        let number = |message: &String| message.rsplit('.').next()?.parse().ok();
+        self.messages().filter_map(number).filter(|number| numbers.contains(number)).count()
     }
 
     /// The messages delivered while all three nodes were together.
@@ -162,7 +198,8 @@ fn record(id: u32, event: Event, log: &watch::Sender<Log>) {
             let why = |reason: Reason| match reason {
                 Reason::NodeDown => "lost",
                 Reason::NodeUp => "back or met",
-                _ => "joined or left",
+                Reason::Join => "joined",
+                _ => "left",
             };
             let mut changes = Vec::new();
             changes.extend(view.joined.iter().map(|c| format!("+{} {}", c.member.node, why(c.reason))));
@@ -175,22 +212,24 @@ fn record(id: u32, event: Event, log: &watch::Sender<Log>) {
                 segment.messages.push(String::from_utf8_lossy(&payload).into_owned());
             }
         }),
-        Event::Ring(ring) => println!("  node {id}: ring {} of {} nodes", ring.ring, ring.members.len()),
+        // The views tell the same, and in the order of the messages.
+        Event::Ring(_) => {}
         other => println!("  node {id}: {other:?}"),
     }
 }
 
-/// Multicasts from all of these nodes at once; the last message of each is awaited until it has been
-/// delivered safely.
-async fn multicast(seats: &BTreeMap<u32, Seat>, from: &[u32], phase: &str) -> Result<(), Failure> {
+/// Multicasts the messages of a phase from all nodes at the same time, each as `SENDER.NUMBER`; the last message of
+/// each is awaited until it has been delivered safely.
+async fn multicast(seats: &BTreeMap<u32, Seat>, phase: Phase) -> Result<(), Failure> {
     let mut senders = JoinSet::new();
-    for id in from {
-        let (id, group, phase) = (*id, seats[id].group.clone(), phase.to_owned());
+    for seat in seats.values() {
+        let (id, group) = (seat.id, seat.group.clone());
         senders.spawn(async move {
-            for n in 1..MESSAGES {
-                group.multicast(format!("{phase} {id}.{n}")).await?;
+            let last = *phase.numbers().end();
+            for n in phase.numbers().take_while(|n| *n < last) {
+                group.multicast(format!("{id}.{n}")).await?;
             }
-            group.multicast_delivered(format!("{phase} {id}.{MESSAGES}"), Guarantee::Safe).await
+            group.multicast_delivered(format!("{id}.{last}"), Guarantee::Safe).await
         });
     }
     while let Some(sent) = senders.join_next().await {
@@ -202,12 +241,14 @@ async fn multicast(seats: &BTreeMap<u32, Seat>, from: &[u32], phase: &str) -> Re
 /// Verifies that the nodes delivered the same messages in the same order wherever they were together.
 fn prove(seats: &BTreeMap<u32, Seat>) -> Result<(), Failure> {
     let logs = NODES.map(|id| seats[&id].log.borrow().clone());
-    println!("\nThe order while all three were together:");
-    let sequence: Vec<&str> =
-        logs[0].together().iter().filter_map(|message| message.split_once(' ')).map(|(_, m)| m).collect();
+    println!(
+        "\nThe order in which node 1 delivered what was sent while all three were together (sender.number):"
+    );
+    let sequence: Vec<&str> = logs[0].together().iter().map(|message| message.as_str()).collect();
     for line in sequence.chunks(20) {
         println!("  {}", line.join(" "));
     }
+    println!("\nThe digests of what each node delivered, in its order:");
     for (log, id) in logs.iter().zip(NODES) {
         let digest = |messages: &[&String]| {
             let mut crc = crc32fast::Hasher::new();
@@ -232,7 +273,9 @@ fn prove(seats: &BTreeMap<u32, Seat>) -> Result<(), Failure> {
     if sequence.len() != 2 * NODES.len() * MESSAGES {
         return Err(format!("{} messages were delivered to all three", sequence.len()).into());
     }
-    println!("One order at all nodes: nodes 1 and 2 agree on everything, node 3 on all but its time alone.");
+    println!(
+        "\nOne order at all nodes: nodes 1 and 2 agree on everything, node 3 on all but its time alone."
+    );
     Ok(())
 }
 
