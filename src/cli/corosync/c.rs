@@ -59,6 +59,10 @@ pub(super) fn scan_unsigned(text: &[u8]) -> Option<u64> {
 }
 
 /// Reads a number as `scanf` with `%lf`: decimal, hexadecimal, infinite or NaN; the rest of the text is ignored.
+///
+/// By hand, since the standard library and the crates that read floats take the whole text or know no hexadecimal
+/// floats, and C's `strtod` obeys the locale of the process. The digits of a decimal number are left to the standard
+/// library, which rounds them correctly.
 pub(super) fn scan_float(text: &[u8]) -> Option<f64> {
     let (negative, body) = sign(skip_space(text));
     let starts = |word: &[u8]| body.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
