@@ -1,5 +1,5 @@
-//! What `scripts/test.sh` does when a test program fails, and what `scripts/interop.sh` runs, with a replacement for
-//! cargo.
+//! What `scripts/test.sh` does when a test program fails, and what `scripts/interop.sh` and `scripts/check.sh` run, with
+//! a replacement for cargo.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -35,6 +35,9 @@ fn run(name: &str, cargo: &str, arguments: &[&str], variables: &[(&str, &str)]) 
     program(&scripts.join(name), &fs::read_to_string(script).unwrap());
     program(&scripts.join("install-peers.sh"), "#!/bin/bash\nexit 0\n");
     program(&programs.join("cargo"), cargo);
+    for text in ["Cargo.toml", "CONTRIBUTING.md"] {
+        fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(text), dir.path().join(text)).unwrap();
+    }
 
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
     let mut command = Command::new(scripts.join(name));
@@ -157,5 +160,48 @@ fn every_name_that_a_test_refers_to_is_one_of_the_interop_script() {
     for line in found.lines() {
         let name = line.rsplit(' ').next().unwrap_or_default();
         assert!(names.contains(&name) || name == "--list", "{line}: {list}");
+    }
+}
+
+/// A cargo that prints what it is to lint and installs nothing; of the lints, those of the feature `tools` fail.
+const LINTS: &str = r#"#!/bin/bash
+echo "cargo $*"
+[ "$1" = clippy ] || exit 1
+[[ " $* " != *" --features tools "* ]]
+"#;
+
+#[test]
+fn the_check_script_lints_each_feature_alone_and_fails_if_one_fails() {
+    let lint = "cargo clippy --quiet --locked --lib --bins --no-default-features";
+    let output = run("check.sh", LINTS, &[], &[]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for line in [
+        &format!("{lint} -- -D warnings"),
+        "ok: the library without features",
+        &format!("{lint} --features daemon -- -D warnings"),
+        "ok: the feature daemon alone",
+        &format!("{lint} --features tools -- -D warnings"),
+        "wrong: the feature tools alone",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}: {said}");
+    }
+    assert!(said.lines().any(|said| said.starts_with("ok: 1.") && said.contains(" is declared, ")), "{said}");
+}
+
+#[test]
+fn a_check_that_cannot_be_made_is_skipped_and_fails_in_ci() {
+    let cargo = LINTS.replace("--features tools", "--features none");
+    let skipped = "skipped: cargo-deny cannot be installed";
+    for (variables, status) in [(vec![], 0), (vec![("CI", "true")], 1)] {
+        let output = run("check.sh", &cargo, &["--release"], &variables);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        assert!(said.lines().any(|said| said == skipped), "{said}");
+        // Nothing is installed without being asked for.
+        let output = run("check.sh", &cargo, &[], &variables);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(!said.contains("skipped") && !said.contains("cargo install"), "{said}");
     }
 }
