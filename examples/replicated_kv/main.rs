@@ -11,7 +11,6 @@
 //! The check runs several replicas in this process; one starts late, one is cut off (nodes only) and comes
 //! back. It exits with 1 unless all replicas have equal digests at the end, and have every write that was
 //! confirmed.
-//! back. It exits with 1 unless all end up with equal digests, and with every write that was confirmed.
 
 mod replica;
 mod state;

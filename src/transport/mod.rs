@@ -18,6 +18,7 @@
 //! | `socket.rs` | socket options: buffers, priority, code point | |
 //! | `addr.rs` | finds the address and interface that a configured address refers to | `totemip.c` |
 //! | `peers.rs` | node ↔ address | |
+//! | `random.rs` | random bytes of the kernel | |
 //! | `gate.rs` | decides which received datagrams are handed up | |
 //! | `source_port.rs` | the port from which a peer sends | |
 //! | `send.rs` | sending in batches; errors counted by destination | |

@@ -5,8 +5,6 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | file | contents |
-//! | `state.rs` | the four phases |
 //! | `state.rs` | the four phases |
 //! | `ring.rs` | state that outlives a phase |
 //! | `number.rs` | ring sequence numbers: which are believed, which are reserved |
@@ -24,6 +22,8 @@
 //! | `outbox.rs` | this node's frames that wait for the token |
 //! | `members.rs` | sets of nodes, representative |
 //! | `excess.rs` | the part of the token's flow control count that no frame explains |
+//! | `next.rs` | which phase comes next, and why |
+//! | `io.rs` | inputs and actions of the protocol |
 //! | `left_out.rs` | nodes that are excluded from the ring for a while |
 //! | `timers.rs` | timers |
 //! | `witness.rs` | which nodes are heard, and which of them hear this node |
