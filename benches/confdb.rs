@@ -1,16 +1,15 @@
-//! The configuration database with many keys and trackers: changes with and without a matching tracker, and
-//! an iteration over all keys, through the router like a client's requests.
+//! The configuration database of a whole node with many keys and trackers: changes with and without a matching tracker,
+//! and an iteration over all keys, as requests of a client.
 
 use std::hint::black_box;
 
-use annulus::confdb::{Addresses, Desk, Store};
+use annulus::config::timeouts::{Given, Timeouts};
 use annulus::error::Status;
-use annulus::ids::{ConnId, Guarantee, NodeId, RingId, ServiceId};
-use annulus::service::router::{Ground, Router};
-use annulus::service::{Database, Effects, Full, Notice, Order, Request, Statistics};
+use annulus::ids::{ConnId, NodeId, Seq, ServiceId};
+use annulus::service::{Edge, Output, Request};
+use annulus::stack::{Setup, Stack};
 use annulus::time::Instant;
-use annulus::value::Value;
-use bytes::Bytes;
+use annulus::totem::{Input, Params, RESERVE};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const KEYS: usize = 100_000;
@@ -19,81 +18,41 @@ const TRACKERS: usize = 1000;
 const GROUP: usize = 100;
 const CONN: ConnId = ConnId(1);
 
-/// Receives the output of the desk and counts it.
-#[derive(Default)]
-struct Below {
-    database: Store,
-    handle: u64,
-    status: i32,
-    events: u64,
-}
+/// A world without statistics, links and users.
+struct World;
 
-impl Effects for Below {
-    fn me(&self) -> NodeId {
-        NodeId::new(1).expect("not 0")
-    }
-    fn now(&self) -> Instant {
-        Instant::ZERO
-    }
-    fn database(&mut self) -> &mut dyn Database {
-        &mut self.database
-    }
-    fn statistics(&self, _: &str) -> Vec<(String, Value)> {
-        Vec::new()
-    }
-    fn clear_statistics(&mut self, _: Statistics) {}
-    fn announce(&mut self, _: Notice) {}
-    fn order(&mut self, _: Order) {}
-    fn multicast(&mut self, _: Guarantee, _: &[&[u8]]) -> Result<(), Full> {
-        Ok(())
-    }
-    fn reply(&mut self, _: ConnId, reply: &[u8]) {
-        self.status = reply[16..20].try_into().map(i32::from_ne_bytes).expect("four bytes");
-        if reply.len() == 32 {
-            self.handle = reply[24..].try_into().map(u64::from_ne_bytes).expect("eight bytes");
-        }
-    }
-    fn event(&mut self, _: ConnId, head: &[u8], payload: &Bytes) {
-        black_box((head, payload));
-        self.events += 1;
-    }
-    fn buffer_open(&mut self, _: ConnId, _: &[u8], _: u64) -> Result<u64, Status> {
-        Err(Status::NotSupported)
-    }
-    fn buffer_read(&mut self, _: ConnId, _: u64) -> Result<Bytes, Status> {
-        Err(Status::NotSupported)
-    }
-    fn buffer_close(&mut self, _: ConnId, _: u64) {}
-}
+impl Edge for World {}
 
-impl Ground for Below {
-    fn multicast_sync(&mut self, _: &[u8]) -> Result<(), Full> {
-        Ok(())
-    }
-    fn want_token(&mut self) {}
-    fn synced(&mut self, _: RingId) {}
-    fn synced_in_transit(&mut self) {}
-    fn take_notice(&mut self) -> Option<Notice> {
-        self.database.take_change().map(Notice::Changed)
-    }
-    fn fits(&self, _: usize) -> bool {
-        true
-    }
-}
-
+/// A node on a ring of its own, with one client of its database.
 struct Bench {
-    desk: Desk,
-    router: Router,
-    below: Below,
+    stack: Stack,
+    now: Instant,
+    /// The handle in the last reply that has one.
+    handle: u64,
+    /// The status in the last reply.
+    status: i32,
+    /// Number of events that the client has got.
+    events: u64,
 }
 
 impl Bench {
     fn new() -> Self {
-        let mut desk = Desk::new(NodeId::new(1).expect("not 0"), Addresses::new());
-        let mut router = Router::new(&mut [&mut desk]);
-        let mut below = Below::default();
-        router.connected(&mut [&mut desk], ServiceId::CMAP, CONN, &mut below).expect("it has the service");
-        let mut bench = Self { desk, router, below };
+        let params = Params {
+            me: NodeId::new(1).expect("not 0"),
+            timeouts: Timeouts::derive(&Given::default(), 1),
+            netmtu: 1500,
+            ring_seq: 1,
+            stored: RESERVE,
+            life: 1,
+            origin: Seq(0),
+        };
+        let now = Instant::ZERO;
+        let stack = Stack::new(params, Setup::default(), now).expect("the configuration is empty");
+        let mut bench = Self { stack, now, handle: 0, status: 0, events: 0 };
+        while !bench.stack.accepts_clients() {
+            bench.turn();
+        }
+        bench.stack.connected(bench.now, ServiceId::CMAP, CONN, &mut World).expect("it has the service");
         for n in 0..KEYS {
             bench.set(n, 0);
         }
@@ -104,6 +63,42 @@ impl Bench {
         bench
     }
 
+    /// Lets time pass until the node has something to do, and lets it do that.
+    fn turn(&mut self) {
+        self.now = self.now.max(self.stack.deadline().expect("a ring has timers"));
+        self.stack.handle_input(self.now, Input::Timeout);
+        self.carry_out();
+    }
+
+    /// Carries out what the node has put out. Nobody else is on the network.
+    fn carry_out(&mut self) {
+        let mut stored = None;
+        while let Some(output) = self.stack.poll_output(&mut World) {
+            match output {
+                Output::Store(up_to) => stored = Some(up_to),
+                Output::Reply { bytes, .. } => {
+                    self.status = bytes[16..20].try_into().map(i32::from_ne_bytes).expect("four bytes");
+                    if bytes.len() == 32 {
+                        self.handle = bytes[24..].try_into().map(u64::from_ne_bytes).expect("eight bytes");
+                    }
+                }
+                Output::Event { head, payload, .. } => {
+                    black_box((head, payload));
+                    self.events += 1;
+                }
+                Output::Send(..)
+                | Output::Refused(..)
+                | Output::Order(_)
+                | Output::View(_)
+                | Output::Synced(_) => {}
+            }
+        }
+        if let Some(up_to) = stored {
+            self.stack.handle_input(self.now, Input::Stored(up_to));
+            self.carry_out();
+        }
+    }
+
     fn ask(&mut self, function: u32, pieces: &[&[u8]]) {
         let size: usize = 16 + pieces.iter().map(|piece| piece.len()).sum::<usize>();
         let mut bytes = Vec::with_capacity(size);
@@ -111,12 +106,13 @@ impl Bench {
         bytes.extend_from_slice(&(size as u64).to_ne_bytes());
         pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
         let request = Request { bytes: &bytes, tail: &[] };
-        self.router.request(&mut [&mut self.desk], CONN, request, &mut self.below);
+        self.stack.request(self.now, CONN, request, &mut World);
+        self.carry_out();
     }
 
     fn set(&mut self, n: usize, value: u64) {
         self.ask(0, &[&name(&key(n)), &8_u64.to_ne_bytes(), &8_u64.to_ne_bytes(), &value.to_ne_bytes()]);
-        assert_eq!(self.below.status, Status::Ok.code());
+        assert_eq!(self.status, Status::Ok.code());
     }
 }
 
@@ -145,9 +141,9 @@ fn database(c: &mut Criterion) {
         let mut value = 1;
         group.bench_function(what, |b| {
             b.iter(|| {
-                let before = bench.below.events;
+                let before = bench.events;
                 bench.set(from + value as usize * 7919 % (to - from), value);
-                assert_eq!(bench.below.events - before, told);
+                assert_eq!(bench.events - before, told);
                 value += 1;
             });
         });
@@ -157,11 +153,11 @@ fn database(c: &mut Criterion) {
     group.bench_function("iterate over all", |b| {
         b.iter(|| {
             bench.ask(4, &[&name("load.")]);
-            let handle = bench.below.handle;
+            let handle = bench.handle;
             let mut keys = 0;
             loop {
                 bench.ask(5, &[&handle.to_ne_bytes()]);
-                if bench.below.status != Status::Ok.code() {
+                if bench.status != Status::Ok.code() {
                     break;
                 }
                 keys += 1;

@@ -29,21 +29,6 @@ const CORE: &[&str] = &["totem", "service", "admin", "confdb", "cpg", "quorum", 
 const FOREIGN: &[&str] =
     &["std::time::Instant", "SystemTime", "std::net", "std::thread", "tokio", "socket2", "rustix", "rand::"];
 
-/// Files of the core outside of the wires in which messages still have a layout; each is to lose it, and none is to be
-/// added.
-const LAYOUTS_LEFT: &[&str] = &[
-    "confdb/requests.rs",
-    "confdb/statistics.rs",
-    "confdb/telling.rs",
-    "cpg/desk.rs",
-    "cpg/requests.rs",
-    "cpg/service.rs",
-    "cpg/sync.rs",
-    "quorum/desk.rs",
-    "quorum/votequorum/mod.rs",
-    "quorum/votequorum/requests.rs",
-];
-
 fn rank(room: &str) -> Option<usize> {
     RANKS.iter().position(|rooms| rooms.contains(&room))
 }
@@ -328,11 +313,7 @@ fn nothing_imports_in_a_circle() {
 #[test]
 fn layouts_are_in_wires() {
     let found = layouts_outside_of_wires(&sources());
-    let new: Vec<&String> = found.iter().filter(|name| !LAYOUTS_LEFT.contains(&name.as_str())).collect();
-    assert!(new.is_empty(), "the layout of a message belongs into a wire: {new:?}");
-    let gone: Vec<&&str> =
-        LAYOUTS_LEFT.iter().filter(|name| !found.iter().any(|found| found == **name)).collect();
-    assert!(gone.is_empty(), "has no layout any more, so take it from the list: {gone:?}");
+    assert!(found.is_empty(), "the layout of a message belongs into a wire: {found:?}");
 }
 
 #[test]

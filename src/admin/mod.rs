@@ -25,8 +25,6 @@ mod service;
 mod shutdown;
 mod status;
 mod survey;
-#[cfg(test)]
-mod tests;
 pub(crate) mod wire;
 
 pub use client::{Client, Shutdown, ShutdownRequest, blocking};

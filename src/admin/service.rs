@@ -33,7 +33,7 @@ use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
 use crate::quiet::Quiet;
 use crate::secret::Secret;
-use crate::service::{Delivery, Effects, Full, Links, Order, Request, Service, Synchronised};
+use crate::service::{Context, Delivery, Full, Links, Order, Request, Service, Synchronised};
 use crate::time::Instant;
 use crate::view::{View, ViewKind};
 
@@ -95,9 +95,17 @@ pub struct Desk {
     /// Clients that wait for the log files to be reopened.
     reopening: Vec<ConnId>,
     /// Messages that could not be multicast yet.
-    unsent: VecDeque<(Guarantee, Zeroizing<Vec<u8>>)>,
+    unsent: VecDeque<Unsent>,
     malformed: u64,
     logs: Logs,
+}
+
+/// An exec message that could not be multicast yet.
+#[derive(Debug)]
+struct Unsent {
+    function: u16,
+    guarantee: Guarantee,
+    message: Zeroizing<Vec<u8>>,
 }
 
 /// The limits of the log lines that other nodes can cause without limit.
@@ -154,42 +162,42 @@ impl Desk {
 
     /// The result of [`Order::MakeKey`]: the new key with the fingerprint of the one in use, or the reason why there
     /// is none.
-    pub fn key_made(&mut self, outcome: Result<(Key, u64), String>, effects: &mut dyn Effects) {
+    pub fn key_made(&mut self, outcome: Result<(Key, u64), String>, context: &mut Context<'_>) {
         self.rotation.made(outcome.map(|(key, in_use)| (Secret::new(key.bytes().to_vec()), in_use)));
-        self.perform(effects);
+        self.perform(context);
     }
 
     /// The result of [`Order::StoreKey`].
-    pub fn key_stored(&mut self, outcome: Result<(), String>, effects: &mut dyn Effects) {
+    pub fn key_stored(&mut self, outcome: Result<(), String>, context: &mut Context<'_>) {
         self.rotation.stored(outcome);
-        self.perform(effects);
+        self.perform(context);
     }
 
     /// The result of [`Order::KeepKey`]: the fingerprint of the key in use with its cipher and hash, or the reason
     /// why the key file was not replaced.
-    pub fn key_kept(&mut self, outcome: Result<(u64, String), String>, effects: &mut dyn Effects) {
+    pub fn key_kept(&mut self, outcome: Result<(u64, String), String>, context: &mut Context<'_>) {
         self.rotation.kept(outcome);
-        self.perform(effects);
+        self.perform(context);
     }
 
     /// The result of [`Order::LookAtKey`]: the fingerprint of the key in use, that of the stored new key, and the
     /// cipher and hash.
-    pub fn key_seen(&mut self, print: u64, next: Option<u64>, suite: &str, effects: &mut dyn Effects) {
+    pub fn key_seen(&mut self, print: u64, next: Option<u64>, suite: &str, context: &mut Context<'_>) {
         self.survey.uses(print, next, suite);
-        self.perform(effects);
+        self.perform(context);
     }
 
     /// The result of [`Order::Reload`]: the configuration that was read, or why it cannot be used. [`Order::Adopt`]
     /// or [`Order::Discard`] follows as soon as all nodes have decided.
-    pub fn judged(&mut self, outcome: Result<&Config, &str>, effects: &mut dyn Effects) {
+    pub fn judged(&mut self, outcome: Result<&Config, &str>, context: &mut Context<'_>) {
         let beside = |config: &Config| {
-            self.agreement.is_plain().then(|| reload::readdressed(config, effects.database()))
+            self.agreement.is_plain().then(|| reload::readdressed(config, context.database()))
         };
         let moved = outcome.ok().and_then(beside).flatten();
         let outcome = match moved.as_deref().map_or(outcome, Err) {
             Ok(config) => Ok(Judged {
                 fingerprint: Fingerprint::of(config),
-                kept: reload::kept(&config.map, effects.database())
+                kept: reload::kept(&config.map, context.database())
                     .into_iter()
                     .map(|(key, place)| format!("{key} ({place})"))
                     .collect(),
@@ -201,26 +209,26 @@ impl Desk {
         };
         self.agreement.judged(outcome);
         // Messages are not multicast before `retry`, which the router calls when it is possible.
-        self.perform(effects);
+        self.perform(context);
     }
 
     /// The result of [`Order::Adopt`] around the stack: applies the configuration to the database, or records
     /// why it could not be applied; then answers the clients that wait for it. `rekeys`: it has another key,
     /// cipher or hash, for which the transport is prepared; [`Order::SwitchKey`] and [`Order::ForgetKey`]
     /// follow.
-    pub fn adopted(&mut self, outcome: Result<&Config, &str>, rekeys: bool, effects: &mut dyn Effects) {
+    pub fn adopted(&mut self, outcome: Result<&Config, &str>, rekeys: bool, context: &mut Context<'_>) {
         let (waiting, nodes) = self.adopting.pop_front().unwrap_or_default();
         let config = match outcome {
             Ok(config) => config,
-            Err(why) => return self.refuse(waiting, Status::InvalidParam, why, effects),
+            Err(why) => return self.refuse(waiting, Status::InvalidParam, why, context),
         };
-        for (key, place) in reload::kept(&config.map, effects.database()) {
+        for (key, place) in reload::kept(&config.map, context.database()) {
             tracing::info!(
                 "Modified entry '{key}' in corosync.conf cannot be changed at run-time; the old value stays until a \
                  restart ({place})"
             );
         }
-        let mut changed = reload::take_over(&config.map, effects.database());
+        let mut changed = reload::take_over(&config.map, context.database());
         changed.truncate(Reload::NAMES_LIMIT);
         let addresses = config
             .nodes
@@ -229,20 +237,20 @@ impl Desk {
         self.facts.addresses = addresses.collect();
         let beside_corosync = nodes.iter().any(|node| node.outcome == NodeOutcome::Told);
         let report = Reload { changed, nodes };
-        self.tell_waiting(waiting, Status::Ok, "", &report, effects);
+        self.tell_waiting(waiting, Status::Ok, "", &report, context);
         if rekeys {
             self.rekey.begin(if beside_corosync { Guarantee::Agreed } else { Guarantee::Safe });
             // Messages are not multicast before `retry`, which the router calls when it is possible.
-            self.perform(effects);
+            self.perform(context);
         }
     }
 
     /// Records and answers a refused reload.
-    fn refuse(&mut self, waiting: Vec<ConnId>, status: Status, why: &str, effects: &mut dyn Effects) {
+    fn refuse(&mut self, waiting: Vec<ConnId>, status: Status, why: &str, context: &mut Context<'_>) {
         let reasons = why.replace('\n', "; ");
         tracing::error!("Configuration not reloaded; nothing has changed: {reasons}");
-        reload::refuse(status, why, effects.database());
-        self.tell_waiting(waiting, status, why, &Reload::default(), effects);
+        reload::refuse(status, why, context.database());
+        self.tell_waiting(waiting, status, why, &Reload::default(), context);
     }
 
     fn tell_waiting(
@@ -251,44 +259,46 @@ impl Desk {
         status: Status,
         why: &str,
         report: &Reload,
-        effects: &mut dyn Effects,
+        context: &mut Context<'_>,
     ) {
         for conn in waiting {
             if self.curious.remove(&conn) {
-                effects.reply(conn, &report::encode(status, why, report));
+                context.reply(conn, report::encode(status, why, report));
             } else {
-                effects.reply(conn, &refusal(number::RELOAD, status));
+                context.reply(conn, refusal(number::RELOAD, status));
             }
         }
     }
 
     /// Carries out the actions that are due.
-    fn act(&mut self, effects: &mut dyn Effects) {
-        self.perform(effects);
-        self.send(effects);
+    fn act(&mut self, context: &mut Context<'_>) {
+        self.perform(context);
+        self.send(context);
     }
 
     /// As `act`, but messages are queued instead of multicast.
-    fn perform(&mut self, effects: &mut dyn Effects) {
+    fn perform(&mut self, context: &mut Context<'_>) {
         for act in self.agreement.acts() {
             match act {
-                Act::Say(talk) => self.later(Guarantee::Safe, talk.encode(self.me)),
+                Act::Say(talk) => {
+                    self.later(wire::exec::RING_REENABLE, Guarantee::Safe, talk.encode(self.me));
+                }
                 Act::SayPlain(conn) => {
                     self.reloading.push(conn);
                     // Delivered here when Corosync's nodes deliver it, which change their key soon after.
                     self.queue(Guarantee::Agreed, &Exec::Reload { conn: conn.0 });
                 }
-                Act::Read if self.agreement.is_plain() => effects.order(Order::ReloadBesideCorosync),
-                Act::Read => effects.order(Order::Reload),
+                Act::Read if self.agreement.is_plain() => context.order(Order::ReloadBesideCorosync),
+                Act::Read => context.order(Order::Reload),
                 Act::Adopt { waiting, nodes } => {
                     self.adopting.push_back((waiting, nodes));
-                    effects.order(Order::Adopt);
+                    context.order(Order::Adopt);
                 }
-                Act::Drop => effects.order(Order::Discard),
-                Act::Refuse { waiting, status, why } => self.refuse(waiting, status, &why, effects),
+                Act::Drop => context.order(Order::Discard),
+                Act::Refuse { waiting, status, why } => self.refuse(waiting, status, &why, context),
                 Act::GiveUp(waiting) => {
                     let why = "there was no ring for too long on which all nodes could be asked; ask again";
-                    self.tell_waiting(waiting, Status::Timeout, why, &Reload::default(), effects);
+                    self.tell_waiting(waiting, Status::Timeout, why, &Reload::default(), context);
                 }
             }
         }
@@ -297,25 +307,25 @@ impl Desk {
             if survey.is_empty() && rotation.is_empty() && rekey.is_empty() {
                 return;
             }
-            survey.into_iter().for_each(|act| self.look_at_keys(act, effects));
-            rotation.into_iter().for_each(|act| self.rotate(act, effects));
-            rekey.into_iter().for_each(|act| self.change_key(act, effects));
+            survey.into_iter().for_each(|act| self.look_at_keys(act, context));
+            rotation.into_iter().for_each(|act| self.rotate(act, context));
+            rekey.into_iter().for_each(|act| self.change_key(act, context));
         }
     }
 
-    fn look_at_keys(&mut self, act: survey::Act, effects: &mut dyn Effects) {
+    fn look_at_keys(&mut self, act: survey::Act, context: &mut Context<'_>) {
         match act {
             survey::Act::Say(talk) => self.say(&talk),
-            survey::Act::Look => effects.order(Order::LookAtKey),
+            survey::Act::Look => context.order(Order::LookAtKey),
             survey::Act::Tell(waiting, mut keys) => {
-                let now = effects.now();
+                let now = context.now();
                 let silent = keys.iter().filter(|key| key.uses == KeyUse::Silent).map(|key| key.node);
                 let silent: Vec<NodeId> = silent.collect();
                 let away = self.facts.addresses.keys().filter(|node| !self.members.contains(node));
                 keys.extend(away.map(|node| NodeKey { node: *node, uses: KeyUse::Away }));
                 for (conn, purpose) in waiting {
                     match purpose {
-                        Purpose::Know => effects.reply(conn, &keys::encode(Status::Ok, "", &keys)),
+                        Purpose::Know => context.reply(conn, keys::encode(Status::Ok, "", &keys)),
                         Purpose::Rotate if silent.is_empty() => self.rotation.ask(conn, now),
                         Purpose::Rotate => {
                             let why = format!(
@@ -323,7 +333,7 @@ impl Desk {
                                  through the ring: give all nodes the same new key file by hand and reload",
                                 reload::named(&silent)
                             );
-                            effects.reply(conn, &keys::encode(Status::InvalidParam, &why, &[]));
+                            context.reply(conn, keys::encode(Status::InvalidParam, &why, &[]));
                         }
                     }
                 }
@@ -332,53 +342,53 @@ impl Desk {
     }
 
     fn say(&mut self, talk: &KeyTalk) {
-        self.later(Guarantee::Safe, talk.encode(self.me));
+        self.later(wire::exec::RING_REENABLE, Guarantee::Safe, talk.encode(self.me));
     }
 
-    fn rotate(&mut self, act: rotation::Act, effects: &mut dyn Effects) {
+    fn rotate(&mut self, act: rotation::Act, context: &mut Context<'_>) {
         match act {
             rotation::Act::Make if self.rekey.is_running() => {
                 self.rotation.made(Err(BUSY.to_owned()));
             }
-            rotation::Act::Make => effects.order(Order::MakeKey),
+            rotation::Act::Make => context.order(Order::MakeKey),
             rotation::Act::Say(talk) => self.say(&talk),
             rotation::Act::Store(..) if self.rekey.is_running() => self.rotation.stored(Err(BUSY.to_owned())),
             rotation::Act::Store(key, in_use) => match Key::new(key.bytes()) {
-                Ok(key) => effects.order(Order::StoreKey(key, in_use)),
+                Ok(key) => context.order(Order::StoreKey(key, in_use)),
                 Err(error) => self.rotation.stored(Err(error.to_string())),
             },
-            rotation::Act::Keep => effects.order(Order::KeepKey),
-            rotation::Act::Drop => effects.order(Order::DropKey),
+            rotation::Act::Keep => context.order(Order::KeepKey),
+            rotation::Act::Drop => context.order(Order::DropKey),
             rotation::Act::Begin => {
                 self.rekey.expect();
                 // Nodes of Corosync cannot have stored a key, so all members are annulus nodes.
                 self.rekey.begin(Guarantee::Safe);
             }
             rotation::Act::Answer(conn, status, why, nodes) => {
-                effects.reply(conn, &keys::encode(status, &why, &nodes));
+                context.reply(conn, keys::encode(status, &why, &nodes));
             }
         }
     }
 
-    fn change_key(&mut self, act: rekey::Act, effects: &mut dyn Effects) {
+    fn change_key(&mut self, act: rekey::Act, context: &mut Context<'_>) {
         match act {
             rekey::Act::Say(phase, guarantee) => self.queue(guarantee, &Exec::Crypto { phase }),
             rekey::Act::Switch => {
                 tracing::info!("This node sends with the new key, cipher and hash from now on");
-                effects.order(Order::SwitchKey);
+                context.order(Order::SwitchKey);
             }
             rekey::Act::Finish => {
                 tracing::info!("What is sealed with the old key, cipher and hash is not accepted any more");
-                effects.order(Order::ForgetKey);
+                context.order(Order::ForgetKey);
                 self.rotation.switched();
             }
         }
     }
 
     /// The result of [`Order::ReopenLogs`].
-    pub fn logs_reopened(&mut self, status: Status, effects: &mut dyn Effects) {
+    pub fn logs_reopened(&mut self, status: Status, context: &mut Context<'_>) {
         for conn in std::mem::take(&mut self.reopening) {
-            effects.reply(conn, &refusal(number::REOPEN_LOG_FILES, status));
+            context.reply(conn, refusal(number::REOPEN_LOG_FILES, status));
         }
     }
 
@@ -387,13 +397,13 @@ impl Desk {
         conn: ConnId,
         function: u16,
         request: wire::Request<'_>,
-        effects: &mut dyn Effects,
+        context: &mut Context<'_>,
     ) -> Option<Result<Reply, Status>> {
         use wire::Request as Ask;
         Some(match request {
-            Ask::RingStatus => Ok(Reply::RingStatus(self.own_links(effects.links()))),
+            Ask::RingStatus => Ok(Reply::RingStatus(self.own_links(context.links()))),
             Ask::NodeStatus { node, version } => {
-                let status = match effects.links() {
+                let status = match context.links() {
                     Some(links) => watched(node, self.me, &links),
                     None => Some(self.node_status(node)),
                 };
@@ -403,14 +413,14 @@ impl Desk {
                     Some(status) => Ok(Reply::NodeStatus(Box::new(status))),
                 }
             }
-            Ask::NewKey if self.facts.managed => return self.ask_for_keys(conn, Purpose::Rotate, effects),
-            Ask::Keys => return self.ask_for_keys(conn, Purpose::Know, effects),
+            Ask::NewKey if self.facts.managed => return self.ask_for_keys(conn, Purpose::Rotate, context),
+            Ask::Keys => return self.ask_for_keys(conn, Purpose::Know, context),
             Ask::RingReenable | Ask::NewKey => Err(Status::NotSupported),
             Ask::NodeAddrs { node } => self.addresses(node).map(Reply::NodeAddrs).ok_or(Status::NotExist),
             Ask::LocalGet => Ok(Reply::LocalGet(self.me.get())),
-            Ask::Kill { node, reason } => self.kill(node, reason, effects),
+            Ask::Kill { node, reason } => self.kill(node, reason, context),
             Ask::Reload { report } => {
-                return match self.request_reload(conn, report, effects) {
+                return match self.request_reload(conn, report, context) {
                     Ok(()) => None, // the answer follows when it is done
                     Err(status) => Some(Err(status)),
                 };
@@ -420,7 +430,7 @@ impl Desk {
                     return Some(Err(Status::TryAgain));
                 }
                 self.reopening.push(conn);
-                effects.order(Order::ReopenLogs);
+                context.order(Order::ReopenLogs);
                 return None; // the answer follows when it is done
             }
             Ask::ReopenLogFiles => Err(Status::NotSupported),
@@ -430,23 +440,23 @@ impl Desk {
                     && vote.ask(conn)
                 {
                     let question = Question { flags: vote.manner().flags() };
-                    effects.event(conn, &question.encode(), &Bytes::new());
+                    context.event(conn, Bytes::from(question.encode()), Bytes::new());
                 }
                 Ok(Reply::Done)
             }
             Ask::TrackStop => {
                 // The reply comes first: a verdict that follows may be the answer to another request of this
                 // client.
-                effects.reply(conn, &Reply::Done.encode(function));
-                self.stop_asking(conn, effects);
+                context.reply(conn, Reply::Done.encode(function));
+                self.stop_asking(conn, context);
                 return None;
             }
-            Ask::TryShutdown { flags } => return self.try_shutdown(conn, Manner::from_flags(flags), effects),
+            Ask::TryShutdown { flags } => return self.try_shutdown(conn, Manner::from_flags(flags), context),
             Ask::ReplyToShutdown { response } => {
                 let Some(vote) = &mut self.vote else { return Some(Err(Status::Access)) };
                 let verdict = vote.answer(conn, response == 1);
-                effects.reply(conn, &Reply::Done.encode(function));
-                self.conclude(verdict, effects);
+                context.reply(conn, Reply::Done.encode(function));
+                self.conclude(verdict, context);
                 return None;
             }
         })
@@ -485,19 +495,19 @@ impl Desk {
         addresses.iter().enumerate().map(link).collect()
     }
 
-    fn kill(&mut self, node: u32, reason: &[u8], effects: &mut dyn Effects) -> Result<Reply, Status> {
-        let status = effects.database().get(&format!("runtime.members.{node}.status"));
+    fn kill(&mut self, node: u32, reason: &[u8], context: &mut Context<'_>) -> Result<Reply, Status> {
+        let status = context.database().get(&format!("runtime.members.{node}.status"));
         if status.and_then(|status| status.as_text()).as_deref() != Some("joined") {
             return Err(Status::NotExist);
         }
-        self.tell_all(&Exec::Kill { node, reason }, effects).map(|()| Reply::Done)
+        self.tell_all(&Exec::Kill { node, reason }, context).map(|()| Reply::Done)
     }
 
     fn request_reload(
         &mut self,
         conn: ConnId,
         report: bool,
-        effects: &mut dyn Effects,
+        context: &mut Context<'_>,
     ) -> Result<(), Status> {
         if !self.facts.managed {
             return Err(Status::NotSupported);
@@ -511,8 +521,8 @@ impl Desk {
         if report {
             self.curious.insert(conn);
         }
-        self.agreement.ask(conn, effects.now());
-        self.act(effects);
+        self.agreement.ask(conn, context.now());
+        self.act(context);
         Ok(())
     }
 
@@ -520,13 +530,13 @@ impl Desk {
         &mut self,
         conn: ConnId,
         purpose: Purpose,
-        effects: &mut dyn Effects,
+        context: &mut Context<'_>,
     ) -> Option<Result<Reply, Status>> {
         if self.survey.is_full() || self.unsent.len() >= UNSENT_LIMIT {
             return Some(Err(Status::TryAgain));
         }
-        self.survey.ask(conn, purpose, effects.now());
-        self.act(effects);
+        self.survey.ask(conn, purpose, context.now());
+        self.act(context);
         None // the answer follows when it is done
     }
 
@@ -534,24 +544,24 @@ impl Desk {
         &mut self,
         conn: ConnId,
         manner: Manner,
-        effects: &mut dyn Effects,
+        context: &mut Context<'_>,
     ) -> Option<Result<Reply, Status>> {
         if manner == Manner::Immediate {
-            return Some(self.tell_all(&Exec::Shutdown, effects).map(|()| Reply::Done));
+            return Some(self.tell_all(&Exec::Shutdown, context).map(|()| Reply::Done));
         }
         if self.vote.is_some() {
             return Some(Err(Status::Exist));
         }
-        let timeout = effects.database().get(SHUTDOWN_TIMEOUT_KEY).and_then(|value| value.number());
+        let timeout = context.database().get(SHUTDOWN_TIMEOUT_KEY).and_then(|value| value.number());
         let timeout =
             timeout.and_then(|ms| ms.try_into().ok()).map_or(SHUTDOWN_TIMEOUT, Duration::from_millis);
-        let until = effects.now() + timeout;
+        let until = context.now() + timeout;
         match Vote::begin(conn, manner, &self.trackers, until) {
-            None => Some(self.tell_all(&Exec::Shutdown, effects).map(|()| Reply::Done)),
+            None => Some(self.tell_all(&Exec::Shutdown, context).map(|()| Reply::Done)),
             Some(vote) => {
-                let question = Question { flags: manner.flags() }.encode();
+                let question = Bytes::from(Question { flags: manner.flags() }.encode());
                 for tracker in vote.asked() {
-                    effects.event(tracker, &question, &Bytes::new());
+                    context.event(tracker, question.clone(), Bytes::new());
                 }
                 self.vote = Some(vote);
                 None // the answer follows when all have answered
@@ -560,24 +570,24 @@ impl Desk {
     }
 
     /// Ends a client's subscription to questions before a shutdown.
-    fn stop_asking(&mut self, conn: ConnId, effects: &mut dyn Effects) {
+    fn stop_asking(&mut self, conn: ConnId, context: &mut Context<'_>) {
         let tracked = self.trackers.remove(&conn);
         if let Some(vote) = &mut self.vote
             && tracked
         {
             let verdict = vote.forget(conn);
-            self.conclude(verdict, effects);
+            self.conclude(verdict, context);
         }
     }
 
-    fn conclude(&mut self, verdict: Option<Verdict>, effects: &mut dyn Effects) {
+    fn conclude(&mut self, verdict: Option<Verdict>, context: &mut Context<'_>) {
         let Some(Verdict { initiator, agreed }) = verdict else { return };
         self.vote = None;
         let status = if agreed { Status::Ok } else { Status::Busy };
-        effects.reply(initiator, &refusal(number::TRY_SHUTDOWN, status));
+        context.reply(initiator, refusal(number::TRY_SHUTDOWN, status));
         if agreed {
             self.queue(Guarantee::Safe, &Exec::Shutdown);
-            self.send(effects);
+            self.send(context);
         }
     }
 
@@ -585,12 +595,12 @@ impl Desk {
     ///
     /// # Errors
     /// Too many messages are waiting already.
-    fn tell_all(&mut self, message: &Exec<'_>, effects: &mut dyn Effects) -> Result<(), Status> {
+    fn tell_all(&mut self, message: &Exec<'_>, context: &mut Context<'_>) -> Result<(), Status> {
         if self.unsent.len() >= UNSENT_LIMIT {
             return Err(Status::TryAgain);
         }
         self.queue(Guarantee::Safe, message);
-        self.send(effects);
+        self.send(context);
         Ok(())
     }
 
@@ -602,17 +612,17 @@ impl Desk {
     }
 
     fn queue(&mut self, guarantee: Guarantee, message: &Exec<'_>) {
-        self.later(guarantee, message.encode(self.me));
+        self.later(message.function(), guarantee, message.encode(self.me));
     }
 
     /// Queues a message until there is room. It may contain a key.
-    fn later(&mut self, guarantee: Guarantee, message: Vec<u8>) {
-        self.unsent.push_back((guarantee, Zeroizing::new(message)));
+    fn later(&mut self, function: u16, guarantee: Guarantee, message: Vec<u8>) {
+        self.unsent.push_back(Unsent { function, guarantee, message: Zeroizing::new(message) });
     }
 
-    fn send(&mut self, effects: &mut dyn Effects) {
-        while let Some((guarantee, message)) = self.unsent.front() {
-            match effects.multicast_undivided(*guarantee, message) {
+    fn send(&mut self, context: &mut Context<'_>) {
+        while let Some(Unsent { function, guarantee, message }) = self.unsent.front() {
+            match context.multicast_undivided(*function, *guarantee, message) {
                 Ok(()) => drop(self.unsent.pop_front()),
                 Err(Full) => break,
             }
@@ -642,34 +652,34 @@ impl Service for Desk {
         self.unsent.is_empty()
     }
 
-    fn deliver(&mut self, delivery: Delivery, effects: &mut dyn Effects) {
+    fn deliver(&mut self, delivery: Delivery, context: &mut Context<'_>) {
         let Delivery { from, function, message: bytes, order } = delivery;
         let Some(message) = Exec::decode(function, &bytes, order) else {
-            return self.count_malformed(effects.now(), from, function, bytes.len());
+            return self.count_malformed(context.now(), from, function, bytes.len());
         };
         match message {
             Exec::RingReenable => match Talk::decode(&bytes, order) {
                 Ok(Some(talk)) => {
                     self.rekey.expect();
-                    self.agreement.heard(from, talk, effects.now());
-                    self.act(effects);
+                    self.agreement.heard(from, talk, context.now());
+                    self.act(context);
                 }
                 Ok(None) => match KeyTalk::decode(&bytes, order) {
                     Ok(Some(talk)) => {
                         self.survey.heard(from, &talk);
-                        self.rotation.heard(from, talk, effects.now());
-                        self.act(effects);
+                        self.rotation.heard(from, talk, context.now());
+                        self.act(context);
                     }
                     Ok(None) => {
                         tracing::debug!(%from, function, "administrative message that means nothing here");
                     }
-                    Err(_) => self.count_malformed(effects.now(), from, function, bytes.len()),
+                    Err(_) => self.count_malformed(context.now(), from, function, bytes.len()),
                 },
-                Err(_) => self.count_malformed(effects.now(), from, function, bytes.len()),
+                Err(_) => self.count_malformed(context.now(), from, function, bytes.len()),
             },
             Exec::Crypto { phase } => {
-                self.rekey.heard(from, phase, effects.now());
-                self.act(effects);
+                self.rekey.heard(from, phase, context.now());
+                self.act(context);
             }
             Exec::Kill { node, reason } => {
                 if node == self.me.get() {
@@ -677,22 +687,22 @@ impl Service for Desk {
                     let end = reason.iter().position(|byte| *byte == 0).unwrap_or(reason.len());
                     let reason = String::from_utf8_lossy(&reason[..end]).into_owned();
                     tracing::info!("Killed by node {from} : {reason}");
-                    effects.order(Order::Die { by: from, reason });
+                    context.order(Order::Die { by: from, reason });
                 }
             }
             Exec::Shutdown => {
-                if let Some(held_back) = self.logs.shut_down.may_speak(effects.now()) {
+                if let Some(held_back) = self.logs.shut_down.may_speak(context.now()) {
                     tracing::info!(
                         held_back = (held_back > 0).then_some(held_back),
                         "Node {from} was shut down by sysadmin"
                     );
                 }
                 if from == self.me {
-                    effects.order(Order::Shutdown);
+                    context.order(Order::Shutdown);
                 }
             }
             Exec::Reload { conn } => {
-                let told = self.logs.reload.may_speak(effects.now());
+                let told = self.logs.reload.may_speak(context.now());
                 if let Some(held_back) = told {
                     tracing::info!(
                         held_back = (held_back > 0).then_some(held_back),
@@ -710,14 +720,14 @@ impl Service for Desk {
                 let place = own.and_then(|conn| self.reloading.iter().position(|other| *other == conn));
                 let conn = place.map(|place| self.reloading.remove(place));
                 self.agreement.plain(conn);
-                self.act(effects);
+                self.act(context);
             }
         }
     }
 
-    fn connected(&mut self, _conn: ConnId, _effects: &mut dyn Effects) {}
+    fn connected(&mut self, _conn: ConnId, _context: &mut Context<'_>) {}
 
-    fn request(&mut self, conn: ConnId, function: u16, request: Request<'_>, effects: &mut dyn Effects) {
+    fn request(&mut self, conn: ConnId, function: u16, request: Request<'_>, context: &mut Context<'_>) {
         let joined;
         let bytes = if request.tail.is_empty() {
             request.bytes
@@ -727,16 +737,16 @@ impl Service for Desk {
         };
         let answer = match wire::Request::decode(function, bytes) {
             None => Some(Err(Status::InvalidParam)),
-            Some(request) => self.answer(conn, function, request, effects),
+            Some(request) => self.answer(conn, function, request, context),
         };
         match answer {
-            Some(Ok(reply)) => effects.reply(conn, &reply.encode(function)),
-            Some(Err(status)) => effects.reply(conn, &refusal(function, status)),
+            Some(Ok(reply)) => context.reply(conn, reply.encode(function)),
+            Some(Err(status)) => context.reply(conn, refusal(function, status)),
             None => {}
         }
     }
 
-    fn disconnected(&mut self, conn: ConnId, effects: &mut dyn Effects) {
+    fn disconnected(&mut self, conn: ConnId, context: &mut Context<'_>) {
         self.reloading.retain(|other| *other != conn);
         self.agreement.forget(conn);
         self.survey.forget(conn);
@@ -750,11 +760,11 @@ impl Service for Desk {
             tracing::info!("Shutdown cancelled: whoever asked for it is gone");
             self.vote = None;
         }
-        self.stop_asking(conn, effects);
+        self.stop_asking(conn, context);
     }
 
-    fn retry(&mut self, effects: &mut dyn Effects) {
-        self.send(effects);
+    fn retry(&mut self, context: &mut Context<'_>) {
+        self.send(context);
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -771,27 +781,27 @@ impl Service for Desk {
         .min()
     }
 
-    fn expired(&mut self, effects: &mut dyn Effects) {
-        let now = effects.now();
+    fn expired(&mut self, context: &mut Context<'_>) {
+        let now = context.now();
         if self.vote.as_ref().is_some_and(|vote| vote.until() <= now) {
             let verdict = self.vote.as_ref().map(Vote::expired);
-            self.conclude(verdict, effects);
+            self.conclude(verdict, context);
         }
         self.agreement.expired(now);
         self.rekey.expired(now);
         self.survey.expired(now);
         self.rotation.expired(now);
-        self.act(effects);
+        self.act(context);
     }
 
-    fn view(&mut self, view: &View, effects: &mut dyn Effects) {
+    fn view(&mut self, view: &View, context: &mut Context<'_>) {
         if view.kind == ViewKind::Regular {
             self.members.clone_from(&view.members);
-            self.agreement.view(view, effects.now());
+            self.agreement.view(view, context.now());
             self.rekey.view(&view.members);
             self.survey.view(view);
             self.rotation.view(view);
-            self.act(effects);
+            self.act(context);
         }
     }
 

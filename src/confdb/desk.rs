@@ -3,8 +3,9 @@
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
-use super::connection::{Connection, Owed};
+use super::connection::Connection;
 use super::names;
+use super::owed::OwedAnswer;
 use super::pending::Tellings;
 use super::settings::Settings;
 use super::statistics::{self, Lookouts};
@@ -45,11 +46,12 @@ pub struct Desk {
     /// Notifications that have not been sent yet.
     pub(super) tellings: Tellings,
     /// Number of trackers of each user's clients.
-    pub(super) users: BTreeMap<u32, usize>,
+    pub(crate) users: BTreeMap<u32, usize>,
     /// When the counters of services were last copied to the database.
     pub(super) refreshed_at: Option<Instant>,
-    /// The client whose change is being reported, and which is answered after that.
-    pub(super) owed: Option<Owed>,
+    /// The answer to a write, until this desk hears of the change that the write has made. From then on it is kept with
+    /// the notifications of that change.
+    pub(super) owed: Option<OwedAnswer>,
     pub(super) version: VersionCheck,
     pub(super) settings: Settings,
     pub(super) stats: Stats,
@@ -116,6 +118,11 @@ impl Desk {
     /// The work of this desk since the start, in steps that each cost about as much as a notification.
     pub const fn work(&self) -> u64 {
         self.tellings.work()
+    }
+
+    /// Number of trackers of all clients, those of closed connections that have not been removed yet included.
+    pub(crate) fn number_of_trackers(&self) -> usize {
+        self.trackers.len() + self.lookouts.len()
     }
 
     /// A handle that no iteration or tracker has had.

@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::wire;
+use super::wire::Listed;
 use crate::error::Status;
-use crate::service::{Database, Effects};
-use crate::value::Value;
+use crate::service::{Context, Database};
 
 /// Largest number of open iterations of one connection; further ones are refused with NO_RESOURCES.
 ///
@@ -14,7 +13,7 @@ use crate::value::Value;
 pub const ITERATIONS_LIMIT: usize = 256;
 
 /// Number of statistics that are fetched at a time; each time all statistics are computed.
-pub(super) const CHUNK: usize = 128;
+pub(crate) const CHUNK: usize = 128;
 
 /// The position of one iteration.
 #[derive(Debug)]
@@ -23,16 +22,8 @@ struct Iteration {
     /// The last name that was returned.
     last: Option<Box<str>>,
     /// Only for statistics: the entries that are returned next.
-    ahead: VecDeque<Entry>,
+    ahead: VecDeque<Listed>,
     ended: bool,
-}
-
-/// One entry of an iteration: name, type number, and length as libcmap gets it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) name: Box<str>,
-    pub(super) kind: u8,
-    pub(super) len: usize,
 }
 
 /// The open iterations of one connection, by handle.
@@ -55,31 +46,30 @@ impl Iterations {
     }
 
     /// Returns the next key of the database.
-    pub(super) fn next(&mut self, handle: u64, database: &dyn Database) -> Result<Entry, Status> {
+    pub(super) fn next(&mut self, handle: u64, database: &Database) -> Result<Listed, Status> {
         let place = self.0.get_mut(&handle).ok_or(Status::BadHandle)?;
         let (name, value) =
             database.following(&place.prefix, place.last.as_deref()).ok_or(Status::NoSections)?;
         place.last = Some(name.into());
-        Ok(Entry { name: name.into(), kind: wire::type_code(value), len: wire::value_len(value) })
+        Ok(Listed::key(name, value))
     }
 
-    /// Returns the next statistic, and the number of statistics that were computed for it. The length of a text is
-    /// given as 0, as in Corosync.
+    /// Returns the next statistic, and the number of statistics that were computed for it.
     pub(super) fn next_statistic(
         &mut self,
         handle: u64,
-        effects: &dyn Effects,
-    ) -> (Result<Entry, Status>, usize) {
+        context: &Context<'_>,
+    ) -> (Result<Listed, Status>, usize) {
         let Some(place) = self.0.get_mut(&handle) else { return (Err(Status::BadHandle), 0) };
         let mut computed = 0;
         if place.ahead.is_empty() && !place.ended {
-            let all = effects.statistics(&place.prefix);
+            let all = context.statistics(&place.prefix);
             computed = all.len();
             let start =
                 place.last.as_ref().map_or(0, |last| all.partition_point(|(name, _)| **name <= **last));
             place.ended = all.len() - start <= CHUNK;
-            place.ahead =
-                all.into_iter().skip(start).take(CHUNK).map(|(name, value)| entry(name, &value)).collect();
+            let ahead = all.into_iter().skip(start).take(CHUNK);
+            place.ahead = ahead.map(|(name, value)| Listed::statistic(name, &value)).collect();
         }
         let entry = place.ahead.pop_front().ok_or(Status::NoSections);
         if let Ok(entry) = &entry {
@@ -92,9 +82,4 @@ impl Iterations {
     pub(super) fn close(&mut self, handle: u64) -> Result<(), Status> {
         self.0.remove(&handle).map(drop).ok_or(Status::BadHandle)
     }
-}
-
-fn entry(name: String, value: &Value) -> Entry {
-    let len = if matches!(value, Value::Text(_)) { 0 } else { wire::value_len(value) };
-    Entry { name: name.into(), kind: wire::type_code(value), len }
 }

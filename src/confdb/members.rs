@@ -4,7 +4,7 @@
 
 use super::desk::Addresses;
 use crate::ids::NodeId;
-use crate::service::Effects;
+use crate::service::Context;
 use crate::value::Value;
 use crate::view::View;
 
@@ -13,8 +13,8 @@ fn key(node: NodeId, what: &str) -> String {
 }
 
 /// Records the nodes that left and joined.
-pub(super) fn follow(view: &View, addresses: &Addresses, effects: &mut dyn Effects) {
-    let database = effects.database();
+pub(super) fn follow(view: &View, addresses: &Addresses, context: &mut Context<'_>) {
+    let database = context.database();
     for node in &view.left {
         database.set(&key(*node, "status"), Value::text("left"));
     }
@@ -30,8 +30,8 @@ pub(super) fn follow(view: &View, addresses: &Addresses, effects: &mut dyn Effec
 }
 
 /// Records the version of its configuration that a node has sent.
-pub(super) fn set_version(node: NodeId, version: u64, effects: &mut dyn Effects) {
-    effects.database().set(&key(node, "config_version"), Value::U64(version));
+pub(super) fn set_version(node: NodeId, version: u64, context: &mut Context<'_>) {
+    context.database().set(&key(node, "config_version"), Value::U64(version));
 }
 
 /// A node's addresses in Corosync's form, which other programs parse.

@@ -68,7 +68,7 @@ const READ_ONLY_VOTES: [&str; 7] = [
 ];
 
 /// Whether a key is read-only for clients.
-pub(super) fn is_read_only(name: &str, database: &dyn Database) -> bool {
+pub(super) fn is_read_only(name: &str, database: &Database) -> bool {
     READ_ONLY_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || READ_ONLY.binary_search(&name).is_ok()
         || READ_ONLY_VOTES.binary_search(&name).is_ok()
@@ -79,7 +79,7 @@ pub(super) fn is_read_only(name: &str, database: &dyn Database) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::confdb::Store;
+    use crate::service::Database;
     use crate::value::Value;
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn the_table_is_sorted_and_quorum_keys_follow_the_provider() {
         assert!(READ_ONLY.is_sorted() && READ_ONLY_VOTES.is_sorted());
-        let mut store = Store::default();
+        let mut store = Database::default();
         for name in ["totem.version", "nodelist.node.0.nodeid", "runtime.config.totem.token", "system.x"] {
             assert!(is_read_only(name, &store), "{name}");
         }

@@ -4,18 +4,19 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::connection::{Owed, Shelf};
+use super::events::Event;
+use super::owed::OwedAnswer;
+use super::shelf::Shelf;
 use super::statistics::Snapshot;
 use super::trackers::Place;
-use super::wire::NotifyBytes;
+use super::wire::Notification;
 use crate::ids::ConnId;
 use crate::time::Instant;
+use crate::value::Value;
 
 /// Number of steps done at a time: trackers checked, notified, compared or removed. A notification counts one more
 /// for each 512 bytes of its values.
-pub(super) const AT_A_TIME: usize = 1024;
+pub(crate) const AT_A_TIME: usize = 1024;
 
 /// Shortest time between two passes.
 const PAUSE: Duration = Duration::from_micros(1);
@@ -52,15 +53,26 @@ pub(super) enum Telling {
 pub(super) struct News {
     pub(super) shelf: Shelf,
     pub(super) key: Box<str>,
-    pub(super) event: i32,
-    /// The part of the notification that is the same for all receivers.
-    pub(super) head: NotifyBytes,
-    pub(super) payload: Bytes,
+    pub(super) event: Event,
+    pub(super) notification: Notification,
     pub(super) place: Place,
     /// The newest tracker at the time of the change.
     pub(super) until: u64,
-    /// The client that is answered after the last notification.
-    pub(super) owed: Option<Owed>,
+    /// The answer that follows after the last notification.
+    pub(super) owed: Option<OwedAnswer>,
+}
+
+impl News {
+    /// A change that nobody waits for, for the trackers up to the handle `until`.
+    pub(super) fn new(
+        shelf: Shelf,
+        (key, event): (&str, Event),
+        (new, old): (Option<&Value>, Option<&Value>),
+        until: u64,
+    ) -> Self {
+        let notification = Notification::new(key, event, new, old);
+        Self { shelf, key: key.into(), event, notification, place: Place::Start, until, owed: None }
+    }
 }
 
 impl std::fmt::Debug for News {
@@ -104,6 +116,12 @@ impl Tellings {
         if !trackers.is_empty() {
             self.gone.push_back((conn, trackers));
         }
+    }
+
+    /// Queues the notifications of a change.
+    pub(super) fn tell(&mut self, news: News) {
+        self.changes += usize::from(news.shelf == Shelf::Config);
+        self.queue.push_back(Telling::News(Box::new(news)));
     }
 
     /// Queues a comparison of single statistics with their current values.

@@ -10,7 +10,7 @@ use super::desk::Desk;
 use super::names::COUNTERS;
 use crate::config::timeouts::Timeouts;
 use crate::ids::ServiceId;
-use crate::service::{Database, Effects};
+use crate::service::{Context, Database};
 use crate::value::Value;
 
 /// Set by operators; each change triggers a dump of the flight data.
@@ -25,11 +25,7 @@ pub(super) const FORCE_GATHER: &str = "runtime.force_gather";
 const SILENT: [(ServiceId, u16); 3] = [(ServiceId::PLOAD, 2), (ServiceId::MON, 0), (ServiceId::WD, 0)];
 
 /// Sets the keys that exist from the start.
-fn begin(
-    database: &mut dyn Database,
-    timeouts: &Timeouts,
-    services: impl IntoIterator<Item = (ServiceId, u16)>,
-) {
+fn begin(database: &mut Database, timeouts: &Timeouts, services: impl IntoIterator<Item = (ServiceId, u16)>) {
     for (service, functions) in services.into_iter().chain(SILENT) {
         let Some(name) = service.name() else { continue };
         let ServiceId(id) = service;
@@ -53,7 +49,7 @@ fn begin(
 }
 
 /// The keys of Corosync's resource monitor and watchdog while these are off.
-fn resources(database: &mut dyn Database) {
+fn resources(database: &mut Database) {
     for (resource, current) in [("memory_used", Value::I32(0)), ("load_15min", Value::F64(0.0))] {
         let mut missing = |what: &str, value: Value| {
             let name = format!("resources.system.{resource}.{what}");
@@ -72,7 +68,7 @@ fn resources(database: &mut dyn Database) {
 }
 
 /// `runtime.config.totem.*`: the effective settings of the ring.
-pub fn totem(database: &mut dyn Database, timeouts: &Timeouts) {
+pub fn totem(database: &mut Database, timeouts: &Timeouts) {
     let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     let given = |name: &str, default: u32| {
         let value = database.get(&format!("totem.{name}")).and_then(Value::number);
@@ -123,7 +119,7 @@ pub fn totem(database: &mut dyn Database, timeouts: &Timeouts) {
 }
 
 /// The ping times of each link. Only knet uses them, but the keys exist with every transport.
-fn pings(database: &dyn Database, token: u32) -> Vec<(String, u32)> {
+fn pings(database: &Database, token: u32) -> Vec<(String, u32)> {
     let number = |name: &str| database.get(name).and_then(Value::number);
     let own = number("nodelist.local_node_pos").unwrap_or(0);
     let mut all = Vec::new();
@@ -151,7 +147,7 @@ impl Desk {
     /// its exec functions.
     pub fn begin(
         &mut self,
-        database: &mut dyn Database,
+        database: &mut Database,
         timeouts: &Timeouts,
         services: impl IntoIterator<Item = (ServiceId, u16)>,
     ) {
@@ -160,19 +156,19 @@ impl Desk {
     }
 
     /// Copies the counters of services to the database.
-    pub(super) fn refresh(&mut self, effects: &mut dyn Effects) {
-        if self.refreshed_at.replace(effects.now()) == Some(effects.now()) {
+    pub(super) fn refresh(&mut self, context: &mut Context<'_>) {
+        if self.refreshed_at.replace(context.now()) == Some(context.now()) {
             return;
         }
-        for (name, value) in effects.statistics(COUNTERS) {
-            effects.database().set(&name, value);
+        for (name, value) in context.statistics(COUNTERS) {
+            context.database().set(&name, value);
         }
     }
 
     /// As `refresh`, if the keys with the prefix `name` include counters.
-    pub(super) fn refresh_if_under(&mut self, name: &str, effects: &mut dyn Effects) {
+    pub(super) fn refresh_if_under(&mut self, name: &str, context: &mut Context<'_>) {
         if name.starts_with(COUNTERS) || COUNTERS.starts_with(name) {
-            self.refresh(effects);
+            self.refresh(context);
         }
     }
 }

@@ -9,7 +9,7 @@ use super::wire::CONFIG_VERSION;
 use crate::config;
 use crate::config::map::{Map, Origin};
 use crate::config::timeouts::Timeouts;
-use crate::service::{Change, Database, Effects, Order};
+use crate::service::{Change, Context, Database, Order};
 use crate::value::Value;
 
 /// Set while a reload changes keys; the changes take effect together at its end.
@@ -18,28 +18,28 @@ const RELOADING_TOTEM: &str = "config.totemconfig_reload_in_progress";
 
 impl Desk {
     /// Acts on a change, after the trackers of the key have been notified.
-    pub(super) fn react(&mut self, change: &Change, effects: &mut dyn Effects) {
+    pub(super) fn react(&mut self, change: &Change, context: &mut Context<'_>) {
         let set_to = change.new.as_ref();
         match &*change.name {
-            CONFIG_VERSION => self.version_changed(effects),
+            CONFIG_VERSION => self.version_changed(context),
             FORCE_GATHER if set_to.and_then(|value| value.as_text()).as_deref() != Some("no") => {
-                effects.database().set(FORCE_GATHER, Value::text("no"));
+                context.database().set(FORCE_GATHER, Value::text("no"));
                 tracing::info!("a new ring is formed, as {FORCE_GATHER} asks for");
-                effects.order(Order::Gather);
+                context.order(Order::Gather);
             }
-            DUMP_STATE if set_to.is_some() => effects.order(Order::DumpState),
+            DUMP_STATE if set_to.is_some() => context.order(Order::DumpState),
             DUMP_FLIGHT_DATA if set_to.is_some() => {
                 tracing::info!(
                     "there is no flight recorder here; the log has the state of this node instead"
                 );
-                effects.order(Order::DumpState);
+                context.order(Order::DumpState);
             }
             RELOADING if set_to != Some(&Value::U8(1)) => {
-                self.take_logging(effects);
+                self.take_logging(context);
             }
-            RELOADING_TOTEM if set_to != Some(&Value::U8(1)) => self.take_timeouts(effects),
-            name if name.starts_with("totem.") && has_twin(name) => self.take_timeouts(effects),
-            name if name.starts_with("logging.") => self.take_logging(effects),
+            RELOADING_TOTEM if set_to != Some(&Value::U8(1)) => self.take_timeouts(context),
+            name if name.starts_with("totem.") && has_twin(name) => self.take_timeouts(context),
+            name if name.starts_with("logging.") => self.take_logging(context),
             _ => {}
         }
     }
@@ -49,27 +49,27 @@ impl Desk {
         self.settings.timeouts = Some(timeouts);
     }
 
-    fn take_timeouts(&mut self, effects: &mut dyn Effects) {
-        if effects.database().get(RELOADING_TOTEM) == Some(&Value::U8(1)) {
+    fn take_timeouts(&mut self, context: &mut Context<'_>) {
+        if context.database().get(RELOADING_TOTEM) == Some(&Value::U8(1)) {
             return;
         }
-        let Some(mut map) = self.section("totem.", effects) else { return };
-        let Some(nodes) = self.section("nodelist.", effects) else { return };
+        let Some(mut map) = self.section("totem.", context) else { return };
+        let Some(nodes) = self.section("nodelist.", context) else { return };
         for (name, entry) in nodes.iter() {
             // It comes from the database, so it fits.
             let _ = map.set(name.as_bytes(), entry.value.clone(), Origin::Derived);
         }
         match config::timeouts_of(&map) {
             Ok(timeouts) => {
-                published::totem(effects.database(), &timeouts);
-                self.take_watching(&map, &timeouts, effects);
+                published::totem(context.database(), &timeouts);
+                self.take_watching(&map, &timeouts, context);
                 if self.settings.timeouts.as_ref() != Some(&timeouts) {
                     self.settings.timeouts = Some(timeouts.clone());
-                    effects.order(Order::Reconfigure(Box::new(timeouts)));
+                    context.order(Order::Reconfigure(Box::new(timeouts)));
                 }
             }
             Err(error) => {
-                if let Some(held_back) = self.settings.logs.timeouts.may_speak(effects.now()) {
+                if let Some(held_back) = self.settings.logs.timeouts.may_speak(context.now()) {
                     tracing::error!(held_back, "{error}; the ring's timers stay as they are");
                 }
             }
@@ -77,7 +77,7 @@ impl Desk {
     }
 
     /// On knet, the settings for watching links are updated as well.
-    fn take_watching(&mut self, map: &Map, timeouts: &Timeouts, effects: &mut dyn Effects) {
+    fn take_watching(&mut self, map: &Map, timeouts: &Timeouts, context: &mut Context<'_>) {
         if map.text("totem.transport").is_some_and(|transport| transport != "knet") {
             return;
         }
@@ -85,31 +85,31 @@ impl Desk {
             Ok(watching) => {
                 if self.settings.watching.as_ref() != Some(&watching) {
                     self.settings.watching = Some(watching.clone());
-                    effects.order(Order::Watch(Box::new(watching)));
+                    context.order(Order::Watch(Box::new(watching)));
                 }
             }
             Err(error) => {
-                if let Some(held_back) = self.settings.logs.links.may_speak(effects.now()) {
+                if let Some(held_back) = self.settings.logs.links.may_speak(context.now()) {
                     tracing::error!(held_back, "{error}; the links stay as they are");
                 }
             }
         }
     }
 
-    fn take_logging(&mut self, effects: &mut dyn Effects) {
-        if effects.database().get(RELOADING) == Some(&Value::U8(1)) {
+    fn take_logging(&mut self, context: &mut Context<'_>) {
+        if context.database().get(RELOADING) == Some(&Value::U8(1)) {
             return;
         }
-        let Some(section) = self.section("logging.", effects) else { return };
+        let Some(section) = self.section("logging.", context) else { return };
         match config::logging_of(&section) {
             Ok(logging) => {
                 if self.settings.logging.as_ref() != Some(&logging) {
                     self.settings.logging = Some(logging.clone());
-                    effects.order(Order::Logging(Box::new(logging)));
+                    context.order(Order::Logging(Box::new(logging)));
                 }
             }
             Err(error) => {
-                if let Some(held_back) = self.settings.logs.logging.may_speak(effects.now()) {
+                if let Some(held_back) = self.settings.logs.logging.may_speak(context.now()) {
                     tracing::error!(held_back, "{error}; logging stays as it is");
                 }
             }
@@ -117,10 +117,10 @@ impl Desk {
     }
 
     /// A section of the database; `None`, and a log line with the reason, if it cannot be read.
-    fn section(&mut self, section: &str, effects: &mut dyn Effects) -> Option<Map> {
-        let found = copy(effects.database(), section);
+    fn section(&mut self, section: &str, context: &mut Context<'_>) -> Option<Map> {
+        let found = copy(context.database(), section);
         if found.is_none()
-            && let Some(held_back) = self.settings.logs.section.may_speak(effects.now())
+            && let Some(held_back) = self.settings.logs.section.may_speak(context.now())
         {
             tracing::error!(
                 held_back,
@@ -169,7 +169,7 @@ const SECTION_LIMIT: usize = 8192;
 
 /// A section of the database in the form from which the configuration is read. `None`: a client has added so many
 /// keys that reading them would take too long.
-fn copy(database: &dyn Database, section: &str) -> Option<Map> {
+fn copy(database: &Database, section: &str) -> Option<Map> {
     let mut map = Map::default();
     for (n, (name, value)) in database.range(section).enumerate() {
         if n >= SECTION_LIMIT {

@@ -5,10 +5,9 @@
 use super::connection::Connection;
 use super::desk::Desk;
 use super::members;
-use super::wire::{self, exec, reply, request};
-use crate::error::Status;
+use super::wire::{self, exec, request};
 use crate::ids::{ConnId, ServiceId};
-use crate::service::{Delivery, Effects, Notice, Request, Service, Synchronised};
+use crate::service::{Context, Delivery, Notice, Request, Service, Synchronised};
 use crate::time::Instant;
 use crate::view::View;
 
@@ -30,61 +29,57 @@ impl Service for Desk {
         false
     }
 
-    fn deliver(&mut self, delivery: Delivery, effects: &mut dyn Effects) {
+    fn deliver(&mut self, delivery: Delivery, context: &mut Context<'_>) {
         let Delivery { from, message, order, .. } = delivery;
         let Some(version) = wire::decode_version(&message, order) else {
             self.stats.malformed += 1;
-            if let Some(held_back) = self.malformed.may_speak(effects.now()) {
+            if let Some(held_back) = self.malformed.may_speak(context.now()) {
                 let length = message.len();
                 tracing::warn!(%from, length, held_back, "malformed message of the database dropped");
             }
             return;
         };
         self.version.heard(from != self.me, version);
-        members::set_version(from, version, effects);
+        members::set_version(from, version, context);
     }
 
-    fn connected(&mut self, conn: ConnId, effects: &mut dyn Effects) {
-        let connection = Connection { user: effects.user(conn), ..Connection::default() };
+    fn connected(&mut self, conn: ConnId, context: &mut Context<'_>) {
+        let connection = Connection { user: context.user(conn), ..Connection::default() };
         self.connections.insert(conn, connection);
     }
 
-    fn request(&mut self, conn: ConnId, function: u16, request: Request<'_>, effects: &mut dyn Effects) {
+    fn request(&mut self, conn: ConnId, function: u16, request: Request<'_>, context: &mut Context<'_>) {
         self.tellings.begin();
-        if self.answer(conn, function, request, effects).is_none() {
-            tracing::debug!(?conn, function, length = request.bytes.len(), "request too short");
-            self.stats.short_requests += 1;
-            effects.reply(conn, &reply::refusal(function, Status::InvalidParam));
-        }
+        self.handle(conn, function, request, context);
     }
 
-    fn disconnected(&mut self, conn: ConnId, effects: &mut dyn Effects) {
+    fn disconnected(&mut self, conn: ConnId, context: &mut Context<'_>) {
         let Some(connection) = self.connections.remove(&conn) else { return };
         self.count_trackers(connection.user, |all| all.saturating_sub(connection.trackers.len()));
         self.tellings.begin();
         self.tellings.forget(conn, connection.trackers);
-        self.go_on(effects);
+        self.go_on(context);
     }
 
-    fn retry(&mut self, effects: &mut dyn Effects) {
-        self.tell_version(effects);
+    fn retry(&mut self, context: &mut Context<'_>) {
+        self.tell_version(context);
     }
 
-    fn noticed(&mut self, notice: &Notice, effects: &mut dyn Effects) {
+    fn noticed(&mut self, notice: &Notice, context: &mut Context<'_>) {
         let Notice::Changed(change) = notice else { return };
         let owed = self.owed.take();
-        self.notify(change, owed, effects);
-        self.react(change, effects);
+        self.notify(change, owed, context);
+        self.react(change, context);
     }
 
     fn deadline(&self) -> Option<Instant> {
         [self.look_at, self.tellings.deadline()].into_iter().flatten().min()
     }
 
-    fn expired(&mut self, effects: &mut dyn Effects) {
+    fn expired(&mut self, context: &mut Context<'_>) {
         self.tellings.begin();
-        self.go_on(effects);
-        if self.look_at.is_none_or(|at| at > effects.now()) {
+        self.go_on(context);
+        if self.look_at.is_none_or(|at| at > context.now()) {
             return;
         }
         // The changes found by the last check are reported first.
@@ -93,16 +88,16 @@ impl Service for Desk {
         }
         self.look_at = None;
         if self.lookouts.len() > 0 {
-            self.look(effects);
+            self.look(context);
         }
         if self.counters_tracked > 0 {
-            self.refresh(effects);
+            self.refresh(context);
         }
-        self.set_look(effects.now());
+        self.set_look(context.now());
     }
 
-    fn view(&mut self, view: &View, effects: &mut dyn Effects) {
-        members::follow(view, &self.addresses, effects);
+    fn view(&mut self, view: &View, context: &mut Context<'_>) {
+        members::follow(view, &self.addresses, context);
     }
 
     fn sync(&mut self) -> Option<&mut dyn Synchronised> {

@@ -8,13 +8,14 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use zerocopy::IntoBytes;
+use bytes::Bytes;
 
+use super::events::{Event, Interest, Scope};
 use super::trackers::{Tracker, Trackers};
-use super::wire::{reply, track};
+use super::wire::Notification;
 use crate::error::Status;
 use crate::ids::ConnId;
-use crate::service::{Effects, Statistics};
+use crate::service::{Context, Statistics};
 use crate::value::Value;
 
 /// The interval at which tracked statistics are checked.
@@ -30,7 +31,7 @@ const CLEAR: &str = "stats.clear.";
 const SCHEDMISS: &str = "stats.schedmiss.";
 
 /// Handles a write by a client: only some names have an effect.
-pub(super) fn set(name: &str, effects: &mut dyn Effects) -> Result<(), Status> {
+pub(super) fn set(name: &str, context: &mut Context<'_>) -> Result<(), Status> {
     let Some(which) = name.strip_prefix(CLEAR) else { return Err(Status::Access) };
     let which = [
         ("knet", Statistics::Knet),
@@ -42,7 +43,7 @@ pub(super) fn set(name: &str, effects: &mut dyn Effects) -> Result<(), Status> {
     .into_iter()
     .find(|(word, _)| which.starts_with(word));
     let (_, which) = which.ok_or(Status::NotSupported)?;
-    effects.clear_statistics(which);
+    context.clear_statistics(which);
     Ok(())
 }
 
@@ -51,9 +52,20 @@ pub(super) fn refuse_write(name: &str) -> Status {
     if name.starts_with(CLEAR) { Status::NotSupported } else { Status::Access }
 }
 
-/// Whether a tracker of this kind is possible: one with a prefix must ask for both added and removed keys.
-pub(super) const fn can_track(kind: i32) -> bool {
-    kind & track::PREFIX == 0 || kind & track::ADD != 0 && kind & track::DELETE != 0
+/// Whether a tracker of statistics is possible: one with a prefix must ask for both added and removed keys.
+pub(super) const fn can_track(Interest { events, scope }: Interest) -> bool {
+    match scope {
+        Scope::Key => true,
+        Scope::Prefix => events.contain(Event::Add) && events.contain(Event::Delete),
+    }
+}
+
+/// When a new tracker begins, and its client is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    AtOnce,
+    /// With the next check of all statistics.
+    NextCheck,
 }
 
 /// All statistics at one time, ascending by name.
@@ -82,7 +94,7 @@ pub(super) struct Lookouts {
 pub(super) struct Looked {
     pub(super) all: Arc<Snapshot>,
     /// Name, value and event of the statistics that disappeared, followed by those that appeared.
-    pub(super) moved: Vec<(String, Value, i32)>,
+    pub(super) moved: Vec<(String, Value, Event)>,
     /// Handles and connections of the trackers that begin with this check.
     pub(super) begun: Vec<(u64, ConnId)>,
 }
@@ -118,22 +130,22 @@ impl Lookouts {
         self.moved = true;
     }
 
-    /// Adds a tracker. Returns true if it begins at once, false if with the next check.
-    pub(super) fn add(&mut self, handle: u64, tracker: Tracker, effects: &dyn Effects) -> bool {
+    /// Adds a tracker.
+    pub(super) fn add(&mut self, handle: u64, tracker: Tracker, context: &Context<'_>) -> Start {
         if !tracker.is_prefix() {
-            let found = effects.statistics(&tracker.key);
+            let found = context.statistics(&tracker.key);
             let value = find(&found, &tracker.key).cloned();
             self.singles.insert(handle, (tracker, value));
-            return true;
+            return Start::AtOnce;
         }
         // A new tracker must not be notified of changes from before it was added.
-        let now = self.any_prefix() && !self.moved;
-        if now {
+        if self.any_prefix() && !self.moved {
             self.prefixes.add(handle, tracker);
+            Start::AtOnce
         } else {
             self.newcomers.insert(handle, tracker);
+            Start::NextCheck
         }
-        now
     }
 
     /// Removes a tracker. Returns the client's own number for it.
@@ -152,15 +164,15 @@ impl Lookouts {
     }
 
     /// Checks all statistics, once for all trackers.
-    pub(super) fn look(&mut self, effects: &dyn Effects) -> Looked {
-        let all = Arc::new(effects.statistics(ALL));
+    pub(super) fn look(&mut self, context: &Context<'_>) -> Looked {
+        let all = Arc::new(context.statistics(ALL));
         let mut moved = Vec::new();
         if self.any_prefix() {
             let known = std::mem::take(&mut self.known);
             let told = |(name, _): &&(String, Value)| !name.starts_with(SCHEDMISS);
             let with = |event| move |(name, value): &(String, Value)| (name.clone(), value.clone(), event);
-            moved.extend(missing(&known, &all).filter(told).map(with(track::DELETE)));
-            moved.extend(missing(&all, &known).filter(told).map(with(track::ADD)));
+            moved.extend(missing(&known, &all).filter(told).map(with(Event::Delete)));
+            moved.extend(missing(&all, &known).filter(told).map(with(Event::Add)));
         }
         let begun = self.newcomers.iter().map(|(handle, tracker)| (*handle, tracker.conn)).collect();
         for (handle, tracker) in std::mem::take(&mut self.newcomers) {
@@ -179,7 +191,7 @@ impl Lookouts {
         &mut self,
         all: &Snapshot,
         (last, until): (u64, u64),
-        effects: &mut dyn Effects,
+        context: &mut Context<'_>,
     ) -> Option<(u64, usize)> {
         let after = (Bound::Excluded(last), Bound::Included(until));
         let (handle, (tracker, known)) = self.singles.range_mut(after).next()?;
@@ -191,21 +203,21 @@ impl Lookouts {
         let mut told = 0;
         match (old, value) {
             (None, Some(value)) => {
-                if tracker.kind & track::ADD != 0 {
-                    tell(tracker, &tracker.key, track::ADD, value, effects);
+                if tracker.interest.events.contain(Event::Add) {
+                    tell(tracker, &tracker.key, Event::Add, value, context);
                     told += 1;
                 }
                 if value.number() != Some(0) {
-                    tell(tracker, &tracker.key, track::MODIFY, value, effects);
+                    tell(tracker, &tracker.key, Event::Modify, value, context);
                     told += 1;
                 }
             }
-            (Some(old), None) if tracker.kind & track::DELETE != 0 => {
-                tell(tracker, &tracker.key, track::DELETE, &old, effects);
+            (Some(old), None) if tracker.interest.events.contain(Event::Delete) => {
+                tell(tracker, &tracker.key, Event::Delete, &old, context);
                 told += 1;
             }
             (Some(_), Some(value)) => {
-                tell(tracker, &tracker.key, track::MODIFY, value, effects);
+                tell(tracker, &tracker.key, Event::Modify, value, context);
                 told += 1;
             }
             (_, None) => {}
@@ -224,7 +236,8 @@ fn missing<'a>(from: &'a Snapshot, to: &'a Snapshot) -> impl Iterator<Item = &'a
 }
 
 /// Sends one notification; its new and old value are the same.
-fn tell(tracker: &Tracker, name: &str, event: i32, value: &Value, effects: &mut dyn Effects) {
-    let head = reply::notification(tracker.inst, name, event, Some(value), Some(value));
-    effects.event(tracker.conn, head.as_bytes(), &reply::payload(Some(value), Some(value)));
+fn tell(tracker: &Tracker, name: &str, event: Event, value: &Value, context: &mut Context<'_>) {
+    let mut notification = Notification::new(name, event, Some(value), Some(value));
+    let (head, payload) = notification.to(tracker.inst);
+    context.event(tracker.conn, Bytes::copy_from_slice(head), payload.clone());
 }

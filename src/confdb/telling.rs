@@ -2,108 +2,77 @@
 //! has had its turn, in the order of the changes. The client that made a change is answered when all trackers have
 //! been notified.
 
-use zerocopy::{IntoBytes, U64};
+use bytes::Bytes;
 
-use super::connection::{Owed, Shelf};
 use super::desk::Desk;
+use super::events::Event;
 use super::names;
+use super::owed::OwedAnswer;
 use super::pending::{News, Telling};
+use super::shelf::Shelf;
 use super::statistics::{Looked, Snapshot};
 use super::trackers::Place;
-use super::wire::{reply, response, track};
-use crate::error::Status;
-use crate::service::wire::plain_reply;
-use crate::service::{Change, Effects};
-use crate::value::Value;
+use super::wire::{Function, Reply};
+use crate::service::{Change, Context};
 
 /// Number of statistics whose computation takes as long as sending a notification.
 pub(super) const STATISTICS_A_STEP: usize = 8;
 
 impl Desk {
-    /// Begins to notify the trackers of a key. `owed`: the client that is answered when all have been
-    /// notified.
-    pub(super) fn notify(&mut self, change: &Change, owed: Option<Owed>, effects: &mut dyn Effects) {
+    /// Begins to notify the trackers of a key. `owed`: the answer to the client that has changed the key.
+    pub(super) fn notify(&mut self, change: &Change, owed: Option<OwedAnswer>, context: &mut Context<'_>) {
+        if self.trackers.next(&change.name, self.handles, &mut Place::default()).is_none() {
+            if let Some(owed) = owed {
+                owed.give(context);
+            }
+            return;
+        }
         let event = match (&change.old, &change.new) {
-            (None, _) => track::ADD,
-            (Some(_), None) => track::DELETE,
-            (Some(_), Some(_)) => track::MODIFY,
+            (None, _) => Event::Add,
+            (Some(_), None) => Event::Delete,
+            (Some(_), Some(_)) => Event::Modify,
         };
         // Corosync's fast counters are reported without an old value.
         let old = change.old.as_ref().filter(|_| !names::is_counter(&change.name));
-        if self.trackers.next(&change.name, self.handles, &mut Place::default()).is_some() {
-            self.tell(Shelf::Config, (&change.name, event), (change.new.as_ref(), old), owed);
-            self.go_on(effects);
-        } else if let Some(Owed { conn, response }) = owed {
-            effects.reply(conn, &plain_reply(response, Status::Ok));
-        }
+        let values = (change.new.as_ref(), old);
+        let news = News::new(Shelf::Config, (&change.name, event), values, self.handles);
+        self.tellings.tell(News { owed, ..news });
+        self.go_on(context);
     }
 
     /// Checks all statistics, and begins to notify their trackers of what has changed since the last check.
-    pub(super) fn look(&mut self, effects: &mut dyn Effects) {
-        let Looked { all, moved, begun } = self.lookouts.look(effects);
-        self.looked_at = Some(effects.now());
+    pub(super) fn look(&mut self, context: &mut Context<'_>) {
+        let Looked { all, moved, begun } = self.lookouts.look(context);
+        self.looked_at = Some(context.now());
         self.tellings.charge(all.len() / STATISTICS_A_STEP);
         // Only trackers from before those that begin now; the new ones are notified of later changes only.
         let before = begun.first().map_or(self.handles, |(first, _)| first - 1);
         for (name, value, event) in &moved {
             if self.lookouts.prefixes().next(name, before, &mut Place::default()).is_some() {
-                let value = Some(value);
-                self.tell_up_to(before, Shelf::Statistics, (name, *event), (value, value), None);
+                // Corosync sends the value of a statistic as the old and the new one.
+                let values = (Some(value), Some(value));
+                self.tellings.tell(News::new(Shelf::Statistics, (name, *event), values, before));
             }
         }
         if self.lookouts.any_single() {
             self.tellings.sweep(all, self.handles);
         }
         for (handle, conn) in begun {
-            effects.reply(conn, &reply::handle_reply(response::TRACK_ADD, Ok(handle)));
+            context.reply(conn, Reply::Handle(handle).encode(Function::Track));
         }
-        self.go_on(effects);
-    }
-
-    /// Queues the notifications of a change for its trackers.
-    pub(super) fn tell(
-        &mut self,
-        shelf: Shelf,
-        key_and_event: (&str, i32),
-        values: (Option<&Value>, Option<&Value>),
-        owed: Option<Owed>,
-    ) {
-        self.tell_up_to(self.handles, shelf, key_and_event, values, owed);
-    }
-
-    /// As `tell`, for the trackers up to this handle.
-    pub(super) fn tell_up_to(
-        &mut self,
-        until: u64,
-        shelf: Shelf,
-        (key, event): (&str, i32),
-        (new, old): (Option<&Value>, Option<&Value>),
-        owed: Option<Owed>,
-    ) {
-        let news = News {
-            shelf,
-            key: key.into(),
-            event,
-            head: reply::notification(0, key, event, new, old),
-            payload: reply::payload(new, old),
-            place: Place::Start,
-            until,
-            owed,
-        };
-        self.tellings.changes += usize::from(shelf == Shelf::Config);
-        self.tellings.queue.push_back(Telling::News(Box::new(news)));
+        self.go_on(context);
     }
 
     /// Does the remaining steps, as many as this pass allows.
-    pub(super) fn go_on(&mut self, effects: &mut dyn Effects) {
+    pub(super) fn go_on(&mut self, context: &mut Context<'_>) {
         let mut left = self.tellings.allowance;
         while left > 0
             && let Some(telling) = self.tellings.queue.pop_front()
         {
             let unfinished = match telling {
-                Telling::News(news) => self.spread(news, &mut left, effects).map(Telling::News),
+                Telling::News(news) => self.spread(news, &mut left, context).map(Telling::News),
                 Telling::Sweep { all, last, until } => self
-                    .compare(&all, (last, until), &mut left, effects)
+                    .compare(&all, (last, until), &mut left, context)
                     .map(|last| Telling::Sweep { all, last, until }),
             };
             if let Some(telling) = unfinished {
@@ -125,7 +94,7 @@ impl Desk {
         }
         self.tellings.work += (self.tellings.allowance - left) as u64;
         self.tellings.allowance = left;
-        self.tellings.went_at = effects.now();
+        self.tellings.went_at = context.now();
     }
 
     /// Sends the notifications of one change; returns the change if some remain.
@@ -133,28 +102,28 @@ impl Desk {
         &mut self,
         mut news: Box<News>,
         left: &mut usize,
-        effects: &mut dyn Effects,
+        context: &mut Context<'_>,
     ) -> Option<Box<News>> {
         let trackers = match news.shelf {
             Shelf::Config => &self.trackers,
             Shelf::Statistics => self.lookouts.prefixes(),
         };
-        let cost = 1 + news.payload.len() / 512;
+        let cost = 1 + news.notification.values_len() / 512;
         while *left > 0 {
             let Some(tracker) = trackers.next(&news.key, news.until, &mut news.place) else {
                 self.tellings.changes -= usize::from(news.shelf == Shelf::Config);
-                if let Some(Owed { conn, response }) = news.owed {
-                    effects.reply(conn, &plain_reply(response, Status::Ok));
+                if let Some(owed) = news.owed {
+                    owed.give(context);
                 }
                 return None;
             };
             *left -= 1;
             // A closed connection still has trackers for a while.
-            if tracker.kind & news.event == 0 || !self.connections.contains_key(&tracker.conn) {
+            if !tracker.interest.events.contain(news.event) || !self.connections.contains_key(&tracker.conn) {
                 continue;
             }
-            news.head.inst = U64::new(tracker.inst);
-            effects.event(tracker.conn, news.head.as_bytes(), &news.payload);
+            let (head, payload) = news.notification.to(tracker.inst);
+            context.event(tracker.conn, Bytes::copy_from_slice(head), payload.clone());
             *left = left.saturating_sub(cost);
             self.stats.notifications += 1;
         }
@@ -167,10 +136,10 @@ impl Desk {
         all: &Snapshot,
         (mut last, until): (u64, u64),
         left: &mut usize,
-        effects: &mut dyn Effects,
+        context: &mut Context<'_>,
     ) -> Option<u64> {
         while *left > 0 {
-            let (handle, told) = self.lookouts.compare_next(all, (last, until), effects)?;
+            let (handle, told) = self.lookouts.compare_next(all, (last, until), context)?;
             last = handle;
             *left = left.saturating_sub(1 + told);
             self.stats.notifications += told as u64;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
-use super::wire::track;
+use super::events::{Interest, Scope};
 use crate::ids::ConnId;
 
 /// Largest number of trackers of all clients together; further ones are refused with NO_RESOURCES.
@@ -25,15 +25,15 @@ pub(super) struct Tracker {
     pub(super) conn: ConnId,
     /// The client's own number for the tracker.
     pub(super) inst: u64,
-    /// The events that it listens to: bits of [`track`].
-    pub(super) kind: i32,
+    /// What the client wants to be notified of.
+    pub(super) interest: Interest,
     /// The key or the prefix.
     pub(super) key: Box<str>,
 }
 
 impl Tracker {
     pub(super) const fn is_prefix(&self) -> bool {
-        self.kind & track::PREFIX != 0
+        matches!(self.interest.scope, Scope::Prefix)
     }
 
     /// Whether keys with `prefix` may concern it.
@@ -188,15 +188,17 @@ fn forget(sets: &mut HashMap<Box<str>, BTreeSet<u64>>, key: &str, handle: u64) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::confdb::events::Event;
 
-    fn tracker(inst: u64, key: &str, kind: i32) -> Tracker {
-        Tracker { conn: ConnId(1), inst, kind, key: key.into() }
+    fn tracker(inst: u64, key: &str, scope: Scope, events: &[Event]) -> Tracker {
+        let interest = Interest { events: events.iter().copied().collect(), scope };
+        Tracker { conn: ConnId(1), inst, interest, key: key.into() }
     }
 
-    fn told(trackers: &Trackers, key: &str, event: i32) -> Vec<u64> {
+    fn told(trackers: &Trackers, key: &str, event: Event) -> Vec<u64> {
         let mut place = Place::default();
         std::iter::from_fn(|| trackers.next(key, u64::MAX, &mut place))
-            .filter(|tracker| tracker.kind & event != 0)
+            .filter(|tracker| tracker.interest.events.contain(event))
             .map(|tracker| tracker.inst)
             .collect()
     }
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn the_order_is_exact_then_longest_prefix_then_everything() {
         let mut trackers = Trackers::default();
-        let all = track::ADD | track::MODIFY | track::DELETE;
+        let scope = |prefix| if prefix { Scope::Prefix } else { Scope::Key };
         for (handle, (key, prefix)) in [
             ("", true),
             ("a.", true),
@@ -220,12 +222,12 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            let kind = if prefix { all | track::PREFIX } else { all };
-            trackers.add(handle as u64 + 1, tracker(handle as u64, key, kind));
+            let tracker = tracker(handle as u64, key, scope(prefix), &Event::ALL);
+            trackers.add(handle as u64 + 1, tracker);
         }
-        assert_eq!(told(&trackers, "a.b", track::ADD), [5, 2, 3, 1, 4, 6, 0]);
-        assert_eq!(told(&trackers, "a.bc", track::ADD), [8, 3, 1, 4, 6, 0]);
-        assert_eq!(told(&trackers, "xyz", track::ADD), [6, 0]);
+        assert_eq!(told(&trackers, "a.b", Event::Add), [5, 2, 3, 1, 4, 6, 0]);
+        assert_eq!(told(&trackers, "a.bc", Event::Add), [8, 3, 1, 4, 6, 0]);
+        assert_eq!(told(&trackers, "xyz", Event::Add), [6, 0]);
         // Trackers added after a change are not notified of it, and a position stays valid while others are
         // removed.
         let mut place = Place::default();
@@ -241,22 +243,23 @@ mod tests {
     #[test]
     fn trackers_find_only_their_own_keys() {
         let mut trackers = Trackers::default();
-        trackers.add(1, tracker(1, "key", track::ADD));
-        trackers.add(2, tracker(2, "key", track::DELETE | track::MODIFY));
-        assert_eq!(told(&trackers, "key", track::ADD), [1]);
-        assert_eq!(told(&trackers, "key", track::MODIFY), [2]);
+        trackers.add(1, tracker(1, "key", Scope::Key, &[Event::Add]));
+        trackers.add(2, tracker(2, "key", Scope::Key, &[Event::Delete, Event::Modify]));
+        assert_eq!(told(&trackers, "key", Event::Add), [1]);
+        assert_eq!(told(&trackers, "key", Event::Modify), [2]);
         assert_eq!(trackers.remove(ConnId(2), 1), None, "another's");
         assert!(trackers.remove(ConnId(1), 1).is_some());
         assert_eq!(trackers.remove(ConnId(1), 1), None);
-        assert_eq!(told(&trackers, "key", track::ADD), [0; 0]);
+        assert_eq!(told(&trackers, "key", Event::Add), [0; 0]);
     }
 
     #[test]
     fn nothing_is_kept_of_removed_trackers() {
         let mut trackers = Trackers::default();
         for handle in 1..=100 {
-            let kind = track::ADD | if handle % 2 == 0 { track::PREFIX } else { 0 };
-            trackers.add(handle, tracker(handle, ["", "abc", "abcd"][handle as usize % 3], kind));
+            let scope = if handle % 2 == 0 { Scope::Prefix } else { Scope::Key };
+            let key = ["", "abc", "abcd"][handle as usize % 3];
+            trackers.add(handle, tracker(handle, key, scope, &[Event::Add]));
         }
         for handle in 1..=100 {
             assert!(trackers.remove(ConnId(1), handle).is_some());

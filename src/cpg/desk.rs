@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use zerocopy::IntoBytes;
 
 use super::exchange::Exchange;
 use super::groups::{Groups, Process};
 use super::iterate::Iterations;
 use super::name::{GroupName, Member, Reason};
-use super::wire::{self, exec};
+use super::wire::{Event, ServiceExec};
 use crate::ids::{ConnId, Guarantee, NodeId, Piece};
 use crate::quiet::Quiet;
-use crate::service::{Effects, Full};
+use crate::service::{Context, Full};
 
 /// Largest number of entries in each list of a membership event, and in a membership reply, for which
 /// applications have room. For a larger group the first members are named; longer lists of joined or left
@@ -152,7 +151,7 @@ impl Desk {
         joined: &[Member],
         left: &[Member],
         reason: Reason,
-        effects: &mut dyn Effects,
+        context: &mut Context<'_>,
     ) {
         for member in joined {
             if member.node == self.me {
@@ -172,9 +171,11 @@ impl Desk {
                 let part = |list: &[Member]| -> Vec<Member> {
                     list.iter().skip(n * MEMBERS_MAX).take(MEMBERS_MAX).copied().collect()
                 };
-                let event = wire::confchg(group, &members, &part(left), &part(joined), reason);
+                let (left, joined) = (&part(left), &part(joined));
+                let event = Event::Confchg { group, members: &members, left, joined, reason };
+                let event = Bytes::copy_from_slice(&event.encode());
                 for conn in listeners {
-                    effects.event(*conn, &event, &Bytes::new());
+                    context.event(*conn, event.clone(), Bytes::new());
                     if let Some(connection) = self.connections.get_mut(conn) {
                         connection.transitions += 1;
                     }
@@ -184,9 +185,9 @@ impl Desk {
         if !self.owed_totem_conf.is_empty()
             && let Some((ring, members)) = self.exchange.settled()
         {
-            let event = wire::totem_confchg(ring, members);
+            let event = Bytes::copy_from_slice(&Event::TotemConfchg { ring, members }.encode());
             for conn in self.owed_totem_conf.drain(..) {
-                effects.event(conn, &event, &Bytes::new());
+                context.event(conn, event.clone(), Bytes::new());
             }
         }
     }
@@ -204,7 +205,7 @@ impl Desk {
         }
     }
 
-    pub(super) fn process_joined(&mut self, member: Member, group: &[u8], effects: &mut dyn Effects) {
+    pub(super) fn process_joined(&mut self, member: Member, group: &[u8], context: &mut Context<'_>) {
         let Ok(group) = GroupName::new(group) else { return };
         if self.groups.contains(group.as_bytes(), member) {
             return;
@@ -213,7 +214,7 @@ impl Desk {
             self.stats.refused_joins += 1;
             return;
         }
-        self.notify(&group, &[member], &[], Reason::Join, effects);
+        self.notify(&group, &[member], &[], Reason::Join, context);
     }
 
     pub(super) fn process_left(
@@ -221,7 +222,7 @@ impl Desk {
         member: Member,
         group: &[u8],
         reason: Reason,
-        effects: &mut dyn Effects,
+        context: &mut Context<'_>,
     ) {
         let Ok(group) = GroupName::new(group) else { return };
         let seat = Seat { pid: member.pid, group };
@@ -241,7 +242,7 @@ impl Desk {
             return;
         }
         self.exchange.depart(&process);
-        self.notify(&process.group, &[], &[member], reason, effects);
+        self.notify(&process.group, &[], &[member], reason, context);
         self.groups.remove(process.group.as_bytes(), member);
         if let Some(conn) = leaver {
             // The client has received the event of its own leave and may join again.
@@ -254,39 +255,42 @@ impl Desk {
         }
     }
 
-    /// Delivers a message to the local members of its group.
+    /// Delivers a message or a fragment of one to the local members of its group.
     pub(super) fn hand_out(
         &mut self,
-        (from, pid): (NodeId, u32),
+        sender: Member,
         group: &[u8],
-        (head, payload): (&[u8], &Bytes),
+        (event, payload): (Event<'_>, &Bytes),
         piece: Piece,
-        effects: &mut dyn Effects,
+        context: &mut Context<'_>,
     ) {
-        let (listeners, sender_is_member) = self.groups.listeners(group, from);
+        let (listeners, sender_is_member) = self.groups.listeners(group, sender.node);
         if listeners.is_empty() {
             return;
         }
         if !sender_is_member {
             self.stats.unknown_sender += 1;
-            if let Some(held_back) = self.logs.unknown_sender.may_speak(effects.now()) {
+            if let Some(held_back) = self.logs.unknown_sender.may_speak(context.now()) {
                 tracing::warn!(
-                    %from, held_back, "message to a group from a node that has no process in it, not delivered"
+                    from = %sender.node,
+                    held_back,
+                    "message to a group from a node that has no process in it, not delivered"
                 );
             }
             return;
         }
+        let head = Bytes::copy_from_slice(&event.encode());
         for conn in listeners {
-            let own = from == self.me
+            let own = sender.node == self.me
                 && self
                     .connections
                     .get(conn)
                     .and_then(|connection| connection.state.seat())
-                    .is_some_and(|seat| seat.pid == pid);
+                    .is_some_and(|seat| seat.pid == sender.pid);
             if own {
-                effects.echo(*conn, head, payload, piece);
+                context.echo(*conn, head.clone(), payload.clone(), piece);
             } else {
-                effects.event(*conn, head, payload);
+                context.event(*conn, head.clone(), payload.clone());
             }
         }
         self.stats.delivered += listeners.len() as u64;
@@ -294,11 +298,11 @@ impl Desk {
 
     /// Multicasts the leave messages of closed connections as far as there is room; the others are sent in
     /// the next retry.
-    pub(super) fn send_leaves(&mut self, effects: &mut dyn Effects) {
+    pub(super) fn send_leaves(&mut self, context: &mut Context<'_>) {
         for leaving in self.leaving.iter_mut().filter(|leaving| !leaving.sent) {
             let Seat { pid, group } = &leaving.seat;
-            let message = wire::ProcBytes::new(exec::PROC_LEAVE, group, *pid, Reason::ProcDown);
-            match effects.multicast_undivided(Guarantee::Agreed, message.as_bytes()) {
+            let leave = ServiceExec::Leave { group, pid: *pid, reason: Reason::ProcDown };
+            match context.multicast_undivided(leave.function(), Guarantee::Agreed, &leave.encode()) {
                 Ok(()) => leaving.sent = true,
                 Err(Full) => break,
             }

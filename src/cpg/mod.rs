@@ -13,7 +13,7 @@
 //! | `sync.rs` | the desk's part in the synchronisation after a new ring |
 //! | `exchange.rs` | the state of that synchronisation |
 //! | `iterate.rs` | iterations of clients over the groups |
-//! | `wire.rs` | the bytes of all messages |
+//! | `wire/` | the bytes of all messages |
 //! | `client/` | the library for applications |
 
 pub mod client;
@@ -26,7 +26,7 @@ mod requests;
 mod service;
 mod sync;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod wire;
 
 pub use client::{

@@ -7,26 +7,26 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use zerocopy::IntoBytes;
 
 use super::desk::Desk;
 use super::exchange::Step;
 use super::groups::{Groups, Process};
 use super::name::{GroupName, Member, Reason};
-use super::wire;
+use super::wire::{Event, ServiceExec};
 use crate::ids::{Guarantee, NodeId};
-use crate::service::{Effects, Full, Progress, SyncView, Synchronised};
+use crate::service::{Context, Full, Progress, SyncView, Synchronised};
 
 impl Synchronised for Desk {
-    fn begin(&mut self, view: &SyncView, _effects: &mut dyn Effects) {
+    fn begin(&mut self, view: &SyncView, _context: &mut Context<'_>) {
         self.exchange.begin(view);
     }
 
-    fn process(&mut self, effects: &mut dyn Effects) -> Progress {
+    fn process(&mut self, context: &mut Context<'_>) -> Progress {
         if self.exchange.step == Step::DownList {
             let old = self.exchange.settled().map_or(0, |(_, members)| members.len());
-            let message = wire::down_list(old, &self.exchange.left());
-            if let Err(Full) = effects.multicast_undivided(Guarantee::Agreed, message.as_bytes()) {
+            let list = ServiceExec::DownList { old_members: old, left: &self.exchange.left() };
+            let sent = context.multicast_undivided(list.function(), Guarantee::Agreed, &list.encode());
+            if let Err(Full) = sent {
                 return Progress::Again;
             }
             self.exchange.step = Step::JoinList;
@@ -34,8 +34,9 @@ impl Synchronised for Desk {
         if self.exchange.step == Step::JoinList {
             let local = self.groups.of_node(self.me);
             if !local.is_empty() {
-                let list = wire::join_list(local);
-                if let Err(Full) = effects.multicast_undivided(Guarantee::Agreed, &list) {
+                let list = ServiceExec::JoinList(local);
+                let sent = context.multicast_undivided(list.function(), Guarantee::Agreed, &list.encode());
+                if let Err(Full) = sent {
                     return Progress::Again;
                 }
             }
@@ -44,7 +45,7 @@ impl Synchronised for Desk {
         Progress::Done
     }
 
-    fn activate(&mut self, effects: &mut dyn Effects) {
+    fn activate(&mut self, context: &mut Context<'_>) {
         let left = self.exchange.left();
         let Some(ring) = self.exchange.ring else { return };
         let members = self.exchange.members.clone();
@@ -60,7 +61,7 @@ impl Synchronised for Desk {
             node != me && (left.contains(&node) || members.binary_search(&node).is_err())
         });
         for (group, members) in by_group(gone) {
-            self.notify(&group, &[], &members, Reason::NodeDown, effects);
+            self.notify(&group, &[], &members, Reason::NodeDown, context);
         }
 
         let mut come = Vec::new();
@@ -72,17 +73,17 @@ impl Synchronised for Desk {
             }
         }
         for (group, members) in by_group(come) {
-            self.notify(&group, &members, &[], Reason::NodeUp, effects);
+            self.notify(&group, &members, &[], Reason::NodeUp, context);
         }
 
         for ghost in ghosts(&self.groups, me, &received) {
-            self.notify(&ghost.group, &[], &[ghost.member], Reason::ProcDown, effects);
+            self.notify(&ghost.group, &[], &[ghost.member], Reason::ProcDown, context);
             self.groups.remove(ghost.group.as_bytes(), ghost.member);
         }
 
-        let event = wire::totem_confchg(ring, &members);
+        let event = Bytes::copy_from_slice(&Event::TotemConfchg { ring, members: &members }.encode());
         for conn in self.connections.keys() {
-            effects.event(*conn, &event, &Bytes::new());
+            context.event(*conn, event.clone(), Bytes::new());
         }
     }
 

@@ -24,7 +24,7 @@ const CONFIG_UIDS: &str = "uidgid.config.uid.";
 const CONFIG_GIDS: &str = "uidgid.config.gid.";
 
 /// Writes the users and groups that the configuration admits, and removes those that it admitted before.
-pub(super) fn write(access: &Access, database: &mut dyn Database) {
+pub(super) fn write(access: &Access, database: &mut Database) {
     for (prefix, ids) in [(CONFIG_UIDS, &access.uids), (CONFIG_GIDS, &access.gids)] {
         let keys: BTreeSet<String> = ids.iter().map(|id| format!("{prefix}{id}")).collect();
         let old = database.range(prefix).map(|(name, _)| name).filter(|name| !keys.contains(*name));
@@ -41,7 +41,7 @@ pub(super) fn write(access: &Access, database: &mut dyn Database) {
 /// The admission policy with the facts that it depends on now.
 pub(super) struct Gate<'a> {
     pub(super) policy: &'a Policy,
-    pub(super) database: &'a dyn Database,
+    pub(super) database: &'a Database,
     /// Whether the first synchronisation has completed.
     pub(super) ready: bool,
     /// Whether the service exists.
@@ -74,9 +74,9 @@ impl Admission for Gate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::confdb::Store;
+    use crate::service::Database;
 
-    fn verdict_of(database: &Store, ready: bool, uid: u32, gid: u32) -> Result<(), Refusal> {
+    fn verdict_of(database: &Database, ready: bool, uid: u32, gid: u32) -> Result<(), Refusal> {
         let policy = Policy { own_uid: 1000 };
         let known = |service| service == ServiceId::CPG;
         let peer = Credentials { pid: 1, uid, gid };
@@ -84,14 +84,14 @@ mod tests {
     }
 
     fn verdict(ready: bool, uid: u32, gid: u32) -> Result<(), Refusal> {
-        let mut database = Store::default();
+        let mut database = Database::default();
         write(&Access { uids: [17].into(), gids: [190].into() }, &mut database);
         verdict_of(&database, ready, uid, gid)
     }
 
     #[test]
     fn keys_admit_users_until_they_are_removed() {
-        let mut database = Store::default();
+        let mut database = Database::default();
         write(&Access { uids: [17, 18].into(), gids: [190].into() }, &mut database);
         write(&Access { uids: [18].into(), gids: [].into() }, &mut database);
         for (uid, gid, verdict) in
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn an_unknown_service_has_its_own_refusal() {
         let policy = Policy { own_uid: 0 };
-        let gate = Gate { policy: &policy, database: &Store::default(), ready: true, known: &|_| false };
+        let gate = Gate { policy: &policy, database: &Database::default(), ready: true, known: &|_| false };
         let peer = Credentials { pid: 1, uid: 0, gid: 0 };
         assert_eq!(gate.admit(ServiceId::QUORUM, &peer), Err(Refusal::NoService));
     }

@@ -80,12 +80,15 @@ impl Clients {
                 Some(Incoming::Request { conn }) => {
                     let request = Request { bytes: &self.request, tail: &[] };
                     stack.request(now, conn, request, outside);
+                    outside.carry_out_all(stack);
                     spent += self.request.len();
                 }
                 Some(Incoming::Connected { conn, service, peer }) => {
                     tracing::debug!(target: "annulus::node", pid = peer.pid, service = service.0, "a client connected");
                     outside.log.came(conn, peer.pid);
-                    if stack.connected(now, service, conn, outside).is_err()
+                    let connected = stack.connected(now, service, conn, outside);
+                    outside.carry_out_all(stack);
+                    if connected.is_err()
                         && let Some(server) = &mut outside.server
                     {
                         server.close(conn); // does not happen: the gate checked the same facts
@@ -94,6 +97,7 @@ impl Clients {
                 Some(Incoming::Closed { conn }) => {
                     outside.log.went(conn);
                     stack.disconnected(now, conn, outside);
+                    outside.carry_out_all(stack);
                 }
                 // The doorbell stays readable while work is left.
                 None if outside.server.as_ref().is_some_and(Server::is_unfinished) => return true,

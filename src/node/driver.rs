@@ -1,5 +1,5 @@
-//! The loop of a node: one task that owns transport, stack and clients. It is the only place that reads the real
-//! clock.
+//! The loop of a node: one task that owns transport, stack and clients. Only here the stack gets
+//! its time, from the real clock.
 //!
 //! A turn first takes what has arrived from the ring, then expired timers, then a limited number of client requests,
 //! so that a token never waits behind a flood of clients. After a few turns the task yields, so that the runtime
@@ -240,7 +240,7 @@ impl Driver {
         let mut busy = self.take_datagrams(cx, now);
         busy |= self.take_stored(cx, now);
         if self.stack.deadline().is_some_and(|at| at <= now) {
-            self.stack.handle_input(now, Input::Timeout, &mut self.outside);
+            self.tell(|stack, _| stack.handle_input(now, Input::Timeout));
             busy = true;
         }
         if self.watch.is_due(now) {
@@ -262,6 +262,13 @@ impl Driver {
         if busy || self.sleep_until_due(cx, now) { Turn::Busy } else { Turn::Idle }
     }
 
+    /// Tells the stack something, and carries out what follows from it.
+    fn tell<R>(&mut self, what: impl FnOnce(&mut Stack, &mut Outside) -> R) -> R {
+        let told = what(&mut self.stack, &mut self.outside);
+        self.outside.carry_out_all(&mut self.stack);
+        told
+    }
+
     /// Reads datagrams from the ring. Returns whether there may be more.
     fn take_datagrams(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         if self.ring_waits.is_some_and(|until| until <= now) {
@@ -279,7 +286,8 @@ impl Driver {
             match self.outside.transport.poll_recv(cx, &mut self.received) {
                 Poll::Ready(Ok(())) => {
                     for datagram in self.received.iter() {
-                        self.stack.handle_input(now, Input::Datagram(datagram), &mut self.outside);
+                        self.stack.handle_input(now, Input::Datagram(datagram));
+                        self.outside.carry_out_all(&mut self.stack);
                     }
                 }
                 Poll::Ready(Err(error)) => {
@@ -298,7 +306,7 @@ impl Driver {
         let mut any = false;
         while let Poll::Ready(up_to) = self.outside.store.poll_stored(cx) {
             let input = up_to.map_or(Input::NotStored, Input::Stored);
-            self.stack.handle_input(now, input, &mut self.outside);
+            self.tell(|stack, _| stack.handle_input(now, input));
             any = true;
         }
         any
@@ -318,13 +326,13 @@ impl Driver {
         if found.look {
             let change = self.outside.transport.check_interface();
             if change != InterfaceChange::None {
-                self.stack.handle_input(now, Input::Interface, &mut self.outside);
+                self.tell(|stack, _| stack.handle_input(now, Input::Interface));
             }
         }
         if self.inbox.ring.is_empty() && self.inbox.free.is_empty() {
             for conn in self.outside.locals.deserted() {
                 self.outside.locals.close(conn, Closed::Evicted);
-                self.stack.disconnected(now, conn, &mut self.outside);
+                self.tell(|stack, outside| stack.disconnected(now, conn, outside));
             }
         }
     }
@@ -381,12 +389,16 @@ impl Driver {
                 self.reconfigure(*timeouts, now);
             }
             Command::Access { access } => {
-                self.stack.write(&mut self.outside, |database| admission::write(&access, database));
+                self.tell(|stack, outside| {
+                    stack.write(outside, |database| admission::write(&access, database));
+                });
             }
             Command::Reloaded { outcome } => self.judge(outcome, now),
             Command::KeyStored { key, outcome } => self.key_stored(&key, outcome, now),
             Command::KeyKept { outcome } => self.key_kept(outcome, now),
-            Command::LogsReopened { status } => self.stack.logs_reopened(now, status, &mut self.outside),
+            Command::LogsReopened { status } => {
+                self.tell(|stack, outside| stack.logs_reopened(now, status, outside));
+            }
             Command::Cut { peers, reply } => {
                 let _ = reply.send(self.cut(&peers));
             }
@@ -396,7 +408,7 @@ impl Driver {
     fn reconfigure(&mut self, timeouts: Timeouts, now: Instant) {
         self.watch = Watch::new(&timeouts, now);
         self.timeouts = timeouts.clone();
-        self.stack.reconfigure(timeouts, &mut self.outside);
+        self.tell(|stack, outside| stack.reconfigure(timeouts, outside));
     }
 
     /// Tells the stack whether this node could adopt the configuration that was read again.
@@ -404,7 +416,7 @@ impl Driver {
         self.ring_waits = None;
         let outcome = outcome.and_then(|config| self.examine(&config).map(|()| config));
         let result = outcome.as_deref().map_err(String::as_str);
-        self.stack.judged(now, result, &mut self.outside);
+        self.tell(|stack, outside| stack.judged(now, result, outside));
         self.judged = outcome.ok();
     }
 
@@ -439,7 +451,7 @@ impl Driver {
 
     fn make_key(&mut self, now: Instant) {
         let made = Keys::make(crypto(&self.kind), &self.hosts(), self.stack.totem().members());
-        self.stack.key_made(now, made, &mut self.outside);
+        self.tell(|stack, outside| stack.key_made(now, made, outside));
     }
 
     /// Handles a key that was offered to all nodes: stores it if it may be used here.
@@ -450,7 +462,7 @@ impl Driver {
             errand.and_then(|()| self.keys.offered(key.clone(), in_use, crypto(&self.kind), &hosts, members));
         match outcome {
             Ok(()) => self.want(|wanted| wanted.keys.push(KeyErrand::Store(key))),
-            Err(why) => self.stack.key_stored(now, Err(why), &mut self.outside),
+            Err(why) => self.tell(|stack, outside| stack.key_stored(now, Err(why), outside)),
         }
     }
 
@@ -458,7 +470,7 @@ impl Driver {
     fn key_stored(&mut self, key: &Key, outcome: Result<(), String>, now: Instant) {
         let crypto = crypto(&self.kind);
         if let Some(outcome) = self.keys.stored(key, outcome, crypto, &mut self.outside.transport) {
-            self.stack.key_stored(now, outcome, &mut self.outside);
+            self.tell(|stack, outside| stack.key_stored(now, outcome, outside));
         }
     }
 
@@ -468,7 +480,7 @@ impl Driver {
             self.want(|wanted| wanted.keys.push(KeyErrand::Keep));
         } else {
             let why = "the new key was not stored here".to_owned();
-            self.stack.key_kept(now, Err(why), &mut self.outside);
+            self.tell(|stack, outside| stack.key_kept(now, Err(why), outside));
         }
     }
 
@@ -481,7 +493,7 @@ impl Driver {
 
     fn key_kept(&mut self, outcome: Result<(), String>, now: Instant) {
         let (print, _, suite) = self.keys.seen(crypto(&self.kind));
-        self.stack.key_kept(now, outcome.map(|()| (print, suite)), &mut self.outside);
+        self.tell(|stack, outside| stack.key_kept(now, outcome.map(|()| (print, suite)), outside));
     }
 
     /// Adopts a stored key that was never decided on here but is in use because another node uses it.
@@ -507,7 +519,7 @@ impl Driver {
         let outcome = outcome.and_then(|config| self.adapt(&config, now).map(|rekeys| (config, rekeys)));
         let result = outcome.as_ref().map(|(config, _)| &**config).map_err(String::as_str);
         let rekeys = matches!(outcome, Ok((_, true)));
-        self.stack.adopted(now, result, rekeys, &mut self.outside);
+        self.tell(|stack, outside| stack.adopted(now, result, rekeys, outside));
         let adopt = outcome.ok().map(|(config, _)| config);
         let done = adopt.is_some();
         self.want(|wanted| {
@@ -531,7 +543,7 @@ impl Driver {
             // Nothing is sent to them any more, so a token to one would be lost; it is better to form a ring without
             // them.
             tracing::info!(target: "annulus::node", ?removed, "members of the ring are not in the node list any more");
-            self.stack.gather(&mut self.outside);
+            self.tell(|stack, _| stack.gather());
         }
     }
 
@@ -672,14 +684,14 @@ impl Driver {
                 if self.outside.locals.has(conn) {
                     self.outside.locals.begin(conn, reply);
                     let request = Request { bytes: &head, tail: &payload };
-                    self.stack.request(now, conn, request, &mut self.outside);
+                    self.tell(|stack, outside| stack.request(now, conn, request, outside));
                     self.outside.locals.end();
                 }
             }
             Ask::Close { conn } => {
                 if self.outside.locals.has(conn) {
                     self.outside.locals.close(conn, Closed::Evicted);
-                    self.stack.disconnected(now, conn, &mut self.outside);
+                    self.tell(|stack, outside| stack.disconnected(now, conn, outside));
                 }
             }
         }
@@ -691,7 +703,7 @@ impl Driver {
         }
         for Waiting { service, events, reply } in self.outside.locals.take_waiting() {
             let conn = self.outside.locals.open(events, service);
-            let answer = match self.stack.connected(now, service, conn, &mut self.outside) {
+            let answer = match self.tell(|stack, outside| stack.connected(now, service, conn, outside)) {
                 Ok(()) => Ok(conn),
                 Err(_) => {
                     self.outside.locals.close(conn, Closed::Evicted);
@@ -700,7 +712,7 @@ impl Driver {
             };
             if reply.send(answer).is_err() && self.outside.locals.has(conn) {
                 self.outside.locals.close(conn, Closed::Evicted);
-                self.stack.disconnected(now, conn, &mut self.outside);
+                self.tell(|stack, outside| stack.disconnected(now, conn, outside));
             }
         }
     }
@@ -708,7 +720,7 @@ impl Driver {
     fn drop_doomed(&mut self, now: Instant) {
         for conn in self.outside.locals.take_doomed() {
             self.outside.locals.close(conn, Closed::Evicted);
-            self.stack.disconnected(now, conn, &mut self.outside);
+            self.tell(|stack, outside| stack.disconnected(now, conn, outside));
         }
     }
 
@@ -717,7 +729,7 @@ impl Driver {
         while let Some(order) = self.outside.orders.pop_front() {
             match order {
                 Order::Shutdown => self.begin_leaving(now, None),
-                Order::Gather => self.stack.gather(&mut self.outside),
+                Order::Gather => self.tell(|stack, _| stack.gather()),
                 Order::Reconfigure(timeouts) => self.reconfigure(*timeouts, now),
                 Order::Watch(watching) => self.watch_links(&watching),
                 Order::Die { by, reason } => return Some(End::Killed { by, reason }),
@@ -741,7 +753,7 @@ impl Driver {
                 Order::DropKey => self.drop_key(),
                 Order::LookAtKey => {
                     let (print, next, suite) = self.keys.seen(crypto(&self.kind));
-                    self.stack.key_seen(now, (print, next, &suite), &mut self.outside);
+                    self.tell(|stack, outside| stack.key_seen(now, (print, next, &suite), outside));
                 }
                 Order::ReopenLogs => self.want(|wanted| wanted.reopen_logs = true),
                 Order::KeepVotes(votes) => {
@@ -772,7 +784,7 @@ impl Driver {
     fn begin_leaving(&mut self, now: Instant, reply: Option<oneshot::Sender<()>>) {
         if self.leaving.is_none() {
             tracing::info!(target: "annulus::node", "leaving the ring");
-            self.stack.disconnect_all(&mut self.outside);
+            self.tell(|stack, outside| stack.disconnect_all(outside));
             if let Some(server) = &mut self.outside.server {
                 server.shutdown();
             }
@@ -783,12 +795,9 @@ impl Driver {
 
     /// Ends the node once the last messages of its clients have been sent.
     fn has_left(&mut self, now: Instant) -> Option<End> {
-        let leaving = self.leaving.as_mut()?;
-        if !self.stack.settled() && now < leaving.until {
-            return None;
-        }
-        self.stack.leave(&mut self.outside);
-        for reply in leaving.replies.drain(..) {
+        let leaving = self.leaving.take_if(|leaving| self.stack.settled() || now >= leaving.until)?;
+        self.tell(|stack, _| stack.leave());
+        for reply in leaving.replies {
             // The receiver may be gone.
             let _ = reply.send(());
         }

@@ -1,4 +1,5 @@
-//! The surroundings of the stack in a real node: sockets, clients, the ring id store, listeners.
+//! The surroundings of the stack in a real node: sockets, clients, the ring id store, listeners. They carry out what the
+//! stack puts out, and answer what desks ask.
 
 use std::collections::VecDeque;
 
@@ -14,9 +15,8 @@ use super::store::Store;
 use crate::error::Status;
 use crate::ids::{ConnId, Destination, Piece, RingId};
 use crate::ipc;
-use crate::service::router::Turned;
-use crate::service::{LinkState, Links, Order, Statistics};
-use crate::stack::Edge;
+use crate::service::{Edge, LinkState, Links, Order, Output, Statistics, Turned};
+use crate::stack::Stack;
 use crate::transport::Transport;
 use crate::transport::knet::envelope::Envelope;
 use crate::transport::knet::{Cause, LinkView};
@@ -32,7 +32,7 @@ const OWN_LINKS: &str = "stats.annulus.link.";
 /// Most frames collected before they are sent.
 const BATCH: usize = 128;
 
-/// Implements [`Edge`], through which the stack acts.
+/// The surroundings of the stack; see the module.
 #[derive(Debug)]
 pub(super) struct Outside {
     pub(super) transport: Transport,
@@ -69,7 +69,41 @@ impl Outside {
     }
 }
 
-impl Edge for Outside {
+impl Outside {
+    /// Carries out all that the stack puts out. To be called after each input of the stack.
+    pub(super) fn carry_out_all(&mut self, stack: &mut Stack) {
+        while let Some(output) = stack.poll_output(self) {
+            match output {
+                Output::Send(to, frame) => self.send(to, frame),
+                Output::Store(up_to) => self.store.reserve(up_to),
+                other => {
+                    // A client does not see a message before it is on the network.
+                    self.flush();
+                    self.carry_out(other);
+                }
+            }
+        }
+        self.flush();
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Reply { conn, bytes } => self.reply(conn, &bytes),
+            Output::Event { conn, head, payload, own } => self.event(conn, &head, &payload, own),
+            Output::Refused(conn, why) => {
+                if let Some(server) = &mut self.server {
+                    server.count_refused(conn, why == Turned::Overload);
+                }
+            }
+            Output::Order(order) => self.order(order),
+            Output::View(view) => self.view(&view),
+            Output::Synced(ring) => self.synced(ring),
+            Output::Send(to, frame) => self.send(to, frame),
+            Output::Store(up_to) => self.store.reserve(up_to),
+        }
+    }
+
+    /// Collects a frame; see [`Outside::flush`].
     fn send(&mut self, to: Destination, frame: Bytes) {
         self.batch.push((to, frame));
         if self.batch.len() >= BATCH {
@@ -77,14 +111,11 @@ impl Edge for Outside {
         }
     }
 
+    /// Sends the collected frames now.
     fn flush(&mut self) {
         if !self.batch.is_empty() {
             self.transport.send(&mut self.batch);
         }
-    }
-
-    fn store(&mut self, up_to: u64) {
-        self.store.reserve(up_to);
     }
 
     fn reply(&mut self, conn: ConnId, bytes: &[u8]) {
@@ -95,21 +126,48 @@ impl Edge for Outside {
         }
     }
 
-    fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
-        if is_local(conn) {
-            self.locals.event(conn, head, payload);
-        } else if let Some(server) = &mut self.server {
-            server.event(conn, head, payload);
+    fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, own: Option<Piece>) {
+        match (&mut self.server, own) {
+            _ if is_local(conn) => self.locals.event(conn, head, payload),
+            (Some(server), Some(piece)) => server.echo(conn, head, payload, piece),
+            (Some(server), None) => server.event(conn, head, payload),
+            (None, _) => {}
         }
     }
 
-    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, piece: Piece) {
-        match &mut self.server {
-            Some(server) if !is_local(conn) => server.echo(conn, head, payload, piece),
-            _ => self.event(conn, head, payload),
+    fn order(&mut self, order: Order) {
+        match order {
+            // Done at once: earlier datagrams go out with the old key, later ones with the new one.
+            Order::SwitchKey => {
+                self.flush();
+                self.transport.envelope(Envelope::switch);
+            }
+            Order::ForgetKey => {
+                self.transport.envelope(Envelope::finish);
+            }
+            order => self.orders.push_back(order),
         }
     }
 
+    fn view(&mut self, view: &View) {
+        if view.kind == ViewKind::Regular {
+            self.transport.set_members(&view.members);
+        }
+        // A listener that does not read learns from its queue that it was cut off.
+        self.views.retain(|sink| sink.push(view.clone(), weight(view)).is_ok());
+    }
+
+    fn synced(&mut self, ring: RingId) {
+        tracing::info!(target: "annulus::node", %ring, "Completed service synchronization, ready to provide service");
+        self.synced = Some(ring);
+        for waiting in self.ready.drain(..) {
+            // The receiver may be gone.
+            let _ = waiting.send(());
+        }
+    }
+}
+
+impl Edge for Outside {
     fn user(&self, conn: ConnId) -> u32 {
         let server = self.server.as_ref().filter(|_| !is_local(conn));
         server.and_then(|server| server.about(conn)).map_or(0, |about| about.peer.uid)
@@ -177,43 +235,6 @@ impl Edge for Outside {
         }
         if matches!(which, Statistics::Knet | Statistics::All) {
             self.transport.clear_statistics();
-        }
-    }
-
-    fn refused(&mut self, conn: ConnId, why: Turned) {
-        if let Some(server) = &mut self.server {
-            server.count_refused(conn, why == Turned::Overload);
-        }
-    }
-
-    fn order(&mut self, order: Order) {
-        match order {
-            // Done at once: earlier datagrams go out with the old key, later ones with the new one.
-            Order::SwitchKey => {
-                self.flush();
-                self.transport.envelope(Envelope::switch);
-            }
-            Order::ForgetKey => {
-                self.transport.envelope(Envelope::finish);
-            }
-            order => self.orders.push_back(order),
-        }
-    }
-
-    fn view(&mut self, view: &View) {
-        if view.kind == ViewKind::Regular {
-            self.transport.set_members(&view.members);
-        }
-        // A listener that does not read learns from its queue that it was cut off.
-        self.views.retain(|sink| sink.push(view.clone(), weight(view)).is_ok());
-    }
-
-    fn synced(&mut self, ring: RingId) {
-        tracing::info!(target: "annulus::node", %ring, "Completed service synchronization, ready to provide service");
-        self.synced = Some(ring);
-        for waiting in self.ready.drain(..) {
-            // The receiver may be gone.
-            let _ = waiting.send(());
         }
     }
 }

@@ -12,7 +12,7 @@
 //! | `plan.rs` | the parts of a node, decided before anything is opened |
 //! | `inspect.rs` | checks of a configuration before a start |
 //! | `error.rs`, `blame.rs` | [`NodeError`]; the settings that caused it |
-//! | `driver.rs` | the loop: the one task that owns everything, and the only real clock |
+//! | `driver.rs` | the loop: the one task that owns everything and gives the stack its time |
 //! | `errands.rs` | tasks that the node leaves to the program around it |
 //! | `edge.rs` | the surroundings of the stack: sockets, clients, store, listeners |
 //! | `clients.rs`, `doorbell.rs`, `admission.rs` | clients over IPC: when to read from which; who may connect |
@@ -27,6 +27,8 @@
 //! | `keys.rs` | the key in use and the next one |
 //! | `store.rs` | the ring ids used, kept over restarts |
 //! | `watch.rs` | periodic checks: lateness of the loop, the interface |
+//! | `share.rs`, `stalls.rs` | the time that is left to the ring; how long the loop did not look at its sockets |
+//! | `source_port.rs` | which datagrams show that a peer sends from the ring's port |
 
 pub mod admission;
 pub mod blame;

@@ -6,15 +6,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use zerocopy::{FromBytes, IntoBytes};
 
-use super::wire::quorum::{self as wire, request, response};
-use super::wire::{TRACK_CHANGES, TRACK_CHANGES_ONLY, TRACK_CURRENT};
+use super::wire::Track;
+use super::wire::quorum::{self as wire, Event, Kind, Model, Reply};
 use crate::error::Status;
 use crate::ids::{ConnId, NodeId, RingId, ServiceId};
-use crate::service::wire::plain_reply;
 use crate::service::{
-    Delivery, Effects, Notice, Progress, Quorate, Request, Service, SyncView, Synchronised,
+    Context, Delivery, Notice, Progress, Quorate, Request, Service, SyncView, Synchronised,
 };
 use crate::view::View;
 
@@ -41,16 +39,6 @@ pub struct Desk {
     trackers: Vec<ConnId>,
 }
 
-/// The version of events that a client reads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Model {
-    /// One event: quorate, and the members.
-    #[default]
-    V0,
-    /// Two events: quorate and the members; the members, those that joined and those that left.
-    V1,
-}
-
 impl Desk {
     /// A desk without clients. `provided`: another desk decides on quorum.
     pub const fn new(provided: bool) -> Self {
@@ -73,8 +61,8 @@ impl Desk {
         self.quorate
     }
 
-    fn kind(&self) -> u32 {
-        if self.provided { wire::TYPE_SET } else { wire::TYPE_FREE }
+    const fn kind(&self) -> Kind {
+        if self.provided { Kind::Set } else { Kind::Free }
     }
 
     fn model(&self, conn: ConnId) -> Model {
@@ -82,36 +70,55 @@ impl Desk {
     }
 
     /// The quorum event in a client's version.
-    fn quorum_event(&self, conn: ConnId) -> Vec<u8> {
-        let (ring, view) = match &self.decided {
-            Some((ring, view)) => (Some(*ring), &view[..]),
+    fn quorum_event(&self, conn: ConnId) -> Bytes {
+        let quorate = self.quorate;
+        let (ring, members) = match &self.decided {
+            Some((ring, members)) => (Some(*ring), &members[..]),
             None => (None, &[][..]),
         };
         match self.model(conn) {
-            Model::V0 => wire::notification(self.quorate, ring, view),
-            Model::V1 => wire::v1_quorum(self.quorate, ring, view),
+            Model::V0 => Event::Notification { quorate, ring, members }.encode().into(),
+            Model::V1 => Event::Quorum { quorate, ring, members }.encode().into(),
         }
     }
 
-    fn track(&mut self, conn: ConnId, flags: u32, effects: &mut dyn Effects) -> Status {
-        if flags & (TRACK_CURRENT | TRACK_CHANGES) != 0 {
+    fn track(&mut self, conn: ConnId, track: Track, context: &mut Context<'_>) -> Status {
+        if track.now {
             if self.model(conn) == Model::V1 {
-                let event = wire::v1_nodelist(self.ring, &self.members, &[], &[]);
-                effects.event(conn, &event, &Bytes::new());
+                let event =
+                    Event::Nodelist { ring: self.ring, members: &self.members, joined: &[], left: &[] };
+                context.event(conn, Bytes::from(event.encode()), Bytes::new());
             }
-            effects.event(conn, &self.quorum_event(conn), &Bytes::new());
+            context.event(conn, self.quorum_event(conn), Bytes::new());
         }
         if self.trackers.contains(&conn) {
             return Status::Exist;
         }
-        if flags & (TRACK_CHANGES | TRACK_CHANGES_ONLY) != 0 {
+        if track.changes {
             self.trackers.insert(0, conn);
         }
         Status::Ok
     }
 
+    /// Handles a request.
+    fn answer(&mut self, conn: ConnId, request: wire::Request, context: &mut Context<'_>) -> Reply {
+        match request {
+            wire::Request::GetQuorate => Reply::GetQuorate(self.quorate),
+            wire::Request::TrackStart(track) => Reply::TrackStart(self.track(conn, track, context)),
+            wire::Request::TrackStop => {
+                self.trackers.retain(|tracker| *tracker != conn);
+                Reply::TrackStop
+            }
+            wire::Request::GetType => Reply::GetType(self.kind()),
+            wire::Request::ModelGetType(model) => {
+                self.models.insert(conn, model);
+                Reply::ModelGetType(Ok(self.kind()))
+            }
+        }
+    }
+
     /// Handles a decision of the provider.
-    fn decide(&mut self, decision: &Quorate, effects: &mut dyn Effects) {
+    fn decide(&mut self, decision: &Quorate, context: &mut Context<'_>) {
         if decision.quorate != self.quorate {
             if decision.quorate {
                 tracing::info!("This node is within the primary component and will provide service.");
@@ -125,7 +132,7 @@ impl Desk {
         self.decided = Some((decision.ring, decision.members.clone()));
         log_nodes("Members", &decision.members);
         for conn in &self.trackers {
-            effects.event(*conn, &self.quorum_event(*conn), &Bytes::new());
+            context.event(*conn, self.quorum_event(*conn), Bytes::new());
         }
     }
 }
@@ -163,73 +170,42 @@ impl Service for Desk {
     }
 
     fn requests(&self) -> u16 {
-        request::COUNT
+        wire::request::COUNT
     }
 
     fn needs_flow_control(&self, _request: u16) -> bool {
         false
     }
 
-    fn deliver(&mut self, _delivery: Delivery, _effects: &mut dyn Effects) {}
+    fn deliver(&mut self, _delivery: Delivery, _context: &mut Context<'_>) {}
 
-    fn connected(&mut self, conn: ConnId, _effects: &mut dyn Effects) {
+    fn connected(&mut self, conn: ConnId, _context: &mut Context<'_>) {
         self.models.insert(conn, Model::V0);
     }
 
-    fn request(&mut self, conn: ConnId, function: u16, request: Request<'_>, effects: &mut dyn Effects) {
-        let number = wire::NumberRequestBytes::ref_from_prefix(request.bytes).ok();
-        let number = number.map(|(bytes, _)| bytes.value.get());
-        let reply = |id, value| wire::NumberReplyBytes::new(id, Status::Ok, value);
-        match function {
-            request::GET_QUORATE => {
-                let reply = reply(response::GET_QUORATE, self.quorate.into());
-                effects.reply(conn, reply.as_bytes());
-            }
-            request::TRACK_START => {
-                let status = number.map_or(Status::InvalidParam, |flags| self.track(conn, flags, effects));
-                effects.reply(conn, &plain_reply(response::TRACK_START, status));
-            }
-            request::TRACK_STOP => {
-                self.trackers.retain(|tracker| *tracker != conn);
-                effects.reply(conn, &plain_reply(response::TRACK_STOP, Status::Ok));
-            }
-            request::GET_TYPE => {
-                effects.reply(conn, reply(response::GET_TYPE, self.kind()).as_bytes());
-            }
-            request::MODEL_GET_TYPE => {
-                let model = match number {
-                    Some(0) => Some(Model::V0),
-                    Some(1) => Some(Model::V1),
-                    Some(_) | None => None,
-                };
-                let reply = match model {
-                    Some(model) => {
-                        self.models.insert(conn, model);
-                        reply(response::MODEL_GET_TYPE, self.kind())
-                    }
-                    None => wire::NumberReplyBytes::new(response::MODEL_GET_TYPE, Status::InvalidParam, 0),
-                };
-                effects.reply(conn, reply.as_bytes());
-            }
-            _ => effects.reply(conn, &plain_reply(0, Status::InvalidParam)),
-        }
+    fn request(&mut self, conn: ConnId, function: u16, request: Request<'_>, context: &mut Context<'_>) {
+        let reply = match wire::Request::decode(function, request.bytes) {
+            Ok(request) => self.answer(conn, request, context),
+            Err(refusal) => refusal,
+        };
+        context.reply(conn, reply.encode());
     }
 
-    fn disconnected(&mut self, conn: ConnId, _effects: &mut dyn Effects) {
+    fn disconnected(&mut self, conn: ConnId, _context: &mut Context<'_>) {
         self.models.remove(&conn);
         self.trackers.retain(|tracker| *tracker != conn);
     }
 
-    fn retry(&mut self, _effects: &mut dyn Effects) {}
+    fn retry(&mut self, _context: &mut Context<'_>) {}
 
-    fn noticed(&mut self, notice: &Notice, effects: &mut dyn Effects) {
+    fn noticed(&mut self, notice: &Notice, context: &mut Context<'_>) {
         match notice {
-            Notice::Quorum(decision) if self.provided => self.decide(decision, effects),
+            Notice::Quorum(decision) if self.provided => self.decide(decision, context),
             Notice::Quorum(_) | Notice::Changed(_) | Notice::NoRing => {}
         }
     }
 
-    fn view(&mut self, _view: &View, _effects: &mut dyn Effects) {}
+    fn view(&mut self, _view: &View, _context: &mut Context<'_>) {}
 
     fn sync(&mut self) -> Option<&mut dyn Synchronised> {
         Some(self)
@@ -237,7 +213,7 @@ impl Service for Desk {
 }
 
 impl Synchronised for Desk {
-    fn begin(&mut self, view: &SyncView, _effects: &mut dyn Effects) {
+    fn begin(&mut self, view: &SyncView, _context: &mut Context<'_>) {
         let within = |list: &[NodeId], node: &NodeId| list.contains(node);
         self.left = self
             .settled
@@ -262,16 +238,18 @@ impl Synchronised for Desk {
         }
     }
 
-    fn process(&mut self, _effects: &mut dyn Effects) -> Progress {
+    fn process(&mut self, _context: &mut Context<'_>) -> Progress {
         Progress::Done
     }
 
-    fn activate(&mut self, effects: &mut dyn Effects) {
+    fn activate(&mut self, context: &mut Context<'_>) {
         self.settled.clone_from(&self.members);
-        let event = wire::v1_nodelist(self.ring, &self.members, &self.joined, &self.left);
+        let Self { ring, members, joined, left, .. } = self;
+        let event = Event::Nodelist { ring: *ring, members, joined, left };
+        let event = Bytes::from(event.encode());
         for conn in &self.trackers {
             if self.model(*conn) == Model::V1 {
-                effects.event(*conn, &event, &Bytes::new());
+                context.event(*conn, event.clone(), Bytes::new());
             }
         }
     }

@@ -5,11 +5,12 @@
 //! # Which configurations are safe
 //!
 //! A configuration is safe by itself if two partitions are never quorate at the same time, however the cluster is
-//! partitioned and merged and its nodes crash and restart. `tests/partitions.rs` searches for counterexamples with
-//! random votes and rules, and shows one for each rule that has any. Where the last column says fencing, two
-//! partitions can be quorate at the same time until one has been fenced. The first cut is the first partition of a
-//! cluster whose nodes are all connected: `tests/first_cut.rs` searches for counterexamples to that, with random
-//! votes (none to four for each node) and all combinations of the rules marked so.
+//! partitioned and merged and its nodes crash and restart. `stack/tests/quorum/partitions.rs` searches for
+//! counterexamples with random votes and rules, and shows one for each rule that has any. Where the last column says
+//! fencing, two partitions can be quorate at the same time until one has been fenced. The first cut is the first
+//! partition of a cluster whose nodes are all connected: `stack/tests/quorum/first_cut.rs` searches for
+//! counterexamples to that, with random votes (none to four for each node) and all combinations of the rules marked
+//! so.
 //!
 //! | rules | safe by themselves |
 //! |---|---|
@@ -96,4 +97,6 @@ pub use crate::service::client::Error;
 pub use desk::Desk;
 pub use nodes::NODES_MAX;
 pub use tie_breaker::TieBreaker;
+#[cfg(test)]
+pub(crate) use votes::Wrong;
 pub use votes::{Rules, Votes};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::wire::exec::flag;
-use super::wire::votequorum::{STATE_DEAD, STATE_LEAVING, STATE_MEMBER};
+pub(super) use super::wire::votequorum::State;
 use crate::ids::NodeId;
 
 /// Largest number of nodes in the table, as in a ring. Nodes that are gone are removed for new ones.
@@ -11,31 +11,9 @@ use crate::ids::NodeId;
 /// Source: corosync `PROCESSOR_COUNT_MAX`.
 pub const NODES_MAX: usize = 384;
 
-/// The state of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// On the ring; its votes count.
-    Member,
-    /// No longer on the ring.
-    Dead,
-    /// On the ring, but announced that it is about to leave.
-    Leaving,
-}
-
-impl State {
-    /// The number of the state that clients see.
-    pub(super) const fn code(self) -> u32 {
-        match self {
-            Self::Member => STATE_MEMBER,
-            Self::Dead => STATE_DEAD,
-            Self::Leaving => STATE_LEAVING,
-        }
-    }
-}
-
 /// The known data of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// The state of the node.
     pub state: State,
     /// The votes of the node.
@@ -48,7 +26,7 @@ pub(super) struct Node {
 
 impl Node {
     /// Whether all of these flags are set.
-    pub(super) const fn has(&self, flags: u32) -> bool {
+    pub(crate) const fn has(&self, flags: u32) -> bool {
         self.flags & flags == flags
     }
 
@@ -63,7 +41,7 @@ impl Node {
 
 /// All nodes ever heard of, at most [`NODES_MAX`]. This node is always in the table.
 #[derive(Clone, Debug)]
-pub(super) struct Nodes {
+pub(crate) struct Nodes {
     me: NodeId,
     table: BTreeMap<NodeId, Node>,
 }
@@ -76,7 +54,7 @@ impl Nodes {
     }
 
     /// The data of this node.
-    pub(super) fn us(&self) -> &Node {
+    pub(crate) fn us(&self) -> &Node {
         &self.table[&self.me]
     }
 
@@ -87,7 +65,7 @@ impl Nodes {
     }
 
     /// The data of a node.
-    pub(super) fn get(&self, id: NodeId) -> Option<&Node> {
+    pub(crate) fn get(&self, id: NodeId) -> Option<&Node> {
         self.table.get(&id)
     }
 

@@ -22,7 +22,7 @@ const DEVICE_SYNC_TIMEOUT_MS: u32 = 30_000;
 ///
 /// # Errors
 /// The configured provider is not supported.
-pub fn provider(database: &dyn Database) -> Result<bool, Wrong> {
+pub fn provider(database: &Database) -> Result<bool, Wrong> {
     match text(database, "quorum.provider").as_deref() {
         None | Some("") => Ok(false),
         Some(PROVIDER) => Ok(true),
@@ -54,7 +54,7 @@ pub struct Fixed {
 
 impl Fixed {
     /// Reads the settings from the database.
-    pub fn read(database: &dyn Database) -> Self {
+    pub fn read(database: &Database) -> Self {
         let flag = |key: &str| number(database, key).is_some_and(|n| n != 0);
         let allow_downscale = flag("quorum.allow_downscale");
         let window =
@@ -119,7 +119,7 @@ pub struct Found {
 
 impl Found {
     /// Reads the settings from the database.
-    pub fn read(database: &dyn Database) -> Self {
+    pub fn read(database: &Database) -> Self {
         let ms =
             |key: &str, default: u32| Duration::from_millis(number(database, key).unwrap_or(default).into());
         let device = text(database, "quorum.device.model").filter(|model| !model.is_empty()).map(|_| {
@@ -160,7 +160,7 @@ impl Found {
     }
 }
 
-fn nodelist(database: &dyn Database) -> Option<Nodelist> {
+fn nodelist(database: &Database) -> Option<Nodelist> {
     let local = number(database, "nodelist.local_node_pos")?;
     let mut list = Nodelist { count: 0, local: 1, sum: 0 };
     let mut last: Option<u32> = None;
@@ -263,7 +263,7 @@ impl Reading {
     ///
     /// # Errors
     /// The settings cannot be used.
-    pub fn at_start(database: &dyn Database, kept: Option<u32>) -> Result<Self, Wrong> {
+    pub fn at_start(database: &Database, kept: Option<u32>) -> Result<Self, Wrong> {
         let fixed = Fixed::read(database);
         let found = Found::read(database);
         if fixed.expected_votes_tracking && kept.is_none() {
@@ -388,10 +388,10 @@ pub fn plan(found: &Found, fixed: &Fixed, kept: u32, moment: Moment) -> Result<P
     })
 }
 
-fn number(database: &dyn Database, key: &str) -> Option<u32> {
+fn number(database: &Database, key: &str) -> Option<u32> {
     database.get(key).and_then(Value::number).and_then(|n| n.try_into().ok())
 }
 
-fn text(database: &dyn Database, key: &str) -> Option<String> {
+fn text(database: &Database, key: &str) -> Option<String> {
     database.get(key).and_then(Value::as_text).map(std::borrow::Cow::into_owned)
 }

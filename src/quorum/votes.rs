@@ -72,7 +72,7 @@ pub struct Info {
 #[derive(Clone, Debug)]
 pub struct Votes {
     me: NodeId,
-    pub(super) nodes: Nodes,
+    pub(crate) nodes: Nodes,
     pub(super) rules: Rules,
     /// The votes needed; starts at 0 and is lowered only where the rules allow it.
     quorum: u32,
@@ -99,7 +99,7 @@ pub struct Votes {
 /// Wrong rules, for tests that show that the search detects them.
 #[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub(crate) enum Wrong {
     /// Half of the votes counts as a majority.
     HalfIsEnough,
     /// A tie is judged by the number of nodes that have gone instead of their votes, and since the previous

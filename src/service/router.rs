@@ -16,79 +16,25 @@ pub use super::patience::FormAnew;
 use super::patience::{Found, Patience};
 use super::sync::{Barrier, Outcome, Phase};
 use super::wire::{self, MAX_MESSAGE, SyncMessage};
-use super::{
-    Database, Delivery, Effects, Full, Links, Notice, Order, Progress, Request, Service, Statistics, SyncView,
-};
+use super::{Context, Delivery, Full, Progress, Request, Service, SyncView, Traffic, Turned};
 use crate::error::Status;
-use crate::ids::{ConnId, Endian, Guarantee, NodeId, Piece, RingId, ServiceId};
+use crate::ids::{ConnId, Endian, NodeId, RingId, ServiceId};
 use crate::quiet::Quiet;
 use crate::time::Instant;
-use crate::value::Value;
 use crate::view::{View, ViewKind};
 
 /// Upper bound of the difference in length between a request and the longest exec message that it causes. A
 /// request that needs flow control is accepted only if the send queue has room for its length and this.
 pub const EXEC_OVERHEAD: usize = 256;
 
-/// What lies under the router: the ring and the clients' connections.
-pub trait Ground: Effects {
-    /// Multicasts a message of the synchronisation (Totem group `sync`).
-    ///
-    /// # Errors
-    /// [`Full`]: nothing was queued.
-    fn multicast_sync(&mut self, message: &[u8]) -> Result<(), Full>;
-
-    /// Asks for one [`Router::token_sent`] after the next token that this node passes on.
-    fn want_token(&mut self);
-
-    /// The synchronisation of this ring is complete.
-    fn synced(&mut self, ring: RingId);
-
-    /// The old ring's synchronisation was completed by one of the old ring's last messages, between the
-    /// transitional and the regular view of the next ring. The old ring's remaining messages are handled as
-    /// usual, but this node's own messages still wait for the next synchronisation.
-    fn synced_in_transit(&mut self);
-
-    /// Takes the earliest notice that desks have not been told yet.
-    fn take_notice(&mut self) -> Option<Notice>;
-
-    /// Whether the send queue has room for an exec message of this length now.
-    fn fits(&self, bytes: usize) -> bool;
-
-    /// A request of `conn` was refused before it reached its desk.
-    fn refused(&mut self, conn: ConnId, why: Turned) {
-        let _ = (conn, why);
-    }
-}
-
-/// Why a request was refused before it reached its desk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turned {
-    /// Its id or size is invalid.
-    Invalid,
-    /// A synchronisation was running, or the send queue was full.
-    Overload,
-}
-
 /// The desks, in the order in which [`Router::new`] saw them; ascending by service id.
 pub type Desks<'d, 'a> = &'d mut [&'a mut dyn Service];
 
-/// How often one exec function was sent and received.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Messages received from the ring, this node's own included.
-    pub rx: u64,
-    /// Messages handed to the ring.
-    pub tx: u64,
-}
-
 /// The counters of the router.
 ///
-/// Source: corosync cmap `runtime.services.*`, `stats.ipcs.*`.
+/// Source: corosync cmap `stats.ipcs.*`.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// For each service that this node has: traffic by function number.
-    pub services: Vec<(ServiceId, Vec<Traffic>)>,
     /// Exec messages shorter than their header; dropped.
     pub short: u64,
     /// Exec messages for services that this node does not have; dropped, as Corosync does.
@@ -150,18 +96,17 @@ pub struct Router {
 }
 
 impl Router {
-    /// Makes a router for these desks.
+    /// Makes a router for these desks, whose messages are counted in `traffic`.
     ///
     /// # Panics
     /// If the desks are not in ascending order of service ids, or an id is not below [`ServiceId::LIMIT`].
-    pub fn new(desks: Desks<'_, '_>) -> Self {
+    pub fn new(desks: Desks<'_, '_>, traffic: &mut Traffic) -> Self {
         assert!(desks.is_sorted_by(|a, b| a.id() < b.id()), "desks ascend by service id");
         let mut places = [None; ServiceId::LIMIT as usize];
-        let mut stats = Stats::default();
         let mut counters = Vec::new();
         for (place, desk) in desks.iter().enumerate() {
             places[usize::from(desk.id().0)] = Some(place as u8);
-            stats.services.push((desk.id(), vec![Traffic::default(); usize::from(desk.functions())]));
+            traffic.add(desk.id(), desk.functions());
             counters.push(Counter { functions: desk.functions(), requests: desk.requests(), refused: false });
         }
         Self {
@@ -175,7 +120,7 @@ impl Router {
             syncing: true,
             ready: false,
             telling: false,
-            stats,
+            stats: Stats::default(),
             unreadable: Quiet::default(),
             overload: Quiet::default(),
         }
@@ -218,7 +163,7 @@ impl Router {
         from: NodeId,
         message: Bytes,
         order: Endian,
-        ground: &mut dyn Ground,
+        context: &mut Context<'_>,
     ) {
         let Some((service, function)) = wire::exec_header(&message, order) else {
             self.stats.short += 1;
@@ -233,12 +178,12 @@ impl Router {
             tracing::debug!(%from, service, function, "unknown exec function, message dropped");
             return;
         }
-        self.stats.services[place].1[usize::from(function)].rx += 1;
+        context.received(place, function);
         if self.syncing && self.barrier.awaited().any(|awaited| awaited == from) {
             self.patience.heard();
         }
         let delivery = Delivery { from, function, message, order };
-        self.at(place, desks, ground, |desk, effects| desk.deliver(delivery, effects));
+        self.at(place, desks, context, |desk, context| desk.deliver(delivery, context));
     }
 
     /// Handles a message of the synchronisation (Totem group `sync`).
@@ -248,7 +193,7 @@ impl Router {
         from: NodeId,
         message: &Bytes,
         order: Endian,
-        ground: &mut dyn Ground,
+        context: &mut Context<'_>,
     ) {
         let awaited = self.barrier.awaited().any(|awaited| awaited == from);
         let outcome = match SyncMessage::decode(message, order) {
@@ -256,7 +201,7 @@ impl Router {
             Ok(SyncMessage::Barrier { ring }) => self.barrier.barrier(from, ring),
             Err(error) => {
                 self.stats.bad_sync += 1;
-                if let Some(held_back) = self.unreadable.may_speak(ground.now()) {
+                if let Some(held_back) = self.unreadable.may_speak(context.now()) {
                     tracing::warn!(%from, %error, held_back, "unreadable synchronisation message dropped");
                 }
                 return;
@@ -268,29 +213,29 @@ impl Router {
         match outcome {
             Outcome::Foreign => self.stats.foreign_sync += 1,
             Outcome::Noted => {}
-            Outcome::Begin => ground.want_token(),
-            Outcome::Nothing => self.complete(desks, ground),
+            Outcome::Begin => context.want_token(),
+            Outcome::Nothing => self.complete(desks, context),
             Outcome::Passed(service) => {
                 if let Some(place) = self.place(service.0) {
-                    self.at(place, desks, ground, |desk, effects| {
+                    self.at(place, desks, context, |desk, context| {
                         if let Some(part) = desk.sync() {
-                            part.activate(effects);
+                            part.activate(context);
                         }
                     });
                 }
                 match self.barrier.phase() {
-                    Phase::Idle => self.complete(desks, ground),
-                    Phase::Lists { .. } | Phase::Speak { .. } | Phase::Listen { .. } => ground.want_token(),
+                    Phase::Idle => self.complete(desks, context),
+                    Phase::Lists { .. } | Phase::Speak { .. } | Phase::Listen { .. } => context.want_token(),
                 }
             }
         }
     }
 
     /// The ring reported a configuration change.
-    pub fn view(&mut self, desks: Desks<'_, '_>, view: &View, ground: &mut dyn Ground) {
+    pub fn view(&mut self, desks: Desks<'_, '_>, view: &View, context: &mut Context<'_>) {
         self.syncing = true;
         for place in 0..desks.len() {
-            self.at(place, desks, ground, |desk, effects| desk.view(view, effects));
+            self.at(place, desks, context, |desk, context| desk.view(view, context));
         }
         match view.kind {
             ViewKind::Transitional => {
@@ -300,23 +245,23 @@ impl Router {
             ViewKind::Regular => {
                 self.moving = false;
                 self.abort(desks);
-                self.begin(desks, view, ground);
+                self.begin(desks, view, context);
             }
         }
     }
 
-    /// The token that [`Ground::want_token`] asked for has been passed on.
-    pub fn token_sent(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
+    /// The token that `Context::want_token` asked for has been passed on.
+    pub fn token_sent(&mut self, desks: Desks<'_, '_>, context: &mut Context<'_>) {
         if self.moving {
             return;
         }
         match self.barrier.phase() {
-            Phase::Lists { sent: false } => self.send_list(desks, ground),
-            Phase::Speak { said, .. } => self.speak(desks, said, ground),
+            Phase::Lists { sent: false } => self.send_list(desks, context),
+            Phase::Speak { said, .. } => self.speak(desks, said, context),
             Phase::Idle | Phase::Lists { sent: true } | Phase::Listen { .. } => {}
         }
         if !self.syncing {
-            self.retry(desks, ground);
+            self.retry(desks, context);
         }
     }
 
@@ -329,12 +274,12 @@ impl Router {
         desks: Desks<'_, '_>,
         service: ServiceId,
         conn: ConnId,
-        ground: &mut dyn Ground,
+        context: &mut Context<'_>,
     ) -> Result<(), Status> {
         let place = self.place(service.0).ok_or(Status::NotSupported)?;
         let before = self.connections.insert(conn, place as u8);
         assert!(before.is_none(), "a connection id is never used twice");
-        self.at(place, desks, ground, |desk, effects| desk.connected(conn, effects));
+        self.at(place, desks, context, |desk, context| desk.connected(conn, context));
         Ok(())
     }
 
@@ -348,7 +293,7 @@ impl Router {
         desks: Desks<'_, '_>,
         conn: ConnId,
         request: Request<'_>,
-        ground: &mut dyn Ground,
+        context: &mut Context<'_>,
     ) {
         let Some(place) = self.connections.get(&conn).map(|place| usize::from(*place)) else {
             return; // The client was disconnected while the request was under way.
@@ -362,18 +307,18 @@ impl Router {
         let Some(function) = function else {
             self.stats.invalid_requests += 1;
             tracing::debug!(?conn, ?header, length, "request with an impossible id or size");
-            ground.refused(conn, Turned::Invalid);
-            ground.reply(conn, &wire::plain_reply(0, Status::InvalidParam));
+            context.turn_away(conn, Turned::Invalid);
+            context.reply(conn, wire::plain_reply(0, Status::InvalidParam).to_vec());
             return;
         };
         let desk = &*desks[place];
-        if desk.needs_flow_control(function) && (self.syncing || !ground.fits(length + EXEC_OVERHEAD)) {
+        if desk.needs_flow_control(function) && (self.syncing || !context.fits(length + EXEC_OVERHEAD)) {
             self.stats.overload += 1;
-            ground.refused(conn, Turned::Overload);
+            context.turn_away(conn, Turned::Overload);
             if desk.answers(function) {
-                ground.reply(conn, &wire::plain_reply(0, Status::TryAgain));
+                context.reply(conn, wire::plain_reply(0, Status::TryAgain).to_vec());
             } else {
-                if let Some(held_back) = self.overload.may_speak(ground.now()) {
+                if let Some(held_back) = self.overload.may_speak(context.now()) {
                     tracing::warn!(
                         ?conn,
                         held_back,
@@ -383,35 +328,35 @@ impl Router {
             }
             return;
         }
-        self.at(place, desks, ground, |desk, effects| desk.request(conn, function, request, effects));
+        self.at(place, desks, context, |desk, context| desk.request(conn, function, request, context));
     }
 
     /// A client has disconnected. A second call has no effect.
-    pub fn disconnected(&mut self, desks: Desks<'_, '_>, conn: ConnId, ground: &mut dyn Ground) {
+    pub fn disconnected(&mut self, desks: Desks<'_, '_>, conn: ConnId, context: &mut Context<'_>) {
         if let Some(place) = self.connections.remove(&conn) {
-            self.at(usize::from(place), desks, ground, |desk, effects| desk.disconnected(conn, effects));
+            self.at(usize::from(place), desks, context, |desk, context| desk.disconnected(conn, context));
         }
     }
 
     /// Ends a service before the node leaves: disconnects its clients, then lets it multicast its last
     /// messages. Returns whether this node has the service.
-    pub fn stop(&mut self, desks: Desks<'_, '_>, service: ServiceId, ground: &mut dyn Ground) -> bool {
+    pub fn stop(&mut self, desks: Desks<'_, '_>, service: ServiceId, context: &mut Context<'_>) -> bool {
         let Some(place) = self.place(service.0) else { return false };
         let own = self.connections.iter().filter(|(_, at)| usize::from(**at) == place);
         let mut clients: Vec<ConnId> = own.map(|(conn, _)| *conn).collect();
         clients.sort_unstable();
         for conn in clients {
-            self.disconnected(desks, conn, ground);
+            self.disconnected(desks, conn, context);
         }
-        self.at(place, desks, ground, |desk, effects| desk.leaving(effects));
+        self.at(place, desks, context, |desk, context| desk.leaving(context));
         true
     }
 
     /// Calls the desks whose deadline has passed.
-    pub fn expired(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
+    pub fn expired(&mut self, desks: Desks<'_, '_>, context: &mut Context<'_>) {
         for place in 0..desks.len() {
-            if desks[place].deadline().is_some_and(|at| at <= ground.now()) {
-                self.at(place, desks, ground, |desk, effects| desk.expired(effects));
+            if desks[place].deadline().is_some_and(|at| at <= context.now()) {
+                self.at(place, desks, context, |desk, context| desk.expired(context));
             }
         }
     }
@@ -464,21 +409,21 @@ impl Router {
     }
 
     /// Lets a service multicast messages that arose outside of the router, as far as there is room.
-    pub fn wake(&mut self, desks: Desks<'_, '_>, service: ServiceId, ground: &mut dyn Ground) {
+    pub fn wake(&mut self, desks: Desks<'_, '_>, service: ServiceId, context: &mut Context<'_>) {
         if let Some(place) = self.place(service.0) {
-            self.at(place, desks, ground, |desk, effects| desk.retry(effects));
+            self.at(place, desks, context, |desk, context| desk.retry(context));
         }
     }
 
     /// Delivers the notices that arose outside of any desk.
-    pub fn tell(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
+    pub fn tell(&mut self, desks: Desks<'_, '_>, context: &mut Context<'_>) {
         if self.telling {
             return;
         }
         self.telling = true;
-        while let Some(notice) = ground.take_notice() {
+        while let Some(notice) = context.take_notice() {
             for place in 0..desks.len() {
-                self.at(place, desks, ground, |desk, effects| desk.noticed(&notice, effects));
+                self.at(place, desks, context, |desk, context| desk.noticed(&notice, context));
             }
         }
         self.telling = false;
@@ -494,38 +439,31 @@ impl Router {
         &mut self,
         place: usize,
         desks: Desks<'_, '_>,
-        ground: &mut dyn Ground,
-        act: impl FnOnce(&mut dyn Service, &mut dyn Effects),
+        context: &mut Context<'_>,
+        act: impl FnOnce(&mut dyn Service, &mut Context<'_>),
     ) {
-        let refused_before = self.desks[place].refused;
-        let mut counted = Counted {
-            ground,
-            services: &mut self.stats.services,
-            place,
-            open: !self.syncing,
-            refused: &mut self.desks[place].refused,
-        };
-        act(desks[place], &mut counted);
-        if self.desks[place].refused && !refused_before && !self.syncing {
-            ground.want_token();
+        context.enter(place, !self.syncing);
+        act(desks[place], context);
+        if context.exit() && !std::mem::replace(&mut self.desks[place].refused, true) && !self.syncing {
+            context.want_token();
         }
-        self.tell(desks, ground);
+        self.tell(desks, context);
     }
 
-    fn begin(&mut self, desks: Desks<'_, '_>, view: &View, ground: &mut dyn Ground) {
+    fn begin(&mut self, desks: Desks<'_, '_>, view: &View, context: &mut Context<'_>) {
         self.stats.syncs_begun += 1;
         let local: Vec<ServiceId> =
             desks.iter_mut().filter_map(|desk| desk.sync().is_some().then(|| desk.id())).collect();
         self.barrier.start(view.ring, &view.members, &local);
-        self.patience.begin(ground.now());
-        self.send_list(desks, ground);
+        self.patience.begin(context.now());
+        self.send_list(desks, context);
         let mut transitional = std::mem::take(&mut self.transitional);
         transitional.retain(|node| view.members.contains(node));
         let view = SyncView { ring: view.ring, members: view.members.clone(), transitional };
         for place in 0..desks.len() {
-            self.at(place, desks, ground, |desk, effects| {
+            self.at(place, desks, context, |desk, context| {
                 if let Some(part) = desk.sync() {
-                    part.begin(&view, effects);
+                    part.begin(&view, context);
                 }
             });
         }
@@ -542,184 +480,57 @@ impl Router {
         }
     }
 
-    fn send_list(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
+    fn send_list(&mut self, desks: Desks<'_, '_>, context: &mut Context<'_>) {
         let Some(ring) = self.barrier.ring() else { return };
         let services = desks.iter_mut().filter_map(|desk| desk.sync().is_some().then(|| desk.id())).collect();
-        match ground.multicast_sync(&SyncMessage::Services { ring, services }.encode()) {
+        match context.multicast_sync(&SyncMessage::Services { ring, services }.encode()) {
             Ok(()) => self.barrier.list_sent(),
-            Err(Full) => ground.want_token(),
+            Err(Full) => context.want_token(),
         }
     }
 
     /// This node's turn in the current service: its desk's messages, then the barrier.
-    fn speak(&mut self, desks: Desks<'_, '_>, said: bool, ground: &mut dyn Ground) {
+    fn speak(&mut self, desks: Desks<'_, '_>, said: bool, context: &mut Context<'_>) {
         let Some(ring) = self.barrier.ring() else { return };
         let place = self.barrier.current().and_then(|service| self.place(service.0));
         if let (false, Some(place)) = (said, place) {
-            let mut counted = Counted {
-                ground,
-                services: &mut self.stats.services,
-                place,
-                open: true,
-                refused: &mut false,
-            };
-            let progress = desks[place].sync().map_or(Progress::Done, |part| part.process(&mut counted));
-            self.tell(desks, ground);
+            context.enter(place, true);
+            let progress = desks[place].sync().map_or(Progress::Done, |part| part.process(context));
+            // What did not fit is sent when the part is processed again.
+            context.exit();
+            self.tell(desks, context);
             if progress == Progress::Again {
-                ground.want_token();
+                context.want_token();
                 return;
             }
         }
         self.barrier.said();
-        match ground.multicast_sync(&SyncMessage::Barrier { ring }.encode()) {
+        match context.multicast_sync(&SyncMessage::Barrier { ring }.encode()) {
             Ok(()) => self.barrier.barrier_sent(),
-            Err(Full) => ground.want_token(),
+            Err(Full) => context.want_token(),
         }
     }
 
-    fn complete(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
+    fn complete(&mut self, desks: Desks<'_, '_>, context: &mut Context<'_>) {
         self.stats.syncs_completed += 1;
         self.patience.complete(self.barrier.members());
         if self.moving {
-            ground.synced_in_transit();
+            context.synced_in_transit();
             return;
         }
         let Some(ring) = self.barrier.ring() else { return };
         self.syncing = false;
         self.ready = true;
-        ground.synced(ring);
-        self.retry(desks, ground);
+        context.synced(ring);
+        self.retry(desks, context);
     }
 
     /// Lets the desks whose multicasts were refused try again.
-    fn retry(&mut self, desks: Desks<'_, '_>, ground: &mut dyn Ground) {
+    fn retry(&mut self, desks: Desks<'_, '_>, context: &mut Context<'_>) {
         for place in 0..self.desks.len() {
             if std::mem::take(&mut self.desks[place].refused) {
-                self.at(place, desks, ground, |desk, effects| desk.retry(effects));
+                self.at(place, desks, context, |desk, context| desk.retry(context));
             }
         }
-    }
-}
-
-/// The [`Effects`] that a desk gets: the ground, with counted multicasts.
-struct Counted<'a> {
-    ground: &'a mut dyn Ground,
-    services: &'a mut [(ServiceId, Vec<Traffic>)],
-    place: usize,
-    open: bool,
-    refused: &'a mut bool,
-}
-
-impl Counted<'_> {
-    /// Multicasts a message that begins with this header, if the service may, and counts it.
-    fn counted(
-        &mut self,
-        header: &[u8],
-        send: impl FnOnce(&mut dyn Ground) -> Result<(), Full>,
-    ) -> Result<(), Full> {
-        if !self.open {
-            *self.refused = true;
-            return Err(Full);
-        }
-        let sent = send(self.ground);
-        match sent {
-            Ok(()) => {
-                let function = wire::exec_header(header, Endian::Little);
-                debug_assert!(function.is_some(), "the first piece holds the whole header");
-                let traffic = &mut self.services[self.place].1;
-                if let Some(traffic) = function.and_then(|(_, f)| traffic.get_mut(usize::from(f))) {
-                    traffic.tx += 1;
-                }
-            }
-            Err(Full) => *self.refused = true,
-        }
-        sent
-    }
-}
-
-impl Effects for Counted<'_> {
-    fn me(&self) -> NodeId {
-        self.ground.me()
-    }
-
-    fn now(&self) -> Instant {
-        self.ground.now()
-    }
-
-    fn database(&mut self) -> &mut dyn Database {
-        self.ground.database()
-    }
-
-    /// Statistics of the services come from the router, all others from the ground.
-    fn statistics(&self, prefix: &str) -> Vec<(String, Value)> {
-        const OWN: &str = "runtime.services.";
-        if !prefix.starts_with(OWN) {
-            return self.ground.statistics(prefix);
-        }
-        let mut all = Vec::new();
-        for (service, functions) in &*self.services {
-            let Some(name) = service.name() else { continue };
-            for (function, Traffic { rx, tx }) in functions.iter().enumerate() {
-                for (direction, count) in [("rx", rx), ("tx", tx)] {
-                    all.push((format!("{OWN}{name}.{function}.{direction}"), Value::U64(*count)));
-                }
-            }
-        }
-        all.retain(|(name, _)| name.starts_with(prefix));
-        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        all
-    }
-
-    fn clear_statistics(&mut self, which: Statistics) {
-        self.ground.clear_statistics(which);
-    }
-
-    fn links(&self) -> Option<Links> {
-        self.ground.links()
-    }
-
-    fn announce(&mut self, notice: Notice) {
-        self.ground.announce(notice);
-    }
-
-    fn order(&mut self, order: Order) {
-        self.ground.order(order);
-    }
-
-    fn multicast(&mut self, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
-        let header = pieces.first().copied().unwrap_or_default();
-        self.counted(header, |ground| ground.multicast(guarantee, pieces))
-    }
-
-    fn multicast_undivided(&mut self, guarantee: Guarantee, message: &[u8]) -> Result<(), Full> {
-        self.counted(message, |ground| ground.multicast_undivided(guarantee, message))
-    }
-
-    fn reply(&mut self, conn: ConnId, reply: &[u8]) {
-        self.ground.reply(conn, reply);
-    }
-
-    fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes) {
-        self.ground.event(conn, head, payload);
-    }
-
-    fn echo(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, piece: Piece) {
-        self.ground.echo(conn, head, payload, piece);
-    }
-
-    fn user(&self, conn: ConnId) -> u32 {
-        self.ground.user(conn)
-    }
-
-    fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {
-        self.ground.buffer_open(conn, path, size)
-    }
-
-    fn buffer_read(&mut self, conn: ConnId, token: u64) -> Result<Bytes, Status> {
-        self.ground.buffer_read(conn, token)
-    }
-
-    fn buffer_close(&mut self, conn: ConnId, token: u64) {
-        self.ground.buffer_close(conn, token);
     }
 }

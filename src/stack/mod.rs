@@ -1,31 +1,26 @@
 //! Ring, router and desks, joined into one node that does no IO.
 //!
-//! The driver (or a simulator) gives a [`Stack`] its inputs one at a time, and implements [`Edge`], which the
-//! stack calls while it handles an input.
+//! The driver (or a simulator) gives a [`Stack`] its inputs one at a time, and after each of them takes its outputs with
+//! [`Stack::poll_output`] until there are none. What a desk must know of the world outside at once, it asks through
+//! [`Edge`].
 //!
 //! | file | what |
 //! |---|---|
 //! | `mod.rs` | [`Stack`] |
-//! | `edge.rs` | [`Edge`]: the world outside of the stack |
-//! | `ground.rs` | ring and edge as one, for the router and the desks |
+//! | `desks.rs` | the desks of a node |
 //! | `outage.rs` | how long this node has been in no operating ring |
-//! | `statistics.rs` | the ring's counters under their names in the database |
 
-mod edge;
-mod ground;
+mod desks;
 mod outage;
-mod statistics;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-pub use self::edge::Edge;
-use self::ground::Below;
+use self::desks::Desks;
 use self::outage::{Outage, Standing, Turn};
 use crate::admin;
-use crate::confdb::{self, Store};
+use crate::confdb;
 use crate::config::Config;
 use crate::config::key::Key;
 use crate::config::map::Map;
@@ -34,33 +29,39 @@ use crate::cpg;
 use crate::error::Status;
 use crate::ids::{ConnId, NodeId, ServiceId};
 use crate::quorum::{self, votequorum};
-use crate::service::router::{EXEC_OVERHEAD, FormAnew, Router};
+use crate::service::router::{self, EXEC_OVERHEAD, FormAnew, Router};
 use crate::service::wire::MAX_MESSAGE;
-use crate::service::{Database, Effects, Flow, Notice, Request, Service};
+use crate::service::{Context, Database, Edge, Flow, Ground, Notice, Output, Request, Service, Traffic};
 use crate::time::Instant;
 use crate::totem::pg::level::Level;
-use crate::totem::{Group, Input, Output, Params, StateName, Totem};
+use crate::totem::{self, Group, Input, Params, StateName, Totem};
 use crate::value::Value;
 
 /// One node without IO; see the module documentation.
 #[derive(Debug)]
 pub struct Stack {
-    me: NodeId,
-    totem: Totem,
+    ground: Ground,
     router: Router,
-    confdb: confdb::Desk,
-    admin: admin::Desk,
-    cpg: cpg::Desk,
-    quorum: quorum::Desk,
-    /// `None`: there is no quorum provider, so no votes are counted and the node is always quorate.
-    votequorum: Option<votequorum::Desk>,
-    database: Store,
-    /// Notices that the desks have not been told yet.
-    announced: VecDeque<Notice>,
-    now: Instant,
+    desks: Desks,
     /// The deadline of the ring alone.
     deadline: Option<Instant>,
+    /// What is still to be checked after the last input.
+    check: Check,
     outage: Outage,
+    /// The exec messages that were delivered, for tests that compare them.
+    #[cfg(test)]
+    delivered: Vec<(NodeId, bytes::Bytes)>,
+}
+
+/// What an input of the ring or the clock makes necessary once the ring has nothing more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    /// Whether deadlines of desks have passed.
+    Deadlines,
+    /// Whether members are silent in the synchronisation, and whether this node is in an operating ring.
+    Standing,
+    /// Nothing.
+    Nothing,
 }
 
 /// Configuration of a node, besides that of its ring.
@@ -101,44 +102,9 @@ pub const OUTAGE: &str = "runtime.totem.outage";
 /// longer if a quorum device may be waited for.
 const SYNC_MAY_TAKE: Duration = Duration::from_secs(10);
 
-/// Borrows the ground field by field from the stack, so that the desks can be borrowed beside it.
-macro_rules! below {
-    ($stack:ident, $edge:ident) => {
-        &mut Below {
-            me: $stack.me,
-            now: $stack.now,
-            totem: &mut $stack.totem,
-            database: &mut $stack.database,
-            announced: &mut $stack.announced,
-            edge: $edge,
-        }
-    };
-}
-
-/// Calls a method of the router with the desks as its first argument and the ground as its last.
-macro_rules! route {
-    ($stack:ident, $edge:ident, $method:ident $(, $argument:expr)*) => {
-        match &mut $stack.votequorum {
-            Some(votequorum) => route!(@to [
-                &mut $stack.confdb, &mut $stack.admin, &mut $stack.cpg, &mut $stack.quorum, votequorum
-            ], $stack, $edge, $method $(, $argument)*),
-            None => route!(@to [
-                &mut $stack.confdb, &mut $stack.admin, &mut $stack.cpg, &mut $stack.quorum
-            ], $stack, $edge, $method $(, $argument)*),
-        }
-    };
-    (@to $desks:expr, $stack:ident, $edge:ident, $method:ident $(, $argument:expr)*) => {
-        $stack.router.$method(
-            &mut $desks,
-            $($argument,)*
-            below!($stack, $edge),
-        )
-    };
-}
-
 /// The configuration database with its initial content.
-pub(crate) fn database_of(map: &Map) -> Store {
-    let mut database = Store::default();
+pub(crate) fn database_of(map: &Map) -> Database {
+    let mut database = Database::default();
     for (name, entry) in map.iter() {
         database.set(name, entry.value.clone());
     }
@@ -153,68 +119,111 @@ impl Stack {
     pub fn new(params: Params, setup: Setup, now: Instant) -> Result<Self, SetupError> {
         let me = params.me;
         let mut database = database_of(&setup.map);
-        let mut confdb = confdb::Desk::new(me, setup.facts.addresses.clone());
-        let mut admin = admin::Desk::new(me, setup.facts);
-        let mut cpg = cpg::Desk::new(me);
+        let confdb = confdb::Desk::new(me, setup.facts.addresses.clone());
         let provided = quorum::settings::provider(&database)?;
-        let mut quorum = quorum::Desk::new(provided);
-        let mut votequorum =
+        let votequorum =
             if provided { Some(votequorum::Desk::new(me, &mut database, setup.kept_votes)?) } else { None };
-        let router = match &mut votequorum {
-            Some(votequorum) => {
-                Router::new(&mut [&mut confdb, &mut admin, &mut cpg, &mut quorum, votequorum])
-            }
-            None => Router::new(&mut [&mut confdb, &mut admin, &mut cpg, &mut quorum]),
+        let mut desks = Desks {
+            confdb,
+            admin: admin::Desk::new(me, setup.facts),
+            cpg: cpg::Desk::new(me),
+            quorum: quorum::Desk::new(provided),
+            votequorum,
         };
-        let services = router.stats().services.iter();
+        let outage = Outage::new(&params.timeouts);
+        let mut traffic = Traffic::default();
+        let router = desks.with(|desks| Router::new(desks, &mut traffic));
+        let services = traffic.services().iter();
         let services = services.map(|(service, functions)| (*service, functions.len() as u16));
-        confdb.begin(&mut database, &params.timeouts, services);
+        desks.confdb.begin(&mut database, &params.timeouts, services);
         // These changes are the initial state, which is not to be announced.
         while database.take_change().is_some() {}
+        let ground = Ground::new(me, now, Totem::new(params, now), database, traffic);
         Ok(Self {
-            me,
-            outage: Outage::new(&params.timeouts),
-            totem: Totem::new(params, now),
+            ground,
             router,
-            confdb,
-            admin,
-            cpg,
-            quorum,
-            votequorum,
-            database,
-            announced: VecDeque::new(),
-            now,
+            desks,
             deadline: Some(now),
+            check: Check::Nothing,
+            outage,
+            #[cfg(test)]
+            delivered: Vec::new(),
         })
     }
 
-    /// Handles an input from the network or the clock. `now` never decreases.
-    pub fn handle_input(&mut self, now: Instant, input: Input<'_>, edge: &mut dyn Edge) {
-        self.now = now;
-        self.totem.handle_input(now, input);
-        self.drain(edge);
-        route!(self, edge, expired);
-        self.drain(edge);
-        if self.router.deadline().is_some_and(|at| at <= now) {
-            self.look_after_synchronisation(edge);
+    /// Gives the stack an input from the network or the clock. `now` never decreases.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        self.ground.now = now;
+        self.ground.totem.handle_input(now, input);
+        self.check = Check::Deadlines;
+    }
+
+    /// The next thing to be done outside. `None`: nothing is left of what the last input has caused, and the next input
+    /// may follow; [`Stack::deadline`] says when at the latest.
+    pub fn poll_output(&mut self, edge: &mut dyn Edge) -> Option<Output> {
+        loop {
+            if let Some(output) = self.ground.take_output() {
+                return Some(output);
+            }
+            match self.ground.totem.poll_output() {
+                totem::Output::Send(to, frame) => return Some(Output::Send(to, frame)),
+                totem::Output::Store(up_to) => return Some(Output::Store(up_to)),
+                totem::Output::Deliver(totem::Message { from, group, body, order, .. }) => {
+                    #[cfg(test)]
+                    if group == Group::App {
+                        self.delivered.push((from, body.clone()));
+                    }
+                    self.route(edge, |router, desks, context| match group {
+                        Group::App => router.deliver(desks, from, body, order, context),
+                        Group::Sync => router.deliver_sync(desks, from, &body, order, context),
+                    });
+                }
+                totem::Output::View(view) => {
+                    self.ground.put(Output::View(view.clone()));
+                    self.route(edge, |router, desks, context| router.view(desks, &view, context));
+                }
+                totem::Output::TokenSent => self.route(edge, Router::token_sent),
+                totem::Output::Wait(deadline) => {
+                    self.deadline = deadline;
+                    match self.check {
+                        Check::Deadlines => {
+                            self.check = Check::Standing;
+                            self.route(edge, Router::expired);
+                        }
+                        Check::Standing => {
+                            self.check = Check::Nothing;
+                            self.look_after_synchronisation();
+                            self.look_for_outage(edge);
+                        }
+                        Check::Nothing => return None,
+                    }
+                }
+            }
         }
-        self.look_for_outage(edge);
+    }
+
+    /// Lets the router act on the desks.
+    fn route<R>(
+        &mut self,
+        edge: &mut dyn Edge,
+        act: impl FnOnce(&mut Router, router::Desks<'_, '_>, &mut Context<'_>) -> R,
+    ) -> R {
+        let Self { ground, router, desks, .. } = self;
+        let mut context = ground.context(edge);
+        desks.with(|desks| act(router, desks, &mut context))
     }
 
     /// Forms the ring again if members are silent in the synchronisation, so that they do not delay the
     /// others without end.
-    fn look_after_synchronisation(&mut self, edge: &mut dyn Edge) {
-        let on_ring = self.totem.state() == StateName::Operational;
-        let Self { router, confdb, admin, cpg, quorum, votequorum, me, now, .. } = self;
-        let anew = match votequorum {
-            Some(votequorum) => {
-                router.look(&mut [confdb, admin, cpg, quorum, votequorum], *me, *now, on_ring)
-            }
-            None => router.look(&mut [confdb, admin, cpg, quorum], *me, *now, on_ring),
-        };
+    fn look_after_synchronisation(&mut self) {
+        let Self { ground, router, desks, .. } = self;
+        if router.deadline().is_none_or(|at| at > ground.now) {
+            return;
+        }
+        let on_ring = ground.totem.state() == StateName::Operational;
+        let anew = desks.with(|desks| router.look(desks, ground.me, ground.now, on_ring));
         if let Some(FormAnew { without, time }) = anew {
-            self.totem.leave_out(self.now, &without, time);
-            self.drain(edge);
+            ground.totem.leave_out(ground.now, &without, time);
         }
     }
 
@@ -230,40 +239,38 @@ impl Stack {
         conn: ConnId,
         edge: &mut dyn Edge,
     ) -> Result<(), Status> {
-        self.now = now;
+        self.ground.now = now;
         if !self.accepts_clients() {
             return Err(Status::TryAgain);
         }
-        let connected = route!(self, edge, connected, service, conn);
-        self.confdb.statistics_moved(now);
-        self.drain(edge);
+        let connected =
+            self.route(edge, |router, desks, context| router.connected(desks, service, conn, context));
+        self.desks.confdb.statistics_moved(now);
         connected
     }
 
-    /// A client sent a request. It is answered once through [`Edge::reply`] during this call; a CPG multicast
+    /// A client sent a request. It is answered once by an [`Output::Reply`], at once or later; a CPG multicast
     /// is not answered.
     ///
     /// A multicast that comes while its service's flow is held, or while [`Stack::fits_request`] is false, is
     /// lost without notice to its sender. So the edge must keep such requests until then.
     pub fn request(&mut self, now: Instant, conn: ConnId, request: Request<'_>, edge: &mut dyn Edge) {
-        self.now = now;
-        route!(self, edge, request, conn, request);
-        self.drain(edge);
+        self.ground.now = now;
+        self.route(edge, |router, desks, context| router.request(desks, conn, request, context));
     }
 
     /// A client has disconnected. A second call has no effect.
     pub fn disconnected(&mut self, now: Instant, conn: ConnId, edge: &mut dyn Edge) {
-        self.now = now;
-        route!(self, edge, disconnected, conn);
-        self.confdb.statistics_moved(now);
-        self.drain(edge);
+        self.ground.now = now;
+        self.route(edge, |router, desks, context| router.disconnected(desks, conn, context));
+        self.desks.confdb.statistics_moved(now);
     }
 
     /// The time for the next [`Input::Timeout`] if no other input comes before. If it is in the past, give it
     /// after the other pending inputs.
     pub fn deadline(&self) -> Option<Instant> {
         let own = [self.deadline, self.router.deadline(), self.outage.deadline()].into_iter().flatten();
-        self.desks().filter_map(Service::deadline).chain(own).min()
+        self.desks.all().filter_map(Service::deadline).chain(own).min()
     }
 
     /// Whether clients may connect: true from the first completed synchronisation on.
@@ -277,25 +284,25 @@ impl Stack {
         // one of them.
         let syncing = self.router.syncing() && service != ServiceId::VOTEQUORUM;
         // The other services' requests need no room in the send queue, or wait for it at their desks.
-        let full = self.totem.level() == Level::Critical && service == ServiceId::CPG;
+        let full = self.ground.totem.level() == Level::Critical && service == ServiceId::CPG;
         if syncing || full { Flow::Held } else { Flow::Open }
     }
 
     /// Whether clients of the database are being notified of a change. Requests to the database must not be read
     /// meanwhile.
     pub fn is_telling(&self) -> bool {
-        self.confdb.is_telling()
+        self.desks.confdb.is_telling()
     }
 
     /// The work done for clients of the database since the start, in steps that each cost about as much as one event.
     pub const fn work(&self) -> u64 {
-        self.confdb.work()
+        self.desks.confdb.work()
     }
 
     /// Whether a request of any size would be accepted now. While this is false, the edge reads no requests
     /// that need flow control, so that none is lost.
     pub fn fits_request(&self) -> bool {
-        !self.router.syncing() && self.totem.fits(MAX_MESSAGE + EXEC_OVERHEAD)
+        !self.router.syncing() && self.ground.totem.fits(MAX_MESSAGE + EXEC_OVERHEAD)
     }
 
     /// Ends all services, votequorum first: disconnects their clients, and lets each service multicast its
@@ -307,11 +314,10 @@ impl Stack {
     pub fn disconnect_all(&mut self, edge: &mut dyn Edge) {
         tracing::info!("Unloading all Corosync service engines.");
         for (service, name) in ENGINES {
-            if route!(self, edge, stop, service) {
+            if self.route(edge, |router, desks, context| router.stop(desks, service, context)) {
                 tracing::info!("Service engine unloaded: {name}");
             }
         }
-        self.drain(edge);
     }
 
     /// Reports that the configuration has been read, as a desk ordered: the result, or why it cannot be used.
@@ -333,15 +339,13 @@ impl Stack {
         rekeys: bool,
         edge: &mut dyn Edge,
     ) {
-        self.now = now;
+        self.ground.now = now;
         if let Ok(config) = outcome {
             self.reconfigure(config.totem.timeouts.clone(), edge);
         }
-        self.admin.adopted(outcome, rekeys, below!(self, edge));
-        self.confdb.set_addresses(self.admin.facts().addresses.clone());
-        route!(self, edge, wake, ServiceId::CFG);
-        route!(self, edge, tell);
-        self.drain(edge);
+        self.desks.admin.adopted(outcome, rekeys, &mut self.ground.context(edge));
+        self.desks.confdb.set_addresses(self.desks.admin.facts().addresses.clone());
+        self.wake_admin(edge);
     }
 
     /// Reports that a key was generated, as a desk ordered, or why not; see [`admin::Desk::key_made`].
@@ -373,49 +377,54 @@ impl Stack {
         &mut self,
         now: Instant,
         edge: &mut dyn Edge,
-        told: impl FnOnce(&mut admin::Desk, &mut dyn Effects),
+        told: impl FnOnce(&mut admin::Desk, &mut Context<'_>),
     ) {
-        self.now = now;
-        told(&mut self.admin, below!(self, edge));
-        route!(self, edge, wake, ServiceId::CFG);
-        route!(self, edge, tell);
-        self.drain(edge);
+        self.ground.now = now;
+        told(&mut self.desks.admin, &mut self.ground.context(edge));
+        self.wake_admin(edge);
+    }
+
+    /// Lets the desk of the administration multicast what it could not while it was told something, and delivers its
+    /// notices.
+    fn wake_admin(&mut self, edge: &mut dyn Edge) {
+        self.route(edge, |router, desks, context| {
+            router.wake(desks, ServiceId::CFG, context);
+            router.tell(desks, context);
+        });
     }
 
     /// Whether the ring is changing its key, cipher or hash.
     pub fn is_rekeying(&self) -> bool {
-        self.admin.is_rekeying()
+        self.desks.admin.is_rekeying()
     }
 
     /// Whether a new key is being distributed to all nodes.
     pub fn is_rotating(&self) -> bool {
-        self.admin.is_rotating()
+        self.desks.admin.is_rotating()
     }
 
     /// Reports that the log files were reopened, as a desk ordered; answers the clients that asked for it.
     pub fn logs_reopened(&mut self, now: Instant, status: Status, edge: &mut dyn Edge) {
-        self.now = now;
-        self.admin.logs_reopened(status, below!(self, edge));
-        self.drain(edge);
+        self.ground.now = now;
+        self.desks.admin.logs_reopened(status, &mut self.ground.context(edge));
     }
 
     /// Whether the ring has been told of all clients that have disconnected, and of everything else that the
     /// other nodes must know.
     pub fn settled(&self) -> bool {
-        self.desks().all(Service::settled)
+        self.desks.all().all(Service::settled)
     }
 
     /// Leaves the ring. The stack takes no further input after that.
-    pub fn leave(&mut self, edge: &mut dyn Edge) {
-        self.totem.leave();
-        self.drain(edge);
+    pub fn leave(&mut self) {
+        self.ground.totem.leave();
     }
 
     /// Restricts the membership to these nodes: [`Totem::admit_only`]. `None`: no restriction.
     pub fn admit(&mut self, nodes: Option<&[NodeId]>) {
         match nodes {
-            Some(nodes) => self.totem.admit_only(nodes),
-            None => self.totem.admit_any(),
+            Some(nodes) => self.ground.totem.admit_only(nodes),
+            None => self.ground.totem.admit_any(),
         }
     }
 
@@ -423,33 +432,35 @@ impl Stack {
     pub fn reconfigure(&mut self, timeouts: Timeouts, edge: &mut dyn Edge) {
         self.write(edge, |database| confdb::totem(database, &timeouts));
         self.outage.reconfigure(&timeouts);
-        self.totem.reconfigure(timeouts);
-        self.drain(edge);
+        self.ground.totem.reconfigure(timeouts);
     }
 
     /// Forms the membership again.
-    pub fn gather(&mut self, edge: &mut dyn Edge) {
-        self.totem.force_gather(self.now);
-        self.drain(edge);
+    pub fn gather(&mut self) {
+        self.ground.totem.force_gather(self.ground.now);
     }
 
     /// Changes the configuration database, then notifies the desks and the clients that track the changed
     /// keys.
-    pub fn write(&mut self, edge: &mut dyn Edge, write: impl FnOnce(&mut dyn Database)) {
-        self.database.at(self.now);
-        write(&mut self.database);
-        route!(self, edge, tell);
-        self.drain(edge);
+    pub fn write(&mut self, edge: &mut dyn Edge, write: impl FnOnce(&mut Database)) {
+        self.ground.database.at(self.ground.now);
+        write(&mut self.ground.database);
+        self.route(edge, Router::tell);
     }
 
     /// The configuration database.
-    pub const fn database(&self) -> &Store {
-        &self.database
+    pub const fn database(&self) -> &Database {
+        &self.ground.database
     }
 
     /// The ring, to read its counters and state.
     pub const fn totem(&self) -> &Totem {
-        &self.totem
+        &self.ground.totem
+    }
+
+    /// How often each exec function was sent and received.
+    pub const fn traffic(&self) -> &Traffic {
+        self.ground.traffic()
     }
 
     /// The router, to read its counters.
@@ -459,22 +470,17 @@ impl Stack {
 
     /// The desk of the database, to read its counters.
     pub const fn confdb(&self) -> &confdb::Desk {
-        &self.confdb
+        &self.desks.confdb
     }
 
     /// The desk of CPG, to read its groups and counters.
     pub const fn cpg(&self) -> &cpg::Desk {
-        &self.cpg
+        &self.desks.cpg
     }
 
     /// The state of the votes; `None` without a quorum provider.
     pub fn votes(&self) -> Option<&quorum::Votes> {
-        self.votequorum.as_ref().map(votequorum::Desk::votes)
-    }
-
-    fn desks(&self) -> impl Iterator<Item = &dyn Service> {
-        let desks: [&dyn Service; 4] = [&self.confdb, &self.admin, &self.cpg, &self.quorum];
-        desks.into_iter().chain(self.votequorum.iter().map(|desk| desk as &dyn Service))
+        self.desks.votequorum.as_ref().map(votequorum::Desk::votes)
     }
 
     /// Checks whether this node has been in no operating ring for longer than a change of membership takes. Then
@@ -482,43 +488,45 @@ impl Stack {
     /// again. After the same time again the node forms a ring of its own for a while, because a program that acts on
     /// messages to itself, such as Pacemaker, cannot react to the loss of quorum without a ring.
     fn look_for_outage(&mut self, edge: &mut dyn Edge) {
-        let standing = match (self.totem.state(), self.router.syncing()) {
+        let standing = match (self.ground.totem.state(), self.router.syncing()) {
             (StateName::Operational, false) => Standing::Working,
             (StateName::Operational, true) => {
-                let device = self.votequorum.as_ref().map_or(Duration::ZERO, votequorum::Desk::sync_takes);
+                let device =
+                    self.desks.votequorum.as_ref().map_or(Duration::ZERO, votequorum::Desk::sync_takes);
                 Standing::Syncing(device.max(SYNC_MAY_TAKE))
             }
             (StateName::Gather | StateName::Commit | StateName::Recovery, _) => Standing::Apart,
         };
-        let Some(turn) = self.outage.look(self.now, standing) else { return };
+        let Some(turn) = self.outage.look(self.ground.now, standing) else { return };
         let why = match standing {
             Standing::Working => String::new(),
             Standing::Syncing(_) => "the services of the ring are not synchronised".to_owned(),
-            Standing::Apart => self.totem.why_no_ring(self.now),
+            Standing::Apart => self.ground.totem.why_no_ring(self.ground.now),
         };
         let ms = |out: Duration| u64::try_from(out.as_millis()).unwrap_or(u64::MAX);
         match turn {
             Turn::Out(out) => {
                 tracing::warn!(
-                    ms = ms(out), last = %self.totem.ring(), state = %self.totem.state(), %why,
+                    ms = ms(out), last = %self.ground.totem.ring(), state = %self.ground.totem.state(), %why,
                     "in no operating ring for longer than a change of membership takes: this node is not quorate"
                 );
-                self.announced.push_back(Notice::NoRing);
+                self.ground.announce(Notice::NoRing);
             }
             Turn::StillOut(out) => {
-                let me = self.me;
-                let others: Vec<_> = self.totem.known().iter().copied().filter(|node| *node != me).collect();
+                let me = self.ground.me;
+                let others: Vec<_> =
+                    self.ground.totem.known().iter().copied().filter(|node| *node != me).collect();
                 if standing == Standing::Apart && !others.is_empty() {
                     let alone = self.outage.alone();
                     tracing::warn!(
                         ms = ms(out), for_ms = ms(alone), %why,
                         "still in no operating ring: this node goes on alone for a while, so that its groups go on"
                     );
-                    self.totem.leave_out(self.now, &others, alone);
+                    self.ground.totem.leave_out(self.ground.now, &others, alone);
                 }
             }
             Turn::Back(out) => {
-                tracing::info!(ms = ms(out), ring = %self.totem.ring(), "in an operating ring again");
+                tracing::info!(ms = ms(out), ring = %self.ground.totem.ring(), "in an operating ring again");
             }
         }
         self.write(edge, |database| match turn {
@@ -527,47 +535,5 @@ impl Stack {
                 database.remove(OUTAGE);
             }
         });
-    }
-
-    /// Carries out the ring's actions until there are none left.
-    fn drain(&mut self, edge: &mut dyn Edge) {
-        let mut unsent = false;
-        loop {
-            match self.totem.poll_output() {
-                Output::Send(to, frame) => {
-                    edge.send(to, frame);
-                    unsent = true;
-                }
-                Output::Store(up_to) => edge.store(up_to),
-                Output::Deliver(message) => {
-                    if std::mem::take(&mut unsent) {
-                        edge.flush();
-                    }
-                    match message.group {
-                        Group::App => {
-                            route!(self, edge, deliver, message.from, message.body, message.order);
-                        }
-                        Group::Sync => {
-                            route!(self, edge, deliver_sync, message.from, &message.body, message.order);
-                        }
-                    }
-                }
-                Output::View(view) => {
-                    if std::mem::take(&mut unsent) {
-                        edge.flush();
-                    }
-                    edge.view(&view);
-                    route!(self, edge, view, &view);
-                }
-                Output::TokenSent => route!(self, edge, token_sent),
-                Output::Wait(deadline) => {
-                    self.deadline = deadline;
-                    if unsent {
-                        edge.flush();
-                    }
-                    return;
-                }
-            }
-        }
     }
 }

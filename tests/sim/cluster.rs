@@ -799,7 +799,7 @@ impl Cluster {
         process.was_syncing = !process.app.synced;
         match &mut process.core {
             Core::Ring(totem) => totem.handle_input(now, input),
-            Core::Whole(whole) => whole.stack.handle_input(now, input, &mut whole.edge),
+            Core::Whole(whole) => whole.stack.handle_input(now, input),
         }
         self.drain(node);
     }

@@ -42,7 +42,7 @@ const STATUS: &str = "config.reload_status";
 const ERROR_MESSAGE: &str = "config.reload_error_message";
 
 /// Records in the database that a reload was refused, and why.
-pub(super) fn refuse(status: Status, why: &str, database: &mut dyn Database) {
+pub(super) fn refuse(status: Status, why: &str, database: &mut Database) {
     database.set(TOTEM_IN_PROGRESS, Value::U8(1));
     database.set(ERROR_MESSAGE, text(why));
     database.set(STATUS, Value::I32(status.code()));
@@ -51,19 +51,19 @@ pub(super) fn refuse(status: Status, why: &str, database: &mut dyn Database) {
 
 /// The settings that a new configuration changes although they cannot change at run time, each with its
 /// place.
-pub(super) fn kept<'a>(map: &'a Map, database: &dyn Database) -> Vec<(&'a str, &'a Origin)> {
+pub(super) fn kept<'a>(map: &'a Map, database: &Database) -> Vec<(&'a str, &'a Origin)> {
     let changed = map.iter().filter(|(name, entry)| keeps(name, &entry.value, database));
     changed.map(|(name, entry)| (name, &entry.origin)).collect()
 }
 
-fn keeps(name: &str, value: &Value, database: &dyn Database) -> bool {
+fn keeps(name: &str, value: &Value, database: &Database) -> bool {
     is_fixed(name) && database.get(name) != Some(value)
 }
 
 /// An error in Corosync's words if a link of knet gets another address. Corosync's nodes refuse that, so on a ring
 /// with one of them it is refused here too; otherwise the nodes would expect each other at different addresses. The
 /// addresses are compared as written.
-pub(super) fn readdressed(config: &Config, database: &dyn Database) -> Option<String> {
+pub(super) fn readdressed(config: &Config, database: &Database) -> Option<String> {
     if config.totem.transport != TransportKind::Knet {
         return None;
     }
@@ -85,7 +85,7 @@ pub(super) fn readdressed(config: &Config, database: &dyn Database) -> Option<St
 
 /// Applies a new configuration to the database, in Corosync's order of changes, except for keys that cannot change at
 /// run time. Returns the names of the changed keys.
-pub(super) fn take_over(map: &Map, database: &mut dyn Database) -> Vec<String> {
+pub(super) fn take_over(map: &Map, database: &mut Database) -> Vec<String> {
     database.set(TOTEM_IN_PROGRESS, Value::U8(1));
     database.remove(ERROR_MESSAGE);
     database.set(IN_PROGRESS, Value::U8(1));

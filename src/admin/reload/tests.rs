@@ -1,15 +1,28 @@
 //! The changes that a reload makes to the database.
 
-use super::*;
-use crate::admin::tests::Noted;
+use std::path::Path;
 
-fn database(entries: &[(&str, Value)]) -> Noted {
-    let mut database = Noted::default();
+use super::*;
+use crate::config::os::OsHost;
+
+fn database(entries: &[(&str, Value)]) -> Database {
+    let mut database = Database::default();
     for (name, value) in entries {
         database.set(name, value.clone());
     }
-    database.log.clear();
+    log(&mut database);
     database
+}
+
+/// The changes since they were last taken, in order.
+fn log(database: &mut Database) -> Vec<String> {
+    let changes = std::iter::from_fn(|| database.take_change());
+    changes
+        .map(|change| match change.new {
+            Some(value) => format!("{}={value:?}", change.name),
+            None => format!("-{}", change.name),
+        })
+        .collect()
 }
 
 fn map(entries: &[(&str, Value)]) -> Map {
@@ -45,7 +58,7 @@ fn a_valid_file_is_applied_between_the_flags() {
     let changed = take_over(&new, &mut database);
     assert_eq!(changed, ["nodelist.node.2.nodeid", "totem.token", "totem.window_size"]);
     assert_eq!(
-        std::mem::take(&mut database.log),
+        log(&mut database),
         [
             "config.totemconfig_reload_in_progress=U8(1)",
             "-config.reload_error_message",
@@ -62,7 +75,8 @@ fn a_valid_file_is_applied_between_the_flags() {
     assert!(database.get("pload.count").is_some() && database.get("runtime.members.1.status").is_some());
 
     assert!(take_over(&new, &mut database).is_empty());
-    assert_eq!(database.log.len(), 4, "nothing but the flags: {:?}", database.log);
+    let log = log(&mut database);
+    assert_eq!(log.len(), 4, "nothing but the flags: {log:?}");
 }
 
 /// A key that is removed from the file is deleted, although the change needs a restart to take effect.
@@ -81,4 +95,37 @@ fn an_invalid_file_changes_only_the_recorded_status() {
     assert_eq!(database.get(STATUS), Some(&Value::I32(7)));
     assert_eq!(database.get(ERROR_MESSAGE), Some(&Value::text("corosync.conf:3: what is this?")));
     assert_eq!(database.get(TOTEM_IN_PROGRESS), Some(&Value::U8(0)));
+}
+
+/// Corosync's nodes refuse another address for a link, so annulus nodes on a ring with them must refuse it
+/// too.
+#[test]
+fn a_changed_link_address_is_refused_in_corosyncs_words() {
+    let knet = |own: &str, other: &str| {
+        let text = format!(
+            "totem {{\nversion: 2\n}}\nnodelist {{\nnode {{\nnodeid: 1\nname: a\nring0_addr: 127.0.0.1\n\
+             ring1_addr: {own}\n}}\nnode {{\nnodeid: 2\nname: b\nring0_addr: 127.0.0.2\nring1_addr: {other}\n}}\n}}\n"
+        );
+        Config::from_conf(text.as_bytes(), Path::new("test.conf"), &OsHost).unwrap()
+    };
+    let mut database = Database::default();
+    for (name, entry) in knet("127.0.1.1", "127.0.1.2").map.iter() {
+        database.set(name, entry.value.clone());
+    }
+    let said = |config: &Config| readdressed(config, &database);
+    assert_eq!(said(&knet("127.0.1.1", "127.0.1.2")), None);
+    for (own, other, from, to) in [
+        ("127.0.3.1", "127.0.1.2", "127.0.1.1", "127.0.3.1"),
+        ("127.0.1.1", "127.0.3.2", "127.0.1.2", "127.0.3.2"),
+    ] {
+        let told = said(&knet(own, other)).unwrap();
+        let wanted = format!(
+            "new config has different address for link 1 (addr changed from {from} to {to}). Internal value was NOT \
+             changed.\n  To reconfigure an interface it must be deleted and recreated."
+        );
+        assert!(told.starts_with(&wanted), "{told}");
+    }
+    // Other rules apply to udpu.
+    let udpu = "[totem]\ntransport = \"udpu\"\n\n[[nodelist.node]]\nnodeid = 1\nring0_addr = \"127.0.0.1\"\n";
+    assert_eq!(said(&Config::from_toml(udpu.as_bytes(), Path::new("test.toml"), &OsHost).unwrap()), None);
 }

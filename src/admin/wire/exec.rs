@@ -10,7 +10,8 @@ use crate::service::wire::{HEADER_LEN, HeaderBytes};
 /// Number of exec functions.
 pub(crate) const COUNT: u16 = 5;
 
-pub(super) const RING_REENABLE: u16 = 0;
+/// A relic of older versions, which carries what nodes of annulus tell each other.
+pub(crate) const RING_REENABLE: u16 = 0;
 const KILL_NODE: u16 = 1;
 const SHUTDOWN: u16 = 2;
 const RELOAD: u16 = 3;
@@ -86,6 +87,17 @@ pub(crate) enum Exec<'a> {
 }
 
 impl<'a> Exec<'a> {
+    /// Its function number.
+    pub(crate) const fn function(&self) -> u16 {
+        match self {
+            Self::RingReenable => RING_REENABLE,
+            Self::Kill { .. } => KILL_NODE,
+            Self::Shutdown => SHUTDOWN,
+            Self::Reload { .. } => RELOAD,
+            Self::Crypto { .. } => CRYPTO,
+        }
+    }
+
     /// Encodes the message.
     pub(crate) fn encode(&self, me: NodeId) -> Vec<u8> {
         let sourced = |function, conn| {

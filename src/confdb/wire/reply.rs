@@ -1,111 +1,169 @@
-//! Replies to clients, and the notification of a changed key.
+//! The replies to clients.
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-use zerocopy::{FromZeros, I32, IntoBytes, U64};
+use zerocopy::{FromZeros, IntoBytes, U64};
 
-use super::{
-    GetReplyBytes, HandleReplyBytes, NameBytes, NextReplyBytes, NotifyBytes, request, response, type_code,
-    value_bytes, value_len,
-};
+use super::layout::{GetReplyBytes, HandleReplyBytes, NameBytes, NextReplyBytes};
+use super::request::Function;
+use super::value::{type_code, value_bytes, value_len};
 use crate::error::Status;
-use crate::service::wire::{ReplyHeaderBytes, empty_reply};
+use crate::service::wire::{ReplyHeaderBytes, empty_reply, plain_reply};
 use crate::value::Value;
 
-/// The reply to GET for a client that has `room` bytes for the value; with 0 it asks for length and type only.
-pub(crate) fn get_reply(value: Option<&Value>, room: u64) -> Vec<u8> {
-    let mut head = GetReplyBytes::new_zeroed();
-    let mut bytes = Cow::Borrowed(&[][..]);
-    let status = match value {
-        None => Status::NotExist,
-        Some(value) => {
-            let len = value_len(value) as u64;
-            head.len = U64::new(len);
-            head.kind = type_code(value);
-            match room {
-                0 => Status::Ok,
-                room if room < len => Status::InvalidParam,
-                _ => {
-                    bytes = value_bytes(value);
-                    Status::Ok
-                }
-            }
-        }
-    };
-    let size = size_of::<GetReplyBytes>() + bytes.len();
-    head.header = ReplyHeaderBytes::new(response::GET, size, status);
-    [head.as_bytes(), &bytes].concat()
+/// Numbers of replies and events.
+pub(crate) mod response {
+    pub(crate) const SET: i32 = 0;
+    pub(crate) const DELETE: i32 = 1;
+    pub(crate) const GET: i32 = 2;
+    pub(crate) const ADJUST_INT: i32 = 3;
+    pub(crate) const ITER_INIT: i32 = 4;
+    pub(crate) const ITER_NEXT: i32 = 5;
+    pub(crate) const ITER_FINALIZE: i32 = 6;
+    pub(crate) const TRACK_ADD: i32 = 7;
+    pub(crate) const TRACK_DELETE: i32 = 8;
+    /// The id of notifications, the only kind of event.
+    pub(crate) const NOTIFY: i32 = 9;
+    pub(crate) const SET_CURRENT_MAP: i32 = 10;
 }
 
-/// The reply with a handle: to ITER_INIT, TRACK_ADD and TRACK_DELETE.
-pub(crate) fn handle_reply(id: i32, handle: Result<u64, Status>) -> [u8; 32] {
-    let status = handle.err().unwrap_or(Status::Ok);
-    let header = ReplyHeaderBytes::new(id, size_of::<HandleReplyBytes>(), status);
-    zerocopy::transmute!(HandleReplyBytes { header, handle: U64::new(handle.unwrap_or(0)) })
+/// Length of a reply that contains only a status.
+const PLAIN: usize = size_of::<ReplyHeaderBytes>();
+
+/// A reply to a client.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reply<'a> {
+    /// Done; there is nothing more to say.
+    Done,
+    /// To GET: the value of the key. With no room for it the client is told only type and length; with too little,
+    /// also that this is INVALID_PARAM.
+    Value {
+        value: Cow<'a, Value>,
+        /// Room that the client has for the value, in bytes.
+        room: u64,
+    },
+    /// To ITER_INIT and TRACK_ADD: the new handle. To TRACK_DELETE: the client's own number for the tracker.
+    Handle(u64),
+    /// To ITER_NEXT: the next key.
+    Next(Listed),
+    /// Not done, for this reason. It is as long as the reply that the client expects; what it cannot fill in is zero.
+    Refused(Status),
 }
 
-/// The reply to ITER_NEXT: name, length and type number of the value of the next key.
-pub(crate) fn next_reply(entry: Result<(&str, usize, u8), Status>) -> NextReplyBytes {
-    let mut reply = NextReplyBytes::new_zeroed();
-    let size = size_of_val(&reply);
-    let status = match entry {
-        Ok((name, len, kind)) => {
-            reply.key = NameBytes::new(name);
-            reply.len = U64::new(len as u64);
-            reply.kind = kind;
-            Status::Ok
-        }
-        Err(status) => status,
-    };
-    reply.header = ReplyHeaderBytes::new(response::ITER_NEXT, size, status);
-    reply
+/// A key as an iteration lists it: its name, and type and length of its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) name: Box<str>,
+    kind: u8,
+    len: usize,
 }
 
-/// A notification without its payload, which is the new value followed by the old one.
-pub(crate) fn notification(
-    inst: u64,
-    key: &str,
-    event: i32,
-    new: Option<&Value>,
-    old: Option<&Value>,
-) -> NotifyBytes {
-    let mut head = NotifyBytes::new_zeroed();
-    let (new_len, old_len) = (new.map_or(0, value_len), old.map_or(0, value_len));
-    let size = size_of_val(&head) + new_len + old_len;
-    head.header = ReplyHeaderBytes::new(response::NOTIFY, size, Status::Ok);
-    head.inst = U64::new(inst);
-    head.key = NameBytes::new(key);
-    head.event = I32::new(event);
-    head.new_kind = new.map_or(0, type_code);
-    head.old_kind = old.map_or(0, type_code);
-    head.new_len = U64::new(new_len as u64);
-    head.old_len = U64::new(old_len as u64);
-    head
-}
+impl Listed {
+    pub(crate) fn key(name: &str, value: &Value) -> Self {
+        Self { name: name.into(), kind: type_code(value), len: value_len(value) }
+    }
 
-/// The part of a notification that is the same for all its receivers.
-pub(crate) fn payload(new: Option<&Value>, old: Option<&Value>) -> Bytes {
-    let bytes = |value: Option<&Value>| value.map(value_bytes).unwrap_or_default().into_owned();
-    match (new, old) {
-        (None, None) => Bytes::new(),
-        _ => [bytes(new), bytes(old)].concat().into(),
+    /// As `key`, for a statistic. The length of a text is given as 0, as in Corosync.
+    pub(crate) fn statistic(name: String, value: &Value) -> Self {
+        let len = if matches!(value, Value::Text(_)) { 0 } else { value_len(value) };
+        Self { name: name.into(), kind: type_code(value), len }
     }
 }
 
-/// A reply that contains only a status, with the id and length that the client expects for this request.
-pub(crate) fn refusal(function: u16, status: Status) -> Vec<u8> {
-    let (id, size) = match function {
-        request::DELETE => (response::DELETE, 24),
-        request::GET => (response::GET, size_of::<GetReplyBytes>()),
-        request::ADJUST_INT => (response::ADJUST_INT, 24),
-        request::ITER_INIT => (response::ITER_INIT, size_of::<HandleReplyBytes>()),
-        request::ITER_NEXT => (response::ITER_NEXT, size_of::<NextReplyBytes>()),
-        request::ITER_FINALIZE => (response::ITER_FINALIZE, 24),
-        request::TRACK_ADD => (response::TRACK_ADD, size_of::<HandleReplyBytes>()),
-        request::TRACK_DELETE => (response::TRACK_DELETE, size_of::<HandleReplyBytes>()),
-        request::SET_CURRENT_MAP => (response::SET_CURRENT_MAP, 24),
-        _ => (response::SET, 24),
+impl Reply<'_> {
+    /// Encodes the reply to a request for this function.
+    pub(crate) fn encode(&self, function: Function) -> Vec<u8> {
+        let (id, least) = expected(function);
+        let header = |size| ReplyHeaderBytes::new(id, size, Status::Ok);
+        match self {
+            Self::Done => plain_reply(id, Status::Ok).to_vec(),
+            Self::Value { value, room } => value_reply(id, value, *room),
+            Self::Handle(handle) => {
+                let header = header(size_of::<HandleReplyBytes>());
+                HandleReplyBytes { header, handle: U64::new(*handle) }.as_bytes().to_vec()
+            }
+            Self::Next(Listed { name, kind, len }) => {
+                let mut reply = NextReplyBytes::new_zeroed();
+                reply.header = header(size_of_val(&reply));
+                reply.key = NameBytes::new(name);
+                reply.len = U64::new(*len as u64);
+                reply.kind = *kind;
+                reply.as_bytes().to_vec()
+            }
+            Self::Refused(status) => empty_reply(id, least, *status),
+        }
+    }
+}
+
+/// The id of the reply to a request for this function, and the length of a reply that the client can read.
+const fn expected(function: Function) -> (i32, usize) {
+    match function {
+        Function::Set => (response::SET, PLAIN),
+        Function::Delete => (response::DELETE, PLAIN),
+        Function::Get => (response::GET, size_of::<GetReplyBytes>()),
+        Function::Adjust => (response::ADJUST_INT, PLAIN),
+        Function::Iterate => (response::ITER_INIT, size_of::<HandleReplyBytes>()),
+        Function::Next => (response::ITER_NEXT, size_of::<NextReplyBytes>()),
+        Function::EndIteration => (response::ITER_FINALIZE, PLAIN),
+        Function::Track => (response::TRACK_ADD, size_of::<HandleReplyBytes>()),
+        Function::Untrack => (response::TRACK_DELETE, size_of::<HandleReplyBytes>()),
+        Function::ChooseMap => (response::SET_CURRENT_MAP, PLAIN),
+    }
+}
+
+fn value_reply(id: i32, value: &Value, room: u64) -> Vec<u8> {
+    let len = value_len(value) as u64;
+    let (status, bytes) = match room {
+        0 => (Status::Ok, Cow::default()),
+        room if room < len => (Status::InvalidParam, Cow::default()),
+        _ => (Status::Ok, value_bytes(value)),
     };
-    empty_reply(id, size, status)
+    let mut head = GetReplyBytes::new_zeroed();
+    head.header = ReplyHeaderBytes::new(id, size_of_val(&head) + bytes.len(), status);
+    head.len = U64::new(len);
+    head.kind = type_code(value);
+    [head.as_bytes(), &bytes].concat()
+}
+
+/// A refusal of the request with this number. If there is no such request, it is that of SET.
+pub(crate) fn refusal(number: u16, status: Status) -> Vec<u8> {
+    Reply::Refused(status).encode(Function::of(number).unwrap_or(Function::Set))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lib;
+    use super::super::request::COUNT;
+    use super::*;
+
+    #[test]
+    fn refusals_have_the_id_and_length_that_the_client_expects() {
+        let expected =
+            [24, 24, 40, 24, 32, 304, 24, 32, 32, 24].into_iter().zip([0, 1, 2, 3, 4, 5, 6, 7, 8, 10]);
+        for (number, (length, id)) in (0..COUNT).zip(expected) {
+            let bytes = refusal(number, Status::Access);
+            assert_eq!((bytes.len(), &bytes[..4]), (length, &i32::to_ne_bytes(id)[..]), "{number}");
+            assert_eq!(lib::status(&bytes), Some(Status::Access));
+            assert_eq!(bytes[24..], vec![0; length - 24]);
+        }
+        assert_eq!(refusal(COUNT, Status::InvalidParam), refusal(0, Status::InvalidParam));
+    }
+
+    #[test]
+    fn replies_are_read_as_they_were_encoded() {
+        assert_eq!(Reply::Done.encode(Function::Delete), refusal(1, Status::Ok));
+        assert_eq!(lib::handle_reply(&Reply::Handle(7).encode(Function::Track)), Some(7));
+        let text = Value::text("abc");
+        let next = |listed| lib::next_reply(&Reply::Next(listed).encode(Function::Next));
+        assert_eq!(next(Listed::key("a.key", &text)), Some(("a.key".into(), 11, 4)));
+        assert_eq!(next(Listed::statistic("stats.x".into(), &text)), Some(("stats.x".into(), 11, 0)));
+        let get = |room| Reply::Value { value: Cow::Borrowed(&text), room }.encode(Function::Get);
+        for (room, status, bytes) in
+            [(0, Status::Ok, &b""[..]), (3, Status::InvalidParam, b""), (4, Status::Ok, b"abc\0")]
+        {
+            let reply = get(room);
+            assert_eq!(lib::status(&reply), Some(status), "{room}");
+            assert_eq!(lib::get_reply(&reply), Some((11, 4, bytes)), "{room}");
+        }
+    }
 }

@@ -382,7 +382,7 @@ impl Server {
         }
     }
 
-    /// Opens a zero-copy buffer file that a client made; see `service::Effects::buffer_open`.
+    /// Opens a zero-copy buffer file that a client made; see `service::Edge::buffer_open`.
     ///
     /// # Errors
     /// The status for the client: [`Status::InvalidParam`], [`Status::Access`] or [`Status::NotExist`] for a path,

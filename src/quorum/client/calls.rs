@@ -1,79 +1,71 @@
 //! The calls that the asynchronous and the blocking client have in common.
 
-use zerocopy::IntoBytes;
-
 use super::VoteInfo;
 use crate::error::Status;
 use crate::ids::{NodeId, RingId};
-use crate::quorum::wire::quorum::{self, NumberReplyBytes};
-use crate::quorum::wire::votequorum::{
-    DeviceMasterWinsRequestBytes, DevicePollRequestBytes, DeviceRequestBytes, DeviceUpdateRequestBytes,
-    NumberRequestBytes, SetVotesRequestBytes, TrackStartRequestBytes, request,
-};
-use crate::quorum::wire::{NAME_LEN, PlainRequestBytes, TRACK_CHANGES, TRACK_CURRENT};
+use crate::quorum::wire::exec::Subject;
+use crate::quorum::wire::quorum::{self, Model, NumberReplyBytes};
+use crate::quorum::wire::votequorum::Request;
+use crate::quorum::wire::{NAME_LEN, Track};
 use crate::service::client::{Ask, Error};
-use crate::service::wire::HEADER_LEN;
 use crate::service::wire::read::split;
 
-/// The version of events that this library reads. Source: `quorum_model_initialize(3)`.
-const MODEL: u32 = 1;
+/// One event with the present state.
+const STATE: Track = Track { now: true, changes: false };
+/// An event with the present state, and one at each change.
+const STATE_AND_CHANGES: Track = Track { now: true, changes: true };
 
 pub(super) fn is_quorate() -> Ask<bool> {
-    let request = PlainRequestBytes::new(quorum::request::GET_QUORATE.into(), HEADER_LEN);
-    Ask::query("tell whether it is quorate", request.as_bytes().to_vec(), |reply| {
+    Ask::query("tell whether it is quorate", quorum::Request::GetQuorate.encode(), |reply| {
         Ok(split::<NumberReplyBytes>(reply, "answer (quorate)")?.0.value.get() != 0)
     })
 }
 
 /// Selects the newer version of events. The result says whether there is a quorum provider.
 pub(super) fn newer_model() -> Ask<bool> {
-    let request = NumberRequestBytes::new(quorum::request::MODEL_GET_TYPE, MODEL);
-    Ask::query("tell of quorum", request.as_bytes().to_vec(), |reply| {
+    Ask::query("tell of quorum", quorum::Request::ModelGetType(Model::V1).encode(), |reply| {
         Ok(split::<NumberReplyBytes>(reply, "answer (quorum type)")?.0.value.get() != quorum::TYPE_FREE)
     })
 }
 
 /// Asks for one event with the present state.
 pub(super) fn state() -> Ask<()> {
-    start(TRACK_CURRENT)
+    start(STATE)
 }
 
 /// Asks for an event with the present state, and one at each change.
 pub(super) fn track() -> Ask<()> {
-    start(TRACK_CHANGES)
+    start(STATE_AND_CHANGES)
 }
 
-fn start(flags: u32) -> Ask<()> {
-    let request = NumberRequestBytes::new(quorum::request::TRACK_START, flags);
-    Ask::order("tell of quorum", request.as_bytes().to_vec())
+fn start(track: Track) -> Ask<()> {
+    Ask::order("tell of quorum", quorum::Request::TrackStart(track).encode())
 }
 
 /// Asks for the votes of a node; `None`: of the node that is asked.
 pub(super) fn votes(node: Option<NodeId>) -> Ask<VoteInfo> {
-    let request = NumberRequestBytes::new(request::GET_INFO, node.map_or(0, NodeId::get));
-    Ask::query("tell the votes of a node", request.as_bytes().to_vec(), VoteInfo::read).hint(|status| {
-        match status {
-            Status::NotExist => ". It has never seen that node",
-            _ => "",
-        }
+    let request = Request::GetInfo { node };
+    Ask::query("tell the votes of a node", request.encode(), VoteInfo::read).hint(|status| match status {
+        Status::NotExist => ". It has never seen that node",
+        _ => "",
     })
 }
 
 /// Asks for one event with the present state of the votes.
 pub(super) fn vote_state() -> Ask<()> {
-    let request = TrackStartRequestBytes::new(0, TRACK_CURRENT);
-    Ask::order("tell of votes", request.as_bytes().to_vec())
+    let request = Request::TrackStart { context: 0, track: STATE };
+    Ask::order("tell of votes", request.encode())
 }
 
 /// Asks for an event with the present state of the votes, and one at each change.
 pub(super) fn track_votes() -> Ask<()> {
-    let request = TrackStartRequestBytes::new(0, TRACK_CHANGES);
-    Ask::order("tell of votes", request.as_bytes().to_vec())
+    let request = Request::TrackStart { context: 0, track: STATE_AND_CHANGES };
+    Ask::order("tell of votes", request.encode())
 }
 
 pub(super) fn set_expected(votes: u32) -> Ask<()> {
-    let request = NumberRequestBytes::new(request::SET_EXPECTED, votes);
-    Ask::order("set the expected votes", request.as_bytes().to_vec()).hint(|status| match status {
+    let request = Request::SetExpected { votes };
+    Ask::order("set the expected votes", request.encode()).hint(|status| match status {
         Status::InvalidParam => {
             ". There are more votes than that now, or fewer than would then be needed: give a number that is at \
              least the votes present and less than twice as many"
@@ -83,8 +75,8 @@ pub(super) fn set_expected(votes: u32) -> Ask<()> {
 }
 
 pub(super) fn set_votes(node: NodeId, votes: u32) -> Ask<()> {
-    let request = SetVotesRequestBytes::new(node.get(), votes);
-    Ask::order("set the votes of a node", request.as_bytes().to_vec()).hint(|status| match status {
+    let request = Request::SetVotes { subject: Subject::Node(node), votes };
+    Ask::order("set the votes of a node", request.encode()).hint(|status| match status {
         Status::NameNotFound => ". It has never seen that node",
         Status::InvalidParam => ". With so many votes quorum would be lost, or two parts could have it",
         _ => "",
@@ -100,32 +92,32 @@ fn device_name(name: &str) -> Result<&[u8], Error> {
 }
 
 pub(super) fn register_device(name: &str) -> Result<Ask<()>, Error> {
-    let request = DeviceRequestBytes::new(request::QDEVICE_REGISTER, device_name(name)?);
-    Ok(about_device("register a quorum device", request.as_bytes()))
+    let request = Request::DeviceRegister { name: device_name(name)? };
+    Ok(about_device("register a quorum device", &request))
 }
 
 pub(super) fn unregister_device(name: &str) -> Result<Ask<()>, Error> {
-    let request = DeviceRequestBytes::new(request::QDEVICE_UNREGISTER, device_name(name)?);
-    Ok(about_device("unregister the quorum device", request.as_bytes()))
+    let request = Request::DeviceUnregister { name: device_name(name)? };
+    Ok(about_device("unregister the quorum device", &request))
 }
 
 pub(super) fn rename_device(name: &str, new: &str) -> Result<Ask<()>, Error> {
-    let request = DeviceUpdateRequestBytes::new(device_name(name)?, device_name(new)?);
-    Ok(about_device("rename the quorum device", request.as_bytes()))
+    let request = Request::DeviceUpdate { old_name: device_name(name)?, new_name: device_name(new)? };
+    Ok(about_device("rename the quorum device", &request))
 }
 
 pub(super) fn poll_device(name: &str, vote: bool, ring: RingId) -> Result<Ask<()>, Error> {
-    let request = DevicePollRequestBytes::new(device_name(name)?, vote, Some(ring));
-    Ok(about_device("take the vote of the quorum device", request.as_bytes()))
+    let request = Request::DevicePoll { name: device_name(name)?, cast_vote: vote, ring: Some(ring) };
+    Ok(about_device("take the vote of the quorum device", &request))
 }
 
 pub(super) fn master_wins(name: &str, allow: bool) -> Result<Ask<()>, Error> {
-    let request = DeviceMasterWinsRequestBytes::new(device_name(name)?, allow);
-    Ok(about_device("let the quorum device's part win", request.as_bytes()))
+    let request = Request::DeviceMasterWins { name: device_name(name)?, allow };
+    Ok(about_device("let the quorum device's part win", &request))
 }
 
-fn about_device(what: &'static str, request: &[u8]) -> Ask<()> {
-    Ask::order(what, request.to_vec()).hint(|status| match status {
+fn about_device(what: &'static str, request: &Request<'_>) -> Ask<()> {
+    Ask::order(what, request.encode()).hint(|status| match status {
         Status::Access => {
             ". The configuration does not allow one: its section quorum.device does not go with the rest"
         }

@@ -211,8 +211,8 @@ impl VoteEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quorum::wire::quorum::{v1_nodelist, v1_quorum};
-    use crate::quorum::wire::votequorum::{self, STATE_DEAD, STATE_MEMBER};
+    use crate::quorum::wire::quorum::Event;
+    use crate::quorum::wire::votequorum::{self, State};
 
     fn node(id: u32) -> NodeId {
         NodeId::new(id).unwrap()
@@ -227,11 +227,21 @@ mod tests {
     }
 
     fn nodelist(seq: u64, members: &[u32], joined: &[u32], left: &[u32]) -> Vec<u8> {
-        v1_nodelist(ring(seq), &ids(members), &ids(joined), &ids(left))
+        let [members, joined, left] = &[members, joined, left].map(ids);
+        Event::Nodelist { ring: ring(seq), members, joined, left }.encode()
     }
 
     fn quorum(quorate: bool, seq: u64, members: &[u32]) -> Vec<u8> {
-        v1_quorum(quorate, ring(seq), &ids(members))
+        Event::Quorum { quorate, ring: ring(seq), members: &ids(members) }.encode()
+    }
+
+    /// The state without a provider: there is no decision.
+    fn always_quorate() -> Vec<u8> {
+        Event::Quorum { quorate: true, ring: None, members: &[] }.encode()
+    }
+
+    fn votes_nodelist(ring: Option<RingId>, members: &[u32]) -> Vec<u8> {
+        votequorum::Event::Nodelist { ring, members: &ids(members) }.encode(5)
     }
 
     fn change(
@@ -301,12 +311,10 @@ mod tests {
 
     #[test]
     fn without_a_provider_each_ring_is_a_change() {
-        let told = told(
-            false,
-            &[nodelist(8, &[1, 2], &[], &[]), v1_quorum(true, None, &[]), nodelist(12, &[1], &[], &[2])],
-        );
+        let told =
+            told(false, &[nodelist(8, &[1, 2], &[], &[]), always_quorate(), nodelist(12, &[1], &[], &[2])]);
         assert_eq!(told, [change(true, 8, &[1, 2], &[1, 2], &[]), None, change(true, 12, &[1], &[], &[2])]);
-        let parts = [nodelist(8, &[2, 1], &[], &[]), v1_quorum(true, None, &[])];
+        let parts = [nodelist(8, &[2, 1], &[], &[]), always_quorate()];
         let parts = parts.map(|event| Snapshot::read(&event).unwrap().unwrap());
         let [nodelist, quorum] = parts;
         assert!(!nodelist.is_complete());
@@ -316,28 +324,26 @@ mod tests {
 
     #[test]
     fn events_of_votequorum() {
-        let entry = |node: u32, state: u32| NodeStateBytes { node: node.into(), state: state.into() };
-        let event = votequorum::quorum(true, 5, &[entry(2, STATE_MEMBER), entry(1, STATE_DEAD), entry(0, 0)]);
+        let nodes = &[(node(2), State::Member), (node(1), State::Dead)];
+        let event = votequorum::Event::Quorum { quorate: true, nodes, device: true }.encode(5);
         let nodes = vec![(node(1), NodeState::Dead), (node(2), NodeState::Member)];
         assert_eq!(
             VoteEvent::read(&event),
             Ok(Some(VoteEvent::Quorum { quorate: true, nodes, device: true }))
         );
-        let event = votequorum::nodelist(5, ring(9), &ids(&[2, 3, 1]));
+        let event = votes_nodelist(ring(9), &[2, 3, 1]);
         let members = ids(&[1, 2, 3]);
         assert_eq!(VoteEvent::read(&event), Ok(Some(VoteEvent::Ring { ring: ring(9).unwrap(), members })));
-        assert!(VoteEvent::read(&votequorum::nodelist(5, None, &[])).is_err());
+        assert!(VoteEvent::read(&votes_nodelist(None, &[])).is_err());
     }
 
     /// Counts that do not fit, in every field that can hold one.
     #[test]
     fn impossible_counts_are_refused() {
         let mut changes = Changes::new(true);
-        for good in [
-            nodelist(8, &[1, 2], &[3], &[4]),
-            quorum(true, 8, &[1, 2]),
-            votequorum::nodelist(5, ring(9), &ids(&[1])),
-        ] {
+        for good in
+            [nodelist(8, &[1, 2], &[3], &[4]), quorum(true, 8, &[1, 2]), votes_nodelist(ring(9), &[1])]
+        {
             for at in (24..good.len() - 3).step_by(4) {
                 for value in [0u32, 5, 0x4000_0001, u32::MAX] {
                     let mut event = good.clone();

@@ -1,9 +1,4 @@
-//! Tests of rules by tables, of desks by stories, and of whole clusters with random histories.
+//! Tests of the rules in tables, and of the settings. The stories of whole nodes are in `src/stack/tests/quorum`.
 
 mod arithmetic;
-mod cluster;
-mod first_cut;
-mod keys;
-mod partitions;
 mod readings;
-mod stories;

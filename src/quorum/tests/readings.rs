@@ -9,14 +9,13 @@ use crate::service::Database;
 use crate::value::Value;
 
 use super::arithmetic::id;
-use super::keys::Keys;
 
 /// Keys of the section `quorum`, with their values.
 type Settings<'a> = &'a [(&'a str, &'a str)];
 
 /// A database with nodes with these votes (this node is the first), and these keys of `quorum`.
-pub(super) fn database(votes: &[u32], keys: Settings<'_>) -> Keys {
-    let mut store = Keys::default();
+fn database(votes: &[u32], keys: Settings<'_>) -> Database {
+    let mut store = Database::default();
     store.set("quorum.provider", Value::text("corosync_votequorum"));
     for (n, votes) in votes.iter().enumerate() {
         store.set(&format!("nodelist.node.{n}.nodeid"), Value::U32(n as u32 + 1));
@@ -207,7 +206,7 @@ fn dangerous_settings_are_warned_about() {
 
 #[test]
 fn unsupported_providers_are_refused() {
-    let mut store = Keys::default();
+    let mut store = Database::default();
     assert_eq!(provider(&store), Ok(false));
     store.set("quorum.provider", Value::text("corosync_votequorum"));
     assert_eq!(provider(&store), Ok(true));

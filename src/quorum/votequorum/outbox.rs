@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use crate::ids::Guarantee;
 use crate::quorum::wire::exec::Exec;
-use crate::service::{Effects, Full};
+use crate::service::{Context, Full};
 
 /// Largest number of waiting messages on behalf of clients; further requests are refused.
 const LETTERS_MAX: usize = 64;
@@ -29,7 +29,8 @@ pub(super) struct Outbox {
     pub(super) votes: bool,
     /// RECONFIGURE: this node's expected votes, to be adopted by all nodes.
     pub(super) expected: bool,
-    letters: VecDeque<Vec<u8>>,
+    /// Messages on behalf of clients, with their function numbers.
+    letters: VecDeque<(u16, Vec<u8>)>,
 }
 
 /// The present data of this node.
@@ -49,12 +50,12 @@ impl Outbox {
         if self.letters.len() >= LETTERS_MAX {
             return false;
         }
-        self.letters.push_back(letter.encode());
+        self.letters.push_back((letter.function(), letter.encode()));
         true
     }
 
     /// Multicasts the waiting messages as far as there is room.
-    pub(super) fn flush(&mut self, words: &Words<'_>, effects: &mut dyn Effects) -> Result<(), Full> {
+    pub(super) fn flush(&mut self, words: &Words<'_>, context: &mut Context<'_>) -> Result<(), Full> {
         let own = [
             (&mut self.info, &words.info),
             (&mut self.device_info, &words.device_info),
@@ -65,12 +66,12 @@ impl Outbox {
         ];
         for (due, word) in own {
             if *due {
-                effects.multicast_undivided(Guarantee::Agreed, &word.encode())?;
+                context.multicast_undivided(word.function(), Guarantee::Agreed, &word.encode())?;
                 *due = false;
             }
         }
-        while let Some(letter) = self.letters.front() {
-            effects.multicast_undivided(Guarantee::Agreed, letter)?;
+        while let Some((function, letter)) = self.letters.front() {
+            context.multicast_undivided(*function, Guarantee::Agreed, letter)?;
             self.letters.pop_front();
         }
         Ok(())

@@ -3,39 +3,27 @@
 
 use std::time::Duration;
 
-use super::Desk;
+use super::desk::{Desk, Step};
+use super::telling;
 use crate::quorum::wire::exec::flag;
-use crate::service::{Effects, Full, Progress, SyncView, Synchronised};
-
-/// The state of the desk's part in the synchronisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Nothing has been prepared.
-    Begun,
-    /// The messages have been prepared and are being sent.
-    Speaking,
-    /// The messages have been sent; the device may still be awaited.
-    Spoken,
-    /// Nothing is left to do.
-    Done,
-}
+use crate::service::{Context, Full, Progress, SyncView, Synchronised};
 
 impl Synchronised for Desk {
-    fn begin(&mut self, view: &SyncView, effects: &mut dyn Effects) {
+    fn begin(&mut self, view: &SyncView, context: &mut Context<'_>) {
         self.syncing = true;
         self.step = Step::Begun;
         self.ring = Some(view.ring);
         self.device.awaited = false;
         if self.votes.ring(&view.members) {
-            self.last_man_at = Some(effects.now() + self.last_man_window());
+            self.last_man_at = Some(context.now() + self.fixed.last_man_standing_window);
         }
         if self.votes.nodes.us().has(flag::QDEVICE_REGISTERED | flag::QDEVICE_ALIVE) {
-            self.device.silent_at = Some(effects.now() + self.device.sync_timeout());
+            self.device.silent_at = Some(context.now() + self.device.sync_timeout());
             self.device.awaited = true;
         }
     }
 
-    fn process(&mut self, effects: &mut dyn Effects) -> Progress {
+    fn process(&mut self, context: &mut Context<'_>) -> Progress {
         if self.step == Step::Begun {
             self.outbox.info = true;
             self.outbox.device_info = true;
@@ -44,11 +32,11 @@ impl Synchronised for Desk {
         }
         // Includes messages that came while the device was awaited: its vote must be known before all nodes
         // count.
-        if let Err(Full) = self.flush(effects) {
+        if let Err(Full) = self.flush(context) {
             return Progress::Again;
         }
         if self.step == Step::Speaking {
-            self.tell_nodelist(&self.trackers, effects);
+            telling::nodelist(&self.trackers, self.ring, &self.votes, context);
             self.step = Step::Spoken;
         }
         if self.device.awaited && self.votes.nodes.us().has(flag::QDEVICE_REGISTERED) {
@@ -62,10 +50,10 @@ impl Synchronised for Desk {
         self.device.sync_timeout()
     }
 
-    fn activate(&mut self, effects: &mut dyn Effects) {
-        self.recalculate(false, false, effects);
+    fn activate(&mut self, context: &mut Context<'_>) {
+        self.recalculate(false, false, context);
         self.ringless = false;
-        self.announce(effects);
+        self.announce(context);
         self.syncing = false;
         self.step = Step::Done;
     }

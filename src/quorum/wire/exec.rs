@@ -100,7 +100,8 @@ impl Subject {
         }
     }
 
-    const fn get(self) -> u32 {
+    /// The number in messages.
+    pub(crate) const fn get(self) -> u32 {
         match self {
             Self::Device => 0,
             Self::Node(node) => node.get(),
@@ -129,6 +130,16 @@ pub(crate) enum Exec<'a> {
 }
 
 impl<'a> Exec<'a> {
+    /// Its function number.
+    pub(crate) const fn function(&self) -> u16 {
+        match self {
+            Self::NodeInfo { .. } => function::NODE_INFO,
+            Self::Reconfigure { .. } => function::RECONFIGURE,
+            Self::DeviceRegister { .. } => function::DEVICE_REGISTER,
+            Self::DeviceReconfigure { .. } => function::DEVICE_RECONFIGURE,
+        }
+    }
+
     /// Decodes a message with this function number. `None` if it is too short or contains an unknown number.
     pub(crate) fn decode(function: u16, message: &'a [u8], order: Endian) -> Option<Self> {
         match order {

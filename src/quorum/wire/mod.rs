@@ -3,8 +3,8 @@
 //! | file | what |
 //! |---|---|
 //! | `mod.rs` | common definitions |
-//! | `quorum.rs` | requests, replies and events of service 3; it has no exec messages |
-//! | `votequorum.rs` | requests, replies and events of service 5 |
+//! | `quorum/` | requests, replies and events of service 3; it has no exec messages |
+//! | `votequorum/` | requests, replies and events of service 5 |
 //! | `exec.rs` | exec messages of votequorum |
 //!
 //! Exec messages are written little-endian and read in their sender's byte order; the others are in this
@@ -31,6 +31,35 @@ pub(crate) const TRACK_CURRENT: u32 = 1;
 pub(crate) const TRACK_CHANGES: u32 = 2;
 /// Track flag: send the state whenever it changes.
 pub(crate) const TRACK_CHANGES_ONLY: u32 = 4;
+
+/// When a client that tracks is sent the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Track {
+    /// At once.
+    pub(crate) now: bool,
+    /// Whenever it changes.
+    pub(crate) changes: bool,
+}
+
+impl Track {
+    /// Decodes the flags of a request; unknown ones are ignored.
+    pub(crate) const fn from_flags(flags: u32) -> Self {
+        Self {
+            now: flags & (TRACK_CURRENT | TRACK_CHANGES) != 0,
+            changes: flags & (TRACK_CHANGES | TRACK_CHANGES_ONLY) != 0,
+        }
+    }
+
+    /// The flag that stands for both.
+    pub(crate) const fn flags(self) -> u32 {
+        match (self.now, self.changes) {
+            (false, false) => 0,
+            (true, false) => TRACK_CURRENT,
+            (true, true) => TRACK_CHANGES,
+            (false, true) => TRACK_CHANGES_ONLY,
+        }
+    }
+}
 
 /// A ring id as clients see it: `mar_*_ring_id_t`.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -77,6 +106,11 @@ impl NumberRequestBytes {
         let header = HeaderBytes::new(request.into(), size_of::<Self>());
         Self { header, value: U32::new(value), pad: [0; 4] }
     }
+
+    /// The number in a request; `None`: the request is too short.
+    pub(crate) fn number(request: &[u8]) -> Option<u32> {
+        Some(Self::ref_from_prefix(request).ok()?.0.value.get())
+    }
 }
 
 /// Size of the field for a quorum device's name, which is NUL-terminated if it is shorter; bytes after the
@@ -95,4 +129,26 @@ pub(crate) fn name_bytes(name: &[u8]) -> [u8; NAME_LEN] {
     let length = name.len().min(NAME_LEN - 1);
     bytes[..length].copy_from_slice(&name[..length]);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `quorum_trackstart(3)`: the second flag includes the first.
+    #[test]
+    fn flags_say_when_the_state_is_sent() {
+        let track = |now, changes| Track { now, changes };
+        for (flags, expected) in [
+            (0, track(false, false)),
+            (TRACK_CURRENT, track(true, false)),
+            (TRACK_CHANGES, track(true, true)),
+            (TRACK_CHANGES_ONLY, track(false, true)),
+        ] {
+            assert_eq!(Track::from_flags(flags), expected);
+            assert_eq!(Track::from_flags(flags | !7), expected, "unknown flags are ignored");
+            assert_eq!(expected.flags(), flags);
+        }
+        assert_eq!(Track::from_flags(TRACK_CURRENT | TRACK_CHANGES_ONLY), track(true, true));
+    }
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use annulus::ids::{ConnId, RingId};
-use annulus::service::Order;
+use annulus::service::{Order, Output};
 use annulus::view::{View, ViewKind};
 use bytes::Bytes;
 
 use super::clients::{BUSY, OK, TRY_AGAIN};
-use super::node::{Act, Whole};
+use super::node::Whole;
 use super::record::{Record, Role, Seen, Standing, Verdict};
 use super::speech;
 use crate::cluster::Cluster;
@@ -33,26 +33,26 @@ impl Cluster {
             };
             let who = process.app.who;
             let whole = process.core.whole().expect("a whole node");
-            let Some(act) = whole.edge.acts.pop_front() else {
+            let Some(output) = whole.stack.poll_output(&mut whole.edge) else {
                 let wake = whole.stack.deadline();
                 return self.wake_at(node, wake);
             };
-            match act {
-                Act::Send(to, bytes) => self.sent(node, to, &bytes),
-                Act::Store(up_to) => self.store(node, up_to),
-                Act::View(view) => self.view_of_whole(who, view),
-                Act::Synced(ring) => self.synced_whole(who, ring),
-                Act::Reply(conn, bytes) => self.replied(who, conn, &bytes),
-                Act::Event(conn, head, payload) => self.told_client(who, conn, &head, &payload),
-                Act::Refused(conn, why) => {
+            match output {
+                Output::Send(to, bytes) => self.sent(node, to, &bytes),
+                Output::Store(up_to) => self.store(node, up_to),
+                Output::View(view) => self.view_of_whole(who, view),
+                Output::Synced(ring) => self.synced_whole(who, ring),
+                Output::Reply { conn, bytes } => self.replied(who, conn, &bytes),
+                Output::Event { conn, head, payload, own: _ } => self.told_client(who, conn, &head, &payload),
+                Output::Refused(conn, why) => {
                     panic!(
                         "seed {}: {conn:?} of {who:?} was refused: {why:?}\n{}",
                         self.setup.seed,
                         self.report()
                     );
                 }
-                Act::Order(order) => match order {
-                    Order::Gather => whole.stack.gather(&mut whole.edge),
+                Output::Order(order) => match order {
+                    Order::Gather => whole.stack.gather(),
                     Order::Reconfigure(timeouts) => whole.stack.reconfigure(*timeouts, &mut whole.edge),
                     Order::Reload | Order::ReloadBesideCorosync | Order::Adopt => self.reread(who, &order),
                     Order::LookAtKey => whole.stack.key_seen(now, (0, None, "none/none"), &mut whole.edge),
@@ -87,6 +87,8 @@ impl Cluster {
         app.in_transit = view.kind == ViewKind::Transitional;
         if view.kind == ViewKind::Regular {
             app.view = Some(view.clone());
+            let completed = self.whole(who.node).stack.router().stats().syncs_completed;
+            self.record.installed.entry(who).or_default().push((view.ring, completed));
             self.record.mark(who, &Seen::Regular(view.ring));
         }
         self.trace.add(self.now, who, Event::View(view));
@@ -177,7 +179,7 @@ impl Cluster {
             self.run(Duration::from_millis(5));
         }
         let whole = self.whole(node);
-        whole.stack.leave(&mut whole.edge);
+        whole.stack.leave();
         self.drain(node);
         self.end(node);
     }

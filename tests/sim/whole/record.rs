@@ -109,6 +109,9 @@ pub(crate) struct Record {
     /// Who accepted each message, and on which ring.
     pub(crate) sent_on: BTreeMap<u64, (Process, RingId)>,
     pub(crate) verdicts: Vec<Verdict>,
+    /// The rings that each process installed, in their order, each with the number of synchronisations that the process
+    /// had completed by then.
+    pub(crate) installed: BTreeMap<Process, Vec<(RingId, u64)>>,
     /// Reloads that were answered.
     pub(crate) reloads: u64,
     last_conn: u64,

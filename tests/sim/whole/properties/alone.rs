@@ -40,6 +40,10 @@ pub(super) fn check(who: Process, participant: &Participant) -> Result<(), Strin
                     }
                     None => require(come.contains(&me), || "the first event is not its own join".to_owned())?,
                 }
+                let stays = gone.iter().find(|member| now.contains(member));
+                require(stays.is_none(), || format!("{stays:?} left, but is still a member"))?;
+                let lacks = come.iter().find(|member| !now.contains(member));
+                require(lacks.is_none(), || format!("{lacks:?} joined, but is no member"))?;
                 if let Some(ring) = ring.as_ref().filter(|_| synchronised) {
                     // Those that came with a ring are told of just before the synchronisation is over.
                     let comes = |m: &Member| joined.contains(&(*m, NODE_UP));

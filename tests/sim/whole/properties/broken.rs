@@ -69,6 +69,7 @@ fn good() -> (Record, Moves) {
         });
     }
     let both = BTreeSet::from([process(1), process(2)]);
+    record.installed = both.iter().map(|who| (*who, vec![(ring(4), 0), (ring(8), 1)])).collect();
     let rings = both.iter().map(|who| (*who, vec![ring(4), ring(8)])).collect();
     (record, Moves { together: BTreeMap::from([((ring(4), ring(8)), both)]), rings })
 }
@@ -182,6 +183,40 @@ fn members_that_do_not_add_up_are_noticed() {
             }
         },
         "follows",
+    );
+}
+
+#[test]
+fn a_process_that_joined_and_is_no_member_is_noticed() {
+    breaks(
+        |record| {
+            if let Some(Seen::Membership { members, .. }) = told(record, 2).first_mut() {
+                members.pop();
+            }
+        },
+        "joined, but is no member",
+    );
+}
+
+#[test]
+fn a_process_that_left_and_is_still_a_member_is_noticed() {
+    breaks(
+        |record| {
+            if let Some(Seen::Membership { left, .. }) = told(record, 2).first_mut() {
+                left.push((member(1), JOIN));
+            }
+        },
+        "left, but is still a member",
+    );
+}
+
+#[test]
+fn a_synchronisation_that_only_one_of_two_completed_is_noticed() {
+    breaks(
+        |record| {
+            record.installed.insert(process(2), vec![(ring(4), 3), (ring(8), 3)]);
+        },
+        "only some completed",
     );
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use annulus::ids::ServiceId;
 use annulus::service::Flow;
+use annulus::stack::Stack;
 
 use crate::cluster::Cluster;
 use crate::core::Core;
@@ -56,6 +57,8 @@ pub(crate) fn missing(c: &Cluster) -> Option<String> {
         let quorate = stack.votes().is_some_and(|votes| votes.quorate());
         if known != expected {
             Some(format!("node {node} knows the groups as {known:?}, but they are {expected:?}"))
+        } else if let Some(what) = lost(stack) {
+            Some(format!("node {node} {what}"))
         } else if !stack.settled() {
             Some(format!("node {node} has not told the end of every client"))
         } else if stack.router().syncing() || stack.flow(ServiceId::CPG) != Flow::Open {
@@ -66,6 +69,13 @@ pub(crate) fn missing(c: &Cluster) -> Option<String> {
             None
         }
     })
+}
+
+/// What the groups of a node dropped or left out although every node and every client kept to the rules, if anything.
+fn lost(stack: &Stack) -> Option<String> {
+    let stats = stack.cpg().stats();
+    let counts = [stats.malformed, stats.refused_joins, stats.capped_events, stats.dropped_requests];
+    (counts != [0; 4]).then(|| format!("dropped something of its groups: {stats:?}"))
 }
 
 /// Whether those who are in the one ring that is left may act, as far as the rules leave no doubt.

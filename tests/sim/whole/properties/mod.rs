@@ -100,6 +100,7 @@ pub(crate) fn anywhere(record: &Record, moves: &Moves) -> Result<Seen, String> {
     }
     let messages = alone::nothing_missed(record)?;
     let pairs = together::check(record, moves)?;
+    together::all_or_none(record)?;
     let quorate = votes::check(record)?;
     Ok(Seen { messages, pairs, reloads: record.reloads as usize, quorate })
 }

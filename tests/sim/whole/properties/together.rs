@@ -1,9 +1,12 @@
 //! What must hold of clients whose nodes moved together from ring to ring: they were told the same, in the same order,
-//! from the end of one synchronisation to the next ring, and from there to the end of the next synchronisation.
+//! from the end of one synchronisation to the next ring, and from there to the end of the next synchronisation. And either
+//! all of these nodes or none completed the synchronisation of the ring that they left.
 //!
 //! A message that was accepted on an earlier ring may have begun there, or on any ring of its sender since, if it is longer
 //! than a frame. Whoever was not in all of these lacks a part of it and is not told of it; so it counts only between clients
 //! whose nodes both were.
+
+use std::collections::BTreeMap;
 
 use annulus::ids::RingId;
 
@@ -59,6 +62,24 @@ pub(super) fn check<'a>(record: &'a Record, moves: &Moves) -> Result<usize, Stri
         }
     }
     Ok(pairs)
+}
+
+/// Of the processes that moved together from ring to ring, either all completed the synchronisation of the earlier ring,
+/// be it with its last messages between the two views, or none.
+pub(super) fn all_or_none(record: &Record) -> Result<(), String> {
+    let mut answers: BTreeMap<(RingId, RingId), BTreeMap<bool, Process>> = BTreeMap::new();
+    for (who, rings) in &record.installed {
+        for pair in rings.windows(2) {
+            let ((from, before), (to, after)) = (pair[0], pair[1]);
+            answers.entry((from, to)).or_default().insert(after > before, *who);
+        }
+    }
+    match answers.into_iter().find(|(_, answers)| answers.len() > 1) {
+        Some(((from, to), answers)) => {
+            Err(format!("{from} to {to}, only some completed the synchronisation: {answers:?}"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// What one client was told of a group between the end of a ring's synchronisation and the next ring.

@@ -1,0 +1,227 @@
+//! The requests of clients.
+
+use zerocopy::byteorder::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::{Fragment, Message, NE, NameBytes, Pieces};
+use crate::cpg::iterate::Scope;
+use crate::cpg::name::NameTooLong;
+use crate::error::Status;
+use crate::service::wire::HeaderBytes;
+
+pub(crate) const JOIN: u16 = 0;
+pub(crate) const LEAVE: u16 = 1;
+pub(crate) const MCAST: u16 = 2;
+pub(crate) const MEMBERSHIP: u16 = 3;
+pub(crate) const LOCAL_GET: u16 = 4;
+pub(crate) const ITERATION_INITIALIZE: u16 = 5;
+pub(crate) const ITERATION_NEXT: u16 = 6;
+pub(crate) const ITERATION_FINALIZE: u16 = 7;
+pub(crate) const FINALIZE: u16 = 8;
+pub(crate) const ZC_ALLOC: u16 = 9;
+pub(crate) const ZC_FREE: u16 = 10;
+pub(crate) const ZC_EXECUTE: u16 = 11;
+pub(crate) const PARTIAL_MCAST: u16 = 12;
+/// Number of requests.
+pub(crate) const COUNT: u16 = 13;
+
+/// Join flag: send the totem configuration after the first membership change.
+pub(crate) const JOIN_FLAG_TOTEM_CONF: u32 = 1;
+
+/// Iteration over the names of groups.
+const ITERATE_NAMES: u32 = 1;
+/// Iteration over the members of one group.
+const ITERATE_GROUP: u32 = 2;
+/// Iteration over all members of all groups.
+pub(crate) const ITERATE_ALL: u32 = 3;
+
+/// Lib JOIN request.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct JoinRequestBytes {
+    pub(crate) header: HeaderBytes<NE>,
+    pub(crate) name: NameBytes<NE>,
+    pub(crate) pid: U32<NE>,
+    pub(crate) pad_pid: [u8; 4],
+    pub(crate) flags: U32<NE>,
+    pub(crate) pad_flags: [u8; 4],
+}
+const _: () = assert!(size_of::<JoinRequestBytes>() == 168);
+
+/// Lib LEAVE request.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct LeaveRequestBytes {
+    pub(crate) header: HeaderBytes<NE>,
+    pub(crate) name: NameBytes<NE>,
+    pub(crate) pid: U32<NE>,
+    pub(crate) pad_pid: [u8; 4],
+}
+const _: () = assert!(size_of::<LeaveRequestBytes>() == 160);
+
+/// Lib MEMBERSHIP request.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct MembershipRequestBytes {
+    pub(crate) header: HeaderBytes<NE>,
+    pub(crate) name: NameBytes<NE>,
+}
+const _: () = assert!(size_of::<MembershipRequestBytes>() == 152);
+
+/// Lib ITERATIONINITIALIZE request.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct IterateRequestBytes {
+    pub(crate) header: HeaderBytes<NE>,
+    pub(crate) name: NameBytes<NE>,
+    pub(crate) kind: U32<NE>,
+    pub(crate) pad_kind: [u8; 4],
+}
+const _: () = assert!(size_of::<IterateRequestBytes>() == 160);
+
+/// Lib requests that carry one number: ITERATIONNEXT and ITERATIONFINALIZE (a handle), ZC_EXECUTE (the token
+/// of a buffer).
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct HandleRequestBytes {
+    pub(crate) header: HeaderBytes<NE>,
+    pub(crate) handle: U64<NE>,
+}
+const _: () = assert!(size_of::<HandleRequestBytes>() == 24);
+
+/// Lib ZC_ALLOC request.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct ZcAllocRequestBytes {
+    pub(crate) header: HeaderBytes<NE>,
+    pub(crate) map_size: U64<NE>,
+    /// NUL-terminated; the bytes after the NUL are undefined.
+    pub(crate) path: [u8; 128],
+}
+const _: () = assert!(size_of::<ZcAllocRequestBytes>() == 152);
+
+/// Lib ZC_FREE request.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct ZcFreeRequestBytes {
+    pub(crate) header: HeaderBytes<NE>,
+    pub(crate) map_size: U64<NE>,
+    pub(crate) token: U64<NE>,
+}
+const _: () = assert!(size_of::<ZcFreeRequestBytes>() == 32);
+
+/// A request of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request<'a> {
+    /// Join a group.
+    Join {
+        /// The name of the group, or the error that its length is invalid.
+        group: Result<&'a [u8], NameTooLong>,
+        /// The process id that the client gives.
+        pid: u32,
+        /// Send the totem configuration after the first membership change.
+        totem_conf: bool,
+    },
+    /// Leave the group. The process id in the request is not evaluated.
+    Leave {
+        /// The name of the group, or the error that its length is invalid.
+        group: Result<&'a [u8], NameTooLong>,
+    },
+    /// Multicast a whole message. It has no answer.
+    Mcast(Message<'a>),
+    /// List the members of a group.
+    Membership {
+        /// The name of the group, or the error that its length is invalid.
+        group: Result<&'a [u8], NameTooLong>,
+    },
+    /// The id of this node.
+    LocalGet,
+    /// Begin an iteration.
+    IterationInitialize {
+        /// What it lists, or the status to answer: the kind is unknown, or the length of the name invalid.
+        scope: Result<Scope<'a>, Status>,
+    },
+    /// The next entry of an iteration.
+    IterationNext {
+        /// The handle of the iteration.
+        handle: u64,
+    },
+    /// End an iteration.
+    IterationFinalize {
+        /// The handle of the iteration.
+        handle: u64,
+    },
+    /// The client will close its connection.
+    Finalize,
+    /// Map a zero-copy buffer that the client created.
+    ZcAlloc {
+        /// The path of its file, without a NUL.
+        path: &'a [u8],
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Unmap a zero-copy buffer.
+    ZcFree {
+        /// The token that identifies the buffer.
+        token: u64,
+    },
+    /// Multicast the message in a zero-copy buffer.
+    ZcExecute {
+        /// The token that identifies the buffer.
+        token: u64,
+    },
+    /// Multicast a fragment of a message.
+    PartialMcast(Fragment<'a>),
+}
+
+impl<'a> Request<'a> {
+    /// Decodes a request, given as the two parts in which it came. `None`: its first part is too short for the fixed
+    /// fields, a path has no end, or the number is unknown. Other errors are in the fields, because the desk checks the
+    /// state of the connection first.
+    pub(crate) fn decode(function: u16, request: Pieces<'a>) -> Option<Self> {
+        let [bytes, _] = request;
+        let handle = || Some(HandleRequestBytes::ref_from_prefix(bytes).ok()?.0.handle.get());
+        Some(match function {
+            JOIN => {
+                let (bytes, _) = JoinRequestBytes::ref_from_prefix(bytes).ok()?;
+                Self::Join {
+                    group: bytes.name.checked(),
+                    pid: bytes.pid.get(),
+                    totem_conf: bytes.flags.get() & JOIN_FLAG_TOTEM_CONF != 0,
+                }
+            }
+            LEAVE => Self::Leave { group: LeaveRequestBytes::ref_from_prefix(bytes).ok()?.0.name.checked() },
+            MCAST => Self::Mcast(Message::decode(request)?),
+            MEMBERSHIP => {
+                let (bytes, _) = MembershipRequestBytes::ref_from_prefix(bytes).ok()?;
+                Self::Membership { group: bytes.name.checked() }
+            }
+            LOCAL_GET => Self::LocalGet,
+            ITERATION_INITIALIZE => {
+                let (bytes, _) = IterateRequestBytes::ref_from_prefix(bytes).ok()?;
+                let scope = match bytes.kind.get() {
+                    ITERATE_NAMES => Ok(Scope::Names),
+                    ITERATE_GROUP => bytes.name.checked().map(Scope::Group).map_err(|_| Status::NameTooLong),
+                    ITERATE_ALL => Ok(Scope::All),
+                    _ => Err(Status::InvalidParam),
+                };
+                Self::IterationInitialize { scope }
+            }
+            ITERATION_NEXT => Self::IterationNext { handle: handle()? },
+            ITERATION_FINALIZE => Self::IterationFinalize { handle: handle()? },
+            FINALIZE => Self::Finalize,
+            ZC_ALLOC => {
+                let (bytes, _) = ZcAllocRequestBytes::ref_from_prefix(bytes).ok()?;
+                let end = bytes.path.iter().position(|byte| *byte == 0)?;
+                Self::ZcAlloc { path: &bytes.path[..end], size: bytes.map_size.get() }
+            }
+            ZC_FREE => {
+                let (bytes, _) = ZcFreeRequestBytes::ref_from_prefix(bytes).ok()?;
+                Self::ZcFree { token: bytes.token.get() }
+            }
+            ZC_EXECUTE => Self::ZcExecute { token: handle()? },
+            PARTIAL_MCAST => Self::PartialMcast(Fragment::decode(request)?),
+            _ => return None,
+        })
+    }
+}

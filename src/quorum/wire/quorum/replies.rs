@@ -1,0 +1,113 @@
+//! The replies to clients.
+
+use zerocopy::byteorder::U32;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::super::NE;
+use super::response;
+use crate::error::Status;
+use crate::service::wire::{ReplyHeaderBytes, plain_reply};
+
+/// No provider: always quorate.
+pub(crate) const TYPE_FREE: u32 = 0;
+/// A provider decides on quorum.
+const TYPE_SET: u32 = 1;
+
+/// Replies with one number: GETQUORATE (0 or 1), GETTYPE and MODEL_GETTYPE.
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(crate) struct NumberReplyBytes {
+    pub(crate) header: ReplyHeaderBytes,
+    pub(crate) value: U32<NE>,
+    pub(crate) pad: [u8; 4],
+}
+const _: () = assert!(size_of::<NumberReplyBytes>() == 32);
+
+impl NumberReplyBytes {
+    /// A reply with this number.
+    fn new(id: i32, status: Status, value: u32) -> Self {
+        let header = ReplyHeaderBytes::new(id, size_of::<Self>(), status);
+        Self { header, value: U32::new(value), pad: [0; 4] }
+    }
+}
+
+/// Whether another service, the provider, decides on quorum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// No provider: always quorate.
+    Free,
+    /// A provider decides.
+    Set,
+}
+
+impl Kind {
+    const fn number(self) -> u32 {
+        match self {
+            Self::Free => TYPE_FREE,
+            Self::Set => TYPE_SET,
+        }
+    }
+}
+
+/// A reply to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// To GETQUORATE.
+    GetQuorate(bool),
+    /// To TRACKSTART.
+    TrackStart(Status),
+    /// To TRACKSTOP.
+    TrackStop,
+    /// To GETTYPE.
+    GetType(Kind),
+    /// To MODEL_GETTYPE; an error: there is no such version of events.
+    ModelGetType(Result<Kind, Status>),
+    /// To a request with an unknown number.
+    Unknown,
+}
+
+impl Reply {
+    /// Encodes the reply.
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let number = |id, status, value| NumberReplyBytes::new(id, status, value).as_bytes().to_vec();
+        match self {
+            Self::GetQuorate(quorate) => number(response::GET_QUORATE, Status::Ok, quorate.into()),
+            Self::TrackStart(status) => plain_reply(response::TRACK_START, status).to_vec(),
+            Self::TrackStop => plain_reply(response::TRACK_STOP, Status::Ok).to_vec(),
+            Self::GetType(kind) => number(response::GET_TYPE, Status::Ok, kind.number()),
+            Self::ModelGetType(Ok(kind)) => number(response::MODEL_GET_TYPE, Status::Ok, kind.number()),
+            Self::ModelGetType(Err(status)) => number(response::MODEL_GET_TYPE, status, 0),
+            Self::Unknown => plain_reply(0, Status::InvalidParam).to_vec(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/protocol/services.md, "Requests and events of quorum": ids, sizes and the number at 24.
+    #[test]
+    fn replies_have_corosyncs_ids_and_sizes() {
+        for (reply, id, status, number) in [
+            (Reply::GetQuorate(true), 0, Status::Ok, Some(1u32)),
+            (Reply::GetQuorate(false), 0, Status::Ok, Some(0)),
+            (Reply::TrackStart(Status::Exist), 1, Status::Exist, None),
+            (Reply::TrackStop, 2, Status::Ok, None),
+            (Reply::GetType(Kind::Free), 4, Status::Ok, Some(0)),
+            (Reply::GetType(Kind::Set), 4, Status::Ok, Some(1)),
+            (Reply::ModelGetType(Ok(Kind::Set)), 5, Status::Ok, Some(1)),
+            (Reply::ModelGetType(Err(Status::InvalidParam)), 5, Status::InvalidParam, Some(0)),
+            (Reply::Unknown, 0, Status::InvalidParam, None),
+        ] {
+            let bytes = reply.encode();
+            assert_eq!(bytes.len(), if number.is_some() { 32 } else { 24 }, "{reply:?}");
+            assert_eq!(bytes[..4], i32::to_ne_bytes(id), "{reply:?}");
+            assert_eq!(bytes[8..12], (bytes.len() as i32).to_ne_bytes());
+            assert_eq!(bytes[16..20], status.code().to_ne_bytes());
+            if let Some(number) = number {
+                assert_eq!(bytes[24..28], number.to_ne_bytes());
+            }
+        }
+    }
+}

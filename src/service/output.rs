@@ -1,0 +1,57 @@
+//! What a node wants done outside of its core, in the order in which it wants it.
+
+use bytes::Bytes;
+
+use super::order::Order;
+use crate::ids::{ConnId, Destination, Piece, RingId};
+use crate::view::View;
+
+/// One thing to be done by the program around the core. They are to be carried out in their order: a client must not
+/// see a message before it is on the network, and a datagram that follows a change of keys is sealed with the new ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a datagram. One that cannot be sent is counted and lost, as on any network.
+    Send(Destination, Bytes),
+    /// Reserve ring sequence numbers up to this one on stable storage, without blocking; when it is done, the core must
+    /// be given [`Input::Stored`](crate::totem::Input::Stored).
+    Store(u64),
+    /// The answer to a request.
+    Reply {
+        /// The client that asked.
+        conn: ConnId,
+        /// The whole reply.
+        bytes: Bytes,
+    },
+    /// An event for a client. It is never dropped: what does not fit is queued, and a client whose queue overflows is
+    /// disconnected.
+    Event {
+        /// The client.
+        conn: ConnId,
+        /// The event without its payload.
+        head: Bytes,
+        /// The rest of the event.
+        payload: Bytes,
+        /// For a message that this client itself has multicast: which part of it this is. A client that leaves much of
+        /// its own messages unread is kept from multicasting more; messages of others do not count for that. The
+        /// pieces of a fragmented message count only when the last one has come, because the sender cannot stop in the
+        /// middle.
+        own: Option<Piece>,
+    },
+    /// A request of this client was refused before it reached its service.
+    Refused(ConnId, Turned),
+    /// Only the program around the node can do this.
+    Order(Order),
+    /// The ring has changed. What follows is the services' reaction to it.
+    View(View),
+    /// The services of this ring are synchronised; requests are served again.
+    Synced(RingId),
+}
+
+/// Why a request was refused before it reached its desk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// Its id or size is invalid.
+    Invalid,
+    /// A synchronisation was running, or the send queue was full.
+    Overload,
+}
