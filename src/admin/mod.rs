@@ -30,7 +30,8 @@ pub(crate) mod wire;
 pub use client::{Client, Shutdown, ShutdownRequest, blocking};
 pub use key_use::{KeyUse, NodeKey};
 pub use reloaded::{NodeOutcome, NodeReload, Reload};
-pub use service::{Desk, Facts};
+pub(crate) use service::Desk;
+pub use service::Facts;
 pub use status::{LINKS, LinkStatus, NodeStatus, OwnLink};
 
 pub use crate::service::client::Error;

@@ -71,7 +71,7 @@ pub struct Facts {
 
 /// The desk of service 1, CFG.
 #[derive(Debug)]
-pub struct Desk {
+pub(crate) struct Desk {
     me: NodeId,
     facts: Facts,
     /// The members of the ring.
@@ -118,7 +118,7 @@ struct Logs {
 
 impl Desk {
     /// The desk of this node, without clients.
-    pub fn new(me: NodeId, facts: Facts) -> Self {
+    pub(crate) fn new(me: NodeId, facts: Facts) -> Self {
         let managed = facts.managed;
         Self {
             me,
@@ -141,55 +141,56 @@ impl Desk {
     }
 
     /// The facts about the cluster.
-    pub const fn facts(&self) -> &Facts {
+    pub(crate) const fn facts(&self) -> &Facts {
         &self.facts
     }
 
     /// Number of exec messages that are too short or have invalid lengths; they are dropped.
-    pub const fn malformed(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) const fn malformed(&self) -> u64 {
         self.malformed
     }
 
     /// Whether the ring is changing its key or cipher.
-    pub fn is_rekeying(&self) -> bool {
+    pub(crate) fn is_rekeying(&self) -> bool {
         self.rekey.is_running()
     }
 
     /// Whether a new key is being distributed to all nodes.
-    pub fn is_rotating(&self) -> bool {
+    pub(crate) fn is_rotating(&self) -> bool {
         self.rotation.is_running()
     }
 
     /// The result of [`Order::MakeKey`]: the new key with the fingerprint of the one in use, or the reason why there
     /// is none.
-    pub fn key_made(&mut self, outcome: Result<(Key, u64), String>, context: &mut Context<'_>) {
+    pub(crate) fn key_made(&mut self, outcome: Result<(Key, u64), String>, context: &mut Context<'_>) {
         self.rotation.made(outcome.map(|(key, in_use)| (Secret::new(key.bytes().to_vec()), in_use)));
         self.perform(context);
     }
 
     /// The result of [`Order::StoreKey`].
-    pub fn key_stored(&mut self, outcome: Result<(), String>, context: &mut Context<'_>) {
+    pub(crate) fn key_stored(&mut self, outcome: Result<(), String>, context: &mut Context<'_>) {
         self.rotation.stored(outcome);
         self.perform(context);
     }
 
     /// The result of [`Order::KeepKey`]: the fingerprint of the key in use with its cipher and hash, or the reason
     /// why the key file was not replaced.
-    pub fn key_kept(&mut self, outcome: Result<(u64, String), String>, context: &mut Context<'_>) {
+    pub(crate) fn key_kept(&mut self, outcome: Result<(u64, String), String>, context: &mut Context<'_>) {
         self.rotation.kept(outcome);
         self.perform(context);
     }
 
     /// The result of [`Order::LookAtKey`]: the fingerprint of the key in use, that of the stored new key, and the
     /// cipher and hash.
-    pub fn key_seen(&mut self, print: u64, next: Option<u64>, suite: &str, context: &mut Context<'_>) {
+    pub(crate) fn key_seen(&mut self, print: u64, next: Option<u64>, suite: &str, context: &mut Context<'_>) {
         self.survey.uses(print, next, suite);
         self.perform(context);
     }
 
     /// The result of [`Order::Reload`]: the configuration that was read, or why it cannot be used. [`Order::Adopt`]
     /// or [`Order::Discard`] follows as soon as all nodes have decided.
-    pub fn judged(&mut self, outcome: Result<&Config, &str>, context: &mut Context<'_>) {
+    pub(crate) fn judged(&mut self, outcome: Result<&Config, &str>, context: &mut Context<'_>) {
         let beside = |config: &Config| {
             self.agreement.is_plain().then(|| reload::readdressed(config, context.database()))
         };
@@ -216,7 +217,12 @@ impl Desk {
     /// why it could not be applied; then answers the clients that wait for it. `rekeys`: it has another key,
     /// cipher or hash, for which the transport is prepared; [`Order::SwitchKey`] and [`Order::ForgetKey`]
     /// follow.
-    pub fn adopted(&mut self, outcome: Result<&Config, &str>, rekeys: bool, context: &mut Context<'_>) {
+    pub(crate) fn adopted(
+        &mut self,
+        outcome: Result<&Config, &str>,
+        rekeys: bool,
+        context: &mut Context<'_>,
+    ) {
         let (waiting, nodes) = self.adopting.pop_front().unwrap_or_default();
         let config = match outcome {
             Ok(config) => config,
@@ -386,7 +392,7 @@ impl Desk {
     }
 
     /// The result of [`Order::ReopenLogs`].
-    pub fn logs_reopened(&mut self, status: Status, context: &mut Context<'_>) {
+    pub(crate) fn logs_reopened(&mut self, status: Status, context: &mut Context<'_>) {
         for conn in std::mem::take(&mut self.reopening) {
             context.reply(conn, refusal(number::REOPEN_LOG_FILES, status));
         }

@@ -16,11 +16,11 @@ use crate::quiet::Quiet;
 use crate::time::Instant;
 
 /// Addresses of the cluster's nodes, in the order of their links.
-pub type Addresses = BTreeMap<NodeId, Vec<IpAddr>>;
+pub(crate) type Addresses = BTreeMap<NodeId, Vec<IpAddr>>;
 
 /// The counters of the desk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub(crate) struct Stats {
     /// Exec messages that are too short or have invalid lengths; dropped.
     pub malformed: u64,
     /// Requests that are too short for their kind; answered `CS_ERR_INVALID_PARAM`.
@@ -31,7 +31,7 @@ pub struct Stats {
 
 /// The desk of service 0, the configuration and statistics database.
 #[derive(Debug)]
-pub struct Desk {
+pub(crate) struct Desk {
     pub(super) me: NodeId,
     pub(super) addresses: Addresses,
     pub(super) connections: BTreeMap<ConnId, Connection>,
@@ -62,7 +62,7 @@ pub struct Desk {
 
 impl Desk {
     /// The desk of this node, without clients.
-    pub fn new(me: NodeId, addresses: Addresses) -> Self {
+    pub(crate) fn new(me: NodeId, addresses: Addresses) -> Self {
         Self {
             me,
             addresses,
@@ -85,18 +85,19 @@ impl Desk {
     }
 
     /// The counters.
-    pub const fn stats(&self) -> &Stats {
+    #[cfg(test)]
+    pub(crate) const fn stats(&self) -> &Stats {
         &self.stats
     }
 
     /// Sets the addresses of the nodes, after a change of the configuration.
-    pub fn set_addresses(&mut self, addresses: Addresses) {
+    pub(crate) fn set_addresses(&mut self, addresses: Addresses) {
         self.addresses = addresses;
     }
 
     /// Statistics have appeared or disappeared: their trackers are notified soon instead of with the next
     /// regular check.
-    pub fn statistics_moved(&mut self, now: Instant) {
+    pub(crate) fn statistics_moved(&mut self, now: Instant) {
         if self.lookouts.any_prefix() {
             self.lookouts.moved();
             self.look_soon(now);
@@ -111,12 +112,12 @@ impl Desk {
 
     /// Whether a change has not been reported to all its trackers yet. Until then no requests may be read, so that
     /// clients that make changes wait for those that are notified of them.
-    pub fn is_telling(&self) -> bool {
+    pub(crate) fn is_telling(&self) -> bool {
         self.tellings.is_telling()
     }
 
     /// The work of this desk since the start, in steps that each cost about as much as a notification.
-    pub const fn work(&self) -> u64 {
+    pub(crate) const fn work(&self) -> u64 {
         self.tellings.work()
     }
 

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `client/` | the library for applications |
 //! | `shelf.rs`, `events.rs` | the two maps; what can happen to a key |
-//! | `desk.rs`, `connection.rs` | [`Desk`]: its state; what it knows of a client |
+//! | `desk.rs`, `connection.rs` | `Desk`: its state; what it knows of a client |
 //! | `service.rs`, `requests.rs` | what the desk does for the router; requests of clients |
 //! | `writes.rs`, `owed.rs` | changes by clients; the answer to them, which follows after the notifications |
 //! | `names.rs` | valid names of keys, and the keys that are read-only for clients |
@@ -45,13 +45,13 @@ pub(crate) mod wire;
 mod writes;
 
 pub use client::{Change, ChangeKind, Client, Entries, Entry, Error, FromValue, Map, blocking};
-pub use desk::{Addresses, Desk, Stats};
+pub(crate) use desk::Desk;
 #[cfg(test)]
 pub(crate) use iterate::CHUNK;
 pub use iterate::ITERATIONS_LIMIT;
 pub use names::{NAME_LEAST, NAME_LIMIT};
 #[cfg(test)]
 pub(crate) use pending::AT_A_TIME;
-pub use published::totem;
+pub(crate) use published::totem;
 pub use trackers::{TRACKERS_LIMIT, USER_TRACKERS_LIMIT};
 pub use tracking::CONNECTION_TRACKERS_LIMIT;

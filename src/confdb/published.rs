@@ -68,7 +68,7 @@ fn resources(database: &mut Database) {
 }
 
 /// `runtime.config.totem.*`: the effective settings of the ring.
-pub fn totem(database: &mut Database, timeouts: &Timeouts) {
+pub(crate) fn totem(database: &mut Database, timeouts: &Timeouts) {
     let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     let given = |name: &str, default: u32| {
         let value = database.get(&format!("totem.{name}")).and_then(Value::number);
@@ -145,7 +145,7 @@ fn pings(database: &Database, token: u32) -> Vec<(String, u32)> {
 impl Desk {
     /// Sets the keys that exist from the start; `services` are this node's services, each with the number of
     /// its exec functions.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         database: &mut Database,
         timeouts: &Timeouts,

@@ -52,7 +52,7 @@ pub(super) struct Logs {
 
 /// The desk of service 2, closed process groups.
 #[derive(Debug)]
-pub struct Desk {
+pub(crate) struct Desk {
     pub(super) me: NodeId,
     pub(super) groups: Groups,
     pub(super) connections: BTreeMap<ConnId, Connection>,
@@ -119,7 +119,7 @@ pub(super) struct Leaving {
 
 impl Desk {
     /// The desk of this node, without clients.
-    pub fn new(me: NodeId) -> Self {
+    pub(crate) fn new(me: NodeId) -> Self {
         Self {
             me,
             groups: Groups::default(),
@@ -134,12 +134,12 @@ impl Desk {
     }
 
     /// The process table.
-    pub const fn groups(&self) -> &Groups {
+    pub(crate) const fn groups(&self) -> &Groups {
         &self.groups
     }
 
     /// The counters.
-    pub const fn stats(&self) -> &Stats {
+    pub(crate) const fn stats(&self) -> &Stats {
         &self.stats
     }
 

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `name.rs` | names of groups, members, reasons of changes |
 //! | `groups.rs` | the process table: which processes of the cluster are in which group |
-//! | `desk.rs` | [`Desk`]: its state, and the events that its clients are sent |
+//! | `desk.rs` | `Desk`: its state, and the events that its clients are sent |
 //! | `service.rs` | the desk: exec messages and the events that result from them |
 //! | `requests.rs` | requests of clients and their answers |
 //! | `sync.rs` | the desk's part in the synchronisation after a new ring |
@@ -33,5 +33,6 @@ pub use client::{
     Change, Client, Error, Event, Events, Group, GroupView, JoinOptions, RingView, UNFRAGMENTED_LIMIT,
     Undelivered, blocking,
 };
-pub use desk::{Desk, MEMBERS_MAX, Stats};
+pub(crate) use desk::Desk;
+pub use desk::{MEMBERS_MAX, Stats};
 pub use name::{GroupName, Member, NameTooLong, Reason};

@@ -21,7 +21,7 @@ const LINE: usize = 63;
 
 /// The desk of service 3, quorum.
 #[derive(Debug)]
-pub struct Desk {
+pub(crate) struct Desk {
     /// Whether another desk (the provider) decides on quorum.
     provided: bool,
     quorate: bool,
@@ -41,7 +41,7 @@ pub struct Desk {
 
 impl Desk {
     /// A desk without clients. `provided`: another desk decides on quorum.
-    pub const fn new(provided: bool) -> Self {
+    pub(crate) const fn new(provided: bool) -> Self {
         Self {
             provided,
             quorate: !provided,
@@ -57,7 +57,8 @@ impl Desk {
     }
 
     /// Whether this partition is quorate.
-    pub const fn quorate(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) const fn quorate(&self) -> bool {
         self.quorate
     }
 

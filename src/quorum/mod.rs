@@ -85,7 +85,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 mod tie_breaker;
-pub mod votequorum;
+pub(crate) mod votequorum;
 mod votes;
 pub(crate) mod wire;
 
@@ -94,9 +94,6 @@ pub use client::{
 };
 
 pub use crate::service::client::Error;
-pub use desk::Desk;
-pub use nodes::NODES_MAX;
-pub use tie_breaker::TieBreaker;
+pub(crate) use desk::Desk;
 #[cfg(test)]
-pub(crate) use votes::Wrong;
-pub use votes::{Rules, Votes};
+pub(crate) use votes::{Votes, Wrong};

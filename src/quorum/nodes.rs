@@ -9,7 +9,7 @@ use crate::ids::NodeId;
 /// Largest number of nodes in the table, as in a ring. Nodes that are gone are removed for new ones.
 ///
 /// Source: corosync `PROCESSOR_COUNT_MAX`.
-pub const NODES_MAX: usize = 384;
+pub(crate) const NODES_MAX: usize = 384;
 
 /// The known data of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

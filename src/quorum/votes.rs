@@ -37,7 +37,7 @@ pub(super) const fn majority(votes: u32) -> u32 {
 
 /// The votes needed and the votes present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Threshold {
+pub(crate) struct Threshold {
     /// The votes needed.
     pub quorum: u32,
     /// The votes present, including the quorum device's if it votes through this node.
@@ -46,7 +46,7 @@ pub struct Threshold {
 
 /// The result of a count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// More votes are present than were expected, so the expected votes were raised.
     pub raised: bool,
     /// The highest number of expected votes ever seen, if it has increased and is to be stored.
@@ -59,7 +59,7 @@ pub struct Outcome {
 
 /// The content of a NODEINFO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Info {
+pub(crate) struct Info {
     /// The sender's votes.
     pub votes: u32,
     /// The number of votes that the sender expects.
@@ -70,7 +70,7 @@ pub struct Info {
 
 /// The state of the votes as this node sees it.
 #[derive(Clone, Debug)]
-pub struct Votes {
+pub(crate) struct Votes {
     me: NodeId,
     pub(crate) nodes: Nodes,
     pub(super) rules: Rules,
@@ -109,7 +109,7 @@ pub(crate) enum Wrong {
 
 impl Votes {
     /// A state with this node alone, which has one vote.
-    pub fn new(me: NodeId, rules: Rules, kept: u32) -> Self {
+    pub(crate) fn new(me: NodeId, rules: Rules, kept: u32) -> Self {
         let waiting = rules.wait_for_all;
         let mut votes = Self {
             me,
@@ -132,42 +132,42 @@ impl Votes {
     }
 
     /// The votes needed.
-    pub const fn quorum(&self) -> u32 {
+    pub(crate) const fn quorum(&self) -> u32 {
         self.quorum
     }
 
     /// Whether this partition is quorate.
-    pub const fn quorate(&self) -> bool {
+    pub(crate) const fn quorate(&self) -> bool {
         self.quorate
     }
 
     /// Whether all nodes are awaited.
-    pub const fn waiting(&self) -> bool {
+    pub(crate) const fn waiting(&self) -> bool {
         self.waiting
     }
 
     /// Lowest and highest member when this partition was last quorate.
-    pub fn extremes(&self) -> Option<(NodeId, NodeId)> {
+    pub(crate) fn extremes(&self) -> Option<(NodeId, NodeId)> {
         Some((self.basis.first()?.0, self.basis.last()?.0))
     }
 
     /// The members of the current ring, ascending.
-    pub fn members(&self) -> &[NodeId] {
+    pub(crate) fn members(&self) -> &[NodeId] {
         &self.members
     }
 
     /// Lower limit of the expected votes when nodes leave cleanly.
-    pub const fn ev_barrier(&self) -> u32 {
+    pub(crate) const fn ev_barrier(&self) -> u32 {
         self.ev_barrier
     }
 
     /// The highest number of expected votes ever seen.
-    pub const fn ev_tracking_barrier(&self) -> u32 {
+    pub(crate) const fn ev_tracking_barrier(&self) -> u32 {
         self.ev_tracking_barrier
     }
 
     /// Applies a new configuration: this node's votes and the votes that it expects.
-    pub fn configure(&mut self, votes: u32, expected: u32) {
+    pub(crate) fn configure(&mut self, votes: u32, expected: u32) {
         let us = self.nodes.us_mut();
         us.votes = votes;
         us.expected = expected;
@@ -175,13 +175,13 @@ impl Votes {
     }
 
     /// Switches waiting for all nodes on or off.
-    pub fn set_waiting(&mut self, waiting: bool) {
+    pub(crate) fn set_waiting(&mut self, waiting: bool) {
         self.waiting = waiting;
         self.nodes.us_mut().set(flag::WFA_STATUS, waiting);
     }
 
     /// Records a new ring. Returns whether the time after which expected votes are lowered is to begin again.
-    pub fn ring(&mut self, members: &[NodeId]) -> bool {
+    pub(crate) fn ring(&mut self, members: &[NodeId]) -> bool {
         if members.len() > 1 {
             self.nodes.us_mut().set(flag::FIRST, false);
         }
@@ -209,7 +209,7 @@ impl Votes {
     /// The votes needed and the votes present. `allow_decrease`: fewer votes than before may be needed.
     /// `max_expected`: the expected votes of the whole cluster; 0: the largest number that any member
     /// expects.
-    pub fn threshold(&self, allow_decrease: bool, max_expected: u32, downscale: bool) -> Threshold {
+    pub(crate) fn threshold(&self, allow_decrease: bool, max_expected: u32, downscale: bool) -> Threshold {
         let (mut votes, mut count, mut highest) = (0u32, 0u32, 0u32);
         for (_, node) in self.nodes.members() {
             votes = votes.saturating_add(node.votes);
@@ -247,7 +247,7 @@ impl Votes {
 
     /// Counts the votes again. `allow_decrease`: fewer votes than before may be needed. `by_nodes`: the present
     /// members count as the whole cluster.
-    pub fn recalculate(&mut self, allow_decrease: bool, by_nodes: bool) -> Outcome {
+    pub(crate) fn recalculate(&mut self, allow_decrease: bool, by_nodes: bool) -> Outcome {
         let mut outcome = Outcome::default();
         let (total, count) = self.tally();
         let count = if by_nodes { count } else { 0 };
@@ -335,7 +335,7 @@ impl Votes {
 
     /// Handles a NODEINFO of a node. `None`: the table has no room for it. The result says whether the votes
     /// must be counted again.
-    pub fn node_info(&mut self, id: NodeId, info: Info) -> Option<Heard> {
+    pub(crate) fn node_info(&mut self, id: NodeId, info: Info) -> Option<Heard> {
         let before = self.nodes.get(id).copied();
         let mut heard = Heard::default();
         let leaving = info.flags & flag::LEAVING != 0;
@@ -367,14 +367,14 @@ impl Votes {
 
     /// To be called after [`Votes::node_info`] and the count that it required: a quorate sender that does not wait
     /// for all nodes ends this node's waiting.
-    pub fn heard_quorate(&mut self, info: Info) {
+    pub(crate) fn heard_quorate(&mut self, info: Info) {
         if self.rules.wait_for_all && info.flags & (flag::QUORATE | flag::WFA_STATUS) == flag::QUORATE {
             self.set_waiting(false);
         }
     }
 
     /// Records the quorum device's votes that another node has sent. Returns whether they changed.
-    pub fn device_info(&mut self, from: NodeId, votes: u32) -> bool {
+    pub(crate) fn device_info(&mut self, from: NodeId, votes: u32) -> bool {
         let theirs = self.nodes.get(from).is_some_and(|node| node.has(flag::QUORATE));
         let before = self.rules.device_votes;
         self.rules.device_votes = if !self.quorate && theirs { votes } else { before.max(votes) };
@@ -382,7 +382,7 @@ impl Votes {
     }
 
     /// Sets the expected votes of all nodes; [`Votes::recalculate`] with `allow_decrease` must follow.
-    pub fn expect(&mut self, expected: u32) {
+    pub(crate) fn expect(&mut self, expected: u32) {
         self.nodes.expect(expected);
         self.ev_barrier = expected;
         if self.rules.expected_votes_tracking {
@@ -395,7 +395,7 @@ impl Votes {
 
 /// The effect of a NODEINFO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
+pub(crate) struct Heard {
     /// Whether the votes must be counted again.
     pub count: bool,
     /// Whether that count may lower the votes needed.

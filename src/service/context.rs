@@ -20,11 +20,11 @@ use crate::value::Value;
 /// The send queue has no room for the message. Try again in [`Service::retry`](super::Service::retry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the send queue is full")]
-pub struct Full;
+pub(crate) struct Full;
 
 /// What lies under the desks: the ring, the database, and the queues of notices and outputs.
 #[derive(Debug)]
-pub struct Ground {
+pub(crate) struct Ground {
     /// The id of this node.
     pub(crate) me: NodeId,
     /// The time of the input that is being handled.
@@ -51,7 +51,8 @@ impl Ground {
     }
 
     /// How often each exec function was sent and received.
-    pub const fn traffic(&self) -> &Traffic {
+    #[cfg(test)]
+    pub(crate) const fn traffic(&self) -> &Traffic {
         &self.traffic
     }
 
@@ -72,7 +73,7 @@ impl Ground {
 }
 
 /// What a desk may do while it handles an input. Effects take place in the order of the calls.
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     ground: &'a mut Ground,
     edge: &'a mut dyn Edge,
     /// The place of the desk that acts, if it may multicast now.
@@ -82,25 +83,20 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The id of this node.
-    pub const fn me(&self) -> NodeId {
-        self.ground.me
-    }
-
     /// The time of the input that is being handled.
-    pub const fn now(&self) -> Instant {
+    pub(crate) const fn now(&self) -> Instant {
         self.ground.now
     }
 
     /// The configuration database. All desks are told of a change ([`Notice::Changed`]) when the desk that made it
     /// returns.
-    pub fn database(&mut self) -> &mut Database {
+    pub(crate) fn database(&mut self) -> &mut Database {
         self.ground.database.at(self.ground.now);
         &mut self.ground.database
     }
 
     /// The statistics whose names begin with `prefix`, ascending; their values are computed by this call.
-    pub fn statistics(&self, prefix: &str) -> Vec<(String, Value)> {
+    pub(crate) fn statistics(&self, prefix: &str) -> Vec<(String, Value)> {
         if prefix.starts_with(traffic::PREFIX) {
             return self.ground.traffic.statistics(prefix);
         }
@@ -112,7 +108,7 @@ impl Context<'_> {
     }
 
     /// Resets a group of statistics to zero.
-    pub fn clear_statistics(&mut self, which: Statistics) {
+    pub(crate) fn clear_statistics(&mut self, which: Statistics) {
         if matches!(which, Statistics::Totem | Statistics::All) {
             self.ground.totem.clear_stats();
         }
@@ -120,18 +116,18 @@ impl Context<'_> {
     }
 
     /// The state of the links to other nodes; `None` where links are not watched (transports udp and udpu).
-    pub fn links(&self) -> Option<Links> {
+    pub(crate) fn links(&self) -> Option<Links> {
         self.edge.links()
     }
 
     /// Sends a notice to all desks, the calling one included, in ascending order of their service ids, after
     /// the calling desk has returned.
-    pub fn announce(&mut self, notice: Notice) {
+    pub(crate) fn announce(&mut self, notice: Notice) {
         self.ground.announce(notice);
     }
 
     /// Gives an order to the program around the node.
-    pub fn order(&mut self, order: Order) {
+    pub(crate) fn order(&mut self, order: Order) {
         self.ground.put(Output::Order(order));
     }
 
@@ -141,7 +137,12 @@ impl Context<'_> {
     /// [`Full`]: the send queue has no room, or a synchronisation runs (in which only
     /// [`Synchronised::process`](super::Synchronised::process) may multicast); nothing was queued.
     /// [`Service::retry`](super::Service::retry) is called when another attempt may succeed.
-    pub fn multicast(&mut self, function: u16, guarantee: Guarantee, pieces: &[&[u8]]) -> Result<(), Full> {
+    pub(crate) fn multicast(
+        &mut self,
+        function: u16,
+        guarantee: Guarantee,
+        pieces: &[&[u8]],
+    ) -> Result<(), Full> {
         self.send(function, |totem| totem.submit(Group::App, guarantee, pieces))
     }
 
@@ -151,7 +152,7 @@ impl Context<'_> {
     ///
     /// # Errors
     /// As [`Context::multicast`].
-    pub fn multicast_undivided(
+    pub(crate) fn multicast_undivided(
         &mut self,
         function: u16,
         guarantee: Guarantee,
@@ -179,22 +180,22 @@ impl Context<'_> {
 
     /// Answers the request of `conn` that is being handled. Each request must be answered exactly once (a CPG
     /// multicast: not at all).
-    pub fn reply(&mut self, conn: ConnId, reply: Vec<u8>) {
+    pub(crate) fn reply(&mut self, conn: ConnId, reply: Vec<u8>) {
         self.ground.put(Output::Reply { conn, bytes: reply.into() });
     }
 
     /// Sends an event to a client: `head`, then `payload`; see [`Output::Event`].
-    pub fn event(&mut self, conn: ConnId, head: Bytes, payload: Bytes) {
+    pub(crate) fn event(&mut self, conn: ConnId, head: Bytes, payload: Bytes) {
         self.ground.put(Output::Event { conn, head, payload, own: None });
     }
 
     /// Sends a client a message that it has multicast itself; see [`Output::Event`].
-    pub fn echo(&mut self, conn: ConnId, head: Bytes, payload: Bytes, piece: Piece) {
+    pub(crate) fn echo(&mut self, conn: ConnId, head: Bytes, payload: Bytes, piece: Piece) {
         self.ground.put(Output::Event { conn, head, payload, own: Some(piece) });
     }
 
     /// The user id of a client; see [`Edge::user`].
-    pub fn user(&self, conn: ConnId) -> u32 {
+    pub(crate) fn user(&self, conn: ConnId) -> u32 {
         self.edge.user(conn)
     }
 
@@ -202,7 +203,7 @@ impl Context<'_> {
     ///
     /// # Errors
     /// The status to answer.
-    pub fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {
+    pub(crate) fn buffer_open(&mut self, conn: ConnId, path: &[u8], size: u64) -> Result<u64, Status> {
         self.edge.buffer_open(conn, path, size)
     }
 
@@ -210,12 +211,12 @@ impl Context<'_> {
     ///
     /// # Errors
     /// The status to answer.
-    pub fn buffer_read(&mut self, conn: ConnId, token: u64) -> Result<Bytes, Status> {
+    pub(crate) fn buffer_read(&mut self, conn: ConnId, token: u64) -> Result<Bytes, Status> {
         self.edge.buffer_read(conn, token)
     }
 
     /// Unmaps a zero-copy buffer; see [`Edge::buffer_close`].
-    pub fn buffer_close(&mut self, conn: ConnId, token: u64) {
+    pub(crate) fn buffer_close(&mut self, conn: ConnId, token: u64) {
         self.edge.buffer_close(conn, token);
     }
 }

@@ -13,13 +13,13 @@ use crate::value::Value;
 /// Largest number of keys in the database; further ones are refused.
 ///
 /// Corosync has no such limit. A thousand nodes need less than 50,000.
-pub const KEY_LIMIT: usize = 1 << 18;
+pub(crate) const KEY_LIMIT: usize = 1 << 18;
 
 /// Limit for the bytes of all names, texts and binary values in the database; a value that would exceed it is
 /// refused.
 ///
 /// Corosync has no such limit. The configuration of a thousand nodes needs less than 4 MiB.
-pub const BYTES_LIMIT: usize = 256 << 20;
+pub(crate) const BYTES_LIMIT: usize = 256 << 20;
 
 /// The configuration database of a node.
 #[derive(Debug, Default)]

@@ -5,8 +5,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `mod.rs` | the interface of a service: [`Service`], [`Synchronised`] |
-//! | `context.rs` | what lies under the desks ([`Ground`]), and what a desk may do ([`Context`]) |
+//! | `mod.rs` | the interface of a service: `Service`, `Synchronised` |
+//! | `context.rs` | what lies under the desks (`Ground`), and what a desk may do (`Context`) |
 //! | `output.rs`, `order.rs` | what a node wants done outside of its core |
 //! | `edge.rs` | what a desk asks the world outside and must know at once |
 //! | `database.rs` | the keys and values of the configuration database; every change is recorded |
@@ -31,7 +31,7 @@ use crate::view::View;
 pub mod channel;
 pub mod client;
 mod context;
-pub mod database;
+pub(crate) mod database;
 mod edge;
 mod notice;
 mod order;
@@ -43,17 +43,17 @@ mod sync;
 mod traffic;
 pub mod wire;
 
-pub use context::{Context, Full, Ground};
-pub use database::Database;
+pub(crate) use context::{Context, Full, Ground};
+pub(crate) use database::Database;
 pub use edge::{Edge, LinkState, Links, Statistics};
-pub use notice::{Change, Notice, Quorate};
+pub(crate) use notice::{Change, Notice, Quorate};
 pub use order::Order;
 pub use output::{Output, Turned};
-pub use traffic::{Count, Traffic};
+pub(crate) use traffic::Traffic;
 
 /// An exec message as it came from the ring: header included, in its sender's byte order.
 #[derive(Clone, Debug)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     /// The sending node.
     pub from: NodeId,
     /// Function number within the service.
@@ -91,7 +91,7 @@ pub enum Flow {
 
 /// The membership that a synchronisation is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SyncView {
+pub(crate) struct SyncView {
     /// The new ring.
     pub ring: RingId,
     /// The members of the new ring, ascending.
@@ -102,7 +102,7 @@ pub struct SyncView {
 
 /// Whether a desk has multicast everything that it has to in a synchronisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// Everything has been sent: go to the barrier.
     Done,
     /// Call again after the next token.
@@ -110,7 +110,7 @@ pub enum Progress {
 }
 
 /// The desk of one service: its exec messages, its clients' requests, its part in the synchronisation.
-pub trait Service {
+pub(crate) trait Service {
     /// The id of the service.
     fn id(&self) -> ServiceId;
 
@@ -183,7 +183,7 @@ pub trait Service {
 /// The part of a service that exchanges state after each regular view.
 ///
 /// Source: corosync `exec/sync.c`.
-pub trait Synchronised {
+pub(crate) trait Synchronised {
     /// A new ring was installed; the exchange begins. Nothing can be multicast yet.
     fn begin(&mut self, view: &SyncView, effects: &mut Context<'_>);
 

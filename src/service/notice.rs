@@ -19,7 +19,7 @@ pub struct Change {
 /// A message from one desk to all desks of the same node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Notice {
+pub(crate) enum Notice {
     /// A key of the configuration database changed.
     Changed(Change),
     /// The quorum provider has decided again, possibly with the same result.
@@ -31,7 +31,7 @@ pub enum Notice {
 
 /// The decision of the quorum provider: whether this node's partition is quorate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quorate {
+pub(crate) struct Quorate {
     /// The ring that the decision is about.
     pub ring: RingId,
     /// The members of that ring, ascending.

@@ -25,7 +25,7 @@ pub enum Output {
     /// An event for a client. It is never dropped: what does not fit is queued, and a client whose queue overflows is
     /// disconnected.
     Event {
-        /// The client.
+        /// The client that is told.
         conn: ConnId,
         /// The event without its payload.
         head: Bytes,

@@ -18,7 +18,7 @@ use super::sync::{Barrier, Outcome, Phase};
 use super::wire::{self, MAX_MESSAGE, SyncMessage};
 use super::{Context, Delivery, Full, Progress, Request, Service, SyncView, Traffic, Turned};
 use crate::error::Status;
-use crate::ids::{ConnId, Endian, NodeId, RingId, ServiceId};
+use crate::ids::{ConnId, Endian, NodeId, ServiceId};
 use crate::quiet::Quiet;
 use crate::time::Instant;
 use crate::view::{View, ViewKind};
@@ -28,7 +28,7 @@ use crate::view::{View, ViewKind};
 pub const EXEC_OVERHEAD: usize = 256;
 
 /// The desks, in the order in which [`Router::new`] saw them; ascending by service id.
-pub type Desks<'d, 'a> = &'d mut [&'a mut dyn Service];
+pub(crate) type Desks<'d, 'a> = &'d mut [&'a mut dyn Service];
 
 /// The counters of the router.
 ///
@@ -72,7 +72,7 @@ struct Counter {
 
 /// Connects the desks with the ring; see the module documentation.
 #[derive(Debug)]
-pub struct Router {
+pub(crate) struct Router {
     desks: Vec<Counter>,
     /// Index of each service's desk.
     places: [Option<u8>; ServiceId::LIMIT as usize],
@@ -100,7 +100,7 @@ impl Router {
     ///
     /// # Panics
     /// If the desks are not in ascending order of service ids, or an id is not below [`ServiceId::LIMIT`].
-    pub fn new(desks: Desks<'_, '_>, traffic: &mut Traffic) -> Self {
+    pub(crate) fn new(desks: Desks<'_, '_>, traffic: &mut Traffic) -> Self {
         assert!(desks.is_sorted_by(|a, b| a.id() < b.id()), "desks ascend by service id");
         let mut places = [None; ServiceId::LIMIT as usize];
         let mut counters = Vec::new();
@@ -127,37 +127,33 @@ impl Router {
     }
 
     /// Whether a synchronisation runs, or none has completed yet.
-    pub const fn syncing(&self) -> bool {
+    pub(crate) const fn syncing(&self) -> bool {
         self.syncing
     }
 
     /// Whether a synchronisation has ever completed; from then on clients may connect.
-    pub const fn ready(&self) -> bool {
+    pub(crate) const fn ready(&self) -> bool {
         self.ready
     }
 
     /// The ring of the last regular view.
-    pub const fn ring(&self) -> Option<RingId> {
+    #[cfg(test)]
+    pub(crate) const fn ring(&self) -> Option<crate::ids::RingId> {
         self.barrier.ring()
     }
 
     /// The counters.
-    pub const fn stats(&self) -> &Stats {
+    pub(crate) const fn stats(&self) -> &Stats {
         &self.stats
     }
 
     /// Whether this node has the service.
-    pub fn has(&self, service: ServiceId) -> bool {
+    pub(crate) fn has(&self, service: ServiceId) -> bool {
         self.place(service.0).is_some()
     }
 
-    /// The ids of the open connections.
-    pub fn connections(&self) -> impl Iterator<Item = ConnId> {
-        self.connections.keys().copied()
-    }
-
     /// Handles an exec message (Totem group `a`).
-    pub fn deliver(
+    pub(crate) fn deliver(
         &mut self,
         desks: Desks<'_, '_>,
         from: NodeId,
@@ -187,7 +183,7 @@ impl Router {
     }
 
     /// Handles a message of the synchronisation (Totem group `sync`).
-    pub fn deliver_sync(
+    pub(crate) fn deliver_sync(
         &mut self,
         desks: Desks<'_, '_>,
         from: NodeId,
@@ -232,7 +228,7 @@ impl Router {
     }
 
     /// The ring reported a configuration change.
-    pub fn view(&mut self, desks: Desks<'_, '_>, view: &View, context: &mut Context<'_>) {
+    pub(crate) fn view(&mut self, desks: Desks<'_, '_>, view: &View, context: &mut Context<'_>) {
         self.syncing = true;
         for place in 0..desks.len() {
             self.at(place, desks, context, |desk, context| desk.view(view, context));
@@ -251,7 +247,7 @@ impl Router {
     }
 
     /// The token that `Context::want_token` asked for has been passed on.
-    pub fn token_sent(&mut self, desks: Desks<'_, '_>, context: &mut Context<'_>) {
+    pub(crate) fn token_sent(&mut self, desks: Desks<'_, '_>, context: &mut Context<'_>) {
         if self.moving {
             return;
         }
@@ -269,7 +265,7 @@ impl Router {
     ///
     /// # Errors
     /// [`Status::NotSupported`]: this node does not have the service; refuse the connection.
-    pub fn connected(
+    pub(crate) fn connected(
         &mut self,
         desks: Desks<'_, '_>,
         service: ServiceId,
@@ -288,7 +284,7 @@ impl Router {
     /// A request that needs flow control may only be handed over while no synchronisation runs and the send
     /// queue has room (see [`super::Flow`]). A multicast that comes at another time is dropped and counted,
     /// because it has no answer that could tell its sender.
-    pub fn request(
+    pub(crate) fn request(
         &mut self,
         desks: Desks<'_, '_>,
         conn: ConnId,
@@ -332,7 +328,7 @@ impl Router {
     }
 
     /// A client has disconnected. A second call has no effect.
-    pub fn disconnected(&mut self, desks: Desks<'_, '_>, conn: ConnId, context: &mut Context<'_>) {
+    pub(crate) fn disconnected(&mut self, desks: Desks<'_, '_>, conn: ConnId, context: &mut Context<'_>) {
         if let Some(place) = self.connections.remove(&conn) {
             self.at(usize::from(place), desks, context, |desk, context| desk.disconnected(conn, context));
         }
@@ -340,7 +336,12 @@ impl Router {
 
     /// Ends a service before the node leaves: disconnects its clients, then lets it multicast its last
     /// messages. Returns whether this node has the service.
-    pub fn stop(&mut self, desks: Desks<'_, '_>, service: ServiceId, context: &mut Context<'_>) -> bool {
+    pub(crate) fn stop(
+        &mut self,
+        desks: Desks<'_, '_>,
+        service: ServiceId,
+        context: &mut Context<'_>,
+    ) -> bool {
         let Some(place) = self.place(service.0) else { return false };
         let own = self.connections.iter().filter(|(_, at)| usize::from(**at) == place);
         let mut clients: Vec<ConnId> = own.map(|(conn, _)| *conn).collect();
@@ -353,7 +354,7 @@ impl Router {
     }
 
     /// Calls the desks whose deadline has passed.
-    pub fn expired(&mut self, desks: Desks<'_, '_>, context: &mut Context<'_>) {
+    pub(crate) fn expired(&mut self, desks: Desks<'_, '_>, context: &mut Context<'_>) {
         for place in 0..desks.len() {
             if desks[place].deadline().is_some_and(|at| at <= context.now()) {
                 self.at(place, desks, context, |desk, context| desk.expired(context));
@@ -362,13 +363,13 @@ impl Router {
     }
 
     /// The time at which to call [`Router::look`], if any.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.patience.deadline()
     }
 
     /// Checks whether members that are awaited in a synchronisation have been silent for too long. `on_ring`: whether
     /// the ring operates. Returns a demand to form the ring again if so.
-    pub fn look(
+    pub(crate) fn look(
         &mut self,
         desks: Desks<'_, '_>,
         me: NodeId,
@@ -409,14 +410,14 @@ impl Router {
     }
 
     /// Lets a service multicast messages that arose outside of the router, as far as there is room.
-    pub fn wake(&mut self, desks: Desks<'_, '_>, service: ServiceId, context: &mut Context<'_>) {
+    pub(crate) fn wake(&mut self, desks: Desks<'_, '_>, service: ServiceId, context: &mut Context<'_>) {
         if let Some(place) = self.place(service.0) {
             self.at(place, desks, context, |desk, context| desk.retry(context));
         }
     }
 
     /// Delivers the notices that arose outside of any desk.
-    pub fn tell(&mut self, desks: Desks<'_, '_>, context: &mut Context<'_>) {
+    pub(crate) fn tell(&mut self, desks: Desks<'_, '_>, context: &mut Context<'_>) {
         if self.telling {
             return;
         }

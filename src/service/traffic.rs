@@ -10,7 +10,7 @@ pub(super) const PREFIX: &str = "runtime.services.";
 
 /// How often one exec function was sent and received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
+pub(crate) struct Count {
     /// Messages received from the ring, this node's own included.
     pub rx: u64,
     /// Messages handed to the ring.
@@ -19,7 +19,7 @@ pub struct Count {
 
 /// The counts of all functions of the services that this node has.
 #[derive(Clone, Debug, Default)]
-pub struct Traffic {
+pub(crate) struct Traffic {
     services: Vec<(ServiceId, Vec<Count>)>,
 }
 
@@ -30,7 +30,7 @@ impl Traffic {
     }
 
     /// For each service, in the order in which they were added: the counts by function number.
-    pub fn services(&self) -> &[(ServiceId, Vec<Count>)] {
+    pub(crate) fn services(&self) -> &[(ServiceId, Vec<Count>)] {
         &self.services
     }
 

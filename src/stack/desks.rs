@@ -26,7 +26,7 @@ impl Desks {
         }
     }
 
-    /// All desks.
+    /// All desks, to ask each of them something.
     pub(super) fn all(&self) -> impl Iterator<Item = &dyn Service> {
         let desks: [&dyn Service; 4] = [&self.confdb, &self.admin, &self.cpg, &self.quorum];
         desks.into_iter().chain(self.votequorum.iter().map(|desk| desk as &dyn Service))

@@ -96,7 +96,7 @@ const ENGINES: [(ServiceId, &str); 5] = [
 ];
 
 /// The key that says why this node is in no operating ring; it exists only in that state.
-pub const OUTAGE: &str = "runtime.totem.outage";
+pub(crate) const OUTAGE: &str = "runtime.totem.outage";
 
 /// How long the services of an operating ring may synchronise before the node counts as being in no operating ring;
 /// longer if a quorum device may be waited for.
@@ -348,7 +348,7 @@ impl Stack {
         self.wake_admin(edge);
     }
 
-    /// Reports that a key was generated, as a desk ordered, or why not; see [`admin::Desk::key_made`].
+    /// Reports that a key was generated, as a desk ordered, or why not; see `admin::Desk::key_made`.
     pub fn key_made(&mut self, now: Instant, outcome: Result<(Key, u64), String>, edge: &mut dyn Edge) {
         self.with_admin(now, edge, |admin, effects| admin.key_made(outcome, effects));
     }
@@ -358,12 +358,12 @@ impl Stack {
         self.with_admin(now, edge, |admin, effects| admin.key_stored(outcome, effects));
     }
 
-    /// Reports that the key file was replaced, as a desk ordered, or why not; see [`admin::Desk::key_kept`].
+    /// Reports that the key file was replaced, as a desk ordered, or why not; see `admin::Desk::key_kept`.
     pub fn key_kept(&mut self, now: Instant, outcome: Result<(u64, String), String>, edge: &mut dyn Edge) {
         self.with_admin(now, edge, |admin, effects| admin.key_kept(outcome, effects));
     }
 
-    /// Reports the key, cipher and hash in use, as a desk ordered; see [`admin::Desk::key_seen`].
+    /// Reports the key, cipher and hash in use, as a desk ordered; see `admin::Desk::key_seen`.
     pub fn key_seen(
         &mut self,
         now: Instant,
@@ -442,14 +442,14 @@ impl Stack {
 
     /// Changes the configuration database, then notifies the desks and the clients that track the changed
     /// keys.
-    pub fn write(&mut self, edge: &mut dyn Edge, write: impl FnOnce(&mut Database)) {
+    pub(crate) fn write(&mut self, edge: &mut dyn Edge, write: impl FnOnce(&mut Database)) {
         self.ground.database.at(self.ground.now);
         write(&mut self.ground.database);
         self.route(edge, Router::tell);
     }
 
     /// The configuration database.
-    pub const fn database(&self) -> &Database {
+    pub(crate) const fn database(&self) -> &Database {
         &self.ground.database
     }
 
@@ -459,27 +459,56 @@ impl Stack {
     }
 
     /// How often each exec function was sent and received.
-    pub const fn traffic(&self) -> &Traffic {
+    #[cfg(test)]
+    pub(crate) const fn traffic(&self) -> &Traffic {
         self.ground.traffic()
     }
 
     /// The router, to read its counters.
-    pub const fn router(&self) -> &Router {
+    pub(crate) const fn router(&self) -> &Router {
         &self.router
     }
 
+    /// Whether a synchronisation runs, or none has completed yet.
+    pub const fn is_syncing(&self) -> bool {
+        self.router.syncing()
+    }
+
+    /// The groups and their members.
+    pub const fn groups(&self) -> &cpg::groups::Groups {
+        self.desks.cpg.groups()
+    }
+
+    /// Whether this node is quorate; `None` without a quorum provider, which is always quorate.
+    pub fn quorate(&self) -> Option<bool> {
+        self.desks.votequorum.as_ref().map(votequorum::Desk::quorate)
+    }
+
+    /// The counters of the router.
+    pub const fn router_stats(&self) -> &router::Stats {
+        self.router.stats()
+    }
+
+    /// The counters of the desk of CPG.
+    pub const fn cpg_stats(&self) -> &cpg::Stats {
+        self.desks.cpg.stats()
+    }
+
     /// The desk of the database, to read its counters.
-    pub const fn confdb(&self) -> &confdb::Desk {
+    #[cfg(test)]
+    pub(crate) const fn confdb(&self) -> &confdb::Desk {
         &self.desks.confdb
     }
 
     /// The desk of CPG, to read its groups and counters.
-    pub const fn cpg(&self) -> &cpg::Desk {
+    #[cfg(test)]
+    pub(crate) const fn cpg(&self) -> &cpg::Desk {
         &self.desks.cpg
     }
 
     /// The state of the votes; `None` without a quorum provider.
-    pub fn votes(&self) -> Option<&quorum::Votes> {
+    #[cfg(test)]
+    pub(crate) fn votes(&self) -> Option<&quorum::Votes> {
         self.desks.votequorum.as_ref().map(votequorum::Desk::votes)
     }
 

@@ -142,7 +142,7 @@ pub(crate) struct HandleReplyBytes {
 }
 const _: () = assert!(size_of::<HandleReplyBytes>() == 32);
 
-/// ITER_NEXT reply.
+/// The reply to ITER_NEXT as bytes.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct NextReplyBytes {

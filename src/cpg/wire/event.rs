@@ -112,7 +112,7 @@ pub(crate) enum Event<'a> {
     },
     /// The ring changed.
     TotemConfchg {
-        /// The ring.
+        /// The ring that was formed.
         ring: RingId,
         /// Its members, ascending.
         members: &'a [NodeId],

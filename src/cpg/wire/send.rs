@@ -61,7 +61,7 @@ pub(crate) struct ClientExec<'a> {
     pub(crate) conn: ConnId,
     /// Whether the payload is the whole message.
     pub(crate) extent: Extent,
-    /// The payload.
+    /// The payload, which is not copied.
     pub(crate) payload: Pieces<'a>,
 }
 

@@ -19,7 +19,7 @@ use crate::value::Value;
 
 /// The counters of the desk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub(crate) struct Stats {
     /// Exec messages that are too short or contain an unknown number; dropped.
     pub malformed: u64,
     /// Messages in which a node sends data of another node; dropped.
@@ -30,7 +30,7 @@ pub struct Stats {
 
 /// The desk of service 5, votequorum.
 #[derive(Debug)]
-pub struct Desk {
+pub(crate) struct Desk {
     pub(super) me: NodeId,
     pub(super) votes: Votes,
     pub(super) fixed: Fixed,
@@ -95,7 +95,11 @@ impl Desk {
     ///
     /// # Errors
     /// The settings cannot be used.
-    pub fn new(me: NodeId, database: &mut Database, kept: Option<u32>) -> Result<Self, settings::Wrong> {
+    pub(crate) fn new(
+        me: NodeId,
+        database: &mut Database,
+        kept: Option<u32>,
+    ) -> Result<Self, settings::Wrong> {
         let Reading { fixed, plan, .. } = Reading::at_start(database, kept)?;
         let kept = kept.unwrap_or(0);
         let rules = Rules { device_votes: plan.device_votes.unwrap_or(0), ..plan.rules };
@@ -127,12 +131,14 @@ impl Desk {
     }
 
     /// The state of the votes.
-    pub const fn votes(&self) -> &Votes {
+    #[cfg(test)]
+    pub(crate) const fn votes(&self) -> &Votes {
         &self.votes
     }
 
     /// The counters.
-    pub const fn stats(&self) -> &Stats {
+    #[cfg(test)]
+    pub(crate) const fn stats(&self) -> &Stats {
         &self.stats
     }
 
@@ -191,7 +197,7 @@ impl Desk {
     }
 
     /// Whether this node is quorate.
-    pub const fn quorate(&self) -> bool {
+    pub(crate) const fn quorate(&self) -> bool {
         self.votes.quorate() && !self.ringless
     }
 
@@ -204,7 +210,7 @@ impl Desk {
     }
 
     /// How long a synchronisation may wait for the quorum device of any node.
-    pub fn sync_takes(&self) -> Duration {
+    pub(crate) fn sync_takes(&self) -> Duration {
         self.device.sync_takes()
     }
 

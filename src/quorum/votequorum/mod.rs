@@ -32,7 +32,7 @@ mod requests;
 mod sync;
 mod telling;
 
-pub use self::desk::{Desk, Stats};
+pub(crate) use self::desk::Desk;
 
 use self::desk::Leaving;
 use super::wire::exec::{Exec, function};

@@ -35,7 +35,7 @@ pub(crate) const TRACK_CHANGES_ONLY: u32 = 4;
 /// When a client that tracks is sent the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Track {
-    /// At once.
+    /// Tell the present state at once.
     pub(crate) now: bool,
     /// Whenever it changes.
     pub(crate) changes: bool,

@@ -87,7 +87,7 @@ impl Cluster {
         app.in_transit = view.kind == ViewKind::Transitional;
         if view.kind == ViewKind::Regular {
             app.view = Some(view.clone());
-            let completed = self.whole(who.node).stack.router().stats().syncs_completed;
+            let completed = self.whole(who.node).stack.router_stats().syncs_completed;
             self.record.installed.entry(who).or_default().push((view.ring, completed));
             self.record.mark(who, &Seen::Regular(view.ring));
         }

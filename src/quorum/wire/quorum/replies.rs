@@ -52,13 +52,13 @@ impl Kind {
 /// A reply to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// To GETQUORATE.
+    /// The answer to GETQUORATE.
     GetQuorate(bool),
-    /// To TRACKSTART.
+    /// The answer to TRACKSTART.
     TrackStart(Status),
-    /// To TRACKSTOP.
+    /// The answer to TRACKSTOP.
     TrackStop,
-    /// To GETTYPE.
+    /// The answer to GETTYPE.
     GetType(Kind),
     /// To MODEL_GETTYPE; an error: there is no such version of events.
     ModelGetType(Result<Kind, Status>),

@@ -38,7 +38,7 @@ pub(crate) struct QuorumBytes {
 }
 const _: () = assert!(size_of::<QuorumBytes>() == 48);
 
-/// EXPECTEDVOTES event.
+/// The event EXPECTEDVOTES as bytes.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct ExpectedVotesBytes {

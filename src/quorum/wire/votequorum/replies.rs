@@ -9,7 +9,7 @@ use crate::error::Status;
 use crate::ids::NodeId;
 use crate::service::wire::{ReplyHeaderBytes, plain_reply};
 
-/// GETINFO reply.
+/// The reply to GETINFO as bytes.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct InfoReplyBytes {
@@ -44,7 +44,7 @@ impl InfoReplyBytes {
 /// Source: `votequorum_getinfo(3)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Info {
-    /// The node.
+    /// The node that it is about.
     pub(crate) node: NodeId,
     /// The state of the node.
     pub(crate) state: State,

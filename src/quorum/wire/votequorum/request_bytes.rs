@@ -8,7 +8,7 @@ use super::request;
 use crate::ids::RingId;
 use crate::service::wire::HeaderBytes;
 
-/// SETVOTES request.
+/// The request SETVOTES as bytes.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct SetVotesRequestBytes {
@@ -27,7 +27,7 @@ impl SetVotesRequestBytes {
     }
 }
 
-/// TRACKSTART request.
+/// The request TRACKSTART as bytes.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct TrackStartRequestBytes {
@@ -65,7 +65,7 @@ impl DeviceRequestBytes {
     }
 }
 
-/// QDEVICE_UPDATE request.
+/// The request QDEVICE_UPDATE as bytes.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct DeviceUpdateRequestBytes {
@@ -84,7 +84,7 @@ impl DeviceUpdateRequestBytes {
     }
 }
 
-/// QDEVICE_POLL request.
+/// The request QDEVICE_POLL as bytes.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct DevicePollRequestBytes {
@@ -111,7 +111,7 @@ impl DevicePollRequestBytes {
     }
 }
 
-/// QDEVICE_MASTER_WINS request.
+/// The request QDEVICE_MASTER_WINS as bytes.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct DeviceMasterWinsRequestBytes {

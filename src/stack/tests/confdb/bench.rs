@@ -1,12 +1,13 @@
 //! A node with clients of its database. It is alone on its ring until a test starts other nodes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::admin::Facts;
+use crate::confdb::Desk;
 use crate::confdb::wire::{Notify, lib, track, value_from};
-use crate::confdb::{Addresses, Desk};
 use crate::config::map::{Map, Origin};
 use crate::config::timeouts::{Given, Timeouts};
 use crate::error::Status;
@@ -40,7 +41,7 @@ impl Bench {
     /// A node with the default time-outs, on a ring of its own. `keys`: the configuration of each node that runs or is
     /// started later.
     pub(super) fn each(keys: impl Fn(u32) -> Vec<(&'static str, Value)> + 'static) -> Self {
-        let addresses: Addresses = [
+        let addresses: BTreeMap<_, _> = [
             (id(1), vec!["10.0.0.1".parse().unwrap()]),
             (id(2), vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()]),
         ]

@@ -45,7 +45,6 @@ pub(crate) fn missing(c: &Cluster) -> Option<String> {
         let Core::Whole(whole) = &process.core else { panic!("whole nodes") };
         let stack = &whole.stack;
         let known: BTreeSet<(String, Member)> = stack
-            .cpg()
             .groups()
             .processes()
             .iter()
@@ -54,14 +53,14 @@ pub(crate) fn missing(c: &Cluster) -> Option<String> {
                 (group, Member { node: process.member.node.get(), pid: process.member.pid })
             })
             .collect();
-        let quorate = stack.votes().is_some_and(|votes| votes.quorate());
+        let quorate = stack.quorate() == Some(true);
         if known != expected {
             Some(format!("node {node} knows the groups as {known:?}, but they are {expected:?}"))
         } else if let Some(what) = lost(stack) {
             Some(format!("node {node} {what}"))
         } else if !stack.settled() {
             Some(format!("node {node} has not told the end of every client"))
-        } else if stack.router().syncing() || stack.flow(ServiceId::CPG) != Flow::Open {
+        } else if stack.is_syncing() || stack.flow(ServiceId::CPG) != Flow::Open {
             Some(format!("node {node} takes no requests"))
         } else if may_act.is_some_and(|may| may != quorate) {
             Some(format!("node {node} is {}quorate", if quorate { "" } else { "not " }))
@@ -73,7 +72,7 @@ pub(crate) fn missing(c: &Cluster) -> Option<String> {
 
 /// What the groups of a node dropped or left out although every node and every client kept to the rules, if anything.
 fn lost(stack: &Stack) -> Option<String> {
-    let stats = stack.cpg().stats();
+    let stats = stack.cpg_stats();
     let counts = [stats.malformed, stats.refused_joins, stats.capped_events, stats.dropped_requests];
     (counts != [0; 4]).then(|| format!("dropped something of its groups: {stats:?}"))
 }
