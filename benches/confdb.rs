@@ -1,15 +1,14 @@
 //! The configuration database of a whole node with many keys and trackers: changes with and without a matching tracker,
 //! and an iteration over all keys, as requests of a client.
 
+mod alone;
+
 use std::hint::black_box;
 
-use annulus::config::timeouts::{Given, Timeouts};
+use alone::Alone;
 use annulus::error::Status;
-use annulus::ids::{ConnId, NodeId, Seq, ServiceId};
-use annulus::service::{Edge, Output, Request};
-use annulus::stack::{Setup, Stack};
-use annulus::time::Instant;
-use annulus::totem::{Input, Params, RESERVE};
+use annulus::ids::{ConnId, ServiceId};
+use annulus::service::Output;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const KEYS: usize = 100_000;
@@ -18,41 +17,45 @@ const TRACKERS: usize = 1000;
 const GROUP: usize = 100;
 const CONN: ConnId = ConnId(1);
 
-/// A world without statistics, links and users.
-struct World;
-
-impl Edge for World {}
-
-/// A node on a ring of its own, with one client of its database.
+/// A node with one client of its database.
 struct Bench {
-    stack: Stack,
-    now: Instant,
+    node: Alone,
+    client: Client,
+}
+
+/// What the client was told.
+#[derive(Default)]
+struct Client {
     /// The handle in the last reply that has one.
     handle: u64,
     /// The status in the last reply.
     status: i32,
-    /// Number of events that the client has got.
+    /// Number of events.
     events: u64,
+}
+
+impl Client {
+    fn told(&mut self, output: Output) {
+        match output {
+            Output::Reply { bytes, .. } => {
+                self.status = bytes[16..20].try_into().map(i32::from_ne_bytes).expect("four bytes");
+                if bytes.len() == 32 {
+                    self.handle = bytes[24..].try_into().map(u64::from_ne_bytes).expect("eight bytes");
+                }
+            }
+            Output::Event { head, payload, .. } => {
+                black_box((head, payload));
+                self.events += 1;
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Bench {
     fn new() -> Self {
-        let params = Params {
-            me: NodeId::new(1).expect("not 0"),
-            timeouts: Timeouts::derive(&Given::default(), 1),
-            netmtu: 1500,
-            ring_seq: 1,
-            stored: RESERVE,
-            life: 1,
-            origin: Seq(0),
-        };
-        let now = Instant::ZERO;
-        let stack = Stack::new(params, Setup::default(), now).expect("the configuration is empty");
-        let mut bench = Self { stack, now, handle: 0, status: 0, events: 0 };
-        while !bench.stack.accepts_clients() {
-            bench.turn();
-        }
-        bench.stack.connected(bench.now, ServiceId::CMAP, CONN, &mut World).expect("it has the service");
+        let mut bench = Self { node: Alone::new(), client: Client::default() };
+        bench.node.connect(ServiceId::CMAP, CONN);
         for n in 0..KEYS {
             bench.set(n, 0);
         }
@@ -63,56 +66,19 @@ impl Bench {
         bench
     }
 
-    /// Lets time pass until the node has something to do, and lets it do that.
-    fn turn(&mut self) {
-        self.now = self.now.max(self.stack.deadline().expect("a ring has timers"));
-        self.stack.handle_input(self.now, Input::Timeout);
-        self.carry_out();
-    }
-
-    /// Carries out what the node has put out. Nobody else is on the network.
-    fn carry_out(&mut self) {
-        let mut stored = None;
-        while let Some(output) = self.stack.poll_output(&mut World) {
-            match output {
-                Output::Store(up_to) => stored = Some(up_to),
-                Output::Reply { bytes, .. } => {
-                    self.status = bytes[16..20].try_into().map(i32::from_ne_bytes).expect("four bytes");
-                    if bytes.len() == 32 {
-                        self.handle = bytes[24..].try_into().map(u64::from_ne_bytes).expect("eight bytes");
-                    }
-                }
-                Output::Event { head, payload, .. } => {
-                    black_box((head, payload));
-                    self.events += 1;
-                }
-                Output::Send(..)
-                | Output::Refused(..)
-                | Output::Order(_)
-                | Output::View(_)
-                | Output::Synced(_) => {}
-            }
-        }
-        if let Some(up_to) = stored {
-            self.stack.handle_input(self.now, Input::Stored(up_to));
-            self.carry_out();
-        }
-    }
-
     fn ask(&mut self, function: u32, pieces: &[&[u8]]) {
         let size: usize = 16 + pieces.iter().map(|piece| piece.len()).sum::<usize>();
         let mut bytes = Vec::with_capacity(size);
         bytes.extend_from_slice(&u64::from(function).to_ne_bytes());
         bytes.extend_from_slice(&(size as u64).to_ne_bytes());
         pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
-        let request = Request { bytes: &bytes, tail: &[] };
-        self.stack.request(self.now, CONN, request, &mut World);
-        self.carry_out();
+        let Self { node, client } = self;
+        node.request(CONN, &bytes, &mut |output| client.told(output));
     }
 
     fn set(&mut self, n: usize, value: u64) {
         self.ask(0, &[&name(&key(n)), &8_u64.to_ne_bytes(), &8_u64.to_ne_bytes(), &value.to_ne_bytes()]);
-        assert_eq!(self.status, Status::Ok.code());
+        assert_eq!(self.client.status, Status::Ok.code());
     }
 }
 
@@ -141,9 +107,9 @@ fn database(c: &mut Criterion) {
         let mut value = 1;
         group.bench_function(what, |b| {
             b.iter(|| {
-                let before = bench.events;
+                let before = bench.client.events;
                 bench.set(from + value as usize * 7919 % (to - from), value);
-                assert_eq!(bench.events - before, told);
+                assert_eq!(bench.client.events - before, told);
                 value += 1;
             });
         });
@@ -153,11 +119,11 @@ fn database(c: &mut Criterion) {
     group.bench_function("iterate over all", |b| {
         b.iter(|| {
             bench.ask(4, &[&name("load.")]);
-            let handle = bench.handle;
+            let handle = bench.client.handle;
             let mut keys = 0;
             loop {
                 bench.ask(5, &[&handle.to_ne_bytes()]);
-                if bench.status != Status::Ok.code() {
+                if bench.client.status != Status::Ok.code() {
                     break;
                 }
                 keys += 1;

@@ -1,106 +1,73 @@
 //! The way of a client's message through a whole node and back to the clients of its group: request, packing, ring,
 //! router, desk, events. The node is alone on its ring, and nothing is sent.
 
+mod alone;
+
 use std::hint::black_box;
 
-use annulus::config::timeouts::{Given, Timeouts};
-use annulus::ids::{ConnId, NodeId, Seq, ServiceId};
-use annulus::service::{Edge, Output, Request};
-use annulus::stack::{Setup, Stack};
-use annulus::time::Instant;
-use annulus::totem::{Input, Params, RESERVE};
+use alone::Alone;
+use annulus::ids::{ConnId, ServiceId};
+use annulus::service::Output;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Messages that are multicast before the token comes.
 const AT_ONCE: u64 = 64;
 
-/// A world without statistics, links and users.
-struct World;
-
-impl Edge for World {}
-
 /// A node with clients that are all members of one group.
 struct Bench {
-    stack: Stack,
-    now: Instant,
-    /// Number of messages that the clients have been told.
-    told: u64,
-    /// Number of all their events.
+    node: Alone,
+    clients: Clients,
+}
+
+/// What all clients together were told.
+#[derive(Default)]
+struct Clients {
+    /// Number of messages.
+    messages: u64,
+    /// Number of all events.
     events: u64,
+}
+
+impl Clients {
+    fn told(&mut self, output: Output) {
+        if let Output::Event { head, payload, .. } = output {
+            self.messages += u64::from(!payload.is_empty());
+            self.events += 1;
+            black_box((head, payload));
+        }
+    }
 }
 
 impl Bench {
     fn new(clients: u64) -> Self {
-        let params = Params {
-            me: NodeId::new(1).expect("not 0"),
-            timeouts: Timeouts::derive(&Given::default(), 1),
-            netmtu: 1500,
-            ring_seq: 1,
-            stored: RESERVE,
-            life: 1,
-            origin: Seq(0),
-        };
-        let now = Instant::ZERO;
-        let stack = Stack::new(params, Setup::default(), now).expect("the configuration is empty");
-        let mut bench = Self { stack, now, told: 0, events: 0 };
-        while !bench.stack.accepts_clients() {
-            bench.turn();
-        }
+        let mut bench = Self { node: Alone::new(), clients: Clients::default() };
         for conn in 1..=clients {
-            let conn = ConnId(conn);
-            bench.stack.connected(bench.now, ServiceId::CPG, conn, &mut World).expect("it has the service");
-            bench.carry_out();
-            let before = bench.events;
-            bench.request(conn, &join(conn.0 as u32));
-            while bench.events < before + conn.0 {
+            bench.node.connect(ServiceId::CPG, ConnId(conn));
+            // All members are told of each that joins.
+            let until = bench.clients.events + conn;
+            bench.request(ConnId(conn), &join(conn as u32));
+            while bench.clients.events < until {
                 bench.turn();
             }
         }
         bench
     }
 
-    /// Lets time pass until the node has something to do, and lets it do that.
     fn turn(&mut self) {
-        self.now = self.now.max(self.stack.deadline().expect("a ring has timers"));
-        self.stack.handle_input(self.now, Input::Timeout);
-        self.carry_out();
-    }
-
-    /// Carries out what the node has put out. Nobody else is on the network.
-    fn carry_out(&mut self) {
-        let mut stored = None;
-        while let Some(output) = self.stack.poll_output(&mut World) {
-            match output {
-                Output::Store(up_to) => stored = Some(up_to),
-                Output::Event { head, payload, .. } => {
-                    self.told += u64::from(!payload.is_empty());
-                    self.events += 1;
-                    black_box((head, payload));
-                }
-                Output::Reply { .. }
-                | Output::Send(..)
-                | Output::Refused(..)
-                | Output::Order(_)
-                | Output::View(_)
-                | Output::Synced(_) => {}
-            }
-        }
-        if let Some(up_to) = stored {
-            self.stack.handle_input(self.now, Input::Stored(up_to));
-            self.carry_out();
-        }
+        let Self { node, clients } = self;
+        node.turn(&mut |output| clients.told(output));
     }
 
     fn request(&mut self, conn: ConnId, bytes: &[u8]) {
-        self.stack.request(self.now, conn, Request { bytes, tail: &[] }, &mut World);
-        self.carry_out();
+        let Self { node, clients } = self;
+        node.request(conn, bytes, &mut |output| clients.told(output));
     }
 
     /// Multicasts messages, and runs until all clients have been told all of them.
     fn multicast(&mut self, message: &[u8], clients: u64) {
-        let until = self.told + AT_ONCE * clients;
+        let until = self.clients.messages + AT_ONCE * clients;
         (0..AT_ONCE).for_each(|_| self.request(ConnId(1), message));
-        while self.told < until {
+        while self.clients.messages < until {
             self.turn();
         }
     }
