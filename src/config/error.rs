@@ -98,8 +98,8 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The text of an operating system error, as from C's `strerror`.
-pub(super) fn reason(why: &std::io::Error) -> String {
+/// The text of an operating system error without its number, as from C's `strerror`.
+pub(crate) fn reason(why: &std::io::Error) -> String {
     let text = why.to_string();
     match text.find(" (os error ") {
         Some(end) => text[..end].to_owned(),

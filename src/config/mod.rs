@@ -60,6 +60,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use self::error::reason;
 pub use self::error::{ConfigError, ErrorKind, Refusal};
 
 use self::host::{Host, LocalAddress};

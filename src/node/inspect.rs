@@ -13,7 +13,7 @@ use super::store::Store;
 use crate::config::logging::{Logging, SUBSYSTEMS};
 use crate::config::map::Origin;
 use crate::config::totem::TransportKind;
-use crate::config::{Config, ConfigError, ErrorKind};
+use crate::config::{Config, ConfigError, ErrorKind, reason};
 use crate::quorum::advice::Weight;
 use crate::transport::{Kind, Options, Peer, Transport, TransportError};
 
@@ -149,9 +149,8 @@ fn log_files(logging: &Logging) -> Result<(), ConfigError> {
     for path in targets.filter(|target| target.to_logfile).filter_map(|target| target.logfile.as_ref()) {
         if let Err(error) = can_append(path) {
             let number = error.raw_os_error().unwrap_or(0);
-            let words = error.to_string();
-            let words = words.split(" (os error").next().unwrap_or_default();
-            let message = format!("Can't open logfile '{}' for reason: {words} ({number})", path.display());
+            let why = reason(&error);
+            let message = format!("Can't open logfile '{}' for reason: {why} ({number})", path.display());
             return Err(ConfigError { kind: ErrorKind::Logging, message, hint: None });
         }
     }

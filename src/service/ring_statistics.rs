@@ -13,8 +13,9 @@ const MANY_GATHERS: u32 = 3;
 
 /// The ring's counters, ascending by name.
 ///
-/// Two of Corosync's counters are always 0 here: the duration of a token visit (`avg_token_workload`) is too
-/// short to be measured in ms, and datagrams that cannot be sent are counted by the transport.
+/// Three of Corosync's counters are always 0 here: the duration of a token visit (`avg_token_workload`) is too
+/// short to be measured in ms, datagrams that cannot be sent are counted by the transport, and no frames are reserved for
+/// requests, which are handled at once.
 pub(super) fn of_ring(totem: &Totem, now: Instant) -> Vec<(String, Value)> {
     let s = totem.stats();
     let ms = |time: std::time::Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
@@ -22,11 +23,10 @@ pub(super) fn of_ring(totem: &Totem, now: Instant) -> Vec<(String, Value)> {
     let rotation = s.visits.mean_rotation().map_or(0, ms);
     let backlog = s.visits.mean_backlog().unwrap_or(0);
     let failing = u8::from(s.continuous_gather > MANY_GATHERS);
-    let (available, reserved) = totem.queue_room();
     let number = |n: usize| Value::U32(u32::try_from(n).unwrap_or(u32::MAX));
     [
-        ("pg.msg_queue_avail", number(available)),
-        ("pg.msg_reserved", number(reserved)),
+        ("pg.msg_queue_avail", number(totem.queue_room())),
+        ("pg.msg_reserved", Value::U32(0)),
         ("srp.avg_backlog_calc", Value::U32(backlog)),
         ("srp.avg_token_workload", Value::U32(0)),
         ("srp.commit_entered", Value::U64(s.commit_entered)),

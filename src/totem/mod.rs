@@ -288,10 +288,9 @@ impl Totem {
         self.srp.clear_stats();
     }
 
-    /// Frames that the send queue would still accept, and frames reserved for requests being handled. The
-    /// second is always 0, because requests are handled at once.
-    pub fn queue_room(&self) -> (usize, usize) {
-        (self.srp.outbox().available(self.packer.queue()), 0)
+    /// Number of frames that the send queue would still accept.
+    pub fn queue_room(&self) -> usize {
+        self.srp.outbox().available(self.packer.queue())
     }
 
     /// Received packets and messages that were dropped before delivery, by reason.

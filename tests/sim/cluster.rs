@@ -550,7 +550,7 @@ impl Cluster {
     pub(crate) fn drains_within(&self) -> Duration {
         let payload = self.setup.netmtu - 90;
         let wished = |wish: &Wish| wish.size.div_ceil(payload);
-        let queued = |process: &Running| QUEUE_BYTES / payload - process.totem().queue_room().0;
+        let queued = |process: &Running| QUEUE_BYTES / payload - process.totem().queue_room();
         let waiting =
             |process: &Running| queued(process) + process.app.wishes.iter().map(wished).sum::<usize>();
         let frames: usize = self.alive().map(|(_, process)| waiting(process)).sum();

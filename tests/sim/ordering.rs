@@ -188,7 +188,7 @@ fn full_queues_drain_through_a_small_window_on_a_slow_network() {
     c.start_all();
     c.settle();
     for node in 1..=5 {
-        while c.totem(node).queue_room().0 > 500 {
+        while c.totem(node).queue_room() > 500 {
             c.submit(node, 200_000, Guarantee::Agreed).unwrap();
         }
     }

@@ -37,7 +37,7 @@ fn behind_by(frames: u64, given: Given, seed: u64) -> Cluster {
     while multicast(&c) - before < frames {
         assert!(c.now.since(began) < Duration::from_secs(10), "the window does not fill");
         for node in [1, 2] {
-            if c.totem(node).queue_room().0 > 7000 {
+            if c.totem(node).queue_room() > 7000 {
                 c.submit(node, 900_000, Guarantee::Agreed).unwrap();
             }
         }

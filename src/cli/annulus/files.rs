@@ -9,12 +9,12 @@ use serde_json::json;
 
 use super::Outcome;
 use super::options::{Format, Keygen};
-use crate::cli::corosync::c::reason;
 use crate::cli::corosync::keygen::RANDOM;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::quorum::json::line;
 use crate::cli::streams::Streams;
 use crate::config::os::OsHost;
+use crate::config::reason;
 use crate::config::system::STATE_DIR;
 use crate::config::{Config, ConfigError, FILE_LIMIT, convert};
 use crate::node::inspect::inspect;

@@ -1,16 +1,5 @@
 //! Details of C that are visible in what Corosync's tools accept and print.
 
-use std::io;
-
-/// The text of an operating system error, as from `strerror`.
-pub(in crate::cli) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
-}
-
 const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | 9..=13)
 }

@@ -10,12 +10,12 @@ use std::os::unix::ffi::OsStringExt;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::c::reason;
 use super::values::{self, Style};
 use crate::cli::getopt::{Getopt, Grammar};
 use crate::cli::site::Site;
 use crate::cli::streams::Streams;
 use crate::confdb::{Change, ChangeKind, Entry, Error, Map, blocking};
+use crate::config::reason;
 use crate::error::Status;
 use crate::value::Value;
 

@@ -10,10 +10,11 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::c::{reason, saturating};
+use super::c::saturating;
 use crate::cli::getopt::{Getopt, Grammar, Long};
 use crate::cli::streams::Streams;
 use crate::config::key;
+use crate::config::reason;
 use crate::config::totem::DEFAULT_KEYFILE;
 
 /// Default path of the key.

@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 
-use super::c::{escaped, fixed, reason, scan_float, scan_signed, scan_unsigned};
+use super::c::{escaped, fixed, scan_float, scan_signed, scan_unsigned};
+use crate::config::reason;
 use crate::value::{VALUE_LIMIT, Value};
 
 /// The name of a value's type.

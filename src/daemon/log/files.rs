@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::record::Subsystem;
 use crate::config::logging::{Logging, Target};
+use crate::config::reason;
 use crate::error::Status;
 
 /// Mode of a new log file, as Corosync's; the umask of the process is subtracted.
@@ -29,9 +30,7 @@ pub(in crate::daemon) struct OpenError {
 
 impl OpenError {
     fn new(path: &Path, error: &io::Error) -> Self {
-        let words = error.to_string();
-        let reason = words.split(" (os error").next().unwrap_or_default().to_owned();
-        Self { path: path.to_owned(), reason, errno: error.raw_os_error().unwrap_or(0) }
+        Self { path: path.to_owned(), reason: reason(error), errno: error.raw_os_error().unwrap_or(0) }
     }
 
     /// The status for the client that asked to reopen the files.

@@ -5,6 +5,16 @@ use super::options::Flow;
 use super::{BUDGET, Server};
 use crate::ids::{ConnId, ServiceId};
 
+/// What came of the turn of one client.
+enum Served {
+    /// It has no request now, or others have their turn first.
+    Nothing,
+    /// A request of it was taken.
+    Request,
+    /// It is gone, which has to be reported before further requests.
+    Notice,
+}
+
 impl Server {
     /// Tells the clients of a service whether they may send, and stops or resumes reading their requests. A client
     /// that connects later is told before it can send.
@@ -49,32 +59,34 @@ impl Server {
         while let Some(&conn) = self.ready.front()
             && self.turn.step()
         {
-            if let Some(found) = self.serve(conn, buf) {
-                return found;
+            match self.serve(conn, buf) {
+                Served::Nothing => {}
+                Served::Request => return Some(conn),
+                Served::Notice => return None,
             }
         }
         None
     }
 
-    /// Takes a request of the client at the front of the queue. `Some(None)`: a notice has to be reported first.
-    pub(super) fn serve(&mut self, conn: ConnId, buf: &mut Vec<u8>) -> Option<Option<ConnId>> {
+    /// Takes a request of the client at the front of the queue.
+    fn serve(&mut self, conn: ConnId, buf: &mut Vec<u8>) -> Served {
         let Some(client) = self.table.open(conn) else {
             self.ready.pop_front();
-            return None;
+            return Served::Nothing;
         };
         if client.budget == 0 {
             client.budget = BUDGET;
             self.ready.rotate_left(1);
-            return None;
+            return Served::Nothing;
         }
         let (service, owes) = (client.service, client.owes_replies());
         let blocked = owes || client.lingers.is_some() || !self.reads_from(service);
-        let client = self.table.open(conn)?;
+        let Some(client) = self.table.open(conn) else { return Served::Nothing };
         let taken = if blocked { Ok(Take::Nothing) } else { client.take(buf) };
         match taken {
             Ok(Take::Request) => {
                 client.budget -= 1;
-                return Some(Some(conn));
+                return Served::Request;
             }
             Ok(Take::Nothing) => {
                 client.ready = false;
@@ -82,7 +94,7 @@ impl Server {
                 let gone = client.hung_up && !blocked;
                 self.ready.pop_front();
                 if !gone {
-                    return None;
+                    return Served::Nothing;
                 }
                 self.remove(conn);
             }
@@ -95,7 +107,7 @@ impl Server {
                 self.throw_out(conn, &reason);
             }
         }
-        Some(None)
+        Served::Notice
     }
 
     /// Whether requests of this service's clients are read now.
