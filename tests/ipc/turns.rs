@@ -4,6 +4,8 @@ use std::io::{IoSlice, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as Clock};
 
 use annulus::ids::ServiceId;
@@ -230,28 +232,36 @@ fn a_descriptor_that_is_slow_to_close_delays_no_client() {
     // The descriptor is sent with the first message, after it, instead of it by a client that disconnects, with a
     // doorbell, and with a doorbell by a client that disconnects.
     let mut held = Vec::new();
+    let mut closed_by_the_server = 0;
     for case in 0..5 {
         let (socket, other) = slow_to_close();
         let mut stream = dial(&echo);
-        match case {
-            0 => pass(&stream, &hello, &socket),
-            1 => {
-                stream.write_all(&hello).unwrap();
-                pass(&stream, &[0], &socket);
-            }
-            2 => pass(&stream, &hello[..5], &socket),
-            3 | 4 => {
-                stream.write_all(&hello).unwrap();
-                stream.read_exact(&mut vec![0; 12_328]).unwrap();
-                if case == 4 {
-                    rustix::net::shutdown(&stream, rustix::net::Shutdown::Read).unwrap();
-                }
-                pass(&stream, &[0], &socket);
-            }
-            _ => unreachable!("five cases"),
+        let before: &[u8] = if matches!(case, 1 | 3 | 4) { &hello } else { &[] };
+        stream.write_all(before).unwrap();
+        if matches!(case, 3 | 4) {
+            stream.read_exact(&mut vec![0; 12_328]).unwrap();
         }
-        // From here on, only the server's receive queue holds the socket.
-        drop(socket);
+        if case == 4 {
+            rustix::net::shutdown(&stream, rustix::net::Shutdown::Read).unwrap();
+        }
+        let with = match case {
+            0 => hello.to_vec(),
+            2 => hello[..5].to_vec(),
+            _ => vec![0],
+        };
+        // The descriptor of this process is closed at once, so that only the server's receive queue holds the socket.
+        // When the server was faster, this close is the slow one; it must not delay this test either.
+        let sent = Arc::new(AtomicBool::new(false));
+        let (sender, passed) = (stream.try_clone().unwrap(), Arc::clone(&sent));
+        let closing = std::thread::spawn(move || {
+            pass(&sender, &with, &socket);
+            passed.store(true, Ordering::Release);
+            drop(sender);
+            drop(socket);
+        });
+        while !sent.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
         if case != 2 && case != 4 {
             held.push(stream);
         }
@@ -259,8 +269,10 @@ fn a_descriptor_that_is_slow_to_close_delays_no_client() {
             witness.call(&[&request(ECHO, 0)]).unwrap();
             std::thread::sleep(Duration::from_millis(1));
         }
+        closed_by_the_server += u32::from(closing.is_finished());
         std::mem::forget(other);
     }
+    assert!(closed_by_the_server > 0, "the server was the last to close a socket");
     drop(held);
     witness.call(&[&request(ECHO, 0)]).unwrap();
     let took = start.elapsed();
