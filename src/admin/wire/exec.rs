@@ -100,21 +100,22 @@ impl<'a> Exec<'a> {
 
     /// Encodes the message.
     pub(crate) fn encode(&self, me: NodeId) -> Vec<u8> {
-        let sourced = |function, conn| {
+        let header = |size| HeaderBytes::<LE>::exec(ServiceId::CFG, self.function(), size);
+        let sourced = |conn| {
             SourcedBytes::<LE> {
-                header: HeaderBytes::exec(ServiceId::CFG, function, size_of::<SourcedBytes<LE>>()),
+                header: header(size_of::<SourcedBytes<LE>>()),
                 source: SourceBytes { node: U32::new(me.get()), pad: [0; 4], conn: U64::new(conn) },
             }
             .as_bytes()
             .to_vec()
         };
         match *self {
-            Self::RingReenable => sourced(RING_REENABLE, 0),
-            Self::Reload { conn } => sourced(RELOAD, conn),
+            Self::RingReenable => sourced(0),
+            Self::Reload { conn } => sourced(conn),
             Self::Kill { node, reason } => {
                 let (reason, length) = reason_field(reason);
                 KillBytes::<LE> {
-                    header: HeaderBytes::exec(ServiceId::CFG, KILL_NODE, size_of::<KillBytes<LE>>()),
+                    header: header(size_of::<KillBytes<LE>>()),
                     node: U32::new(node),
                     pad_node: [0; 4],
                     length: U16::new(length),
@@ -124,11 +125,9 @@ impl<'a> Exec<'a> {
                 .as_bytes()
                 .to_vec()
             }
-            Self::Shutdown => {
-                HeaderBytes::<LE>::exec(ServiceId::CFG, SHUTDOWN, HEADER_LEN).as_bytes().to_vec()
-            }
+            Self::Shutdown => header(HEADER_LEN).as_bytes().to_vec(),
             Self::Crypto { phase } => CryptoBytes::<LE> {
-                header: HeaderBytes::exec(ServiceId::CFG, CRYPTO, size_of::<CryptoBytes<LE>>()),
+                header: header(size_of::<CryptoBytes<LE>>()),
                 phase: U32::new(phase),
                 pad_phase: [0; 4],
             }

@@ -42,8 +42,8 @@ impl ServiceExec<'_> {
     /// Encodes the message.
     pub(crate) fn encode(&self) -> Vec<u8> {
         match *self {
-            Self::Join { group, pid } => process(PROC_JOIN, group, pid, Reason::Join),
-            Self::Leave { group, pid, reason } => process(PROC_LEAVE, group, pid, reason),
+            Self::Join { group, pid } => process(self.function(), group, pid, Reason::Join),
+            Self::Leave { group, pid, reason } => process(self.function(), group, pid, reason),
             Self::JoinList(processes) => join_list(processes),
             Self::DownList { old_members, left } => down_list(old_members, left),
         }
@@ -95,7 +95,7 @@ impl<'a> ClientExec<'a> {
             Extent::Whole => {
                 let size = size_within_limit(size_of::<McastBytes<LE>>(), payload)?;
                 Head::Whole(McastBytes {
-                    header: HeaderBytes::exec(ServiceId::CPG, MCAST, size),
+                    header: HeaderBytes::exec(ServiceId::CPG, self.function(), size),
                     name: NameBytes::new(self.group.as_bytes()),
                     msglen: U32::new(payload as u32),
                     pad_msglen: [0; 4],
@@ -107,7 +107,7 @@ impl<'a> ClientExec<'a> {
             Extent::Fragment { total, place } => {
                 let size = size_within_limit(size_of::<PartialMcastBytes<LE>>(), payload)?;
                 Head::Fragment(PartialMcastBytes {
-                    header: HeaderBytes::exec(ServiceId::CPG, PARTIAL_MCAST, size),
+                    header: HeaderBytes::exec(ServiceId::CPG, self.function(), size),
                     name: NameBytes::new(self.group.as_bytes()),
                     msglen: U32::new(total),
                     pad_msglen: [0; 4],

@@ -192,9 +192,10 @@ impl<'a> Exec<'a> {
 
     /// Encodes the message.
     pub(crate) fn encode(&self) -> Vec<u8> {
+        let header = |size| HeaderBytes::exec(ServiceId::VOTEQUORUM, self.function(), size);
         match *self {
             Self::NodeInfo { subject, votes, expected_votes, flags } => NodeInfoBytes::<LE> {
-                header: header(function::NODE_INFO, size_of::<NodeInfoBytes<LE>>()),
+                header: header(size_of::<NodeInfoBytes<LE>>()),
                 node: U32::new(subject.get()),
                 votes: U32::new(votes),
                 expected_votes: U32::new(expected_votes),
@@ -203,7 +204,7 @@ impl<'a> Exec<'a> {
             .as_bytes()
             .to_vec(),
             Self::Reconfigure { subject, param, value } => ReconfigureBytes::<LE> {
-                header: header(function::RECONFIGURE, size_of::<ReconfigureBytes<LE>>()),
+                header: header(size_of::<ReconfigureBytes<LE>>()),
                 node: U32::new(subject.get()),
                 value: U32::new(value),
                 param: match param {
@@ -216,7 +217,7 @@ impl<'a> Exec<'a> {
             .as_bytes()
             .to_vec(),
             Self::DeviceRegister { register, name } => DeviceRegisterBytes::<LE> {
-                header: header(function::DEVICE_REGISTER, size_of::<DeviceRegisterBytes<LE>>()),
+                header: header(size_of::<DeviceRegisterBytes<LE>>()),
                 operation: U32::new(if register { OPERATION_REGISTER } else { OPERATION_UNREGISTER }),
                 name: name_bytes(name),
                 pad: [0; 5],
@@ -224,7 +225,7 @@ impl<'a> Exec<'a> {
             .as_bytes()
             .to_vec(),
             Self::DeviceReconfigure { old_name, new_name } => DeviceReconfigureBytes::<LE> {
-                header: header(function::DEVICE_RECONFIGURE, size_of::<DeviceReconfigureBytes<LE>>()),
+                header: header(size_of::<DeviceReconfigureBytes<LE>>()),
                 old_name: name_bytes(old_name),
                 new_name: name_bytes(new_name),
                 pad: [0; 2],
@@ -233,10 +234,6 @@ impl<'a> Exec<'a> {
             .to_vec(),
         }
     }
-}
-
-fn header(function: u16, size: usize) -> HeaderBytes<LE> {
-    HeaderBytes::exec(ServiceId::VOTEQUORUM, function, size)
 }
 
 #[cfg(test)]
