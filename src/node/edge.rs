@@ -73,21 +73,19 @@ impl Outside {
     /// Carries out all that the stack puts out. To be called after each input of the stack.
     pub(super) fn carry_out_all(&mut self, stack: &mut Stack) {
         while let Some(output) = stack.poll_output(self) {
-            match output {
-                Output::Send(to, frame) => self.send(to, frame),
-                Output::Store(up_to) => self.store.reserve(up_to),
-                other => {
-                    // A client does not see a message before it is on the network.
-                    self.flush();
-                    self.carry_out(other);
-                }
+            // A client does not see a message before it is on the network.
+            if !matches!(output, Output::Send(..) | Output::Store(_)) {
+                self.flush();
             }
+            self.carry_out(output);
         }
         self.flush();
     }
 
     fn carry_out(&mut self, output: Output) {
         match output {
+            Output::Send(to, frame) => self.send(to, frame),
+            Output::Store(up_to) => self.store.reserve(up_to),
             Output::Reply { conn, bytes } => self.reply(conn, &bytes),
             Output::Event { conn, head, payload, own } => self.event(conn, &head, &payload, own),
             Output::Refused(conn, why) => {
@@ -98,8 +96,6 @@ impl Outside {
             Output::Order(order) => self.order(order),
             Output::View(view) => self.view(&view),
             Output::Synced(ring) => self.synced(ring),
-            Output::Send(to, frame) => self.send(to, frame),
-            Output::Store(up_to) => self.store.reserve(up_to),
         }
     }
 
