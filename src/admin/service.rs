@@ -8,6 +8,7 @@
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -446,7 +447,7 @@ impl Desk {
                     && vote.ask(conn)
                 {
                     let question = Question { flags: vote.manner().flags() };
-                    context.event(conn, Bytes::from(question.encode()), Bytes::new());
+                    context.event(conn, question.encode().into(), Bytes::new());
                 }
                 Ok(Reply::Done)
             }
@@ -565,7 +566,7 @@ impl Desk {
         match Vote::begin(conn, manner, &self.trackers, until) {
             None => Some(self.tell_all(&Exec::Shutdown, context).map(|()| Reply::Done)),
             Some(vote) => {
-                let question = Bytes::from(Question { flags: manner.flags() }.encode());
+                let question: Arc<[u8]> = Question { flags: manner.flags() }.encode().into();
                 for tracker in vote.asked() {
                     context.event(tracker, question.clone(), Bytes::new());
                 }

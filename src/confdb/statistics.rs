@@ -8,8 +8,6 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::events::{Event, Interest, Scope};
 use super::trackers::{Tracker, Trackers};
 use super::wire::Notification;
@@ -239,5 +237,5 @@ fn missing<'a>(from: &'a Snapshot, to: &'a Snapshot) -> impl Iterator<Item = &'a
 fn tell(tracker: &Tracker, name: &str, event: Event, value: &Value, context: &mut Context<'_>) {
     let mut notification = Notification::new(name, event, Some(value), Some(value));
     let (head, payload) = notification.to(tracker.inst);
-    context.event(tracker.conn, Bytes::copy_from_slice(head), payload.clone());
+    context.event(tracker.conn, head.into(), payload.clone());
 }

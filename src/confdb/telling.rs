@@ -2,8 +2,6 @@
 //! has had its turn, in the order of the changes. The client that made a change is answered when all trackers have
 //! been notified.
 
-use bytes::Bytes;
-
 use super::desk::Desk;
 use super::events::Event;
 use super::names;
@@ -123,7 +121,7 @@ impl Desk {
                 continue;
             }
             let (head, payload) = news.notification.to(tracker.inst);
-            context.event(tracker.conn, Bytes::copy_from_slice(head), payload.clone());
+            context.event(tracker.conn, head.into(), payload.clone());
             *left = left.saturating_sub(cost);
             self.stats.notifications += 1;
         }

@@ -1,6 +1,7 @@
 //! The state of the desk of CPG, and the events that its clients are sent.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -173,7 +174,7 @@ impl Desk {
                 };
                 let (left, joined) = (&part(left), &part(joined));
                 let event = Event::Confchg { group, members: &members, left, joined, reason };
-                let event = Bytes::copy_from_slice(&event.encode());
+                let event: Arc<[u8]> = Arc::from(&*event.encode());
                 for conn in listeners {
                     context.event(*conn, event.clone(), Bytes::new());
                     if let Some(connection) = self.connections.get_mut(conn) {
@@ -185,7 +186,7 @@ impl Desk {
         if !self.owed_totem_conf.is_empty()
             && let Some((ring, members)) = self.exchange.settled()
         {
-            let event = Bytes::copy_from_slice(&Event::TotemConfchg { ring, members }.encode());
+            let event: Arc<[u8]> = Arc::from(&*Event::TotemConfchg { ring, members }.encode());
             for conn in self.owed_totem_conf.drain(..) {
                 context.event(conn, event.clone(), Bytes::new());
             }
@@ -279,7 +280,7 @@ impl Desk {
             }
             return;
         }
-        let head = Bytes::copy_from_slice(&event.encode());
+        let head: Arc<[u8]> = Arc::from(&*event.encode());
         for conn in listeners {
             let own = sender.node == self.me
                 && self

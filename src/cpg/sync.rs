@@ -5,6 +5,7 @@
 //! Source: corosync `exec/cpg.c`, `cpg_sync_*`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -81,7 +82,7 @@ impl Synchronised for Desk {
             self.groups.remove(ghost.group.as_bytes(), ghost.member);
         }
 
-        let event = Bytes::copy_from_slice(&Event::TotemConfchg { ring, members: &members }.encode());
+        let event: Arc<[u8]> = Arc::from(&*Event::TotemConfchg { ring, members: &members }.encode());
         for conn in self.connections.keys() {
             context.event(*conn, event.clone(), Bytes::new());
         }

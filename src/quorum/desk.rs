@@ -4,6 +4,7 @@
 //! Source: corosync `exec/vsf_quorum.c`; `quorum_overview(3)`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -71,7 +72,7 @@ impl Desk {
     }
 
     /// The quorum event in a client's version.
-    fn quorum_event(&self, conn: ConnId) -> Bytes {
+    fn quorum_event(&self, conn: ConnId) -> Arc<[u8]> {
         let quorate = self.quorate;
         let (ring, members) = match &self.decided {
             Some((ring, members)) => (Some(*ring), &members[..]),
@@ -88,7 +89,7 @@ impl Desk {
             if self.model(conn) == Model::V1 {
                 let event =
                     Event::Nodelist { ring: self.ring, members: &self.members, joined: &[], left: &[] };
-                context.event(conn, Bytes::from(event.encode()), Bytes::new());
+                context.event(conn, event.encode().into(), Bytes::new());
             }
             context.event(conn, self.quorum_event(conn), Bytes::new());
         }
@@ -247,7 +248,7 @@ impl Synchronised for Desk {
         self.settled.clone_from(&self.members);
         let Self { ring, members, joined, left, .. } = self;
         let event = Event::Nodelist { ring: *ring, members, joined, left };
-        let event = Bytes::from(event.encode());
+        let event: Arc<[u8]> = event.encode().into();
         for conn in &self.trackers {
             if self.model(*conn) == Model::V1 {
                 context.event(*conn, event.clone(), Bytes::new());

@@ -1,6 +1,7 @@
 //! What lies under the desks of a node, and what a desk may do while it handles an input.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -36,7 +37,8 @@ pub(crate) struct Ground {
     /// What one input has caused and was not taken yet. The driver takes all of it after each input, so that it never
     /// holds more than the effects of one.
     outputs: VecDeque<Output>,
-    pub(super) traffic: Traffic,
+    /// How often each exec function was sent and received.
+    pub(crate) traffic: Traffic,
 }
 
 impl Ground {
@@ -48,12 +50,6 @@ impl Ground {
     /// The context in which the router works while it handles an input.
     pub(crate) fn context<'a>(&'a mut self, edge: &'a mut dyn Edge) -> Context<'a> {
         Context { ground: self, edge, acting: None, refused: false }
-    }
-
-    /// How often each exec function was sent and received.
-    #[cfg(test)]
-    pub(crate) const fn traffic(&self) -> &Traffic {
-        &self.traffic
     }
 
     /// Queues a notice for all desks.
@@ -185,12 +181,12 @@ impl Context<'_> {
     }
 
     /// Sends an event to a client: `head`, then `payload`; see [`Output::Event`].
-    pub(crate) fn event(&mut self, conn: ConnId, head: Bytes, payload: Bytes) {
+    pub(crate) fn event(&mut self, conn: ConnId, head: Arc<[u8]>, payload: Bytes) {
         self.ground.put(Output::Event { conn, head, payload, own: None });
     }
 
     /// Sends a client a message that it has multicast itself; see [`Output::Event`].
-    pub(crate) fn echo(&mut self, conn: ConnId, head: Bytes, payload: Bytes, piece: Piece) {
+    pub(crate) fn echo(&mut self, conn: ConnId, head: Arc<[u8]>, payload: Bytes, piece: Piece) {
         self.ground.put(Output::Event { conn, head, payload, own: Some(piece) });
     }
 

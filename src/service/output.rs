@@ -1,5 +1,7 @@
 //! What a node wants done outside of its core, in the order in which it wants it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::order::Order;
@@ -28,7 +30,7 @@ pub enum Output {
         /// The client that is told.
         conn: ConnId,
         /// The event without its payload.
-        head: Bytes,
+        head: Arc<[u8]>,
         /// The rest of the event.
         payload: Bytes,
         /// For a message that this client itself has multicast: which part of it this is. A client that leaves much of

@@ -458,12 +458,6 @@ impl Stack {
         &self.ground.totem
     }
 
-    /// How often each exec function was sent and received.
-    #[cfg(test)]
-    pub(crate) const fn traffic(&self) -> &Traffic {
-        self.ground.traffic()
-    }
-
     /// The router, to read its counters.
     pub(crate) const fn router(&self) -> &Router {
         &self.router
@@ -492,24 +486,6 @@ impl Stack {
     /// The counters of the desk of CPG.
     pub const fn cpg_stats(&self) -> &cpg::Stats {
         self.desks.cpg.stats()
-    }
-
-    /// The desk of the database, to read its counters.
-    #[cfg(test)]
-    pub(crate) const fn confdb(&self) -> &confdb::Desk {
-        &self.desks.confdb
-    }
-
-    /// The desk of CPG, to read its groups and counters.
-    #[cfg(test)]
-    pub(crate) const fn cpg(&self) -> &cpg::Desk {
-        &self.desks.cpg
-    }
-
-    /// The state of the votes; `None` without a quorum provider.
-    #[cfg(test)]
-    pub(crate) fn votes(&self) -> Option<&quorum::Votes> {
-        self.desks.votequorum.as_ref().map(votequorum::Desk::votes)
     }
 
     /// Checks whether this node has been in no operating ring for longer than a change of membership takes. Then

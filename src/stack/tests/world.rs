@@ -91,7 +91,7 @@ impl Outcome {
             }
             Output::Event { conn, head, payload, own } => {
                 assert_eq!(size(&head), head.len() + payload.len(), "the header says how long the event is");
-                self.told.push(Told::Event(conn, [head, payload].concat().into(), own));
+                self.told.push(Told::Event(conn, [&head[..], &payload[..]].concat().into(), own));
             }
             Output::Refused(conn, why) => self.refused.push((conn, why)),
             Output::Order(order) => self.orders.push(order),

@@ -77,7 +77,7 @@ impl Bench {
     }
 
     pub(super) fn desk(&self) -> &Desk {
-        self.cluster.nodes[&HERE].stack.confdb()
+        &self.cluster.nodes[&HERE].stack.desks.confdb
     }
 
     pub(super) fn database(&self) -> &Database {
@@ -99,7 +99,7 @@ impl Bench {
 
     /// Number of exec messages that the desk has handed to the ring.
     pub(super) fn sent(&self) -> u64 {
-        let services = self.cluster.nodes[&HERE].stack.traffic().services().iter();
+        let services = self.cluster.nodes[&HERE].stack.ground.traffic.services().iter();
         let own = services.filter(|(service, _)| *service == ServiceId::CMAP);
         own.flat_map(|(_, functions)| functions).map(|count| count.tx).sum()
     }

@@ -56,7 +56,7 @@ pub(super) fn node_at(at: At) -> Cluster {
         At::Syncing => form_anew(&mut cluster, 1),
         At::Full => {
             fill(&mut cluster, 1, A);
-            assert_eq!(cluster.nodes[&1].stack.cpg().stats().dropped_requests, 0);
+            assert_eq!(cluster.nodes[&1].stack.desks.cpg.stats().dropped_requests, 0);
         }
     }
     cluster
@@ -149,7 +149,7 @@ fn a_process_can_be_in_a_group_only_once() {
     assert_eq!(ask(&mut cluster, other, &join), (0, 1));
     cluster.settle();
     let member = Member { node: id(1), pid: PID };
-    assert_eq!(cluster.nodes[&1].stack.cpg().groups().members(b"g"), [member]);
+    assert_eq!(cluster.nodes[&1].stack.desks.cpg.groups().members(b"g"), [member]);
 }
 
 /// As above, while not even the first connection's join message has been delivered.
@@ -162,7 +162,7 @@ fn a_join_waits_for_the_end_of_a_revoked_join() {
     let join = join_request(b"g", PID, 0);
     assert_eq!(ask(&mut cluster, other, &join), (0, 6));
     cluster.settle();
-    assert_eq!(cluster.nodes[&1].stack.cpg().groups().members(b"g"), []);
+    assert_eq!(cluster.nodes[&1].stack.desks.cpg.groups().members(b"g"), []);
     assert_eq!(ask(&mut cluster, other, &join), (0, 1));
 }
 
@@ -175,7 +175,7 @@ fn names_of_any_bytes_up_to_the_limit() {
     long[16] = 128;
     assert_eq!(ask(&mut cluster, A, &long), (0, 1));
     cluster.settle();
-    assert_eq!(cluster.nodes[&1].stack.cpg().groups().members(&[9; 128]).len(), 1);
+    assert_eq!(cluster.nodes[&1].stack.desks.cpg.groups().members(&[9; 128]).len(), 1);
 }
 
 /// docs/protocol/services.md, "Requests that are refused": invalid ids and sizes are answered 7 with id 0,
@@ -203,6 +203,6 @@ fn impossible_requests_are_answered() {
         let reply = cluster.request(1, A, &bare(id as u16));
         assert_eq!(reply.map_or(0, |reply| reply.len()), length, "request {id}");
     }
-    assert_eq!(cluster.nodes[&1].stack.cpg().stats().dropped_requests, 1);
+    assert_eq!(cluster.nodes[&1].stack.desks.cpg.stats().dropped_requests, 1);
     assert_eq!(ask(&mut cluster, A, &membership(b"g")), (3, 1));
 }

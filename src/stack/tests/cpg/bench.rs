@@ -91,7 +91,7 @@ pub(super) fn payloads(cluster: &mut Cluster, node: u32) -> Vec<Bytes> {
 
 /// How many exec messages of this function a node has handed to the ring.
 pub(super) fn sent(cluster: &Cluster, node: u32, function: u16) -> u64 {
-    let services = cluster.nodes[&node].stack.traffic().services();
+    let services = cluster.nodes[&node].stack.ground.traffic.services();
     let (_, functions) = services.iter().find(|(service, _)| *service == ServiceId::CPG).expect("it has CPG");
     functions[usize::from(function)].tx
 }

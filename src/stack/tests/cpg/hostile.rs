@@ -37,7 +37,7 @@ fn still_serves(cluster: &mut Cluster) {
     assert_eq!(events(cluster, 1, GOOD).last(), Some(&message));
     // Whatever the other connection was told can be read.
     events(cluster, 1, BAD);
-    let processes = |node| cluster.nodes[&node].stack.cpg().groups().processes();
+    let processes = |node| cluster.nodes[&node].stack.desks.cpg.groups().processes();
     assert_eq!(processes(1), processes(2));
 }
 
@@ -157,7 +157,7 @@ fn messages_for_nobody_are_counted() {
     events(&mut cluster, 1, GOOD);
     cluster.deliver(1, 2, &multicast(b"whose?"), Endian::Little);
     assert_eq!(events(&mut cluster, 1, GOOD), []);
-    assert_eq!(cluster.nodes[&1].stack.cpg().stats().unknown_sender, 1);
+    assert_eq!(cluster.nodes[&1].stack.desks.cpg.stats().unknown_sender, 1);
     still_serves(&mut cluster);
 }
 
@@ -178,18 +178,18 @@ fn the_table_has_its_limits() {
     let group = GroupName::new("flood").unwrap();
     let join = |pid: u32| ServiceExec::Join { group: &group, pid }.encode();
     cluster.deliver(1, 9, &join(1), Endian::Little);
-    assert_eq!(cluster.nodes[&1].stack.cpg().groups().members(b"flood"), []);
+    assert_eq!(cluster.nodes[&1].stack.desks.cpg.groups().members(b"flood"), []);
     for pid in 0..PROCESSES_PER_NODE as u32 + 10 {
         for node in [1, 2] {
             cluster.deliver(node, 2, &join(pid), Endian::Little);
         }
     }
-    let one = cluster.nodes[&1].stack.cpg();
+    let one = &cluster.nodes[&1].stack.desks.cpg;
     assert_eq!(one.groups().members(b"flood").len(), PROCESSES_PER_NODE);
     assert_eq!(one.stats().refused_joins, 11);
     still_serves(&mut cluster);
     // All of them fit into one join list in one message.
-    let list = ServiceExec::JoinList(cluster.nodes[&2].stack.cpg().groups().of_node(id(2))).encode();
+    let list = ServiceExec::JoinList(cluster.nodes[&2].stack.desks.cpg.groups().of_node(id(2))).encode();
     assert!(list.len() < crate::service::wire::MAX_MESSAGE);
     assert_eq!(HeaderBytes::<NE>::new(i32::from(request::COUNT), list.len()).size.get(), list.len() as i32);
 }

@@ -17,7 +17,7 @@ fn multicast_in_every_state() {
         let mut cluster = node_at(at);
         assert_eq!(cluster.request(1, A, &mcast_request(0, b"x")), None);
         let stack = &cluster.nodes[&1].stack;
-        let lost = stack.cpg().stats().dropped_requests + stack.router().stats().overload;
+        let lost = stack.desks.cpg.stats().dropped_requests + stack.router().stats().overload;
         assert_eq!(lost, u64::from(!goes), "what is lost is counted, {at:?}");
         cluster.settle();
         let sent = payloads(&mut cluster, 1).into_iter().filter(|payload| payload == "x");
@@ -61,7 +61,7 @@ fn multicast_lengths_are_checked() {
             assert_eq!(payloads(&mut cluster, 1), Vec::from_iter(sent));
         }
     }
-    assert_eq!(cluster.nodes[&1].stack.cpg().stats().dropped_requests, 4);
+    assert_eq!(cluster.nodes[&1].stack.desks.cpg.stats().dropped_requests, 4);
 }
 
 /// As above, in zero-copy buffers.

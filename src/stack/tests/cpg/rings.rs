@@ -103,13 +103,13 @@ fn the_end_of_a_client_waits_for_the_end_of_a_synchronisation() {
     let syncing = |cluster: &Cluster| cluster.nodes[&1].stack.router().syncing();
     while syncing(&cluster) {
         assert_eq!(sent(&cluster, 1, exec::PROC_LEAVE), 0, "not in the synchronisation");
-        assert!(!cluster.nodes[&1].stack.cpg().settled());
+        assert!(!cluster.nodes[&1].stack.desks.cpg.settled());
         cluster.run(Duration::from_micros(100));
     }
     cluster.settle();
     let gone = confchg(&[member(2, 20)], &[(member(1, 10), 5)], &[]);
     assert_eq!(news(&mut cluster, 2, A), [gone]);
-    assert!(cluster.nodes[&1].stack.cpg().settled());
+    assert!(cluster.nodes[&1].stack.desks.cpg.settled());
 }
 
 /// docs/protocol/services.md, "Membership of groups": a Corosync node's leave message can arrive in a
@@ -138,8 +138,8 @@ fn a_leave_in_the_synchronisation_leaves_no_ghost() {
         // node 2 lists.
         cluster.settle();
         assert_eq!(news(&mut cluster, 1, A), []);
-        assert_eq!(cluster.nodes[&1].stack.cpg().groups().members(b"g"), [member(1, 10)]);
-        assert_eq!(cluster.nodes[&2].stack.cpg().groups().members(b"g"), [member(1, 10), two]);
+        assert_eq!(cluster.nodes[&1].stack.desks.cpg.groups().members(b"g"), [member(1, 10)]);
+        assert_eq!(cluster.nodes[&2].stack.desks.cpg.groups().members(b"g"), [member(1, 10), two]);
     }
 }
 
@@ -194,7 +194,7 @@ fn no_event_has_more_entries_than_libcpg_has_room_for() {
         cluster.take_told(2);
     }
     cluster.settle();
-    assert_eq!(cluster.nodes[&1].stack.cpg().groups().members(b"g").len(), MANY as usize + 2);
+    assert_eq!(cluster.nodes[&1].stack.desks.cpg.groups().members(b"g").len(), MANY as usize + 2);
     news(&mut cluster, 1, A);
     for parts in [[0, 1], [0, 0]] {
         cluster.part(&parts);
@@ -212,5 +212,5 @@ fn no_event_has_more_entries_than_libcpg_has_room_for() {
     assert_eq!(gone, everybody);
     come.sort_unstable();
     assert_eq!(come, everybody);
-    assert!(cluster.nodes[&1].stack.cpg().stats().capped_events > 0);
+    assert!(cluster.nodes[&1].stack.desks.cpg.stats().capped_events > 0);
 }

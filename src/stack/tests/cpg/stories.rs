@@ -76,7 +76,7 @@ fn a_process_that_dies_is_reported() {
     cluster.disconnect(2, A);
     cluster.settle();
     assert_eq!(news(&mut cluster, 1, A), [confchg(&[member(1, 10)], &[(member(2, 20), 5)], &[])]);
-    assert!(cluster.nodes[&2].stack.cpg().settled());
+    assert!(cluster.nodes[&2].stack.desks.cpg.settled());
 }
 
 /// The end of a client with a full queue is reported as soon as possible.
@@ -86,12 +86,12 @@ fn the_end_of_a_client_is_announced_when_there_is_room() {
     news(&mut cluster, 2, A);
     fill(&mut cluster, 1, A);
     cluster.disconnect(1, A);
-    assert!(!cluster.nodes[&1].stack.cpg().settled());
+    assert!(!cluster.nodes[&1].stack.desks.cpg.settled());
     assert_eq!(sent(&cluster, 1, exec::PROC_LEAVE), 0);
     cluster.settle();
     let gone = confchg(&[member(2, 20)], &[(member(1, 10), 5)], &[]);
     assert_eq!(news(&mut cluster, 2, A).last(), Some(&gone));
-    assert!(cluster.nodes[&1].stack.cpg().settled());
+    assert!(cluster.nodes[&1].stack.desks.cpg.settled());
 }
 
 /// After FINALIZE a client receives no events, and the end of its connection is still announced.

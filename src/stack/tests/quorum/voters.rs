@@ -72,7 +72,7 @@ pub(super) fn quorate(cluster: &Cluster, node: u32) -> Option<bool> {
 
 /// The state of the votes at a node.
 pub(super) fn votes(cluster: &Cluster, node: u32) -> &Votes {
-    cluster.nodes[&node].stack.votes().expect("there is a provider")
+    cluster.nodes[&node].stack.desks.votequorum.as_ref().expect("there is a provider").votes()
 }
 
 /// The value of a key of a node's database.
