@@ -35,7 +35,7 @@ struct Client {
 }
 
 impl Client {
-    fn told(&mut self, output: Output) {
+    fn told(&mut self, output: Output<'_>) {
         match output {
             Output::Reply { bytes, .. } => {
                 self.status = bytes[16..20].try_into().map(i32::from_ne_bytes).expect("four bytes");
@@ -43,9 +43,9 @@ impl Client {
                     self.handle = bytes[24..].try_into().map(u64::from_ne_bytes).expect("eight bytes");
                 }
             }
-            Output::Event { head, payload, .. } => {
+            Output::Event { to, head, payload } => {
                 black_box((head, payload));
-                self.events += 1;
+                self.events += to.len() as u64;
             }
             _ => {}
         }

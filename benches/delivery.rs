@@ -29,10 +29,12 @@ struct Clients {
 }
 
 impl Clients {
-    fn told(&mut self, output: Output) {
-        if let Output::Event { head, payload, .. } = output {
-            self.messages += u64::from(!payload.is_empty());
-            self.events += 1;
+    fn told(&mut self, output: Output<'_>) {
+        if let Output::Event { to, head, payload } = output {
+            self.events += to.len() as u64;
+            if !payload.is_empty() {
+                self.messages += to.len() as u64;
+            }
             black_box((head, payload));
         }
     }

@@ -46,19 +46,19 @@ impl Alone {
     }
 
     /// Lets time pass until the node has something to do, and lets it do that. `told` gets what it puts out.
-    pub(crate) fn turn(&mut self, told: &mut dyn FnMut(Output)) {
+    pub(crate) fn turn(&mut self, told: &mut dyn FnMut(Output<'_>)) {
         self.now = self.now.max(self.stack.deadline().expect("a ring has timers"));
         self.stack.handle_input(self.now, Input::Timeout);
         self.carry_out(told);
     }
 
     /// Hands a client's request to the node. `told` gets what the node puts out.
-    pub(crate) fn request(&mut self, conn: ConnId, bytes: &[u8], told: &mut dyn FnMut(Output)) {
+    pub(crate) fn request(&mut self, conn: ConnId, bytes: &[u8], told: &mut dyn FnMut(Output<'_>)) {
         self.stack.request(self.now, conn, Request { bytes, tail: &[] }, &mut World);
         self.carry_out(told);
     }
 
-    fn carry_out(&mut self, told: &mut dyn FnMut(Output)) {
+    fn carry_out(&mut self, told: &mut dyn FnMut(Output<'_>)) {
         let mut stored = None;
         while let Some(output) = self.stack.poll_output(&mut World) {
             match output {

@@ -8,7 +8,6 @@
 
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -447,7 +446,7 @@ impl Desk {
                     && vote.ask(conn)
                 {
                     let question = Question { flags: vote.manner().flags() };
-                    context.event(conn, question.encode().into(), Bytes::new());
+                    context.event([conn], &question.encode(), Bytes::new());
                 }
                 Ok(Reply::Done)
             }
@@ -566,10 +565,8 @@ impl Desk {
         match Vote::begin(conn, manner, &self.trackers, until) {
             None => Some(self.tell_all(&Exec::Shutdown, context).map(|()| Reply::Done)),
             Some(vote) => {
-                let question: Arc<[u8]> = Question { flags: manner.flags() }.encode().into();
-                for tracker in vote.asked() {
-                    context.event(tracker, question.clone(), Bytes::new());
-                }
+                let question = Question { flags: manner.flags() };
+                context.event(vote.asked(), &question.encode(), Bytes::new());
                 self.vote = Some(vote);
                 None // the answer follows when all have answered
             }

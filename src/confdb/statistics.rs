@@ -237,5 +237,5 @@ fn missing<'a>(from: &'a Snapshot, to: &'a Snapshot) -> impl Iterator<Item = &'a
 fn tell(tracker: &Tracker, name: &str, event: Event, value: &Value, context: &mut Context<'_>) {
     let mut notification = Notification::new(name, event, Some(value), Some(value));
     let (head, payload) = notification.to(tracker.inst);
-    context.event(tracker.conn, head.into(), payload.clone());
+    context.event([tracker.conn], &head, payload.clone());
 }

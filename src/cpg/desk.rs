@@ -1,18 +1,17 @@
 //! The state of the desk of CPG, and the events that its clients are sent.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::exchange::Exchange;
-use super::groups::{Groups, Process};
+use super::groups::{Groups, Listener, Process};
 use super::iterate::Iterations;
 use super::name::{GroupName, Member, Reason};
 use super::wire::{Event, ServiceExec};
 use crate::ids::{ConnId, Guarantee, NodeId, Piece};
 use crate::quiet::Quiet;
-use crate::service::{Context, Full};
+use crate::service::{Context, Full, Recipient};
 
 /// Largest number of entries in each list of a membership event, and in a membership reply, for which
 /// applications have room. For a larger group the first members are named; longer lists of joined or left
@@ -102,16 +101,6 @@ pub(super) enum State {
     Leaving(Seat),
 }
 
-impl State {
-    /// The process that joins, is in, or leaves the group.
-    const fn seat(&self) -> Option<&Seat> {
-        match self {
-            Self::Out => None,
-            Self::Joining(seat) | Self::In(seat) | Self::Leaving(seat) => Some(seat),
-        }
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Leaving {
     pub(super) seat: Seat,
@@ -174,10 +163,10 @@ impl Desk {
                 };
                 let (left, joined) = (&part(left), &part(joined));
                 let event = Event::Confchg { group, members: &members, left, joined, reason };
-                let event: Arc<[u8]> = Arc::from(&*event.encode());
-                for conn in listeners {
-                    context.event(*conn, event.clone(), Bytes::new());
-                    if let Some(connection) = self.connections.get_mut(conn) {
+                let to = listeners.iter().map(|listener| listener.conn);
+                context.event(to.clone(), &event.encode(), Bytes::new());
+                for conn in to {
+                    if let Some(connection) = self.connections.get_mut(&conn) {
                         connection.transitions += 1;
                     }
                 }
@@ -186,10 +175,8 @@ impl Desk {
         if !self.owed_totem_conf.is_empty()
             && let Some((ring, members)) = self.exchange.settled()
         {
-            let event: Arc<[u8]> = Arc::from(&*Event::TotemConfchg { ring, members }.encode());
-            for conn in self.owed_totem_conf.drain(..) {
-                context.event(conn, event.clone(), Bytes::new());
-            }
+            let event = Event::TotemConfchg { ring, members };
+            context.event(self.owed_totem_conf.drain(..), &event.encode(), Bytes::new());
         }
     }
 
@@ -201,7 +188,7 @@ impl Desk {
         if matches!(connection.state, State::Joining(_)) {
             connection.state = State::In(seat);
             if !connection.finalized {
-                self.groups.listen(group, *conn);
+                self.groups.listen(group, Listener { conn: *conn, pid });
             }
         }
     }
@@ -261,7 +248,7 @@ impl Desk {
         &mut self,
         sender: Member,
         group: &[u8],
-        (event, payload): (Event<'_>, &Bytes),
+        (event, payload): (Event<'_>, Bytes),
         piece: Piece,
         context: &mut Context<'_>,
     ) {
@@ -280,20 +267,12 @@ impl Desk {
             }
             return;
         }
-        let head: Arc<[u8]> = Arc::from(&*event.encode());
-        for conn in listeners {
-            let own = sender.node == self.me
-                && self
-                    .connections
-                    .get(conn)
-                    .and_then(|connection| connection.state.seat())
-                    .is_some_and(|seat| seat.pid == sender.pid);
-            if own {
-                context.echo(*conn, head.clone(), payload.clone(), piece);
-            } else {
-                context.event(*conn, head.clone(), payload.clone());
-            }
-        }
+        let ours = sender.node == self.me;
+        let to = listeners.iter().map(|listener| Recipient {
+            conn: listener.conn,
+            own: (ours && listener.pid == sender.pid).then_some(piece),
+        });
+        context.event(to, &event.encode(), payload);
         self.stats.delivered += listeners.len() as u64;
     }
 

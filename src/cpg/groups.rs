@@ -3,7 +3,7 @@
 //!
 //! Source: corosync `exec/cpg.c`, `process_info_list_head`; clients see the order of the table.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::name::{GroupName, Member};
 use crate::ids::{ConnId, NodeId};
@@ -29,8 +29,17 @@ pub struct Process {
 struct Group {
     /// Ascending by node, then process id.
     members: Vec<Member>,
-    /// Connections of this node that receive the group's events, newest first.
-    listeners: Vec<ConnId>,
+    /// Those who receive the group's events, newest first.
+    listeners: Vec<Listener>,
+}
+
+/// A connection of this node that receives a group's events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The connection.
+    pub conn: ConnId,
+    /// The process that is the group's member by this connection.
+    pub pid: u32,
 }
 
 /// The process table, indexed by group.
@@ -39,8 +48,7 @@ pub struct Groups {
     /// Ascending by node, then process id; the groups of one process are in the order in which it joined
     /// them.
     processes: Vec<Process>,
-    /// Only looked up, never iterated over, because its order is random.
-    groups: HashMap<GroupName, Group>,
+    groups: BTreeMap<GroupName, Group>,
 }
 
 impl Groups {
@@ -119,8 +127,8 @@ impl Groups {
         &rest[..rest.partition_point(|process| process.member.node == node)]
     }
 
-    /// The connections that receive a group's events, and whether a process of `node` is in the group.
-    pub fn listeners(&self, group: &[u8], node: NodeId) -> (&[ConnId], bool) {
+    /// Those who receive a group's events, and whether a process of `node` is in the group.
+    pub fn listeners(&self, group: &[u8], node: NodeId) -> (&[Listener], bool) {
         let Some(group) = self.groups.get(group) else {
             return (&[], false);
         };
@@ -129,17 +137,17 @@ impl Groups {
     }
 
     /// Subscribes a connection to a group's events.
-    pub fn listen(&mut self, group: &GroupName, conn: ConnId) {
+    pub fn listen(&mut self, group: &GroupName, listener: Listener) {
         let listeners = &mut self.groups.entry(group.clone()).or_default().listeners;
-        if !listeners.contains(&conn) {
-            listeners.insert(0, conn);
+        if !listeners.contains(&listener) {
+            listeners.insert(0, listener);
         }
     }
 
     /// Ends the subscription of a connection to a group's events.
     pub fn unlisten(&mut self, group: &[u8], conn: ConnId) {
         if let Some(entry) = self.groups.get_mut(group) {
-            entry.listeners.retain(|other| *other != conn);
+            entry.listeners.retain(|listener| listener.conn != conn);
             self.forget_if_empty(group);
         }
     }
@@ -201,12 +209,13 @@ mod tests {
         let mut groups = Groups::default();
         let one = process(1, 1, "g");
         groups.insert(one.clone());
-        groups.listen(&one.group, ConnId(4));
-        groups.listen(&one.group, ConnId(5));
-        groups.listen(&one.group, ConnId(5));
-        assert_eq!(groups.listeners(b"g", one.member.node), (&[ConnId(5), ConnId(4)][..], true));
+        let [four, five] = [4, 5].map(|n| Listener { conn: ConnId(n), pid: n as u32 });
+        groups.listen(&one.group, four);
+        groups.listen(&one.group, five);
+        groups.listen(&one.group, five);
+        assert_eq!(groups.listeners(b"g", one.member.node), (&[five, four][..], true));
         groups.remove(b"g", one.member);
-        assert_eq!(groups.listeners(b"g", one.member.node), (&[ConnId(5), ConnId(4)][..], false));
+        assert_eq!(groups.listeners(b"g", one.member.node), (&[five, four][..], false));
         groups.unlisten(b"g", ConnId(4));
         groups.unlisten(b"g", ConnId(5));
         assert!(groups.groups.is_empty());

@@ -69,13 +69,13 @@ impl Service for Desk {
             Exec::Mcast { group, pid, payload } => {
                 let sender = Member { node: from, pid };
                 let event = Event::Deliver { group, sender, payload };
-                self.hand_out(sender, group, (event, &message.slice_ref(payload)), Piece::Whole, context);
+                self.hand_out(sender, group, (event, message.slice_ref(payload)), Piece::Whole, context);
             }
             Exec::PartialMcast { group, pid, total, place, payload } => {
                 let sender = Member { node: from, pid };
                 let event = Event::PartialDeliver { group, sender, total, place, payload };
                 let piece = if place == Place::Last { Piece::Last } else { Piece::Part };
-                self.hand_out(sender, group, (event, &message.slice_ref(payload)), piece, context);
+                self.hand_out(sender, group, (event, message.slice_ref(payload)), piece, context);
             }
         }
     }

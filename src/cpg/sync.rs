@@ -5,7 +5,6 @@
 //! Source: corosync `exec/cpg.c`, `cpg_sync_*`.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -82,10 +81,8 @@ impl Synchronised for Desk {
             self.groups.remove(ghost.group.as_bytes(), ghost.member);
         }
 
-        let event: Arc<[u8]> = Arc::from(&*Event::TotemConfchg { ring, members: &members }.encode());
-        for conn in self.connections.keys() {
-            context.event(*conn, event.clone(), Bytes::new());
-        }
+        let event = Event::TotemConfchg { ring, members: &members };
+        context.event(self.connections.keys().copied(), &event.encode(), Bytes::new());
     }
 
     fn abort(&mut self) {

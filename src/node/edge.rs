@@ -13,9 +13,9 @@ use super::source_port;
 use super::statistics::{Log, OWN, overlap};
 use super::store::Store;
 use crate::error::Status;
-use crate::ids::{ConnId, Destination, Piece, RingId};
+use crate::ids::{ConnId, Destination, RingId};
 use crate::ipc;
-use crate::service::{Edge, LinkState, Links, Order, Output, Statistics, Turned};
+use crate::service::{Edge, LinkState, Links, Order, Output, Recipient, Statistics, Turned};
 use crate::stack::Stack;
 use crate::transport::Transport;
 use crate::transport::knet::envelope::Envelope;
@@ -82,12 +82,16 @@ impl Outside {
         self.flush();
     }
 
-    fn carry_out(&mut self, output: Output) {
+    fn carry_out(&mut self, output: Output<'_>) {
         match output {
             Output::Send(to, frame) => self.send(to, frame),
             Output::Store(up_to) => self.store.reserve(up_to),
             Output::Reply { conn, bytes } => self.reply(conn, &bytes),
-            Output::Event { conn, head, payload, own } => self.event(conn, &head, &payload, own),
+            Output::Event { to, head, payload } => {
+                for recipient in to {
+                    self.event(*recipient, head, &payload);
+                }
+            }
             Output::Refused(conn, why) => {
                 if let Some(server) = &mut self.server {
                     server.count_refused(conn, why == Turned::Overload);
@@ -122,7 +126,7 @@ impl Outside {
         }
     }
 
-    fn event(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, own: Option<Piece>) {
+    fn event(&mut self, Recipient { conn, own }: Recipient, head: &[u8], payload: &Bytes) {
         match (&mut self.server, own) {
             _ if is_local(conn) => self.locals.event(conn, head, payload),
             (Some(server), Some(piece)) => server.echo(conn, head, payload, piece),

@@ -4,7 +4,6 @@
 //! Source: corosync `exec/vsf_quorum.c`; `quorum_overview(3)`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -71,17 +70,18 @@ impl Desk {
         self.models.get(&conn).copied().unwrap_or_default()
     }
 
-    /// The quorum event in a client's version.
-    fn quorum_event(&self, conn: ConnId) -> Arc<[u8]> {
+    /// Tells a client, in its version of the event, whether this partition is quorate.
+    fn tell_quorum(&self, conn: ConnId, context: &mut Context<'_>) {
         let quorate = self.quorate;
         let (ring, members) = match &self.decided {
             Some((ring, members)) => (Some(*ring), &members[..]),
             None => (None, &[][..]),
         };
-        match self.model(conn) {
-            Model::V0 => Event::Notification { quorate, ring, members }.encode().into(),
-            Model::V1 => Event::Quorum { quorate, ring, members }.encode().into(),
-        }
+        let event = match self.model(conn) {
+            Model::V0 => Event::Notification { quorate, ring, members },
+            Model::V1 => Event::Quorum { quorate, ring, members },
+        };
+        context.event([conn], &event.encode(), Bytes::new());
     }
 
     fn track(&mut self, conn: ConnId, track: Track, context: &mut Context<'_>) -> Status {
@@ -89,9 +89,9 @@ impl Desk {
             if self.model(conn) == Model::V1 {
                 let event =
                     Event::Nodelist { ring: self.ring, members: &self.members, joined: &[], left: &[] };
-                context.event(conn, event.encode().into(), Bytes::new());
+                context.event([conn], &event.encode(), Bytes::new());
             }
-            context.event(conn, self.quorum_event(conn), Bytes::new());
+            self.tell_quorum(conn, context);
         }
         if self.trackers.contains(&conn) {
             return Status::Exist;
@@ -134,7 +134,7 @@ impl Desk {
         self.decided = Some((decision.ring, decision.members.clone()));
         log_nodes("Members", &decision.members);
         for conn in &self.trackers {
-            context.event(*conn, self.quorum_event(*conn), Bytes::new());
+            self.tell_quorum(*conn, context);
         }
     }
 }
@@ -246,14 +246,10 @@ impl Synchronised for Desk {
 
     fn activate(&mut self, context: &mut Context<'_>) {
         self.settled.clone_from(&self.members);
-        let Self { ring, members, joined, left, .. } = self;
+        let Self { ring, members, joined, left, .. } = &*self;
         let event = Event::Nodelist { ring: *ring, members, joined, left };
-        let event: Arc<[u8]> = event.encode().into();
-        for conn in &self.trackers {
-            if self.model(*conn) == Model::V1 {
-                context.event(*conn, event.clone(), Bytes::new());
-            }
-        }
+        let to = self.trackers.iter().copied().filter(|conn| self.model(*conn) == Model::V1);
+        context.event(to, &event.encode(), Bytes::new());
     }
 
     fn abort(&mut self) {}

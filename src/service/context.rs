@@ -1,7 +1,6 @@
 //! What lies under the desks of a node, and what a desk may do while it handles an input.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -9,11 +8,12 @@ use super::database::Database;
 use super::edge::{Edge, Links, Statistics};
 use super::notice::Notice;
 use super::order::Order;
-use super::output::{Output, Turned};
+use super::outbox::Outbox;
+use super::output::{Output, Recipient, Turned};
 use super::ring_statistics;
 use super::traffic::{self, Traffic};
 use crate::error::Status;
-use crate::ids::{ConnId, Guarantee, NodeId, Piece, RingId};
+use crate::ids::{ConnId, Guarantee, NodeId, RingId};
 use crate::time::Instant;
 use crate::totem::{Group, Refused, Totem};
 use crate::value::Value;
@@ -34,9 +34,8 @@ pub(crate) struct Ground {
     pub(crate) database: Database,
     /// Notices that the desks have not been told yet.
     notices: VecDeque<Notice>,
-    /// What one input has caused and was not taken yet. The driver takes all of it after each input, so that it never
-    /// holds more than the effects of one.
-    outputs: VecDeque<Output>,
+    /// What this input has caused and was not taken yet.
+    pub(crate) outbox: Outbox,
     /// How often each exec function was sent and received.
     pub(crate) traffic: Traffic,
 }
@@ -44,7 +43,7 @@ pub(crate) struct Ground {
 impl Ground {
     /// A node's ring and database.
     pub(crate) fn new(me: NodeId, now: Instant, totem: Totem, database: Database, traffic: Traffic) -> Self {
-        Self { me, now, totem, database, notices: VecDeque::new(), outputs: VecDeque::new(), traffic }
+        Self { me, now, totem, database, notices: VecDeque::new(), outbox: Outbox::default(), traffic }
     }
 
     /// The context in which the router works while it handles an input.
@@ -55,16 +54,6 @@ impl Ground {
     /// Queues a notice for all desks.
     pub(crate) fn announce(&mut self, notice: Notice) {
         self.notices.push_back(notice);
-    }
-
-    /// Queues an output.
-    pub(crate) fn put(&mut self, output: Output) {
-        self.outputs.push_back(output);
-    }
-
-    /// Takes the earliest output.
-    pub(crate) fn take_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
     }
 }
 
@@ -124,7 +113,7 @@ impl Context<'_> {
 
     /// Gives an order to the program around the node.
     pub(crate) fn order(&mut self, order: Order) {
-        self.ground.put(Output::Order(order));
+        self.ground.outbox.put(Output::Order(order));
     }
 
     /// Multicasts an exec message of this function, given in pieces that begin with the 16-byte request header.
@@ -177,17 +166,17 @@ impl Context<'_> {
     /// Answers the request of `conn` that is being handled. Each request must be answered exactly once (a CPG
     /// multicast: not at all).
     pub(crate) fn reply(&mut self, conn: ConnId, reply: Vec<u8>) {
-        self.ground.put(Output::Reply { conn, bytes: reply.into() });
+        self.ground.outbox.put(Output::Reply { conn, bytes: reply.into() });
     }
 
-    /// Sends an event to a client: `head`, then `payload`; see [`Output::Event`].
-    pub(crate) fn event(&mut self, conn: ConnId, head: Arc<[u8]>, payload: Bytes) {
-        self.ground.put(Output::Event { conn, head, payload, own: None });
-    }
-
-    /// Sends a client a message that it has multicast itself; see [`Output::Event`].
-    pub(crate) fn echo(&mut self, conn: ConnId, head: Arc<[u8]>, payload: Bytes, piece: Piece) {
-        self.ground.put(Output::Event { conn, head, payload, own: Some(piece) });
+    /// Sends an event to clients: `head`, then `payload`; see [`Output::Event`].
+    pub(crate) fn event(
+        &mut self,
+        to: impl IntoIterator<Item = impl Into<Recipient>>,
+        head: &[u8],
+        payload: Bytes,
+    ) {
+        self.ground.outbox.event(to, head, payload);
     }
 
     /// The user id of a client; see [`Edge::user`].
@@ -253,7 +242,7 @@ impl Context<'_> {
     /// The synchronisation of this ring is complete.
     pub(super) fn synced(&mut self, ring: RingId) {
         self.ground.totem.synced();
-        self.ground.put(Output::Synced(ring));
+        self.ground.outbox.put(Output::Synced(ring));
     }
 
     /// The old ring's synchronisation was completed by one of the old ring's last messages, between the
@@ -275,7 +264,7 @@ impl Context<'_> {
 
     /// A request of `conn` was refused before it reached its desk.
     pub(super) fn turn_away(&mut self, conn: ConnId, why: Turned) {
-        self.ground.put(Output::Refused(conn, why));
+        self.ground.outbox.put(Output::Refused(conn, why));
     }
 }
 

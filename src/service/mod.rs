@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `mod.rs` | the interface of a service: `Service`, `Synchronised` |
 //! | `context.rs` | what lies under the desks (`Ground`), and what a desk may do (`Context`) |
-//! | `output.rs`, `order.rs` | what a node wants done outside of its core |
+//! | `output.rs`, `outbox.rs`, `order.rs` | what a node wants done outside of its core |
 //! | `edge.rs` | what a desk asks the world outside and must know at once |
 //! | `database.rs` | the keys and values of the configuration database; every change is recorded |
 //! | `notice.rs` | what desks of the same node tell each other |
@@ -35,6 +35,7 @@ pub(crate) mod database;
 mod edge;
 mod notice;
 mod order;
+mod outbox;
 mod output;
 mod patience;
 mod ring_statistics;
@@ -48,7 +49,7 @@ pub(crate) use database::Database;
 pub use edge::{Edge, LinkState, Links, Statistics};
 pub(crate) use notice::{Change, Notice, Quorate};
 pub use order::Order;
-pub use output::{Output, Turned};
+pub use output::{Output, Recipient, Turned};
 pub(crate) use traffic::Traffic;
 
 /// An exec message as it came from the ring: header included, in its sender's byte order.

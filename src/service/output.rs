@@ -1,7 +1,5 @@
 //! What a node wants done outside of its core, in the order in which it wants it.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::order::Order;
@@ -10,8 +8,9 @@ use crate::view::View;
 
 /// One thing to be done by the program around the core. They are to be carried out in their order: a client must not
 /// see a message before it is on the network, and a datagram that follows a change of keys is sealed with the new ones.
+/// It borrows from the node, so it is to be carried out before the next is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
+pub enum Output<'a> {
     /// Send a datagram. One that cannot be sent is counted and lost, as on any network.
     Send(Destination, Bytes),
     /// Reserve ring sequence numbers up to this one on stable storage, without blocking; when it is done, the core must
@@ -24,20 +23,15 @@ pub enum Output {
         /// The whole reply.
         bytes: Bytes,
     },
-    /// An event for a client. It is never dropped: what does not fit is queued, and a client whose queue overflows is
+    /// An event for clients. It is never dropped: what does not fit is queued, and a client whose queue overflows is
     /// disconnected.
     Event {
-        /// The client that is told.
-        conn: ConnId,
+        /// The clients that are told, in this order.
+        to: &'a [Recipient],
         /// The event without its payload.
-        head: Arc<[u8]>,
+        head: &'a [u8],
         /// The rest of the event.
         payload: Bytes,
-        /// For a message that this client itself has multicast: which part of it this is. A client that leaves much of
-        /// its own messages unread is kept from multicasting more; messages of others do not count for that. The
-        /// pieces of a fragmented message count only when the last one has come, because the sender cannot stop in the
-        /// middle.
-        own: Option<Piece>,
     },
     /// A request of this client was refused before it reached its service.
     Refused(ConnId, Turned),
@@ -47,6 +41,23 @@ pub enum Output {
     View(View),
     /// The services of this ring are synchronised; requests are served again.
     Synced(RingId),
+}
+
+/// A client that is told of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// The client.
+    pub conn: ConnId,
+    /// For a message that this client itself has multicast: which part of it this is. A client that leaves much of its
+    /// own messages unread is kept from multicasting more; messages of others do not count for that. The pieces of a
+    /// fragmented message count only when the last one has come, because the sender cannot stop in the middle.
+    pub own: Option<Piece>,
+}
+
+impl From<ConnId> for Recipient {
+    fn from(conn: ConnId) -> Self {
+        Self { conn, own: None }
+    }
 }
 
 /// Why a request was refused before it reached its desk.

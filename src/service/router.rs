@@ -8,7 +8,7 @@
 //! Source: corosync `exec/main.c` (`deliver_fn`, `corosync_sync_completed`), `exec/ipc_glue.c`
 //! (`cs_ipcs_msg_process`), `exec/sync.c`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -76,7 +76,7 @@ pub(crate) struct Router {
     desks: Vec<Counter>,
     /// Index of each service's desk.
     places: [Option<u8>; ServiceId::LIMIT as usize],
-    connections: HashMap<ConnId, u8>,
+    connections: BTreeMap<ConnId, u8>,
     barrier: Barrier,
     patience: Patience,
     /// The members of the last transitional view.
@@ -112,7 +112,7 @@ impl Router {
         Self {
             desks: counters,
             places,
-            connections: HashMap::new(),
+            connections: BTreeMap::new(),
             barrier: Barrier::new(),
             patience: Patience::default(),
             transitional: Vec::new(),

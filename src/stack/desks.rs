@@ -18,6 +18,7 @@ pub(super) struct Desks {
 
 impl Desks {
     /// Calls `act` with all desks, ascending by service id as the router expects them.
+    #[inline]
     pub(super) fn with<R>(&mut self, act: impl FnOnce(router::Desks<'_, '_>) -> R) -> R {
         let Self { confdb, admin, cpg, quorum, votequorum } = self;
         match votequorum {

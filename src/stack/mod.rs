@@ -160,10 +160,10 @@ impl Stack {
 
     /// The next thing to be done outside. `None`: nothing is left of what the last input has caused, and the next input
     /// may follow; [`Stack::deadline`] says when at the latest.
-    pub fn poll_output(&mut self, edge: &mut dyn Edge) -> Option<Output> {
+    pub fn poll_output(&mut self, edge: &mut dyn Edge) -> Option<Output<'_>> {
         loop {
-            if let Some(output) = self.ground.take_output() {
-                return Some(output);
+            if !self.ground.outbox.is_drained() {
+                return self.ground.outbox.take();
             }
             match self.ground.totem.poll_output() {
                 totem::Output::Send(to, frame) => return Some(Output::Send(to, frame)),
@@ -179,7 +179,7 @@ impl Stack {
                     });
                 }
                 totem::Output::View(view) => {
-                    self.ground.put(Output::View(view.clone()));
+                    self.ground.outbox.put(Output::View(view.clone()));
                     self.route(edge, |router, desks, context| router.view(desks, &view, context));
                 }
                 totem::Output::TokenSent => self.route(edge, Router::token_sent),

@@ -38,6 +38,6 @@ pub(super) fn nodelist(trackers: &[Tracker], ring: Option<RingId>, votes: &Votes
 
 fn tell(trackers: &[Tracker], event: &Event<'_>, context: &mut Context<'_>) {
     for Tracker { conn, number } in trackers {
-        context.event(*conn, event.encode(*number).into(), Bytes::new());
+        context.event([*conn], &event.encode(*number), Bytes::new());
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::error::Status;
 use crate::ids::{ConnId, Piece, RingId};
-use crate::service::{Edge, Links, Order, Output, Statistics, Turned};
+use crate::service::{Edge, Links, Order, Output, Recipient, Statistics, Turned};
 use crate::value::Value;
 use crate::view::View;
 
@@ -82,16 +82,18 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Notes an output that is about neither datagrams nor ring ids.
-    pub(super) fn note(&mut self, output: Output) {
+    pub(super) fn note(&mut self, output: Output<'_>) {
         match output {
             Output::Send(..) | Output::Store(_) => unreachable!("the cluster carries them out"),
             Output::Reply { conn, bytes } => {
                 assert_eq!(size(&bytes), bytes.len(), "the header says how long the reply is");
                 self.told.push(Told::Reply(conn, bytes));
             }
-            Output::Event { conn, head, payload, own } => {
-                assert_eq!(size(&head), head.len() + payload.len(), "the header says how long the event is");
-                self.told.push(Told::Event(conn, [&head[..], &payload[..]].concat().into(), own));
+            Output::Event { to, head, payload } => {
+                assert_eq!(size(head), head.len() + payload.len(), "the header says how long the event is");
+                let event = Bytes::from([head, &payload[..]].concat());
+                let told = to.iter().map(|&Recipient { conn, own }| Told::Event(conn, event.clone(), own));
+                self.told.extend(told);
             }
             Output::Refused(conn, why) => self.refused.push((conn, why)),
             Output::Order(order) => self.orders.push(order),

@@ -1,8 +1,8 @@
 //! Receiving: unpacks frames and reassembles fragmented messages.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::ids::{Endian, NodeId};
 use crate::quiet::Quiet;
@@ -45,8 +45,8 @@ struct Assembly {
 /// The unfinished messages of all senders, and finished ones that wait to be taken.
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
-    normal: HashMap<NodeId, Assembly>,
-    sync: HashMap<NodeId, Assembly>,
+    normal: BTreeMap<NodeId, Assembly>,
+    sync: BTreeMap<NodeId, Assembly>,
     ready: VecDeque<Message>,
     /// Rate limit of log lines about malformed packets.
     malformed: Quiet,
@@ -148,7 +148,7 @@ impl Assembler {
 fn hand_up(
     ready: &mut VecDeque<Message>,
     from: NodeId,
-    message: Bytes,
+    mut message: Bytes,
     order: Endian,
     dropped: &mut Dropped,
 ) {
@@ -157,13 +157,12 @@ fn hand_up(
         dropped.no_group += 1;
         return;
     };
-    let body = message.slice(body..);
-    if named.app {
-        ready.push_back(Message { from, group: Group::App, body: body.clone(), order });
+    message.advance(body);
+    if named.app && named.sync {
+        ready.push_back(Message { from, group: Group::App, body: message.clone(), order });
     }
-    if named.sync {
-        ready.push_back(Message { from, group: Group::Sync, body, order });
-    }
+    let group = if named.sync { Group::Sync } else { Group::App };
+    ready.push_back(Message { from, group, body: message, order });
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(crate) struct Packer {
     /// Bytes for length words and data in one frame.
     space: usize,
     net_mtu: usize,
-    staged: BytesMut,
+    staged: Vec<u8>,
     lengths: Vec<u16>,
     guarantee: Guarantee,
     /// Fragment id of the message that continues in the next frame; 0 if none does.
@@ -34,7 +34,7 @@ impl Packer {
         Self {
             space: net_mtu - pack::FIXED,
             net_mtu,
-            staged: BytesMut::with_capacity(net_mtu),
+            staged: Vec::with_capacity(net_mtu),
             lengths: Vec::new(),
             guarantee: Guarantee::Agreed,
             carry: 0,
@@ -67,6 +67,15 @@ impl Packer {
         header: &[u8],
         body: &[&[u8]],
     ) {
+        let whole = header.len() + body.iter().map(|piece| piece.len()).sum::<usize>();
+        let used = self.staged.len() + 2 * (self.lengths.len() + 1);
+        if used + whole <= self.space {
+            self.staged.extend_from_slice(header);
+            body.iter().for_each(|piece| self.staged.extend_from_slice(piece));
+            self.guarantee = self.guarantee.max(guarantee);
+            self.lengths.push(whole as u16); // at most `space`, which is below 64 Ki
+            return;
+        }
         let mut length = 0;
         for piece in std::iter::once(&header).chain(body) {
             let mut rest = *piece;
@@ -79,7 +88,7 @@ impl Packer {
                     continue;
                 }
                 let (now, later) = rest.split_at(room);
-                self.staged.put_slice(now);
+                self.staged.extend_from_slice(now);
                 self.guarantee = self.guarantee.max(guarantee);
                 length += room;
                 rest = later;

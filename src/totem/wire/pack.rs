@@ -105,6 +105,10 @@ impl Group {
 /// Finds the known groups that a message names, and where its body begins. `None` if the header is truncated
 /// or names too many groups.
 pub fn groups(message: &[u8], order: Endian) -> Option<(Named, usize)> {
+    // So begin nearly all messages.
+    if order == Endian::Little && message.starts_with(Group::App.header()) {
+        return Some((Named { app: true, sync: false }, Group::App.header().len()));
+    }
     let count = order.u16(*message.first_chunk()?);
     if count > MAX_GROUPS {
         return None;

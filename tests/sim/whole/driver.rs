@@ -43,7 +43,12 @@ impl Cluster {
                 Output::View(view) => self.view_of_whole(who, view),
                 Output::Synced(ring) => self.synced_whole(who, ring),
                 Output::Reply { conn, bytes } => self.replied(who, conn, &bytes),
-                Output::Event { conn, head, payload, own: _ } => self.told_client(who, conn, &head, &payload),
+                Output::Event { to, head, payload } => {
+                    let (to, head) = (to.to_vec(), head.to_vec());
+                    for recipient in to {
+                        self.told_client(who, recipient.conn, &head, &payload);
+                    }
+                }
                 Output::Refused(conn, why) => {
                     panic!(
                         "seed {}: {conn:?} of {who:?} was refused: {why:?}\n{}",
