@@ -43,11 +43,21 @@ pub(super) struct Clients {
     /// Since when there has been no room for a request of any size.
     short_since: Option<Instant>,
     request: Vec<u8>,
+    /// Requests since [`Clients::take_count`] was called last.
+    count: u32,
+}
+
+/// What came of looking for work of clients.
+enum Step {
+    /// There was some, with a request of so many bytes.
+    Served(usize),
+    /// There is none now.
+    Nothing,
 }
 
 impl Clients {
     pub(super) fn new(policy: Policy) -> Self {
-        Self { policy, flows: [Flow::Open; SERVICES.len()], short_since: None, request: Vec::new() }
+        Self { policy, flows: [Flow::Open; SERVICES.len()], short_since: None, request: Vec::new(), count: 0 }
     }
 
     /// Serves clients within the limits of a turn. Returns whether there may be more to do.
@@ -69,39 +79,11 @@ impl Clients {
             if rung.is_none() && server.deadline().is_none_or(|at| at > now) {
                 return taken > 0;
             }
-            let known = |service| stack.router().has(service);
-            let gate = Gate {
-                policy: &self.policy,
-                database: stack.database(),
-                ready: stack.accepts_clients(),
-                known: &known,
-            };
-            match server.next(now, &gate, &mut self.request) {
-                Some(Incoming::Request { conn }) => {
-                    let request = Request { bytes: &self.request, tail: &[] };
-                    stack.request(now, conn, request, outside);
-                    outside.carry_out_all(stack);
-                    spent += self.request.len();
-                }
-                Some(Incoming::Connected { conn, service, peer }) => {
-                    tracing::debug!(target: "annulus::node", pid = peer.pid, service = service.0, "a client connected");
-                    outside.log.came(conn, peer.pid);
-                    let connected = stack.connected(now, service, conn, outside);
-                    outside.carry_out_all(stack);
-                    if connected.is_err()
-                        && let Some(server) = &mut outside.server
-                    {
-                        server.close(conn); // does not happen: the gate checked the same facts
-                    }
-                }
-                Some(Incoming::Closed { conn }) => {
-                    outside.log.went(conn);
-                    stack.disconnected(now, conn, outside);
-                    outside.carry_out_all(stack);
-                }
+            match self.step(now, stack, outside) {
+                Step::Served(bytes) => spent += bytes,
                 // The doorbell stays readable while work is left.
-                None if outside.server.as_ref().is_some_and(Server::is_unfinished) => return true,
-                None => match rung.take() {
+                Step::Nothing if outside.server.as_ref().is_some_and(Server::is_unfinished) => return true,
+                Step::Nothing => match rung.take() {
                     Some(mut heard) => {
                         heard.clear_ready();
                         rung = ring(doorbell, cx);
@@ -115,6 +97,63 @@ impl Clients {
             }
         }
         true
+    }
+
+    /// Takes what clients have brought by now, within the limits of a turn, whether or not the doorbell was heard.
+    pub(super) fn collect(&mut self, now: Instant, stack: &mut Stack, outside: &mut Outside) {
+        let mut spent = 0;
+        for _ in 0..BUDGET {
+            let Some(server) = &mut outside.server else { return };
+            self.hold_back(now, stack, server);
+            match self.step(now, stack, outside) {
+                Step::Served(bytes) if spent + bytes <= BUDGET_BYTES => spent += bytes,
+                Step::Served(_) | Step::Nothing => return,
+            }
+        }
+    }
+
+    /// The number of requests since the last call.
+    pub(super) fn take_count(&mut self) -> u32 {
+        std::mem::take(&mut self.count)
+    }
+
+    /// Handles one thing that clients have brought.
+    fn step(&mut self, now: Instant, stack: &mut Stack, outside: &mut Outside) -> Step {
+        let Some(server) = &mut outside.server else { return Step::Nothing };
+        let known = |service| stack.router().has(service);
+        let gate = Gate {
+            policy: &self.policy,
+            database: stack.database(),
+            ready: stack.accepts_clients(),
+            known: &known,
+        };
+        match server.next(now, &gate, &mut self.request) {
+            Some(Incoming::Request { conn }) => {
+                let request = Request { bytes: &self.request, tail: &[] };
+                stack.request(now, conn, request, outside);
+                outside.carry_out_all(stack);
+                self.count += 1;
+                return Step::Served(self.request.len());
+            }
+            Some(Incoming::Connected { conn, service, peer }) => {
+                tracing::debug!(target: "annulus::node", pid = peer.pid, service = service.0, "a client connected");
+                outside.log.came(conn, peer.pid);
+                let connected = stack.connected(now, service, conn, outside);
+                outside.carry_out_all(stack);
+                if connected.is_err()
+                    && let Some(server) = &mut outside.server
+                {
+                    server.close(conn); // does not happen: the gate checked the same facts
+                }
+            }
+            Some(Incoming::Closed { conn }) => {
+                outside.log.went(conn);
+                stack.disconnected(now, conn, outside);
+                outside.carry_out_all(stack);
+            }
+            None => return Step::Nothing,
+        }
+        Step::Served(0)
     }
 
     /// When to serve clients even if the doorbell does not become readable.

@@ -27,6 +27,7 @@ use super::kept_votes::KeptVotes;
 use super::keys::Keys;
 use super::links;
 use super::locals::Waiting;
+use super::pace::Pace;
 use super::queue::{Closed, Sink};
 use super::share::Share;
 use super::store::Store;
@@ -115,6 +116,7 @@ pub(crate) struct Driver {
     wake_at: Option<Instant>,
     watch: Watch,
     share: Share,
+    pace: Pace,
     errand: Option<Errand>,
     /// Until when, at most, nothing is read from the ring because the configuration is being read.
     ring_waits: Option<Instant>,
@@ -175,6 +177,7 @@ impl Driver {
             start,
             me: parts.me,
             watch: Watch::new(&parts.timeouts, now),
+            pace: Pace::new(parts.timeouts.token),
             timeouts: parts.timeouts,
             kind: parts.kind,
             peers: parts.peers,
@@ -237,7 +240,7 @@ impl Driver {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
-        let mut busy = self.take_datagrams(cx, now);
+        let (mut busy, now) = self.take_datagrams(cx, now);
         busy |= self.take_stored(cx, now);
         if self.stack.deadline().is_some_and(|at| at <= now) {
             self.tell(|stack, _| stack.handle_input(now, Input::Timeout));
@@ -269,8 +272,8 @@ impl Driver {
         told
     }
 
-    /// Reads datagrams from the ring. Returns whether there may be more.
-    fn take_datagrams(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+    /// Reads datagrams from the ring. Returns whether there may be more, and the time.
+    fn take_datagrams(&mut self, cx: &mut Context<'_>, mut now: Instant) -> (bool, Instant) {
         if self.ring_waits.is_some_and(|until| until <= now) {
             tracing::warn!(
                 target: "annulus::node",
@@ -281,24 +284,52 @@ impl Driver {
         }
         for batch in 0..BATCHES {
             if self.ring_waits.is_some() || !self.outside.orders.is_empty() {
-                return batch > 0;
+                return (batch > 0, now);
             }
             match self.outside.transport.poll_recv(cx, &mut self.received) {
                 Poll::Ready(Ok(())) => {
-                    for datagram in self.received.iter() {
+                    let received = std::mem::replace(&mut self.received, Received::none());
+                    for datagram in received.iter() {
+                        if self.stack.totem().expects(datagram) {
+                            now = self.collect(now);
+                        }
                         self.stack.handle_input(now, Input::Datagram(datagram));
                         self.outside.carry_out_all(&mut self.stack);
                     }
+                    self.received = received;
                 }
                 Poll::Ready(Err(error)) => {
                     // The transport has counted the error; the watch finds out whether the interface is gone.
                     tracing::debug!(target: "annulus::node", %error, "receiving failed");
-                    return true;
+                    return (true, now);
                 }
-                Poll::Pending => return batch > 0,
+                Poll::Pending => return (batch > 0, now),
             }
         }
-        true
+        (true, now)
+    }
+
+    /// The token is here: takes what clients have brought, so that it leaves with the token, and lets the token wait
+    /// for more if that is worth it. Returns the time.
+    fn collect(&mut self, mut now: Instant) -> Instant {
+        let Some(clients) = &mut self.clients else { return now };
+        if self.share.clients_wait(now).is_some() {
+            return now;
+        }
+        clients.collect(now, &mut self.stack, &mut self.outside);
+        let Some(pause) = self.pace.pause(clients.take_count(), self.stack.totem().queued()) else {
+            return now;
+        };
+        if let Some(server) = &mut self.outside.server {
+            server.flush();
+        }
+        self.share.sleeps(now);
+        std::thread::sleep(pause);
+        now = Instant::ZERO + self.start.elapsed();
+        self.share.works(now);
+        clients.collect(now, &mut self.stack, &mut self.outside);
+        self.pace.paused(clients.take_count());
+        now
     }
 
     /// Passes results of reserving ring ids to the stack.

@@ -50,6 +50,7 @@ mod knet;
 mod links;
 pub mod local;
 mod locals;
+mod pace;
 mod plan;
 pub mod queue;
 mod share;

@@ -151,6 +151,17 @@ impl Totem {
         self.weigh_queue();
     }
 
+    /// Whether this datagram is the next token of the ring that this node is on, so that messages which are submitted
+    /// before it is handed over leave with it.
+    pub fn expects(&self, datagram: &[u8]) -> bool {
+        self.srp.expects(datagram)
+    }
+
+    /// The number of full frames that wait for the token.
+    pub fn queued(&self) -> usize {
+        self.srp.outbox().len(self.packer.queue())
+    }
+
     /// Takes the next action; [`Output::Wait`] when there is none.
     pub fn poll_output(&mut self) -> Output {
         loop {

@@ -112,6 +112,11 @@ impl Received {
         Self::with_slots(RECV_BATCH)
     }
 
+    /// A batch without room, which costs nothing.
+    pub(crate) fn none() -> Self {
+        Self::with_slots(0)
+    }
+
     pub(super) fn with_slots(slots: usize) -> Self {
         Self {
             buffer: vec![0; slots * STRIDE].into_boxed_slice(),

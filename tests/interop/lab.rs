@@ -423,6 +423,11 @@ impl Lab {
         self.filter(k, "input", "udp dport 5405 @th,88,8 { 0, 4 }");
     }
 
+    /// Loses so many of 100 ring datagrams on their way to host `k`, by chance.
+    pub(crate) fn lose(&self, k: usize, percent: u32) {
+        self.filter(k, "input", &format!("udp dport 5405-5412 numgen random mod 100 < {percent}"));
+    }
+
     fn filter(&self, k: usize, hook: &str, what: &str) {
         let chain = format!("{{ type filter hook {hook} priority 0 ; policy accept ; }}");
         self.must(
@@ -434,7 +439,7 @@ impl Lab {
         );
     }
 
-    /// Undoes [`Lab::silence`] and [`Lab::lose_tokens`].
+    /// Undoes [`Lab::silence`], [`Lab::lose_tokens`] and [`Lab::lose`].
     pub(crate) fn unfilter(&self, k: usize) {
         self.must(k, "nft delete table inet lab");
     }

@@ -17,6 +17,7 @@
 #![cfg(all(target_os = "linux", feature = "daemon"))]
 
 mod api;
+mod benchmark;
 mod both;
 mod cfgtool;
 #[cfg(feature = "tools")]

@@ -7,6 +7,7 @@ use super::members::MemberSet;
 use super::next::Next;
 use super::ring::Ring;
 use super::timers::Timer;
+use super::turnaround::Turnaround;
 use crate::ids::{NodeId, RingId, Seq};
 use crate::time::Instant;
 use crate::totem::wire::{CommitEntry, CommitToken, LittleEndian};
@@ -36,6 +37,7 @@ impl Commit {
 
         token.filled += 1;
         // Not empty, because this node is in it.
+        ring.turnaround = Turnaround::default();
         ring.successor = token.members[token.filled % token.members.len()].0;
         ring.current = token.ring;
         ring.numbers.took(token.ring.seq);

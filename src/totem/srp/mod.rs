@@ -26,6 +26,7 @@
 //! | `io.rs` | inputs and actions of the protocol |
 //! | `left_out.rs` | nodes that are excluded from the ring for a while |
 //! | `timers.rs` | timers |
+//! | `turnaround.rs` | how long a rotation takes, and when the token is late |
 //! | `witness.rs` | which nodes are heard, and which of them hear this node |
 //! | `stats.rs` | counters |
 //! | `sample.rs` | test fixtures: a node on a ring, frames |
@@ -52,6 +53,7 @@ mod sample;
 mod state;
 pub mod stats;
 pub mod timers;
+mod turnaround;
 mod visit;
 pub mod window;
 mod witness;
@@ -216,6 +218,15 @@ impl Srp {
 
     pub(crate) fn reconfigure(&mut self, timeouts: Timeouts) {
         self.ring.timeouts = timeouts;
+    }
+
+    /// Whether this datagram is the next token of the ring that this node is on.
+    pub(crate) fn expects(&self, datagram: &[u8]) -> bool {
+        let ring = &self.ring;
+        wire::kind(datagram) == Some(wire::Kind::Token)
+            && matches!(self.state, State::Operational)
+            && matches!(wire::parse(datagram), Ok((Frame::Token(token), _))
+                if token.ring == ring.current && ring.rotation.token_seq.is_before(token.token_seq))
     }
 
     pub(crate) const fn outbox_mut(&mut self) -> &mut outbox::Outbox {
@@ -524,7 +535,10 @@ impl Srp {
         }
         ring.rotation.cancel();
         if ring.is_representative() && !matches!(self.state, State::Gather(_)) {
-            ring.timers.stop(Timer::Hold);
+            if ring.timers.runs(Timer::Hold) {
+                ring.timers.stop(Timer::Hold);
+                ring.turnaround.passed(now, true);
+            }
             self.expire(now, Timer::TokenRetransmit);
         }
     }
@@ -569,7 +583,8 @@ impl Srp {
                 State::Gather(_) => {}
                 State::Operational | State::Commit(_) | State::Recovery(_) => {
                     self.ring.send_token();
-                    let delay = self.ring.timeouts.token_retransmit;
+                    self.ring.turnaround.sent_again();
+                    let delay = self.ring.turnaround.late_after(self.ring.timeouts.token_retransmit);
                     self.ring.timers.start(Timer::TokenRetransmit, now, delay);
                 }
             },

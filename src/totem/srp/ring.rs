@@ -12,6 +12,7 @@ use super::number::{FAR, RingNumbers, SPREAD};
 use super::outbox::{Outbox, Queue};
 use super::stats::Stats;
 use super::timers::{Timer, TimerTable};
+use super::turnaround::Turnaround;
 use super::window::Reception;
 use super::witness::Witness;
 use crate::config::timeouts::Timeouts;
@@ -73,6 +74,8 @@ pub(crate) struct Ring {
 
     /// State left by the last visit of the token.
     pub(super) rotation: Rotation,
+    /// How long the token takes to come back.
+    pub(super) turnaround: Turnaround,
     /// The next node on the ring, to which the token is passed.
     pub(super) successor: NodeId,
     /// The last token sent or held, for retransmission.
@@ -115,6 +118,7 @@ impl Ring {
             outbox: Outbox::new(net_mtu),
             frame_counter: 0,
             rotation: Rotation::new(params.origin),
+            turnaround: Turnaround::default(),
             successor: params.me,
             last_token: None,
             token_wanted: false,
@@ -190,7 +194,8 @@ impl Ring {
             0 => self.timers.stop(Timer::TokenWarning),
             percent => self.timers.start(Timer::TokenWarning, now, timeouts.token * percent / 100),
         }
-        self.timers.start(Timer::TokenRetransmit, now, timeouts.token_retransmit);
+        let late = self.turnaround.late_after(timeouts.token_retransmit);
+        self.timers.start(Timer::TokenRetransmit, now, late);
     }
 
     /// Handles a ring sequence number heard in a frame of this kind. Returns whether it is believed; if it is

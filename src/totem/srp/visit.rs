@@ -78,6 +78,7 @@ pub(super) fn take(
     plausible::mend(&mut token, members, &mut ring.rotation);
     let representative = ring.is_representative();
     ring.stats.visits.note(now, token.backlog);
+    ring.turnaround.arrived(now);
 
     if ring.rotation.visited(token.seq, representative, ring.timeouts.seqno_unchanged_const) {
         ring.timers.start_unless_running(Timer::Merge, now, ring.timeouts.merge);
@@ -157,6 +158,7 @@ pub(super) fn pass_on(ring: &mut Ring, visit: Visit, now: Instant, operational: 
     let Visit { mut token, keep, .. } = visit;
     token.from = ring.me;
     ring.last_token = Some(token.encode::<LittleEndian>());
+    ring.turnaround.passed(now, operational && !keep && !ring.rotation.held);
     if !keep {
         ring.stats.orf_token_tx += 1;
         ring.send_token();

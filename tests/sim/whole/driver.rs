@@ -45,8 +45,14 @@ impl Cluster {
                 Output::Reply { conn, bytes } => self.replied(who, conn, &bytes),
                 Output::Event { to, head, payload } => {
                     let (to, head) = (to.to_vec(), head.to_vec());
-                    for recipient in to {
+                    for recipient in &to {
                         self.told_client(who, recipient.conn, &head, &payload);
+                    }
+                    // Only when all have been told, because the node says more when a client goes.
+                    for recipient in to {
+                        if self.does_not_read(who, recipient.conn) {
+                            self.close(who, recipient.conn);
+                        }
                     }
                 }
                 Output::Refused(conn, why) => {
@@ -154,9 +160,6 @@ impl Cluster {
                     speech::Event::Ring => {}
                     other => panic!("{conn:?} of {who:?} asked for no {other:?}"),
                 }
-                if participant.unread > UNREAD {
-                    self.close(who, conn);
-                }
             }
             (Role::Voter, speech::Event::Quorum { quorate, members }) => {
                 let members = members.into_iter().collect();
@@ -169,6 +172,12 @@ impl Cluster {
             }
             (role, other) => panic!("{conn:?} of {who:?}, {role:?}, asked for no {other:?}"),
         }
+    }
+
+    /// Whether a client has left so much unread that it is disconnected.
+    fn does_not_read(&mut self, who: Process, conn: ConnId) -> bool {
+        let client = self.record.get(who, conn);
+        client.alive && matches!(&client.role, Role::Participant(participant) if participant.unread > UNREAD)
     }
 
     /// A node says that it leaves: its services end first, then it goes.

@@ -74,17 +74,24 @@ pub fn throughput(options: &Options) -> Result<(), String> {
         })
     });
     std::thread::sleep(Duration::from_secs_f64(options.warmup));
-    let before = (Instant::now(), MESSAGES.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed));
+    let counts = || {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (Instant::now(), load(&MESSAGES), load(&BYTES), load(&OWN))
+    };
+    let before = counts();
     std::thread::sleep(Duration::from_secs_f64(options.seconds));
-    let after = (Instant::now(), MESSAGES.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed));
+    let after = counts();
     let seconds = (after.0 - before.0).as_secs_f64();
     OVER.store(true, Ordering::Relaxed);
     println!(
-        "{{\"size\":{},\"seconds\":{seconds:.3},\"messages\":{},\"msgs_per_s\":{:.1},\"mb_per_s\":{:.3}}}",
+        "{{\"size\":{},\"seconds\":{seconds:.3},\"messages\":{},\"msgs_per_s\":{:.1},\"mb_per_s\":{:.3},\
+         \"own\":{},\"all\":{}}}",
         options.max,
         after.1 - before.1,
         (after.1 - before.1) as f64 / seconds,
         (after.2 - before.2) as f64 / seconds / 1e6,
+        after.3 - before.3,
+        MESSAGES.load(Ordering::Relaxed),
     );
     if let Some(sender) = sender {
         sender.join().map_err(|_| "the sending thread panicked".to_owned())??;

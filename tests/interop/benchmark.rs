@@ -1,0 +1,252 @@
+//! annulusd and Debian's Corosync in one run, by turns, with the same clients: messages, latency, processor time a
+//! message, even shares.
+//!
+//! `scripts/benchmark.sh` runs it and writes BENCHMARKS.md. Variables: `ANNULUS_BENCH_SECONDS` (2), the length of one
+//! measurement; `ANNULUS_BENCH_ROUNDS` (3), in each of which both daemons are measured; `ANNULUS_BENCH_ROWS`, the
+//! beginnings of the names of rows, with commas, for a part of the table; `ANNULUS_BENCH_OUT`, a file for the table.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::lab::{Kind, Lab, Peer, Transport};
+use crate::side_by_side::{field, ratio, seconds};
+use crate::{number, ready};
+
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The daemons that are compared.
+const KINDS: [Kind; 2] = [Kind::Annulus, Kind::Corosync];
+
+/// What is measured in one row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    transport: Transport,
+    hosts: usize,
+    work: Work,
+    size: usize,
+    /// How many of 100 datagrams are lost at each host.
+    loss: u32,
+}
+
+/// What clients do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// So many clients, on hosts of their own, send at full speed.
+    Senders(usize),
+    /// One client has one message in flight.
+    OneInFlight,
+}
+
+impl Row {
+    fn name(&self) -> String {
+        let work = match self.work {
+            Work::Senders(1) => "one sender".to_owned(),
+            Work::Senders(senders) => format!("{senders} senders"),
+            Work::OneInFlight => "one in flight".to_owned(),
+        };
+        let loss = if self.loss == 0 { String::new() } else { format!(", {} % lost", self.loss) };
+        format!("{}, {} hosts, {work}, {} B{loss}", self.transport, self.hosts, self.size)
+    }
+
+    /// All rows, in the order of the table.
+    fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for transport in [Transport::Udpu, Transport::Udp] {
+            for (hosts, senders) in [(1, &[1][..]), (3, &[1, 3]), (16, &[1, 3])] {
+                let sizes: &[usize] =
+                    if hosts == 16 { &[64, 1000] } else { &[64, 1000, 1400, 8000, 16_000, 1_000_000] };
+                let mut add = |work, size| all.push(Self { transport, hosts, work, size, loss: 0 });
+                add(Work::OneInFlight, 64);
+                for &senders in senders {
+                    sizes.iter().for_each(|size| add(Work::Senders(senders), *size));
+                }
+            }
+        }
+        for loss in [1, 5] {
+            let lossy = |work, size| Self { transport: Transport::Udpu, hosts: 3, work, size, loss };
+            all.push(lossy(Work::OneInFlight, 64));
+            all.extend([64, 1000, 16_000].map(|size| lossy(Work::Senders(3), size)));
+        }
+        all
+    }
+}
+
+/// The figures of a row; a smaller number of some of them is better.
+type Figures = BTreeMap<Figure, f64>;
+
+/// One column of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Figure {
+    Messages,
+    P50,
+    P99,
+    /// Processor time of all daemons for one message, in microseconds.
+    Processor,
+    /// Messages of the slowest sender, as a share of the fastest one's.
+    Share,
+}
+
+impl Figure {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Messages => "messages/s",
+            Self::P50 => "p50, us",
+            Self::P99 => "p99, us",
+            Self::Processor => "processor, us/message",
+            Self::Share => "slowest : fastest sender",
+        }
+    }
+}
+
+/// A ring of these hosts, with one member of a group on each.
+fn ring(kind: Kind, transport: Transport, hosts: usize) -> Lab {
+    let mut lab = Lab::new(hosts);
+    lab.configure(transport, "");
+    lab.start_all(kind);
+    lab.wait_for_one_ring();
+    lab
+}
+
+fn measure(lab: &Lab, row: Row) -> Figures {
+    let (size, seconds) = (row.size.to_string(), seconds().to_string());
+    let common = ["--max", &size, "--seconds", &seconds, "--warmup", "1", "--deadline", "120"];
+    if row.loss > 0 {
+        (1..=row.hosts).for_each(|k| lab.lose(k, row.loss));
+    }
+    let before = processor(lab);
+    let mut figures = Figures::new();
+    match row.work {
+        Work::OneInFlight => {
+            let line = lab.peer(1, "latency", "latency", &common).result(PATIENCE);
+            figures.insert(Figure::P50, field(&line, "p50_us"));
+            figures.insert(Figure::P99, field(&line, "p99_us"));
+        }
+        Work::Senders(senders) => {
+            let members = senders.to_string();
+            let options = [&common[..], &["--members", &members, "--retry-us", "20"]].concat();
+            let mut peers: Vec<Peer> =
+                (1..=senders).map(|k| lab.peer(k, "speed", "throughput", &options)).collect();
+            let lines: Vec<String> = peers.iter_mut().map(|peer| peer.result(PATIENCE)).collect();
+            println!("{}", lines.join("\n"));
+            figures.insert(Figure::Messages, field(&lines[0], "msgs_per_s"));
+            let all = field(&lines[0], "all");
+            figures.insert(Figure::Processor, (processor(lab) - before) * 1e6 / all);
+            if senders > 1 {
+                let own = lines.iter().map(|line| field(line, "own"));
+                let (least, most) =
+                    own.fold((f64::MAX, 0.0_f64), |(least, most), n| (least.min(n), most.max(n)));
+                figures.insert(Figure::Share, least / most);
+            }
+        }
+    }
+    if row.loss > 0 {
+        (1..=row.hosts).for_each(|k| lab.unfilter(k));
+    }
+    figures
+}
+
+/// Processor time of all daemons, in seconds.
+fn processor(lab: &Lab) -> f64 {
+    let ticks: u64 = (1..=lab.len()).map(|k| ticks(lab.daemon_pid(k))).sum();
+    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+}
+
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the daemon runs");
+    let (_, rest) = stat.rsplit_once(')').expect("a name in parentheses");
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    words[11..13].iter().map(|word| word.parse::<u64>().expect("ticks")).sum()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// `ours`, `theirs` and their ratio as cells, with the least and greatest value of the rounds.
+fn cells(rounds: &BTreeMap<(String, bool), Vec<Figures>>, row: Row, figure: Figure) -> Option<String> {
+    let of = |ours: bool| -> Option<(f64, String)> {
+        let values: Vec<f64> = rounds
+            .get(&(row.name(), ours))?
+            .iter()
+            .filter_map(|figures| figures.get(&figure).copied())
+            .collect();
+        let (least, most) =
+            (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(0.0, f64::max));
+        let median = (!values.is_empty()).then(|| median(values))?;
+        Some((median, format!("{} ({}-{})", short(median), short(least), short(most))))
+    };
+    let (ours, theirs) = (of(true), of(false));
+    let (ours, theirs) = (ours?, theirs);
+    let other = theirs.as_ref().map_or_else(|| "-".to_owned(), |theirs| theirs.1.clone());
+    Some(format!(
+        "{} | {other} | {}",
+        ours.1,
+        theirs.map_or_else(|| "-".to_owned(), |theirs| ratio(ours.0, theirs.0))
+    ))
+}
+
+/// A number with about three digits.
+fn short(value: f64) -> String {
+    match value {
+        100_000.0.. => format!("{:.0}k", value / 1000.0),
+        1_000.0.. => format!("{:.1}k", value / 1000.0),
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// The rows whose names begin with one of `ANNULUS_BENCH_ROWS`.
+fn wanted() -> Vec<Row> {
+    let rows = std::env::var("ANNULUS_BENCH_ROWS").unwrap_or_default();
+    let beginnings: Vec<&str> = rows.split(';').map(str::trim).filter(|row| !row.is_empty()).collect();
+    let mut all = Row::all();
+    all.retain(|row| {
+        beginnings.is_empty() || beginnings.iter().any(|beginning| row.name().starts_with(beginning))
+    });
+    assert!(!all.is_empty(), "ANNULUS_BENCH_ROWS: no row's name begins like that");
+    all
+}
+
+/// The whole table; more than an hour.
+#[test]
+#[ignore = "a measurement of an hour: scripts/benchmark.sh runs it"]
+fn benchmark() {
+    if !ready() {
+        return;
+    }
+    let rows = wanted();
+    let only_ours = std::env::var_os("ANNULUS_BENCH_ALONE").is_some();
+    let mut rounds: BTreeMap<(String, bool), Vec<Figures>> = BTreeMap::new();
+    let mut rings: Vec<(Transport, usize)> = rows.iter().map(|row| (row.transport, row.hosts)).collect();
+    rings.sort_by_key(|(transport, hosts)| (*transport != Transport::Udpu, *hosts));
+    rings.dedup();
+    for _ in 0..number("ANNULUS_BENCH_ROUNDS").unwrap_or(3).max(1) {
+        for &(transport, hosts) in &rings {
+            for kind in KINDS.into_iter().filter(|kind| !only_ours || *kind == Kind::Annulus) {
+                let lab = ring(kind, transport, hosts);
+                for row in rows.iter().filter(|row| (row.transport, row.hosts) == (transport, hosts)) {
+                    let figures = measure(&lab, *row);
+                    println!("{kind:?}: {}: {figures:?}", row.name());
+                    rounds.entry((row.name(), kind == Kind::Annulus)).or_default().push(figures);
+                }
+            }
+        }
+    }
+    let mut table =
+        "| work | figure | annulus (least-most) | Corosync (least-most) | ratio |\n|---|---|---|---|---|\n"
+            .to_owned();
+    for row in rows {
+        for figure in [Figure::Messages, Figure::P50, Figure::P99, Figure::Processor, Figure::Share] {
+            if let Some(cells) = cells(&rounds, row, figure) {
+                let _ = writeln!(table, "| {} | {} | {cells} |", row.name(), figure.name());
+            }
+        }
+    }
+    println!("{table}");
+    if let Some(path) = std::env::var_os("ANNULUS_BENCH_OUT") {
+        std::fs::write(&path, table).expect("write ANNULUS_BENCH_OUT");
+    }
+}
