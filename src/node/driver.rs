@@ -2,7 +2,8 @@
 //! its time, from the real clock.
 //!
 //! A turn first takes what has arrived from the ring, then expired timers, then a limited number of client requests,
-//! so that a token never waits behind a flood of clients. After a few turns the task yields, so that the runtime
+//! so that a token never waits behind a flood of clients. When the token is there, what clients have brought by then is
+//! taken first, within the same limit, so that it leaves with the token. After a few turns the task yields, so that the runtime
 //! looks at the sockets and runs its other tasks even while the node is busy.
 
 use std::collections::hash_map::RandomState;

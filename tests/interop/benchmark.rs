@@ -128,7 +128,6 @@ fn measure(lab: &Lab, row: Row) -> Figures {
             let mut peers: Vec<Peer> =
                 (1..=senders).map(|k| lab.peer(k, "speed", "throughput", &options)).collect();
             let lines: Vec<String> = peers.iter_mut().map(|peer| peer.result(PATIENCE)).collect();
-            println!("{}", lines.join("\n"));
             figures.insert(Figure::Messages, field(&lines[0], "msgs_per_s"));
             let all = field(&lines[0], "all");
             figures.insert(Figure::Processor, (processor(lab) - before) * 1e6 / all);

@@ -48,7 +48,7 @@ fn busy() -> Load {
 }
 
 /// The longest time since `since` during which a node delivered nothing in its present life.
-fn longest_silence(c: &Cluster, node: u32, since: annulus::time::Instant) -> Duration {
+pub(crate) fn longest_silence(c: &Cluster, node: u32, since: annulus::time::Instant) -> Duration {
     let instants =
         c.events(node).iter().filter(|(at, event)| *at >= since && matches!(event, Event::Deliver(_)));
     let mut last = since;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use annulus::ids::Guarantee;
 use annulus::totem::wire::{Frame, Kind};
 
-use crate::cluster::{Cluster, Setup};
+use crate::cluster::{Cluster, Load, Setup};
+use crate::links::longest_silence;
 
 /// Totem, token retransmission: a lost token is sent again before it counts as lost.
 #[test]
@@ -20,6 +21,33 @@ fn a_lost_token_is_sent_again() {
         assert!(c.nothing_due(), "nothing came in half a token time-out");
     }
     assert_eq!(c.ring(1), ring, "one lost token broke the ring");
+    c.finish();
+}
+
+/// While a ring turns, its nodes know how long a rotation takes, and do not wait for `token_retransmit` (238 ms here).
+#[test]
+fn a_lost_token_of_a_turning_ring_costs_milliseconds() {
+    let mut c = Cluster::seeded(303, 1..=3);
+    c.settle();
+    c.work(Load {
+        every: Duration::from_micros(200)..Duration::from_micros(400),
+        sizes: vec![24..100],
+        safe: 0.0,
+        answers: 0.0,
+        unruly: 0.0,
+    });
+    c.run(Duration::from_millis(100));
+    for _ in 0..20 {
+        let since = c.now;
+        c.network.lose_first(1, |p| p.kind == Some(Kind::Token));
+        c.run(Duration::from_millis(60));
+        for node in 1..=3 {
+            let silence = longest_silence(&c, node, since);
+            assert!(silence < Duration::from_millis(12), "node {node} was told nothing for {silence:?}");
+        }
+    }
+    let repeated: u64 = (1..=3).map(|node| c.totem(node).stats().token_duplicates).sum();
+    assert!(repeated < 20 * 20, "{repeated} tokens came twice for twenty that were lost");
     c.finish();
 }
 
