@@ -208,6 +208,18 @@ impl Endian {
     }
 }
 
+/// The node with this id, which is not 0; for tests.
+#[cfg(test)]
+pub(crate) fn node(id: u32) -> NodeId {
+    NodeId::new(id).expect("not 0")
+}
+
+/// The nodes with these ids; for tests.
+#[cfg(test)]
+pub(crate) fn nodes(ids: &[u32]) -> Vec<NodeId> {
+    ids.iter().map(|id| node(*id)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,6 @@ pub(crate) struct Address {
     pub(crate) index: u32,
     /// Whether the interface is up.
     pub(crate) up: bool,
-    /// The IP address.
     pub(crate) address: IpAddr,
     /// The network mask, of the same IP version as the address; `None` if the kernel names none.
     pub(crate) mask: Option<IpAddr>,

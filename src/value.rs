@@ -42,18 +42,13 @@ pub enum Value {
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::I8(a), Self::I8(b)) => a == b,
-            (Self::U8(a), Self::U8(b)) => a == b,
-            (Self::I16(a), Self::I16(b)) => a == b,
-            (Self::U16(a), Self::U16(b)) => a == b,
-            (Self::I32(a), Self::I32(b)) => a == b,
-            (Self::U32(a), Self::U32(b)) => a == b,
-            (Self::I64(a), Self::I64(b)) => a == b,
-            (Self::U64(a), Self::U64(b)) => a == b,
             (Self::F32(a), Self::F32(b)) => a.to_bits() == b.to_bits(),
             (Self::F64(a), Self::F64(b)) => a.to_bits() == b.to_bits(),
             (Self::Text(a), Self::Text(b)) | (Self::Bytes(a), Self::Bytes(b)) => a == b,
-            _ => false,
+            _ => {
+                self.number().is_some()
+                    && (self.type_name(), self.number()) == (other.type_name(), other.number())
+            }
         }
     }
 }
@@ -145,18 +140,11 @@ impl From<bool> for Value {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::I8(n) => n.fmt(f),
-            Self::U8(n) => n.fmt(f),
-            Self::I16(n) => n.fmt(f),
-            Self::U16(n) => n.fmt(f),
-            Self::I32(n) => n.fmt(f),
-            Self::U32(n) => n.fmt(f),
-            Self::I64(n) => n.fmt(f),
-            Self::U64(n) => n.fmt(f),
             Self::F32(n) => write!(f, "{n:.6}"),
             Self::F64(n) => write!(f, "{n:.6}"),
             Self::Text(bytes) => String::from_utf8_lossy(bytes).fmt(f),
             Self::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+            _ => self.number().map_or(Ok(()), |number| number.fmt(f)),
         }
     }
 }

@@ -31,3 +31,13 @@ pub struct View {
     /// listed here and in the regular view's `joined`.
     pub left: Vec<NodeId>,
 }
+
+#[cfg(test)]
+impl View {
+    /// The regular view of the ring with this number that all of these nodes have joined; for tests.
+    pub(crate) fn regular(seq: u64, ids: &[u32]) -> Self {
+        let members = crate::ids::nodes(ids);
+        let ring = RingId { rep: members[0], seq };
+        Self { kind: ViewKind::Regular, ring, joined: members.clone(), members, left: Vec::new() }
+    }
+}
