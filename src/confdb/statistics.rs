@@ -128,7 +128,6 @@ impl Lookouts {
         self.moved = true;
     }
 
-    /// Adds a tracker.
     pub(super) fn add(&mut self, handle: u64, tracker: Tracker, context: &Context<'_>) -> Start {
         if !tracker.is_prefix() {
             let found = context.statistics(&tracker.key);
@@ -237,5 +236,5 @@ fn missing<'a>(from: &'a Snapshot, to: &'a Snapshot) -> impl Iterator<Item = &'a
 fn tell(tracker: &Tracker, name: &str, event: Event, value: &Value, context: &mut Context<'_>) {
     let mut notification = Notification::new(name, event, Some(value), Some(value));
     let (head, payload) = notification.to(tracker.inst);
-    context.event([tracker.conn], &head, payload.clone());
+    context.event([tracker.conn], head, payload.clone());
 }

@@ -121,7 +121,7 @@ impl Desk {
                 continue;
             }
             let (head, payload) = news.notification.to(tracker.inst);
-            context.event([tracker.conn], &head, payload.clone());
+            context.event([tracker.conn], head, payload.clone());
             *left = left.saturating_sub(cost);
             self.stats.notifications += 1;
         }

@@ -18,7 +18,6 @@ pub(super) enum Written {
     Changed,
 }
 
-/// Sets a key.
 pub(super) fn set(key: &str, value: RawValue<'_>, database: &mut Database) -> Result<Written, Status> {
     refuse_read_only(key, database)?;
     let value = value.read()?;

@@ -115,10 +115,7 @@ impl Nodes {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn id(id: u32) -> NodeId {
-        NodeId::new(id).unwrap()
-    }
+    use crate::ids::node as id;
 
     #[test]
     fn the_table_is_bounded_and_dead_nodes_are_replaced() {

@@ -70,10 +70,7 @@ impl TieBreaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ids(ids: &[u32]) -> Vec<NodeId> {
-        ids.iter().map(|id| NodeId::new(*id).unwrap()).collect()
-    }
+    use crate::ids::nodes as ids;
 
     #[test]
     fn names_and_lists_are_read() {

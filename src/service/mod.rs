@@ -15,8 +15,8 @@
 //! | `router.rs` | passes exec messages and client requests to their desk, runs the synchronisation |
 //! | `sync.rs` | the barrier that all nodes pass after each new ring, as a pure state machine |
 //! | `patience.rs` | how long silent members are waited for at the barrier, and what follows |
-//! | `wire.rs` | message headers and the messages of the synchronisation; `wire/read.rs`: parsing of answers and
-//! events in clients |
+//! | `wire.rs` | message headers and the messages of the synchronisation; `wire/layout.rs`: how layouts
+//! are written; `wire/read.rs`: parsing of answers and events in clients |
 //! | `channel.rs` | a client's connection to a service, over IPC or inside the process |
 //! | `client/` | what the client libraries of the services have in common |
 
@@ -112,7 +112,6 @@ pub(crate) enum Progress {
 
 /// The desk of one service: its exec messages, its clients' requests, its part in the synchronisation.
 pub(crate) trait Service {
-    /// The id of the service.
     fn id(&self) -> ServiceId;
 
     /// Number of its exec functions; messages with higher function numbers never reach it.

@@ -5,11 +5,15 @@
 //! `exec/sync.c` (barrier and service list). Exec messages travel in their sender's byte order, so
 //! the order is a type parameter; requests, replies and events stay on one host and use its own.
 
+pub(crate) mod layout;
 pub(crate) mod read;
 
 use bytes::Bytes;
-use zerocopy::byteorder::{BigEndian, ByteOrder, I32, LittleEndian, NativeEndian, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use layout::{PaddedI32, PaddedU32, in_order, layout, to_bytes};
+use zerocopy::{
+    ByteOrder, FromBytes, I32, Immutable, IntoBytes, KnownLayout, LittleEndian, NativeEndian, U32, U64,
+    Unaligned,
+};
 
 use crate::error::Status;
 use crate::ids::{Endian, NodeId, RingId, ServiceId};
@@ -18,26 +22,51 @@ use crate::ids::{Endian, NodeId, RingId, ServiceId};
 pub const MAX_MESSAGE: usize = 1 << 20;
 
 /// Length of the header that requests and exec messages begin with.
-pub const HEADER_LEN: usize = 16;
+pub const HEADER_LEN: usize = size_of::<HeaderBytes<NativeEndian>>();
 
-/// The header of an exec message and of a client's request: 16 bytes.
-///
-/// Peers leave undefined bytes in the padding; it is written as zeros and never read.
-#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct HeaderBytes<O: ByteOrder> {
-    pub(crate) id: I32<O>,
-    pub(crate) pad_id: [u8; 4],
-    pub(crate) size: I32<O>,
-    pub(crate) pad_size: [u8; 4],
+layout! {
+    /// The header of an exec message and of a client's request: 16 bytes.
+    ///
+    /// Peers leave undefined bytes in the padding; it is written as zeros and never read.
+    pub(crate) struct HeaderBytes<O>: 16 {
+        pub(crate) id: PaddedI32<O>,
+        pub(crate) size: PaddedI32<O>,
+    }
+
+    /// The source of a message: `mar_message_source_t`. The connection id has a meaning to the sending node only.
+    pub(crate) struct SourceBytes<O>: 16 {
+        pub(crate) node: PaddedU32<O>,
+        pub(crate) conn: U64<O>,
+    }
+
+    /// A ring id as totem and the synchronisation send it: 12 bytes, packed.
+    struct RingBytes<O>: 12 {
+        rep: U32<O>,
+        seq: U64<O>,
+    }
+
+    /// The barrier, sent to go on to the next service: `struct req_exec_barrier_message`.
+    struct BarrierBytes<O>: 32 {
+        header: HeaderBytes<O>,
+        ring: RingBytes<O>,
+        pad: [u8; 4],
+    }
+
+    /// The list of the sender's services that take part: `struct req_exec_service_build_message`.
+    struct ServiceListBytes<O>: 552 {
+        header: HeaderBytes<O>,
+        ring: RingBytes<O>,
+        pad_ring: [u8; 4],
+        count: PaddedI32<O>,
+        services: [I32<O>; LIST_LIMIT],
+    }
 }
-const _: () = assert!(size_of::<HeaderBytes<LittleEndian>>() == HEADER_LEN);
 
 impl<O: ByteOrder> HeaderBytes<O> {
     /// A header for a message of `size` bytes, at most [`MAX_MESSAGE`] of them.
     pub(crate) fn new(id: i32, size: usize) -> Self {
         debug_assert!(size <= MAX_MESSAGE, "longer than any message may be");
-        Self { id: I32::new(id), pad_id: [0; 4], size: I32::new(size as i32), pad_size: [0; 4] }
+        Self { id: PaddedI32::new(id), size: PaddedI32::new(size as i32) }
     }
 
     /// The header of an exec message: the id tells service and function.
@@ -46,16 +75,16 @@ impl<O: ByteOrder> HeaderBytes<O> {
     }
 }
 
+/// The header of a client's request.
+pub(crate) type RequestHeader = HeaderBytes<NativeEndian>;
+
 /// The header of a reply and of an event: 24 bytes.
 #[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct ReplyHeaderBytes<O: ByteOrder = NativeEndian> {
-    pub(crate) id: I32<O>,
-    pub(crate) pad_id: [u8; 4],
-    pub(crate) size: I32<O>,
-    pub(crate) pad_size: [u8; 4],
-    pub(crate) error: I32<O>,
-    pub(crate) pad_error: [u8; 4],
+    pub(crate) id: PaddedI32<O>,
+    pub(crate) size: PaddedI32<O>,
+    pub(crate) error: PaddedI32<O>,
 }
 const _: () = assert!(size_of::<ReplyHeaderBytes>() == 24);
 
@@ -64,12 +93,9 @@ impl<O: ByteOrder> ReplyHeaderBytes<O> {
     pub(crate) fn new(id: i32, size: usize, status: Status) -> Self {
         debug_assert!(size <= MAX_MESSAGE, "longer than any message may be");
         Self {
-            id: I32::new(id),
-            pad_id: [0; 4],
-            size: I32::new(size as i32),
-            pad_size: [0; 4],
-            error: I32::new(status.code()),
-            pad_error: [0; 4],
+            id: PaddedI32::new(id),
+            size: PaddedI32::new(size as i32),
+            error: PaddedI32::new(status.code()),
         }
     }
 }
@@ -101,14 +127,6 @@ pub(crate) fn exec_header(message: &[u8], order: Endian) -> Option<(u16, u16)> {
     Some(((id >> 16) as u16, id as u16))
 }
 
-/// A ring id as totem and the synchronisation send it: 12 bytes, packed.
-#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct RingBytes<O: ByteOrder> {
-    rep: U32<O>,
-    seq: U64<O>,
-}
-
 impl<O: ByteOrder> RingBytes<O> {
     fn new(ring: RingId) -> Self {
         Self { rep: U32::new(ring.rep.get()), seq: U64::new(ring.seq) }
@@ -124,29 +142,6 @@ const SERVICE_LIST: i32 = 1;
 
 /// Largest number of entries of a service list.
 const LIST_LIMIT: usize = 128;
-
-/// The barrier, sent to go on to the next service: `struct req_exec_barrier_message`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct BarrierBytes<O: ByteOrder> {
-    header: HeaderBytes<O>,
-    ring: RingBytes<O>,
-    pad: [u8; 4],
-}
-const _: () = assert!(size_of::<BarrierBytes<LittleEndian>>() == 32);
-
-/// The list of the sender's services that take part: `struct req_exec_service_build_message`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct ServiceListBytes<O: ByteOrder> {
-    header: HeaderBytes<O>,
-    ring: RingBytes<O>,
-    pad_ring: [u8; 4],
-    count: I32<O>,
-    pad_count: [u8; 4],
-    services: [I32<O>; LIST_LIMIT],
-}
-const _: () = assert!(size_of::<ServiceListBytes<LittleEndian>>() == 552);
 
 /// A message of the synchronisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,16 +168,13 @@ pub(crate) enum SyncError {
 }
 
 impl SyncMessage {
-    /// Encodes the message.
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Barrier { ring } => BarrierBytes::<LittleEndian> {
+            Self::Barrier { ring } => to_bytes(&BarrierBytes::<LittleEndian> {
                 header: HeaderBytes::new(BARRIER, size_of::<BarrierBytes<LittleEndian>>()),
                 ring: RingBytes::new(*ring),
                 pad: [0; 4],
-            }
-            .as_bytes()
-            .to_vec(),
+            }),
             Self::Services { ring, services } => {
                 let mut list = [I32::ZERO; LIST_LIMIT];
                 // The services are this node's own, never what another node listed.
@@ -190,26 +182,20 @@ impl SyncMessage {
                 for (place, service) in list.iter_mut().zip(services) {
                     *place = I32::new(i32::from(service.0));
                 }
-                ServiceListBytes::<LittleEndian> {
+                to_bytes(&ServiceListBytes::<LittleEndian> {
                     header: HeaderBytes::new(SERVICE_LIST, size_of::<ServiceListBytes<LittleEndian>>()),
                     ring: RingBytes::new(*ring),
                     pad_ring: [0; 4],
-                    count: I32::new(services.len() as i32),
-                    pad_count: [0; 4],
+                    count: PaddedI32::new(services.len() as i32),
                     services: list,
-                }
-                .as_bytes()
-                .to_vec()
+                })
             }
         }
     }
 
     /// Decodes a message in its sender's byte order.
     pub(crate) fn decode(message: &Bytes, order: Endian) -> Result<Self, SyncError> {
-        match order {
-            Endian::Little => Self::decode_in::<LittleEndian>(message),
-            Endian::Big => Self::decode_in::<BigEndian>(message),
-        }
+        in_order!(order, O => Self::decode_in::<O>(message))
     }
 
     fn decode_in<O: ByteOrder>(message: &[u8]) -> Result<Self, SyncError> {

@@ -1,11 +1,11 @@
 //! The exec messages of CFG. The desk chooses between agreed and safe delivery for each of them.
 
-use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{ByteOrder, FromBytes, LittleEndian, U16, U64};
 
 use super::{REASON_LIMIT, reason_field};
 use crate::ids::{Endian, NodeId, ServiceId};
-use crate::service::wire::{HEADER_LEN, HeaderBytes};
+use crate::service::wire::layout::{PaddedU32, in_order, layout, to_bytes};
+use crate::service::wire::{HEADER_LEN, HeaderBytes, SourceBytes};
 
 /// Number of exec functions.
 pub(crate) const COUNT: u16 = 5;
@@ -19,48 +19,29 @@ const CRYPTO: u16 = 4;
 
 type LE = LittleEndian;
 
-/// The source of a message: `mar_message_source_t`. The connection id has a meaning to the sending node only.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(super) struct SourceBytes<O: ByteOrder> {
-    pub(super) node: U32<O>,
-    pub(super) pad: [u8; 4],
-    pub(super) conn: U64<O>,
+layout! {
+    /// RINGREENABLE and RELOAD_CONFIG.
+    pub(super) struct SourcedBytes<O>: 32 {
+        pub(super) header: HeaderBytes<O>,
+        pub(super) source: SourceBytes<O>,
+    }
+
+    /// KILLNODE. The reason is a `mar_name_t`: its bytes begin at a multiple of eight.
+    struct KillBytes<O>: 288 {
+        header: HeaderBytes<O>,
+        node: PaddedU32<O>,
+        length: U16<O>,
+        pad_length: [u8; 6],
+        reason: [u8; REASON_LIMIT],
+    }
+
+    /// CRYPTO_RECONFIG.
+    struct CryptoBytes<O>: 24 {
+        header: HeaderBytes<O>,
+        phase: PaddedU32<O>,
+    }
 }
 
-/// RINGREENABLE and RELOAD_CONFIG.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(super) struct SourcedBytes<O: ByteOrder> {
-    pub(super) header: HeaderBytes<O>,
-    pub(super) source: SourceBytes<O>,
-}
-const _: () = assert!(size_of::<SourcedBytes<LE>>() == 32);
-
-/// KILLNODE. The reason is a `mar_name_t`: its bytes begin at a multiple of eight.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct KillBytes<O: ByteOrder> {
-    header: HeaderBytes<O>,
-    node: U32<O>,
-    pad_node: [u8; 4],
-    length: U16<O>,
-    pad_length: [u8; 6],
-    reason: [u8; REASON_LIMIT],
-}
-const _: () = assert!(size_of::<KillBytes<LE>>() == 288);
-
-/// CRYPTO_RECONFIG.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct CryptoBytes<O: ByteOrder> {
-    header: HeaderBytes<O>,
-    phase: U32<O>,
-    pad_phase: [u8; 4],
-}
-const _: () = assert!(size_of::<CryptoBytes<LE>>() == 24);
-
-/// An exec message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exec<'a> {
     /// A relic of older versions without effect, unless it carries a [`super::Talk`] or [`super::KeyTalk`].
@@ -98,51 +79,39 @@ impl<'a> Exec<'a> {
         }
     }
 
-    /// Encodes the message.
     pub(crate) fn encode(&self, me: NodeId) -> Vec<u8> {
         let header = |size| HeaderBytes::<LE>::exec(ServiceId::CFG, self.function(), size);
         let sourced = |conn| {
-            SourcedBytes::<LE> {
+            to_bytes(&SourcedBytes::<LE> {
                 header: header(size_of::<SourcedBytes<LE>>()),
-                source: SourceBytes { node: U32::new(me.get()), pad: [0; 4], conn: U64::new(conn) },
-            }
-            .as_bytes()
-            .to_vec()
+                source: SourceBytes { node: PaddedU32::new(me.get()), conn: U64::new(conn) },
+            })
         };
         match *self {
             Self::RingReenable => sourced(0),
             Self::Reload { conn } => sourced(conn),
             Self::Kill { node, reason } => {
                 let (reason, length) = reason_field(reason);
-                KillBytes::<LE> {
+                to_bytes(&KillBytes::<LE> {
                     header: header(size_of::<KillBytes<LE>>()),
-                    node: U32::new(node),
-                    pad_node: [0; 4],
+                    node: PaddedU32::new(node),
                     length: U16::new(length),
                     pad_length: [0; 6],
                     reason,
-                }
-                .as_bytes()
-                .to_vec()
+                })
             }
-            Self::Shutdown => header(HEADER_LEN).as_bytes().to_vec(),
-            Self::Crypto { phase } => CryptoBytes::<LE> {
+            Self::Shutdown => to_bytes(&header(HEADER_LEN)),
+            Self::Crypto { phase } => to_bytes(&CryptoBytes::<LE> {
                 header: header(size_of::<CryptoBytes<LE>>()),
-                phase: U32::new(phase),
-                pad_phase: [0; 4],
-            }
-            .as_bytes()
-            .to_vec(),
+                phase: PaddedU32::new(phase),
+            }),
         }
     }
 
     /// Decodes a message in its sender's byte order. `None`: it is too short, contains an invalid length, or
     /// has an unknown function number.
     pub(crate) fn decode(function: u16, message: &'a [u8], order: Endian) -> Option<Self> {
-        match order {
-            Endian::Little => Self::decode_in::<LittleEndian>(function, message),
-            Endian::Big => Self::decode_in::<BigEndian>(function, message),
-        }
+        in_order!(order, O => Self::decode_in::<O>(function, message))
     }
 
     fn decode_in<O: ByteOrder + 'a>(function: u16, message: &'a [u8]) -> Option<Self> {
@@ -170,22 +139,19 @@ impl<'a> Exec<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn me() -> NodeId {
-        NodeId::new(3).unwrap()
-    }
+    use crate::ids::node;
 
     /// The layouts in docs/protocol/services.md, "Exec messages of CFG".
     #[test]
     fn messages_are_byte_exact() {
-        let kill = Exec::Kill { node: 2, reason: b"bad" }.encode(me());
+        let kill = Exec::Kill { node: 2, reason: b"bad" }.encode(node(3));
         let mut expected = vec![0; 288];
         (expected[0], expected[2], expected[8], expected[9]) = (1, 1, 0x20, 1);
         (expected[16], expected[24]) = (2, 3);
         expected[32..35].copy_from_slice(b"bad");
         assert_eq!(kill, expected);
 
-        let reload = Exec::Reload { conn: 0x0102_0304_0506_0708 }.encode(me());
+        let reload = Exec::Reload { conn: 0x0102_0304_0506_0708 }.encode(node(3));
         let mut expected = vec![0; 32];
         (expected[0], expected[2], expected[8], expected[16]) = (3, 1, 32, 3);
         expected[24..].copy_from_slice(&[8, 7, 6, 5, 4, 3, 2, 1]);
@@ -193,11 +159,11 @@ mod tests {
 
         let mut expected = vec![0; 16];
         (expected[0], expected[2], expected[8]) = (2, 1, 16);
-        assert_eq!(Exec::Shutdown.encode(me()), expected);
+        assert_eq!(Exec::Shutdown.encode(node(3)), expected);
 
         let mut expected = vec![0; 24];
         (expected[0], expected[2], expected[8], expected[16]) = (4, 1, 24, 2);
-        assert_eq!(Exec::Crypto { phase: 2 }.encode(me()), expected);
+        assert_eq!(Exec::Crypto { phase: 2 }.encode(node(3)), expected);
     }
 
     #[test]
@@ -210,7 +176,7 @@ mod tests {
             Exec::Crypto { phase: 1 },
         ];
         for (function, message) in all.into_iter().enumerate() {
-            let bytes = message.encode(me());
+            let bytes = message.encode(node(3));
             assert_eq!(Exec::decode(function as u16, &bytes, Endian::Little), Some(message));
             for length in 16..bytes.len() {
                 let cut = Exec::decode(function as u16, &bytes[..length], Endian::Little);
@@ -232,10 +198,10 @@ mod tests {
 
     #[test]
     fn a_reason_that_is_too_long_is_refused_not_read() {
-        let mut kill = Exec::Kill { node: 1, reason: b"" }.encode(me());
+        let mut kill = Exec::Kill { node: 1, reason: b"" }.encode(node(3));
         kill[24..26].copy_from_slice(&257_u16.to_le_bytes());
         assert_eq!(Exec::decode(1, &kill, Endian::Little), None);
-        let long = Exec::Kill { node: 1, reason: &[b'a'; 300] }.encode(me());
+        let long = Exec::Kill { node: 1, reason: &[b'a'; 300] }.encode(node(3));
         assert_eq!(
             Exec::decode(1, &long, Endian::Little),
             Some(Exec::Kill { node: 1, reason: &[b'a'; 256] })

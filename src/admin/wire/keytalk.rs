@@ -3,13 +3,13 @@
 //! Like the messages about a reload ([`super::Talk`]), they are carried by RINGREENABLE, with a mark of their own.
 //! One of them contains the new key: it is only sent on a ring whose packets are encrypted, and is never displayed.
 
-use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{ByteOrder, FromBytes, IntoBytes, LittleEndian, U32, U64};
 
 use super::marked::{Mark, MarkedBytes, RoundId};
 use super::talk::{Malformed, cut};
 use crate::ids::{Endian, NodeId};
 use crate::secret::Secret;
+use crate::service::wire::layout::{in_order, layout};
 
 /// The mark of these messages; its last byte is the version of their format.
 const MARK: Mark = *b"annukey\x01";
@@ -25,15 +25,14 @@ const EXPIRE: u32 = 4;
 const USES: u32 = 5;
 const ASK: u32 = 6;
 
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct KeyTalkBytes<O: ByteOrder> {
-    head: MarkedBytes<O>,
-    length: U32<O>,
-    print: U64<O>,
-    next: U64<O>,
+layout! {
+    struct KeyTalkBytes<O>: 80 {
+        head: MarkedBytes<O>,
+        length: U32<O>,
+        print: U64<O>,
+        next: U64<O>,
+    }
 }
-const _: () = assert!(size_of::<KeyTalkBytes<LittleEndian>>() == 80);
 
 /// A message about a new key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +53,6 @@ pub(crate) enum KeyTalk {
 }
 
 impl KeyTalk {
-    /// Encodes the message.
     pub(crate) fn encode(&self, me: NodeId) -> Vec<u8> {
         let beside = match self {
             Self::Uses { next, .. } => next.unwrap_or(0),
@@ -91,10 +89,7 @@ impl KeyTalk {
     /// # Errors
     /// It is truncated, or contains an invalid length.
     pub(crate) fn decode(message: &[u8], order: Endian) -> Result<Option<Self>, Malformed> {
-        match order {
-            Endian::Little => Self::decode_in::<LittleEndian>(message),
-            Endian::Big => Self::decode_in::<BigEndian>(message),
-        }
+        in_order!(order, O => Self::decode_in::<O>(message))
     }
 
     fn decode_in<O: ByteOrder>(message: &[u8]) -> Result<Option<Self>, Malformed> {
@@ -126,12 +121,9 @@ impl KeyTalk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::node;
 
     const ROUND: RoundId = RoundId { node: 3, ring: 0x0102_0304_0506, count: 7 };
-
-    fn me() -> NodeId {
-        NodeId::new(3).unwrap()
-    }
 
     fn all() -> [KeyTalk; 7] {
         [
@@ -148,7 +140,7 @@ mod tests {
     #[test]
     fn messages_are_decoded_as_encoded_and_truncated_ones_refused() {
         for talk in all() {
-            let bytes = talk.encode(me());
+            let bytes = talk.encode(node(3));
             assert_eq!(bytes[8..12], (bytes.len() as u32).to_le_bytes());
             assert_eq!(KeyTalk::decode(&bytes, Endian::Little), Ok(Some(talk)));
             for length in 40..bytes.len() {
@@ -161,11 +153,11 @@ mod tests {
 
     #[test]
     fn impossible_lengths_are_refused_and_other_forms_left_alone() {
-        let mut bytes = all()[0].encode(me());
+        let mut bytes = all()[0].encode(node(3));
         bytes[60..64].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(KeyTalk::decode(&bytes, Endian::Little), Err(Malformed));
         for (at, value) in [(39, 2), (40, 99)] {
-            let mut bytes = all()[1].encode(me());
+            let mut bytes = all()[1].encode(node(3));
             bytes[at] = value;
             assert_eq!(KeyTalk::decode(&bytes, Endian::Little), Ok(None));
         }

@@ -2,11 +2,11 @@
 //! the kind of the message and the round that it belongs to.
 
 use zerocopy::byteorder::{ByteOrder, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::exec::{RING_REENABLE, SourceBytes, SourcedBytes};
+use super::exec::{RING_REENABLE, SourcedBytes};
 use crate::ids::{NodeId, ServiceId};
-use crate::service::wire::HeaderBytes;
+use crate::service::wire::layout::{PaddedU32, layout};
+use crate::service::wire::{HeaderBytes, SourceBytes};
 
 /// The mark of messages of one format; its last byte is the version of the format.
 pub(super) type Mark = [u8; 8];
@@ -19,15 +19,15 @@ pub(crate) struct RoundId {
     pub(crate) count: u32,
 }
 
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(super) struct MarkedBytes<O: ByteOrder> {
-    reenable: SourcedBytes<O>,
-    mark: Mark,
-    pub(super) kind: U32<O>,
-    round_node: U32<O>,
-    round_ring: U64<O>,
-    round_count: U32<O>,
+layout! {
+    pub(super) struct MarkedBytes<O>: 60 {
+        reenable: SourcedBytes<O>,
+        mark: Mark,
+        pub(super) kind: U32<O>,
+        round_node: U32<O>,
+        round_ring: U64<O>,
+        round_count: U32<O>,
+    }
 }
 
 impl<O: ByteOrder> MarkedBytes<O> {
@@ -36,7 +36,7 @@ impl<O: ByteOrder> MarkedBytes<O> {
         Self {
             reenable: SourcedBytes {
                 header: HeaderBytes::exec(ServiceId::CFG, RING_REENABLE, size),
-                source: SourceBytes { node: U32::new(me.get()), pad: [0; 4], conn: U64::new(0) },
+                source: SourceBytes { node: PaddedU32::new(me.get()), conn: U64::new(0) },
             },
             mark,
             kind: U32::new(kind),

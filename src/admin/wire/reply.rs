@@ -2,12 +2,12 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use zerocopy::byteorder::{NativeEndian, U32};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, FromZeros, IntoBytes, NativeEndian, U32};
 
 use super::super::status::{LINKS, LinkStatus, NodeStatus, OwnLink};
 use super::request::number;
 use crate::error::Status;
+use crate::service::wire::layout::{PaddedU32, layout, to_bytes};
 use crate::service::wire::{ReplyHeaderBytes, empty_reply};
 
 type NE = NativeEndian;
@@ -48,87 +48,59 @@ pub(crate) const ADDRESSES_MAX: usize = LINKS;
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
 
-/// RINGSTATUSGET reply.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct RingStatusBytes {
-    header: ReplyHeaderBytes,
-    count: U32<NE>,
-    pad_count: [u8; 4],
-    names: [[u8; RING_NAME]; RING_ENTRIES],
-    statuses: [[u8; RING_STATUS]; RING_ENTRIES],
-}
-const _: () = assert!(size_of::<RingStatusBytes>() == 10272);
+layout! {
+    /// RINGSTATUSGET reply.
+    struct RingStatusBytes: 10272, ReplyHeaderBytes {
+        count: PaddedU32<NE>,
+        names: [[u8; RING_NAME]; RING_ENTRIES],
+        statuses: [[u8; RING_STATUS]; RING_ENTRIES],
+    }
 
-/// GET_NODE_ADDRS reply without its addresses, which follow in 16 bytes each.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct NodeAddrsBytes {
-    header: ReplyHeaderBytes,
-    /// `AF_INET` or `AF_INET6`, of the first address.
-    family: U32<NE>,
-    count: U32<NE>,
-}
-const _: () = assert!(size_of::<NodeAddrsBytes>() == 32);
+    /// GET_NODE_ADDRS reply without its addresses, which follow in 16 bytes each.
+    struct NodeAddrsBytes: 32, ReplyHeaderBytes {
+        /// `AF_INET` or `AF_INET6`, of the first address.
+        family: U32<NE>,
+        count: U32<NE>,
+    }
 
-/// LOCAL_GET reply.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct LocalGetBytes {
-    header: ReplyHeaderBytes,
-    node: U32<NE>,
-    pad: [u8; 4],
-}
-const _: () = assert!(size_of::<LocalGetBytes>() == 32);
+    struct LocalGetBytes: 32, ReplyHeaderBytes {
+        node: PaddedU32<NE>,
+    }
 
-/// The common beginning of all versions of NODESTATUSGET's reply.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct NodeStatusHeadBytes {
-    header: ReplyHeaderBytes,
-    version: U32<NE>,
-    node: U32<NE>,
-}
-const _: () = assert!(size_of::<NodeStatusHeadBytes>() == 32);
+    /// The common beginning of all versions of NODESTATUSGET's reply.
+    struct NodeStatusHeadBytes: 32, ReplyHeaderBytes {
+        version: U32<NE>,
+        node: U32<NE>,
+    }
 
-/// NODESTATUSGET reply, version 1.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct NodeStatusBytes {
-    head: NodeStatusHeadBytes,
-    reachable: u8,
-    remote: u8,
-    external: u8,
-    /// Oldest, newest and used version of knet's frames; Debian 12's Corosync sends 0.
-    onwire: [u8; 3],
-    pad: [u8; 2],
-    links: [LinkBytes; LINKS],
-}
-const _: () = assert!(size_of::<NodeStatusBytes>() == 4200);
+    /// NODESTATUSGET reply, version 1.
+    struct NodeStatusBytes: 4200 {
+        head: NodeStatusHeadBytes,
+        reachable: u8,
+        remote: u8,
+        external: u8,
+        /// Oldest, newest and used version of knet's frames; Debian 12's Corosync sends 0.
+        onwire: [u8; 3],
+        pad: [u8; 2],
+        links: [LinkBytes; LINKS],
+    }
 
-/// One link in a NODESTATUSGET reply.
-#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct LinkBytes {
-    enabled: u8,
-    connected: u8,
-    dynconnected: u8,
-    pad: u8,
-    mtu: U32<NE>,
-    from: [u8; ADDRESS],
-    to: [u8; ADDRESS],
-}
-const _: () = assert!(size_of::<LinkBytes>() == 520);
+    /// One link in a NODESTATUSGET reply.
+    struct LinkBytes: 520 {
+        enabled: u8,
+        connected: u8,
+        dynconnected: u8,
+        pad: u8,
+        mtu: U32<NE>,
+        from: [u8; ADDRESS],
+        to: [u8; ADDRESS],
+    }
 
-/// TESTSHUTDOWN event.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct TestShutdownBytes {
-    header: ReplyHeaderBytes,
-    flags: U32<NE>,
-    pad: [u8; 4],
+    /// TESTSHUTDOWN event.
+    struct TestShutdownBytes: 32, ReplyHeaderBytes {
+        flags: PaddedU32<NE>,
+    }
 }
-const _: () = assert!(size_of::<TestShutdownBytes>() == 32);
 
 /// A successful reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,8 +136,7 @@ impl Reply {
             Self::RingStatus(links) => {
                 let mut bytes = RingStatusBytes {
                     header: ok(fixed),
-                    count: U32::new(links.len().min(RING_ENTRIES) as u32),
-                    pad_count: [0; 4],
+                    count: PaddedU32::new(links.len().min(RING_ENTRIES) as u32),
                     names: [[0; RING_NAME]; RING_ENTRIES],
                     statuses: [[0; RING_STATUS]; RING_ENTRIES],
                 };
@@ -177,7 +148,7 @@ impl Reply {
             }
             Self::NodeAddrs(addresses) => node_addrs(id, fixed, addresses),
             Self::LocalGet(node) => {
-                LocalGetBytes { header: ok(fixed), node: U32::new(*node), pad: [0; 4] }.as_bytes().to_vec()
+                to_bytes(&LocalGetBytes { header: ok(fixed), node: PaddedU32::new(*node) })
             }
             Self::NodeStatus(status) => {
                 let mut bytes = NodeStatusBytes {
@@ -249,10 +220,9 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    /// Encodes the event.
     pub(crate) fn encode(self) -> Vec<u8> {
         let header = ReplyHeaderBytes::new(TEST_SHUTDOWN, size_of::<TestShutdownBytes>(), Status::Ok);
-        TestShutdownBytes { header, flags: U32::new(self.flags), pad: [0; 4] }.as_bytes().to_vec()
+        to_bytes(&TestShutdownBytes { header, flags: PaddedU32::new(self.flags) })
     }
 
     /// Decodes an event; `None`: it is an unknown one.
@@ -339,111 +309,4 @@ fn text(field: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn status() -> NodeStatus {
-        let mut status = NodeStatus { node: 2, reachable: true, ..NodeStatus::default() };
-        status.links[1] = LinkStatus {
-            enabled: true,
-            connected: true,
-            dynconnected: false,
-            mtu: 1410,
-            from: "10.0.0.1".to_owned(),
-            to: "10.0.0.2".to_owned(),
-        };
-        status
-    }
-
-    /// docs/protocol/services.md, "Node status": offsets of the fields.
-    #[test]
-    fn node_status_has_the_offsets_of_c() {
-        let bytes = Reply::NodeStatus(Box::new(status())).encode(number::NODE_STATUS);
-        assert_eq!(bytes.len(), 4200);
-        assert_eq!(bytes[..4], 16_i32.to_ne_bytes());
-        assert_eq!(bytes[8..12], 4200_i32.to_ne_bytes());
-        assert_eq!(bytes[16..20], 1_i32.to_ne_bytes());
-        assert_eq!(bytes[24..28], 1_u32.to_ne_bytes());
-        assert_eq!(bytes[28..32], 2_u32.to_ne_bytes());
-        assert_eq!(bytes[32..38], [1, 0, 0, 0, 0, 0]);
-        let link = &bytes[40 + 520..];
-        assert_eq!(link[..3], [1, 1, 0]);
-        assert_eq!(link[4..8], 1410_u32.to_ne_bytes());
-        assert_eq!(&link[8..17], b"10.0.0.1\0");
-        assert_eq!(&link[264..273], b"10.0.0.2\0");
-        assert!(bytes[40 + 2 * 520..].iter().all(|byte| *byte == 0));
-        assert_eq!(Reply::decode(number::NODE_STATUS, &bytes), Ok(Reply::NodeStatus(Box::new(status()))));
-    }
-
-    #[test]
-    fn ring_status_has_the_offsets_of_c() {
-        let links = vec![OwnLink { name: "0 10.0.0.1".to_owned(), status: "OK".to_owned() }];
-        let bytes = Reply::RingStatus(links.clone()).encode(number::RING_STATUS);
-        assert_eq!(bytes.len(), 10272);
-        assert_eq!(bytes[24..28], 1_u32.to_ne_bytes());
-        assert_eq!(&bytes[32..43], b"0 10.0.0.1\0");
-        assert_eq!(&bytes[2080..2083], b"OK\0");
-        assert_eq!(Reply::decode(number::RING_STATUS, &bytes), Ok(Reply::RingStatus(links)));
-    }
-
-    #[test]
-    fn addresses_come_back_in_both_families() {
-        for addresses in [["10.0.0.1", "10.0.1.1"], ["fd00::1", "fd00::2"]] {
-            let addresses = addresses.map(|address| address.parse().unwrap()).to_vec();
-            let bytes = Reply::NodeAddrs(addresses.clone()).encode(number::NODE_ADDRS);
-            assert_eq!(bytes.len(), 64);
-            assert_eq!(Reply::decode(number::NODE_ADDRS, &bytes), Ok(Reply::NodeAddrs(addresses)));
-            for length in 0..bytes.len() {
-                assert_eq!(
-                    Reply::decode(number::NODE_ADDRS, &bytes[..length]),
-                    Err(NoReply::Malformed),
-                    "{length}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn refusals_have_the_expected_length() {
-        let lengths = [10272, 24, 24, 24, 24, 32, 32, 24, 24, 32, 24, 24];
-        let ids = [0, 1, 8, 9, 13, 11, 12, 14, 15, 16, 2, 3];
-        for (number, (length, id)) in lengths.into_iter().zip(ids).enumerate() {
-            let number = number as u16;
-            let bytes = refusal(number, Status::TryAgain);
-            assert_eq!(bytes.len(), length);
-            assert_eq!(bytes[..4], i32::to_ne_bytes(id));
-            assert_eq!(Reply::decode(number, &bytes), Err(NoReply::Refused(Status::TryAgain)));
-        }
-    }
-
-    /// The daemon answers a request that it could not route with id 0.
-    #[test]
-    fn replies_with_id_0_are_understood() {
-        let overload = crate::service::wire::plain_reply(0, Status::TryAgain);
-        assert_eq!(Reply::decode(number::RELOAD, &overload), Err(NoReply::Refused(Status::TryAgain)));
-        let done = refusal(number::RELOAD, Status::Ok);
-        assert_eq!(Reply::decode(number::RELOAD, &done), Ok(Reply::Done));
-        assert_eq!(Reply::decode(number::KILL_NODE, &done), Err(NoReply::Malformed));
-    }
-
-    #[test]
-    fn hostile_counts_are_refused() {
-        let mut bytes = Reply::NodeAddrs(vec!["10.0.0.1".parse().unwrap()]).encode(number::NODE_ADDRS);
-        bytes[28..32].copy_from_slice(&u32::MAX.to_ne_bytes());
-        assert_eq!(Reply::decode(number::NODE_ADDRS, &bytes), Err(NoReply::Malformed));
-        let mut bytes = Reply::RingStatus(Vec::new()).encode(number::RING_STATUS);
-        bytes[24..28].copy_from_slice(&17_u32.to_ne_bytes());
-        assert_eq!(Reply::decode(number::RING_STATUS, &bytes), Err(NoReply::Malformed));
-    }
-
-    #[test]
-    fn questions_are_decoded_as_encoded() {
-        let bytes = Question { flags: 1 }.encode();
-        assert_eq!(bytes.len(), 32);
-        assert_eq!(bytes[..4], 10_i32.to_ne_bytes());
-        assert_eq!(bytes[16..20], 1_i32.to_ne_bytes());
-        assert_eq!(Question::decode(&bytes), Some(Question { flags: 1 }));
-        assert_eq!(Question::decode(&bytes[..31]), None);
-        assert_eq!(Question::decode(&refusal(number::NODE_ADDRS, Status::Ok)), None);
-    }
-}
+mod tests;

@@ -1,8 +1,7 @@
 //! The report about a reload for clients of annulusd, after the 24 bytes that Corosync's clients expect. Only a
 //! client that asks for it gets it.
 
-use zerocopy::byteorder::{I32, NativeEndian, U32};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, I32, IntoBytes, NativeEndian, U32};
 
 use super::reply::refusal;
 use super::request::number;
@@ -10,6 +9,7 @@ use super::talk::cut;
 use crate::admin::reloaded::{NodeOutcome, NodeReload, Reload};
 use crate::error::Status;
 use crate::ids::NodeId;
+use crate::service::wire::layout::{PaddedU32, layout};
 
 type NE = NativeEndian;
 
@@ -28,24 +28,20 @@ const APPLIED: u32 = 1;
 const NO_FILE: u32 = 2;
 const TOLD: u32 = 3;
 
-/// The part after the header of the reply.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct HeadBytes {
-    /// Length of the reasons of a refusal.
-    why: U32<NE>,
-    changed: U32<NE>,
-    nodes: U32<NE>,
-    pad: [u8; 4],
-}
+layout! {
+    /// The part after the header of the reply.
+    struct HeadBytes: 16 {
+        /// Length of the reasons of a refusal.
+        why: U32<NE>,
+        changed: U32<NE>,
+        nodes: PaddedU32<NE>,
+    }
 
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct NodeBytes {
-    id: U32<NE>,
-    outcome: U32<NE>,
-    kept: U32<NE>,
-    pad: [u8; 4],
+    struct NodeBytes: 16 {
+        id: U32<NE>,
+        outcome: U32<NE>,
+        kept: PaddedU32<NE>,
+    }
 }
 
 /// Encodes the reply to a client that asked for a report: the result of its reload, or why it was refused.
@@ -66,8 +62,7 @@ pub(crate) fn encode(status: Status, why: &str, report: &Reload) -> Vec<u8> {
                 NodeOutcome::NoFile => NO_FILE,
                 NodeOutcome::Told => TOLD,
             }),
-            kept: U32::new(kept.len() as u32),
-            pad: [0; 4],
+            kept: PaddedU32::new(kept.len() as u32),
         };
         body.extend_from_slice(bytes.as_bytes());
         kept.iter().for_each(|line| put(&mut body, line));
@@ -80,8 +75,7 @@ pub(crate) fn encode(status: Status, why: &str, report: &Reload) -> Vec<u8> {
     let head = HeadBytes {
         why: U32::new(why.len() as u32),
         changed: U32::new(changed.len() as u32),
-        nodes: U32::new(nodes),
-        pad: [0; 4],
+        nodes: PaddedU32::new(nodes),
     };
     let mut reply = refusal(number::RELOAD, status);
     reply.extend_from_slice(head.as_bytes());
@@ -96,11 +90,10 @@ pub(crate) fn encode(status: Status, why: &str, report: &Reload) -> Vec<u8> {
 pub(crate) fn decode(reply: &[u8]) -> Option<(String, Reload)> {
     let rest = reply.get(refusal(number::RELOAD, Status::Ok).len()..)?;
     let (head, mut rest) = HeadBytes::ref_from_prefix(rest).ok()?;
-    let count =
-        |count: &U32<NE>, limit: usize| usize::try_from(count.get()).ok().filter(|count| *count <= limit);
-    let why = String::from_utf8_lossy(rest.split_off(..count(&head.why, WHY_LIMIT)?)?).into_owned();
+    let count = |count: u32, limit: usize| usize::try_from(count).ok().filter(|count| *count <= limit);
+    let why = String::from_utf8_lossy(rest.split_off(..count(head.why.get(), WHY_LIMIT)?)?).into_owned();
     let mut report = Reload::default();
-    for _ in 0..count(&head.changed, Reload::NAMES_LIMIT)? {
+    for _ in 0..count(head.changed.get(), Reload::NAMES_LIMIT)? {
         report.changed.push(take(&mut rest)?);
     }
     for _ in 0..head.nodes.get() {
@@ -113,7 +106,7 @@ pub(crate) fn decode(reply: &[u8]) -> Option<(String, Reload)> {
             _ => return None,
         };
         let mut kept = Vec::new();
-        for _ in 0..count(&node.kept, LINES_LIMIT)? {
+        for _ in 0..count(node.kept.get(), LINES_LIMIT)? {
             kept.push(take(&mut rest)?);
         }
         report.nodes.push(NodeReload { node: NodeId::new(node.id.get())?, outcome, kept });

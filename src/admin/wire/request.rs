@@ -1,12 +1,11 @@
 //! The requests of clients.
 
-use zerocopy::byteorder::{NativeEndian, U16, U32};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, NativeEndian, U16};
 
 use super::{REASON_LIMIT, reason_field};
-use crate::service::wire::{HEADER_LEN, HeaderBytes};
+use crate::service::wire::layout::{PaddedU32, layout, to_bytes};
+use crate::service::wire::{HEADER_LEN, HeaderBytes, RequestHeader};
 
-/// Request numbers.
 pub(crate) mod number {
     pub(crate) const RING_STATUS: u16 = 0;
     pub(crate) const RING_REENABLE: u16 = 1;
@@ -33,51 +32,33 @@ const KEYS: u32 = 0x6b65_7932;
 
 type NE = NativeEndian;
 
-/// KILLNODE request. The reason is a `cs_name_t`: unlike in the exec message, its bytes follow the length
-/// directly.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct KillBytes {
-    header: HeaderBytes<NE>,
-    node: U32<NE>,
-    pad_node: [u8; 4],
-    length: U16<NE>,
-    reason: [u8; REASON_LIMIT],
-    pad_reason: [u8; 6],
-}
-const _: () = assert!(size_of::<KillBytes>() == 288);
+layout! {
+    /// KILLNODE request. The reason is a `cs_name_t`: unlike in the exec message, its bytes follow the length
+    /// directly.
+    struct KillBytes: 288, RequestHeader {
+        node: PaddedU32<NE>,
+        length: U16<NE>,
+        reason: [u8; REASON_LIMIT],
+        pad_reason: [u8; 6],
+    }
 
-/// TRYSHUTDOWN (flags), REPLYTOSHUTDOWN (1 for yes) and GET_NODE_ADDRS (a node) requests.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct NumberBytes {
-    header: HeaderBytes<NE>,
-    value: U32<NE>,
-    pad_value: [u8; 4],
-}
-const _: () = assert!(size_of::<NumberBytes>() == 24);
+    /// TRYSHUTDOWN (flags), REPLYTOSHUTDOWN (1 for yes) and GET_NODE_ADDRS (a node) requests.
+    struct NumberBytes: 24, RequestHeader {
+        value: PaddedU32<NE>,
+    }
 
-/// NODESTATUSGET request.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct NodeStatusBytes {
-    header: HeaderBytes<NE>,
-    node: U32<NE>,
-    pad_node: [u8; 4],
-    version: U32<NE>,
-    pad_version: [u8; 4],
-}
-const _: () = assert!(size_of::<NodeStatusBytes>() == 32);
+    /// NODESTATUSGET request.
+    struct NodeStatusBytes: 32, RequestHeader {
+        node: PaddedU32<NE>,
+        version: PaddedU32<NE>,
+    }
 
-/// TRACKSTART request.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct TrackBytes {
-    header: HeaderBytes<NE>,
-    flags: u8,
-    pad_flags: [u8; 7],
+    /// TRACKSTART request.
+    struct TrackBytes: 24, RequestHeader {
+        flags: u8,
+        pad_flags: [u8; 7],
+    }
 }
-const _: () = assert!(size_of::<TrackBytes>() == 24);
 
 /// A request of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +119,6 @@ pub(crate) enum Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The request number.
     pub(crate) const fn number(&self) -> u16 {
         match self {
             Self::RingStatus => number::RING_STATUS,
@@ -156,12 +136,11 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Encodes the request.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let header = |size| HeaderBytes::new(self.number().into(), size);
         let one = |value| {
             let header = header(size_of::<NumberBytes>());
-            NumberBytes { header, value: U32::new(value), pad_value: [0; 4] }.as_bytes().to_vec()
+            to_bytes(&NumberBytes { header, value: PaddedU32::new(value) })
         };
         match *self {
             Self::RingStatus
@@ -169,19 +148,16 @@ impl<'a> Request<'a> {
             | Self::LocalGet
             | Self::Reload { report: false }
             | Self::ReopenLogFiles
-            | Self::TrackStop => header(HEADER_LEN).as_bytes().to_vec(),
+            | Self::TrackStop => to_bytes(&header(HEADER_LEN)),
             Self::Kill { node, reason } => {
                 let (reason, length) = reason_field(reason);
-                KillBytes {
+                to_bytes(&KillBytes {
                     header: header(size_of::<KillBytes>()),
-                    node: U32::new(node),
-                    pad_node: [0; 4],
+                    node: PaddedU32::new(node),
                     length: U16::new(length),
                     reason,
                     pad_reason: [0; 6],
-                }
-                .as_bytes()
-                .to_vec()
+                })
             }
             Self::Reload { report: true } => one(REPORT),
             Self::NewKey => one(NEW_KEY),
@@ -189,18 +165,14 @@ impl<'a> Request<'a> {
             Self::TryShutdown { flags: value }
             | Self::ReplyToShutdown { response: value }
             | Self::NodeAddrs { node: value } => one(value),
-            Self::NodeStatus { node, version } => NodeStatusBytes {
+            Self::NodeStatus { node, version } => to_bytes(&NodeStatusBytes {
                 header: header(size_of::<NodeStatusBytes>()),
-                node: U32::new(node),
-                pad_node: [0; 4],
-                version: U32::new(version),
-                pad_version: [0; 4],
-            }
-            .as_bytes()
-            .to_vec(),
+                node: PaddedU32::new(node),
+                version: PaddedU32::new(version),
+            }),
             Self::TrackStart { flags } => {
                 let header = header(size_of::<TrackBytes>());
-                TrackBytes { header, flags, pad_flags: [0; 7] }.as_bytes().to_vec()
+                to_bytes(&TrackBytes { header, flags, pad_flags: [0; 7] })
             }
         }
     }

@@ -5,11 +5,11 @@
 //! message: after its 32 bytes follow a mark, and then the content. A node of Corosync counts them
 //! (`runtime.services.cfg.0.rx`) and does nothing else.
 
-use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{ByteOrder, FromBytes, IntoBytes, LittleEndian, U32, U64};
 
 use super::marked::{Mark, MarkedBytes, RoundId};
 use crate::ids::{Endian, NodeId};
+use crate::service::wire::layout::{PaddedU32, in_order, layout};
 
 /// The mark of these messages; its last byte is the version of their format.
 const MARK: Mark = *b"annulus\x01";
@@ -30,24 +30,19 @@ const ACCEPT: u32 = 1;
 const REFUSE: u32 = 2;
 const NO_FILE: u32 = 3;
 
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct TalkBytes<O: ByteOrder> {
-    head: MarkedBytes<O>,
-    verdict: U32<O>,
-    nodes: U32<O>,
-    settings: U32<O>,
-    text: U32<O>,
-    pad: [u8; 4],
-}
-const _: () = assert!(size_of::<TalkBytes<LittleEndian>>() == 80);
+layout! {
+    struct TalkBytes<O>: 80 {
+        head: MarkedBytes<O>,
+        verdict: U32<O>,
+        nodes: U32<O>,
+        settings: U32<O>,
+        text: PaddedU32<O>,
+    }
 
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct NodeBytes<O: ByteOrder> {
-    id: U32<O>,
-    pad: [u8; 4],
-    hash: U64<O>,
+    struct NodeBytes<O>: 16 {
+        id: PaddedU32<O>,
+        hash: U64<O>,
+    }
 }
 
 /// A node's judgement of its new file.
@@ -88,7 +83,6 @@ pub(crate) enum Talk {
 }
 
 impl Talk {
-    /// Encodes the message.
     pub(crate) fn encode(&self, me: NodeId) -> Vec<u8> {
         const NOBODY: RoundId = RoundId { node: 0, ring: 0, count: 0 };
         let none = Accepted::default();
@@ -115,13 +109,12 @@ impl Talk {
             verdict: U32::new(verdict),
             nodes: U32::new(nodes.len() as u32),
             settings: U32::new(settings.len() as u32),
-            text: U32::new(text.len() as u32),
-            pad: [0; 4],
+            text: PaddedU32::new(text.len() as u32),
         };
         let mut bytes = Vec::with_capacity(size);
         bytes.extend_from_slice(head.as_bytes());
         for (id, hash) in nodes {
-            let node = NodeBytes::<LittleEndian> { id: U32::new(*id), pad: [0; 4], hash: U64::new(*hash) };
+            let node = NodeBytes::<LittleEndian> { id: PaddedU32::new(*id), hash: U64::new(*hash) };
             bytes.extend_from_slice(node.as_bytes());
         }
         settings.iter().for_each(|one| bytes.extend_from_slice(&one.to_le_bytes()));
@@ -135,10 +128,7 @@ impl Talk {
     /// # Errors
     /// It is truncated, or contains an invalid count.
     pub(crate) fn decode(message: &[u8], order: Endian) -> Result<Option<Self>, Malformed> {
-        match order {
-            Endian::Little => Self::decode_in::<LittleEndian>(message),
-            Endian::Big => Self::decode_in::<BigEndian>(message),
-        }
+        in_order!(order, O => Self::decode_in::<O>(message))
     }
 
     fn decode_in<O: ByteOrder>(message: &[u8]) -> Result<Option<Self>, Malformed> {
@@ -159,13 +149,12 @@ impl Talk {
 }
 
 fn verdict<O: ByteOrder>(head: &TalkBytes<O>, rest: &[u8]) -> Option<Verdict> {
-    let count =
-        |count: &U32<O>, limit: usize| usize::try_from(count.get()).ok().filter(|count| *count <= limit);
+    let count = |count: u32, limit: usize| usize::try_from(count).ok().filter(|count| *count <= limit);
     let (nodes, rest) =
-        <[NodeBytes<O>]>::ref_from_prefix_with_elems(rest, count(&head.nodes, NODE_LIMIT)?).ok()?;
+        <[NodeBytes<O>]>::ref_from_prefix_with_elems(rest, count(head.nodes.get(), NODE_LIMIT)?).ok()?;
     let (settings, rest) =
-        <[U64<O>]>::ref_from_prefix_with_elems(rest, count(&head.settings, SETTINGS_LIMIT)?).ok()?;
-    let text = rest.get(..count(&head.text, TEXT_LIMIT)?)?;
+        <[U64<O>]>::ref_from_prefix_with_elems(rest, count(head.settings.get(), SETTINGS_LIMIT)?).ok()?;
+    let text = rest.get(..count(head.text.get(), TEXT_LIMIT)?)?;
     let text = String::from_utf8_lossy(text).into_owned();
     Some(match head.verdict.get() {
         ACCEPT => Verdict::Accept(Accepted {
@@ -195,12 +184,9 @@ pub(crate) struct Malformed;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::node;
 
     const ROUND: RoundId = RoundId { node: 3, ring: 0x0102_0304_0506, count: 7 };
-
-    fn me() -> NodeId {
-        NodeId::new(3).unwrap()
-    }
 
     fn all() -> Vec<Talk> {
         let accepted = Accepted {
@@ -222,7 +208,7 @@ mod tests {
     #[test]
     fn messages_are_decoded_as_encoded_and_truncated_ones_refused() {
         for talk in all() {
-            let bytes = talk.encode(me());
+            let bytes = talk.encode(node(3));
             assert_eq!(bytes[8..12], (bytes.len() as u32).to_le_bytes());
             assert_eq!(Talk::decode(&bytes, Endian::Little), Ok(Some(talk.clone())));
             for length in 40..bytes.len() {
@@ -238,7 +224,7 @@ mod tests {
     /// To a node of Corosync it is a RINGREENABLE, of which it reads nothing.
     #[test]
     fn messages_begin_like_ring_reenable() {
-        let bytes = Talk::Call.encode(me());
+        let bytes = Talk::Call.encode(node(3));
         assert_eq!(bytes[..4], [0, 0, 1, 0]);
         assert_eq!(bytes[16..20], [3, 0, 0, 0]);
         assert_eq!(Talk::decode(&bytes[..32], Endian::Little), Ok(None));
@@ -246,10 +232,10 @@ mod tests {
 
     #[test]
     fn messages_of_other_formats_are_ignored() {
-        let mut later = Talk::Call.encode(me());
+        let mut later = Talk::Call.encode(node(3));
         later[39] = 2;
         assert_eq!(Talk::decode(&later, Endian::Little), Ok(None));
-        let mut unknown = Talk::Call.encode(me());
+        let mut unknown = Talk::Call.encode(node(3));
         unknown[40] = 99;
         assert_eq!(Talk::decode(&unknown, Endian::Little), Ok(None));
     }
@@ -257,7 +243,7 @@ mod tests {
     #[test]
     fn impossible_counts_are_refused() {
         for at in [64, 68, 72] {
-            let mut bytes = all()[3].encode(me());
+            let mut bytes = all()[3].encode(node(3));
             bytes[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
             assert_eq!(Talk::decode(&bytes, Endian::Little), Err(Malformed));
         }
@@ -266,7 +252,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_characters() {
         let why = "ä".repeat(TEXT_LIMIT);
-        let bytes = Talk::Verdict(ROUND, Verdict::Refuse(why)).encode(me());
+        let bytes = Talk::Verdict(ROUND, Verdict::Refuse(why)).encode(node(3));
         let Ok(Some(Talk::Verdict(_, Verdict::Refuse(cut)))) = Talk::decode(&bytes, Endian::Little) else {
             panic!("{bytes:?}")
         };

@@ -3,10 +3,8 @@
 use zerocopy::{FromZeros, IntoBytes, U64};
 
 use super::{Change, ChangeKind, Client, Entry, Error, Map, blocking};
-use crate::confdb::wire::{
-    GetReplyBytes, HandleReplyBytes, NameBytes, NextReplyBytes, NotifyBytes, request, response, type_code,
-    value_bytes,
-};
+use crate::confdb::events::Event;
+use crate::confdb::wire::{Function, GetReplyBytes, Listed, Notification, Reply, type_code, value_bytes};
 use crate::error::Status;
 use crate::service::channel::{ChannelError, End};
 use crate::service::client::Error as ServiceError;
@@ -22,39 +20,28 @@ fn client(fake: &Fake) -> Client {
 fn value_reply(value: &Value) -> Vec<u8> {
     let bytes = value_bytes(value);
     let mut head = GetReplyBytes::new_zeroed();
-    head.header =
-        ReplyHeaderBytes::new(response::GET, size_of::<GetReplyBytes>() + bytes.len() + 9, Status::Ok);
+    head.header = ReplyHeaderBytes::new(
+        Function::Get.reply(),
+        size_of::<GetReplyBytes>() + bytes.len() + 9,
+        Status::Ok,
+    );
     head.len = U64::new(bytes.len() as u64);
     head.kind = type_code(value);
     [head.as_bytes(), &bytes, &[0; 9]].concat()
 }
 
 fn handle_reply(handle: u64) -> Vec<u8> {
-    let header = ReplyHeaderBytes::new(response::ITER_INIT, size_of::<HandleReplyBytes>(), Status::Ok);
-    HandleReplyBytes { header, handle: U64::new(handle) }.as_bytes().to_vec()
+    Reply::Handle(handle).encode(Function::Iterate)
 }
 
 fn next_reply(key: &str) -> Vec<u8> {
-    let mut reply = NextReplyBytes::new_zeroed();
-    reply.header = ReplyHeaderBytes::new(response::ITER_NEXT, size_of::<NextReplyBytes>(), Status::Ok);
-    reply.key = NameBytes::new(key);
-    reply.as_bytes().to_vec()
+    Reply::Next(Listed::key(key, &Value::U8(1))).encode(Function::Next)
 }
 
-fn notification(key: &str, event: i32, new: Option<&Value>, old: Option<&Value>) -> Vec<u8> {
-    let bytes =
-        |value: Option<&Value>| value.map(|value| value_bytes(value).into_owned()).unwrap_or_default();
-    let (new_bytes, old_bytes) = (bytes(new), bytes(old));
-    let mut head = NotifyBytes::new_zeroed();
-    let size = size_of::<NotifyBytes>() + new_bytes.len() + old_bytes.len();
-    head.header = ReplyHeaderBytes::new(response::NOTIFY, size, Status::Ok);
-    head.key = NameBytes::new(key);
-    head.event = event.into();
-    head.new_kind = new.map_or(0, type_code);
-    head.old_kind = old.map_or(0, type_code);
-    head.new_len = U64::new(new_bytes.len() as u64);
-    head.old_len = U64::new(old_bytes.len() as u64);
-    [head.as_bytes(), &new_bytes, &old_bytes].concat()
+fn notification(key: &str, event: Event, new: Option<&Value>, old: Option<&Value>) -> Vec<u8> {
+    let mut notification = Notification::new(key, event, new, old);
+    let (head, values) = notification.to(0);
+    [head, values].concat()
 }
 
 /// The ids of the requests so far.
@@ -159,10 +146,10 @@ async fn changes_are_reported_until_the_daemon_ends() {
     let fake = Fake::new();
     let mut changes = client(&fake).watch("my.").await.unwrap();
     let (one, two) = (Value::U8(1), Value::text("two"));
-    fake.event(notification("my.a", 4, Some(&one), None));
-    fake.event(notification("my.a", 2, Some(&two), Some(&one)));
-    fake.event(notification("my.a", 1, None, Some(&two)));
-    fake.event(notification("stats.a", 1, Some(&one), Some(&one)));
+    fake.event(notification("my.a", Event::Add, Some(&one), None));
+    fake.event(notification("my.a", Event::Modify, Some(&two), Some(&one)));
+    fake.event(notification("my.a", Event::Delete, None, Some(&two)));
+    fake.event(notification("stats.a", Event::Delete, Some(&one), Some(&one)));
     let mut told = Vec::new();
     for _ in 0..4 {
         let Change { key, kind, old, new } = changes.next().await.unwrap().unwrap();
@@ -191,8 +178,8 @@ async fn the_map_of_statistics_is_selected_on_each_connection() {
     fake.answer(value_reply(&Value::U64(5)));
     assert_eq!(statistics.get::<u64>("stats.ipcs.global.active").await, Ok(Some(5)));
     statistics.watch_key("stats.ipcs.global.active").await.unwrap();
-    use request::{GET, SET_CURRENT_MAP, TRACK_ADD};
-    assert_eq!(asked(&fake), [SET_CURRENT_MAP, GET, SET_CURRENT_MAP, TRACK_ADD]);
+    use Function::{ChooseMap, Get, Track};
+    assert_eq!(asked(&fake), [ChooseMap, Get, ChooseMap, Track].map(|function| function as u16));
 }
 
 /// Whatever a hostile daemon puts in place of lengths and types, reading succeeds or returns an error.
@@ -213,7 +200,7 @@ async fn malformed_answers_of_a_hostile_daemon_are_errors() {
         fake.answer(good[..length].to_vec());
         assert!(client.get_value("my.key").await.is_err(), "{length} bytes");
     }
-    let good = notification("my.a", 2, Some(&Value::U8(1)), Some(&Value::text("two")));
+    let good = notification("my.a", Event::Modify, Some(&Value::U8(1)), Some(&Value::text("two")));
     for at in (24..good.len()).step_by(4) {
         for byte in [3, 0x7f, 0xff] {
             let mut event = good.clone();

@@ -1,10 +1,10 @@
 //! The exec message: the version of a node's configuration.
 
-use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32, U64};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{ByteOrder, FromBytes, FromZeros, IntoBytes, LittleEndian, U32, U64};
 
 use super::layout::NameBytes;
 use crate::ids::{Endian, ServiceId};
+use crate::service::wire::layout::{in_order, layout};
 use crate::service::wire::{HEADER_LEN, HeaderBytes};
 
 /// Number of the only exec function.
@@ -15,29 +15,25 @@ pub(crate) const COUNT: u16 = 1;
 /// Byte order of the exec messages that this node writes.
 type LE = LittleEndian;
 
-/// Exec MCAST without its items: `struct req_exec_cmap_mcast`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct McastBytes<O: ByteOrder> {
-    header: HeaderBytes<O>,
-    reason: u8,
-    pad_reason: [u8; 7],
-    items: u8,
-    pad_items: [u8; 7],
-    reserved: [U32<O>; 4],
-}
-const _: () = assert!(size_of::<McastBytes<LE>>() == 48);
+layout! {
+    /// Exec MCAST without its items: `struct req_exec_cmap_mcast`.
+    struct McastBytes<O>: 48 {
+        header: HeaderBytes<O>,
+        reason: u8,
+        pad_reason: [u8; 7],
+        items: u8,
+        pad_items: [u8; 7],
+        reserved: [U32<O>; 4],
+    }
 
-/// One item of exec MCAST, without its value: `struct req_exec_cmap_mcast_item`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct ItemBytes<O: ByteOrder> {
-    key: NameBytes<O>,
-    kind: u8,
-    pad: [u8; 7],
-    len: U64<O>,
+    /// One item of exec MCAST, without its value: `struct req_exec_cmap_mcast_item`.
+    struct ItemBytes<O>: 280 {
+        key: NameBytes<O>,
+        kind: u8,
+        pad: [u8; 7],
+        len: U64<O>,
+    }
 }
-const _: () = assert!(size_of::<ItemBytes<LE>>() == 280);
 
 /// Why a node sends the version of its configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +70,7 @@ pub(crate) fn encode_version(reason: McastReason, version: Option<u64>) -> Vec<u
 ///
 /// `None`: the message is too short, has an unknown reason, or an invalid item.
 pub(crate) fn decode_version(message: &[u8], order: Endian) -> Option<u64> {
-    match order {
-        Endian::Little => decode_version_in::<LittleEndian>(message),
-        Endian::Big => decode_version_in::<BigEndian>(message),
-    }
+    in_order!(order, O => decode_version_in::<O>(message))
 }
 
 fn decode_version_in<O: ByteOrder>(message: &[u8]) -> Option<u64> {

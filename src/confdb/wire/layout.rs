@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use zerocopy::byteorder::{ByteOrder, I32, NativeEndian, U16, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::byteorder::{ByteOrder, NativeEndian, U16, U64};
 
-use crate::service::wire::{HeaderBytes, ReplyHeaderBytes};
+use crate::service::wire::layout::{PaddedI32, layout};
+use crate::service::wire::{ReplyHeaderBytes, RequestHeader};
 
 /// Size of the array for a name. Names are shorter, because a NUL follows them.
 const NAME_PLACES: usize = 256;
@@ -13,15 +13,93 @@ const NAME_PLACES: usize = 256;
 /// Byte order of messages that stay on this host.
 type NE = NativeEndian;
 
-/// A key or a prefix: `mar_name_t`.
-#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct NameBytes<O: ByteOrder> {
-    length: U16<O>,
-    pad: [u8; 6],
-    value: [u8; NAME_PLACES],
+layout! {
+    /// A key or a prefix: `mar_name_t`.
+    pub(crate) struct NameBytes<O>: 264 {
+        length: U16<O>,
+        pad: [u8; 6],
+        value: [u8; NAME_PLACES],
+    }
+
+    /// Lib SET request without its value.
+    pub(crate) struct SetRequestBytes: 296, RequestHeader {
+        pub(crate) key: NameBytes<NE>,
+        pub(crate) len: U64<NE>,
+        pub(crate) kind: u8,
+        pub(crate) pad: [u8; 7],
+    }
+
+    /// Lib DELETE and ITER_INIT requests.
+    pub(crate) struct KeyRequestBytes: 280, RequestHeader {
+        pub(crate) key: NameBytes<NE>,
+    }
+
+    pub(crate) struct GetRequestBytes: 288, RequestHeader {
+        pub(crate) key: NameBytes<NE>,
+        /// Room for the value in bytes; 0 asks for length and type only.
+        pub(crate) len: U64<NE>,
+    }
+
+    /// Lib ADJUST_INT request.
+    pub(crate) struct AdjustRequestBytes: 288, RequestHeader {
+        pub(crate) key: NameBytes<NE>,
+        pub(crate) step: PaddedI32<NE>,
+    }
+
+    /// Lib ITER_NEXT, ITER_FINALIZE and TRACK_DELETE requests.
+    pub(crate) struct HandleRequestBytes: 24, RequestHeader {
+        pub(crate) handle: U64<NE>,
+    }
+
+    /// Lib TRACK_ADD request.
+    pub(crate) struct TrackRequestBytes: 296, RequestHeader {
+        pub(crate) key: NameBytes<NE>,
+        /// Bits of [`super::track`].
+        pub(crate) kind: PaddedI32<NE>,
+        /// The client's own number for the tracker; it is repeated in each notification.
+        pub(crate) inst: U64<NE>,
+    }
+
+    /// Lib SET_CURRENT_MAP request.
+    pub(crate) struct MapRequestBytes: 24, RequestHeader {
+        pub(crate) map: PaddedI32<NE>,
+    }
+
+    /// GET reply without the value.
+    pub(crate) struct GetReplyBytes: 40, ReplyHeaderBytes {
+        /// Length of the stored value in bytes.
+        pub(crate) len: U64<NE>,
+        pub(crate) kind: u8,
+        pub(crate) pad: [u8; 7],
+    }
+
+    /// ITER_INIT, TRACK_ADD and TRACK_DELETE replies: a handle, or the client's own number for the tracker.
+    pub(crate) struct HandleReplyBytes: 32, ReplyHeaderBytes {
+        pub(crate) handle: U64<NE>,
+    }
+
+    /// The reply to ITER_NEXT as bytes.
+    pub(crate) struct NextReplyBytes: 304, ReplyHeaderBytes {
+        pub(crate) key: NameBytes<NE>,
+        pub(crate) len: U64<NE>,
+        pub(crate) kind: u8,
+        pub(crate) pad: [u8; 7],
+    }
+
+    /// NOTIFY event without the two values.
+    pub(crate) struct NotifyBytes: 336, ReplyHeaderBytes {
+        pub(crate) inst: U64<NE>,
+        pub(crate) key: NameBytes<NE>,
+        /// One bit of [`super::track`].
+        pub(crate) event: PaddedI32<NE>,
+        pub(crate) new_kind: u8,
+        pub(crate) pad_new: [u8; 7],
+        pub(crate) old_kind: u8,
+        pub(crate) pad_old: [u8; 7],
+        pub(crate) new_len: U64<NE>,
+        pub(crate) old_len: U64<NE>,
+    }
 }
-const _: () = assert!(size_of::<NameBytes<NE>>() == 264);
 
 impl<O: ByteOrder> NameBytes<O> {
     /// Makes it from a name, truncated to 255 bytes.
@@ -44,134 +122,6 @@ impl<O: ByteOrder> NameBytes<O> {
         if self.length.get() == 0 { Cow::Borrowed("") } else { self.name() }
     }
 }
-
-/// Lib SET request without its value.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct SetRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) key: NameBytes<NE>,
-    pub(crate) len: U64<NE>,
-    pub(crate) kind: u8,
-    pub(crate) pad: [u8; 7],
-}
-const _: () = assert!(size_of::<SetRequestBytes>() == 296);
-
-/// Lib DELETE and ITER_INIT requests.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct KeyRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) key: NameBytes<NE>,
-}
-const _: () = assert!(size_of::<KeyRequestBytes>() == 280);
-
-/// Lib GET request.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct GetRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) key: NameBytes<NE>,
-    /// Room for the value in bytes; 0 asks for length and type only.
-    pub(crate) len: U64<NE>,
-}
-const _: () = assert!(size_of::<GetRequestBytes>() == 288);
-
-/// Lib ADJUST_INT request.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct AdjustRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) key: NameBytes<NE>,
-    pub(crate) step: I32<NE>,
-    pub(crate) pad: [u8; 4],
-}
-const _: () = assert!(size_of::<AdjustRequestBytes>() == 288);
-
-/// Lib ITER_NEXT, ITER_FINALIZE and TRACK_DELETE requests.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct HandleRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) handle: U64<NE>,
-}
-const _: () = assert!(size_of::<HandleRequestBytes>() == 24);
-
-/// Lib TRACK_ADD request.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct TrackRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) key: NameBytes<NE>,
-    /// Bits of [`super::track`].
-    pub(crate) kind: I32<NE>,
-    pub(crate) pad: [u8; 4],
-    /// The client's own number for the tracker; it is repeated in each notification.
-    pub(crate) inst: U64<NE>,
-}
-const _: () = assert!(size_of::<TrackRequestBytes>() == 296);
-
-/// Lib SET_CURRENT_MAP request.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct MapRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) map: I32<NE>,
-    pub(crate) pad: [u8; 4],
-}
-const _: () = assert!(size_of::<MapRequestBytes>() == 24);
-
-/// GET reply without the value.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct GetReplyBytes {
-    pub(crate) header: ReplyHeaderBytes<NE>,
-    /// Length of the stored value in bytes.
-    pub(crate) len: U64<NE>,
-    pub(crate) kind: u8,
-    pub(crate) pad: [u8; 7],
-}
-const _: () = assert!(size_of::<GetReplyBytes>() == 40);
-
-/// ITER_INIT, TRACK_ADD and TRACK_DELETE replies: a handle, or the client's own number for the tracker.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct HandleReplyBytes {
-    pub(crate) header: ReplyHeaderBytes<NE>,
-    pub(crate) handle: U64<NE>,
-}
-const _: () = assert!(size_of::<HandleReplyBytes>() == 32);
-
-/// The reply to ITER_NEXT as bytes.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct NextReplyBytes {
-    pub(crate) header: ReplyHeaderBytes<NE>,
-    pub(crate) key: NameBytes<NE>,
-    pub(crate) len: U64<NE>,
-    pub(crate) kind: u8,
-    pub(crate) pad: [u8; 7],
-}
-const _: () = assert!(size_of::<NextReplyBytes>() == 304);
-
-/// NOTIFY event without the two values.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct NotifyBytes {
-    pub(crate) header: ReplyHeaderBytes<NE>,
-    pub(crate) inst: U64<NE>,
-    pub(crate) key: NameBytes<NE>,
-    /// One bit of [`super::track`].
-    pub(crate) event: I32<NE>,
-    pub(crate) pad_event: [u8; 4],
-    pub(crate) new_kind: u8,
-    pub(crate) pad_new: [u8; 7],
-    pub(crate) old_kind: u8,
-    pub(crate) pad_old: [u8; 7],
-    pub(crate) new_len: U64<NE>,
-    pub(crate) old_len: U64<NE>,
-}
-const _: () = assert!(size_of::<NotifyBytes>() == 336);
 
 #[cfg(test)]
 mod tests {

@@ -1,18 +1,18 @@
 //! The messages as a client library writes and reads them: it encodes requests, and decodes replies and notifications,
 //! whose lengths are checked here.
 
-use zerocopy::byteorder::{I32, U64};
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, IntoBytes, U64};
 
 use super::layout::{
     AdjustRequestBytes, GetReplyBytes, GetRequestBytes, HandleReplyBytes, HandleRequestBytes,
     KeyRequestBytes, MapRequestBytes, NameBytes, NextReplyBytes, NotifyBytes, SetRequestBytes,
     TrackRequestBytes,
 };
-use super::reply::response;
-use super::request;
+use super::reply::NOTIFY;
+use super::request::Function;
 use super::value::{type_code, value_bytes, value_from};
-use crate::service::wire::HeaderBytes;
+use crate::service::wire::layout::{PaddedI32, to_bytes};
+use crate::service::wire::{HeaderBytes, RequestHeader};
 use crate::value::Value;
 
 /// A NOTIFY event as a client reads it.
@@ -30,11 +30,10 @@ pub(crate) struct Notify {
     pub(crate) old: Option<Value>,
 }
 
-/// A request that sets a key.
 pub(crate) fn set(key: &str, value: &Value) -> Vec<u8> {
     let value_bytes = value_bytes(value);
     let mut head = SetRequestBytes::new_zeroed();
-    head.header = HeaderBytes::new(request::SET.into(), size_of::<SetRequestBytes>() + value_bytes.len());
+    head.header = header::<SetRequestBytes>(Function::Set, value_bytes.len());
     head.key = NameBytes::new(key);
     head.len = U64::new(value_bytes.len() as u64);
     head.kind = type_code(value);
@@ -43,67 +42,70 @@ pub(crate) fn set(key: &str, value: &Value) -> Vec<u8> {
 
 /// A request that removes a key.
 pub(crate) fn delete(key: &str) -> Vec<u8> {
-    keyed(request::DELETE, key)
+    keyed(Function::Delete, key)
 }
 
 /// A request for a key's value, with room for `len` bytes; 0 asks for length and type only.
 pub(crate) fn get(key: &str, len: u64) -> Vec<u8> {
-    let header = HeaderBytes::new(request::GET.into(), size_of::<GetRequestBytes>());
-    GetRequestBytes { header, key: NameBytes::new(key), len: U64::new(len) }.as_bytes().to_vec()
+    let header = header::<GetRequestBytes>(Function::Get, 0);
+    to_bytes(&GetRequestBytes { header, key: NameBytes::new(key), len: U64::new(len) })
 }
 
 /// A request that adds `step` to an integer.
 pub(crate) fn adjust_int(key: &str, step: i32) -> Vec<u8> {
-    let header = HeaderBytes::new(request::ADJUST_INT.into(), size_of::<AdjustRequestBytes>());
-    AdjustRequestBytes { header, key: NameBytes::new(key), step: I32::new(step), pad: [0; 4] }
-        .as_bytes()
-        .to_vec()
+    let header = header::<AdjustRequestBytes>(Function::Adjust, 0);
+    to_bytes(&AdjustRequestBytes { header, key: NameBytes::new(key), step: PaddedI32::new(step) })
 }
 
 /// A request that begins an iteration over the keys that begin with `prefix`.
 pub(crate) fn iter_init(prefix: &str) -> Vec<u8> {
-    keyed(request::ITER_INIT, prefix)
+    keyed(Function::Iterate, prefix)
 }
 
 /// A request for the next key of an iteration.
 pub(crate) fn iter_next(handle: u64) -> Vec<u8> {
-    handled(request::ITER_NEXT, handle)
+    handled(Function::Next, handle)
 }
 
 /// A request that ends an iteration. This library closes the connection instead.
 #[cfg(test)]
 pub(crate) fn iter_finalize(handle: u64) -> Vec<u8> {
-    handled(request::ITER_FINALIZE, handle)
+    handled(Function::EndIteration, handle)
 }
 
 /// A request that adds a tracker: `kind` are bits of [`super::track`], `inst` is the client's own number
 /// for it.
 pub(crate) fn track_add(key: &str, kind: i32, inst: u64) -> Vec<u8> {
-    let header = HeaderBytes::new(request::TRACK_ADD.into(), size_of::<TrackRequestBytes>());
-    let (key, kind, inst) = (NameBytes::new(key), I32::new(kind), U64::new(inst));
-    TrackRequestBytes { header, key, kind, pad: [0; 4], inst }.as_bytes().to_vec()
+    let header = header::<TrackRequestBytes>(Function::Track, 0);
+    let (key, kind, inst) = (NameBytes::new(key), PaddedI32::new(kind), U64::new(inst));
+    to_bytes(&TrackRequestBytes { header, key, kind, inst })
 }
 
 /// A request that removes a tracker. This library closes the connection instead.
 #[cfg(test)]
 pub(crate) fn track_delete(handle: u64) -> Vec<u8> {
-    handled(request::TRACK_DELETE, handle)
+    handled(Function::Untrack, handle)
 }
 
 /// A request that chooses the map of the connection.
 pub(crate) fn set_current_map(map: i32) -> Vec<u8> {
-    let header = HeaderBytes::new(request::SET_CURRENT_MAP.into(), size_of::<MapRequestBytes>());
-    MapRequestBytes { header, map: I32::new(map), pad: [0; 4] }.as_bytes().to_vec()
+    let header = header::<MapRequestBytes>(Function::ChooseMap, 0);
+    to_bytes(&MapRequestBytes { header, map: PaddedI32::new(map) })
 }
 
-fn keyed(function: u16, key: &str) -> Vec<u8> {
-    let header = HeaderBytes::new(function.into(), size_of::<KeyRequestBytes>());
-    KeyRequestBytes { header, key: NameBytes::new(key) }.as_bytes().to_vec()
+/// The header of a request `T` that is followed by `payload` bytes.
+fn header<T>(function: Function, payload: usize) -> RequestHeader {
+    HeaderBytes::new(function as i32, size_of::<T>() + payload)
 }
 
-fn handled(function: u16, handle: u64) -> Vec<u8> {
-    let header = HeaderBytes::new(function.into(), size_of::<HandleRequestBytes>());
-    HandleRequestBytes { header, handle: U64::new(handle) }.as_bytes().to_vec()
+fn keyed(function: Function, key: &str) -> Vec<u8> {
+    let header = header::<KeyRequestBytes>(function, 0);
+    to_bytes(&KeyRequestBytes { header, key: NameBytes::new(key) })
+}
+
+fn handled(function: Function, handle: u64) -> Vec<u8> {
+    let header = header::<HandleRequestBytes>(function, 0);
+    to_bytes(&HandleRequestBytes { header, handle: U64::new(handle) })
 }
 
 /// Reads the status of any reply; `None`: it is too short to be one.
@@ -134,7 +136,7 @@ pub(crate) fn next_reply(reply: &[u8]) -> Option<(String, u8, u64)> {
 /// Decodes a NOTIFY event; `None` if it is another event or its lengths are invalid.
 pub(crate) fn notify(event: &[u8]) -> Option<Notify> {
     let (head, values) = NotifyBytes::ref_from_prefix(event).ok()?;
-    if head.header.id.get() != response::NOTIFY {
+    if head.header.id.get() != NOTIFY {
         return None;
     }
     let (new, rest) = values.split_at_checked(usize::try_from(head.new_len.get()).ok()?)?;

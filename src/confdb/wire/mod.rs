@@ -26,11 +26,9 @@ mod value;
 
 pub(crate) use exec::{CONFIG_VERSION, McastReason, decode_version, encode_version};
 #[cfg(test)]
-pub(crate) use layout::{GetReplyBytes, HandleReplyBytes, NameBytes, NextReplyBytes, NotifyBytes};
+pub(crate) use layout::GetReplyBytes;
 pub(crate) use lib::Notify;
 pub(crate) use notification::Notification;
-#[cfg(test)]
-pub(crate) use reply::response;
 pub(crate) use reply::{Listed, Reply, refusal};
 pub(crate) use request::{Function, MAP_STATS, RawValue, Request};
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! The event that tells the owner of a tracker of a change.
 
 use bytes::Bytes;
-use zerocopy::{FromZeros, I32, IntoBytes, U64};
+use zerocopy::{FromZeros, IntoBytes, U64};
 
 use super::layout::{NameBytes, NotifyBytes};
-use super::reply::response;
+use super::reply::NOTIFY;
 use super::track;
 use super::value::{type_code, value_bytes, value_len};
 use crate::confdb::events::Event;
 use crate::error::Status;
 use crate::service::wire::ReplyHeaderBytes;
+use crate::service::wire::layout::PaddedI32;
 use crate::value::Value;
 
 /// A notification, encoded once for all its receivers: only the number of the tracker differs between them.
@@ -25,9 +26,9 @@ impl Notification {
         let mut head = NotifyBytes::new_zeroed();
         let (new_len, old_len) = (new.map_or(0, value_len), old.map_or(0, value_len));
         let size = size_of_val(&head) + new_len + old_len;
-        head.header = ReplyHeaderBytes::new(response::NOTIFY, size, Status::Ok);
+        head.header = ReplyHeaderBytes::new(NOTIFY, size, Status::Ok);
         head.key = NameBytes::new(key);
-        head.event = I32::new(track::number(event));
+        head.event = PaddedI32::new(track::number(event));
         head.new_kind = new.map_or(0, type_code);
         head.old_kind = old.map_or(0, type_code);
         head.new_len = U64::new(new_len as u64);

@@ -8,24 +8,12 @@ use super::layout::{GetReplyBytes, HandleReplyBytes, NameBytes, NextReplyBytes};
 use super::request::Function;
 use super::value::{type_code, value_bytes, value_len};
 use crate::error::Status;
+use crate::service::wire::layout::to_bytes;
 use crate::service::wire::{ReplyHeaderBytes, empty_reply, plain_reply};
 use crate::value::Value;
 
-/// Numbers of replies and events.
-pub(crate) mod response {
-    pub(crate) const SET: i32 = 0;
-    pub(crate) const DELETE: i32 = 1;
-    pub(crate) const GET: i32 = 2;
-    pub(crate) const ADJUST_INT: i32 = 3;
-    pub(crate) const ITER_INIT: i32 = 4;
-    pub(crate) const ITER_NEXT: i32 = 5;
-    pub(crate) const ITER_FINALIZE: i32 = 6;
-    pub(crate) const TRACK_ADD: i32 = 7;
-    pub(crate) const TRACK_DELETE: i32 = 8;
-    /// The id of notifications, the only kind of event.
-    pub(crate) const NOTIFY: i32 = 9;
-    pub(crate) const SET_CURRENT_MAP: i32 = 10;
-}
+/// The id of notifications, the only kind of event.
+pub(crate) const NOTIFY: i32 = 9;
 
 /// Length of a reply that contains only a status.
 const PLAIN: usize = size_of::<ReplyHeaderBytes>();
@@ -71,16 +59,15 @@ impl Listed {
 }
 
 impl Reply<'_> {
-    /// Encodes the reply to a request for this function.
     pub(crate) fn encode(&self, function: Function) -> Vec<u8> {
-        let (id, least) = expected(function);
+        let id = function.reply();
         let header = |size| ReplyHeaderBytes::new(id, size, Status::Ok);
         match self {
             Self::Done => plain_reply(id, Status::Ok).to_vec(),
             Self::Value { value, room } => value_reply(id, value, *room),
             Self::Handle(handle) => {
                 let header = header(size_of::<HandleReplyBytes>());
-                HandleReplyBytes { header, handle: U64::new(*handle) }.as_bytes().to_vec()
+                to_bytes(&HandleReplyBytes { header, handle: U64::new(*handle) })
             }
             Self::Next(Listed { name, kind, len }) => {
                 let mut reply = NextReplyBytes::new_zeroed();
@@ -90,24 +77,18 @@ impl Reply<'_> {
                 reply.kind = *kind;
                 reply.as_bytes().to_vec()
             }
-            Self::Refused(status) => empty_reply(id, least, *status),
+            Self::Refused(status) => empty_reply(id, least(function), *status),
         }
     }
 }
 
-/// The id of the reply to a request for this function, and the length of a reply that the client can read.
-const fn expected(function: Function) -> (i32, usize) {
+/// The length of a reply to a request for this function that the client can read.
+const fn least(function: Function) -> usize {
     match function {
-        Function::Set => (response::SET, PLAIN),
-        Function::Delete => (response::DELETE, PLAIN),
-        Function::Get => (response::GET, size_of::<GetReplyBytes>()),
-        Function::Adjust => (response::ADJUST_INT, PLAIN),
-        Function::Iterate => (response::ITER_INIT, size_of::<HandleReplyBytes>()),
-        Function::Next => (response::ITER_NEXT, size_of::<NextReplyBytes>()),
-        Function::EndIteration => (response::ITER_FINALIZE, PLAIN),
-        Function::Track => (response::TRACK_ADD, size_of::<HandleReplyBytes>()),
-        Function::Untrack => (response::TRACK_DELETE, size_of::<HandleReplyBytes>()),
-        Function::ChooseMap => (response::SET_CURRENT_MAP, PLAIN),
+        Function::Get => size_of::<GetReplyBytes>(),
+        Function::Iterate | Function::Track | Function::Untrack => size_of::<HandleReplyBytes>(),
+        Function::Next => size_of::<NextReplyBytes>(),
+        _ => PLAIN,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, KnownLayout, TryFromBytes, Unaligned};
 
 use super::layout::{
     AdjustRequestBytes, GetRequestBytes, HandleRequestBytes, KeyRequestBytes, MapRequestBytes,
@@ -15,55 +15,42 @@ use crate::confdb::shelf::Shelf;
 use crate::error::Status;
 use crate::value::{VALUE_LIMIT, Value};
 
-pub(crate) const SET: u16 = 0;
-pub(crate) const DELETE: u16 = 1;
-pub(crate) const GET: u16 = 2;
-pub(crate) const ADJUST_INT: u16 = 3;
-pub(crate) const ITER_INIT: u16 = 4;
-pub(crate) const ITER_NEXT: u16 = 5;
-pub(crate) const ITER_FINALIZE: u16 = 6;
-pub(crate) const TRACK_ADD: u16 = 7;
-pub(crate) const TRACK_DELETE: u16 = 8;
-pub(crate) const SET_CURRENT_MAP: u16 = 9;
 /// Number of kinds of requests.
-pub(crate) const COUNT: u16 = 10;
+pub(crate) const COUNT: u16 = Function::ChooseMap as u16 + 1;
 
 /// The map of configuration and state, which a new connection uses.
 const MAP_ICMAP: i32 = 0;
 /// The map of statistics.
 pub(crate) const MAP_STATS: i32 = 1;
 
-/// What a request asks for. It decides which reply the client expects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a request asks for, with its number. It decides which reply the client expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TryFromBytes)]
+#[repr(u16)]
 pub(crate) enum Function {
-    Set,
-    Delete,
-    Get,
-    Adjust,
-    Iterate,
-    Next,
-    EndIteration,
-    Track,
-    Untrack,
-    ChooseMap,
+    Set = 0,
+    Delete = 1,
+    Get = 2,
+    Adjust = 3,
+    Iterate = 4,
+    Next = 5,
+    EndIteration = 6,
+    Track = 7,
+    Untrack = 8,
+    ChooseMap = 9,
 }
 
 impl Function {
     /// The function with this request number; `None`: there is none.
-    pub(crate) const fn of(number: u16) -> Option<Self> {
-        Some(match number {
-            SET => Self::Set,
-            DELETE => Self::Delete,
-            GET => Self::Get,
-            ADJUST_INT => Self::Adjust,
-            ITER_INIT => Self::Iterate,
-            ITER_NEXT => Self::Next,
-            ITER_FINALIZE => Self::EndIteration,
-            TRACK_ADD => Self::Track,
-            TRACK_DELETE => Self::Untrack,
-            SET_CURRENT_MAP => Self::ChooseMap,
-            _ => return None,
-        })
+    pub(crate) fn of(number: u16) -> Option<Self> {
+        Self::try_read_from_bytes(&number.to_ne_bytes()).ok()
+    }
+
+    /// The id of the reply.
+    pub(crate) const fn reply(self) -> i32 {
+        match self {
+            Self::ChooseMap => 10, // 9 is the notification
+            other => other as i32,
+        }
     }
 }
 
@@ -71,9 +58,14 @@ impl Function {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request<'a> {
     /// Set a key to a value of any type.
-    Set { key: Cow<'a, str>, value: RawValue<'a> },
+    Set {
+        key: Cow<'a, str>,
+        value: RawValue<'a>,
+    },
     /// Remove a key.
-    Delete { key: Cow<'a, str> },
+    Delete {
+        key: Cow<'a, str>,
+    },
     /// Tell the value of a key.
     Get {
         key: Cow<'a, str>,
@@ -81,13 +73,21 @@ pub(crate) enum Request<'a> {
         room: u64,
     },
     /// Add to an integer.
-    Adjust { key: Cow<'a, str>, step: i32 },
+    Adjust {
+        key: Cow<'a, str>,
+        step: i32,
+    },
     /// Begin an iteration over the keys that begin with `prefix`.
-    Iterate { prefix: Cow<'a, str> },
+    Iterate {
+        prefix: Cow<'a, str>,
+    },
     /// Tell the next key of an iteration.
-    Next { handle: u64 },
-    /// End an iteration.
-    EndIteration { handle: u64 },
+    Next {
+        handle: u64,
+    },
+    EndIteration {
+        handle: u64,
+    },
     /// Notify this client of changes.
     Track {
         /// The key, or the prefix of the keys.
@@ -98,7 +98,9 @@ pub(crate) enum Request<'a> {
         inst: u64,
     },
     /// Notify this client no more.
-    Untrack { handle: u64 },
+    Untrack {
+        handle: u64,
+    },
     /// Choose the map that this connection uses.
     ChooseMap {
         /// `None`: there is no map of that number.

@@ -4,77 +4,57 @@ use std::borrow::Cow;
 
 use crate::value::Value;
 
-/// The type number of a value: 1 to 12.
-pub(crate) const fn type_code(value: &Value) -> u8 {
-    match value {
-        Value::I8(_) => 1,
-        Value::U8(_) => 2,
-        Value::I16(_) => 3,
-        Value::U16(_) => 4,
-        Value::I32(_) => 5,
-        Value::U32(_) => 6,
-        Value::I64(_) => 7,
-        Value::U64(_) => 8,
-        Value::F32(_) => 9,
-        Value::F64(_) => 10,
-        Value::Text(_) => 11,
-        Value::Bytes(_) => 12,
-    }
+/// Defines the conversions, with the numbers' variants, types and type numbers.
+macro_rules! conversions {
+    ($($variant:ident: $type:ty = $code:literal;)*) => {
+        /// The type number of a value: 1 to 12.
+        pub(crate) const fn type_code(value: &Value) -> u8 {
+            match value {
+                $(Value::$variant(_) => $code,)*
+                Value::Text(_) => 11,
+                Value::Bytes(_) => 12,
+            }
+        }
+
+        /// A value's bytes in this host's byte order; a text with its terminating NUL.
+        pub(crate) fn value_bytes(value: &Value) -> Cow<'_, [u8]> {
+            Cow::Owned(match value {
+                $(Value::$variant(n) => n.to_ne_bytes().to_vec(),)*
+                Value::Text(text) => [text, &[0][..]].concat(),
+                Value::Bytes(bytes) => return Cow::Borrowed(bytes),
+            })
+        }
+
+        /// The length of [`value_bytes`].
+        pub(crate) const fn value_len(value: &Value) -> usize {
+            match value {
+                $(Value::$variant(_) => size_of::<$type>(),)*
+                Value::Text(text) => text.len() + 1,
+                Value::Bytes(bytes) => bytes.len(),
+            }
+        }
+
+        /// The value with this type number and bytes in this host's byte order. A text may lack its terminating NUL.
+        ///
+        /// `None`: an unknown type, a length that does not fit the type, or a text that continues after a NUL.
+        pub(crate) fn value_from(code: u8, bytes: &[u8]) -> Option<Value> {
+            Some(match code {
+                $($code => Value::$variant(<$type>::from_ne_bytes(bytes.try_into().ok()?)),)*
+                11 => match bytes.iter().position(|byte| *byte == 0) {
+                    None => Value::Text(bytes.to_vec()),
+                    Some(end) if end + 1 == bytes.len() => Value::Text(bytes[..end].to_vec()),
+                    Some(_) => return None,
+                },
+                12 => Value::Bytes(bytes.to_vec()),
+                _ => return None,
+            })
+        }
+    };
 }
 
-/// A value's bytes in this host's byte order; a text with its terminating NUL.
-pub(crate) fn value_bytes(value: &Value) -> Cow<'_, [u8]> {
-    Cow::Owned(match value {
-        Value::I8(n) => n.to_ne_bytes().to_vec(),
-        Value::U8(n) => n.to_ne_bytes().to_vec(),
-        Value::I16(n) => n.to_ne_bytes().to_vec(),
-        Value::U16(n) => n.to_ne_bytes().to_vec(),
-        Value::I32(n) => n.to_ne_bytes().to_vec(),
-        Value::U32(n) => n.to_ne_bytes().to_vec(),
-        Value::I64(n) => n.to_ne_bytes().to_vec(),
-        Value::U64(n) => n.to_ne_bytes().to_vec(),
-        Value::F32(n) => n.to_ne_bytes().to_vec(),
-        Value::F64(n) => n.to_ne_bytes().to_vec(),
-        Value::Text(text) => [text, &[0][..]].concat(),
-        Value::Bytes(bytes) => return Cow::Borrowed(bytes),
-    })
-}
-
-/// The length of [`value_bytes`].
-pub(crate) const fn value_len(value: &Value) -> usize {
-    match value {
-        Value::I8(_) | Value::U8(_) => 1,
-        Value::I16(_) | Value::U16(_) => 2,
-        Value::I32(_) | Value::U32(_) | Value::F32(_) => 4,
-        Value::I64(_) | Value::U64(_) | Value::F64(_) => 8,
-        Value::Text(text) => text.len() + 1,
-        Value::Bytes(bytes) => bytes.len(),
-    }
-}
-
-/// The value with this type number and bytes in this host's byte order. A text may lack its terminating NUL.
-///
-/// `None`: an unknown type, a length that does not fit the type, or a text that continues after a NUL.
-pub(crate) fn value_from(code: u8, bytes: &[u8]) -> Option<Value> {
-    Some(match code {
-        1 => Value::I8(i8::from_ne_bytes(bytes.try_into().ok()?)),
-        2 => Value::U8(u8::from_ne_bytes(bytes.try_into().ok()?)),
-        3 => Value::I16(i16::from_ne_bytes(bytes.try_into().ok()?)),
-        4 => Value::U16(u16::from_ne_bytes(bytes.try_into().ok()?)),
-        5 => Value::I32(i32::from_ne_bytes(bytes.try_into().ok()?)),
-        6 => Value::U32(u32::from_ne_bytes(bytes.try_into().ok()?)),
-        7 => Value::I64(i64::from_ne_bytes(bytes.try_into().ok()?)),
-        8 => Value::U64(u64::from_ne_bytes(bytes.try_into().ok()?)),
-        9 => Value::F32(f32::from_ne_bytes(bytes.try_into().ok()?)),
-        10 => Value::F64(f64::from_ne_bytes(bytes.try_into().ok()?)),
-        11 => match bytes.iter().position(|byte| *byte == 0) {
-            None => Value::Text(bytes.to_vec()),
-            Some(end) if end + 1 == bytes.len() => Value::Text(bytes[..end].to_vec()),
-            Some(_) => return None,
-        },
-        12 => Value::Bytes(bytes.to_vec()),
-        _ => return None,
-    })
+conversions! {
+    I8: i8 = 1; U8: u8 = 2; I16: i16 = 3; U16: u16 = 4; I32: i32 = 5; U32: u32 = 6; I64: i64 = 7; U64: u64 = 8;
+    F32: f32 = 9; F64: f64 = 10;
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::event::Undelivered;
 use crate::cpg::name::Member;
+use crate::cpg::wire::Place;
 
 /// Largest number of senders whose long messages are assembled at the same time.
 pub(super) const SENDERS: usize = 1024;
@@ -13,17 +14,6 @@ pub(super) const SENDERS: usize = 1024;
 /// Largest number of bytes allocated because of the length that a sender announces; the rest is allocated as
 /// the pieces arrive.
 const TRUST: usize = 1 << 20;
-
-/// The position of a piece in its message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// The first piece; it discards an incomplete message of the same sender.
-    First,
-    /// A piece between the first and the last.
-    Continued,
-    /// The last piece, which completes the message.
-    Last,
-}
 
 /// The incomplete messages, by sender.
 #[derive(Debug)]
@@ -48,7 +38,7 @@ impl Assembler {
 
     /// Adds a piece of a message that is to be `total` bytes long. Returns the message if this was its last
     /// piece; `None` while pieces are missing, and for pieces of a message whose first piece was not seen or
-    /// was refused.
+    /// was refused. A first piece discards an incomplete message of the same sender.
     pub(super) fn accept(
         &mut self,
         from: Member,

@@ -1,5 +1,6 @@
 //! Process groups without an asynchronous runtime, for simple programs and for programs with a main loop of
-//! their own, such as resource managers.
+//! their own, such as resource managers. Unless it says otherwise, each call fails as the one of the same name in
+//! [`cpg::Client`](super::Client) or [`cpg::Group`](super::Group).
 //!
 //! A [`Group`] has a descriptor. Poll it together with the other descriptors of the program and call
 //! [`Group::dispatch`] when it is readable, or wait with [`Group::next`].
@@ -75,17 +76,11 @@ impl Client {
     ///
     /// Returns when the daemon has accepted the join; the view with this member is the first event. Blocks
     /// while the ring changes.
-    ///
-    /// # Errors
-    /// As [`super::Client::join`].
     pub fn join(&self, name: impl AsRef<[u8]>) -> Result<Group, Error> {
         self.join_with(name, &JoinOptions::default())
     }
 
     /// Joins a group.
-    ///
-    /// # Errors
-    /// As [`super::Client::join`].
     pub fn join_with(&self, name: impl AsRef<[u8]>, options: &JoinOptions) -> Result<Group, Error> {
         let (name, options) = (GroupName::new(name)?, options.checked());
         let channel = self.line.open_blocking()?;
@@ -164,35 +159,19 @@ impl Group {
     }
 
     /// Multicasts to all members of the group with agreed delivery. Blocks while there is no room.
-    ///
-    /// # Errors
-    /// As [`super::Group::multicast`].
     pub fn multicast(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
         self.multicast_with(Guarantee::Agreed, payload)
     }
 
     /// As [`Group::multicast`], with safe delivery; see [`super::Group::multicast_safe`].
-    ///
-    /// # Errors
-    /// As [`super::Group::multicast`].
     pub fn multicast_safe(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
         self.multicast_with(Guarantee::Safe, payload)
     }
 
     /// As [`Group::multicast`], with this guarantee.
-    ///
-    /// # Errors
-    /// As [`super::Group::multicast`].
     pub fn multicast_with(&self, guarantee: Guarantee, payload: impl Into<Bytes>) -> Result<(), Error> {
         let payload = payload.into();
-        let limit = self.message_limit;
-        if payload.len() > limit {
-            return Err(Error::TooLong {
-                got: payload.len(),
-                limit,
-                hint: "; see JoinOptions::message_limit",
-            });
-        }
+        calls::fits(&payload, self.message_limit)?;
         let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
         self.may_send()?;
         if payload.len() > UNFRAGMENTED_LIMIT {
@@ -209,10 +188,7 @@ impl Group {
     /// [`Group::multicast`].
     pub fn try_multicast(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
         let payload = payload.into();
-        if payload.len() > UNFRAGMENTED_LIMIT.min(self.message_limit) {
-            let hint = "; multicast() sends longer ones in pieces";
-            return Err(Error::TooLong { got: payload.len(), limit: UNFRAGMENTED_LIMIT, hint });
-        }
+        calls::fits_in_one_piece(&payload, self.message_limit)?;
         let _turn = self.sending.try_lock().map_err(|_| Error::TryAgain)?;
         self.may_send()?;
         let head = wire::mcast_head(Guarantee::Agreed, payload.len());

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
-use super::assemble::Place;
-use super::{Error, wire};
+use super::Error;
+use super::wire::{self, UNFRAGMENTED_LIMIT};
 use crate::cpg::name::{GroupName, Member};
+use crate::cpg::wire::Place;
 use crate::error::Status;
 use crate::ids::{Guarantee, NodeId};
 use crate::service::channel::Outgoing;
@@ -12,6 +13,19 @@ use crate::service::client::{self, Ask};
 
 /// Temporary statuses: the ring is changing, or the previous request is still on its way around the ring.
 const PASSING: &[Status] = &[Status::TryAgain, Status::Busy];
+
+/// Refuses a message that is longer than the member's limit.
+pub(super) fn fits(payload: &Bytes, limit: usize) -> Result<(), Error> {
+    let error = Error::TooLong { got: payload.len(), limit, hint: "; see JoinOptions::message_limit" };
+    if payload.len() > limit { Err(error) } else { Ok(()) }
+}
+
+/// Refuses a message that is longer than one piece or than the member's limit.
+pub(super) fn fits_in_one_piece(payload: &Bytes, limit: usize) -> Result<(), Error> {
+    let hint = "; multicast() sends longer ones in pieces";
+    let error = Error::TooLong { got: payload.len(), limit: UNFRAGMENTED_LIMIT, hint };
+    if payload.len() > UNFRAGMENTED_LIMIT.min(limit) { Err(error) } else { Ok(()) }
+}
 
 pub(super) fn local_id() -> Ask<NodeId> {
     Ask::query("tell its node id", wire::local_get(), wire::local_node)

@@ -8,14 +8,14 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::{Mutex, oneshot};
 
-use super::assemble::Place;
-use super::book::Book;
+use super::book::{Book, Ticket, Waiter};
 use super::error::Error;
 use super::event::Event;
 use super::inbox::Inbox;
 use super::wire::{self, UNFRAGMENTED_LIMIT};
 use super::{JoinOptions, calls};
 use crate::cpg::name::{GroupName, Member};
+use crate::cpg::wire::Place;
 use crate::ids::Guarantee;
 use crate::service::channel::{Channel, ChannelError, Outgoing};
 use crate::service::client::pause;
@@ -158,10 +158,7 @@ impl Group {
     /// [`Group::multicast`]. In each case nothing was sent.
     pub fn try_multicast(&self, payload: impl Into<Bytes>) -> Result<(), Error> {
         let payload = payload.into();
-        if payload.len() > UNFRAGMENTED_LIMIT.min(self.inner.message_limit) {
-            let hint = "; multicast() sends longer ones in pieces";
-            return Err(Error::TooLong { got: payload.len(), limit: UNFRAGMENTED_LIMIT, hint });
-        }
+        calls::fits_in_one_piece(&payload, self.inner.message_limit)?;
         let mut turn = self.inner.turn.try_lock().map_err(|_| Error::TryAgain)?;
         self.inner.post(&mut turn, &payload, Guarantee::Agreed, None).map_err(|refused| refused.error)
     }
@@ -228,20 +225,8 @@ impl Group {
         calls::left(calls::leave(&self.inner.name, self.inner.me.pid).over(&**channel).await)
     }
 
-    async fn send(
-        &self,
-        payload: Bytes,
-        guarantee: Guarantee,
-        waiter: Option<super::book::Waiter>,
-    ) -> Result<(), Error> {
-        let limit = self.inner.message_limit;
-        if payload.len() > limit {
-            return Err(Error::TooLong {
-                got: payload.len(),
-                limit,
-                hint: "; see JoinOptions::message_limit",
-            });
-        }
+    async fn send(&self, payload: Bytes, guarantee: Guarantee, waiter: Option<Waiter>) -> Result<(), Error> {
+        calls::fits(&payload, self.inner.message_limit)?;
         if payload.len() > UNFRAGMENTED_LIMIT {
             return self.inner.send_pieces(payload, guarantee, waiter).await;
         }
@@ -258,7 +243,7 @@ impl Group {
 /// A message that could not be sent at once.
 struct Unsent {
     error: Error,
-    waiter: Option<super::book::Waiter>,
+    waiter: Option<Waiter>,
 }
 
 impl Inner {
@@ -268,7 +253,7 @@ impl Inner {
         turn: &mut LastHead,
         payload: &Bytes,
         guarantee: Guarantee,
-        waiter: Option<super::book::Waiter>,
+        waiter: Option<Waiter>,
     ) -> Result<(), Unsent> {
         if turn.head.is_empty() || turn.len != payload.len() || turn.guarantee != guarantee {
             let head = wire::mcast_head(guarantee, payload.len());
@@ -293,7 +278,7 @@ impl Inner {
         &self,
         turn: &LastHead,
         payload: Bytes,
-        waiter: Option<super::book::Waiter>,
+        waiter: Option<Waiter>,
     ) -> Result<(), Error> {
         let mut sending = Sending { inbox: &self.inbox, ticket: None };
         sending.ticket = Some(self.inbox.book(|book| book.sending(&payload, false, waiter)));
@@ -307,7 +292,7 @@ impl Inner {
         &self,
         payload: Bytes,
         guarantee: Guarantee,
-        waiter: Option<super::book::Waiter>,
+        waiter: Option<Waiter>,
     ) -> Result<(), Error> {
         let _turn = self.pieces.lock().await;
         let mut sending = Sending { inbox: &self.inbox, ticket: None };
@@ -354,7 +339,7 @@ pub(super) fn pieces(payload: &Bytes) -> impl Iterator<Item = (Place, Bytes)> + 
 /// Removes a message from the book if it is dropped before the message was sent.
 struct Sending<'a> {
     inbox: &'a Inbox,
-    ticket: Option<super::book::Ticket>,
+    ticket: Option<Ticket>,
 }
 
 impl Drop for Sending<'_> {

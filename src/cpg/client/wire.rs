@@ -4,16 +4,16 @@
 use bytes::Bytes;
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::assemble::Place;
 use super::event::{Change, GroupView, RingView};
 use crate::cpg::name::{GroupName, Member, Reason};
 use crate::cpg::wire::{
     AddressBytes, ConfchgBytes, DeliverBytes, HandleRequestBytes, ITERATE_ALL, IterateNextReplyBytes,
     IterateReplyBytes, IterateRequestBytes, JOIN_FLAG_TOTEM_CONF, JoinRequestBytes, LeaveRequestBytes,
     LocalGetReplyBytes, McastRequestBytes, MembershipReplyBytes, MembershipRequestBytes, NE, NameBytes,
-    PartialDeliverBytes, PartialMcastRequestBytes, TYPE_SAFE, TotemConfchgBytes, request, response,
+    PartialDeliverBytes, PartialMcastRequestBytes, Place, TYPE_SAFE, TotemConfchgBytes, request, response,
 };
 use crate::ids::{Guarantee, NodeId, RingId};
+use crate::service::wire::layout::{PaddedU32, to_bytes};
 use crate::service::wire::read::{Malformed, list, nodes, split};
 use crate::service::wire::{HeaderBytes, ReplyHeaderBytes};
 
@@ -33,22 +33,17 @@ fn name(group: &GroupName) -> NameBytes<NE> {
 
 /// A request to join; `initial_ring`: send a ring event after the join.
 pub(super) fn join(group: &GroupName, pid: u32, initial_ring: bool) -> Vec<u8> {
-    JoinRequestBytes {
+    to_bytes(&JoinRequestBytes {
         header: header::<JoinRequestBytes>(request::JOIN, 0),
         name: name(group),
-        pid: pid.into(),
-        pad_pid: [0; 4],
-        flags: if initial_ring { JOIN_FLAG_TOTEM_CONF.into() } else { 0.into() },
-        pad_flags: [0; 4],
-    }
-    .as_bytes()
-    .to_vec()
+        pid: PaddedU32::new(pid),
+        flags: PaddedU32::new(if initial_ring { JOIN_FLAG_TOTEM_CONF } else { 0 }),
+    })
 }
 
-/// A request to leave the group.
 pub(super) fn leave(group: &GroupName, pid: u32) -> Vec<u8> {
     let header = header::<LeaveRequestBytes>(request::LEAVE, 0);
-    LeaveRequestBytes { header, name: name(group), pid: pid.into(), pad_pid: [0; 4] }.as_bytes().to_vec()
+    to_bytes(&LeaveRequestBytes { header, name: name(group), pid: PaddedU32::new(pid) })
 }
 
 /// The header of a multicast of `len` bytes. All multicasts of the same length and guarantee have the same
@@ -57,58 +52,46 @@ pub(super) fn mcast_head(guarantee: Guarantee, len: usize) -> Bytes {
     let head = McastRequestBytes {
         header: header::<McastRequestBytes>(request::MCAST, len),
         unused: [0; 8],
-        guarantee: guarantee_code(guarantee).into(),
-        pad_guarantee: [0; 4],
-        msglen: (len as u32).into(),
-        pad_msglen: [0; 4],
+        guarantee: PaddedU32::new(guarantee_code(guarantee)),
+        msglen: PaddedU32::new(len as u32),
     };
     Bytes::copy_from_slice(head.as_bytes())
 }
 
 /// The header of one piece of `len` bytes of a message of `total` bytes.
 pub(super) fn partial_mcast(guarantee: Guarantee, total: usize, place: Place, len: usize) -> Vec<u8> {
-    PartialMcastRequestBytes {
+    to_bytes(&PartialMcastRequestBytes {
         header: header::<PartialMcastRequestBytes>(request::PARTIAL_MCAST, len),
         unused: [0; 8],
-        guarantee: guarantee_code(guarantee).into(),
-        pad_guarantee: [0; 4],
-        msglen: (total as u32).into(),
-        pad_msglen: [0; 4],
-        fraglen: (len as u32).into(),
-        pad_fraglen: [0; 4],
-        kind: match place {
-            Place::First => 1.into(),
-            Place::Continued => 2.into(),
-            Place::Last => 3.into(),
-        },
-        pad_kind: [0; 4],
-    }
-    .as_bytes()
-    .to_vec()
+        guarantee: PaddedU32::new(guarantee_code(guarantee)),
+        msglen: PaddedU32::new(total as u32),
+        fraglen: PaddedU32::new(len as u32),
+        kind: PaddedU32::new(place.code()),
+    })
 }
 
 /// A request for the members of a group.
 pub(super) fn membership(group: &GroupName) -> Vec<u8> {
     let header = header::<MembershipRequestBytes>(request::MEMBERSHIP, 0);
-    MembershipRequestBytes { header, name: name(group) }.as_bytes().to_vec()
+    to_bytes(&MembershipRequestBytes { header, name: name(group) })
 }
 
 /// A request for the node's id.
 pub(super) fn local_get() -> Vec<u8> {
-    header::<HeaderBytes<NE>>(request::LOCAL_GET, 0).as_bytes().to_vec()
+    to_bytes(&header::<HeaderBytes<NE>>(request::LOCAL_GET, 0))
 }
 
 /// A request that begins an iteration over all members of all groups.
 pub(super) fn iteration_begin() -> Vec<u8> {
     let header = header::<IterateRequestBytes>(request::ITERATION_INITIALIZE, 0);
-    let kind = ITERATE_ALL.into();
-    IterateRequestBytes { header, name: NameBytes::new(b""), kind, pad_kind: [0; 4] }.as_bytes().to_vec()
+    let kind = PaddedU32::new(ITERATE_ALL);
+    to_bytes(&IterateRequestBytes { header, name: NameBytes::new(b""), kind })
 }
 
 /// A request for the next member of an iteration.
 pub(super) fn iteration_next(handle: u64) -> Vec<u8> {
     let header = header::<HandleRequestBytes>(request::ITERATION_NEXT, 0);
-    HandleRequestBytes { header, handle: handle.into() }.as_bytes().to_vec()
+    to_bytes(&HandleRequestBytes { header, handle: handle.into() })
 }
 
 /// The code of a guarantee. Source: corosync `cpg.h`, `cpg_guarantee_t`.
@@ -152,9 +135,16 @@ pub(super) fn iteration_entry(reply: &[u8]) -> Result<(GroupName, Member), Malfo
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Notice {
     /// A complete message.
-    Message { from: Member, payload: Bytes },
-    /// A piece of a message.
-    Piece { from: Member, place: Place, total: u32, piece: Bytes },
+    Message {
+        from: Member,
+        payload: Bytes,
+    },
+    Piece {
+        from: Member,
+        place: Place,
+        total: u32,
+        piece: Bytes,
+    },
     /// A change of the membership.
     View(GroupView),
     /// A change of the ring.
@@ -217,12 +207,10 @@ fn partial_deliver(event: Parts) -> Option<Notice> {
     let head = PartialDeliverBytes::ref_from_bytes(&head).ok()?;
     let total = head.msglen.get();
     let from = Member { node: NodeId::new(head.node.get())?, pid: head.pid.get() };
-    let place = match head.kind.get() {
-        1 => Place::First,
-        2 => Place::Continued,
-        3 => Place::Last,
-        _ => return None,
-    };
+    let place = Place::from_code(head.kind.get());
+    if matches!(place, Place::Other(_)) {
+        return None;
+    }
     let fits = usize::try_from(head.fraglen.get()) == Ok(piece.len());
     fits.then_some(Notice::Piece { from, place, total, piece })
 }
@@ -263,10 +251,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn node(id: u32) -> NodeId {
-        NodeId::new(id).unwrap()
-    }
+    use crate::ids::node;
 
     fn event(bytes: &[u8]) -> Result<Notice, Malformed> {
         notice(Bytes::new(), Bytes::copy_from_slice(bytes))

@@ -2,75 +2,49 @@
 
 use core::ops::Deref;
 
-use zerocopy::byteorder::{U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{IntoBytes, U32, U64};
 
 use super::{AddressBytes, NE, NameBytes, Place, response};
 use crate::cpg::name::{GroupName, Member, Reason};
 use crate::error::Status;
 use crate::ids::{NodeId, RingId};
 use crate::service::wire::ReplyHeaderBytes;
+use crate::service::wire::layout::{PaddedU32, layout};
 
-/// CONFCHG event without its lists, which follow in the order members, left, joined.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct ConfchgBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) name: NameBytes<NE>,
-    pub(crate) members: U32<NE>,
-    pub(crate) pad_members: [u8; 4],
-    pub(crate) joined: U32<NE>,
-    pub(crate) pad_joined: [u8; 4],
-    pub(crate) left: U32<NE>,
-    pub(crate) pad_left: [u8; 4],
-}
-const _: () = assert!(size_of::<ConfchgBytes>() == 184);
+layout! {
+    /// CONFCHG event without its lists, which follow in the order members, left, joined.
+    pub(crate) struct ConfchgBytes: 184, ReplyHeaderBytes {
+        pub(crate) name: NameBytes<NE>,
+        pub(crate) members: PaddedU32<NE>,
+        pub(crate) joined: PaddedU32<NE>,
+        pub(crate) left: PaddedU32<NE>,
+    }
 
-/// DELIVER event without its payload.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct DeliverBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) name: NameBytes<NE>,
-    pub(crate) msglen: U32<NE>,
-    pub(crate) pad_msglen: [u8; 4],
-    pub(crate) node: U32<NE>,
-    pub(crate) pad_node: [u8; 4],
-    pub(crate) pid: U32<NE>,
-    pub(crate) pad_pid: [u8; 4],
-}
-const _: () = assert!(size_of::<DeliverBytes>() == 184);
+    /// DELIVER event without its payload.
+    pub(crate) struct DeliverBytes: 184, ReplyHeaderBytes {
+        pub(crate) name: NameBytes<NE>,
+        pub(crate) msglen: PaddedU32<NE>,
+        pub(crate) node: PaddedU32<NE>,
+        pub(crate) pid: PaddedU32<NE>,
+    }
 
-/// PARTIAL_DELIVER event without its payload.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct PartialDeliverBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) name: NameBytes<NE>,
-    pub(crate) msglen: U32<NE>,
-    pub(crate) pad_msglen: [u8; 4],
-    pub(crate) fraglen: U32<NE>,
-    pub(crate) pad_fraglen: [u8; 4],
-    pub(crate) node: U32<NE>,
-    pub(crate) pad_node: [u8; 4],
-    pub(crate) pid: U32<NE>,
-    pub(crate) pad_pid: [u8; 4],
-    pub(crate) kind: U32<NE>,
-    pub(crate) pad_kind: [u8; 4],
-}
-const _: () = assert!(size_of::<PartialDeliverBytes>() == 200);
+    /// PARTIAL_DELIVER event without its payload.
+    pub(crate) struct PartialDeliverBytes: 200, ReplyHeaderBytes {
+        pub(crate) name: NameBytes<NE>,
+        pub(crate) msglen: PaddedU32<NE>,
+        pub(crate) fraglen: PaddedU32<NE>,
+        pub(crate) node: PaddedU32<NE>,
+        pub(crate) pid: PaddedU32<NE>,
+        pub(crate) kind: PaddedU32<NE>,
+    }
 
-/// TOTEM_CONFCHG event without its members, which follow as 32-bit numbers and are followed by 4 more bytes.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct TotemConfchgBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) rep: U32<NE>,
-    pub(crate) pad_rep: [u8; 4],
-    pub(crate) seq: U64<NE>,
-    pub(crate) count: U32<NE>,
+    /// TOTEM_CONFCHG event without its members, which follow as 32-bit numbers and are followed by 4 more bytes.
+    pub(crate) struct TotemConfchgBytes: 44, ReplyHeaderBytes {
+        pub(crate) rep: PaddedU32<NE>,
+        pub(crate) seq: U64<NE>,
+        pub(crate) count: U32<NE>,
+    }
 }
-const _: () = assert!(size_of::<TotemConfchgBytes>() == 44);
 
 /// An event for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,20 +66,16 @@ pub(crate) enum Event<'a> {
         sender: Member,
         /// Length of the whole message in bytes, as the sender claims.
         total: u32,
-        /// Its place in the message.
         place: Place,
         /// The payload, which follows the head.
         payload: &'a [u8],
     },
     /// The membership of a group changed. Clients have room for a limited number of entries in each list.
     Confchg {
-        /// The name of the group.
         group: &'a GroupName,
         /// The members after the change.
         members: &'a [Member],
-        /// The members that left.
         left: &'a [Member],
-        /// The members that joined.
         joined: &'a [Member],
         /// Why they left or joined.
         reason: Reason,
@@ -147,12 +117,9 @@ impl Event<'_> {
                 Head::Deliver(DeliverBytes {
                     header: ReplyHeaderBytes::new(response::DELIVER, size, Status::Ok),
                     name: NameBytes::new(group),
-                    msglen: U32::new(payload.len() as u32),
-                    pad_msglen: [0; 4],
-                    node: U32::new(sender.node.get()),
-                    pad_node: [0; 4],
-                    pid: U32::new(sender.pid),
-                    pad_pid: [0; 4],
+                    msglen: PaddedU32::new(payload.len() as u32),
+                    node: PaddedU32::new(sender.node.get()),
+                    pid: PaddedU32::new(sender.pid),
                 })
             }
             Self::PartialDeliver { group, sender, total, place, payload } => {
@@ -160,71 +127,42 @@ impl Event<'_> {
                 Head::PartialDeliver(PartialDeliverBytes {
                     header: ReplyHeaderBytes::new(response::PARTIAL_DELIVER, size, Status::Ok),
                     name: NameBytes::new(group),
-                    msglen: U32::new(total),
-                    pad_msglen: [0; 4],
-                    fraglen: U32::new(payload.len() as u32),
-                    pad_fraglen: [0; 4],
-                    node: U32::new(sender.node.get()),
-                    pad_node: [0; 4],
-                    pid: U32::new(sender.pid),
-                    pad_pid: [0; 4],
-                    kind: U32::new(place.code()),
-                    pad_kind: [0; 4],
+                    msglen: PaddedU32::new(total),
+                    fraglen: PaddedU32::new(payload.len() as u32),
+                    node: PaddedU32::new(sender.node.get()),
+                    pid: PaddedU32::new(sender.pid),
+                    kind: PaddedU32::new(place.code()),
                 })
             }
             Self::Confchg { group, members, left, joined, reason } => {
-                Head::Lists(confchg(group, members, left, joined, reason))
+                let reasons = [(members, Reason::Other(0)), (left, reason), (joined, reason)];
+                let entries = reasons.into_iter().flat_map(|(list, reason)| {
+                    list.iter().map(move |member| AddressBytes::new(*member, reason))
+                });
+                let entries: Vec<AddressBytes> = entries.collect();
+                let size = size_of::<ConfchgBytes>() + size_of_val(&entries[..]);
+                let head = ConfchgBytes {
+                    header: ReplyHeaderBytes::new(response::CONFCHG, size, Status::Ok),
+                    name: NameBytes::new(group.as_bytes()),
+                    members: PaddedU32::new(members.len() as u32),
+                    joined: PaddedU32::new(joined.len() as u32),
+                    left: PaddedU32::new(left.len() as u32),
+                };
+                Head::Lists([head.as_bytes(), entries.as_bytes()].concat())
             }
-            Self::TotemConfchg { ring, members } => Head::Lists(totem_confchg(ring, members)),
+            Self::TotemConfchg { ring, members } => {
+                let ids: Vec<U32<NE>> = members.iter().map(|node| U32::new(node.get())).collect();
+                let size = size_of::<TotemConfchgBytes>() + size_of_val(&ids[..]) + 4;
+                let head = TotemConfchgBytes {
+                    header: ReplyHeaderBytes::new(response::TOTEM_CONFCHG, size, Status::Ok),
+                    rep: PaddedU32::new(ring.rep.get()),
+                    seq: U64::new(ring.seq),
+                    count: U32::new(members.len() as u32),
+                };
+                Head::Lists([head.as_bytes(), ids.as_bytes(), &[0; 4]].concat())
+            }
         }
     }
-}
-
-fn confchg(
-    group: &GroupName,
-    members: &[Member],
-    left: &[Member],
-    joined: &[Member],
-    reason: Reason,
-) -> Vec<u8> {
-    let entries = members.len() + left.len() + joined.len();
-    let size = size_of::<ConfchgBytes>() + entries * size_of::<AddressBytes>();
-    let head = ConfchgBytes {
-        header: ReplyHeaderBytes::new(response::CONFCHG, size, Status::Ok),
-        name: NameBytes::new(group.as_bytes()),
-        members: U32::new(members.len() as u32),
-        pad_members: [0; 4],
-        joined: U32::new(joined.len() as u32),
-        pad_joined: [0; 4],
-        left: U32::new(left.len() as u32),
-        pad_left: [0; 4],
-    };
-    let mut event = Vec::with_capacity(size);
-    event.extend_from_slice(head.as_bytes());
-    for (list, reason) in [(members, Reason::Other(0)), (left, reason), (joined, reason)] {
-        for member in list {
-            event.extend_from_slice(AddressBytes::new(*member, reason).as_bytes());
-        }
-    }
-    event
-}
-
-fn totem_confchg(ring: RingId, members: &[NodeId]) -> Vec<u8> {
-    let size = size_of::<TotemConfchgBytes>() + 4 * members.len() + 4;
-    let head = TotemConfchgBytes {
-        header: ReplyHeaderBytes::new(response::TOTEM_CONFCHG, size, Status::Ok),
-        rep: U32::new(ring.rep.get()),
-        pad_rep: [0; 4],
-        seq: U64::new(ring.seq),
-        count: U32::new(members.len() as u32),
-    };
-    let mut event = Vec::with_capacity(size);
-    event.extend_from_slice(head.as_bytes());
-    for node in members {
-        event.extend_from_slice(&node.get().to_ne_bytes());
-    }
-    event.resize(size, 0);
-    event
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The exec messages that other nodes, and this one, have sent.
 
-use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{ByteOrder, FromBytes, U32};
 
-use super::{LE, NameBytes, Place};
+use super::{NameBytes, Place};
 use crate::cpg::name::Reason;
 use crate::ids::Endian;
-use crate::service::wire::{HeaderBytes, ReplyHeaderBytes};
+use crate::service::wire::layout::{PaddedU32, in_order, layout};
+use crate::service::wire::{HeaderBytes, ReplyHeaderBytes, SourceBytes};
 
 pub(crate) const PROC_JOIN: u16 = 0;
 pub(crate) const PROC_LEAVE: u16 = 1;
@@ -22,82 +22,49 @@ pub(crate) const COUNT: u16 = 7;
 /// Number of entries in a downlist.
 pub(crate) const DOWN_LIST_NODES: usize = 384;
 
-/// The source of a message: `mar_message_source_t`. The connection id has a meaning to the sending node only.
-#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct SourceBytes<O: ByteOrder> {
-    pub(crate) node: U32<O>,
-    pub(crate) pad: [u8; 4],
-    pub(crate) conn: U64<O>,
-}
+layout! {
+    /// Exec PROCJOIN and PROCLEAVE: `struct req_exec_cpg_procjoin`.
+    pub(crate) struct ProcBytes<O>: 168 {
+        pub(crate) header: HeaderBytes<O>,
+        pub(crate) name: NameBytes<O>,
+        pub(crate) pid: PaddedU32<O>,
+        pub(crate) reason: PaddedU32<O>,
+    }
 
-/// Exec PROCJOIN and PROCLEAVE: `struct req_exec_cpg_procjoin`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct ProcBytes<O: ByteOrder> {
-    pub(crate) header: HeaderBytes<O>,
-    pub(crate) name: NameBytes<O>,
-    pub(crate) pid: U32<O>,
-    pub(crate) pad_pid: [u8; 4],
-    pub(crate) reason: U32<O>,
-    pub(crate) pad_reason: [u8; 4],
-}
-const _: () = assert!(size_of::<ProcBytes<LE>>() == 168);
+    /// Exec MCAST without its payload: `struct req_exec_cpg_mcast`.
+    pub(crate) struct McastBytes<O>: 184 {
+        pub(crate) header: HeaderBytes<O>,
+        pub(crate) name: NameBytes<O>,
+        pub(crate) msglen: PaddedU32<O>,
+        pub(crate) pid: PaddedU32<O>,
+        pub(crate) source: SourceBytes<O>,
+    }
 
-/// Exec MCAST without its payload: `struct req_exec_cpg_mcast`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct McastBytes<O: ByteOrder> {
-    pub(crate) header: HeaderBytes<O>,
-    pub(crate) name: NameBytes<O>,
-    pub(crate) msglen: U32<O>,
-    pub(crate) pad_msglen: [u8; 4],
-    pub(crate) pid: U32<O>,
-    pub(crate) pad_pid: [u8; 4],
-    pub(crate) source: SourceBytes<O>,
-}
-const _: () = assert!(size_of::<McastBytes<LE>>() == 184);
+    /// Exec PARTIAL_MCAST without its payload: `struct req_exec_cpg_partial_mcast`.
+    pub(crate) struct PartialMcastBytes<O>: 200 {
+        pub(crate) header: HeaderBytes<O>,
+        pub(crate) name: NameBytes<O>,
+        pub(crate) msglen: PaddedU32<O>,
+        pub(crate) fraglen: PaddedU32<O>,
+        pub(crate) pid: PaddedU32<O>,
+        pub(crate) kind: PaddedU32<O>,
+        pub(crate) source: SourceBytes<O>,
+    }
 
-/// Exec PARTIAL_MCAST without its payload: `struct req_exec_cpg_partial_mcast`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct PartialMcastBytes<O: ByteOrder> {
-    pub(crate) header: HeaderBytes<O>,
-    pub(crate) name: NameBytes<O>,
-    pub(crate) msglen: U32<O>,
-    pub(crate) pad_msglen: [u8; 4],
-    pub(crate) fraglen: U32<O>,
-    pub(crate) pad_fraglen: [u8; 4],
-    pub(crate) pid: U32<O>,
-    pub(crate) pad_pid: [u8; 4],
-    pub(crate) kind: U32<O>,
-    pub(crate) pad_kind: [u8; 4],
-    pub(crate) source: SourceBytes<O>,
-}
-const _: () = assert!(size_of::<PartialMcastBytes<LE>>() == 200);
+    /// One process in a JOINLIST: `struct join_list_entry`.
+    pub(crate) struct JoinListEntryBytes<O>: 144 {
+        pub(crate) pid: PaddedU32<O>,
+        pub(crate) name: NameBytes<O>,
+    }
 
-/// One process in a JOINLIST: `struct join_list_entry`.
-#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct JoinListEntryBytes<O: ByteOrder> {
-    pub(crate) pid: U32<O>,
-    pub(crate) pad: [u8; 4],
-    pub(crate) name: NameBytes<O>,
+    /// Exec DOWNLIST: `struct req_exec_cpg_downlist`. Always sent, never evaluated.
+    pub(crate) struct DownListBytes<O>: 1568 {
+        pub(crate) header: HeaderBytes<O>,
+        pub(crate) old_members: PaddedU32<O>,
+        pub(crate) left: PaddedU32<O>,
+        pub(crate) nodes: [U32<O>; DOWN_LIST_NODES],
+    }
 }
-const _: () = assert!(size_of::<JoinListEntryBytes<LE>>() == 144);
-
-/// Exec DOWNLIST: `struct req_exec_cpg_downlist`. Always sent, never evaluated.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct DownListBytes<O: ByteOrder> {
-    pub(crate) header: HeaderBytes<O>,
-    pub(crate) old_members: U32<O>,
-    pub(crate) pad_old: [u8; 4],
-    pub(crate) left: U32<O>,
-    pub(crate) pad_left: [u8; 4],
-    pub(crate) nodes: [U32<O>; DOWN_LIST_NODES],
-}
-const _: () = assert!(size_of::<DownListBytes<LE>>() == 1568);
 
 /// An exec message in host byte order with checked lengths. Nothing is copied.
 #[derive(Debug, PartialEq, Eq)]
@@ -113,10 +80,7 @@ pub(crate) enum Exec<'a> {
 impl<'a> Exec<'a> {
     /// Decodes an exec message. `None` if it is too short, or a length in it is invalid.
     pub(crate) fn decode(function: u16, message: &'a [u8], order: Endian) -> Option<Self> {
-        match order {
-            Endian::Little => Self::decode_in::<LittleEndian>(function, message),
-            Endian::Big => Self::decode_in::<BigEndian>(function, message),
-        }
+        in_order!(order, O => Self::decode_in::<O>(function, message))
     }
 
     fn decode_in<O: ByteOrder + 'a>(function: u16, message: &'a [u8]) -> Option<Self> {

@@ -1,11 +1,11 @@
 //! What a client asks to multicast: whole messages, and fragments of long ones.
 
-use zerocopy::byteorder::U32;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::FromBytes;
 
 use super::NE;
 use crate::ids::Guarantee;
-use crate::service::wire::HeaderBytes;
+use crate::service::wire::RequestHeader;
+use crate::service::wire::layout::{PaddedU32, layout};
 
 /// The code of safe delivery; every other code means agreed delivery.
 pub(crate) const TYPE_SAFE: u32 = 3;
@@ -13,35 +13,23 @@ pub(crate) const TYPE_SAFE: u32 = 3;
 /// Bytes in two parts, the second of which may be empty.
 pub(crate) type Pieces<'a> = [&'a [u8]; 2];
 
-/// Lib MCAST request without its payload. Its header is padded to 24 bytes.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct McastRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) unused: [u8; 8],
-    pub(crate) guarantee: U32<NE>,
-    pub(crate) pad_guarantee: [u8; 4],
-    pub(crate) msglen: U32<NE>,
-    pub(crate) pad_msglen: [u8; 4],
-}
-const _: () = assert!(size_of::<McastRequestBytes>() == 40);
+layout! {
+    /// Lib MCAST request without its payload. Its header is padded to 24 bytes.
+    pub(crate) struct McastRequestBytes: 40, RequestHeader {
+        pub(crate) unused: [u8; 8],
+        pub(crate) guarantee: PaddedU32<NE>,
+        pub(crate) msglen: PaddedU32<NE>,
+    }
 
-/// Lib PARTIAL_MCAST request without its payload.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct PartialMcastRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) unused: [u8; 8],
-    pub(crate) guarantee: U32<NE>,
-    pub(crate) pad_guarantee: [u8; 4],
-    pub(crate) msglen: U32<NE>,
-    pub(crate) pad_msglen: [u8; 4],
-    pub(crate) fraglen: U32<NE>,
-    pub(crate) pad_fraglen: [u8; 4],
-    pub(crate) kind: U32<NE>,
-    pub(crate) pad_kind: [u8; 4],
+    /// Lib PARTIAL_MCAST request without its payload.
+    pub(crate) struct PartialMcastRequestBytes: 56, RequestHeader {
+        pub(crate) unused: [u8; 8],
+        pub(crate) guarantee: PaddedU32<NE>,
+        pub(crate) msglen: PaddedU32<NE>,
+        pub(crate) fraglen: PaddedU32<NE>,
+        pub(crate) kind: PaddedU32<NE>,
+    }
 }
-const _: () = assert!(size_of::<PartialMcastRequestBytes>() == 56);
 
 /// A whole message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +51,12 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A fragment of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fragment<'a> {
     /// How it must be delivered.
     pub(crate) guarantee: Guarantee,
     /// Length of the whole message in bytes, as the client claims; it is passed on unchecked.
     pub(crate) total: u32,
-    /// Its place in the message.
     pub(crate) place: Place,
     /// The payload; `None`: the request is shorter than it claims.
     pub(crate) payload: Option<Pieces<'a>>,

@@ -13,10 +13,10 @@
 //! | `reply.rs` | [`Reply`]: replies to clients |
 //! | `event.rs` | [`Event`]: what clients are told |
 
-use zerocopy::byteorder::{ByteOrder, LittleEndian, NativeEndian, U32};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::byteorder::{ByteOrder, LittleEndian, NativeEndian};
 
 use super::name::{GroupName, Member, NameTooLong, Reason};
+use crate::service::wire::layout::{PaddedU32, layout};
 
 pub(crate) mod event;
 pub(crate) mod exec;
@@ -62,22 +62,27 @@ pub(crate) type NE = NativeEndian;
 /// Byte order of the exec messages that this node writes.
 pub(crate) type LE = LittleEndian;
 
-/// A group name: `mar_cpg_name_t`.
-#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct NameBytes<O: ByteOrder> {
-    length: U32<O>,
-    pad: [u8; 4],
-    value: [u8; GroupName::LIMIT],
+layout! {
+    /// A group name: `mar_cpg_name_t`.
+    pub(crate) struct NameBytes<O>: 136 {
+        length: PaddedU32<O>,
+        value: [u8; GroupName::LIMIT],
+    }
+
+    /// A member: `mar_cpg_address_t`.
+    pub(crate) struct AddressBytes: 24 {
+        pub(crate) node: PaddedU32<NE>,
+        pub(crate) pid: PaddedU32<NE>,
+        pub(crate) reason: PaddedU32<NE>,
+    }
 }
-const _: () = assert!(size_of::<NameBytes<LE>>() == 136);
 
 impl<O: ByteOrder> NameBytes<O> {
     /// Makes it from a name of at most [`GroupName::LIMIT`] bytes.
     pub(crate) fn new(name: &[u8]) -> Self {
         let mut value = [0; GroupName::LIMIT];
         value[..name.len()].copy_from_slice(name);
-        Self { length: U32::new(name.len() as u32), pad: [0; 4], value }
+        Self { length: PaddedU32::new(name.len() as u32), value }
     }
 
     /// The name; `None` if its length is invalid.
@@ -92,28 +97,12 @@ impl<O: ByteOrder> NameBytes<O> {
     }
 }
 
-/// A member: `mar_cpg_address_t`.
-#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct AddressBytes {
-    pub(crate) node: U32<NE>,
-    pub(crate) pad_node: [u8; 4],
-    pub(crate) pid: U32<NE>,
-    pub(crate) pad_pid: [u8; 4],
-    pub(crate) reason: U32<NE>,
-    pub(crate) pad_reason: [u8; 4],
-}
-const _: () = assert!(size_of::<AddressBytes>() == 24);
-
 impl AddressBytes {
     pub(crate) fn new(member: Member, reason: Reason) -> Self {
         Self {
-            node: U32::new(member.node.get()),
-            pad_node: [0; 4],
-            pid: U32::new(member.pid),
-            pad_pid: [0; 4],
-            reason: U32::new(reason.code()),
-            pad_reason: [0; 4],
+            node: PaddedU32::new(member.node.get()),
+            pid: PaddedU32::new(member.pid),
+            reason: PaddedU32::new(reason.code()),
         }
     }
 }

@@ -1,58 +1,40 @@
 //! The replies to clients.
 
-use zerocopy::byteorder::{U32, U64};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromZeros, IntoBytes, U32, U64};
 
 use super::{AddressBytes, NE, NameBytes, request, response};
 use crate::cpg::iterate::Entry;
 use crate::cpg::name::{Member, Reason};
 use crate::error::Status;
 use crate::ids::NodeId;
+use crate::service::wire::layout::{PaddedU32, layout, to_bytes};
 use crate::service::wire::{ReplyHeaderBytes, empty_reply};
 
 /// Number of entries in the member array of a membership reply.
 const REPLY_MEMBERS: usize = 384;
 
-/// Lib MEMBERSHIP reply.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct MembershipReplyBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) count: U32<NE>,
-    pub(crate) pad_count: [u8; 4],
-    pub(crate) members: [AddressBytes; REPLY_MEMBERS],
-}
-const _: () = assert!(size_of::<MembershipReplyBytes>() == 9248);
+layout! {
+    pub(crate) struct MembershipReplyBytes: 9248, ReplyHeaderBytes {
+        pub(crate) count: PaddedU32<NE>,
+        pub(crate) members: [AddressBytes; REPLY_MEMBERS],
+    }
 
-/// Lib LOCAL_GET reply.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct LocalGetReplyBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) node: U32<NE>,
-    pub(crate) pad: [u8; 4],
-}
-const _: () = assert!(size_of::<LocalGetReplyBytes>() == 32);
+    pub(crate) struct LocalGetReplyBytes: 32, ReplyHeaderBytes {
+        pub(crate) node: PaddedU32<NE>,
+    }
 
-/// Lib ITERATIONINITIALIZE reply.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct IterateReplyBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) handle: U64<NE>,
-}
-const _: () = assert!(size_of::<IterateReplyBytes>() == 32);
+    /// Lib ITERATIONINITIALIZE reply.
+    pub(crate) struct IterateReplyBytes: 32, ReplyHeaderBytes {
+        pub(crate) handle: U64<NE>,
+    }
 
-/// Lib ITERATIONNEXT reply; the last three fields are `mar_cpg_iteration_description_t`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct IterateNextReplyBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) name: NameBytes<NE>,
-    pub(crate) node: U32<NE>,
-    pub(crate) pid: U32<NE>,
+    /// Lib ITERATIONNEXT reply; the last three fields are `mar_cpg_iteration_description_t`.
+    pub(crate) struct IterateNextReplyBytes: 168, ReplyHeaderBytes {
+        pub(crate) name: NameBytes<NE>,
+        pub(crate) node: U32<NE>,
+        pub(crate) pid: U32<NE>,
+    }
 }
-const _: () = assert!(size_of::<IterateNextReplyBytes>() == 168);
 
 /// A successful reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,11 +43,9 @@ pub(crate) enum Reply<'a> {
     Done,
     /// The members of a group; only the first 384 are sent.
     Membership(&'a [Member]),
-    /// The id of this node.
     LocalGet(NodeId),
     /// The handle of a new iteration.
     IterationInitialize(u64),
-    /// An entry of an iteration.
     IterationNext(&'a Entry),
 }
 
@@ -80,26 +60,24 @@ impl Reply<'_> {
                 let members = &members[..members.len().min(REPLY_MEMBERS)];
                 let mut bytes = MembershipReplyBytes::new_zeroed();
                 bytes.header = header;
-                bytes.count = U32::new(members.len() as u32);
+                bytes.count = PaddedU32::new(members.len() as u32);
                 for (place, member) in bytes.members.iter_mut().zip(members) {
                     *place = AddressBytes::new(*member, Reason::Other(0));
                 }
                 bytes.as_bytes().to_vec()
             }
             Self::LocalGet(node) => {
-                LocalGetReplyBytes { header, node: U32::new(node.get()), pad: [0; 4] }.as_bytes().to_vec()
+                to_bytes(&LocalGetReplyBytes { header, node: PaddedU32::new(node.get()) })
             }
             Self::IterationInitialize(handle) => {
-                IterateReplyBytes { header, handle: U64::new(handle) }.as_bytes().to_vec()
+                to_bytes(&IterateReplyBytes { header, handle: U64::new(handle) })
             }
-            Self::IterationNext(entry) => IterateNextReplyBytes {
+            Self::IterationNext(entry) => to_bytes(&IterateNextReplyBytes {
                 header,
                 name: NameBytes::new(entry.group.as_bytes()),
                 node: U32::new(entry.member.map_or(0, |member| member.node.get())),
                 pid: U32::new(entry.member.map_or(0, |member| member.pid)),
-            }
-            .as_bytes()
-            .to_vec(),
+            }),
         }
     }
 }

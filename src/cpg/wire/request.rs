@@ -1,13 +1,13 @@
 //! The requests of clients.
 
-use zerocopy::byteorder::{U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, U64};
 
 use super::{Fragment, Message, NE, NameBytes, Pieces};
 use crate::cpg::iterate::Scope;
 use crate::cpg::name::NameTooLong;
 use crate::error::Status;
-use crate::service::wire::HeaderBytes;
+use crate::service::wire::RequestHeader;
+use crate::service::wire::layout::{PaddedU32, layout};
 
 pub(crate) const JOIN: u16 = 0;
 pub(crate) const LEAVE: u16 = 1;
@@ -35,80 +35,45 @@ const ITERATE_GROUP: u32 = 2;
 /// Iteration over all members of all groups.
 pub(crate) const ITERATE_ALL: u32 = 3;
 
-/// Lib JOIN request.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct JoinRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) name: NameBytes<NE>,
-    pub(crate) pid: U32<NE>,
-    pub(crate) pad_pid: [u8; 4],
-    pub(crate) flags: U32<NE>,
-    pub(crate) pad_flags: [u8; 4],
-}
-const _: () = assert!(size_of::<JoinRequestBytes>() == 168);
+layout! {
+    pub(crate) struct JoinRequestBytes: 168, RequestHeader {
+        pub(crate) name: NameBytes<NE>,
+        pub(crate) pid: PaddedU32<NE>,
+        pub(crate) flags: PaddedU32<NE>,
+    }
 
-/// Lib LEAVE request.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct LeaveRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) name: NameBytes<NE>,
-    pub(crate) pid: U32<NE>,
-    pub(crate) pad_pid: [u8; 4],
-}
-const _: () = assert!(size_of::<LeaveRequestBytes>() == 160);
+    pub(crate) struct LeaveRequestBytes: 160, RequestHeader {
+        pub(crate) name: NameBytes<NE>,
+        pub(crate) pid: PaddedU32<NE>,
+    }
 
-/// Lib MEMBERSHIP request.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct MembershipRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) name: NameBytes<NE>,
-}
-const _: () = assert!(size_of::<MembershipRequestBytes>() == 152);
+    pub(crate) struct MembershipRequestBytes: 152, RequestHeader {
+        pub(crate) name: NameBytes<NE>,
+    }
 
-/// Lib ITERATIONINITIALIZE request.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct IterateRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) name: NameBytes<NE>,
-    pub(crate) kind: U32<NE>,
-    pub(crate) pad_kind: [u8; 4],
-}
-const _: () = assert!(size_of::<IterateRequestBytes>() == 160);
+    /// Lib ITERATIONINITIALIZE request.
+    pub(crate) struct IterateRequestBytes: 160, RequestHeader {
+        pub(crate) name: NameBytes<NE>,
+        pub(crate) kind: PaddedU32<NE>,
+    }
 
-/// Lib requests that carry one number: ITERATIONNEXT and ITERATIONFINALIZE (a handle), ZC_EXECUTE (the token
-/// of a buffer).
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct HandleRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) handle: U64<NE>,
-}
-const _: () = assert!(size_of::<HandleRequestBytes>() == 24);
+    /// Lib requests that carry one number: ITERATIONNEXT and ITERATIONFINALIZE (a handle), ZC_EXECUTE (the token
+    /// of a buffer).
+    pub(crate) struct HandleRequestBytes: 24, RequestHeader {
+        pub(crate) handle: U64<NE>,
+    }
 
-/// Lib ZC_ALLOC request.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct ZcAllocRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) map_size: U64<NE>,
-    /// NUL-terminated; the bytes after the NUL are undefined.
-    pub(crate) path: [u8; 128],
-}
-const _: () = assert!(size_of::<ZcAllocRequestBytes>() == 152);
+    pub(crate) struct ZcAllocRequestBytes: 152, RequestHeader {
+        pub(crate) map_size: U64<NE>,
+        /// NUL-terminated; the bytes after the NUL are undefined.
+        pub(crate) path: [u8; 128],
+    }
 
-/// Lib ZC_FREE request.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct ZcFreeRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) map_size: U64<NE>,
-    pub(crate) token: U64<NE>,
+    pub(crate) struct ZcFreeRequestBytes: 32, RequestHeader {
+        pub(crate) map_size: U64<NE>,
+        pub(crate) token: U64<NE>,
+    }
 }
-const _: () = assert!(size_of::<ZcFreeRequestBytes>() == 32);
 
 /// A request of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,15 +107,9 @@ pub(crate) enum Request<'a> {
         scope: Result<Scope<'a>, Status>,
     },
     /// The next entry of an iteration.
-    IterationNext {
-        /// The handle of the iteration.
-        handle: u64,
-    },
+    IterationNext { handle: u64 },
     /// End an iteration.
-    IterationFinalize {
-        /// The handle of the iteration.
-        handle: u64,
-    },
+    IterationFinalize { handle: u64 },
     /// The client will close its connection.
     Finalize,
     /// Map a zero-copy buffer that the client created.

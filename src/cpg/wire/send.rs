@@ -1,18 +1,18 @@
 //! The exec messages that this node sends.
 
-use zerocopy::byteorder::{I32, U32, U64};
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::{FromZeros, IntoBytes, U32, U64};
 
 use super::exec::{
     DOWN_LIST, DOWN_LIST_NODES, DownListBytes, JOIN_LIST, JoinListEntryBytes, MCAST, McastBytes,
-    PARTIAL_MCAST, PROC_JOIN, PROC_LEAVE, PartialMcastBytes, ProcBytes, SourceBytes,
+    PARTIAL_MCAST, PROC_JOIN, PROC_LEAVE, PartialMcastBytes, ProcBytes,
 };
 use super::{LE, NameBytes, Pieces, Place};
 use crate::cpg::groups::Process;
 use crate::cpg::name::{GroupName, Member, Reason};
 use crate::error::Status;
 use crate::ids::{ConnId, NodeId, ServiceId};
-use crate::service::wire::{HeaderBytes, MAX_MESSAGE, ReplyHeaderBytes};
+use crate::service::wire::layout::{PaddedI32, PaddedU32, to_bytes};
+use crate::service::wire::{HeaderBytes, MAX_MESSAGE, ReplyHeaderBytes, SourceBytes};
 
 /// An exec message of the service itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,6 @@ impl ServiceExec<'_> {
         }
     }
 
-    /// Encodes the message.
     pub(crate) fn encode(&self) -> Vec<u8> {
         match *self {
             Self::Join { group, pid } => process(self.function(), group, pid, Reason::Join),
@@ -68,13 +67,10 @@ pub(crate) struct ClientExec<'a> {
 /// How much of a client's message an exec message carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// The whole message.
     Whole,
-    /// A fragment of a message.
     Fragment {
         /// Length of the whole message in bytes, as the client claims.
         total: u32,
-        /// Its place in the message.
         place: Place,
     },
 }
@@ -97,10 +93,8 @@ impl<'a> ClientExec<'a> {
                 Head::Whole(McastBytes {
                     header: HeaderBytes::exec(ServiceId::CPG, self.function(), size),
                     name: NameBytes::new(self.group.as_bytes()),
-                    msglen: U32::new(payload as u32),
-                    pad_msglen: [0; 4],
-                    pid: U32::new(self.sender.pid),
-                    pad_pid: [0; 4],
+                    msglen: PaddedU32::new(payload as u32),
+                    pid: PaddedU32::new(self.sender.pid),
                     source: self.source(),
                 })
             }
@@ -109,14 +103,10 @@ impl<'a> ClientExec<'a> {
                 Head::Fragment(PartialMcastBytes {
                     header: HeaderBytes::exec(ServiceId::CPG, self.function(), size),
                     name: NameBytes::new(self.group.as_bytes()),
-                    msglen: U32::new(total),
-                    pad_msglen: [0; 4],
-                    fraglen: U32::new(payload as u32),
-                    pad_fraglen: [0; 4],
-                    pid: U32::new(self.sender.pid),
-                    pad_pid: [0; 4],
-                    kind: U32::new(place.code()),
-                    pad_kind: [0; 4],
+                    msglen: PaddedU32::new(total),
+                    fraglen: PaddedU32::new(payload as u32),
+                    pid: PaddedU32::new(self.sender.pid),
+                    kind: PaddedU32::new(place.code()),
                     source: self.source(),
                 })
             }
@@ -125,7 +115,7 @@ impl<'a> ClientExec<'a> {
     }
 
     fn source(&self) -> SourceBytes<LE> {
-        SourceBytes { node: U32::new(self.sender.node.get()), pad: [0; 4], conn: U64::new(self.conn.0) }
+        SourceBytes { node: PaddedU32::new(self.sender.node.get()), conn: U64::new(self.conn.0) }
     }
 }
 
@@ -156,16 +146,12 @@ fn size_within_limit(head: usize, payload: usize) -> Option<usize> {
 }
 
 fn process(function: u16, group: &GroupName, pid: u32, reason: Reason) -> Vec<u8> {
-    ProcBytes::<LE> {
+    to_bytes(&ProcBytes::<LE> {
         header: HeaderBytes::exec(ServiceId::CPG, function, size_of::<ProcBytes<LE>>()),
         name: NameBytes::new(group.as_bytes()),
-        pid: U32::new(pid),
-        pad_pid: [0; 4],
-        reason: U32::new(reason.code()),
-        pad_reason: [0; 4],
-    }
-    .as_bytes()
-    .to_vec()
+        pid: PaddedU32::new(pid),
+        reason: PaddedU32::new(reason.code()),
+    })
 }
 
 /// A JOINLIST. It is the only exec message that begins with a reply header.
@@ -173,13 +159,12 @@ fn join_list(processes: &[Process]) -> Vec<u8> {
     let size = size_of::<ReplyHeaderBytes>() + processes.len() * size_of::<JoinListEntryBytes<LE>>();
     let id = HeaderBytes::<LE>::exec(ServiceId::CPG, JOIN_LIST, size).id.get();
     let mut header = ReplyHeaderBytes::<LE>::new(id, size, Status::Ok);
-    header.error = I32::ZERO;
+    header.error = PaddedI32::new(0);
     let mut message = Vec::with_capacity(size);
     message.extend_from_slice(header.as_bytes());
     for process in processes {
         let entry = JoinListEntryBytes::<LE> {
-            pid: U32::new(process.member.pid),
-            pad: [0; 4],
+            pid: PaddedU32::new(process.member.pid),
             name: NameBytes::new(process.group.as_bytes()),
         };
         message.extend_from_slice(entry.as_bytes());
@@ -191,8 +176,8 @@ fn down_list(old_members: usize, left: &[NodeId]) -> Vec<u8> {
     let left = &left[..left.len().min(DOWN_LIST_NODES)];
     let mut message = DownListBytes::<LE>::new_zeroed();
     message.header = HeaderBytes::exec(ServiceId::CPG, DOWN_LIST, size_of::<DownListBytes<LE>>());
-    message.old_members = U32::new(old_members as u32);
-    message.left = U32::new(left.len() as u32);
+    message.old_members = PaddedU32::new(old_members as u32);
+    message.left = PaddedU32::new(left.len() as u32);
     for (place, node) in message.nodes.iter_mut().zip(left) {
         *place = U32::new(node.get());
     }

@@ -1,17 +1,9 @@
 //! The rules of the vote in tables: the promises of `votequorum(5)` for clusters of all sizes.
 
-use crate::ids::NodeId;
+use crate::ids::{node as id, nodes as ids};
 use crate::quorum::tie_breaker::TieBreaker;
 use crate::quorum::votes::{Info, Rules, Votes};
 use crate::quorum::wire::exec::flag;
-
-pub(super) fn id(id: u32) -> NodeId {
-    NodeId::new(id).unwrap()
-}
-
-fn ids(all: &[u32]) -> Vec<NodeId> {
-    all.iter().map(|n| id(*n)).collect()
-}
 
 /// The vote of node `me` in a cluster of `nodes` nodes with one vote each.
 fn votes(me: u32, nodes: u32, rules: Rules) -> Votes {

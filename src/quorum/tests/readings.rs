@@ -1,14 +1,13 @@
 //! The rules that result from a configuration, as in `votequorum(5)`, and the errors that prevent a start.
 
 use crate::config::keys;
+use crate::ids::node as id;
 use crate::quorum::advice;
 use crate::quorum::settings::{Fixed, Found, Moment, Plan, Reading, Wrong, plan, provider};
 use crate::quorum::tie_breaker::TieBreaker;
 use crate::quorum::votequorum;
 use crate::service::Database;
 use crate::value::Value;
-
-use super::arithmetic::id;
 
 /// Keys of the section `quorum`, with their values.
 type Settings<'a> = &'a [(&'a str, &'a str)];

@@ -2,12 +2,12 @@
 //!
 //! Source: corosync `exec/votequorum.c`.
 
-use zerocopy::byteorder::{BigEndian, ByteOrder, LittleEndian, U32};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{ByteOrder, FromBytes, U32};
 
 use super::{LE, NAME_LEN, name, name_bytes};
 use crate::ids::{Endian, NodeId, ServiceId};
 use crate::service::wire::HeaderBytes;
+use crate::service::wire::layout::{in_order, layout, to_bytes};
 
 /// Exec function numbers.
 pub(crate) mod function {
@@ -37,58 +37,47 @@ const PARAM_CANCEL_WFA: u8 = 3;
 const OPERATION_UNREGISTER: u32 = 0;
 const OPERATION_REGISTER: u32 = 1;
 
-/// NODEINFO: `struct req_exec_quorum_nodeinfo`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct NodeInfoBytes<O: ByteOrder> {
-    header: HeaderBytes<O>,
-    node: U32<O>,
-    votes: U32<O>,
-    expected_votes: U32<O>,
-    flags: U32<O>,
-}
-const _: () = assert!(size_of::<NodeInfoBytes<LE>>() == 32);
+layout! {
+    /// NODEINFO: `struct req_exec_quorum_nodeinfo`.
+    struct NodeInfoBytes<O>: 32 {
+        header: HeaderBytes<O>,
+        node: U32<O>,
+        votes: U32<O>,
+        expected_votes: U32<O>,
+        flags: U32<O>,
+    }
 
-/// RECONFIGURE: `struct req_exec_quorum_reconfigure`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct ReconfigureBytes<O: ByteOrder> {
-    header: HeaderBytes<O>,
-    node: U32<O>,
-    value: U32<O>,
-    param: u8,
-    pad: [u8; 7],
-}
-const _: () = assert!(size_of::<ReconfigureBytes<LE>>() == 32);
+    /// RECONFIGURE: `struct req_exec_quorum_reconfigure`.
+    struct ReconfigureBytes<O>: 32 {
+        header: HeaderBytes<O>,
+        node: U32<O>,
+        value: U32<O>,
+        param: u8,
+        pad: [u8; 7],
+    }
 
-/// QDEVICE_REG: `struct req_exec_quorum_qdevice_reg`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct DeviceRegisterBytes<O: ByteOrder> {
-    header: HeaderBytes<O>,
-    operation: U32<O>,
-    name: [u8; NAME_LEN],
-    pad: [u8; 5],
-}
-const _: () = assert!(size_of::<DeviceRegisterBytes<LE>>() == 280);
+    /// QDEVICE_REG: `struct req_exec_quorum_qdevice_reg`.
+    struct DeviceRegisterBytes<O>: 280 {
+        header: HeaderBytes<O>,
+        operation: U32<O>,
+        name: [u8; NAME_LEN],
+        pad: [u8; 5],
+    }
 
-/// QDEVICE_RECONFIGURE: `struct req_exec_quorum_qdevice_reconfigure`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct DeviceReconfigureBytes<O: ByteOrder> {
-    header: HeaderBytes<O>,
-    old_name: [u8; NAME_LEN],
-    new_name: [u8; NAME_LEN],
-    pad: [u8; 2],
+    /// QDEVICE_RECONFIGURE: `struct req_exec_quorum_qdevice_reconfigure`.
+    struct DeviceReconfigureBytes<O>: 528 {
+        header: HeaderBytes<O>,
+        old_name: [u8; NAME_LEN],
+        new_name: [u8; NAME_LEN],
+        pad: [u8; 2],
+    }
 }
-const _: () = assert!(size_of::<DeviceReconfigureBytes<LE>>() == 528);
 
 /// The subject of a NODEINFO or RECONFIGURE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
     /// The quorum device; node id 0 in messages.
     Device,
-    /// The node with this id.
     Node(NodeId),
 }
 
@@ -142,10 +131,7 @@ impl<'a> Exec<'a> {
 
     /// Decodes a message with this function number. `None` if it is too short or contains an unknown number.
     pub(crate) fn decode(function: u16, message: &'a [u8], order: Endian) -> Option<Self> {
-        match order {
-            Endian::Little => Self::decode_in::<LittleEndian>(function, message),
-            Endian::Big => Self::decode_in::<BigEndian>(function, message),
-        }
+        in_order!(order, O => Self::decode_in::<O>(function, message))
     }
 
     fn decode_in<O: ByteOrder + 'a>(function: u16, message: &'a [u8]) -> Option<Self> {
@@ -190,20 +176,17 @@ impl<'a> Exec<'a> {
         }
     }
 
-    /// Encodes the message.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let header = |size| HeaderBytes::exec(ServiceId::VOTEQUORUM, self.function(), size);
         match *self {
-            Self::NodeInfo { subject, votes, expected_votes, flags } => NodeInfoBytes::<LE> {
+            Self::NodeInfo { subject, votes, expected_votes, flags } => to_bytes(&NodeInfoBytes::<LE> {
                 header: header(size_of::<NodeInfoBytes<LE>>()),
                 node: U32::new(subject.get()),
                 votes: U32::new(votes),
                 expected_votes: U32::new(expected_votes),
                 flags: U32::new(flags),
-            }
-            .as_bytes()
-            .to_vec(),
-            Self::Reconfigure { subject, param, value } => ReconfigureBytes::<LE> {
+            }),
+            Self::Reconfigure { subject, param, value } => to_bytes(&ReconfigureBytes::<LE> {
                 header: header(size_of::<ReconfigureBytes<LE>>()),
                 node: U32::new(subject.get()),
                 value: U32::new(value),
@@ -213,25 +196,19 @@ impl<'a> Exec<'a> {
                     Param::CancelWaitForAll => PARAM_CANCEL_WFA,
                 },
                 pad: [0; 7],
-            }
-            .as_bytes()
-            .to_vec(),
-            Self::DeviceRegister { register, name } => DeviceRegisterBytes::<LE> {
+            }),
+            Self::DeviceRegister { register, name } => to_bytes(&DeviceRegisterBytes::<LE> {
                 header: header(size_of::<DeviceRegisterBytes<LE>>()),
                 operation: U32::new(if register { OPERATION_REGISTER } else { OPERATION_UNREGISTER }),
                 name: name_bytes(name),
                 pad: [0; 5],
-            }
-            .as_bytes()
-            .to_vec(),
-            Self::DeviceReconfigure { old_name, new_name } => DeviceReconfigureBytes::<LE> {
+            }),
+            Self::DeviceReconfigure { old_name, new_name } => to_bytes(&DeviceReconfigureBytes::<LE> {
                 header: header(size_of::<DeviceReconfigureBytes<LE>>()),
                 old_name: name_bytes(old_name),
                 new_name: name_bytes(new_name),
                 pad: [0; 2],
-            }
-            .as_bytes()
-            .to_vec(),
+            }),
         }
     }
 }

@@ -10,11 +10,11 @@
 //! Exec messages are written little-endian and read in their sender's byte order; the others are in this
 //! host's byte order. Padding is written as zero and never read.
 
-use zerocopy::byteorder::{LittleEndian, NativeEndian, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, LittleEndian, NativeEndian, U64};
 
 use crate::ids::{NodeId, RingId};
-use crate::service::wire::HeaderBytes;
+use crate::service::wire::layout::{PaddedU32, layout};
+use crate::service::wire::{HeaderBytes, RequestHeader};
 
 pub(crate) mod exec;
 pub(crate) mod quorum;
@@ -61,22 +61,24 @@ impl Track {
     }
 }
 
-/// A ring id as clients see it: `mar_*_ring_id_t`.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct RingBytes {
-    pub(crate) rep: U32<NE>,
-    pub(crate) pad_rep: [u8; 4],
-    pub(crate) seq: U64<NE>,
+layout! {
+    /// A ring id as clients see it: `mar_*_ring_id_t`.
+    pub(crate) struct RingBytes: 16 {
+        pub(crate) rep: PaddedU32<NE>,
+        pub(crate) seq: U64<NE>,
+    }
+
+    /// A request with one number: flags, a version of events, votes, or a node id (0 for the node that is asked).
+    pub(crate) struct NumberRequestBytes: 24, RequestHeader {
+        pub(crate) value: PaddedU32<NE>,
+    }
 }
-const _: () = assert!(size_of::<RingBytes>() == 16);
 
 impl RingBytes {
     /// Encodes a ring id; `None` is all zeros.
     pub(crate) fn new(ring: Option<RingId>) -> Self {
         Self {
-            rep: U32::new(ring.map_or(0, |ring| ring.rep.get())),
-            pad_rep: [0; 4],
+            rep: PaddedU32::new(ring.map_or(0, |ring| ring.rep.get())),
             seq: U64::new(ring.map_or(0, |ring| ring.seq)),
         }
     }
@@ -87,24 +89,10 @@ impl RingBytes {
     }
 }
 
-/// A request that consists of its header only.
-pub(crate) type PlainRequestBytes = HeaderBytes<NE>;
-
-/// A request with one number: flags, a version of events, votes, or a node id (0 for the node that is asked).
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct NumberRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) value: U32<NE>,
-    pub(crate) pad: [u8; 4],
-}
-const _: () = assert!(size_of::<NumberRequestBytes>() == 24);
-
 impl NumberRequestBytes {
-    /// A request with this number.
     pub(crate) fn new(request: u16, value: u32) -> Self {
         let header = HeaderBytes::new(request.into(), size_of::<Self>());
-        Self { header, value: U32::new(value), pad: [0; 4] }
+        Self { header, value: PaddedU32::new(value) }
     }
 
     /// The number in a request; `None`: the request is too short.

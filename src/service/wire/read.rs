@@ -1,8 +1,7 @@
 //! Parsing that is common to all answers and events of a daemon. The daemon is not trusted: a length or count
 //! that does not fit is an error, never a panic.
 
-use zerocopy::byteorder::{NativeEndian, U32};
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, KnownLayout, NativeEndian, U32, Unaligned};
 
 use crate::error::Status;
 use crate::ids::NodeId;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use fake::{Fake, Wire, me, member};
 use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::task::JoinHandle;
 
 use super::{Client, Error, Event, Group, JoinOptions, RingView, UNFRAGMENTED_LIMIT, blocking};
 use crate::cpg::name::Reason;
@@ -41,6 +42,16 @@ async fn settled() -> (Arc<Fake>, Group) {
     (fake, group)
 }
 
+/// Awaits the delivery of a message "mine" that the daemon has taken.
+async fn awaiting(fake: &Fake, group: &Group, guarantee: Guarantee) -> JoinHandle<Result<(), Error>> {
+    let group = group.clone();
+    let waiting = tokio::spawn(async move { group.multicast_delivered("mine", guarantee).await });
+    while fake.posted().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    waiting
+}
+
 fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -57,20 +68,14 @@ async fn the_first_event_is_the_view_with_this_member_and_the_second_the_ring() 
     let (fake, group) = joined().await;
     let mut events = group.events();
     let Some(Event::View(view)) = events.next().await else { panic!("no view") };
-    assert_eq!(
-        (view.members, view.joined[0].member, view.joined[0].reason),
-        (vec![me()], me(), Reason::Join)
-    );
-    let ring = RingView {
-        ring: RingId { rep: NodeId::new(1).unwrap(), seq: 0x1f },
-        members: vec![NodeId::new(1).unwrap(), NodeId::new(2).unwrap()],
-    };
+    let joined = (view.joined[0].member, view.joined[0].reason);
+    assert_eq!((view.members, joined), (vec![me()], (me(), Reason::Join)));
+    let [one, two] = [1, 2].map(|id| NodeId::new(id).unwrap());
+    let ring = RingView { ring: RingId { rep: one, seq: 0x1f }, members: vec![one, two] };
     assert_eq!(events.next().await, Some(Event::Ring(ring)));
     fake.deliver(member(2, 9), b"hello");
-    assert_eq!(
-        events.next().await,
-        Some(Event::Message { from: member(2, 9), payload: Bytes::from("hello") })
-    );
+    let hello = Event::Message { from: member(2, 9), payload: Bytes::from("hello") };
+    assert_eq!(events.next().await, Some(hello));
     assert_eq!((group.me(), group.name().as_bytes()), (me(), &b"grp"[..]));
 }
 
@@ -138,13 +143,7 @@ async fn a_send_that_is_dropped_while_it_waits_sends_nothing() {
 #[tokio::test]
 async fn a_delivery_is_awaited_without_a_reader_and_stays_to_be_read() {
     let (fake, group) = settled().await;
-    let waiting = {
-        let group = group.clone();
-        tokio::spawn(async move { group.multicast_delivered("mine", Guarantee::Safe).await })
-    };
-    while fake.posted().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let waiting = awaiting(&fake, &group, Guarantee::Safe).await;
     fake.deliver(member(2, 9), b"mine");
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert!(!waiting.is_finished(), "that was another member's");
@@ -175,13 +174,7 @@ async fn messages_dropped_by_the_daemon_are_detected() {
 #[tokio::test]
 async fn awaiting_deliveries_without_reading_events_ends_with_an_error_not_in_a_deadlock() {
     let (fake, group) = settled().await;
-    let waiting = {
-        let group = group.clone();
-        tokio::spawn(async move { group.multicast_delivered("mine", Guarantee::Agreed).await })
-    };
-    while fake.posted().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let waiting = awaiting(&fake, &group, Guarantee::Agreed).await;
     for _ in 0..(1 << 16) + 1000 {
         fake.deliver(member(2, 9), b"flood");
     }
@@ -289,13 +282,7 @@ async fn after_leaving_the_events_end_with_the_view_without_this_member() {
 #[tokio::test]
 async fn when_the_daemon_ends_all_waits_end_with_an_error() {
     let (fake, group) = settled().await;
-    let waiting = {
-        let group = group.clone();
-        tokio::spawn(async move { group.multicast_delivered("mine", Guarantee::Agreed).await })
-    };
-    while fake.posted().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let waiting = awaiting(&fake, &group, Guarantee::Agreed).await;
     fake.event(Err(ChannelError::Ended(End::Lost)));
     assert_eq!(waiting.await.unwrap(), Err(End::Lost.into()));
     let mut events = group.events();

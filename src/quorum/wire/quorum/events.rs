@@ -1,52 +1,38 @@
 //! The events for clients that track.
 
-use zerocopy::byteorder::{U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{IntoBytes, U32, U64};
 
 use super::super::{NE, RingBytes};
 use super::response;
 use crate::error::Status;
 use crate::ids::{NodeId, RingId};
 use crate::service::wire::ReplyHeaderBytes;
+use crate::service::wire::layout::{PaddedU32, layout};
 
-/// Model 0 event without its view, which follows directly and is followed by 4 more bytes.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-struct NotificationBytes {
-    header: ReplyHeaderBytes,
-    quorate: U32<NE>,
-    pad_quorate: [u8; 4],
-    ring_seq: U64<NE>,
-    count: U32<NE>,
-}
-const _: () = assert!(size_of::<NotificationBytes>() == 44);
+layout! {
+    /// Model 0 event without its view, which follows directly and is followed by 4 more bytes.
+    struct NotificationBytes: 44, ReplyHeaderBytes {
+        quorate: PaddedU32<NE>,
+        ring_seq: U64<NE>,
+        count: U32<NE>,
+    }
 
-/// Model 1 quorum event without its view, which follows directly and is followed by 4 more bytes.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct V1QuorumBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) quorate: U32<NE>,
-    pub(crate) pad_quorate: [u8; 4],
-    pub(crate) ring: RingBytes,
-    pub(crate) count: U32<NE>,
-}
-const _: () = assert!(size_of::<V1QuorumBytes>() == 52);
+    /// Model 1 quorum event without its view, which follows directly and is followed by 4 more bytes.
+    pub(crate) struct V1QuorumBytes: 52, ReplyHeaderBytes {
+        pub(crate) quorate: PaddedU32<NE>,
+        pub(crate) ring: RingBytes,
+        pub(crate) count: U32<NE>,
+    }
 
-/// Model 1 node list event without its lists, which follow directly in the order members, joined, left, and
-/// are followed by 4 more bytes.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct V1NodelistBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) ring: RingBytes,
-    pub(crate) members: U32<NE>,
-    pub(crate) pad_members: [u8; 4],
-    pub(crate) joined: U32<NE>,
-    pub(crate) pad_joined: [u8; 4],
-    pub(crate) left: U32<NE>,
+    /// Model 1 node list event without its lists, which follow directly in the order members, joined, left, and
+    /// are followed by 4 more bytes.
+    pub(crate) struct V1NodelistBytes: 60, ReplyHeaderBytes {
+        pub(crate) ring: RingBytes,
+        pub(crate) members: PaddedU32<NE>,
+        pub(crate) joined: PaddedU32<NE>,
+        pub(crate) left: U32<NE>,
+    }
 }
-const _: () = assert!(size_of::<V1NodelistBytes>() == 60);
 
 /// Number of bytes after the lists of an event.
 const TRAILER: usize = 4;
@@ -86,71 +72,56 @@ pub(crate) enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// Encodes the event.
     pub(crate) fn encode(&self) -> Vec<u8> {
+        let header = |id, fixed: usize, nodes: usize| {
+            ReplyHeaderBytes::new(id, fixed + 4 * nodes + TRAILER, Status::Ok)
+        };
         match *self {
-            Self::Notification { quorate, ring, members } => notification(quorate, ring, members),
-            Self::Quorum { quorate, ring, members } => v1_quorum(quorate, ring, members),
-            Self::Nodelist { ring, members, joined, left } => v1_nodelist(ring, members, joined, left),
+            Self::Notification { quorate, ring, members } => {
+                let head = NotificationBytes {
+                    header: header(response::NOTIFICATION, size_of::<NotificationBytes>(), members.len()),
+                    quorate: PaddedU32::new(quorate.into()),
+                    ring_seq: U64::new(ring.map_or(0, |ring| ring.seq)),
+                    count: U32::new(members.len() as u32),
+                };
+                with_lists(head.as_bytes(), &[members])
+            }
+            Self::Quorum { quorate, ring, members } => {
+                let head = V1QuorumBytes {
+                    header: header(response::V1_QUORUM, size_of::<V1QuorumBytes>(), members.len()),
+                    quorate: PaddedU32::new(quorate.into()),
+                    ring: RingBytes::new(ring),
+                    count: U32::new(members.len() as u32),
+                };
+                with_lists(head.as_bytes(), &[members])
+            }
+            Self::Nodelist { ring, members, joined, left } => {
+                let nodes = members.len() + joined.len() + left.len();
+                let head = V1NodelistBytes {
+                    header: header(response::V1_NODELIST, size_of::<V1NodelistBytes>(), nodes),
+                    ring: RingBytes::new(ring),
+                    members: PaddedU32::new(members.len() as u32),
+                    joined: PaddedU32::new(joined.len() as u32),
+                    left: U32::new(left.len() as u32),
+                };
+                with_lists(head.as_bytes(), &[members, joined, left])
+            }
         }
     }
 }
 
-fn notification(quorate: bool, ring: Option<RingId>, view: &[NodeId]) -> Vec<u8> {
-    let size = size_of::<NotificationBytes>() + 4 * view.len() + TRAILER;
-    let head = NotificationBytes {
-        header: ReplyHeaderBytes::new(response::NOTIFICATION, size, Status::Ok),
-        quorate: U32::new(quorate.into()),
-        pad_quorate: [0; 4],
-        ring_seq: U64::new(ring.map_or(0, |ring| ring.seq)),
-        count: U32::new(view.len() as u32),
-    };
-    with_lists(head.as_bytes(), size, &[view])
-}
-
-fn v1_quorum(quorate: bool, ring: Option<RingId>, view: &[NodeId]) -> Vec<u8> {
-    let size = size_of::<V1QuorumBytes>() + 4 * view.len() + TRAILER;
-    let head = V1QuorumBytes {
-        header: ReplyHeaderBytes::new(response::V1_QUORUM, size, Status::Ok),
-        quorate: U32::new(quorate.into()),
-        pad_quorate: [0; 4],
-        ring: RingBytes::new(ring),
-        count: U32::new(view.len() as u32),
-    };
-    with_lists(head.as_bytes(), size, &[view])
-}
-
-fn v1_nodelist(ring: Option<RingId>, members: &[NodeId], joined: &[NodeId], left: &[NodeId]) -> Vec<u8> {
-    let size = size_of::<V1NodelistBytes>() + 4 * (members.len() + joined.len() + left.len()) + TRAILER;
-    let head = V1NodelistBytes {
-        header: ReplyHeaderBytes::new(response::V1_NODELIST, size, Status::Ok),
-        ring: RingBytes::new(ring),
-        members: U32::new(members.len() as u32),
-        pad_members: [0; 4],
-        joined: U32::new(joined.len() as u32),
-        pad_joined: [0; 4],
-        left: U32::new(left.len() as u32),
-    };
-    with_lists(head.as_bytes(), size, &[members, joined, left])
-}
-
-fn with_lists(head: &[u8], size: usize, lists: &[&[NodeId]]) -> Vec<u8> {
-    let mut event = Vec::with_capacity(size);
-    event.extend_from_slice(head);
-    for node in lists.iter().copied().flatten() {
-        event.extend_from_slice(&node.get().to_ne_bytes());
-    }
-    event.resize(size, 0);
-    event
+/// An event with its lists, and what follows them.
+fn with_lists(head: &[u8], lists: &[&[NodeId]]) -> Vec<u8> {
+    let nodes = lists.iter().copied().flatten().flat_map(|node| node.get().to_ne_bytes());
+    head.iter().copied().chain(nodes).chain([0; TRAILER]).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use zerocopy::FromBytes;
 
-    fn nodes(ids: &[u32]) -> Vec<NodeId> {
-        ids.iter().map(|id| NodeId::new(*id).unwrap()).collect()
-    }
+    use super::*;
+    use crate::ids::nodes;
 
     fn ring() -> RingId {
         RingId { rep: nodes(&[1])[0], seq: 0x1f }

@@ -1,11 +1,9 @@
 //! The replies to clients.
 
-use zerocopy::byteorder::U32;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
-
 use super::super::NE;
 use super::response;
 use crate::error::Status;
+use crate::service::wire::layout::{PaddedU32, layout, to_bytes};
 use crate::service::wire::{ReplyHeaderBytes, plain_reply};
 
 /// No provider: always quorate.
@@ -13,21 +11,17 @@ pub(crate) const TYPE_FREE: u32 = 0;
 /// A provider decides on quorum.
 const TYPE_SET: u32 = 1;
 
-/// Replies with one number: GETQUORATE (0 or 1), GETTYPE and MODEL_GETTYPE.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct NumberReplyBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) value: U32<NE>,
-    pub(crate) pad: [u8; 4],
+layout! {
+    /// Replies with one number: GETQUORATE (0 or 1), GETTYPE and MODEL_GETTYPE.
+    pub(crate) struct NumberReplyBytes: 32, ReplyHeaderBytes {
+        pub(crate) value: PaddedU32<NE>,
+    }
 }
-const _: () = assert!(size_of::<NumberReplyBytes>() == 32);
 
 impl NumberReplyBytes {
-    /// A reply with this number.
     fn new(id: i32, status: Status, value: u32) -> Self {
         let header = ReplyHeaderBytes::new(id, size_of::<Self>(), status);
-        Self { header, value: U32::new(value), pad: [0; 4] }
+        Self { header, value: PaddedU32::new(value) }
     }
 }
 
@@ -67,9 +61,8 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    /// Encodes the reply.
     pub(crate) fn encode(self) -> Vec<u8> {
-        let number = |id, status, value| NumberReplyBytes::new(id, status, value).as_bytes().to_vec();
+        let number = |id, status, value| to_bytes(&NumberReplyBytes::new(id, status, value));
         match self {
             Self::GetQuorate(quorate) => number(response::GET_QUORATE, Status::Ok, quorate.into()),
             Self::TrackStart(status) => plain_reply(response::TRACK_START, status).to_vec(),

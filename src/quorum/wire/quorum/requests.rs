@@ -1,11 +1,10 @@
 //! The requests of clients.
 
-use zerocopy::IntoBytes;
-
-use super::super::{PlainRequestBytes, Track};
+use super::super::Track;
 use super::{NumberRequestBytes, Reply, request};
 use crate::error::Status;
-use crate::service::wire::HEADER_LEN;
+use crate::service::wire::layout::to_bytes;
+use crate::service::wire::{HEADER_LEN, RequestHeader};
 
 /// The version of events that a client reads.
 ///
@@ -74,10 +73,9 @@ impl Request {
         }
     }
 
-    /// Encodes the request.
     pub(crate) fn encode(self) -> Vec<u8> {
-        let plain = |id: u16| PlainRequestBytes::new(id.into(), HEADER_LEN).as_bytes().to_vec();
-        let number = |id, number| NumberRequestBytes::new(id, number).as_bytes().to_vec();
+        let plain = |id: u16| to_bytes(&RequestHeader::new(id.into(), HEADER_LEN));
+        let number = |id, number| to_bytes(&NumberRequestBytes::new(id, number));
         match self {
             Self::GetQuorate => plain(request::GET_QUORATE),
             Self::TrackStart(track) => number(request::TRACK_START, track.flags()),
@@ -90,6 +88,8 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::IntoBytes;
+
     use super::*;
 
     /// docs/protocol/services.md, "Requests and events of quorum": sizes, and what the number means.

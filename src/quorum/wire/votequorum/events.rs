@@ -1,65 +1,49 @@
 //! The events for clients that track.
 
-use zerocopy::byteorder::{U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{IntoBytes, U32, U64};
 
 use super::super::{NE, RingBytes};
 use super::{STATE_NONE, State, response};
 use crate::error::Status;
 use crate::ids::{NodeId, RingId};
 use crate::service::wire::ReplyHeaderBytes;
+use crate::service::wire::layout::{PaddedU32, layout, to_bytes};
 
-/// A node in a quorum event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct NodeStateBytes {
-    /// Node id; 0: the quorum device.
-    pub(crate) node: U32<NE>,
-    pub(crate) state: U32<NE>,
+layout! {
+    /// A node in a quorum event.
+    #[derive(Debug, PartialEq, Eq)]
+    pub(crate) struct NodeStateBytes: 8 {
+        /// Node id; 0: the quorum device.
+        pub(crate) node: U32<NE>,
+        pub(crate) state: U32<NE>,
+    }
+
+    /// QUORUM event without its nodes, which follow.
+    pub(crate) struct QuorumBytes: 48, ReplyHeaderBytes {
+        pub(crate) quorate: PaddedU32<NE>,
+        pub(crate) context: U64<NE>,
+        pub(crate) count: PaddedU32<NE>,
+    }
+
+    /// The event EXPECTEDVOTES as bytes.
+    pub(crate) struct ExpectedVotesBytes: 40, ReplyHeaderBytes {
+        pub(crate) context: U64<NE>,
+        pub(crate) expected_votes: PaddedU32<NE>,
+    }
+
+    /// NODELIST event without its nodes, which follow as 32-bit numbers.
+    pub(crate) struct NodelistBytes: 56, ReplyHeaderBytes {
+        pub(crate) context: U64<NE>,
+        pub(crate) ring: RingBytes,
+        pub(crate) count: PaddedU32<NE>,
+    }
 }
-const _: () = assert!(size_of::<NodeStateBytes>() == 8);
 
 impl NodeStateBytes {
     fn new(node: u32, state: u32) -> Self {
         Self { node: U32::new(node), state: U32::new(state) }
     }
 }
-
-/// QUORUM event without its nodes, which follow.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct QuorumBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) quorate: U32<NE>,
-    pub(crate) pad_quorate: [u8; 4],
-    pub(crate) context: U64<NE>,
-    pub(crate) count: U32<NE>,
-    pub(crate) pad_count: [u8; 4],
-}
-const _: () = assert!(size_of::<QuorumBytes>() == 48);
-
-/// The event EXPECTEDVOTES as bytes.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct ExpectedVotesBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) context: U64<NE>,
-    pub(crate) expected_votes: U32<NE>,
-    pub(crate) pad: [u8; 4],
-}
-const _: () = assert!(size_of::<ExpectedVotesBytes>() == 40);
-
-/// NODELIST event without its nodes, which follow as 32-bit numbers.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct NodelistBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) context: U64<NE>,
-    pub(crate) ring: RingBytes,
-    pub(crate) count: U32<NE>,
-    pub(crate) pad_count: [u8; 4],
-}
-const _: () = assert!(size_of::<NodelistBytes>() == 56);
 
 /// An event for clients that track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,71 +71,45 @@ pub(crate) enum Event<'a> {
 impl Event<'_> {
     /// Encodes the event for a client that gave the number `context`.
     pub(crate) fn encode(&self, context: u64) -> Vec<u8> {
+        let context = U64::new(context);
         match *self {
-            Self::Quorum { quorate, nodes, device } => quorum(context, quorate, nodes, device),
-            Self::ExpectedVotes(votes) => ExpectedVotesBytes {
-                header: ReplyHeaderBytes::new(
-                    response::EXPECTED_VOTES,
-                    size_of::<ExpectedVotesBytes>(),
-                    Status::Ok,
-                ),
-                context: U64::new(context),
-                expected_votes: U32::new(votes),
-                pad: [0; 4],
+            Self::Quorum { quorate, nodes, device } => {
+                let states = nodes.iter().map(|(node, state)| NodeStateBytes::new(node.get(), state.code()));
+                let device = device.then(|| NodeStateBytes::new(0, STATE_NONE));
+                let states: Vec<NodeStateBytes> = states.chain(device).collect();
+                let size = size_of::<QuorumBytes>() + size_of_val(&states[..]);
+                let head = QuorumBytes {
+                    header: ReplyHeaderBytes::new(response::QUORUM, size, Status::Ok),
+                    quorate: PaddedU32::new(quorate.into()),
+                    context,
+                    count: PaddedU32::new(states.len() as u32),
+                };
+                [head.as_bytes(), states.as_bytes()].concat()
             }
-            .as_bytes()
-            .to_vec(),
-            Self::Nodelist { ring, members } => nodelist(context, ring, members),
+            Self::ExpectedVotes(votes) => {
+                let size = size_of::<ExpectedVotesBytes>();
+                let header = ReplyHeaderBytes::new(response::EXPECTED_VOTES, size, Status::Ok);
+                to_bytes(&ExpectedVotesBytes { header, context, expected_votes: PaddedU32::new(votes) })
+            }
+            Self::Nodelist { ring, members } => {
+                let ids: Vec<U32<NE>> = members.iter().map(|node| U32::new(node.get())).collect();
+                let size = size_of::<NodelistBytes>() + size_of_val(&ids[..]);
+                let head = NodelistBytes {
+                    header: ReplyHeaderBytes::new(response::NODELIST, size, Status::Ok),
+                    context,
+                    ring: RingBytes::new(ring),
+                    count: PaddedU32::new(members.len() as u32),
+                };
+                [head.as_bytes(), ids.as_bytes()].concat()
+            }
         }
     }
-}
-
-fn quorum(context: u64, quorate: bool, nodes: &[(NodeId, State)], device: bool) -> Vec<u8> {
-    let count = nodes.len() + usize::from(device);
-    let size = size_of::<QuorumBytes>() + size_of::<NodeStateBytes>() * count;
-    let head = QuorumBytes {
-        header: ReplyHeaderBytes::new(response::QUORUM, size, Status::Ok),
-        quorate: U32::new(quorate.into()),
-        pad_quorate: [0; 4],
-        context: U64::new(context),
-        count: U32::new(count as u32),
-        pad_count: [0; 4],
-    };
-    let mut event = Vec::with_capacity(size);
-    event.extend_from_slice(head.as_bytes());
-    for (node, state) in nodes {
-        event.extend_from_slice(NodeStateBytes::new(node.get(), state.code()).as_bytes());
-    }
-    if device {
-        event.extend_from_slice(NodeStateBytes::new(0, STATE_NONE).as_bytes());
-    }
-    event
-}
-
-fn nodelist(context: u64, ring: Option<RingId>, members: &[NodeId]) -> Vec<u8> {
-    let size = size_of::<NodelistBytes>() + 4 * members.len();
-    let head = NodelistBytes {
-        header: ReplyHeaderBytes::new(response::NODELIST, size, Status::Ok),
-        context: U64::new(context),
-        ring: RingBytes::new(ring),
-        count: U32::new(members.len() as u32),
-        pad_count: [0; 4],
-    };
-    let mut event = Vec::with_capacity(size);
-    event.extend_from_slice(head.as_bytes());
-    for node in members {
-        event.extend_from_slice(&node.get().to_ne_bytes());
-    }
-    event
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn node(id: u32) -> NodeId {
-        NodeId::new(id).unwrap()
-    }
+    use crate::ids::node;
 
     /// docs/protocol/services.md, "Captured messages": "votequorum's quorum event: nodes 2, 3, 1, all members
     /// (72)".

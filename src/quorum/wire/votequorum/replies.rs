@@ -1,34 +1,32 @@
 //! The replies to clients.
 
-use zerocopy::byteorder::U32;
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromZeros, U32};
 
 use super::super::{NAME_LEN, NE, name_bytes};
 use super::{State, info, response};
 use crate::error::Status;
 use crate::ids::NodeId;
+use crate::service::wire::layout::{layout, to_bytes};
 use crate::service::wire::{ReplyHeaderBytes, plain_reply};
 
-/// The reply to GETINFO as bytes.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct InfoReplyBytes {
-    pub(crate) header: ReplyHeaderBytes,
-    pub(crate) node: U32<NE>,
-    pub(crate) state: U32<NE>,
-    pub(crate) votes: U32<NE>,
-    pub(crate) expected_votes: U32<NE>,
-    pub(crate) highest_expected: U32<NE>,
-    pub(crate) total_votes: U32<NE>,
-    pub(crate) quorum: U32<NE>,
-    /// Bits of [`info`].
-    pub(crate) flags: U32<NE>,
-    pub(crate) device_votes: U32<NE>,
-    /// Always NUL-terminated, because libvotequorum copies it as a string.
-    pub(crate) device_name: [u8; NAME_LEN],
-    pub(crate) pad: [u8; 5],
+layout! {
+    /// The reply to GETINFO as bytes.
+    pub(crate) struct InfoReplyBytes: 320, ReplyHeaderBytes {
+        pub(crate) node: U32<NE>,
+        pub(crate) state: U32<NE>,
+        pub(crate) votes: U32<NE>,
+        pub(crate) expected_votes: U32<NE>,
+        pub(crate) highest_expected: U32<NE>,
+        pub(crate) total_votes: U32<NE>,
+        pub(crate) quorum: U32<NE>,
+        /// Bits of [`info`].
+        pub(crate) flags: U32<NE>,
+        pub(crate) device_votes: U32<NE>,
+        /// Always NUL-terminated, because libvotequorum copies it as a string.
+        pub(crate) device_name: [u8; NAME_LEN],
+        pub(crate) pad: [u8; 5],
+    }
 }
-const _: () = assert!(size_of::<InfoReplyBytes>() == 320);
 
 impl InfoReplyBytes {
     /// A reply that contains only a status.
@@ -79,7 +77,6 @@ pub(crate) struct Info {
 pub(crate) struct DeviceInfo {
     /// The name; empty: none. At most 254 bytes are sent.
     pub(crate) name: Vec<u8>,
-    /// The votes of the device.
     pub(crate) votes: u32,
     /// Whether it is registered at the node.
     pub(crate) registered: bool,
@@ -136,12 +133,11 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    /// Encodes the reply.
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Status(status) => plain_reply(response::STATUS, *status).to_vec(),
-            Self::Info(Ok(info)) => info.bytes().as_bytes().to_vec(),
-            Self::Info(Err(status)) => InfoReplyBytes::empty(*status).as_bytes().to_vec(),
+            Self::Info(Ok(info)) => to_bytes(&info.bytes()),
+            Self::Info(Err(status)) => to_bytes(&InfoReplyBytes::empty(*status)),
         }
     }
 }

@@ -1,61 +1,70 @@
 //! The layouts of requests.
 
 use zerocopy::byteorder::{U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::super::{NAME_LEN, NE, RingBytes, name_bytes};
 use super::request;
 use crate::ids::RingId;
-use crate::service::wire::HeaderBytes;
+use crate::service::wire::layout::{PaddedU32, layout};
+use crate::service::wire::{HeaderBytes, RequestHeader};
 
-/// The request SETVOTES as bytes.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct SetVotesRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) votes: U32<NE>,
-    /// Node id; 0: the quorum device.
-    pub(crate) node: U32<NE>,
+layout! {
+    /// The request SETVOTES as bytes.
+    pub(crate) struct SetVotesRequestBytes: 24, RequestHeader {
+        pub(crate) votes: U32<NE>,
+        /// Node id; 0: the quorum device.
+        pub(crate) node: U32<NE>,
+    }
+
+    /// The request TRACKSTART as bytes.
+    pub(crate) struct TrackStartRequestBytes: 32, RequestHeader {
+        /// A number of the client, which is repeated in every event.
+        pub(crate) context: U64<NE>,
+        pub(crate) flags: PaddedU32<NE>,
+    }
+
+    /// QDEVICE_REGISTER and QDEVICE_UNREGISTER requests.
+    pub(crate) struct DeviceRequestBytes: 272, RequestHeader {
+        pub(crate) name: [u8; NAME_LEN],
+        pub(crate) pad: [u8; 1],
+    }
+
+    /// The request QDEVICE_UPDATE as bytes.
+    pub(crate) struct DeviceUpdateRequestBytes: 528, RequestHeader {
+        pub(crate) old_name: [u8; NAME_LEN],
+        pub(crate) new_name: [u8; NAME_LEN],
+        pub(crate) pad: [u8; 2],
+    }
+
+    /// The request QDEVICE_POLL as bytes.
+    pub(crate) struct DevicePollRequestBytes: 296, RequestHeader {
+        pub(crate) name: [u8; NAME_LEN],
+        pub(crate) pad_name: [u8; 1],
+        pub(crate) cast_vote: PaddedU32<NE>,
+        pub(crate) ring: RingBytes,
+    }
+
+    /// The request QDEVICE_MASTER_WINS as bytes.
+    pub(crate) struct DeviceMasterWinsRequestBytes: 280, RequestHeader {
+        pub(crate) name: [u8; NAME_LEN],
+        pub(crate) pad_name: [u8; 1],
+        pub(crate) allow: PaddedU32<NE>,
+    }
 }
-const _: () = assert!(size_of::<SetVotesRequestBytes>() == 24);
 
 impl SetVotesRequestBytes {
-    /// A request that sets these votes.
     pub(crate) fn new(node: u32, votes: u32) -> Self {
         let header = HeaderBytes::new(request::SET_VOTES.into(), size_of::<Self>());
         Self { header, votes: U32::new(votes), node: U32::new(node) }
     }
 }
 
-/// The request TRACKSTART as bytes.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct TrackStartRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    /// A number of the client, which is repeated in every event.
-    pub(crate) context: U64<NE>,
-    pub(crate) flags: U32<NE>,
-    pub(crate) pad: [u8; 4],
-}
-const _: () = assert!(size_of::<TrackStartRequestBytes>() == 32);
-
 impl TrackStartRequestBytes {
-    /// A request with these flags.
     pub(crate) fn new(context: u64, flags: u32) -> Self {
         let header = HeaderBytes::new(request::TRACK_START.into(), size_of::<Self>());
-        Self { header, context: U64::new(context), flags: U32::new(flags), pad: [0; 4] }
+        Self { header, context: U64::new(context), flags: PaddedU32::new(flags) }
     }
 }
-
-/// QDEVICE_REGISTER and QDEVICE_UNREGISTER requests.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct DeviceRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) name: [u8; NAME_LEN],
-    pub(crate) pad: [u8; 1],
-}
-const _: () = assert!(size_of::<DeviceRequestBytes>() == 272);
 
 impl DeviceRequestBytes {
     /// A request about the device of this name.
@@ -65,17 +74,6 @@ impl DeviceRequestBytes {
     }
 }
 
-/// The request QDEVICE_UPDATE as bytes.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct DeviceUpdateRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) old_name: [u8; NAME_LEN],
-    pub(crate) new_name: [u8; NAME_LEN],
-    pub(crate) pad: [u8; 2],
-}
-const _: () = assert!(size_of::<DeviceUpdateRequestBytes>() == 528);
-
 impl DeviceUpdateRequestBytes {
     /// A request that renames the device.
     pub(crate) fn new(old_name: &[u8], new_name: &[u8]) -> Self {
@@ -84,19 +82,6 @@ impl DeviceUpdateRequestBytes {
     }
 }
 
-/// The request QDEVICE_POLL as bytes.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct DevicePollRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) name: [u8; NAME_LEN],
-    pub(crate) pad_name: [u8; 1],
-    pub(crate) cast_vote: U32<NE>,
-    pub(crate) pad_cast: [u8; 4],
-    pub(crate) ring: RingBytes,
-}
-const _: () = assert!(size_of::<DevicePollRequestBytes>() == 296);
-
 impl DevicePollRequestBytes {
     /// A request with the device's vote for a ring.
     pub(crate) fn new(name: &[u8], cast_vote: bool, ring: Option<RingId>) -> Self {
@@ -104,24 +89,11 @@ impl DevicePollRequestBytes {
             header: HeaderBytes::new(request::QDEVICE_POLL.into(), size_of::<Self>()),
             name: name_bytes(name),
             pad_name: [0; 1],
-            cast_vote: U32::new(cast_vote.into()),
-            pad_cast: [0; 4],
+            cast_vote: PaddedU32::new(cast_vote.into()),
             ring: RingBytes::new(ring),
         }
     }
 }
-
-/// The request QDEVICE_MASTER_WINS as bytes.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub(crate) struct DeviceMasterWinsRequestBytes {
-    pub(crate) header: HeaderBytes<NE>,
-    pub(crate) name: [u8; NAME_LEN],
-    pub(crate) pad_name: [u8; 1],
-    pub(crate) allow: U32<NE>,
-    pub(crate) pad_allow: [u8; 4],
-}
-const _: () = assert!(size_of::<DeviceMasterWinsRequestBytes>() == 280);
 
 impl DeviceMasterWinsRequestBytes {
     /// A request that switches `master_wins`.
@@ -130,14 +102,15 @@ impl DeviceMasterWinsRequestBytes {
             header: HeaderBytes::new(request::QDEVICE_MASTER_WINS.into(), size_of::<Self>()),
             name: name_bytes(name),
             pad_name: [0; 1],
-            allow: U32::new(allow.into()),
-            pad_allow: [0; 4],
+            allow: PaddedU32::new(allow.into()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::IntoBytes;
+
     use super::*;
     use crate::ids::NodeId;
 

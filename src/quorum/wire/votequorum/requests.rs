@@ -1,16 +1,17 @@
 //! The requests of clients.
 
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::FromBytes;
 
 use super::super::exec::Subject;
-use super::super::{PlainRequestBytes, Track, name};
+use super::super::{Track, name};
 use super::{
     DeviceMasterWinsRequestBytes, DevicePollRequestBytes, DeviceRequestBytes, DeviceUpdateRequestBytes,
     NumberRequestBytes, Reply, SetVotesRequestBytes, TrackStartRequestBytes, request,
 };
 use crate::error::Status;
 use crate::ids::{NodeId, RingId};
-use crate::service::wire::HEADER_LEN;
+use crate::service::wire::layout::to_bytes;
+use crate::service::wire::{HEADER_LEN, RequestHeader};
 
 /// A request of a client. Names are any bytes without NUL, at most 255 of them; only 254 are encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,32 +83,27 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Encodes the request.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let number = |id, number| NumberRequestBytes::new(id, number).as_bytes().to_vec();
-        let device = |id, name| DeviceRequestBytes::new(id, name).as_bytes().to_vec();
+        let number = |id, number| to_bytes(&NumberRequestBytes::new(id, number));
+        let device = |id, name| to_bytes(&DeviceRequestBytes::new(id, name));
         match *self {
             Self::GetInfo { node } => number(request::GET_INFO, node.map_or(0, NodeId::get)),
             Self::SetExpected { votes } => number(request::SET_EXPECTED, votes),
-            Self::SetVotes { subject, votes } => {
-                SetVotesRequestBytes::new(subject.get(), votes).as_bytes().to_vec()
-            }
+            Self::SetVotes { subject, votes } => to_bytes(&SetVotesRequestBytes::new(subject.get(), votes)),
             Self::TrackStart { context, track } => {
-                TrackStartRequestBytes::new(context, track.flags()).as_bytes().to_vec()
+                to_bytes(&TrackStartRequestBytes::new(context, track.flags()))
             }
-            Self::TrackStop => {
-                PlainRequestBytes::new(request::TRACK_STOP.into(), HEADER_LEN).as_bytes().to_vec()
-            }
+            Self::TrackStop => to_bytes(&RequestHeader::new(request::TRACK_STOP.into(), HEADER_LEN)),
             Self::DeviceRegister { name } => device(request::QDEVICE_REGISTER, name),
             Self::DeviceUnregister { name } => device(request::QDEVICE_UNREGISTER, name),
             Self::DeviceUpdate { old_name, new_name } => {
-                DeviceUpdateRequestBytes::new(old_name, new_name).as_bytes().to_vec()
+                to_bytes(&DeviceUpdateRequestBytes::new(old_name, new_name))
             }
             Self::DevicePoll { name, cast_vote, ring } => {
-                DevicePollRequestBytes::new(name, cast_vote, ring).as_bytes().to_vec()
+                to_bytes(&DevicePollRequestBytes::new(name, cast_vote, ring))
             }
             Self::DeviceMasterWins { name, allow } => {
-                DeviceMasterWinsRequestBytes::new(name, allow).as_bytes().to_vec()
+                to_bytes(&DeviceMasterWinsRequestBytes::new(name, allow))
             }
         }
     }

@@ -1,11 +1,12 @@
 //! What clients say and are told, as bytes: the requests of libcpg and its reading of events and replies.
 
-use zerocopy::{FromBytes, IntoBytes, U32, U64};
+use zerocopy::{FromBytes, IntoBytes, U64};
 
 use crate::cpg::Member;
 use crate::cpg::wire::{self, NE, request, response};
 use crate::error::Status;
 use crate::ids::{NodeId, RingId};
+use crate::service::wire::layout::{PaddedU32, to_bytes};
 use crate::service::wire::{HeaderBytes, ReplyHeaderBytes};
 use crate::stack::tests::cluster::id;
 
@@ -36,6 +37,10 @@ impl Seen {
     }
 }
 
+fn message(group: &[u8], node: u32, pid: u32, payload: &[u8]) -> Seen {
+    Seen::Message { group: group.to_vec(), sender: Member { node: id(node), pid }, payload: payload.to_vec() }
+}
+
 /// Reads an event as libcpg would.
 pub(super) fn read_event(bytes: &[u8]) -> Seen {
     let (header, _) = ReplyHeaderBytes::<NE>::ref_from_prefix(bytes).unwrap();
@@ -63,20 +68,12 @@ pub(super) fn read_event(bytes: &[u8]) -> Seen {
         response::DELIVER => {
             let (event, payload) = wire::DeliverBytes::ref_from_prefix(bytes).unwrap();
             assert_eq!(event.msglen.get() as usize, payload.len());
-            Seen::Message {
-                group: event.name.name().unwrap().to_vec(),
-                sender: Member { node: id(event.node.get()), pid: event.pid.get() },
-                payload: payload.to_vec(),
-            }
+            message(event.name.name().unwrap(), event.node.get(), event.pid.get(), payload)
         }
         response::PARTIAL_DELIVER => {
             let (event, payload) = wire::PartialDeliverBytes::ref_from_prefix(bytes).unwrap();
             assert_eq!(event.fraglen.get() as usize, payload.len());
-            Seen::Message {
-                group: event.name.name().unwrap().to_vec(),
-                sender: Member { node: id(event.node.get()), pid: event.pid.get() },
-                payload: payload.to_vec(),
-            }
+            message(event.name.name().unwrap(), event.node.get(), event.pid.get(), payload)
         }
         response::TOTEM_CONFCHG => {
             let (event, members) = wire::TotemConfchgBytes::ref_from_prefix(bytes).unwrap();
@@ -93,37 +90,28 @@ pub(super) fn read_event(bytes: &[u8]) -> Seen {
 
 /// A join as libcpg writes it.
 pub(super) fn join_request(group: &[u8], pid: u32, flags: u32) -> Vec<u8> {
-    wire::JoinRequestBytes {
+    to_bytes(&wire::JoinRequestBytes {
         header: HeaderBytes::new(i32::from(request::JOIN), 168),
         name: wire::NameBytes::new(group),
-        pid: U32::new(pid),
-        pad_pid: [0; 4],
-        flags: U32::new(flags),
-        pad_flags: [0; 4],
-    }
-    .as_bytes()
-    .to_vec()
+        pid: PaddedU32::new(pid),
+        flags: PaddedU32::new(flags),
+    })
 }
 
 pub(super) fn leave_request(group: &[u8], pid: u32) -> Vec<u8> {
-    wire::LeaveRequestBytes {
+    to_bytes(&wire::LeaveRequestBytes {
         header: HeaderBytes::new(i32::from(request::LEAVE), 160),
         name: wire::NameBytes::new(group),
-        pid: U32::new(pid),
-        pad_pid: [0; 4],
-    }
-    .as_bytes()
-    .to_vec()
+        pid: PaddedU32::new(pid),
+    })
 }
 
 pub(super) fn mcast_request(guarantee: u32, payload: &[u8]) -> Vec<u8> {
     let head = wire::McastRequestBytes {
         header: HeaderBytes::new(i32::from(request::MCAST), 40 + payload.len()),
         unused: [0; 8],
-        guarantee: U32::new(guarantee),
-        pad_guarantee: [0; 4],
-        msglen: U32::new(payload.len() as u32),
-        pad_msglen: [0; 4],
+        guarantee: PaddedU32::new(guarantee),
+        msglen: PaddedU32::new(payload.len() as u32),
     };
     [head.as_bytes(), payload].concat()
 }
@@ -131,30 +119,27 @@ pub(super) fn mcast_request(guarantee: u32, payload: &[u8]) -> Vec<u8> {
 /// A request that carries one number: a handle, or the token of a buffer.
 pub(super) fn with_handle(id: u16, handle: u64) -> Vec<u8> {
     let header = HeaderBytes::new(i32::from(id), 24);
-    wire::HandleRequestBytes { header, handle: U64::new(handle) }.as_bytes().to_vec()
+    to_bytes(&wire::HandleRequestBytes { header, handle: U64::new(handle) })
 }
 
 /// A request that is nothing but its header.
 pub(super) fn bare(id: u16) -> Vec<u8> {
-    HeaderBytes::<NE>::new(i32::from(id), 16).as_bytes().to_vec()
+    to_bytes(&HeaderBytes::<NE>::new(i32::from(id), 16))
 }
 
 /// The members of a group.
 pub(super) fn membership(group: &[u8]) -> Vec<u8> {
     let header = HeaderBytes::new(i32::from(request::MEMBERSHIP), 152);
-    wire::MembershipRequestBytes { header, name: wire::NameBytes::new(group) }.as_bytes().to_vec()
+    to_bytes(&wire::MembershipRequestBytes { header, name: wire::NameBytes::new(group) })
 }
 
 /// The begin of an iteration.
 pub(super) fn iterate(kind: u32, group: &[u8]) -> Vec<u8> {
-    wire::IterateRequestBytes {
+    to_bytes(&wire::IterateRequestBytes {
         header: HeaderBytes::new(i32::from(request::ITERATION_INITIALIZE), 160),
         name: wire::NameBytes::new(group),
-        kind: U32::new(kind),
-        pad_kind: [0; 4],
-    }
-    .as_bytes()
-    .to_vec()
+        kind: PaddedU32::new(kind),
+    })
 }
 
 /// A fragment of a message of `msglen` bytes.
@@ -162,14 +147,10 @@ pub(super) fn partial(kind: u32, msglen: u32, fragment: &[u8]) -> Vec<u8> {
     let head = wire::PartialMcastRequestBytes {
         header: HeaderBytes::new(i32::from(request::PARTIAL_MCAST), 56 + fragment.len()),
         unused: [0; 8],
-        guarantee: U32::new(0),
-        pad_guarantee: [0; 4],
-        msglen: U32::new(msglen),
-        pad_msglen: [0; 4],
-        fraglen: U32::new(fragment.len() as u32),
-        pad_fraglen: [0; 4],
-        kind: U32::new(kind),
-        pad_kind: [0; 4],
+        guarantee: PaddedU32::new(0),
+        msglen: PaddedU32::new(msglen),
+        fraglen: PaddedU32::new(fragment.len() as u32),
+        kind: PaddedU32::new(kind),
     };
     [head.as_bytes(), fragment].concat()
 }
@@ -180,15 +161,13 @@ pub(super) fn alloc(path: &[u8]) -> Vec<u8> {
     bytes[..path.len()].copy_from_slice(path);
     bytes[path.len()] = 0;
     let header = HeaderBytes::new(i32::from(request::ZC_ALLOC), 152);
-    request::ZcAllocRequestBytes { header, map_size: U64::new(4096), path: bytes }.as_bytes().to_vec()
+    to_bytes(&request::ZcAllocRequestBytes { header, map_size: U64::new(4096), path: bytes })
 }
 
 /// The end of a zero-copy buffer.
 pub(super) fn free(token: u64) -> Vec<u8> {
     let header = HeaderBytes::new(i32::from(request::ZC_FREE), 32);
-    request::ZcFreeRequestBytes { header, map_size: U64::new(4096), token: U64::new(token) }
-        .as_bytes()
-        .to_vec()
+    to_bytes(&request::ZcFreeRequestBytes { header, map_size: U64::new(4096), token: U64::new(token) })
 }
 
 /// Id and status of a reply.

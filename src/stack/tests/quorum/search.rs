@@ -88,7 +88,6 @@ impl Voters {
         voters
     }
 
-    /// Whether a node runs.
     pub(super) fn runs(&self, node: u32) -> bool {
         self.cluster.nodes.contains_key(&node)
     }

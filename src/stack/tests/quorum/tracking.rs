@@ -10,10 +10,10 @@ use crate::error::Status;
 use crate::ids::{ConnId, ServiceId};
 use crate::quorum::wire::quorum as q;
 use crate::quorum::wire::votequorum::{self as v, request};
-use crate::quorum::wire::{NE, PlainRequestBytes, TRACK_CHANGES, TRACK_CURRENT};
+use crate::quorum::wire::{NE, TRACK_CHANGES, TRACK_CURRENT};
 use crate::service::Notice;
 use crate::service::router::Router;
-use crate::service::wire::HeaderBytes;
+use crate::service::wire::{HeaderBytes, RequestHeader};
 use crate::stack::OUTAGE;
 use crate::stack::tests::cluster::Cluster;
 use crate::totem::StateName;
@@ -40,7 +40,7 @@ fn order(events: &[(u64, i32, Bytes)]) -> Vec<(u64, i32)> {
 
 /// What quorum answers: whether node 1 is quorate.
 fn asked_quorate(cluster: &mut Cluster) -> Bytes {
-    let request = PlainRequestBytes::new(q::request::GET_QUORATE.into(), 16);
+    let request = RequestHeader::new(q::request::GET_QUORATE.into(), 16);
     cluster.request(1, V0, request.as_bytes()).expect("it is answered at once").slice(24..28)
 }
 

@@ -98,7 +98,6 @@ pub(super) fn info(cluster: &mut Cluster, node: u32, about: u32) -> v::InfoReply
     v::InfoReplyBytes::read_from_bytes(&reply).expect("a reply of this length")
 }
 
-/// Id of a reply or an event.
 pub(super) fn id_of(bytes: &[u8]) -> i32 {
     ReplyHeaderBytes::<NE>::ref_from_prefix(bytes).expect("it has a header").0.id.get()
 }
