@@ -12,6 +12,59 @@
 //! # Ok(()) }
 //! ```
 
+/// Defines a client that consists of a client of each service.
+macro_rules! client {
+    ($(#[$about:meta])* $cpg:ty, $quorum:ty, $confdb:ty, $admin:ty) => {
+        $(#[$about])*
+        #[derive(Clone, Debug)]
+        pub struct Client {
+            cpg: $cpg,
+            quorum: $quorum,
+            confdb: $confdb,
+            statistics: $confdb,
+            cfg: $admin,
+        }
+
+        impl Client {
+            /// A client whose connections are opened by `dial` when they are needed.
+            pub fn new(dial: Arc<dyn Dial>) -> Self {
+                Self {
+                    cpg: <$cpg>::new(Arc::clone(&dial)),
+                    quorum: <$quorum>::new(Arc::clone(&dial)),
+                    confdb: <$confdb>::new(Arc::clone(&dial), Map::Configuration),
+                    statistics: <$confdb>::new(Arc::clone(&dial), Map::Statistics),
+                    cfg: <$admin>::new(dial),
+                }
+            }
+
+            /// Client of CPG, the closed process groups.
+            pub const fn cpg(&self) -> &$cpg {
+                &self.cpg
+            }
+
+            /// Client of the quorum service: whether this node's part of the cluster may act, and who votes on that.
+            pub const fn quorum(&self) -> &$quorum {
+                &self.quorum
+            }
+
+            /// Client of the configuration database.
+            pub const fn confdb(&self) -> &$confdb {
+                &self.confdb
+            }
+
+            /// Client of the node's statistics.
+            pub const fn statistics(&self) -> &$confdb {
+                &self.statistics
+            }
+
+            /// Client of the administration service: status, reload, shutdown.
+            pub const fn cfg(&self) -> &$admin {
+                &self.cfg
+            }
+        }
+    };
+}
+
 pub mod blocking;
 
 use std::collections::BTreeMap;
@@ -27,14 +80,9 @@ use crate::service::channel::{Dial, IpcDial};
 
 pub use crate::service::client::{Error, Events};
 
-/// A client of the daemon on this host, or of one node in this process. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Client {
-    cpg: cpg::Client,
-    quorum: quorum::Client,
-    confdb: confdb::Client,
-    statistics: confdb::Client,
-    cfg: admin::Client,
+client! {
+    /// A client of the daemon on this host, or of one node in this process. Cheap to clone.
+    cpg::Client, quorum::Client, confdb::Client, admin::Client
 }
 
 /// Selects the daemon to connect to.
@@ -57,42 +105,6 @@ impl Client {
     /// names, so several daemons can run on one host.
     pub fn instance(name: impl Into<String>) -> Connect {
         Connect { dial: IpcDial::instance(name) }
-    }
-
-    /// A client whose connections are opened by `dial` when they are needed.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self {
-            cpg: cpg::Client::new(Arc::clone(&dial)),
-            quorum: quorum::Client::new(Arc::clone(&dial)),
-            confdb: confdb::Client::new(Arc::clone(&dial), Map::Configuration),
-            statistics: confdb::Client::new(Arc::clone(&dial), Map::Statistics),
-            cfg: admin::Client::new(dial),
-        }
-    }
-
-    /// Client of CPG, the closed process groups.
-    pub const fn cpg(&self) -> &cpg::Client {
-        &self.cpg
-    }
-
-    /// Client of the quorum service: whether this node's part of the cluster may act, and who votes on that.
-    pub const fn quorum(&self) -> &quorum::Client {
-        &self.quorum
-    }
-
-    /// Client of the configuration database.
-    pub const fn confdb(&self) -> &confdb::Client {
-        &self.confdb
-    }
-
-    /// Client of the node's statistics.
-    pub const fn statistics(&self) -> &confdb::Client {
-        &self.statistics
-    }
-
-    /// Client of the administration service: status, reload, shutdown.
-    pub const fn cfg(&self) -> &admin::Client {
-        &self.cfg
     }
 
     /// Joins a group, see [`cpg::Client::join`].

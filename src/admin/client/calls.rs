@@ -40,10 +40,7 @@ pub(super) fn addresses(node: NodeId) -> Ask<Vec<IpAddr>> {
             _ => Err(Malformed(what)),
         }
     });
-    ask.hint(|status| match status {
-        Status::NotExist => ". Its configuration has no such node",
-        _ => "",
-    })
+    ask.hints(&[(Status::NotExist, ". Its configuration has no such node")])
 }
 
 pub(super) fn status(node: NodeId) -> Ask<NodeStatus> {
@@ -55,10 +52,7 @@ pub(super) fn status(node: NodeId) -> Ask<NodeStatus> {
             _ => Err(Malformed(what)),
         }
     });
-    ask.hint(|status| match status {
-        Status::FailedOperation => ". Its configuration has no such node",
-        _ => "",
-    })
+    ask.hints(&[(Status::FailedOperation, ". Its configuration has no such node")])
 }
 
 pub(super) fn own_links() -> Ask<Vec<OwnLink>> {
@@ -76,19 +70,15 @@ pub(super) fn kill(node: NodeId, reason: &str) -> Result<Ask<()>, Error> {
         return Err(Error::Invalid("the reason to end a node has at most 256 bytes"));
     }
     let request = Request::Kill { node: node.get(), reason: reason.as_bytes() };
-    Ok(Ask::order("end a node", request.encode()).hint(|status| match status {
-        Status::NotExist => ". It is not on the ring",
-        _ => "",
-    }))
+    Ok(Ask::order("end a node", request.encode()).hints(&[(Status::NotExist, ". It is not on the ring")]))
 }
 
 pub(super) fn shutdown(how: Shutdown) -> Ask<()> {
     let request = Request::TryShutdown { flags: how.code() };
-    Ask::order("shut down", request.encode()).hint(|status| match status {
-        Status::Busy => ". A program on this node does not agree, or did not answer in time: stop it first",
-        Status::Exist => ". Programs on this node are being asked already: wait for their answers",
-        _ => "",
-    })
+    Ask::order("shut down", request.encode()).hints(&[
+        (Status::Busy, ". A program on this node does not agree, or did not answer in time: stop it first"),
+        (Status::Exist, ". Programs on this node are being asked already: wait for their answers"),
+    ])
 }
 
 pub(super) fn track() -> Ask<()> {
@@ -105,10 +95,8 @@ pub(super) fn question(event: &[u8]) -> Result<Option<Shutdown>, Malformed> {
 
 pub(super) fn answer(yes: bool) -> Ask<()> {
     let request = Request::ReplyToShutdown { response: yes.into() };
-    Ask::order("take the answer", request.encode()).hint(|status| match status {
-        Status::Access => ". Nobody waits for it any more: it is decided",
-        _ => "",
-    })
+    Ask::order("take the answer", request.encode())
+        .hints(&[(Status::Access, ". Nobody waits for it any more: it is decided")])
 }
 
 pub(super) fn reload() -> Ask<Reload> {
@@ -118,20 +106,17 @@ pub(super) fn reload() -> Ask<Reload> {
         Ok(report::decode(reply).map(|(_, report)| report).unwrap_or_default())
     });
     let ask = ask.once().why(|reply| report::decode(reply).map(|(why, _)| why).filter(|why| !why.is_empty()));
-    ask.hint(|status| match status {
-        Status::InvalidParam => ". The file is wrong, and the old configuration stays: the log says where",
-        _ => "",
-    })
+    ask.hints(&[(
+        Status::InvalidParam,
+        ". The file is wrong, and the old configuration stays: the log says where",
+    )])
 }
 
 pub(super) fn keys() -> Ask<Vec<NodeKey>> {
     let ask = Ask::query("say which key each node uses", Request::Keys.encode(), |reply| {
         keys::decode(reply).map(|(_, keys)| keys).ok_or(Malformed("answer (keys)"))
     });
-    ask.hint(|status| match status {
-        Status::NotSupported => ". Only annulusd can; Corosync cannot",
-        _ => "",
-    })
+    ask.hints(&[(Status::NotSupported, ". Only annulusd can; Corosync cannot")])
 }
 
 pub(super) fn new_key() -> Ask<Vec<NodeKey>> {
@@ -140,18 +125,17 @@ pub(super) fn new_key() -> Ask<Vec<NodeKey>> {
         keys::decode(reply).map(|(_, keys)| keys).ok_or(Malformed("answer (new key)"))
     });
     let ask = ask.once().why(|reply| keys::decode(reply).map(|(why, _)| why).filter(|why| !why.is_empty()));
-    ask.hint(|status| match status {
-        Status::NotSupported => ". Only annulusd can, with a configuration file; Corosync cannot",
-        _ => "",
-    })
+    ask.hints(&[(Status::NotSupported, ". Only annulusd can, with a configuration file; Corosync cannot")])
 }
 
+const OLD_LOG: &str =
+    ". The old file goes on, and has a line that says which file could not be opened and why";
+
 pub(super) fn reopen_logs() -> Ask<()> {
-    Ask::order("open its log files again", Request::ReopenLogFiles.encode()).hint(|status| match status {
-        Status::NotExist => ". A folder of a log file is not there: make it. The old file goes on",
-        Status::Access | Status::NoSpace | Status::Library => {
-            ". The old file goes on, and has a line that says which file could not be opened and why"
-        }
-        _ => "",
-    })
+    Ask::order("open its log files again", Request::ReopenLogFiles.encode()).hints(&[
+        (Status::NotExist, ". A folder of a log file is not there: make it. The old file goes on"),
+        (Status::Access, OLD_LOG),
+        (Status::NoSpace, OLD_LOG),
+        (Status::Library, OLD_LOG),
+    ])
 }

@@ -50,7 +50,7 @@ use super::reloaded::Reload;
 use super::status::{NodeStatus, OwnLink};
 use crate::ids::{NodeId, ServiceId};
 use crate::service::channel::Dial;
-use crate::service::client::{Error, Events, Line, Source};
+use crate::service::client::{Error, Events, Line, Source, both};
 
 /// A client of the administration of one daemon, or of one node in this process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,45 +58,34 @@ pub struct Client {
     line: Line,
 }
 
-impl Client {
-    /// A client whose connections are opened by `dial`. Opens no connection yet.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self { line: Line::new(dial, ServiceId::CFG) }
-    }
+both! {
+    Client, blocking::Client:
 
     /// The id of the node.
     ///
     /// # Errors
     /// No daemon runs, or it refuses this user.
-    pub async fn local_id(&self) -> Result<NodeId, Error> {
-        self.line.ask(calls::local_id()).await
-    }
+    fn local_id(&self) -> NodeId = self.line, calls::local_id();
 
     /// The addresses of a node in the configuration, by link.
     ///
     /// # Errors
     /// [`Status::NotExist`](crate::error::Status::NotExist): the node is not in the configuration; or no daemon runs,
     /// or it refuses this user.
-    pub async fn addresses(&self, node: NodeId) -> Result<Vec<IpAddr>, Error> {
-        self.line.ask(calls::addresses(node)).await
-    }
+    fn addresses(&self, node: NodeId) -> Vec<IpAddr> = self.line, calls::addresses(node);
 
     /// The state of the links from this node to another. An unknown node is reported as not reachable, or
     /// with the error [`Status::FailedOperation`](crate::error::Status::FailedOperation).
     ///
     /// # Errors
     /// No daemon runs, or it refuses this user.
-    pub async fn status(&self, node: NodeId) -> Result<NodeStatus, Error> {
-        self.line.ask(calls::status(node)).await
-    }
+    fn status(&self, node: NodeId) -> NodeStatus = self.line, calls::status(node);
 
     /// This node's own links, with their state as text.
     ///
     /// # Errors
     /// No daemon runs, or it refuses this user.
-    pub async fn own_links(&self) -> Result<Vec<OwnLink>, Error> {
-        self.line.ask(calls::own_links()).await
-    }
+    fn own_links(&self) -> Vec<OwnLink> = self.line, calls::own_links();
 
     /// Ends the daemon of a node at once, without notice to its clients. `reason` (at most 256 bytes) is written to
     /// its log.
@@ -104,9 +93,7 @@ impl Client {
     /// # Errors
     /// [`Status::NotExist`](crate::error::Status::NotExist): the node is not on the ring; or no daemon runs, or it
     /// refuses this user.
-    pub async fn kill(&self, node: NodeId, reason: &str) -> Result<(), Error> {
-        self.line.ask(calls::kill(node, reason)?).await
-    }
+    fn kill(&self, node: NodeId, reason: &str) -> () = self.line, calls::kill(node, reason)?;
 
     /// Shuts this node down. Returns when the shutdown has been decided.
     ///
@@ -114,24 +101,8 @@ impl Client {
     /// [`Status::Busy`](crate::error::Status::Busy): a program that was asked does not agree;
     /// [`Status::Exist`](crate::error::Status::Exist): another shutdown is being decided; or no daemon runs,
     /// or it refuses this user.
-    pub async fn shutdown(&self, how: Shutdown) -> Result<(), Error> {
-        // The answer may take seconds; calls on the other connection need not wait for it.
-        self.line.apart().ask(calls::shutdown(how)).await
-    }
-
-    /// Asks this program before the node is shut down, until the stream is dropped. Each request must be answered.
-    ///
-    /// # Errors
-    /// No daemon runs, or it refuses this user.
-    pub async fn shutdown_requests(&self) -> Result<Events<ShutdownRequest>, Error> {
-        let channel = self.line.open().await?;
-        calls::track().over(&*channel).await?;
-        let answers = Arc::clone(&channel);
-        Ok(Events::new(Source::new(channel, move |event: &[u8]| {
-            let how = calls::question(event)?;
-            Ok(how.map(|how| ShutdownRequest { how, channel: Arc::clone(&answers) }))
-        })))
-    }
+    // The answer may take seconds; calls on the other connection need not wait for it.
+    fn shutdown(&self, how: Shutdown) -> () = self.line.apart(), calls::shutdown(how);
 
     /// Makes all nodes of the ring read their configuration files again. Either all nodes apply their files or none
     /// does. Returns when that has been decided and done on this node.
@@ -145,9 +116,7 @@ impl Client {
     /// that a running node cannot change (an id, an address), or differs from the others;
     /// [`Status::Timeout`](crate::error::Status::Timeout): a node did not read its file within 10 s, or there
     /// was no ring for 30 s. Otherwise: no daemon runs, or it refuses this user.
-    pub async fn reload(&self) -> Result<Reload, Error> {
-        self.line.apart().ask(calls::reload()).await
-    }
+    fn reload(&self) -> Reload = self.line.apart(), calls::reload();
 
     /// The key, cipher and hash in use on each node: nodes on the ring report their own, the others of the node list
     /// are listed as away. Takes up to 5 s if a node does not answer; Corosync's nodes do not.
@@ -155,9 +124,7 @@ impl Client {
     /// # Errors
     /// [`Status::NotSupported`](crate::error::Status::NotSupported): the daemon is Corosync's. Otherwise: no daemon
     /// runs, or it refuses this user.
-    pub async fn keys(&self) -> Result<Vec<NodeKey>, Error> {
-        self.line.apart().ask(calls::keys()).await
-    }
+    fn keys(&self) -> Vec<NodeKey> = self.line.apart(), calls::keys();
 
     /// Gives the cluster a new key. The queried node generates it and sends it through the ring to all others,
     /// encrypted with the old key, and it replaces the key files. No node uses it before all have stored it. Returns
@@ -173,9 +140,7 @@ impl Client {
     /// key, but a node could not replace its key file;
     /// [`Status::NotSupported`](crate::error::Status::NotSupported): the daemon is Corosync's, or has no
     /// configuration file. Otherwise: no daemon runs, or it refuses this user.
-    pub async fn new_key(&self) -> Result<Vec<NodeKey>, Error> {
-        self.line.apart().ask(calls::new_key()).await
-    }
+    fn new_key(&self) -> Vec<NodeKey> = self.line.apart(), calls::new_key();
 
     /// Closes and reopens this node's log files, for use after they were rotated. Returns when that is done.
     ///
@@ -183,7 +148,26 @@ impl Client {
     /// A file cannot be opened: the old one stays in use, the log gives file and reason, and the status is
     /// the kind of error, such as [`Status::NotExist`](crate::error::Status::NotExist) for a missing
     /// directory; or no daemon runs, or it refuses this user.
-    pub async fn reopen_logs(&self) -> Result<(), Error> {
-        self.line.apart().ask(calls::reopen_logs()).await
+    fn reopen_logs(&self) -> () = self.line.apart(), calls::reopen_logs();
+}
+
+impl Client {
+    /// A client whose connections are opened by `dial`. Opens no connection yet.
+    pub fn new(dial: Arc<dyn Dial>) -> Self {
+        Self { line: Line::new(dial, ServiceId::CFG) }
+    }
+
+    /// Asks this program before the node is shut down, until the stream is dropped. Each request must be answered.
+    ///
+    /// # Errors
+    /// No daemon runs, or it refuses this user.
+    pub async fn shutdown_requests(&self) -> Result<Events<ShutdownRequest>, Error> {
+        let channel = self.line.open().await?;
+        calls::track().over(&*channel).await?;
+        let answers = Arc::clone(&channel);
+        Ok(Events::new(Source::new(channel, move |event: &[u8]| {
+            let how = calls::question(event)?;
+            Ok(how.map(|how| ShutdownRequest { how, channel: Arc::clone(&answers) }))
+        })))
     }
 }

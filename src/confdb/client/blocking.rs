@@ -1,5 +1,6 @@
 //! The configuration database without an asynchronous runtime, for simple programs and for programs with a main loop
-//! of their own, such as resource managers.
+//! of their own, such as resource managers. Each call fails as the one of the same name in
+//! [`confdb::Client`](super::Client).
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -41,67 +42,43 @@ impl Client {
     }
 
     /// The value of a key as `T`; see [`super::Client::get`].
-    ///
-    /// # Errors
-    /// As [`super::Client::get`].
     pub fn get<T: FromValue>(&self, key: &str) -> Result<Option<T>, Error> {
         self.get_value(key)?.map(|value| typed::read(key, &value)).transpose()
     }
 
     /// The value of a key; see [`super::Client::get_value`].
-    ///
-    /// # Errors
-    /// As [`super::Client::get_value`].
     pub fn get_value(&self, key: &str) -> Result<Option<Value>, Error> {
         calls::or_none(self.line.ask_blocking(&calls::get(&Key::new(key)?)))
     }
 
     /// Sets a key; see [`super::Client::set`].
-    ///
-    /// # Errors
-    /// As [`super::Client::set`].
     pub fn set(&self, key: &str, value: impl Into<Value>) -> Result<(), Error> {
         let set = calls::set(&Key::new(key)?, &value.into())?;
         self.line.ask_blocking(&set).map_err(calls::about(key))
     }
 
     /// Removes a key; see [`super::Client::remove`].
-    ///
-    /// # Errors
-    /// As [`super::Client::remove`].
     pub fn remove(&self, key: &str) -> Result<bool, Error> {
         let removed = self.line.ask_blocking(&calls::remove(&Key::new(key)?));
         calls::was_there(removed.map_err(calls::about(key)))
     }
 
     /// Adds 1 to a key; see [`super::Client::increment`].
-    ///
-    /// # Errors
-    /// As [`super::Client::increment`].
     pub fn increment(&self, key: &str) -> Result<(), Error> {
         self.adjust(key, 1)
     }
 
     /// Subtracts 1 from a key; see [`super::Client::decrement`].
-    ///
-    /// # Errors
-    /// As [`super::Client::decrement`].
     pub fn decrement(&self, key: &str) -> Result<(), Error> {
         self.adjust(key, -1)
     }
 
     /// Adds a number to a key; see [`super::Client::adjust`].
-    ///
-    /// # Errors
-    /// As [`super::Client::adjust`].
     pub fn adjust(&self, key: &str, by: i32) -> Result<(), Error> {
         self.line.ask_blocking(&calls::adjust(&Key::new(key)?, by)).map_err(calls::about(key))
     }
 
     /// The keys that begin with a prefix; see [`super::Client::list`].
-    ///
-    /// # Errors
-    /// As [`super::Client::list`].
     pub fn list(&self, prefix: &str) -> Result<Entries, Error> {
         let begin = calls::list(&Key::prefix(prefix)?);
         let channel = self.line.open_blocking()?;
@@ -110,17 +87,11 @@ impl Client {
     }
 
     /// Changes of the keys that begin with a prefix; see [`super::Client::watch`].
-    ///
-    /// # Errors
-    /// As [`super::Client::watch`].
     pub fn watch(&self, prefix: &str) -> Result<Events<Change>, Error> {
         self.track(&Key::prefix(prefix)?, true)
     }
 
     /// Changes of one key; see [`super::Client::watch_key`].
-    ///
-    /// # Errors
-    /// As [`super::Client::watch_key`].
     pub fn watch_key(&self, key: &str) -> Result<Events<Change>, Error> {
         self.track(&Key::new(key)?, false)
     }

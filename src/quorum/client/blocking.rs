@@ -1,5 +1,6 @@
 //! Quorum without an asynchronous runtime, for simple programs and for programs with a main loop of their
-//! own, such as resource managers.
+//! own, such as resource managers. Each call fails as the one of the same name in [`quorum::Client`](super::Client) or
+//! [`quorum::Device`](super::Device).
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use super::change::{Changes, Snapshot};
 use super::{QuorumChange, QuorumInfo, VoteEvent, VoteInfo, calls, votes_if_any};
-use crate::ids::{NodeId, RingId, ServiceId};
+use crate::ids::ServiceId;
 use crate::service::channel::Dial;
 use crate::service::client::blocking::Events;
 use crate::service::client::{Error, Line, Source};
@@ -26,8 +27,8 @@ use crate::service::client::{Error, Line, Source};
 /// [`quorum::Client`](super::Client). Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
-    quorum: Line,
-    votes: Line,
+    pub(super) quorum: Line,
+    pub(super) votes: Line,
 }
 
 impl Client {
@@ -37,18 +38,7 @@ impl Client {
         Self { quorum, votes: Line::new(dial, ServiceId::VOTEQUORUM) }
     }
 
-    /// Whether this node's partition is quorate; see [`super::Client::is_quorate`].
-    ///
-    /// # Errors
-    /// As [`super::Client::is_quorate`].
-    pub fn is_quorate(&self) -> Result<bool, Error> {
-        self.quorum.ask_blocking(&calls::is_quorate())
-    }
-
     /// The state of quorum, ring and votes; see [`super::Client::info`].
-    ///
-    /// # Errors
-    /// As [`super::Client::info`].
     pub fn info(&self) -> Result<QuorumInfo, Error> {
         let channel = self.quorum.open_blocking()?;
         let provider = calls::newer_model().over_blocking(&*channel)?;
@@ -65,9 +55,6 @@ impl Client {
     }
 
     /// Changes of quorum and membership; see [`super::Client::changes`].
-    ///
-    /// # Errors
-    /// As [`super::Client::changes`].
     pub fn changes(&self) -> Result<Events<QuorumChange>, Error> {
         let channel = self.quorum.open_blocking()?;
         let mut changes = Changes::new(calls::newer_model().over_blocking(&*channel)?);
@@ -75,18 +62,7 @@ impl Client {
         Ok(Events::new(Source::new(channel, move |event: &[u8]| changes.read(event))))
     }
 
-    /// The votes of a node; see [`super::Client::node`].
-    ///
-    /// # Errors
-    /// As [`super::Client::node`].
-    pub fn node(&self, node: NodeId) -> Result<VoteInfo, Error> {
-        self.votes.ask_blocking(&calls::votes(Some(node)))
-    }
-
     /// The votes of all known nodes; see [`super::Client::nodes`].
-    ///
-    /// # Errors
-    /// As [`super::Client::nodes`].
     pub fn nodes(&self) -> Result<Vec<VoteInfo>, Error> {
         let channel = self.votes.open_blocking()?;
         calls::vote_state().over_blocking(&*channel)?;
@@ -103,26 +79,7 @@ impl Client {
         Ok(nodes)
     }
 
-    /// Sets the expected votes; see [`super::Client::set_expected_votes`].
-    ///
-    /// # Errors
-    /// As [`super::Client::set_expected_votes`].
-    pub fn set_expected_votes(&self, votes: u32) -> Result<(), Error> {
-        self.votes.ask_blocking(&calls::set_expected(votes))
-    }
-
-    /// Sets the votes of a node; see [`super::Client::set_votes`].
-    ///
-    /// # Errors
-    /// As [`super::Client::set_votes`].
-    pub fn set_votes(&self, node: NodeId, votes: u32) -> Result<(), Error> {
-        self.votes.ask_blocking(&calls::set_votes(node, votes))
-    }
-
     /// Events of votequorum; see [`super::Client::vote_events`].
-    ///
-    /// # Errors
-    /// As [`super::Client::vote_events`].
     pub fn vote_events(&self) -> Result<Events<VoteEvent>, Error> {
         let channel = self.votes.open_blocking()?;
         calls::track_votes().over_blocking(&*channel)?;
@@ -130,9 +87,6 @@ impl Client {
     }
 
     /// Registers a quorum device; see [`super::Client::register_device`].
-    ///
-    /// # Errors
-    /// As [`super::Client::register_device`].
     pub fn register_device(&self, name: &str) -> Result<Device, Error> {
         let register = calls::register_device(name)?;
         let line = self.votes.apart();
@@ -144,8 +98,8 @@ impl Client {
 /// A quorum device registered at this node, for blocking programs; see [`quorum::Device`](super::Device).
 #[derive(Debug)]
 pub struct Device {
-    line: Line,
-    name: String,
+    pub(super) line: Line,
+    pub(super) name: String,
 }
 
 impl Device {
@@ -154,26 +108,7 @@ impl Device {
         &self.name
     }
 
-    /// Sends the device's vote for a ring; see [`super::Device::poll`].
-    ///
-    /// # Errors
-    /// As [`super::Device::poll`].
-    pub fn poll(&self, vote: bool, ring: RingId) -> Result<(), Error> {
-        self.line.ask_blocking(&calls::poll_device(&self.name, vote, ring)?)
-    }
-
-    /// Switches `master_wins`; see [`super::Device::master_wins`].
-    ///
-    /// # Errors
-    /// As [`super::Device::master_wins`].
-    pub fn master_wins(&self, allow: bool) -> Result<(), Error> {
-        self.line.ask_blocking(&calls::master_wins(&self.name, allow)?)
-    }
-
     /// Renames the device; see [`super::Device::rename`].
-    ///
-    /// # Errors
-    /// As [`super::Device::rename`].
     pub fn rename(&mut self, name: &str) -> Result<(), Error> {
         self.line.ask_blocking(&calls::rename_device(&self.name, name)?)?;
         name.clone_into(&mut self.name);
@@ -181,9 +116,6 @@ impl Device {
     }
 
     /// Unregisters the device; see [`super::Device::unregister`].
-    ///
-    /// # Errors
-    /// As [`super::Device::unregister`].
     pub fn unregister(self) -> Result<(), Error> {
         self.line.ask_blocking(&calls::unregister_device(&self.name)?)
     }

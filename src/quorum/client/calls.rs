@@ -45,10 +45,8 @@ fn start(track: Track) -> Ask<()> {
 /// Asks for the votes of a node; `None`: of the node that is asked.
 pub(super) fn votes(node: Option<NodeId>) -> Ask<VoteInfo> {
     let request = Request::GetInfo { node };
-    Ask::query("tell the votes of a node", request.encode(), VoteInfo::read).hint(|status| match status {
-        Status::NotExist => ". It has never seen that node",
-        _ => "",
-    })
+    Ask::query("tell the votes of a node", request.encode(), VoteInfo::read)
+        .hints(&[(Status::NotExist, ". It has never seen that node")])
 }
 
 /// Asks for one event with the present state of the votes.
@@ -65,22 +63,19 @@ pub(super) fn track_votes() -> Ask<()> {
 
 pub(super) fn set_expected(votes: u32) -> Ask<()> {
     let request = Request::SetExpected { votes };
-    Ask::order("set the expected votes", request.encode()).hint(|status| match status {
-        Status::InvalidParam => {
-            ". There are more votes than that now, or fewer than would then be needed: give a number that is at \
-             least the votes present and less than twice as many"
-        }
-        _ => "",
-    })
+    Ask::order("set the expected votes", request.encode()).hints(&[(
+        Status::InvalidParam,
+        ". There are more votes than that now, or fewer than would then be needed: give a number that is at \
+             least the votes present and less than twice as many",
+    )])
 }
 
 pub(super) fn set_votes(node: NodeId, votes: u32) -> Ask<()> {
     let request = Request::SetVotes { subject: Subject::Node(node), votes };
-    Ask::order("set the votes of a node", request.encode()).hint(|status| match status {
-        Status::NameNotFound => ". It has never seen that node",
-        Status::InvalidParam => ". With so many votes quorum would be lost, or two parts could have it",
-        _ => "",
-    })
+    Ask::order("set the votes of a node", request.encode()).hints(&[
+        (Status::NameNotFound, ". It has never seen that node"),
+        (Status::InvalidParam, ". With so many votes quorum would be lost, or two parts could have it"),
+    ])
 }
 
 /// The name of a device as bytes, if the protocol can carry it.
@@ -117,14 +112,14 @@ pub(super) fn master_wins(name: &str, allow: bool) -> Result<Ask<()>, Error> {
 }
 
 fn about_device(what: &'static str, request: &Request<'_>) -> Ask<()> {
-    Ask::order(what, request.encode()).hint(|status| match status {
-        Status::Access => {
-            ". The configuration does not allow one: its section quorum.device does not go with the rest"
-        }
-        Status::NotExist => ". None is registered at this node: register it first",
-        Status::Exist => ". One of another name is registered: unregister it first",
-        Status::InvalidParam => ". One of another name is registered",
-        Status::MessageError => ". The ring is another one by now: vote on the one that was told last",
-        _ => "",
-    })
+    Ask::order(what, request.encode()).hints(&[
+        (
+            Status::Access,
+            ". The configuration does not allow one: its section quorum.device does not go with the rest",
+        ),
+        (Status::NotExist, ". None is registered at this node: register it first"),
+        (Status::Exist, ". One of another name is registered: unregister it first"),
+        (Status::InvalidParam, ". One of another name is registered"),
+        (Status::MessageError, ". The ring is another one by now: vote on the one that was told last"),
+    ])
 }

@@ -211,16 +211,9 @@ impl VoteEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{node, nodes as ids};
     use crate::quorum::wire::quorum::Event;
     use crate::quorum::wire::votequorum::{self, State};
-
-    fn node(id: u32) -> NodeId {
-        NodeId::new(id).unwrap()
-    }
-
-    fn ids(ids: &[u32]) -> Vec<NodeId> {
-        ids.iter().copied().map(node).collect()
-    }
 
     fn ring(seq: u64) -> Option<RingId> {
         Some(RingId { rep: node(1), seq })

@@ -1,8 +1,8 @@
 //! A quorum device: it votes for an arbiter outside of the cluster.
 
-use super::calls;
+use super::{blocking, calls};
 use crate::ids::RingId;
-use crate::service::client::{Error, Line};
+use crate::service::client::{Error, Line, both};
 
 /// A quorum device that is registered at this node, made by
 /// [`Client::register_device`](super::Client::register_device).
@@ -19,6 +19,25 @@ pub struct Device {
     name: String,
 }
 
+both! {
+    Device, blocking::Device:
+
+    /// Reports that the device is alive, and whether it votes for the partition that has this ring.
+    ///
+    /// # Errors
+    /// [`Status::MessageError`](crate::error::Status::MessageError): there is another ring now;
+    /// [`Status::NotExist`](crate::error::Status::NotExist): the device is not registered any more; or no
+    /// daemon runs.
+    fn poll(&self, vote: bool, ring: RingId) -> () = self.line, calls::poll_device(&self.name, vote, ring)?;
+
+    /// Switches `master_wins`: if it is on, the partition with the device's vote is quorate, whatever the
+    /// other votes are.
+    ///
+    /// # Errors
+    /// As [`Device::poll`].
+    fn master_wins(&self, allow: bool) -> () = self.line, calls::master_wins(&self.name, allow)?;
+}
+
 impl Device {
     pub(super) fn new(line: Line, name: &str) -> Self {
         Self { line, name: name.to_owned() }
@@ -27,25 +46,6 @@ impl Device {
     /// The name of the device.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Reports that the device is alive, and whether it votes for the partition that has this ring.
-    ///
-    /// # Errors
-    /// [`Status::MessageError`](crate::error::Status::MessageError): there is another ring now;
-    /// [`Status::NotExist`](crate::error::Status::NotExist): the device is not registered any more; or no
-    /// daemon runs.
-    pub async fn poll(&self, vote: bool, ring: RingId) -> Result<(), Error> {
-        self.line.ask(calls::poll_device(&self.name, vote, ring)?).await
-    }
-
-    /// Switches `master_wins`: if it is on, the partition with the device's vote is quorate, whatever the
-    /// other votes are.
-    ///
-    /// # Errors
-    /// As [`Device::poll`].
-    pub async fn master_wins(&self, allow: bool) -> Result<(), Error> {
-        self.line.ask(calls::master_wins(&self.name, allow)?).await
     }
 
     /// Renames the device on all nodes. This takes a moment: until [`Client::node`](super::Client::node) shows the

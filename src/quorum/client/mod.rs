@@ -58,7 +58,7 @@ pub use info::{DeviceInfo, NodeState, QuorumInfo, VoteInfo};
 use crate::error::Status;
 use crate::ids::{NodeId, ServiceId};
 use crate::service::channel::{ChannelError, Dial, End};
-use crate::service::client::{Error, Events, Line, Source};
+use crate::service::client::{Error, Events, Line, Source, both};
 use change::{Changes, Snapshot};
 
 /// A client of the quorum of one daemon, or of one node in this process. Cheap to clone.
@@ -68,19 +68,43 @@ pub struct Client {
     votes: Line,
 }
 
-impl Client {
-    /// A client whose connections are opened by `dial`. Opens no connection yet.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        let quorum = Line::new(Arc::clone(&dial), ServiceId::QUORUM);
-        Self { quorum, votes: Line::new(dial, ServiceId::VOTEQUORUM) }
-    }
+both! {
+    Client, blocking::Client:
 
     /// Whether this node's partition is quorate.
     ///
     /// # Errors
     /// No daemon runs, or it refuses this user.
-    pub async fn is_quorate(&self) -> Result<bool, Error> {
-        self.quorum.ask(calls::is_quorate()).await
+    fn is_quorate(&self) -> bool = self.quorum, calls::is_quorate();
+
+    /// The votes of a node, whether or not it is on the ring.
+    ///
+    /// # Errors
+    /// [`Status::NotExist`]: the node was never a member; [`Status::NotSupported`]: there is no votequorum; or no
+    /// daemon runs, or it refuses this user.
+    fn node(&self, node: NodeId) -> VoteInfo = self.votes, calls::votes(Some(node));
+
+    /// Sets the expected votes (the number of votes when all nodes are present) on all members of the ring. The value
+    /// is kept until nodes with more votes join or the daemon is restarted.
+    ///
+    /// # Errors
+    /// [`Status::InvalidParam`]: fewer than the present votes, or so many that quorum would be lost;
+    /// otherwise as [`Client::node`].
+    fn set_expected_votes(&self, votes: u32) -> () = self.votes, calls::set_expected(votes);
+
+    /// Sets the votes of a node until its daemon is restarted.
+    ///
+    /// # Errors
+    /// [`Status::InvalidParam`]: quorum would be lost, or two partitions could have it; [`Status::NameNotFound`]: the
+    /// node was never a member; otherwise as [`Client::node`].
+    fn set_votes(&self, node: NodeId, votes: u32) -> () = self.votes, calls::set_votes(node, votes);
+}
+
+impl Client {
+    /// A client whose connections are opened by `dial`. Opens no connection yet.
+    pub fn new(dial: Arc<dyn Dial>) -> Self {
+        let quorum = Line::new(Arc::clone(&dial), ServiceId::QUORUM);
+        Self { quorum, votes: Line::new(dial, ServiceId::VOTEQUORUM) }
     }
 
     /// The state of quorum, ring and votes.
@@ -115,15 +139,6 @@ impl Client {
         Ok(Events::new(Source::new(channel, move |event: &[u8]| changes.read(event))))
     }
 
-    /// The votes of a node, whether or not it is on the ring.
-    ///
-    /// # Errors
-    /// [`Status::NotExist`]: the node was never a member; [`Status::NotSupported`]: there is no votequorum; or no
-    /// daemon runs, or it refuses this user.
-    pub async fn node(&self, node: NodeId) -> Result<VoteInfo, Error> {
-        self.votes.ask(calls::votes(Some(node))).await
-    }
-
     /// The votes of all nodes that were ever members, by node id.
     ///
     /// # Errors
@@ -148,25 +163,6 @@ impl Client {
         }
         nodes.sort_unstable_by_key(|info| info.node);
         Ok(nodes)
-    }
-
-    /// Sets the expected votes (the number of votes when all nodes are present) on all members of the ring. The value
-    /// is kept until nodes with more votes join or the daemon is restarted.
-    ///
-    /// # Errors
-    /// [`Status::InvalidParam`]: fewer than the present votes, or so many that quorum would be lost;
-    /// otherwise as [`Client::node`].
-    pub async fn set_expected_votes(&self, votes: u32) -> Result<(), Error> {
-        self.votes.ask(calls::set_expected(votes)).await
-    }
-
-    /// Sets the votes of a node until its daemon is restarted.
-    ///
-    /// # Errors
-    /// [`Status::InvalidParam`]: quorum would be lost, or two partitions could have it; [`Status::NameNotFound`]: the
-    /// node was never a member; otherwise as [`Client::node`].
-    pub async fn set_votes(&self, node: NodeId, votes: u32) -> Result<(), Error> {
-        self.votes.ask(calls::set_votes(node, votes)).await
     }
 
     /// The events of votequorum, in more detail than [`Client::changes`]. They begin with the present state.

@@ -10,7 +10,7 @@ pub(crate) struct Ask<T> {
     request: Outgoing,
     what: &'static str,
     read: fn(&[u8]) -> Result<T, Malformed>,
-    hint: fn(Status) -> &'static str,
+    hints: &'static [(Status, &'static str)],
     why: fn(&[u8]) -> Option<String>,
     passing: &'static [Status],
     repeatable: bool,
@@ -26,12 +26,12 @@ impl<T> Ask<T> {
         read: fn(&[u8]) -> Result<T, Malformed>,
     ) -> Self {
         let passing = &[Status::TryAgain];
-        Self { request: request.into(), what, read, hint: |_| "", why: |_| None, passing, repeatable: true }
+        Self { request: request.into(), what, read, hints: &[], why: |_| None, passing, repeatable: true }
     }
 
-    /// Adds a hint to an error with this status, in the form `. Sentence`.
-    pub(crate) fn hint(self, hint: fn(Status) -> &'static str) -> Self {
-        Self { hint, ..self }
+    /// Adds hints to errors with these statuses, in the form `. Sentence`.
+    pub(crate) fn hints(self, hints: &'static [(Status, &'static str)]) -> Self {
+        Self { hints, ..self }
     }
 
     /// Sets the function that reads the daemon's reason from a refusal, if it contains one.
@@ -82,6 +82,10 @@ impl<T> Ask<T> {
         }
     }
 
+    fn hint(&self, status: Status) -> &'static str {
+        self.hints.iter().find(|(about, _)| *about == status).map_or("", |(_, hint)| hint)
+    }
+
     /// Interprets an answer; `None`: repeat the call.
     fn settle(&self, reply: &[u8]) -> Result<Option<T>, Error> {
         match status(reply)? {
@@ -89,7 +93,7 @@ impl<T> Ask<T> {
             status if self.passing.contains(&status) => Ok(None),
             status => Err(match (self.why)(reply) {
                 Some(why) => Error::Told { what: self.what, status, why },
-                None => Error::Refused { what: self.what, status, hint: (self.hint)(status) },
+                None => Error::Refused { what: self.what, status, hint: self.hint(status) },
             }),
         }
     }

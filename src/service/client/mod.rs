@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `error.rs` | [`Error`]: why a call failed, and what to do about it |
 //! | `ask.rs` | one call: its request, and how the answer is interpreted |
+//! | `both.rs` | calls of the asynchronous and the blocking clients, defined once |
 //! | `line.rs` | the connection for calls to a service, opened when needed and reopened after it has ended |
 //! | `events.rs` | [`Events`]: a subscription, as a stream |
 //! | `blocking.rs` | [`blocking::Events`]: the same with a descriptor, for programs with a main loop |
 
 mod ask;
 pub mod blocking;
+mod both;
 mod error;
 mod events;
 mod line;
@@ -17,6 +19,7 @@ mod line;
 pub(crate) mod tests;
 
 pub(crate) use ask::{Ask, pause};
+pub(crate) use both::both;
 pub use error::Error;
 pub use events::Events;
 pub(crate) use events::Source;

@@ -27,7 +27,7 @@ fn length() -> Ask<usize> {
 }
 
 fn order() -> Ask<()> {
-    Ask::order("act", vec![2; 16]).hint(|status| if status == Status::Access { ". Ask root" } else { "" })
+    Ask::order("act", vec![2; 16]).hints(&[(Status::Access, ". Ask root")])
 }
 
 fn line(fake: &Fake) -> Line {
