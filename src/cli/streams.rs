@@ -32,6 +32,12 @@ impl<'a> Streams<'a> {
         let _ = self.err.flush();
     }
 
+    /// As `err`, for a complaint that ends the tool; returns its exit status.
+    pub(super) fn fail(&mut self, status: u8, complaint: impl std::fmt::Display) -> u8 {
+        self.err(format!("{complaint}\n"));
+        status
+    }
+
     /// Passes on everything that was written so far.
     pub(super) fn flush(&mut self) {
         if !self.closed && self.out.flush().is_err() {

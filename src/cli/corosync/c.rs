@@ -18,7 +18,7 @@ fn sign(text: &[u8]) -> (bool, &[u8]) {
 }
 
 /// The decimal number at the beginning of a text, and the rest. Numbers are limited to 2⁶⁴.
-pub(super) fn saturating(text: &[u8]) -> Option<(i128, &[u8])> {
+fn saturating(text: &[u8]) -> Option<(i128, &[u8])> {
     let (negative, digits) = sign(skip_space(text));
     let end = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if end == 0 {
@@ -28,6 +28,12 @@ pub(super) fn saturating(text: &[u8]) -> Option<(i128, &[u8])> {
         .iter()
         .fold(0i128, |n, digit| (n * 10 + i128::from(digit - b'0')).min(i128::from(u64::MAX) + 1));
     Some((if negative { -number } else { number }, &digits[end..]))
+}
+
+/// The whole text as a number.
+pub(super) fn whole<T: TryFrom<i128>>(text: &[u8]) -> Option<T> {
+    let (number, rest) = saturating(text)?;
+    if rest.is_empty() { number.try_into().ok() } else { None }
 }
 
 /// Reads a number as `scanf` with `%lld`: the beginning of the text counts, and values out of range become the

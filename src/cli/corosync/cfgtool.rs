@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::c::saturating;
+use super::c::whole;
 use crate::admin::{NodeStatus, Shutdown};
 use crate::cli::getopt::{Getopt, Grammar, Long};
 use crate::cli::links::{Links, Reach};
@@ -60,10 +60,7 @@ struct Request {
 pub(super) fn run(args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -> u8 {
     let request = match parse(args) {
         Ok(request) => request,
-        Err(complaint) => {
-            streams.err(complaint + "\n");
-            return 1;
-        }
+        Err(complaint) => return streams.fail(1, complaint),
     };
     if request.action == Action::Help {
         streams.out(USAGE);
@@ -82,15 +79,11 @@ pub(super) fn run(args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -
             Action::Reload | Action::Reopen => status.to_string(),
             _ => status.code().to_string(),
         };
-        streams.err(format!("Could not initialize corosync configuration API error {told}\n"));
-        return 1;
+        return streams.fail(1, format!("Could not initialize corosync configuration API error {told}"));
     }
     match act(&request, site, streams) {
         Ok(()) => 0,
-        Err((status, complaint)) => {
-            streams.err(complaint + "\n");
-            status
-        }
+        Err((status, complaint)) => streams.fail(status, complaint),
     }
 }
 
@@ -99,7 +92,7 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
     for given in Getopt::new(args, GRAMMAR) {
         let given = given?;
         let node = || {
-            let node = number(&given.value).and_then(NodeId::new);
+            let node = whole(&given.value).and_then(NodeId::new);
             node.ok_or_else(|| "The nodeid was not valid, try a positive number".to_owned())
         };
         match given.letter {
@@ -116,12 +109,6 @@ fn parse(args: Vec<OsString>) -> Result<Request, String> {
         }
     }
     Ok(request)
-}
-
-/// The whole text as a number.
-fn number(text: &[u8]) -> Option<u32> {
-    let (number, rest) = saturating(text)?;
-    if rest.is_empty() { u32::try_from(number).ok() } else { None }
 }
 
 fn act(request: &Request, site: &Site, streams: &mut Streams<'_>) -> Result<(), (u8, String)> {

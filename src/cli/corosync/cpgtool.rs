@@ -37,18 +37,14 @@ pub(super) fn run(args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -
                     return 0;
                 }
             },
-            Err(complaint) => {
-                streams.err(complaint + "\n");
-                return 1;
-            }
+            Err(complaint) => return streams.fail(1, complaint),
         }
     }
     let groups = match site.cpg().groups_in_order() {
         Ok(groups) => groups,
         Err(error) => {
             let number = error.status().code();
-            streams.err(format!("Could not initialize corosync cpg API error {number}\n"));
-            return 1;
+            return streams.fail(1, format!("Could not initialize corosync cpg API error {number}"));
         }
     };
     streams.out(listing(&groups, style, |member| site.admin().addresses(member.node).unwrap_or_default()));

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::c::saturating;
+use super::c::whole;
 use crate::cli::getopt::{Getopt, Grammar, Long};
 use crate::cli::streams::Streams;
 use crate::config::key;
@@ -64,7 +64,7 @@ pub(super) fn run(args: Vec<OsString>, streams: &mut Streams<'_>) -> u8 {
         match given.letter {
             'k' => file = OsString::from_vec(given.value).into(),
             'r' => random = OsString::from_vec(given.value).into(),
-            's' => match whole(&given.value).filter(|size| SIZES.contains(size)) {
+            's' => match whole::<usize>(&given.value).filter(|size| SIZES.contains(size)) {
                 Some(wanted) => size = wanted,
                 None => {
                     streams.err("corosync-keygen: Unsupported key size (supported <128,4096>)\n\n");
@@ -82,23 +82,19 @@ pub(super) fn run(args: Vec<OsString>, streams: &mut Streams<'_>) -> u8 {
     streams.out(format!("Gathering {} bits for key from {}.\n", size * 8, random.display()));
     let key = match gather(&random, size, streams) {
         Ok(key) => key,
-        Err(complaint) => {
-            streams.err(format!("corosync-keygen: {complaint}\n"));
-            return 1;
-        }
+        Err(complaint) => return streams.fail(1, format!("corosync-keygen: {complaint}")),
     };
     let mut created = match create(&file) {
         Ok(created) => created,
         Err(error) => {
             let (file, why) = (file.display(), reason(&error));
-            streams.err(format!("corosync-keygen: Could not create {file}: {why}\n"));
-            return 2;
+            return streams.fail(2, format!("corosync-keygen: Could not create {file}: {why}"));
         }
     };
     streams.out(format!("Writing corosync key to {}.\n", file.display()));
     if let Err(error) = created.write_all(&key) {
-        streams.err(format!("corosync-keygen: Could not write {}: {}\n", file.display(), reason(&error)));
-        return 2;
+        return streams
+            .fail(2, format!("corosync-keygen: Could not write {}: {}", file.display(), reason(&error)));
     }
     0
 }
@@ -135,12 +131,6 @@ pub(in crate::cli) fn create(file: &Path) -> io::Result<File> {
     let created = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
     created.set_permissions(Permissions::from_mode(0o400))?;
     Ok(created)
-}
-
-/// The whole text as a number.
-fn whole(text: &[u8]) -> Option<usize> {
-    let (number, rest) = saturating(text)?;
-    if rest.is_empty() { usize::try_from(number).ok() } else { None }
 }
 
 #[cfg(test)]

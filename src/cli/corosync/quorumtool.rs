@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 
-use super::c::saturating;
+use super::c::whole;
 use crate::cli::getopt::{Getopt, Grammar};
 use crate::cli::quorum::report::Order;
 use crate::cli::quorum::tool::{self, Action, Request};
@@ -25,7 +25,7 @@ pub(super) fn run(args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -
                 return 1;
             }
         };
-        let accepted = match given.letter {
+        match given.letter {
             'V' => {
                 streams.out(format!("corosync-quorumtool version: {}\n", super::VERSION));
                 return 0;
@@ -34,70 +34,44 @@ pub(super) fn run(args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -
                 streams.out(USAGE);
                 return 0;
             }
-            'H' => {
-                request.style.hex = true;
-                Ok(())
-            }
-            'a' => {
-                request.all_addresses = true;
-                Ok(())
-            }
-            'i' => {
-                request.addresses = true;
-                Ok(())
-            }
-            'p' => {
-                request.style.machine = true;
-                Ok(())
-            }
-            's' => act(&mut request, Action::Status),
-            'l' => act(&mut request, Action::List),
-            'm' => act(&mut request, Action::Monitor),
-            'f' => act(&mut request, Action::Unregister),
-            'e' => match number(&given.value).filter(|votes| *votes > 0) {
-                Some(votes) => act(&mut request, Action::Expect(votes)),
-                None => Err("New expected votes value was not valid, try a positive number"),
-            },
-            'v' => match number(&given.value) {
-                Some(votes) => act(&mut request, Action::Vote(votes)),
-                None => Err("New votes value was not valid, try a positive number or zero"),
-            },
-            'n' => match number(&given.value).filter(|node| *node > 0) {
-                Some(node) => {
-                    request.node = Some(node);
-                    Ok(())
+            'H' => request.style.hex = true,
+            'a' => request.all_addresses = true,
+            'i' => request.addresses = true,
+            'p' => request.style.machine = true,
+            's' => request.action = Action::Status,
+            'l' => request.action = Action::List,
+            'm' => request.action = Action::Monitor,
+            'f' => request.action = Action::Unregister,
+            'e' => match whole::<u32>(&given.value).filter(|votes| *votes > 0) {
+                Some(votes) => request.action = Action::Expect(votes),
+                None => {
+                    return streams.fail(1, "New expected votes value was not valid, try a positive number");
                 }
-                None => Err("The nodeid was not valid, try a positive number"),
             },
-            _ => match given.value.as_slice() {
-                b"a" => order(&mut request, Order::Address),
-                b"i" => order(&mut request, Order::Id),
-                b"n" => order(&mut request, Order::Name),
-                _ => Err("Invalid ordering option. valid orders are a(address), i(node ID) or n(name)"),
+            'v' => match whole(&given.value) {
+                Some(votes) => request.action = Action::Vote(votes),
+                None => {
+                    return streams.fail(1, "New votes value was not valid, try a positive number or zero");
+                }
             },
-        };
-        if let Err(complaint) = accepted {
-            streams.err(format!("{complaint}\n"));
-            return 1;
+            'n' => match whole::<u32>(&given.value).filter(|node| *node > 0) {
+                Some(node) => request.node = Some(node),
+                None => return streams.fail(1, "The nodeid was not valid, try a positive number"),
+            },
+            _ => {
+                request.order = match given.value.as_slice() {
+                    b"a" => Order::Address,
+                    b"i" => Order::Id,
+                    b"n" => Order::Name,
+                    _ => {
+                        let valid = "valid orders are a(address), i(node ID) or n(name)";
+                        return streams.fail(1, format!("Invalid ordering option. {valid}"));
+                    }
+                }
+            }
         }
     }
     tool::run(&request, site, streams)
-}
-
-fn act(request: &mut Request, action: Action) -> Result<(), &'static str> {
-    request.action = action;
-    Ok(())
-}
-
-fn order(request: &mut Request, order: Order) -> Result<(), &'static str> {
-    request.order = order;
-    Ok(())
-}
-
-/// The whole text as a number.
-fn number(text: &[u8]) -> Option<u32> {
-    let (number, rest) = saturating(text)?;
-    if rest.is_empty() { u32::try_from(number).ok() } else { None }
 }
 
 const USAGE: &str = "\
