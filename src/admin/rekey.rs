@@ -163,10 +163,7 @@ impl Rekey {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn node(id: u32) -> NodeId {
-        NodeId::new(id).unwrap()
-    }
+    use crate::ids::node;
 
     fn on_ring_of_two() -> Rekey {
         let mut rekey = Rekey::new(node(1));

@@ -69,6 +69,9 @@ pub struct Facts {
     pub managed: bool,
 }
 
+/// The answer to a request; `None`: it follows later.
+type Answer = Option<Result<Reply, Status>>;
+
 /// The desk of service 1, CFG.
 #[derive(Debug)]
 pub(crate) struct Desk {
@@ -404,7 +407,7 @@ impl Desk {
         function: u16,
         request: wire::Request<'_>,
         context: &mut Context<'_>,
-    ) -> Option<Result<Reply, Status>> {
+    ) -> Answer {
         use wire::Request as Ask;
         Some(match request {
             Ask::RingStatus => Ok(Reply::RingStatus(self.own_links(context.links()))),
@@ -532,12 +535,7 @@ impl Desk {
         Ok(())
     }
 
-    fn ask_for_keys(
-        &mut self,
-        conn: ConnId,
-        purpose: Purpose,
-        context: &mut Context<'_>,
-    ) -> Option<Result<Reply, Status>> {
+    fn ask_for_keys(&mut self, conn: ConnId, purpose: Purpose, context: &mut Context<'_>) -> Answer {
         if self.survey.is_full() || self.unsent.len() >= UNSENT_LIMIT {
             return Some(Err(Status::TryAgain));
         }
@@ -546,12 +544,7 @@ impl Desk {
         None // the answer follows when it is done
     }
 
-    fn try_shutdown(
-        &mut self,
-        conn: ConnId,
-        manner: Manner,
-        context: &mut Context<'_>,
-    ) -> Option<Result<Reply, Status>> {
+    fn try_shutdown(&mut self, conn: ConnId, manner: Manner, context: &mut Context<'_>) -> Answer {
         if manner == Manner::Immediate {
             return Some(self.tell_all(&Exec::Shutdown, context).map(|()| Reply::Done));
         }

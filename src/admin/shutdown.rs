@@ -83,7 +83,6 @@ impl Vote {
         self.asked.iter().copied()
     }
 
-    /// The client that asked for the shutdown.
     pub(super) const fn initiator(&self) -> ConnId {
         self.initiator
     }

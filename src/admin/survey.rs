@@ -169,26 +169,14 @@ impl Survey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::RingId;
-    use crate::view::ViewKind;
+    use crate::ids::node;
 
     const NOW: Instant = Instant::ZERO;
     const CLIENT: (ConnId, Purpose) = (ConnId(7), Purpose::Know);
 
-    fn node(id: u32) -> NodeId {
-        NodeId::new(id).unwrap()
-    }
-
     fn on_ring(members: &[u32]) -> Survey {
         let mut survey = Survey::new(node(1));
-        let members: Vec<NodeId> = members.iter().map(|id| node(*id)).collect();
-        survey.view(&View {
-            kind: ViewKind::Regular,
-            ring: RingId { rep: members[0], seq: 4 },
-            joined: members.clone(),
-            members,
-            left: Vec::new(),
-        });
+        survey.view(&View::regular(4, members));
         survey
     }
 

@@ -56,7 +56,6 @@ pub(super) fn instance(given: Option<&Instance>, node: u32) -> Result<Option<Ins
         .map_err(|why| Fatal::new(Exit::Options, format!("--instance {base}: {name}: {why}")))
 }
 
-/// The address of a node.
 pub(super) fn address(node: u32) -> IpAddr {
     let number = u8::try_from(node).unwrap_or(u8::MAX);
     Ipv4Addr::new(127, 0, 0, number).into()

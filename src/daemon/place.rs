@@ -30,7 +30,6 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place of this process.
     pub(super) fn of_process(instance: Option<Instance>) -> Self {
         let uid = rustix::process::geteuid();
         Self {

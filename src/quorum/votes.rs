@@ -131,7 +131,6 @@ impl Votes {
         votes
     }
 
-    /// The votes needed.
     pub(crate) const fn quorum(&self) -> u32 {
         self.quorum
     }
@@ -141,7 +140,6 @@ impl Votes {
         self.quorate
     }
 
-    /// Whether all nodes are awaited.
     pub(crate) const fn waiting(&self) -> bool {
         self.waiting
     }
@@ -151,17 +149,14 @@ impl Votes {
         Some((self.basis.first()?.0, self.basis.last()?.0))
     }
 
-    /// The members of the current ring, ascending.
     pub(crate) fn members(&self) -> &[NodeId] {
         &self.members
     }
 
-    /// Lower limit of the expected votes when nodes leave cleanly.
     pub(crate) const fn ev_barrier(&self) -> u32 {
         self.ev_barrier
     }
 
-    /// The highest number of expected votes ever seen.
     pub(crate) const fn ev_tracking_barrier(&self) -> u32 {
         self.ev_tracking_barrier
     }
@@ -337,13 +332,9 @@ impl Votes {
     /// must be counted again.
     pub(crate) fn node_info(&mut self, id: NodeId, info: Info) -> Option<Heard> {
         let before = self.nodes.get(id).copied();
-        let mut heard = Heard::default();
         let leaving = info.flags & flag::LEAVING != 0;
         let quorate = info.flags & flag::QUORATE != 0;
-        if leaving {
-            heard.allow_decrease = true;
-            heard.by_nodes = true;
-        }
+        let mut heard = Heard { allow_decrease: leaving, by_nodes: leaving, ..Heard::default() };
         if !self.quorate && quorate {
             heard.allow_decrease = true;
             self.nodes.us_mut().expected = info.expected;

@@ -54,7 +54,6 @@ impl Process {
         Ok(Self { pid, descriptor: pidfd_open(pid, PidfdFlags::empty())? })
     }
 
-    /// The process id.
     pub(super) fn id(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
     }

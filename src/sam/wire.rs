@@ -4,8 +4,7 @@
 //! The command numbers are those of libsam's pipe (`lib/sam.c`), but the protocols are not compatible: in libsam,
 //! answers do not always pair with commands.
 
-use zerocopy::byteorder::{I32, NativeEndian, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, I32, Immutable, IntoBytes, KnownLayout, NativeEndian, U32, U64, Unaligned};
 
 use super::policy::MAX_DATA;
 use crate::error::Status;

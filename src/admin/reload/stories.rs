@@ -7,15 +7,11 @@ use super::agreement::{ASK_PATIENCE, Act, Agreement, CALL_PATIENCE, Judged, VERD
 use crate::admin::reloaded::NodeOutcome;
 use crate::admin::wire::{RoundId, Talk};
 use crate::config::fingerprint::Fingerprint;
-use crate::ids::{ConnId, NodeId, RingId};
+use crate::ids::{ConnId, node};
 use crate::time::Instant;
-use crate::view::{View, ViewKind};
+use crate::view::View;
 
 const CLIENT: ConnId = ConnId(7);
-
-fn node(id: u32) -> NodeId {
-    NodeId::new(id).unwrap()
-}
 
 /// The content of a node's file.
 #[derive(Clone, Debug)]
@@ -74,9 +70,7 @@ impl Table {
     /// Forms a ring of these nodes.
     fn view(&mut self, ids: &[u32]) {
         self.seq += 4;
-        let members: Vec<NodeId> = ids.iter().map(|id| node(*id)).collect();
-        let ring = RingId { rep: members[0], seq: self.seq };
-        let view = View { kind: ViewKind::Regular, ring, members, joined: Vec::new(), left: Vec::new() };
+        let view = View::regular(self.seq, ids);
         self.ring = ids.to_vec();
         for id in ids {
             self.at(*id, |agreement, now| agreement.view(&view, now));
@@ -117,6 +111,24 @@ impl Table {
 
     fn ask(&mut self, id: u32) {
         self.at(id, |agreement, now| agreement.ask(CLIENT, now));
+    }
+
+    /// Asks a node for a reload, and runs.
+    fn reload(&mut self, id: u32) {
+        self.ask(id);
+        self.run();
+    }
+
+    /// As `reload`, while a node's file cannot be read.
+    fn reload_while_stuck(&mut self, id: u32, stuck: u32) {
+        self.member(stuck).file = File::Stuck;
+        self.reload(id);
+    }
+
+    /// Gives a node another file, and runs.
+    fn go_on(&mut self, id: u32, file: File) {
+        self.member(id).file = file;
+        self.run();
     }
 
     /// Delivers the next message to all; returns false if there is none.
@@ -193,8 +205,7 @@ impl Table {
 #[test]
 fn all_apply_what_all_accept() {
     let mut table = Table::new(&[1, 2, 3]);
-    table.ask(2);
-    table.run();
+    table.reload(2);
     table.all_say(&[1, 2, 3], "applied for 0");
     assert_eq!(table.logs(&[2])[0], ["applied for 1"], "and the client hears of it");
     // The second time no call is necessary.
@@ -209,13 +220,11 @@ fn one_bad_file_anywhere_refuses_everywhere() {
     for (asked, bad) in [(1, 1), (1, 3), (3, 1)] {
         let mut table = Table::new(&[1, 2, 3]);
         table.member(bad).file = File::Bad("corosync.conf:9: nonsense");
-        table.ask(asked);
-        table.run();
+        table.reload(asked);
         table.all_say(&[1, 2, 3], &format!("InvalidParam for 0: node {bad}: corosync.conf:9: nonsense"));
         // A corrected file is accepted.
         table.member(bad).file = file(&[1, 2, 3], &[]);
-        table.ask(asked);
-        table.run();
+        table.reload(asked);
         assert!(table.logs(&[1, 2, 3]).iter().all(|log| log[1].starts_with("applied for")));
     }
 }
@@ -226,8 +235,7 @@ fn all_reasons_are_reported_with_their_nodes() {
     for (id, why) in [(1, "my id changed"), (2, "node 1 has another id"), (3, "node 1 has another id")] {
         table.member(id).file = File::Bad(why);
     }
-    table.ask(1);
-    table.run();
+    table.reload(1);
     table.all_say(&[1, 2, 3], "InvalidParam for 0: node 1: my id changed\nnodes 2 3: node 1 has another id");
 }
 
@@ -237,8 +245,7 @@ fn files_that_differ_are_refused_and_the_difference_named() {
     table.member(1).file = file(&[1, 2, 3], &[(10, "totem.token (corosync.conf:4)"), (11, "totem.join")]);
     table.member(3).file = file(&[1, 2, 3], &[(20, "totem.token (corosync.conf:4)"), (11, "totem.join")]);
     table.member(2).file = file(&[1, 2, 3], &[(10, "totem.token (corosync.conf:5)"), (11, "totem.join")]);
-    table.ask(1);
-    table.run();
+    table.reload(1);
     let logs = table.logs(&[1, 2, 3]);
     let reason = |line| {
         format!("InvalidParam for 0: the files of nodes 1 and 3 differ: totem.token (corosync.conf:{line})")
@@ -250,8 +257,7 @@ fn files_that_differ_are_refused_and_the_difference_named() {
     // Different node lists are refused as well.
     let mut table = Table::new(&[1, 2]);
     table.member(2).file = file(&[1, 2, 3], &[]);
-    table.ask(1);
-    table.run();
+    table.reload(1);
     table.all_say(&[1, 2], "InvalidParam for 0: the files of nodes 1 and 2 differ: node 3 of the node list");
 }
 
@@ -263,8 +269,7 @@ fn a_member_that_the_list_leaves_out_may_object() {
     for id in [1, 2] {
         table.member(id).file = file(&[1, 2], &[]);
     }
-    table.ask(1);
-    table.run();
+    table.reload(1);
     table.all_say(&[1, 2, 3], "applied for 0");
 
     let mut table = Table::new(&[1, 2, 3]);
@@ -272,17 +277,14 @@ fn a_member_that_the_list_leaves_out_may_object() {
         table.member(id).file = file(&[1, 2], &[]);
     }
     table.member(3).file = File::Bad("no local address");
-    table.ask(1);
-    table.run();
+    table.reload(1);
     table.all_say(&[1, 2, 3], "InvalidParam for 0: node 3: no local address");
 }
 
 #[test]
 fn a_silent_member_leads_to_a_refusal_at_the_same_place_everywhere() {
     let mut table = Table::new(&[1, 2, 3]);
-    table.member(2).file = File::Stuck;
-    table.ask(1);
-    table.run();
+    table.reload_while_stuck(1, 2);
     assert!(table.logs(&[1, 2, 3]).iter().all(Vec::is_empty), "all wait");
     table.pass();
     assert_eq!(table.now, Instant::ZERO + VERDICT_PATIENCE);
@@ -292,14 +294,11 @@ fn a_silent_member_leads_to_a_refusal_at_the_same_place_everywhere() {
     );
     // The next reload is refused in the same way instead of waiting without end; when the file can be read,
     // it succeeds.
-    table.ask(3);
-    table.run();
+    table.reload(3);
     table.pass();
     assert_eq!(table.logs(&[1, 2, 3]).iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 2]);
-    table.member(2).file = file(&[1, 2, 3], &[]);
-    table.run();
-    table.ask(3);
-    table.run();
+    table.go_on(2, file(&[1, 2, 3], &[]));
+    table.reload(3);
     assert!(table.logs(&[1, 2, 3]).iter().all(|log| log[2].starts_with("applied for")));
 }
 
@@ -307,9 +306,7 @@ fn a_silent_member_leads_to_a_refusal_at_the_same_place_everywhere() {
 #[test]
 fn a_late_verdict_is_late_everywhere() {
     let mut table = Table::new(&[1, 2]);
-    table.member(2).file = File::Stuck;
-    table.ask(1);
-    table.run();
+    table.reload_while_stuck(1, 2);
     table.now = Instant::ZERO + VERDICT_PATIENCE;
     table.at(1, Agreement::expired);
     table.member(2).file = file(&[1, 2], &[]);
@@ -327,8 +324,7 @@ fn a_member_that_leaves_is_not_awaited() {
         if bad {
             table.member(3).file = File::Bad("no");
         }
-        table.ask(1);
-        table.run();
+        table.reload(1);
         table.view(&[1, 3]);
         table.run();
         let expected = if bad { "InvalidParam for 0: node 3: no" } else { "applied for 0" };
@@ -340,12 +336,9 @@ fn a_member_that_leaves_is_not_awaited() {
 #[test]
 fn a_round_goes_on_without_its_proposer() {
     let mut table = Table::new(&[1, 2, 3]);
-    table.member(2).file = File::Stuck;
-    table.ask(1);
-    table.run();
+    table.reload_while_stuck(1, 2);
     table.view(&[2, 3]);
-    table.member(2).file = file(&[1, 2, 3], &[]);
-    table.run();
+    table.go_on(2, file(&[1, 2, 3], &[]));
     table.all_say(&[2, 3], "applied for 0");
 }
 
@@ -353,14 +346,11 @@ fn a_round_goes_on_without_its_proposer() {
 fn a_member_that_joins_is_asked_too() {
     let mut table = Table::new(&[1, 2, 3]);
     table.view(&[1, 2]);
-    table.member(2).file = File::Stuck;
-    table.ask(1);
-    table.run();
+    table.reload_while_stuck(1, 2);
     table.member(3).file = File::Bad("no");
     table.view(&[1, 2, 3]);
     table.run();
-    table.member(2).file = file(&[1, 2, 3], &[]);
-    table.run();
+    table.go_on(2, file(&[1, 2, 3], &[]));
     table.all_say(&[1, 2, 3], "InvalidParam for 0: node 3: no");
 }
 
@@ -369,13 +359,9 @@ fn a_member_that_joins_is_asked_too() {
 fn partitions_that_merge_begin_again() {
     let mut table = Table::new(&[1, 2, 3, 4]);
     table.view(&[1, 2]);
-    table.member(2).file = File::Stuck;
-    table.ask(1);
-    table.run();
+    table.reload_while_stuck(1, 2);
     table.view(&[3, 4]);
-    table.member(4).file = File::Stuck;
-    table.ask(3);
-    table.run();
+    table.reload_while_stuck(3, 4);
     table.view(&[1, 2, 3, 4]);
     for id in [2, 4] {
         table.member(id).file = file(&[1, 2, 3, 4], &[]);
@@ -394,15 +380,12 @@ fn partitions_that_merge_begin_again() {
 #[test]
 fn proposals_during_a_round_are_one_further_round() {
     let mut table = Table::new(&[1, 2, 3]);
-    table.ask(1);
-    table.run();
+    table.reload(1);
     table.member(3).file = File::Stuck;
     for id in [1, 2, 3] {
-        table.ask(id);
-        table.run();
+        table.reload(id);
     }
-    table.member(3).file = file(&[1, 2, 3], &[]);
-    table.run();
+    table.go_on(3, file(&[1, 2, 3], &[]));
     let rounds: Vec<usize> = table.logs(&[1, 2, 3]).iter().map(Vec::len).collect();
     assert_eq!(rounds, [3, 3, 3]);
     for id in [1, 2, 3] {
@@ -417,15 +400,13 @@ fn with_corosync_on_the_ring_each_node_decides_for_itself() {
     let mut table = Table::new(&[1, 2, 9]);
     table.member(2).file = File::Bad("corosync.conf:3: no");
     table.ring = vec![1, 2]; // 9 is a member that never answers
-    table.ask(1);
-    table.run();
+    table.reload(1);
     assert_eq!(table.logs(&[1, 2]), [[""; 0]; 2]);
     table.pass();
     assert_eq!(table.now, Instant::ZERO + CALL_PATIENCE);
     assert_eq!(table.logs(&[1, 2]), [["applied alone for 1"], ["InvalidParam for 0: corosync.conf:3: no"]]);
     // The answer is not awaited again on this ring.
-    table.ask(1);
-    table.run();
+    table.reload(1);
     assert_eq!(table.logs(&[1])[0].len(), 2);
     // Corosync's own reload message is for every node.
     table.member(2).file = file(&[1, 2, 9], &[]);
@@ -443,12 +424,10 @@ fn a_node_without_a_file_follows() {
     let mut table = Table::new(&[1, 2]);
     table.member(2).agreement = Agreement::new(node(2), false);
     table.view(&[1, 2]);
-    table.ask(1);
-    table.run();
+    table.reload(1);
     assert_eq!(table.logs(&[1, 2]), [vec!["applied for 1 but by those without a file"], vec![]]);
     table.member(1).file = File::Bad("no");
-    table.ask(1);
-    table.run();
+    table.reload(1);
     assert_eq!(table.logs(&[2])[0], ["InvalidParam for 0: node 1: no"]);
     assert!(!table.members[&2].reading);
 }
@@ -484,12 +463,9 @@ fn a_client_that_is_gone_is_not_answered() {
     table.at(1, |agreement, _| agreement.forget(CLIENT));
     table.run();
     assert_eq!(table.logs(&[1])[0], [""; 0], "nobody wants it any more");
-    table.member(2).file = File::Stuck;
-    table.ask(1);
-    table.run();
+    table.reload_while_stuck(1, 2);
     table.at(1, |agreement, _| agreement.forget(CLIENT));
-    table.member(2).file = file(&[1, 2], &[]);
-    table.run();
+    table.go_on(2, file(&[1, 2], &[]));
     assert_eq!(table.logs(&[1])[0], ["applied for 0"], "what all agreed on is done");
 }
 
@@ -508,9 +484,7 @@ fn waiting_clients_are_limited() {
 #[test]
 fn messages_of_strangers_and_wrong_rounds_decide_nothing() {
     let mut table = Table::new(&[1, 2, 3]);
-    table.member(3).file = File::Stuck;
-    table.ask(1);
-    table.run();
+    table.reload_while_stuck(1, 3);
     let foreign = RoundId { node: 1, ring: 99, count: 0 };
     let running = RoundId { node: 1, ring: table.seq, count: 0 };
     for id in [1, 2, 3] {
@@ -523,7 +497,6 @@ fn messages_of_strangers_and_wrong_rounds_decide_nothing() {
     }
     table.run();
     assert!(table.logs(&[1, 2, 3]).iter().all(Vec::is_empty));
-    table.member(3).file = file(&[1, 2, 3], &[]);
-    table.run();
+    table.go_on(3, file(&[1, 2, 3], &[]));
     table.all_say(&[1, 2, 3], "applied for 0");
 }

@@ -3,7 +3,6 @@
 use crate::error::Status;
 use crate::quorum::wire::votequorum::Reply;
 
-/// The answer to a request.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// It is answered at once.

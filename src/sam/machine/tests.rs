@@ -27,255 +27,206 @@ fn checked() -> Policy {
     Policy::restart().interval(Duration::from_secs(10)).grace(Duration::from_secs(5))
 }
 
-/// Plays a story from the first instance on; times are in ms.
-fn play(policy: &Policy, speaks: bool, story: &[(u64, Input, &[Action])]) -> Machine {
-    let mut machine = Machine::new(policy, speaks);
-    let mut first = machine.begin(at(0));
-    let begun = if speaks {
-        vec![Show(Stopped), Launch(1)]
-    } else if policy.quorum {
-        vec![Show(WaitingForQuorum)]
-    } else {
-        vec![Show(Stopped), Launch(1), Show(Running)]
-    };
-    assert_eq!(first, begun);
-    first.clear();
-    for (line, (ms, input, expected)) in story.iter().enumerate() {
-        let todo = machine.step(at(*ms), *input);
-        assert_eq!(todo, *expected, "line {line}: {input:?} at {ms} ms");
+/// What a story is about.
+struct Subject(Machine);
+
+impl Subject {
+    fn begin(policy: &Policy, speaks: bool, expected: &[Action]) -> Self {
+        let mut machine = Machine::new(policy, speaks);
+        assert_eq!(machine.begin(at(0)), expected);
+        Self(machine)
     }
-    machine
+
+    /// Plays a story from the first instant on; times are in ms.
+    fn plays(self, story: &[(u64, Input, &[Action])]) -> Machine {
+        let Self(mut machine) = self;
+        for (line, (ms, input, expected)) in story.iter().enumerate() {
+            assert_eq!(machine.step(at(*ms), *input), *expected, "line {line}: {input:?} at {ms} ms");
+        }
+        machine
+    }
+}
+
+/// A worker that sends commands.
+fn worker(policy: &Policy) -> Subject {
+    Subject::begin(policy, true, &[Show(Stopped), Launch(1)])
+}
+
+/// Such a worker that has sent its first command.
+fn greeted(policy: &Policy) -> Subject {
+    Subject(worker(policy).plays(&[(0, says(Hello), &[Greet])]))
+}
+
+/// Such a worker that has started.
+fn started(policy: &Policy) -> Subject {
+    Subject(greeted(policy).plays(&[(0, says(Start), &[Touch, Show(Running), OK])]))
+}
+
+/// A program that is not written for supervision.
+fn program(policy: &Policy) -> Subject {
+    let running = [Show(Stopped), Launch(1), Show(Running)];
+    Subject::begin(policy, false, if policy.quorum { &[Show(WaitingForQuorum)] } else { &running })
 }
 
 /// `sam_register(3)`, `sam_start(3)`: a worker that has not started may end.
 #[test]
 fn an_unstarted_worker_may_end() {
     for end in [LEFT, DIED] {
-        play(
-            &checked(),
-            true,
-            &[
-                (1, says(Hello), &[Greet]),
-                (60_000, Input::Time, &[]),
-                (60_001, Input::Closed, &[]),
-                (60_002, end, &[Forget, CLEAN]),
-            ],
-        );
+        worker(&checked()).plays(&[
+            (1, says(Hello), &[Greet]),
+            (60_000, Input::Time, &[]),
+            (60_001, Input::Closed, &[]),
+            (60_002, end, &[Forget, CLEAN]),
+        ]);
     }
 }
 
 #[test]
 fn a_stopped_worker_may_end() {
-    play(
-        &checked(),
-        true,
-        &[
-            (1, says(Hello), &[Greet]),
-            (2, says(Start), &[Touch, Show(Running), OK]),
-            (3, says(Command::Stop), &[Touch, Show(Stopped), OK]),
-            (99_000, Input::Time, &[]),
-            (99_001, DIED, &[Forget, CLEAN]),
-        ],
-    );
+    worker(&checked()).plays(&[
+        (1, says(Hello), &[Greet]),
+        (2, says(Start), &[Touch, Show(Running), OK]),
+        (3, says(Command::Stop), &[Touch, Show(Stopped), OK]),
+        (99_000, Input::Time, &[]),
+        (99_001, DIED, &[Forget, CLEAN]),
+    ]);
 }
 
 #[test]
 fn a_checked_worker_that_ends_is_restarted_whatever_its_status() {
-    play(
-        &Policy::restart(),
-        true,
-        &[
-            (1, says(Hello), &[Greet]),
-            (2, says(Start), &[Touch, Show(Running), OK]),
-            (3, says(Heartbeat), &[Touch]),
-            (5_000, LEFT, &[Show(Stopped), Launch(2)]),
-            (5_001, says(Hello), &[Greet]),
-            (5_002, says(Start), &[Touch, Show(Running), OK]),
-            (9_000, DIED, &[Show(Stopped), Launch(3)]),
-        ],
-    );
+    worker(&Policy::restart()).plays(&[
+        (1, says(Hello), &[Greet]),
+        (2, says(Start), &[Touch, Show(Running), OK]),
+        (3, says(Heartbeat), &[Touch]),
+        (5_000, LEFT, &[Show(Stopped), Launch(2)]),
+        (5_001, says(Hello), &[Greet]),
+        (5_002, says(Start), &[Touch, Show(Running), OK]),
+        (9_000, DIED, &[Show(Stopped), Launch(3)]),
+    ]);
 }
 
 #[test]
 fn with_policy_quit_a_failure_ends_supervision() {
-    play(
-        &Policy::quit(),
-        true,
-        &[
-            (1, says(Hello), &[Greet]),
-            (2, says(Start), &[Touch, Show(Running), OK]),
-            (3, DIED, &[Show(Failed), FAILED]),
-        ],
-    );
+    worker(&Policy::quit()).plays(&[
+        (1, says(Hello), &[Greet]),
+        (2, says(Start), &[Touch, Show(Running), OK]),
+        (3, DIED, &[Show(Failed), FAILED]),
+    ]);
 }
 
 /// A program that never sends a command (because the loader does not find it, say) has not ended in good order.
 #[test]
 fn an_end_before_the_first_command_is_a_failure() {
-    play(&Policy::restart(), true, &[(5_000, DIED, &[Show(Stopped), Launch(2)])]);
-    play(&Policy::quit(), true, &[(1, LEFT, &[Show(Failed), FAILED])]);
+    worker(&Policy::restart()).plays(&[(5_000, DIED, &[Show(Stopped), Launch(2)])]);
+    worker(&Policy::quit()).plays(&[(1, LEFT, &[Show(Failed), FAILED])]);
 }
 
 /// `sam_overview(3)`: a warning signal first, then SIGKILL.
 #[test]
 fn a_silent_worker_is_warned_and_then_killed() {
-    let machine = play(
-        &checked(),
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (1_000, says(Start), &[Touch, Show(Running), OK]),
-            (10_999, Input::Time, &[]),
-            (11_000, Input::Time, &[TERM]),
-            (15_999, Input::Time, &[]),
-            (16_000, Input::Time, &[KILL]),
-            (16_000, Input::Time, &[]),
-            (90_000, DIED, &[Show(Stopped), Launch(2)]),
-        ],
-    );
+    let machine = worker(&checked()).plays(&[
+        (0, says(Hello), &[Greet]),
+        (1_000, says(Start), &[Touch, Show(Running), OK]),
+        (10_999, Input::Time, &[]),
+        (11_000, Input::Time, &[TERM]),
+        (15_999, Input::Time, &[]),
+        (16_000, Input::Time, &[KILL]),
+        (16_000, Input::Time, &[]),
+        (90_000, DIED, &[Show(Stopped), Launch(2)]),
+    ]);
     assert_eq!(machine.deadline(), None);
 }
 
 #[test]
 fn every_command_or_part_of_one_is_a_sign_of_life() {
-    let machine = play(
-        &checked(),
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (0, says(Start), &[Touch, Show(Running), OK]),
-            (9_000, says(Heartbeat), &[Touch]),
-            (18_000, Input::Murmur, &[]),
-            (27_000, says(Store), &[Touch, Keep, OK]),
-            (36_000, says(WarnWith(10)), &[Touch, OK]),
-            (45_000, says(Hello), &[Greet]),
-            (54_000, says(Start), &[Touch, BAD]),
-            (63_999, Input::Time, &[]),
-        ],
-    );
+    let machine = started(&checked()).plays(&[
+        (9_000, says(Heartbeat), &[Touch]),
+        (18_000, Input::Murmur, &[]),
+        (27_000, says(Store), &[Touch, Keep, OK]),
+        (36_000, says(WarnWith(10)), &[Touch, OK]),
+        (45_000, says(Hello), &[Greet]),
+        (54_000, says(Start), &[Touch, BAD]),
+        (63_999, Input::Time, &[]),
+    ]);
     assert_eq!(machine.deadline(), Some(at(64_000)));
 }
 
 /// libsam would kill a worker at its second silence, even after signs of life in between.
 #[test]
 fn a_worker_heard_from_again_is_warned_again_at_its_next_silence() {
-    play(
-        &checked(),
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (0, says(Start), &[Touch, Show(Running), OK]),
-            (10_000, Input::Time, &[TERM]),
-            (12_000, says(Heartbeat), &[Touch]),
-            (21_999, Input::Time, &[]),
-            (22_000, Input::Time, &[TERM]),
-            (27_000, Input::Time, &[KILL]),
-        ],
-    );
+    started(&checked()).plays(&[
+        (10_000, Input::Time, &[TERM]),
+        (12_000, says(Heartbeat), &[Touch]),
+        (21_999, Input::Time, &[]),
+        (22_000, Input::Time, &[TERM]),
+        (27_000, Input::Time, &[KILL]),
+    ]);
 }
 
 #[test]
 fn a_worker_that_stops_after_the_warning_may_end() {
-    play(
-        &checked(),
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (0, says(Start), &[Touch, Show(Running), OK]),
-            (10_000, Input::Time, &[TERM]),
-            (11_000, says(Command::Stop), &[Touch, Show(Stopped), OK]),
-            (50_000, Input::Time, &[]),
-            (50_001, LEFT, &[Forget, CLEAN]),
-        ],
-    );
+    started(&checked()).plays(&[
+        (10_000, Input::Time, &[TERM]),
+        (11_000, says(Command::Stop), &[Touch, Show(Stopped), OK]),
+        (50_000, Input::Time, &[]),
+        (50_001, LEFT, &[Forget, CLEAN]),
+    ]);
 }
 
 /// `sam_warn_signal_set(3)`; as in libsam, the signal also applies to later instances.
 #[test]
 fn the_warning_signal_can_be_chosen() {
-    play(
-        &checked(),
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (0, says(WarnWith(libc::SIGUSR1)), &[Touch, OK]),
-            (0, says(WarnWith(99)), &[Touch, Answer(Status::InvalidParam)]),
-            (0, says(Start), &[Touch, Show(Running), OK]),
-            (10_000, Input::Time, &[Signal(libc::SIGUSR1)]),
-            (11_000, DIED, &[Show(Stopped), Launch(2)]),
-            (11_000, says(Hello), &[Greet]),
-            (11_000, says(Start), &[Touch, Show(Running), OK]),
-            (21_000, Input::Time, &[Signal(libc::SIGUSR1)]),
-            (22_000, says(WarnWith(libc::SIGKILL)), &[Touch, OK]),
-            (32_000, Input::Time, &[KILL]),
-            (32_001, DIED, &[Show(Stopped), Launch(3)]),
-        ],
-    );
+    worker(&checked()).plays(&[
+        (0, says(Hello), &[Greet]),
+        (0, says(WarnWith(libc::SIGUSR1)), &[Touch, OK]),
+        (0, says(WarnWith(99)), &[Touch, Answer(Status::InvalidParam)]),
+        (0, says(Start), &[Touch, Show(Running), OK]),
+        (10_000, Input::Time, &[Signal(libc::SIGUSR1)]),
+        (11_000, DIED, &[Show(Stopped), Launch(2)]),
+        (11_000, says(Hello), &[Greet]),
+        (11_000, says(Start), &[Touch, Show(Running), OK]),
+        (21_000, Input::Time, &[Signal(libc::SIGUSR1)]),
+        (22_000, says(WarnWith(libc::SIGKILL)), &[Touch, OK]),
+        (32_000, Input::Time, &[KILL]),
+        (32_001, DIED, &[Show(Stopped), Launch(3)]),
+    ]);
 }
 
 #[test]
 fn without_an_interval_silence_is_no_failure() {
-    let machine = play(
-        &Policy::restart(),
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (0, says(Start), &[Touch, Show(Running), OK]),
-            (1_000_000, Input::Time, &[]),
-        ],
-    );
+    let machine = started(&Policy::restart()).plays(&[(1_000_000, Input::Time, &[])]);
     assert_eq!(machine.deadline(), None);
 }
 
 /// If the supervisor did not run for a while, the worker may not have run either.
 #[test]
 fn a_pause_is_not_silence() {
-    let machine = play(
-        &checked(),
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (0, says(Start), &[Touch, Show(Running), OK]),
-            (25_000, Input::Paused, &[]),
-            (25_000, Input::Time, &[]),
-        ],
-    );
+    let machine = started(&checked()).plays(&[(25_000, Input::Paused, &[]), (25_000, Input::Time, &[])]);
     assert_eq!(machine.deadline(), Some(at(35_000)));
 }
 
 /// A worker that closes the line while it is checked gets the grace period, but no more.
 #[test]
 fn a_closed_line_is_a_failure_for_good() {
-    play(
-        &checked(),
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (0, says(Start), &[Touch, Show(Running), OK]),
-            (1_000, Input::Closed, &[]),
-            (2_000, Input::Paused, &[]),
-            (5_999, Input::Time, &[]),
-            (6_000, Input::Time, &[KILL]),
-            (6_001, DIED, &[Show(Stopped), Launch(2)]),
-        ],
-    );
+    started(&checked()).plays(&[
+        (1_000, Input::Closed, &[]),
+        (2_000, Input::Paused, &[]),
+        (5_999, Input::Time, &[]),
+        (6_000, Input::Time, &[KILL]),
+        (6_001, DIED, &[Show(Stopped), Launch(2)]),
+    ]);
 }
 
 /// `sam_mark_failed(3)`: no warning and no further instance.
 #[test]
 fn a_worker_that_marks_itself_failed_is_killed_and_not_restarted() {
-    for started in [false, true] {
-        let mut story: Vec<(u64, Input, &[Action])> = vec![(0, says(Hello), &[Greet])];
-        if started {
-            story.push((0, says(Start), &[Touch, Show(Running), OK]));
-        }
-        story.extend([
-            (1, says(MarkFailed), &[Touch, KILL][..]),
+    for begun in [greeted(&checked()), started(&checked())] {
+        begun.plays(&[
+            (1, says(MarkFailed), &[Touch, KILL]),
             (2, Input::Stop, &[]),
             (3, DIED, &[Show(Failed), FAILED]),
             (4, DIED, &[]),
         ]);
-        play(&checked(), true, &story);
     }
 }
 
@@ -284,140 +235,101 @@ fn a_worker_that_marks_itself_failed_is_killed_and_not_restarted() {
 #[test]
 fn start_waits_for_quorum() {
     let policy = Policy::restart().needs_quorum();
-    play(
-        &policy,
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (0, says(Start), &[Touch, Show(WaitingForQuorum)]),
-            (1, says(Start), &[Touch, BAD]),
-            (50_000, Input::Time, &[]),
-            (50_000, Input::Quorum(true), &[Show(Running), OK]),
-            (50_001, Input::Quorum(true), &[]),
-            (50_002, says(Command::Stop), &[Touch, Show(Stopped), OK]),
-            (50_003, says(Start), &[Touch, Show(WaitingForQuorum), Show(Running), OK]),
-        ],
-    );
-    play(
-        &policy,
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (0, says(Start), &[Touch, Show(WaitingForQuorum)]),
-            (1, DIED, &[Forget, CLEAN]),
-        ],
-    );
+    worker(&policy).plays(&[
+        (0, says(Hello), &[Greet]),
+        (0, says(Start), &[Touch, Show(WaitingForQuorum)]),
+        (1, says(Start), &[Touch, BAD]),
+        (50_000, Input::Time, &[]),
+        (50_000, Input::Quorum(true), &[Show(Running), OK]),
+        (50_001, Input::Quorum(true), &[]),
+        (50_002, says(Command::Stop), &[Touch, Show(Stopped), OK]),
+        (50_003, says(Start), &[Touch, Show(WaitingForQuorum), Show(Running), OK]),
+    ]);
+    worker(&policy).plays(&[
+        (0, says(Hello), &[Greet]),
+        (0, says(Start), &[Touch, Show(WaitingForQuorum)]),
+        (1, DIED, &[Forget, CLEAN]),
+    ]);
 }
 
 /// Loss of quorum is a failure: neither signs of life nor regained quorum take the warning back.
 #[test]
 fn a_worker_without_quorum_is_warned_and_then_killed() {
     let policy = Policy::restart().needs_quorum();
-    play(
-        &policy,
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (0, Input::Quorum(true), &[]),
-            (0, says(Start), &[Touch, Show(WaitingForQuorum), Show(Running), OK]),
-            (5_000, Input::Quorum(false), &[TERM]),
-            (6_000, says(Heartbeat), &[Touch]),
-            (7_000, Input::Quorum(true), &[]),
-            (8_000, Input::Quorum(false), &[]),
-            (14_999, Input::Time, &[]),
-            (15_000, Input::Time, &[KILL]),
-            (15_001, DIED, &[Show(Stopped), Launch(2)]),
-            (15_002, says(Hello), &[Greet]),
-            (15_003, says(Start), &[Touch, Show(WaitingForQuorum)]),
-        ],
-    );
+    worker(&policy).plays(&[
+        (0, says(Hello), &[Greet]),
+        (0, Input::Quorum(true), &[]),
+        (0, says(Start), &[Touch, Show(WaitingForQuorum), Show(Running), OK]),
+        (5_000, Input::Quorum(false), &[TERM]),
+        (6_000, says(Heartbeat), &[Touch]),
+        (7_000, Input::Quorum(true), &[]),
+        (8_000, Input::Quorum(false), &[]),
+        (14_999, Input::Time, &[]),
+        (15_000, Input::Time, &[KILL]),
+        (15_001, DIED, &[Show(Stopped), Launch(2)]),
+        (15_002, says(Hello), &[Greet]),
+        (15_003, says(Start), &[Touch, Show(WaitingForQuorum)]),
+    ]);
 }
 
 #[test]
 fn a_silent_worker_that_also_loses_quorum_is_killed() {
-    play(
-        &checked().needs_quorum(),
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (0, Input::Quorum(true), &[]),
-            (0, says(Start), &[Touch, Show(WaitingForQuorum), Show(Running), OK]),
-            (10_000, Input::Time, &[TERM]),
-            (11_000, Input::Quorum(false), &[]),
-            (12_000, says(Heartbeat), &[Touch]),
-            (15_000, Input::Time, &[KILL]),
-        ],
-    );
+    worker(&checked().needs_quorum()).plays(&[
+        (0, says(Hello), &[Greet]),
+        (0, Input::Quorum(true), &[]),
+        (0, says(Start), &[Touch, Show(WaitingForQuorum), Show(Running), OK]),
+        (10_000, Input::Time, &[TERM]),
+        (11_000, Input::Quorum(false), &[]),
+        (12_000, says(Heartbeat), &[Touch]),
+        (15_000, Input::Time, &[KILL]),
+    ]);
 }
 
 #[test]
 fn a_policy_without_quorum_ignores_it() {
-    play(
-        &Policy::restart(),
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (0, says(Start), &[Touch, Show(Running), OK]),
-            (1, Input::Quorum(false), &[]),
-        ],
-    );
+    started(&Policy::restart()).plays(&[(1, Input::Quorum(false), &[])]);
 }
 
 #[test]
 fn a_requested_end_is_not_a_failure() {
-    for started in [false, true] {
-        let mut story: Vec<(u64, Input, &[Action])> = vec![(0, says(Hello), &[Greet])];
-        if started {
-            story.push((0, says(Start), &[Touch, Show(Running), OK]));
-        }
-        story.extend([
-            (100, Input::Stop, &[TERM][..]),
+    for begun in [greeted(&checked()), started(&checked())] {
+        begun.plays(&[
+            (100, Input::Stop, &[TERM]),
             (200, Input::Stop, &[]),
             (300, says(Heartbeat), &[Touch]),
             (5_099, Input::Time, &[]),
             (5_100, Input::Time, &[KILL]),
             (5_200, DIED, &[Forget, CLEAN]),
         ]);
-        play(&checked(), true, &story);
     }
 }
 
 #[test]
 fn a_requested_end_prevents_the_restart_of_a_killed_worker() {
-    play(
-        &checked(),
-        true,
-        &[
-            (0, says(Hello), &[Greet]),
-            (0, says(Start), &[Touch, Show(Running), OK]),
-            (10_000, Input::Time, &[TERM]),
-            (15_000, Input::Time, &[KILL]),
-            (15_001, Input::Stop, &[]),
-            (15_002, DIED, &[Forget, CLEAN]),
-        ],
-    );
+    started(&checked()).plays(&[
+        (10_000, Input::Time, &[TERM]),
+        (15_000, Input::Time, &[KILL]),
+        (15_001, Input::Stop, &[]),
+        (15_002, DIED, &[Forget, CLEAN]),
+    ]);
 }
 
 /// libsam would restart it as fast as it can.
 #[test]
 fn pauses_grow_while_instances_fail_quickly() {
-    play(
-        &Policy::restart(),
-        true,
-        &[
-            (10, DIED, &[Show(Stopped), Launch(2)]),
-            (20, DIED, &[Show(Stopped)]),
-            (30, says(Heartbeat), &[]),
-            (69, Input::Time, &[]),
-            (70, Input::Time, &[Show(Stopped), Launch(3)]),
-            (80, Input::NotLaunched, &[Show(Stopped)]),
-            (180, Input::Time, &[Show(Stopped), Launch(4)]),
-            (5_000, DIED, &[Show(Stopped), Launch(5)]),
-            (5_001, DIED, &[Show(Stopped), Launch(6)]),
-            (5_002, DIED, &[Show(Stopped)]),
-            (5_003, Input::Stop, &[Forget, CLEAN]),
-        ],
-    );
+    worker(&Policy::restart()).plays(&[
+        (10, DIED, &[Show(Stopped), Launch(2)]),
+        (20, DIED, &[Show(Stopped)]),
+        (30, says(Heartbeat), &[]),
+        (69, Input::Time, &[]),
+        (70, Input::Time, &[Show(Stopped), Launch(3)]),
+        (80, Input::NotLaunched, &[Show(Stopped)]),
+        (180, Input::Time, &[Show(Stopped), Launch(4)]),
+        (5_000, DIED, &[Show(Stopped), Launch(5)]),
+        (5_001, DIED, &[Show(Stopped), Launch(6)]),
+        (5_002, DIED, &[Show(Stopped)]),
+        (5_003, Input::Stop, &[Forget, CLEAN]),
+    ]);
     assert_eq!(rest(0), Duration::ZERO);
     assert_eq!(rest(8), Duration::from_millis(3200));
     assert_eq!(rest(9), LONGEST_REST);
@@ -426,52 +338,41 @@ fn pauses_grow_while_instances_fail_quickly() {
 
 #[test]
 fn too_many_restarts_end_supervision_as_failed() {
-    play(
-        &Policy::restart().at_most(2, Duration::from_secs(60)),
-        true,
-        &[
-            (10_000, DIED, &[Show(Stopped), Launch(2)]),
-            (40_000, DIED, &[Show(Stopped), Launch(3)]),
-            (71_000, DIED, &[Show(Stopped), Launch(4)]),
-            (80_000, DIED, &[Show(Failed), FAILED]),
-        ],
-    );
+    worker(&Policy::restart().at_most(2, Duration::from_secs(60))).plays(&[
+        (10_000, DIED, &[Show(Stopped), Launch(2)]),
+        (40_000, DIED, &[Show(Stopped), Launch(3)]),
+        (71_000, DIED, &[Show(Stopped), Launch(4)]),
+        (80_000, DIED, &[Show(Failed), FAILED]),
+    ]);
 }
 
 /// A program that is not written for supervision.
 #[test]
 fn any_program_is_checked_while_it_lives() {
-    play(
-        &checked(),
-        false,
-        &[(60_000, Input::Time, &[]), (60_001, DIED, &[Show(Stopped), Launch(2), Show(Running)])],
-    );
-    play(&checked(), false, &[(60_001, LEFT, &[Forget, CLEAN])]);
-    play(&Policy::quit(), false, &[(60_001, DIED, &[Show(Failed), FAILED])]);
+    program(&checked())
+        .plays(&[(60_000, Input::Time, &[]), (60_001, DIED, &[Show(Stopped), Launch(2), Show(Running)])]);
+    program(&checked()).plays(&[(60_001, LEFT, &[Forget, CLEAN])]);
+    program(&Policy::quit()).plays(&[(60_001, DIED, &[Show(Failed), FAILED])]);
 }
 
 #[test]
 fn any_program_is_started_only_when_there_is_quorum() {
-    play(
-        &checked().needs_quorum(),
-        false,
-        &[
-            (1, Input::Quorum(true), &[Show(Stopped), Launch(1), Show(Running)]),
-            (2, Input::Quorum(false), &[TERM]),
-            (3, LEFT, &[Show(WaitingForQuorum)]),
-            (4, Input::Time, &[]),
-            (5, Input::Quorum(true), &[Show(Stopped), Launch(2), Show(Running)]),
-            (6, Input::Stop, &[TERM]),
-            (7, DIED, &[Forget, CLEAN]),
-        ],
-    );
-    play(&checked().needs_quorum(), false, &[(1, Input::Stop, &[Forget, CLEAN])]);
+    program(&checked().needs_quorum()).plays(&[
+        (1, Input::Quorum(true), &[Show(Stopped), Launch(1), Show(Running)]),
+        (2, Input::Quorum(false), &[TERM]),
+        (3, LEFT, &[Show(WaitingForQuorum)]),
+        (4, Input::Time, &[]),
+        (5, Input::Quorum(true), &[Show(Stopped), Launch(2), Show(Running)]),
+        (6, Input::Stop, &[TERM]),
+        (7, DIED, &[Forget, CLEAN]),
+    ]);
+    program(&checked().needs_quorum()).plays(&[(1, Input::Stop, &[Forget, CLEAN])]);
 }
 
 /// `sam_register(3)`: after the largest int, instances are counted from 0.
 #[test]
 fn instances_are_counted_as_libsam_does() {
-    let mut machine = play(&Policy::restart(), true, &[]);
+    let mut machine = worker(&Policy::restart()).plays(&[]);
     machine.instance = i32::MAX.unsigned_abs() - 1;
     assert_eq!(machine.step(at(5_000), DIED), [Show(Stopped), Launch(i32::MAX.unsigned_abs())]);
     assert_eq!(machine.step(at(10_000), DIED), [Show(Stopped), Launch(0)]);
