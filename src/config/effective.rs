@@ -1,6 +1,7 @@
 //! The listing of effective settings with their values and origins.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::Config;
 use super::keys::KEYS;
@@ -87,31 +88,29 @@ impl Config {
                 _ => return None,
             });
         }
-        let ms = match name {
-            "totem.token" => t.token,
-            "totem.token_retransmit" => t.token_retransmit,
-            "totem.hold" => t.hold,
-            "totem.join" => t.join,
-            "totem.send_join" => t.send_join,
-            "totem.consensus" => t.consensus,
-            "totem.merge" => t.merge,
-            "totem.downcheck" => t.downcheck,
-            "totem.max_network_delay" => t.max_network_delay,
-            "totem.token_retransmits_before_loss_const" => {
-                return Some(t.token_retransmits_before_loss_const.to_string());
-            }
-            "totem.fail_recv_const" => return Some(t.fail_recv_const.to_string()),
-            "totem.seqno_unchanged_const" => return Some(t.seqno_unchanged_const.to_string()),
-            "totem.window_size" => return Some(t.window_size.to_string()),
-            "totem.max_messages" => return Some(t.max_messages.to_string()),
-            "totem.miss_count_const" => return Some(t.miss_count_const.to_string()),
-            "totem.netmtu" => return Some(self.totem.netmtu.to_string()),
-            "totem.ip_version" => return Some(self.totem.ip_version.name().to_owned()),
-            "totem.crypto_cipher" => return Some(self.totem.crypto.cipher.clone()),
-            "totem.crypto_hash" => return Some(self.totem.crypto.hash.clone()),
+        let ms = |time: Duration| time.as_millis().to_string();
+        Some(match name {
+            "totem.token" => ms(t.token),
+            "totem.token_retransmit" => ms(t.token_retransmit),
+            "totem.hold" => ms(t.hold),
+            "totem.join" => ms(t.join),
+            "totem.send_join" => ms(t.send_join),
+            "totem.consensus" => ms(t.consensus),
+            "totem.merge" => ms(t.merge),
+            "totem.downcheck" => ms(t.downcheck),
+            "totem.max_network_delay" => ms(t.max_network_delay),
+            "totem.token_retransmits_before_loss_const" => t.token_retransmits_before_loss_const.to_string(),
+            "totem.fail_recv_const" => t.fail_recv_const.to_string(),
+            "totem.seqno_unchanged_const" => t.seqno_unchanged_const.to_string(),
+            "totem.window_size" => t.window_size.to_string(),
+            "totem.max_messages" => t.max_messages.to_string(),
+            "totem.miss_count_const" => t.miss_count_const.to_string(),
+            "totem.netmtu" => self.totem.netmtu.to_string(),
+            "totem.ip_version" => self.totem.ip_version.name().to_owned(),
+            "totem.crypto_cipher" => self.totem.crypto.cipher.clone(),
+            "totem.crypto_hash" => self.totem.crypto.hash.clone(),
             _ => return None,
-        };
-        Some(ms.as_millis().to_string())
+        })
     }
 }
 

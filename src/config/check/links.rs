@@ -157,7 +157,6 @@ pub(super) fn one_interface(
     Ok(())
 }
 
-/// Checks one link.
 pub(super) fn check_link(map: &Map, totem: &Totem, own: &Node, link: u8) -> Result<(), ConfigError> {
     let udp = totem.transport == TransportKind::Udp;
     let key = |key: &str| explain(map, &format!("{PREFIX}{link}.{key}"));

@@ -74,151 +74,56 @@ fn first_complaint(said: &str) -> String {
     logged.unwrap_or_else(|| said.lines().next().unwrap_or_default().to_owned())
 }
 
-const TOTEM_KEYS: &[&str] = &[
-    "version",
-    "cluster_name",
-    "config_version",
-    "transport",
-    "ip_version",
-    "link_mode",
-    "netmtu",
-    "nodeid",
-    "clear_node_high_bit",
-    "secauth",
-    "crypto_model",
-    "crypto_cipher",
-    "crypto_hash",
-    "token",
-    "token_coefficient",
-    "token_warning",
-    "token_retransmits_before_loss_const",
-    "token_retransmit",
-    "hold",
-    "join",
-    "send_join",
-    "consensus",
-    "merge",
-    "downcheck",
-    "max_network_delay",
-    "window_size",
-    "knet_compression_model",
-    "knet_compression_level",
-    "block_unlisted_ips",
-    "rrp_mode",
-    "foo",
-    "rrp_token_expired_timeout",
-    "knet_mtu",
-];
-const TOTEM_VALUES: &[&str] = &[
-    "0",
-    "1",
-    "2",
-    "29",
-    "30",
-    "31",
-    "50",
-    "100",
-    "101",
-    "150",
-    "-1",
-    "+7",
-    "4294967295",
-    "4294967296",
-    "9999999999999999999999",
-    "x",
-    "",
-    "yes",
-    "no",
-    "on",
-    "off",
-    "none",
-    "aes256",
-    "sha256",
-    "sha1",
-    "md5",
-    "nss",
-    "openssl",
-    "udp",
-    "udpu",
-    "udpu",
-    "ipv4",
-    "ipv6",
-    "ipv4-6",
-    "ipv6-4",
-    "passive",
-    "active",
-    "rr",
-    "zlib",
-    "a b",
-    "1 2",
-    "a:b",
-    "0x10",
-    "1.5",
-];
-const LOGGING: &[&str] = &[
-    "to_stderr: yes",
-    "to_stderr: on",
-    "to_stderr: maybe",
-    "to_syslog: no",
-    "to_syslog: 1",
+/// Words, divided by bars.
+type Words = &'static str;
+/// Lines of a section: a key with the values that it may be given, divided by bars, or a line with a brace as it is.
+type Lines = &'static [&'static str];
+
+const TOTEM_KEYS: Words = "\
+    version|cluster_name|config_version|transport|ip_version|link_mode|netmtu|nodeid|\
+    clear_node_high_bit|secauth|crypto_model|crypto_cipher|crypto_hash|token|token_coefficient|\
+    token_warning|token_retransmits_before_loss_const|token_retransmit|hold|join|send_join|consensus|\
+    merge|downcheck|max_network_delay|window_size|knet_compression_model|knet_compression_level|\
+    block_unlisted_ips|rrp_mode|foo|rrp_token_expired_timeout|knet_mtu";
+const TOTEM_VALUES: Words = "\
+    0|1|2|29|30|31|50|100|101|150|-1|+7|4294967295|4294967296|9999999999999999999999|x||yes|no|on|off|\
+    none|aes256|sha256|sha1|md5|nss|openssl|udp|udpu|udpu|ipv4|ipv6|ipv4-6|ipv6-4|passive|active|rr|\
+    zlib|a b|1 2|a:b|0x10|1.5";
+const LOGGING: Lines = &[
+    "to_stderr: yes|on|maybe",
+    "to_syslog: no|1",
     "to_file: off",
-    "to_logfile: off",
-    "to_logfile: x",
-    "logfile_priority: info",
-    "logfile_priority: error",
-    "logfile_priority: err",
-    "syslog_priority: debug",
-    "syslog_priority: trace",
-    "syslog_priority: warn",
-    "syslog_level: notice",
-    "syslog_level: x",
-    "syslog_facility: daemon",
-    "syslog_facility: local7",
-    "syslog_facility: ftp",
-    "syslog_facility: local8",
-    "debug: on",
-    "debug: trace",
-    "debug: yes",
-    "timestamp: on",
-    "timestamp: hires",
-    "timestamp: yes",
-    "fileline: off",
-    "fileline: yes",
-    "function_name: off",
-    "function_name: x",
-    "blackbox: on",
-    "blackbox: x",
+    "to_logfile: off|x",
+    "logfile_priority: info|error|err",
+    "syslog_priority: debug|trace|warn",
+    "syslog_level: notice|x",
+    "syslog_facility: daemon|local7|ftp|local8",
+    "debug: on|trace|yes",
+    "timestamp: on|hires|yes",
+    "fileline: off|yes",
+    "function_name: off|x",
+    "blackbox: on|x",
     "unknown: 1",
     "logger_subsys {",
     "logging_daemon {",
-    "subsys: TOTEM",
-    "subsys: XX",
-    "name: corosync",
-    "name: other",
+    "subsys: TOTEM|XX",
+    "name: corosync|other",
     "}",
     "debug: off",
     "to_stderr: on",
 ];
-const SYSTEM: &[&str] = &[
-    "qb_ipc_type: native",
-    "qb_ipc_type: shm",
-    "qb_ipc_type: x",
-    "sched_rr: yes",
-    "sched_rr: x",
+const SYSTEM: Lines = &[
+    "qb_ipc_type: native|shm|x",
+    "sched_rr: yes|x",
     "priority: max",
-    "move_to_root_cgroup: auto",
-    "move_to_root_cgroup: x",
-    "allow_knet_handle_fallback: yes",
-    "allow_knet_handle_fallback: x",
+    "move_to_root_cgroup: auto|x",
+    "allow_knet_handle_fallback: yes|x",
     "foo: bar",
 ];
-const QUORUM: &[&str] = &[
-    "provider: corosync_votequorum",
-    "provider: x",
-    "expected_votes: 3",
-    "expected_votes: x",
-    "two_node: 1",
-    "two_node: 256",
+const QUORUM: Lines = &[
+    "provider: corosync_votequorum|x",
+    "expected_votes: 3|x",
+    "two_node: 1|256",
     "wait_for_all: yes",
     "last_man_standing_window: 10",
     "device {",
@@ -232,37 +137,17 @@ const QUORUM: &[&str] = &[
     "leaving_timeout: q",
     "auto_tie_breaker: 1",
 ];
-const INTERFACE: &[&str] = &[
-    "linknumber: 0",
-    "linknumber: 1",
-    "linknumber: 8",
-    "linknumber: x",
+const INTERFACE: Lines = &[
+    "linknumber: 0|1|8|x",
     "ringnumber: 0",
-    "bindnetaddr: 127.0.0.1",
-    "bindnetaddr: 127.0.0.0",
-    "bindnetaddr: ::1",
-    "bindnetaddr: x y",
-    "mcastaddr: 239.1.1.1",
-    "mcastaddr: 10.1.1.1",
-    "mcastaddr: ff15::1",
-    "mcastaddr: ",
-    "broadcast: yes",
-    "broadcast: x",
-    "mcastport: 5405",
-    "mcastport: 0",
-    "mcastport: 65536",
-    "ttl: 1",
-    "ttl: 2",
-    "ttl: 256",
-    "ttl: 0",
-    "knet_link_priority: 1",
-    "knet_link_priority: 2",
-    "knet_link_priority: 0",
-    "knet_transport: udp",
-    "knet_transport: sctp",
-    "knet_transport: x",
-    "knet_pong_count: 0",
-    "knet_pong_count: 3",
+    "bindnetaddr: 127.0.0.1|127.0.0.0|::1|x y",
+    "mcastaddr: 239.1.1.1|10.1.1.1|ff15::1|",
+    "broadcast: yes|x",
+    "mcastport: 5405|0|65536",
+    "ttl: 1|2|256|0",
+    "knet_link_priority: 1|2|0",
+    "knet_transport: udp|sctp|x",
+    "knet_pong_count: 0|3",
     "knet_ping_timeout: x",
     "foo: bar",
     "member {\nmemberaddr: 127.0.0.1\n}",
@@ -270,118 +155,49 @@ const INTERFACE: &[&str] = &[
     "sub {\na: b\n}",
     "mcastport: 6000",
 ];
-const NODE: &[&str] = &[
-    "ring0_addr: 127.0.0.1",
-    "ring0_addr: 127.0.0.1",
-    "ring0_addr: 127.0.0.1",
-    "ring0_addr: 10.77.0.1",
-    "ring0_addr: 10.77.0.2",
-    "ring0_addr: 10.77.0.3",
-    "ring0_addr: 0.0.0.0",
-    "ring0_addr: ::1",
-    "ring0_addr: fd77::1",
-    "ring0_addr: 300.1.1.1",
-    "ring0_addr: ",
-    "ring1_addr: 10.78.0.1",
-    "ring1_addr: 127.0.0.1",
+const NODE: Lines = &[
+    "ring0_addr: 127.0.0.1|127.0.0.1|127.0.0.1|10.77.0.1|10.77.0.2|10.77.0.3|0.0.0.0|::1|fd77::1|300.1.1.1|",
+    "ring1_addr: 10.78.0.1|127.0.0.1",
     "ring8_addr: 10.1.1.1",
     "ringx_addr: 10.1.1.1",
-    "nodeid: 0",
-    "nodeid: 1",
-    "nodeid: 2",
-    "nodeid: 3",
-    "nodeid: 65536",
-    "nodeid: 172818433",
-    "nodeid: x",
-    "name: a",
-    "name: b",
-    "name: 127.0.0.1",
-    "quorum_votes: 1",
-    "quorum_votes: x",
+    "nodeid: 0|1|2|3|65536|172818433|x",
+    "name: a|b|127.0.0.1",
+    "quorum_votes: 1|x",
     "foo: bar",
 ];
-const NOISE: &[&str] = &[
-    "{",
-    "}",
-    "a",
-    "ab:c",
-    "abc: d",
-    ":",
-    "::",
-    ": :",
-    "a {",
-    "abc {",
-    "abc{",
-    " abc : { ",
-    "abc { x",
-    "} x",
-    "x }",
-    "a}b",
-    "{}",
-    "a: {",
-    "# {",
-    " # x",
-    "abc: d # e",
-    "\t",
-    "",
-    "a b: c",
-    "a b {",
-    "abc:",
-    "abc: :d:",
-    "totem {",
-    "nodelist {",
-    "node {",
-    "interface {",
-    "uidgid {",
-    "uid: 0",
-    "uid: root",
-    "uid: nosuchuser",
-    "gid: 0",
-    "gid: -1",
-    "gid: nosuchgroup",
-    "logging {",
-    "logger_subsys {",
-    "subsys: x",
-    "quorum {",
-    "a.b.c: d",
-    ".x: y",
-    "abc..d: e",
-    "\u{e4}bc: d",
-    "abc: \u{e4}",
-    "x\u{b}:y",
-    "abc: d\r",
-    "\r",
-    "abc\r: d",
-    "resources {",
-    "system {",
-    "memory_used {",
-    "max: 3",
-    "poll_period: 5",
-    "watchdog_timeout: x",
-    "version: 2",
-    "transport: udpu",
-    "}{",
-    "}:",
-    ":}",
-    "abc: }",
-    "{:",
-    "k:v}",
-];
+const NOISE: Words = "\
+    {|}|a|ab:c|abc: d|:|::|: :|a {|abc {|abc{| abc : { |abc { x|} x|x }|a}b|{}|a: {|# {| # x|abc: d # e|\
+    \t||a b: c|a b {|abc:|abc: :d:|totem {|nodelist {|node {|interface {|uidgid {|uid: 0|uid: root|\
+    uid: nosuchuser|gid: 0|gid: -1|gid: nosuchgroup|logging {|logger_subsys {|subsys: x|quorum {|\
+    a.b.c: d|.x: y|abc..d: e|\u{e4}bc: d|abc: \u{e4}|x\u{b}:y|abc: d\r|\r|abc\r: d|resources {|system {|\
+    memory_used {|max: 3|poll_period: 5|watchdog_timeout: x|version: 2|transport: udpu|}{|}:|:}|abc: }|\
+    {:|k:v}";
 
 struct Draw(Pcg32);
 
 impl Draw {
-    fn pick(&mut self, from: &[&'static str]) -> &'static str {
-        from[self.0.random_range(0..from.len())]
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.0.random_range(0..from.len())].clone()
+    }
+
+    fn word(&mut self, words: Words) -> &'static str {
+        self.pick(&words.split('|').collect::<Vec<_>>())
     }
 
     fn chance(&mut self, percent: u32) -> bool {
         self.0.random_range(0..100) < percent
     }
 
-    fn lines(&mut self, from: &[&'static str], most: usize) -> String {
+    fn lines(&mut self, from: Lines, most: usize) -> String {
+        let all: Vec<String> = from
+            .iter()
+            .flat_map(|line| match line.split_once(": ").filter(|_| !line.contains('{')) {
+                Some((key, values)) => values.split('|').map(|value| format!("{key}: {value}\n")).collect(),
+                None => vec![format!("{line}\n")],
+            })
+            .collect();
         let count = self.0.random_range(0..=most);
-        (0..count).map(|_| format!("{}\n", self.pick(from))).collect()
+        (0..count).map(|_| self.pick(&all)).collect()
     }
 
     /// A file with valid sections and random settings.
@@ -397,16 +213,16 @@ impl Draw {
             text += "cluster_name: test\n";
         }
         for _ in 0..self.0.random_range(0..4) {
-            text += &format!("{}: {}\n", self.pick(TOTEM_KEYS), self.pick(TOTEM_VALUES));
+            text += &format!("{}: {}\n", self.word(TOTEM_KEYS), self.word(TOTEM_VALUES));
         }
-        for _ in 0..[0, 0, 1, 2][self.0.random_range(0..4)] {
+        for _ in 0..self.pick(&[0, 0, 1, 2]) {
             text += &format!("interface {{\n{}}}\n", self.lines(INTERFACE, 3));
         }
         text += "}\nnodelist {\n";
         if self.chance(70) {
             text += "node {\nring0_addr: 127.0.0.1\nnodeid: 1\nname: a\n}\n";
         }
-        for _ in 0..[0, 0, 1, 2][self.0.random_range(0..4)] {
+        for _ in 0..self.pick(&[0, 0, 1, 2]) {
             text += &format!("node {{\n{}}}\n", self.lines(NODE, 4));
         }
         text += "}\n";
@@ -422,7 +238,7 @@ impl Draw {
     fn noise(&mut self) -> String {
         let mut text = String::new();
         for _ in 0..self.0.random_range(0..6) {
-            text += self.pick(NOISE);
+            text += self.word(NOISE);
             if !self.chance(3) {
                 text.push('\n');
             }

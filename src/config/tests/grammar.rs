@@ -11,93 +11,80 @@ fn first_line(text: impl AsRef<[u8]>) -> String {
 fn errors_have_corosyncs_text() {
     let long = format!("abc: {}\n", "x".repeat(506));
     let cases: &[(&str, &str)] = &[
-        (&long, "parser error: test.conf:1: Line too long"),
-        ("{\n}\n", "parser error: test.conf:1: Missing section name before opening bracket '{'"),
-        ("  {\n", "parser error: test.conf:1: Missing section name before opening bracket '{'"),
-        ("totem { version: 2\n", "parser error: test.conf:1: Extra characters after opening bracket '{'"),
-        ("abc: {x}\n", "parser error: test.conf:1: Extra characters after opening bracket '{'"),
-        (
-            "totem {\n} # end\n",
-            "parser error: test.conf:2: Extra characters before or after closing bracket '}'",
-        ),
-        ("\n# comment\n}\n", "parser error: test.conf:3: Unexpected closing brace"),
-        ("totem {\nversion: 2\n", "parser error: test.conf:2: Missing closing brace"),
-        ("totem {\nversion: 2", "parser error: test.conf:2: Missing closing brace"),
-        ("totem\n{\n", "parser error: test.conf:1: Line is not opening or closing section or key value"),
-        (
-            "totem {\ntoken: 1s\n}\n",
-            "parser error: test.conf:2: Value of key \"totem.token\" is expected to be integer in range \
-             (0..4294967295), but \"1s\" was given",
-        ),
-        (
-            "totem {\ninterface {\nmcastport: 65536\n}\n}\n",
-            "parser error: test.conf:3: Value of key \"totem.interface.mcastport\" is expected to be integer \
-             in range (0..65535), but \"65536\" was given",
-        ),
-        (
-            "totem {\ninterface {\nlinknumber: -1\n}\n}\n",
-            "parser error: test.conf:3: Value of key \"totem.interface.linknumber\" is expected to be integer \
-             in range (0..255), but \"-1\" was given",
-        ),
-        (
-            "nodelist {\nnode {\n}\nnode {\nnodeid: x\n}\n}\n",
-            "parser error: test.conf:5: Value of key \"nodelist.node.1.nodeid\" is expected to be integer in \
-             range (0..4294967295), but \"x\" was given",
-        ),
-        (
-            "totem {\nknet_compression_level: 2147483648\n}\n",
-            "parser error: test.conf:2: Value of key \"totem.knet_compression_level\" is expected to be integer \
-             in range (-2147483648..2147483647), but \"2147483648\" was given",
-        ),
+        (&long, "1: Line too long"),
+        ("{\n}\n", "1: Missing section name before opening bracket '{'"),
+        ("  {\n", "1: Missing section name before opening bracket '{'"),
+        ("totem { version: 2\n", "1: Extra characters after opening bracket '{'"),
+        ("abc: {x}\n", "1: Extra characters after opening bracket '{'"),
+        ("totem {\n} # end\n", "2: Extra characters before or after closing bracket '}'"),
+        ("\n# comment\n}\n", "3: Unexpected closing brace"),
+        ("totem {\nversion: 2\n", "2: Missing closing brace"),
+        ("totem {\nversion: 2", "2: Missing closing brace"),
+        ("totem\n{\n", "1: Line is not opening or closing section or key value"),
         (
             "totem {\nconfig_version: x\n}\n",
-            "parser error: test.conf:2: Value of key \"totem.config_version\" is expected to be unsigned \
-             integer, but \"x\" was given",
+            "2: Value of key \"totem.config_version\" is expected to be unsigned integer, but \"x\" was given",
         ),
-        (
-            "ab: c\n",
-            "parser error: test.conf:1: Can't store key \"ab\" into icmap, returned error is \
-             CS_ERR_NAME_TOO_LONG",
-        ),
+        ("ab: c\n", "1: Can't store key \"ab\" into icmap, returned error is CS_ERR_NAME_TOO_LONG"),
         (
             "totem {\na b: c\n}\n",
-            "parser error: test.conf:2: Can't store key \"totem.a b\" into icmap, returned error is \
-             CS_ERR_NAME_TOO_LONG",
+            "2: Can't store key \"totem.a b\" into icmap, returned error is CS_ERR_NAME_TOO_LONG",
         ),
-        ("totem {\nip_version: 4\n}\n", "parser error: test.conf:2: Invalid ip_version type"),
+        ("totem {\nip_version: 4\n}\n", "2: Invalid ip_version type"),
         (
             "totem {\ncrypto_hash: sha\n}\n",
-            "parser error: test.conf:2: Invalid hash type. Should be none, md5, sha1, sha256, sha384 or sha512",
+            "2: Invalid hash type. Should be none, md5, sha1, sha256, sha384 or sha512",
         ),
         (
             "totem {\ninterface {\nmember {\nfoo: bar\n}\n}\n}\n",
-            "parser error: test.conf:4: Only memberaddr is allowed in member section",
+            "4: Only memberaddr is allowed in member section",
         ),
-        (
-            "logging {\nlogger_subsys {\ndebug: on\n}\n}\n",
-            "parser error: test.conf:4: No subsys key in logger_subsys directive",
-        ),
-        (
-            "logging {\nlogging_daemon {\ndebug: on\n}\n}\n",
-            "parser error: test.conf:4: No name key in logging_daemon directive",
-        ),
+        ("logging {\nlogger_subsys {\ndebug: on\n}\n}\n", "4: No subsys key in logger_subsys directive"),
+        ("logging {\nlogging_daemon {\ndebug: on\n}\n}\n", "4: No name key in logging_daemon directive"),
         (
             "uidgid {\nuid: nobody-here\n}\n",
-            "parser error: test.conf:2: The 'nobody-here' user is not found in /etc/passwd, please read the \
-             documentation.",
+            "2: The 'nobody-here' user is not found in /etc/passwd, please read the documentation.",
         ),
         (
             "uidgid {\ngid: nobody-here\n}\n",
-            "parser error: test.conf:2: The 'nobody-here' group is not found in /etc/group, please read the \
-             documentation.",
+            "2: The 'nobody-here' group is not found in /etc/group, please read the documentation.",
         ),
-        ("uidgid {\npid: 1\n}\n", "parser error: test.conf:2: uidgid: Only uid and gid are allowed items"),
-        ("system {\nsched_rr: 1\n}\n", "parser error: test.conf:2: Invalid system.sched_rr value"),
-        ("logging {\ndebug: yes\n}\n", "parse error in config: unknown value for debug."),
+        ("uidgid {\npid: 1\n}\n", "2: uidgid: Only uid and gid are allowed items"),
+        ("system {\nsched_rr: 1\n}\n", "2: Invalid system.sched_rr value"),
     ];
     for (text, message) in cases {
-        assert_eq!(first_line(text), *message, "{text:?}");
+        assert_eq!(first_line(text), format!("parser error: test.conf:{message}"), "{text:?}");
     }
+    for (text, line, key, range, given) in [
+        ("totem {\ntoken: 1s\n}\n", 2, "totem.token", "0..4294967295", "1s"),
+        (
+            "totem {\ninterface {\nmcastport: 65536\n}\n}\n",
+            3,
+            "totem.interface.mcastport",
+            "0..65535",
+            "65536",
+        ),
+        ("totem {\ninterface {\nlinknumber: -1\n}\n}\n", 3, "totem.interface.linknumber", "0..255", "-1"),
+        (
+            "nodelist {\nnode {\n}\nnode {\nnodeid: x\n}\n}\n",
+            5,
+            "nodelist.node.1.nodeid",
+            "0..4294967295",
+            "x",
+        ),
+        (
+            "totem {\nknet_compression_level: 2147483648\n}\n",
+            2,
+            "totem.knet_compression_level",
+            "-2147483648..2147483647",
+            "2147483648",
+        ),
+    ] {
+        let message = format!("is expected to be integer in range ({range}), but \"{given}\" was given");
+        let wanted = format!("parser error: test.conf:{line}: Value of key \"{key}\" {message}");
+        assert_eq!(first_line(text), wanted, "{text:?}");
+    }
+    assert_eq!(first_line("logging {\ndebug: yes\n}\n"), "parse error in config: unknown value for debug.");
 }
 
 #[test]

@@ -142,7 +142,6 @@ impl Cluster {
         self.nodes.get_mut(&node).expect("it runs")
     }
 
-    /// The ring that a node is on.
     pub(super) fn ring(&self, node: u32) -> RingId {
         self.nodes[&node].stack.totem().ring()
     }
@@ -208,7 +207,6 @@ impl Cluster {
             .collect()
     }
 
-    /// Takes what a node ordered.
     pub(super) fn take_orders(&mut self, node: u32) -> Vec<Order> {
         std::mem::take(&mut self.node(node).outcome.orders)
     }
@@ -302,7 +300,6 @@ impl Cluster {
         self.now = if waits { next.max(soon).min(end.max(soon)) } else { soon };
     }
 
-    /// Runs for this time.
     pub(super) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {

@@ -157,7 +157,6 @@ fn comments_of_files_beside_are_kept() {
     assert_eq!(toml, wanted);
 }
 
-/// The comments of a text.
 fn comments(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.trim().strip_prefix('#')).collect()
 }
@@ -266,8 +265,11 @@ impl Made {
     }
 }
 
+/// Parts, drawn at random.
+type Drawn = BoxedStrategy<Part>;
+
 /// The content of a section, with comments and empty lines before each line and at its end.
-fn inside(parts: Vec<BoxedStrategy<Part>>, count: Range<usize>) -> impl Strategy<Value = Vec<Part>> {
+fn inside(parts: Vec<Drawn>, count: Range<usize>) -> impl Strategy<Value = Vec<Part>> {
     let between = prop::collection::vec(prop_oneof![3 => Just(Part::Comment), 1 => Just(Part::Empty)], 0..3);
     let one = (between.clone(), proptest::strategy::Union::new(parts));
     (prop::collection::vec(one, count), between).prop_map(|(parts, last)| {
@@ -276,24 +278,20 @@ fn inside(parts: Vec<BoxedStrategy<Part>>, count: Range<usize>) -> impl Strategy
     })
 }
 
-fn own(keys: &[&'static str]) -> BoxedStrategy<Part> {
+fn own(keys: &[&'static str]) -> Drawn {
     prop::sample::select(keys.to_vec()).prop_map(Part::Own).boxed()
 }
 
-fn fixed(key: &'static str, values: &[&'static str]) -> BoxedStrategy<Part> {
+fn fixed(key: &'static str, values: &[&'static str]) -> Drawn {
     prop::sample::select(values.to_vec()).prop_map(move |value| Part::Fixed(key, value)).boxed()
 }
 
-fn section(name: &'static str, parts: Vec<BoxedStrategy<Part>>) -> BoxedStrategy<Part> {
+fn section(name: &'static str, parts: Vec<Drawn>) -> Drawn {
     inside(parts, 0..5).prop_map(move |parts| Part::Section(name, parts)).boxed()
 }
 
 /// A section that is invalid without this key.
-fn with(
-    name: &'static str,
-    needed: BoxedStrategy<Part>,
-    parts: Vec<BoxedStrategy<Part>>,
-) -> BoxedStrategy<Part> {
+fn with(name: &'static str, needed: Drawn, parts: Vec<Drawn>) -> Drawn {
     (inside(vec![needed], 1..2), inside(parts, 0..4), any::<bool>())
         .prop_map(move |(needed, others, first)| {
             let parts = if first { [needed, others] } else { [others, needed] };
@@ -302,7 +300,7 @@ fn with(
         .boxed()
 }
 
-fn any_section() -> BoxedStrategy<Part> {
+fn any_section() -> Drawn {
     let member = section("member", vec![own(&["memberaddr"])]);
     let interface = section(
         "interface",
