@@ -238,7 +238,15 @@ impl Machine {
         let until = match self.phase {
             Phase::Checked { .. } if self.speaks => now + self.grace,
             Phase::Warned { until, cause: Cause::Silence } => until,
-            _ => return,
+            Phase::Checked { .. }
+            | Phase::Resting { .. }
+            | Phase::Held
+            | Phase::Idle { .. }
+            | Phase::Waiting
+            | Phase::Warned { .. }
+            | Phase::Killed { .. }
+            | Phase::Ending { .. }
+            | Phase::Ended => return,
         };
         self.phase = Phase::Warned { until, cause: Cause::Final };
     }
@@ -273,7 +281,15 @@ impl Machine {
             Phase::Warned { until, cause: Cause::Silence } if !quorate && self.needs_quorum => {
                 self.phase = Phase::Warned { until, cause: Cause::Final };
             }
-            _ => {}
+            Phase::Resting { .. }
+            | Phase::Held
+            | Phase::Idle { .. }
+            | Phase::Waiting
+            | Phase::Checked { .. }
+            | Phase::Warned { .. }
+            | Phase::Killed { .. }
+            | Phase::Ending { .. }
+            | Phase::Ended => {}
         }
     }
 
@@ -320,9 +336,16 @@ impl Machine {
     fn kill(&mut self, then: Then, todo: &mut Vec<Action>) {
         // A stop that was requested before SIGKILL took effect still counts.
         self.phase = match self.phase {
-            Phase::Killed { then: earlier @ (Then::Fail | Then::Finish) } => Phase::Killed { then: earlier },
+            Phase::Killed { then: Then::Recover } => Phase::Killed { then },
+            Phase::Killed { then: earlier } => Phase::Killed { then: earlier },
             Phase::Ending { .. } => Phase::Killed { then: Then::Finish },
-            _ => Phase::Killed { then },
+            Phase::Resting { .. }
+            | Phase::Held
+            | Phase::Idle { .. }
+            | Phase::Waiting
+            | Phase::Checked { .. }
+            | Phase::Warned { .. }
+            | Phase::Ended => Phase::Killed { then },
         };
         todo.push(Action::Signal(libc::SIGKILL));
     }

@@ -31,7 +31,7 @@ fn a_lost_token_of_a_turning_ring_costs_milliseconds() {
     c.settle();
     c.work(Load {
         every: Duration::from_micros(200)..Duration::from_micros(400),
-        sizes: vec![24..100],
+        sizes: vec![24..50, 50..100],
         safe: 0.0,
         answers: 0.0,
         unruly: 0.0,
