@@ -318,9 +318,9 @@ impl Driver {
             return now;
         }
         clients.collect(now, &mut self.stack, &mut self.outside);
-        let Some(pause) = self.pace.pause(clients.take_count(), self.stack.totem().queued()) else {
-            return now;
-        };
+        let totem = self.stack.totem();
+        let visit = totem.stats().orf_token_tx;
+        let Some(pause) = self.pace.pause(visit, clients.take_count(), totem.queued()) else { return now };
         if let Some(server) = &mut self.outside.server {
             server.flush();
         }

@@ -20,8 +20,15 @@ pub(super) struct Turnaround {
     passed_at: Option<Instant>,
     /// How often the token was sent again since then.
     again: u32,
-    /// Mean and mean deviation of the time until the token returns; `None` before the first rotation.
-    measured: Option<(Duration, Duration)>,
+    /// How long the token takes to return; `None` before the first rotation.
+    measured: Option<Measured>,
+}
+
+/// Mean and mean deviation, in fractions of a microsecond, so that rounding does not lower them for good.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    eighths_of_mean: u64,
+    quarters_of_deviation: u64,
 }
 
 impl Turnaround {
@@ -34,10 +41,13 @@ impl Turnaround {
     /// The token has arrived.
     pub(super) fn arrived(&mut self, now: Instant) {
         let Some(passed_at) = self.passed_at.take().filter(|_| self.again == 0) else { return };
-        let took = now.since(passed_at);
+        let took = now.as_micros().saturating_sub(passed_at.as_micros());
         self.measured = Some(match self.measured {
-            None => (took, took / 2),
-            Some((mean, deviation)) => (mean * 7 / 8 + took / 8, deviation * 3 / 4 + took.abs_diff(mean) / 4),
+            None => Measured { eighths_of_mean: 8 * took, quarters_of_deviation: 2 * took },
+            Some(Measured { eighths_of_mean: mean, quarters_of_deviation: deviation }) => Measured {
+                eighths_of_mean: mean - mean / 8 + took,
+                quarters_of_deviation: deviation - deviation / 4 + took.abs_diff(mean / 8),
+            },
         });
     }
 
@@ -49,8 +59,9 @@ impl Turnaround {
     /// How long after it was sent the token is late, at most `most`. Each time that it is sent again the time doubles.
     pub(super) fn late_after(&self, most: Duration) -> Duration {
         match (self.passed_at, self.measured) {
-            (Some(_), Some((mean, deviation))) => {
-                let late = (mean + 4 * deviation).max(LEAST);
+            (Some(_), Some(measured)) => {
+                let late = measured.eighths_of_mean / 8 + measured.quarters_of_deviation;
+                let late = Duration::from_micros(late).max(LEAST);
                 late.saturating_mul(1 << self.again.min(16)).min(most)
             }
             _ => most,
