@@ -36,7 +36,7 @@ struct Group {
 /// A connection of this node that receives a group's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// The connection.
+    /// The connection to which events are sent.
     pub conn: ConnId,
     /// The process that is the group's member by this connection.
     pub pid: u32,

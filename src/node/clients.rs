@@ -55,6 +55,25 @@ enum Step {
     Nothing,
 }
 
+/// What a turn has spent of [`BUDGET_BYTES`].
+struct Spent {
+    /// Bytes of requests.
+    bytes: usize,
+    /// The work of the database before the turn.
+    worked: u64,
+}
+
+impl Spent {
+    const fn none(stack: &Stack) -> Self {
+        Self { bytes: 0, worked: stack.work() }
+    }
+
+    fn is_all(&self, stack: &Stack) -> bool {
+        let steps = (stack.work() - self.worked).saturating_mul(STEP_BYTES);
+        self.bytes.saturating_add(usize::try_from(steps).unwrap_or(usize::MAX)) > BUDGET_BYTES
+    }
+}
+
 impl Clients {
     pub(super) fn new(policy: Policy) -> Self {
         Self { policy, flows: [Flow::Open; SERVICES.len()], short_since: None, request: Vec::new(), count: 0 }
@@ -69,7 +88,7 @@ impl Clients {
         stack: &mut Stack,
         outside: &mut Outside,
     ) -> bool {
-        let (mut spent, worked) = (0_usize, stack.work());
+        let mut spent = Spent::none(stack);
         // Read before the server is asked, so that a signal that comes in between is not cleared unnoticed.
         let mut rung = ring(doorbell, cx);
         for taken in 0..BUDGET {
@@ -80,7 +99,7 @@ impl Clients {
                 return taken > 0;
             }
             match self.step(now, stack, outside) {
-                Step::Served(bytes) => spent += bytes,
+                Step::Served(bytes) => spent.bytes += bytes,
                 // The doorbell stays readable while work is left.
                 Step::Nothing if outside.server.as_ref().is_some_and(Server::is_unfinished) => return true,
                 Step::Nothing => match rung.take() {
@@ -91,8 +110,7 @@ impl Clients {
                     None => return taken > 0,
                 },
             }
-            let steps = (stack.work() - worked).saturating_mul(STEP_BYTES);
-            if spent.saturating_add(usize::try_from(steps).unwrap_or(usize::MAX)) > BUDGET_BYTES {
+            if spent.is_all(stack) {
                 return true;
             }
         }
@@ -101,13 +119,16 @@ impl Clients {
 
     /// Takes what clients have brought by now, within the limits of a turn, whether or not the doorbell was heard.
     pub(super) fn collect(&mut self, now: Instant, stack: &mut Stack, outside: &mut Outside) {
-        let mut spent = 0;
+        let mut spent = Spent::none(stack);
         for _ in 0..BUDGET {
             let Some(server) = &mut outside.server else { return };
             self.hold_back(now, stack, server);
             match self.step(now, stack, outside) {
-                Step::Served(bytes) if spent + bytes <= BUDGET_BYTES => spent += bytes,
-                Step::Served(_) | Step::Nothing => return,
+                Step::Served(bytes) => spent.bytes += bytes,
+                Step::Nothing => return,
+            }
+            if spent.is_all(stack) {
+                return;
             }
         }
     }

@@ -291,7 +291,7 @@ impl Driver {
                 Poll::Ready(Ok(())) => {
                     let received = std::mem::replace(&mut self.received, Received::none());
                     for datagram in received.iter() {
-                        if self.stack.totem().expects(datagram) {
+                        if self.clients.is_some() && self.stack.totem().expects(datagram) {
                             now = self.collect(now);
                         }
                         self.stack.handle_input(now, Input::Datagram(datagram));
@@ -437,9 +437,15 @@ impl Driver {
         }
     }
 
-    fn reconfigure(&mut self, timeouts: Timeouts, now: Instant) {
+    /// Adapts the checks and pauses of this loop to new time-outs.
+    fn keep_to(&mut self, timeouts: Timeouts, now: Instant) {
         self.watch = Watch::new(&timeouts, now);
-        self.timeouts = timeouts.clone();
+        self.pace = Pace::new(timeouts.token);
+        self.timeouts = timeouts;
+    }
+
+    fn reconfigure(&mut self, timeouts: Timeouts, now: Instant) {
+        self.keep_to(timeouts.clone(), now);
         self.tell(|stack, outside| stack.reconfigure(timeouts, outside));
     }
 
@@ -623,8 +629,7 @@ impl Driver {
         let listed_only = block && peers.iter().any(|peer| peer.id != self.me);
         let ids: Vec<NodeId> = peers.iter().map(|peer| peer.id).collect();
         self.stack.admit(listed_only.then_some(&ids));
-        self.watch = Watch::new(&config.totem.timeouts, now);
-        self.timeouts = config.totem.timeouts.clone();
+        self.keep_to(config.totem.timeouts.clone(), now);
         self.peers = peers;
         Ok(rekeys)
     }

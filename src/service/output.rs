@@ -46,7 +46,7 @@ pub enum Output<'a> {
 /// A client that is told of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recipient {
-    /// The client.
+    /// The connection of the client.
     pub conn: ConnId,
     /// For a message that this client itself has multicast: which part of it this is. A client that leaves much of its
     /// own messages unread is kept from multicasting more; messages of others do not count for that. The pieces of a

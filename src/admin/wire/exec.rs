@@ -35,7 +35,7 @@ layout! {
         reason: [u8; REASON_LIMIT],
     }
 
-    /// CRYPTO_RECONFIG.
+    /// CRYPTO_RECONFIG exec message.
     struct CryptoBytes<O>: 24 {
         header: HeaderBytes<O>,
         phase: PaddedU32<O>,
