@@ -19,12 +19,8 @@ export ANNULUS_BENCH_ROWS="${1:-}"
 table="$(mktemp)"
 trap 'rm -f "$table"' EXIT
 export ANNULUS_BENCH_OUT="$table"
-if [ -z "${ANNULUSD:-}" ]; then
-    cargo build --quiet --release --locked --bin annulusd
-    ANNULUSD="$(pwd)/target/release/annulusd"
-    export ANNULUSD
-fi
-cargo test --quiet --locked --test interop -- --ignored --exact --nocapture benchmark::benchmark
+export ANNULUSD="${ANNULUSD:-${CARGO_TARGET_DIR:-$PWD/target}/release/annulusd}"
+scripts/interop.sh benchmark
 [ -z "$ANNULUS_BENCH_ROWS" ] || exit 0
 {
     cat <<END

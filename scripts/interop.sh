@@ -14,6 +14,12 @@ cd "$(dirname "$0")/.."
 # One entry a line: the name, its parts ("-": none; "any": the beginning of a test's name), the time, what it runs. The
 # variables that it obeys follow, each on a line that begins with a blank.
 table='
+benchmark|-|more than an hour|both daemons by turns, row by row, medians; scripts/benchmark.sh writes them down
+ ANNULUS_BENCH_SECONDS=2              length of one measurement
+ ANNULUS_BENCH_ROUNDS=3               how often each is made
+ ANNULUS_BENCH_ROWS=ROW;ROW           the beginnings of the names of rows
+ ANNULUS_BENCH_ALONE=1                annulusd alone
+ ANNULUS_BENCH_OUT=FILE               the table
 confdb-load|-|a few minutes|the database: 100,000 keys, 1000 trackers and 10,000 sets a second by a client of libcmap
  ANNULUS_LOAD_KEYS=100000 ANNULUS_LOAD_TRACKERS=1000 ANNULUS_LOAD_RATE=10000 ANNULUS_LOAD_SECONDS=5
 handover|any|20 minutes|a Corosync cluster under Pacemaker, moved host by host to annulusd and back
@@ -86,6 +92,7 @@ esac
 
 # The arguments of the test program, one line for each run of it.
 case "$name" in
+benchmark) runs='--ignored --exact benchmark::benchmark' ;;
 confdb-load) runs='--ignored --exact database::many_keys_and_trackers' ;;
 handover) runs="--ignored mixed::handover::$part" ;;
 hostile)

@@ -3,14 +3,16 @@
 //!
 //! `scripts/benchmark.sh` runs it and writes BENCHMARKS.md. Variables: `ANNULUS_BENCH_SECONDS` (2), the length of one
 //! measurement; `ANNULUS_BENCH_ROUNDS` (3), in each of which both daemons are measured; `ANNULUS_BENCH_ROWS`, the
-//! beginnings of the names of rows, with commas, for a part of the table; `ANNULUS_BENCH_OUT`, a file for the table.
+//! beginnings of the names of rows, separated by semicolons, for a part of the table; `ANNULUS_BENCH_ALONE` leaves out
+//! Corosync; `ANNULUS_BENCH_OUT`, a file for the table.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::lab::{Kind, Lab, Peer, Transport};
-use crate::side_by_side::{field, ratio, seconds};
+use crate::side_by_side::{field, median, ratio, ring, seconds};
+use crate::usage::processor_time;
 use crate::{number, ready};
 
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -99,15 +101,6 @@ impl Figure {
     }
 }
 
-/// A ring of these hosts, with one member of a group on each.
-fn ring(kind: Kind, transport: Transport, hosts: usize) -> Lab {
-    let mut lab = Lab::new(hosts);
-    lab.configure(transport, "");
-    lab.start_all(kind);
-    lab.wait_for_one_ring();
-    lab
-}
-
 fn measure(lab: &Lab, row: Row) -> Figures {
     let (size, seconds) = (row.size.to_string(), seconds().to_string());
     let common = ["--max", &size, "--seconds", &seconds, "--warmup", "1", "--deadline", "120"];
@@ -147,20 +140,7 @@ fn measure(lab: &Lab, row: Row) -> Figures {
 
 /// Processor time of all daemons, in seconds.
 fn processor(lab: &Lab) -> f64 {
-    let ticks: u64 = (1..=lab.len()).map(|k| ticks(lab.daemon_pid(k))).sum();
-    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
-}
-
-fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the daemon runs");
-    let (_, rest) = stat.rsplit_once(')').expect("a name in parentheses");
-    let words: Vec<&str> = rest.split_whitespace().collect();
-    words[11..13].iter().map(|word| word.parse::<u64>().expect("ticks")).sum()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values[values.len() / 2]
+    (1..=lab.len()).map(|k| processor_time(lab.daemon_pid(k)).as_secs_f64()).sum()
 }
 
 /// `ours`, `theirs` and their ratio as cells, with the least and greatest value of the rounds.
@@ -211,7 +191,7 @@ fn wanted() -> Vec<Row> {
 
 /// The whole table; more than an hour.
 #[test]
-#[ignore = "a measurement of an hour: scripts/benchmark.sh runs it"]
+#[ignore = "a measurement of an hour: scripts/interop.sh benchmark runs it"]
 fn benchmark() {
     if !ready() {
         return;

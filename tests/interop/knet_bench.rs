@@ -5,8 +5,8 @@
 //! `ANNULUS_BENCH_ROUNDS` (3) the number of rounds; `ANNULUS_BENCH_TRANSPORTS` names other transports than the
 //! default ones.
 
-use crate::lab::{Kind, Lab, Peer, Transport};
-use crate::side_by_side::{field, ratio, seconds};
+use crate::lab::{Kind, Peer, Transport};
+use crate::side_by_side::{self, field, ratio, ring, seconds};
 use crate::usage::resident;
 use crate::{number, ready};
 use std::time::Duration;
@@ -29,10 +29,7 @@ struct Row {
 type Round = ([Row; SIZES.len()], f64);
 
 fn round(kind: Kind, transport: Transport) -> Round {
-    let mut lab = Lab::new(3);
-    lab.configure(transport, "");
-    lab.start_all(kind);
-    lab.wait_for_one_ring();
+    let lab = ring(kind, transport, 3);
     // The path MTU is discovered once the links are up.
     std::thread::sleep(Duration::from_secs(3));
     let seconds = seconds().to_string();
@@ -57,9 +54,7 @@ fn round(kind: Kind, transport: Transport) -> Round {
 }
 
 fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
-    let mut values: Vec<f64> = rounds.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    side_by_side::median(rounds.iter().map(of).collect())
 }
 
 /// Prints the table; every ratio is annulusd divided by Corosync.

@@ -68,24 +68,24 @@ pub(crate) fn seconds() -> f64 {
         .map_or(2.0, |value| value.parse().expect("ANNULUS_BENCH_SECONDS: a number"))
 }
 
-fn lab(kind: Kind, transport: Transport, hosts: usize) -> Lab {
+/// The middle one of some values.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Hosts whose daemons are in one ring.
+pub(crate) fn ring(kind: Kind, transport: Transport, hosts: usize) -> Lab {
     let mut lab = Lab::new(hosts);
     lab.configure(transport, "");
     lab.start_all(kind);
-    // Each client sends one message: the ring is complete before anything is measured.
-    let members = hosts.to_string();
-    let mut peers: Vec<Peer> = (1..=hosts)
-        .map(|k| lab.peer(k, "first", "order", &["--members", &members, "--count", "1"]))
-        .collect();
-    for peer in &mut peers {
-        peer.succeed(PATIENCE);
-    }
+    lab.wait_for_one_ring();
     lab
 }
 
 /// One sender on host 1; the other hosts are only members of the ring.
 fn one_sender(kind: Kind, transport: Transport, hosts: usize) -> Vec<Figures> {
-    let lab = lab(kind, transport, hosts);
+    let lab = ring(kind, transport, hosts);
     SIZES
         .iter()
         .map(|size| {
@@ -105,7 +105,7 @@ fn one_sender(kind: Kind, transport: Transport, hosts: usize) -> Vec<Figures> {
 
 /// A sender on each of three hosts; what is delivered to host 1 is counted.
 fn three_senders(kind: Kind, transport: Transport) -> Vec<Figures> {
-    let lab = lab(kind, transport, 3);
+    let lab = ring(kind, transport, 3);
     SIZES_OF_THREE
         .iter()
         .map(|size| {
