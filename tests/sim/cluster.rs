@@ -588,6 +588,13 @@ impl Cluster {
         process.app.view.iter().flat_map(|view| view.members.iter().map(|member| member.get())).collect()
     }
 
+    /// The member of its ring from which `node` gets the token.
+    pub(crate) fn before(&self, node: u32) -> u32 {
+        let members = self.members(node);
+        let before = members.iter().copied().filter(|member| *member < node).max();
+        before.or_else(|| members.into_iter().max()).unwrap_or(node)
+    }
+
     /// The ring of the last regular view of `node`.
     pub(crate) fn ring(&self, node: u32) -> Option<RingId> {
         self.nodes[&node].process.as_ref().and_then(|p| p.app.view.as_ref()).map(|view| view.ring)

@@ -114,9 +114,10 @@ fn last_token(c: &Cluster) -> Token {
     token
 }
 
-/// The token that would come next, altered by `change`.
-fn forged_token(c: &Cluster, change: impl FnOnce(&mut Token)) -> Bytes {
+/// The token that would come next to `to`, altered by `change`.
+fn forged_token(c: &Cluster, to: u32, change: impl FnOnce(&mut Token)) -> Bytes {
     let mut token = last_token(c);
+    token.from = id(c.before(to));
     token.token_seq = token.token_seq.plus(40);
     change(&mut token);
     token.encode::<LittleEndian>()
@@ -193,7 +194,7 @@ fn a_forged_token_leaves_a_working_ring() {
             let mut c = Cluster::seeded(611, 1..=3);
             c.settle();
             messages_flow(&mut c);
-            let forged = forged_token(&c, change);
+            let forged = forged_token(&c, target, change);
             c.inject(target, &forged);
             c.run(Duration::from_millis(300));
             c.settle();
@@ -219,7 +220,7 @@ fn a_token_that_counts_unsent_messages_ends_its_ring() {
     let mut c = Cluster::seeded(612, 1..=3);
     c.settle();
     let (ring, before) = (c.ring(1), c.now);
-    let forged = forged_token(&c, |token| {
+    let forged = forged_token(&c, 2, |token| {
         token.seq = token.seq.plus(200);
         // A list that is full of the later ones hides none of the first.
         token.missing = (100..130).map(|n| Missing { ring: token.ring, seq: token.seq.minus(n) }).collect();
@@ -244,7 +245,7 @@ fn unanswerable_retransmission_requests_leave_the_token() {
     }
     c.run(Duration::from_secs(1));
     let ring = c.ring(1);
-    let forged = forged_token(&c, |token| {
+    let forged = forged_token(&c, 1, |token| {
         // All nodes have received these frames, and nobody stores them any more.
         token.missing =
             (0..30).map(|n| Missing { ring: token.ring, seq: token.seq.minus(100 + n) }).collect();
@@ -324,7 +325,7 @@ fn a_message_that_was_released_too_early_ends_the_ring() {
     c.run(Duration::from_millis(3));
     for _ in 0..3 {
         for node in 1..=2 {
-            let forged = forged_token(&c, |token| (token.aru, token.aru_by) = (token.seq, None));
+            let forged = forged_token(&c, node, |token| (token.aru, token.aru_by) = (token.seq, None));
             c.inject(node, &forged);
         }
     }
@@ -332,6 +333,25 @@ fn a_message_that_was_released_too_early_ends_the_ring() {
     c.run_until("another ring", |c| c.one_ring() && c.ring(3) != ring);
     // Node 3 lacks what was released, which is what the forgeries were for; from here on nobody lacks anything.
     c.recover_from_siege(Duration::ZERO);
+}
+
+/// A token that another member was to get, with a number that is new to this one, would be a second token on the ring:
+/// two nodes would give the same numbers to different messages.
+#[test]
+fn a_token_from_another_member_than_the_one_before_is_dropped() {
+    let mut c = Cluster::seeded(617, 1..=4);
+    c.settle();
+    for to in 1..=4 {
+        let dropped = |c: &Cluster| c.totem(to).stats().token_misdirected;
+        let (before, right) = (dropped(&c), c.before(to));
+        for from in (1..=4).filter(|from| ![to, right].contains(from)) {
+            let redirected = forged_token(&c, to, |token| token.from = id(from));
+            c.inject(to, &redirected);
+        }
+        assert_eq!(dropped(&c), before + 2);
+        messages_flow(&mut c);
+    }
+    c.finish();
 }
 
 /// A node does not believe a join message in its own name that gives up the node itself: otherwise it would give

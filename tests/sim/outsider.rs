@@ -26,10 +26,12 @@ impl Outsider {
 
     /// Sends one forged frame, to one node or to all.
     pub(crate) fn forge(&mut self, c: &mut Cluster) {
+        let all = c.setup.nodes.clone();
+        let targets = if self.random.chance(0.4) { all } else { vec![self.random.pick(&all)] };
         let bytes = match self.random.index(12) {
             0 | 1 => self.join(c),
             2 | 3 => self.commit(c),
-            4..7 => self.token(c),
+            4..7 => self.token(c, targets[0]),
             7..10 => {
                 let depth = 1;
                 self.mcast(c, depth)
@@ -37,8 +39,6 @@ impl Outsider {
             10 => self.merge_detect(c),
             _ => HoldCancel { from: self.node(c), ring: self.ring(c) }.encode::<LittleEndian>(),
         };
-        let all = c.setup.nodes.clone();
-        let targets = if self.random.chance(0.4) { all } else { vec![self.random.pick(&all)] };
         for node in targets {
             c.inject(node, &bytes);
         }
@@ -184,7 +184,8 @@ impl Outsider {
         }
     }
 
-    fn token(&mut self, c: &Cluster) -> Bytes {
+    /// A token for `target`, in most cases in the name of the member that it gets its token from.
+    fn token(&mut self, c: &Cluster, target: u32) -> Bytes {
         let window = c.setup.timeouts().window_size;
         let mut token = match self.heard(c, "token") {
             Some(Frame::Token(token)) => token,
@@ -201,6 +202,9 @@ impl Outsider {
                 missing: Vec::new(),
             },
         };
+        if c.nodes[&target].process.is_some() && self.random.chance(0.8) {
+            token.from = id(c.before(target));
+        }
         let next = self.random.pick(&[0, 1, 1, 2, 3, 3, 5, 5, 10, 1000, 1 << 30, 0x7fff_ffff]);
         token.token_seq = token.token_seq.plus(next);
         for _ in 0..self.random.number(0..3) {

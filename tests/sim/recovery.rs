@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use annulus::ids::{Guarantee, Seq};
+use annulus::totem::Input;
 use annulus::totem::wire::{Encapsulated, Frame, Kind};
 use annulus::view::ViewKind;
 
@@ -26,6 +27,25 @@ fn delivered_in(c: &Cluster, node: u32, msg: Msg) -> Option<ViewKind> {
 
 fn is_plain(parcel: &Parcel<'_>) -> bool {
     matches!(parcel.frame(), Some(Frame::Mcast(mcast)) if mcast.encapsulated == Encapsulated::Plain)
+}
+
+/// The last rotations of a recovery exchange nothing, they only show all members that all have everything. The token
+/// is not held in them, even if the ring is configured to hold it after the second idle rotation. Found by seeds whose
+/// slow networks then needed longer for a ring than they were given.
+#[test]
+fn the_token_is_not_held_in_the_last_rotations_of_a_recovery() {
+    let mut setup = Setup::new(200, 1..=3);
+    setup.given.seqno_unchanged_const = Some(2);
+    let mut c = setup.build();
+    let hold = c.setup.timeouts().hold;
+    c.start_all();
+    c.settle();
+    let ring = c.ring(1);
+    c.input(2, Input::Interface);
+    let before = c.now;
+    c.run_until("another ring", |c| c.one_ring() && c.ring(1) != ring);
+    assert!(c.now.since(before) < hold, "{:?}", c.now.since(before));
+    c.finish();
 }
 
 /// Totem, recovery: a message that only one of the survivors holds reaches all of them. Only node 3 receives it from

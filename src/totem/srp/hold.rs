@@ -28,6 +28,8 @@ pub(super) struct Rotation {
     pub(super) sent: u32,
     /// Frames that this node had queued at its last visit.
     pub(super) backlog: u32,
+    /// What this node could not send of its share of the window at its last visit, in 256ths of a frame.
+    pub(super) owed: u16,
     /// The token's seq when it was passed on.
     pub(super) passed: Seq,
     /// The token's retransmission requests when it was passed on.
@@ -50,6 +52,7 @@ impl Rotation {
             aru_stuck: 0,
             sent: 0,
             backlog: 0,
+            owed: 0,
             passed: origin,
             requests: Vec::new(),
             unanswered: Unanswered::none(origin),

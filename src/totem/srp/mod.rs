@@ -446,6 +446,9 @@ impl Srp {
                     return self.end_ring(now, end);
                 }
                 let complete = recovery.is_complete(visit.token_mut());
+                if recovery.is_ending(visit.token_mut()) {
+                    visit.hasten(ring);
+                }
                 if recovery.gets_on(visit.token_mut()) {
                     ring.timers.start(Timer::Recovery, now, ring.timeouts.recovery());
                 }

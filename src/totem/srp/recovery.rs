@@ -186,6 +186,12 @@ impl Recovery {
         self.complete_visits == 2
     }
 
+    /// Whether nothing is left to exchange, according to `token` as it is passed on: the recovery ends after some more
+    /// rotations, for which an idle token must not be held.
+    pub(super) fn is_ending(&self, token: &Token) -> bool {
+        self.clear_visits > 0 && token.aru == token.seq
+    }
+
     /// Installs the new ring: delivers the rest of the old ring's messages and reports the views.
     pub(super) fn install(self, ring: &mut Ring, now: Instant) {
         self.file_old_frames(ring, self.reception.aru);

@@ -45,6 +45,8 @@ pub struct Stats {
     pub pauses: u64,
     /// Tokens refused because their seq went back or is a whole window past what this node has received.
     pub token_out_of_window: u64,
+    /// Tokens refused because they do not come from the member before this node.
+    pub token_misdirected: u64,
     /// Tokens received more than once.
     pub token_duplicates: u64,
     /// Rings given up because of a message or token that no member can have sent.

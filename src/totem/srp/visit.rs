@@ -36,6 +36,12 @@ pub(super) enum End {
 }
 
 impl Visit {
+    /// Passes the token on at once, although the ring is idle.
+    pub(super) const fn hasten(&mut self, ring: &mut Ring) {
+        self.keep = false;
+        ring.rotation.held = false;
+    }
+
     /// The token that will be passed on.
     pub(super) const fn token_mut(&mut self) -> &mut Token {
         &mut self.token
@@ -43,7 +49,7 @@ impl Visit {
 }
 
 /// Takes a token: answers retransmission requests, requests missing frames, sends what flow control allows.
-/// `None` if the token is not this ring's, is a duplicate, or is implausible.
+/// `None` if the token is not this ring's, is not from the member before this node, is a duplicate, or is implausible.
 pub(super) fn take(
     ring: &mut Ring,
     mut recovery: Option<&mut Recovery>,
@@ -52,6 +58,12 @@ pub(super) fn take(
     feed: &mut dyn Feed,
 ) -> Option<Visit> {
     if token.ring != ring.current {
+        return None;
+    }
+    let members = recovery.as_ref().map_or(&ring.members, |recovery| &recovery.members);
+    if token.from != members.before(ring.me) {
+        // A member's token that was meant for another member, and was redirected or recorded on the way.
+        ring.stats.token_misdirected += 1;
         return None;
     }
     if !ring.rotation.token_seq.is_before(token.token_seq) {
@@ -103,7 +115,7 @@ pub(super) fn take(
     let backlog = recovery.as_mut().map_or_else(|| ring.outbox.len(queue), |recovery| recovery.backlog());
     let backlog = backlog as u32; // a queue has a few thousand frames at most
     let reception = recovery.as_deref_mut().map_or(&mut ring.reception, |recovery| &mut recovery.reception);
-    let mut allowed = flow::allowance(&ring.timeouts, &token, &ring.rotation, backlog, complete);
+    let mut allowed = flow::allowance(&ring.timeouts, &token, &mut ring.rotation, backlog, complete);
     let came_round = retransmit::came_round(&token, reception, &ring.rotation.requests);
     retransmit::drop_unanswerable(&mut token, reception, &ring.rotation.requests);
     let served = retransmit::serve(&mut token, reception, allowed, &mut ring.actions);
