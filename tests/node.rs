@@ -42,6 +42,38 @@ async fn ring(views: &Source<View>, members: &[u32]) {
     }
 }
 
+/// The application's tasks block its only thread for many times the token time-out, as a program does that waits for a
+/// disk. Its nodes have threads of their own and keep their ring.
+#[tokio::test]
+async fn nodes_keep_the_ring_while_the_tasks_of_the_application_block() {
+    let place = place();
+    let nodes = [start(1, 600, &place).await, start(2, 600, &place).await, start(3, 600, &place).await];
+    let views = nodes[0].views().await.unwrap();
+    ring(&views, &[1, 2, 3]).await;
+    let group = nodes[0].join("g").await.unwrap();
+    let before = nodes[0].status().await.unwrap();
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_secs(2));
+        // In between the application works for a moment, and its messages go round.
+        group.multicast_delivered("still here", Guarantee::Agreed).await.unwrap();
+    }
+    for node in &nodes {
+        assert_eq!(node.status().await.unwrap().ring, before.ring, "node {}", node.id());
+    }
+}
+
+/// A node that could not be started leaves nothing behind, and says why.
+#[tokio::test]
+async fn a_node_whose_port_is_taken_does_not_start() {
+    let (port, peers) = place();
+    let taken = std::net::UdpSocket::bind((peers[0].1, port)).unwrap();
+    let start = || Node::builder().id(1).peers(peers.clone()).port(port).start();
+    let refused = start().await.map(|node| node.id());
+    assert!(matches!(&refused, Err(NodeError::Transport(_))), "{refused:?}");
+    drop(taken);
+    start().await.unwrap().leave().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_form_a_ring_and_one_leaves() {
     // The token time-out is so long that a loss would not be noticed during the test: the leaving node must announce

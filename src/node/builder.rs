@@ -17,6 +17,7 @@ use super::knet::{Ground, Knet};
 use super::links;
 use super::plan::{Plan, described};
 use super::store::Store;
+use super::thread::RingThread;
 use crate::config::Config;
 use crate::config::key::Key;
 use crate::config::map::{Map, Origin};
@@ -269,7 +270,8 @@ impl Builder {
         self
     }
 
-    /// Starts the node in the current tokio runtime. The first ring forms in the background; see [`Node::ready`].
+    /// Starts the node in a thread of its own, so that no task of the application makes it late with the token. The
+    /// first ring forms in the background; see [`Node::ready`].
     ///
     /// # Errors
     /// [`NodeError`].
@@ -279,15 +281,15 @@ impl Builder {
         for advice in self.clone().plan()?.advice()? {
             tracing::warn!(target: "annulus::quorum", "{}", advice.text);
         }
-        let store = match self.state_dir.clone() {
-            Some(dir) => tokio::task::spawn_blocking(move || Store::open(&dir, me))
-                .await
-                .map_err(|error| NodeError::Runtime(error.to_string()))??,
-            None => Store::memory(),
-        };
-        let (handle, driver) = self.assemble(store, None, None).await?;
-        let task = tokio::spawn(driver.run());
-        Ok(Node::new(me, handle, task))
+        let (handle, thread) = RingThread::start(format!("annulus-{me}"), move || async move {
+            let store = match &self.state_dir {
+                Some(dir) => Store::open(dir, me)?,
+                None => Store::memory(),
+            };
+            self.assemble(store, None, None).await
+        })
+        .await?;
+        Ok(Node::new(me, handle, thread))
     }
 
     /// Makes the plan of the node, without any IO.

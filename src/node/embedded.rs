@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinHandle;
-
 use super::command::{Handle, Refused, Status};
 use super::queue::Source;
+use super::thread::RingThread;
 use crate::admin;
 use crate::client::{Client, blocking};
 use crate::confdb;
@@ -17,7 +16,8 @@ use crate::view::View;
 
 /// A node of the ring inside this process: no daemon, no IPC, the same process groups.
 ///
-/// It runs as a task of the tokio runtime in which it was started. [`Node::leave`] removes it from the ring at once.
+/// It runs in a thread of its own, so tasks of the application that block do not cost it the token; they only delay
+/// what the application itself sends and receives. [`Node::leave`] removes it from the ring at once.
 /// Dropping it stops it like a crash, and the other nodes notice after a timeout.
 ///
 /// ```no_run
@@ -36,14 +36,14 @@ pub struct Node {
     me: NodeId,
     handle: Handle,
     client: Client,
-    task: JoinHandle<()>,
+    thread: RingThread,
 }
 
 impl Node {
-    /// The node that this driver task runs.
-    pub(super) fn new(me: NodeId, handle: Handle, task: JoinHandle<()>) -> Self {
+    /// The node that runs in this thread.
+    pub(super) fn new(me: NodeId, handle: Handle, thread: RingThread) -> Self {
         let client = Client::new(Arc::new(handle.clone()));
-        Self { me, handle, client, task }
+        Self { me, handle, client, thread }
     }
 
     /// The id of this node.
@@ -165,16 +165,10 @@ impl Node {
     ///
     /// # Errors
     /// The node had stopped already.
-    pub async fn leave(mut self) -> Result<(), Refused> {
+    pub async fn leave(self) -> Result<(), Refused> {
         let left = self.handle.leave().await;
         // The sockets are closed when this returns, so that another node can use the address.
-        let _ = (&mut self.task).await;
+        self.thread.join().await;
         left
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }

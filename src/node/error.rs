@@ -37,7 +37,7 @@ pub enum NodeError {
     /// The quorum settings are invalid.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// This is not within a tokio runtime, or it has no IO or time.
-    #[error("a node needs a tokio runtime with IO and time: {0}")]
+    /// The system starts no thread or event loop for the node, or it refuses a descriptor.
+    #[error("no event loop for the node: {0}")]
     Runtime(String),
 }

@@ -1,4 +1,4 @@
-//! One running node of a ring: the driver task that joins transport, stack and clients, and the
+//! One running node of a ring: the driver that joins transport, stack and clients, and the
 //! [`Handle`](command::Handle) through which code in this process talks to it. A [`Node`] contains both, for an
 //! application that is itself a member of the cluster.
 //!
@@ -7,6 +7,7 @@
 //! | file | what |
 //! |---|---|
 //! | `embedded.rs`, `builder.rs` | [`Node`]: a node inside an application; its settings |
+//! | `thread.rs` | the thread in which such a node runs |
 //! | `links.rs` | from a configuration to the transport's options for knet |
 //! | `knet.rs` | [`Knet`]: the same for a program without a configuration |
 //! | `plan.rs` | the parts of a node, decided before anything is opened |
@@ -59,6 +60,7 @@ mod source_port;
 mod stalls;
 mod statistics;
 pub mod store;
+mod thread;
 mod watch;
 
 pub use self::builder::Builder;
