@@ -44,8 +44,13 @@ impl Judge for Gate<'_> {
     }
 
     fn judge(&mut self, arrival: &Arrival, bytes: &mut [u8], up: &mut Up<'_>) {
-        if self.admits(arrival, bytes) {
-            up.part(0..bytes.len());
+        let mut at = 0;
+        for datagram in arrival.datagrams(bytes) {
+            let end = at + datagram.len();
+            if self.admits(arrival, datagram) {
+                up.part(at..end);
+            }
+            at = end;
         }
     }
 }
@@ -76,9 +81,9 @@ impl Gate<'_> {
             self.stats.dropped_in.truncated += 1;
             return false;
         }
-        self.stats.received.add(arrival.len);
+        self.stats.received.add(bytes.len());
         if let Some(peer) = peer {
-            self.stats.peers[peer].received.add(arrival.len);
+            self.stats.peers[peer].received.add(bytes.len());
         }
         true
     }

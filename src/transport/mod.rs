@@ -22,6 +22,7 @@
 //! | `gate.rs` | decides which received datagrams are handed up | |
 //! | `source_port.rs` | the port from which a peer sends | |
 //! | `send.rs` | sending in batches; errors counted by destination | |
+//! | `run.rs` | consecutive datagrams that are sent as one message | |
 //! | `received.rs` | [`Received`]: batches of received datagrams in reused buffers | |
 //! | `stats.rs` | [`Stats`] | |
 //! | `sys.rs` | the system calls that need pointers: `sendmmsg`, `recvmmsg`, `pthread_atfork` | |
@@ -37,6 +38,7 @@ mod peers;
 mod plain;
 mod random;
 mod received;
+mod run;
 mod send;
 mod socket;
 mod source_port;

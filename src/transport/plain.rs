@@ -14,6 +14,7 @@ use super::looped::Looped;
 use super::options;
 use super::peers::{self, Peers};
 use super::received::Received;
+use super::run::Run;
 use super::send::{self, Leg, Outgoing, Target};
 use super::socket;
 use super::source_port::Shows;
@@ -39,6 +40,8 @@ pub(super) struct Plain {
     kernel_drops_before: u64,
     looped: Looped,
     legs: Vec<Leg>,
+    /// Whether the kernel cuts messages into frames when sending.
+    cuts: bool,
     /// What a datagram shows about the port from which its sender sends.
     shows: fn(&[u8]) -> Shows,
 }
@@ -73,6 +76,7 @@ impl Plain {
             kernel_drops_before: 0,
             looped: Looped::default(),
             legs: Vec::new(),
+            cuts: true,
             shows: |_| Shows::Nothing,
         })
     }
@@ -101,14 +105,19 @@ impl Plain {
     /// Implements [`Transport::send`](super::Transport::send).
     pub(super) fn send(&mut self, batch: &mut Vec<(Destination, Bytes)>) {
         self.legs.clear();
-        for (frame, (destination, bytes)) in batch.iter().enumerate() {
+        let mut next = 0;
+        while let Some((destination, bytes)) = batch.get(next) {
+            let frame = next;
+            next += 1;
             match (destination, &self.sockets) {
                 (Destination::Node(id), _) if *id == self.options.me => {
                     self.looped.push(bytes.clone(), &mut self.stats);
                 }
                 (_, None) => self.stats.dropped_out.no_socket += 1,
                 (Destination::Node(id), Some(_)) => match self.peers.position(*id) {
-                    Some(position) => self.legs.push(Leg { frame, to: Target::Peer(position) }),
+                    Some(position) => {
+                        self.legs.push(Leg { run: Run::one(frame), to: Target::Peer(position) });
+                    }
                     None => {
                         self.stats.dropped_out.unknown_node += 1;
                         if let Some(held_back) = self.logs.unknown.may_speak() {
@@ -116,9 +125,18 @@ impl Plain {
                         }
                     }
                 },
-                (Destination::All, Some(Sockets::Udp(_))) => self.legs.push(Leg { frame, to: Target::Group }),
-                (Destination::All, Some(Sockets::Udpu(_))) => {
-                    self.legs.extend(self.peers.others().map(|to| Leg { frame, to: Target::Peer(to) }));
+                (Destination::All, Some(sockets)) => {
+                    let to_all = batch[next..].iter().take_while(|(to, _)| *to == Destination::All).count();
+                    next += if self.cuts { to_all } else { 0 };
+                    for run in Run::divide(frame..next, |position| batch[position].1.len()) {
+                        let leg = |to| Leg { run, to };
+                        match sockets {
+                            Sockets::Udp(_) => self.legs.push(leg(Target::Group)),
+                            Sockets::Udpu(_) => {
+                                self.legs.extend(self.peers.others().map(Target::Peer).map(leg));
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -130,7 +148,8 @@ impl Plain {
             let mut outgoing = Outgoing {
                 group,
                 batch,
-                legs: &self.legs,
+                legs: &mut self.legs,
+                cuts: &mut self.cuts,
                 peers: &mut self.peers,
                 stats: &mut self.stats,
                 logs: &mut self.logs,
@@ -246,6 +265,7 @@ impl Plain {
         match Sockets::open(&self.options, &local, &mut self.stats) {
             Ok(sockets) => {
                 self.sockets = Some(sockets);
+                self.cuts = true;
                 self.local = local;
                 self.up = true;
                 self.peers.replace(

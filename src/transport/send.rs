@@ -1,6 +1,7 @@
 //! Sending: every datagram to its destinations, many with one system call, and without long waits.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use socket2::{SockAddr, Socket};
 
 use super::peers::Peers;
+use super::run::Run;
 use super::stats::{Logs, Stats};
 use super::sys::{self, Departure, SEND_BATCH};
 use crate::ids::Destination;
@@ -50,8 +52,8 @@ pub(super) trait Legs {
     /// The kernel refused the leg. Returns whether to try it again, perhaps in another form.
     fn failed(&mut self, leg: usize, error: &io::Error) -> bool;
 
-    /// The last legs, as many as given, were dropped because the buffer stayed full.
-    fn dropped(&mut self, legs: usize);
+    /// These legs were dropped because the buffer stayed full.
+    fn dropped(&mut self, legs: Range<usize>);
 }
 
 /// Sends all legs, or counts why not. Takes at most twice [`PATIENCE`] longer than the system calls.
@@ -75,7 +77,7 @@ pub(super) fn send_all(socket: &Socket, legs: &mut impl Legs) {
                     let token = (next..legs.count()).find(|leg| legs.is_token(*leg));
                     let keep = token.filter(|_| !token_patience.is_zero()).unwrap_or(legs.count());
                     patience = std::mem::take(&mut token_patience);
-                    legs.dropped(keep - next);
+                    legs.dropped(next..keep);
                     next = keep;
                 } else {
                     legs.stats().send_waits += 1;
@@ -114,10 +116,10 @@ pub(super) fn count_dropped(dropped: usize, stats: &mut Stats, logs: &mut Logs) 
     }
 }
 
-/// One datagram to one destination: the frame's position in the batch, and the peer or the group.
+/// One message to one destination: the positions of its frames in the batch, and the peer or the group.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Leg {
-    pub(super) frame: usize,
+    pub(super) run: Run,
     pub(super) to: Target,
 }
 
@@ -133,15 +135,28 @@ pub(super) enum Target {
 pub(super) struct Outgoing<'a> {
     pub(super) group: Option<&'a SockAddr>,
     pub(super) batch: &'a [(Destination, Bytes)],
-    pub(super) legs: &'a [Leg],
+    pub(super) legs: &'a mut Vec<Leg>,
+    /// Cleared if the kernel does not cut messages into frames: the interface cannot, or frames are longer than its MTU.
+    pub(super) cuts: &'a mut bool,
     pub(super) peers: &'a mut Peers,
     pub(super) stats: &'a mut Stats,
     pub(super) logs: &'a mut Logs,
 }
 
+/// Iterator over the frames of a message.
+pub(super) struct Parts<'a>(std::slice::Iter<'a, (Destination, Bytes)>);
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.0.next().map(|(_, frame)| &frame[..])
+    }
+}
+
 impl Legs for Outgoing<'_> {
     type Parts<'a>
-        = std::iter::Once<&'a [u8]>
+        = Parts<'a>
     where
         Self: 'a;
 
@@ -150,17 +165,17 @@ impl Legs for Outgoing<'_> {
     }
 
     fn departure(&self, leg: usize) -> Departure<'_, Self::Parts<'_>> {
-        let Leg { frame, to } = self.legs[leg];
+        let Leg { run, to } = self.legs[leg];
         let to = match (to, self.group) {
             (Target::Peer(position), _) => self.peers.addr(position),
             (Target::Group, Some(group)) => group,
             (Target::Group, None) => unreachable!("a leg to the group without a group"),
         };
-        Departure { to, parts: std::iter::once(&self.batch[frame].1), segment: None }
+        Departure { to, parts: Parts(self.batch[run.positions()].iter()), segment: run.segment }
     }
 
     fn is_token(&self, leg: usize) -> bool {
-        matches!(self.batch[self.legs[leg].frame].0, Destination::Node(_))
+        matches!(self.batch[self.legs[leg].run.first].0, Destination::Node(_))
     }
 
     fn stats(&mut self) -> &mut Stats {
@@ -170,29 +185,39 @@ impl Legs for Outgoing<'_> {
     fn retried(&mut self, _leg: usize) {}
 
     fn sent(&mut self, leg: usize) {
-        let Leg { frame, to } = self.legs[leg];
-        let bytes = self.batch[frame].1.len();
-        self.stats.sent.add(bytes);
-        if let Target::Peer(position) = to {
-            self.stats.peers[position].sent.add(bytes);
+        let Leg { run, to } = self.legs[leg];
+        for (_, frame) in &self.batch[run.positions()] {
+            self.stats.sent.add(frame.len());
+            if let Target::Peer(position) = to {
+                self.stats.peers[position].sent.add(frame.len());
+            }
         }
     }
 
     fn failed(&mut self, leg: usize, error: &io::Error) -> bool {
+        let refused = matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE));
+        if refused && self.legs[leg].run.segment.is_some() {
+            *self.cuts = false;
+            let rest: Vec<Leg> = self.legs.drain(leg..).collect();
+            self.legs
+                .extend(rest.into_iter().flat_map(|leg| leg.run.split().map(move |run| Leg { run, ..leg })));
+            return true;
+        }
         self.count_failed(self.legs[leg], error);
         false
     }
 
-    fn dropped(&mut self, legs: usize) {
-        count_dropped(legs, self.stats, self.logs);
+    fn dropped(&mut self, legs: Range<usize>) {
+        let frames = self.legs[legs].iter().map(|leg| leg.run.count).sum();
+        count_dropped(frames, self.stats, self.logs);
     }
 }
 
 impl Outgoing<'_> {
     fn count_failed(&mut self, leg: Leg, error: &io::Error) {
         let errno = error.raw_os_error().unwrap_or(0);
-        let bytes = self.batch[leg.frame].1.len();
-        self.stats.dropped_out.failed += 1;
+        let bytes: usize = self.batch[leg.run.positions()].iter().map(|(_, frame)| frame.len()).sum();
+        self.stats.dropped_out.failed += leg.run.count as u64;
         match leg.to {
             Target::Peer(position) => {
                 let peer = &mut self.stats.peers[position];

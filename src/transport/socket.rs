@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Options, TransportError};
+use super::{Options, TransportError, sys};
 
 /// Priority of all sent packets, the highest that needs no privilege; Corosync's (`SO_PRIORITY` 6) is the
 /// same.
@@ -90,6 +90,13 @@ pub(super) fn open(like: SocketAddr) -> Result<Socket, TransportError> {
         socket.set_only_v6(true).map_err(failed("keep IPv4 out of an IPv6 socket"))?;
     }
     Ok(socket)
+}
+
+/// Lets the kernel combine received datagrams of one sender; see [`sys::coalesce`].
+pub(super) fn combine(socket: &Socket) {
+    if let Err(error) = sys::coalesce(socket.as_fd()) {
+        tracing::debug!(%error, "the kernel does not put datagrams together");
+    }
 }
 
 /// Binds a socket; a port in use has an error of its own.

@@ -83,7 +83,8 @@ pub struct DroppedIn {
     pub truncated: u64,
     /// The datagram was this node's own multicast or broadcast, returned by the network.
     pub own: u64,
-    /// Dropped by the kernel, nearly always because the socket's receive buffer was full. Updated by
+    /// Dropped by the kernel, nearly always because the socket's receive buffer was full; datagrams that the kernel had
+    /// combined into one message count as one. Updated by
     /// [`Transport::check_interface`](super::Transport::check_interface).
     pub kernel: u64,
 }

@@ -18,7 +18,8 @@ macro_rules! at_site {
             use crate::suite;
 
             at_site!(@story $wire, $place;
-                arrives_bit_exact_and_in_order every_size_arrives bursts_arrive_whole
+                arrives_bit_exact_and_in_order frames_of_one_length_arrive_one_by_one every_size_arrives
+                bursts_arrive_whole
                 a_token_never_overtakes_its_senders_data all_excludes_the_sender_and_a_node_reaches_itself
                 an_unlisted_sender_is_refused_and_counted another_program_on_a_peers_host_is_refused_and_counted
                 loading_the_node_list_again_duplicates_nothing datagrams_that_cannot_be_sent_are_counted

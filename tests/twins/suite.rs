@@ -219,6 +219,40 @@ pub(crate) async fn arrives_bit_exact_and_in_order(site: &Site) {
     assert!(sent_in <= 10, "sending is not batched: {sent_in} calls for 50 frames");
 }
 
+/// Frames of one length go through the network as one message, which is cut on the way: each arrives by itself and is
+/// counted by itself, whether the interface can cut them or, as they are longer than its MTU, cannot.
+pub(crate) async fn frames_of_one_length_arrive_one_by_one(site: &Site) {
+    let mut nodes = ring(site).await;
+    let mut noise = Pcg64Mcg::seed_from_u64(12);
+    for (round, lens) in [
+        vec![1400; 40],
+        [vec![1400; 17], vec![300, 1400, 1400, 1200, 1200, 0, 7, 7, 7]].concat(),
+        vec![9000; 5],
+        vec![1400; 40],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let sent: Vec<Bytes> = (0..)
+            .zip(&lens)
+            .map(|(n, len)| if *len < 5 { Bytes::new() } else { frame(round as u8, n, *len, &mut noise) })
+            .collect();
+        let (out, counted) = (nodes[0].stats().sent.datagrams, nodes[2].stats().received.datagrams);
+        let mut batch: Vec<_> = sent.iter().map(|frame| (Destination::All, frame.clone())).collect();
+        batch.push((Destination::Node(node(2)), Bytes::from_static(b"token")));
+        nodes[0].transport.send(&mut batch);
+        let came = nodes[1].take(sent.len() + 1).await;
+        assert!(came[..sent.len()] == sent, "round {round}: changed or in another order");
+        assert_eq!(came[sent.len()], b"token");
+        assert!(nodes[2].take_only(sent.len()).await == sent, "round {round}: changed or in another order");
+        let copies = if site.is_udpu() { 2 } else { 1 };
+        assert_eq!(nodes[0].stats().sent.datagrams - out, sent.len() as u64 * copies + 1);
+        assert_eq!(nodes[2].stats().received.datagrams - counted, sent.len() as u64);
+    }
+    let dropped = nodes[0].stats().dropped_out;
+    assert_eq!((dropped.failed, dropped.buffer_full), (0, 0));
+}
+
 /// All sizes arrive: nothing at all, one byte, the largest frame, one that IP must fragment, and the largest UDP
 /// payload. One more byte is refused and counted, and what follows it is still sent.
 pub(crate) async fn every_size_arrives(site: &Site) {
@@ -473,8 +507,11 @@ pub(crate) async fn datagrams_that_cannot_be_sent_are_counted(site: &Site) {
     assert_eq!(stats.dropped_out.failed, expected);
 }
 
-/// More datagrams than the receive buffer holds arrive unread: those that the kernel dropped are counted exactly.
+/// More datagrams than the receive buffer holds arrive unread: those that the kernel dropped are counted, where it had
+/// combined some of them as one.
 pub(crate) async fn datagrams_lost_in_a_full_receive_buffer_are_counted(site: &Site) {
+    /// Frames of 1400 bytes in the largest message of UDP.
+    const COMBINED: usize = 65_507 / 1400;
     let mut nodes = ring(site).await;
     let buffer = nodes[1].stats().recv_buffer;
     let sent = buffer / 1400 + 100;
@@ -483,16 +520,15 @@ pub(crate) async fn datagrams_lost_in_a_full_receive_buffer_are_counted(site: &S
         nodes[0].transport.send(&mut vec![(Destination::All, frame.clone()); 50]);
     }
     let sent = sent.div_ceil(50) * 50;
-    let deadline = Instant::now() + PATIENCE;
-    let mut came = 0;
-    let mut dropped = 0;
-    while came + dropped < sent && Instant::now() < deadline {
-        came += nodes[1].take_rest().await.len();
-        site.check_interface(2, &mut nodes[1].transport);
-        dropped = nodes[1].stats().dropped_in.kernel as usize;
-    }
+    let came = nodes[1].take_rest().await.len();
+    site.check_interface(2, &mut nodes[1].transport);
+    let dropped = nodes[1].stats().dropped_in.kernel as usize;
     assert!(came < sent, "{sent} frames of 1400 bytes fit in {buffer} bytes");
-    assert_eq!(came + dropped, sent, "each frame came or was counted");
+    let lost = sent - came;
+    assert!(
+        (lost.div_ceil(COMBINED)..=lost).contains(&dropped),
+        "{lost} of {sent} frames lost, {dropped} counted"
+    );
 }
 
 /// All three nodes send at full speed; each receiver sees each sender's frames in order and unchanged.

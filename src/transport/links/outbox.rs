@@ -11,12 +11,10 @@ use crate::ids::NodeId;
 use crate::time::Instant;
 use crate::transport::knet::envelope::Envelope;
 use crate::transport::knet::{Burst, Engine, Fault, LINKS, PacketKind, Path};
+use crate::transport::run::Run;
 use crate::transport::send::{self, Legs};
 use crate::transport::stats::{Logs, Stats};
-use crate::transport::sys::{Departure, SEGMENTS};
-
-/// Largest message in bytes: what UDP over IPv4 carries.
-const MESSAGE: usize = 65507;
+use crate::transport::sys::Departure;
 
 /// When this many bytes wait, they are sealed and sent.
 const FULL: usize = 256 << 10;
@@ -48,15 +46,6 @@ impl Sealed<'_> {
     fn datagram(&self, packet: usize) -> &[u8] {
         &self.waited.burst.packets[packet][self.places[packet].clone()]
     }
-}
-
-/// The packets that go out as one message.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    first: usize,
-    count: usize,
-    /// The length of each packet but the last; `None` if there is only one.
-    segment: Option<u16>,
 }
 
 /// A message to one host.
@@ -100,11 +89,10 @@ impl Outbox {
         for waited in &self.waiting {
             let (places, others) = rest.split_at(waited.burst.packets.len());
             rest = others;
-            let runs = runs(places);
             for path in &waited.burst.to {
                 let Some(legs) = self.legs.get_mut(usize::from(path.link)) else { continue };
-                let leg = |&run| Leg { host: path.host, burst: sealed.len(), run, tried: false };
-                legs.extend(runs.iter().map(leg));
+                let runs = Run::divide(0..places.len(), |packet| places[packet].len());
+                legs.extend(runs.map(|run| Leg { host: path.host, burst: sealed.len(), run, tried: false }));
             }
             sealed.push(Sealed { waited, places });
         }
@@ -166,36 +154,9 @@ fn seal(waiting: &mut [Waiting], envelope: &mut Envelope, engine: &mut Engine) -
     places
 }
 
-/// Groups packets into messages: consecutive ones of equal length, and optionally a shorter one at the end.
-fn runs(places: &[Range<usize>]) -> Vec<Run> {
-    let mut runs = Vec::new();
-    let mut first = 0;
-    while first < places.len() {
-        let length = places[first].len();
-        let most = SEGMENTS.min(MESSAGE / length.max(1)).max(1);
-        let mut count = 1;
-        while count < most && first + count < places.len() {
-            let next = places[first + count].len();
-            if next > length || next == 0 {
-                break;
-            }
-            count += 1;
-            if next < length {
-                break;
-            }
-        }
-        let segment = u16::try_from(length).ok().filter(|_| count > 1);
-        let count = if segment.is_some() { count } else { 1 };
-        runs.push(Run { first, count, segment });
-        first += count;
-    }
-    runs
-}
-
 /// Splits a leg into one for each of its packets.
 fn split(leg: Leg) -> impl Iterator<Item = Leg> {
-    let Run { first, count, .. } = leg.run;
-    (first..first + count).map(move |first| Leg { run: Run { first, count: 1, segment: None }, ..leg })
+    leg.run.split().map(move |run| Leg { run, ..leg })
 }
 
 fn split_all(legs: &mut Vec<Leg>) {
@@ -267,7 +228,7 @@ impl Legs for Flight<'_> {
     fn departure(&self, leg: usize) -> Departure<'_, Parts<'_>> {
         let Leg { host, burst, run, .. } = self.legs[leg];
         let Some(to) = self.wire.target(host) else { unreachable!("hosts without an address are left out") };
-        let parts = Parts { sealed: &self.bursts[burst], rest: run.first..run.first + run.count };
+        let parts = Parts { sealed: &self.bursts[burst], rest: run.positions() };
         Departure { to, parts, segment: run.segment }
     }
 
@@ -285,7 +246,7 @@ impl Legs for Flight<'_> {
 
     fn sent(&mut self, leg: usize) {
         let Leg { burst, run, .. } = self.legs[leg];
-        for packet in run.first..run.first + run.count {
+        for packet in run.positions() {
             self.stats.sent.add(self.bursts[burst].places[packet].len());
         }
     }
@@ -321,28 +282,8 @@ impl Legs for Flight<'_> {
         false
     }
 
-    fn dropped(&mut self, legs: usize) {
-        send::count_dropped(legs, self.stats, self.logs);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cut(lengths: &[usize]) -> Vec<(usize, usize, Option<u16>)> {
-        let places: Vec<_> = lengths.iter().map(|length| 16..16 + length).collect();
-        runs(&places).into_iter().map(|run| (run.first, run.count, run.segment)).collect()
-    }
-
-    #[test]
-    fn packets_of_equal_length_and_a_shorter_last_one_form_one_message() {
-        assert_eq!(cut(&[80]), [(0, 1, None)]);
-        assert_eq!(cut(&[1472, 1472, 272]), [(0, 3, Some(1472))]);
-        assert_eq!(cut(&[272, 1472, 1472]), [(0, 1, None), (1, 2, Some(1472))]);
-        assert_eq!(cut(&[1472, 272, 272]), [(0, 2, Some(1472)), (2, 1, None)]);
-        assert_eq!(cut(&[65507, 65507]), [(0, 1, None), (1, 1, None)]);
-        assert_eq!(cut(&[100; 130]), [(0, 64, Some(100)), (64, 64, Some(100)), (128, 2, Some(100))]);
-        assert_eq!(cut(&[1472; 47]), [(0, 44, Some(1472)), (44, 3, Some(1472))]);
+    fn dropped(&mut self, legs: Range<usize>) {
+        let packets = self.legs[legs].iter().map(|leg| leg.run.count).sum();
+        send::count_dropped(packets, self.stats, self.logs);
     }
 }

@@ -119,9 +119,7 @@ impl Wire {
         sys::probe_mtu(socket.as_fd(), ipv4).map_err(failed("keep IP from cutting datagrams"))?;
         sys::queue_errors(socket.as_fd(), ipv4).map_err(failed("have errors of the network queued"))?;
         sys::bind_freely(socket.as_fd()).map_err(failed("bind to an address that may come later"))?;
-        if let Err(error) = sys::coalesce(socket.as_fd()) {
-            tracing::debug!(%error, "the kernel does not put datagrams together");
-        }
+        socket::combine(&socket);
         socket::bind(&socket, address, PURPOSE)?;
         self.socket = Some(socket::register(socket)?);
         self.cuts = true;

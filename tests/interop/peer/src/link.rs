@@ -96,6 +96,15 @@ impl Link {
 
     /// Waits up to `patience` for events and passes them to the callbacks.
     pub fn dispatch(&self, patience: Duration) -> Result<(), String> {
+        self.dispatch_as(DispatchFlags::All, patience)
+    }
+
+    /// Waits for an event and handles one, so that it returns also while events keep coming.
+    pub fn dispatch_next(&self, patience: Duration) -> Result<(), String> {
+        self.dispatch_as(DispatchFlags::One, patience)
+    }
+
+    fn dispatch_as(&self, flags: DispatchFlags, patience: Duration) -> Result<(), String> {
         let fd = cpg::fd_get(&self.handle).map_err(|error| format!("cpg_fd_get: {error}"))?;
         // SAFETY: the descriptor belongs to libcpg and is open as long as the handle, which `self` owns.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
@@ -103,7 +112,7 @@ impl Link {
         let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(patience.subsec_nanos()) };
         match rustix::event::poll(&mut wait, Some(&timeout)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Ok(_) => match cpg::dispatch(&self.handle, DispatchFlags::All) {
+            Ok(_) => match cpg::dispatch(&self.handle, flags) {
                 Ok(()) | Err(CsError::CsErrTryAgain) => Ok(()),
                 Err(error) => Err(format!("cpg_dispatch: {error} (CS_ERR {})", error as u32)),
             },

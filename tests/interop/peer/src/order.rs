@@ -50,6 +50,7 @@ struct Journal {
 }
 
 static JOURNAL: Mutex<Option<Journal>> = Mutex::new(None);
+/// The most members that the group has had.
 static MEMBERS: AtomicUsize = AtomicUsize::new(0);
 static DELIVERED: AtomicU64 = AtomicU64::new(0);
 static OVER: AtomicBool = AtomicBool::new(false);
@@ -171,7 +172,7 @@ fn on_members(members: &[Address], left: &[Address], joined: &[Address]) {
             end();
         }
     });
-    MEMBERS.store(members.len(), Ordering::Release);
+    MEMBERS.fetch_max(members.len(), Ordering::Release);
     say(&format!("members {}", members.len()));
 }
 
