@@ -17,6 +17,9 @@ use crate::{number, ready};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// Least length of a measurement with loss, in seconds.
+const LOSSY_SECONDS: f64 = 4.0;
+
 /// The daemons that are compared.
 const KINDS: [Kind; 2] = [Kind::Annulus, Kind::Corosync];
 
@@ -47,8 +50,8 @@ impl Row {
             Work::Senders(senders) => format!("{senders} senders"),
             Work::OneInFlight => "one in flight".to_owned(),
         };
-        let loss = if self.loss == 0 { String::new() } else { format!(", {} % lost", self.loss) };
-        format!("{}, {} hosts, {work}, {} B{loss}", self.transport, self.hosts, self.size)
+        let loss = if self.loss == 0 { String::new() } else { format!("{} % lost, ", self.loss) };
+        format!("{loss}{}, {} hosts, {work}, {} B", self.transport, self.hosts, self.size)
     }
 
     /// All rows, in the order of the table.
@@ -101,41 +104,48 @@ impl Figure {
     }
 }
 
+/// The figures of a row; none if a client gave up, as happens to Corosync's under loss.
 fn measure(lab: &Lab, row: Row) -> Figures {
-    let (size, seconds) = (row.size.to_string(), seconds().to_string());
-    let common = ["--max", &size, "--seconds", &seconds, "--warmup", "1", "--deadline", "120"];
+    // Under loss a message can take most of a second.
+    let seconds = if row.loss > 0 { seconds().max(LOSSY_SECONDS) } else { seconds() }.to_string();
+    let size = row.size.to_string();
+    let common = ["--max", &size, "--seconds", &seconds, "--warmup", "1", "--deadline", "60"];
     if row.loss > 0 {
         (1..=row.hosts).for_each(|k| lab.lose(k, row.loss));
     }
-    let before = processor(lab);
-    let mut figures = Figures::new();
-    match row.work {
-        Work::OneInFlight => {
-            let line = lab.peer(1, "latency", "latency", &common).result(PATIENCE);
-            figures.insert(Figure::P50, field(&line, "p50_us"));
-            figures.insert(Figure::P99, field(&line, "p99_us"));
-        }
-        Work::Senders(senders) => {
-            let members = senders.to_string();
-            let options = [&common[..], &["--members", &members, "--retry-us", "20"]].concat();
-            let mut peers: Vec<Peer> =
-                (1..=senders).map(|k| lab.peer(k, "speed", "throughput", &options)).collect();
-            let lines: Vec<String> = peers.iter_mut().map(|peer| peer.result(PATIENCE)).collect();
-            figures.insert(Figure::Messages, field(&lines[0], "msgs_per_s"));
-            let all = field(&lines[0], "all");
-            figures.insert(Figure::Processor, (processor(lab) - before) * 1e6 / all);
-            if senders > 1 {
-                let own = lines.iter().map(|line| field(line, "own"));
-                let (least, most) =
-                    own.fold((f64::MAX, 0.0_f64), |(least, most), n| (least.min(n), most.max(n)));
-                figures.insert(Figure::Share, least / most);
-            }
-        }
-    }
+    let figures = match row.work {
+        Work::OneInFlight => latency(lab, &common),
+        Work::Senders(senders) => throughput(lab, senders, &common),
+    };
     if row.loss > 0 {
         (1..=row.hosts).for_each(|k| lab.unfilter(k));
     }
-    figures
+    figures.unwrap_or_default()
+}
+
+fn latency(lab: &Lab, options: &[&str]) -> Option<Figures> {
+    let line = lab.peer(1, "latency", "latency", options).result_if_any(PATIENCE)?;
+    Some(Figures::from([(Figure::P50, field(&line, "p50_us")), (Figure::P99, field(&line, "p99_us"))]))
+}
+
+fn throughput(lab: &Lab, senders: usize, options: &[&str]) -> Option<Figures> {
+    let before = processor(lab);
+    let members = senders.to_string();
+    let options = [options, &["--members", &members, "--retry-us", "20"]].concat();
+    let mut peers: Vec<Peer> = (1..=senders).map(|k| lab.peer(k, "speed", "throughput", &options)).collect();
+    let lines: Vec<_> = peers.iter_mut().map(|peer| peer.result_if_any(PATIENCE)).collect();
+    let lines: Vec<String> = lines.into_iter().collect::<Option<_>>()?;
+    let all = field(&lines[0], "all").max(1.0);
+    let mut figures = Figures::from([
+        (Figure::Messages, field(&lines[0], "msgs_per_s")),
+        (Figure::Processor, (processor(lab) - before) * 1e6 / all),
+    ]);
+    if senders > 1 {
+        let own = lines.iter().map(|line| field(line, "own"));
+        let (least, most) = own.fold((f64::MAX, 0.0_f64), |(least, most), n| (least.min(n), most.max(n)));
+        figures.insert(Figure::Share, least / most.max(1.0));
+    }
+    Some(figures)
 }
 
 /// Processor time of all daemons, in seconds.

@@ -695,6 +695,13 @@ impl Peer {
         self.unread.pop_back().unwrap_or_else(|| panic!("{} said nothing", self.name))
     }
 
+    /// As [`Peer::result`]; `None` if it gave up.
+    pub(crate) fn result_if_any(&mut self, patience: Duration) -> Option<String> {
+        let (code, _) = self.finish(patience);
+        self.unread.extend(self.lines.iter());
+        self.unread.pop_back().filter(|_| code == Some(0))
+    }
+
     /// Number of messages that it has been delivered.
     pub(crate) fn delivered(&mut self) -> u64 {
         self.tell("count");
