@@ -5,8 +5,7 @@
 use std::sync::Arc;
 
 use super::{Shutdown, calls};
-use crate::ids::ServiceId;
-use crate::service::channel::{Channel, Dial};
+use crate::service::channel::Channel;
 use crate::service::client::blocking::Events;
 use crate::service::client::{Error, Line, Source};
 
@@ -18,11 +17,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client whose connections are opened by `dial`. Opens no connection yet.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self { line: Line::new(dial, ServiceId::CFG) }
-    }
-
     /// Subscribes to questions before a shutdown; see [`super::Client::shutdown_requests`].
     pub fn shutdown_requests(&self) -> Result<Events<ShutdownRequest>, Error> {
         let channel = self.line.open_blocking()?;

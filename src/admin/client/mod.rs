@@ -59,7 +59,7 @@ pub struct Client {
 }
 
 both! {
-    Client, blocking::Client:
+    Client, blocking::Client { line: ServiceId::CFG }:
 
     /// The id of the node.
     ///
@@ -152,11 +152,6 @@ both! {
 }
 
 impl Client {
-    /// A client whose connections are opened by `dial`. Opens no connection yet.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self { line: Line::new(dial, ServiceId::CFG) }
-    }
-
     /// Asks this program before the node is shut down, until the stream is dropped. Each request must be answered.
     ///
     /// # Errors

@@ -26,13 +26,12 @@ use super::{Change, Entry, Error, FromValue, Map, change, line, typed};
 use crate::service::channel::{Channel, Dial};
 use crate::service::client::blocking::Events;
 use crate::service::client::{Line, Source};
-use crate::value::Value;
 
 /// A blocking client of one database of one daemon, or of one node in this process, with the calls of
 /// [`confdb::Client`](super::Client). Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
-    line: Line,
+    pub(super) line: Line,
 }
 
 impl Client {
@@ -44,38 +43,6 @@ impl Client {
     /// The value of a key as `T`; see [`super::Client::get`].
     pub fn get<T: FromValue>(&self, key: &str) -> Result<Option<T>, Error> {
         self.get_value(key)?.map(|value| typed::read(key, &value)).transpose()
-    }
-
-    /// The value of a key; see [`super::Client::get_value`].
-    pub fn get_value(&self, key: &str) -> Result<Option<Value>, Error> {
-        calls::or_none(self.line.ask_blocking(&calls::get(&Key::new(key)?)))
-    }
-
-    /// Sets a key; see [`super::Client::set`].
-    pub fn set(&self, key: &str, value: impl Into<Value>) -> Result<(), Error> {
-        let set = calls::set(&Key::new(key)?, &value.into())?;
-        self.line.ask_blocking(&set).map_err(calls::about(key))
-    }
-
-    /// Removes a key; see [`super::Client::remove`].
-    pub fn remove(&self, key: &str) -> Result<bool, Error> {
-        let removed = self.line.ask_blocking(&calls::remove(&Key::new(key)?));
-        calls::was_there(removed.map_err(calls::about(key)))
-    }
-
-    /// Adds 1 to a key; see [`super::Client::increment`].
-    pub fn increment(&self, key: &str) -> Result<(), Error> {
-        self.adjust(key, 1)
-    }
-
-    /// Subtracts 1 from a key; see [`super::Client::decrement`].
-    pub fn decrement(&self, key: &str) -> Result<(), Error> {
-        self.adjust(key, -1)
-    }
-
-    /// Adds a number to a key; see [`super::Client::adjust`].
-    pub fn adjust(&self, key: &str, by: i32) -> Result<(), Error> {
-        self.line.ask_blocking(&calls::adjust(&Key::new(key)?, by)).map_err(calls::about(key))
     }
 
     /// The keys that begin with a prefix; see [`super::Client::list`].

@@ -95,8 +95,9 @@ pub(super) fn or_none<T>(answer: Result<T, client::Error>) -> Result<Option<T>, 
 }
 
 /// Whether the removed key existed.
-pub(super) fn was_there(removed: Result<(), Error>) -> Result<bool, Error> {
-    match removed {
+pub(super) fn was_there(key: &str) -> impl FnOnce(Result<(), client::Error>) -> Result<bool, Error> {
+    let about = about(key);
+    move |removed| match about(removed) {
         Ok(()) => Ok(true),
         Err(Error::NoKey { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -104,14 +105,16 @@ pub(super) fn was_there(removed: Result<(), Error>) -> Result<bool, Error> {
 }
 
 /// Converts an error of a call about this key.
-pub(super) fn about(key: &str) -> impl FnOnce(client::Error) -> Error {
+pub(super) fn about(key: &str) -> impl FnOnce(Result<(), client::Error>) -> Result<(), Error> {
     let key = key.to_owned();
-    move |error| match error {
-        client::Error::Refused { status: Status::Access, .. } => Error::ReadOnly { key },
-        client::Error::Refused { status: Status::NotExist, .. } => Error::NoKey { key },
-        client::Error::Refused { status: Status::InvalidParam, what: "add to a key", .. } => {
-            Error::NotInteger { key }
-        }
-        other => other.into(),
+    move |answer| {
+        answer.map_err(|error| match error {
+            client::Error::Refused { status: Status::Access, .. } => Error::ReadOnly { key },
+            client::Error::Refused { status: Status::NotExist, .. } => Error::NoKey { key },
+            client::Error::Refused { status: Status::InvalidParam, what: "add to a key", .. } => {
+                Error::NotInteger { key }
+            }
+            other => other.into(),
+        })
     }
 }

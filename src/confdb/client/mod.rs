@@ -65,7 +65,7 @@ pub use typed::FromValue;
 
 use crate::ids::ServiceId;
 use crate::service::channel::Dial;
-use crate::service::client::{Events, Line, Source};
+use crate::service::client::{Events, Line, Source, both};
 use crate::value::Value;
 use calls::Key;
 
@@ -85,6 +85,55 @@ pub struct Client {
     line: Line,
 }
 
+both! {
+    Client, blocking::Client:
+
+    /// The value of a key; `None` if the key does not exist.
+    ///
+    /// # Errors
+    /// [`Error::BadKey`]; [`Error::Service`]: no daemon runs, or it refuses this user.
+    fn get_value(&self, key: &str) -> Option<Value> = self.line, calls::get(&Key::new(key)?) => calls::or_none;
+
+    /// Sets a key, whatever type it had before. `u32` makes a key of type `u32` and so on, text one of type
+    /// `str`, `Vec<u8>` one of type `bin`.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::BadKey`], [`Error::BadValue`]; [`Error::Service`]: no daemon runs, or it refuses
+    /// this user.
+    fn set(&self, key: &str, value: impl Into<Value>) -> () =
+        self.line, calls::set(&Key::new(key)?, &value.into())? => calls::about(key);
+
+    /// Removes a key. Returns whether it existed.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::BadKey`]; [`Error::Service`]: no daemon runs, or it refuses this user.
+    fn remove(&self, key: &str) -> bool =
+        self.line, calls::remove(&Key::new(key)?) => calls::was_there(key);
+
+    /// Adds 1 to a key that holds an integer; the largest value wraps to the smallest.
+    ///
+    /// # Errors
+    /// As [`Client::adjust`].
+    fn increment(&self, key: &str) -> () =
+        self.line, calls::adjust(&Key::new(key)?, 1) => calls::about(key);
+
+    /// Subtracts 1 from a key that holds an integer; the smallest value wraps to the largest.
+    ///
+    /// # Errors
+    /// As [`Client::adjust`].
+    fn decrement(&self, key: &str) -> () =
+        self.line, calls::adjust(&Key::new(key)?, -1) => calls::about(key);
+
+    /// Adds to a key that holds an integer, atomically: concurrent additions are not lost. The type is kept; the sum
+    /// wraps around.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`], [`Error::NotInteger`], [`Error::ReadOnly`], [`Error::BadKey`]; [`Error::Service`]: no daemon
+    /// runs, or it refuses this user.
+    fn adjust(&self, key: &str, by: i32) -> () =
+        self.line, calls::adjust(&Key::new(key)?, by) => calls::about(key);
+}
+
 impl Client {
     /// A client whose connections are opened by `dial`. Opens no connection yet.
     pub fn new(dial: Arc<dyn Dial>, map: Map) -> Self {
@@ -97,59 +146,6 @@ impl Client {
     /// [`Error::WrongType`]: the value cannot be converted; otherwise as [`Client::get_value`].
     pub async fn get<T: FromValue>(&self, key: &str) -> Result<Option<T>, Error> {
         self.get_value(key).await?.map(|value| typed::read(key, &value)).transpose()
-    }
-
-    /// The value of a key; `None` if the key does not exist.
-    ///
-    /// # Errors
-    /// [`Error::BadKey`]; [`Error::Service`]: no daemon runs, or it refuses this user.
-    pub async fn get_value(&self, key: &str) -> Result<Option<Value>, Error> {
-        calls::or_none(self.line.ask(calls::get(&Key::new(key)?)).await)
-    }
-
-    /// Sets a key, whatever type it had before. `u32` makes a key of type `u32` and so on, text one of type
-    /// `str`, `Vec<u8>` one of type `bin`.
-    ///
-    /// # Errors
-    /// [`Error::ReadOnly`], [`Error::BadKey`], [`Error::BadValue`]; [`Error::Service`]: no daemon runs, or it refuses
-    /// this user.
-    pub async fn set(&self, key: &str, value: impl Into<Value>) -> Result<(), Error> {
-        let set = calls::set(&Key::new(key)?, &value.into())?;
-        self.line.ask(set).await.map_err(calls::about(key))
-    }
-
-    /// Removes a key. Returns whether it existed.
-    ///
-    /// # Errors
-    /// [`Error::ReadOnly`], [`Error::BadKey`]; [`Error::Service`]: no daemon runs, or it refuses this user.
-    pub async fn remove(&self, key: &str) -> Result<bool, Error> {
-        calls::was_there(self.line.ask(calls::remove(&Key::new(key)?)).await.map_err(calls::about(key)))
-    }
-
-    /// Adds 1 to a key that holds an integer; the largest value wraps to the smallest.
-    ///
-    /// # Errors
-    /// As [`Client::adjust`].
-    pub async fn increment(&self, key: &str) -> Result<(), Error> {
-        self.adjust(key, 1).await
-    }
-
-    /// Subtracts 1 from a key that holds an integer; the smallest value wraps to the largest.
-    ///
-    /// # Errors
-    /// As [`Client::adjust`].
-    pub async fn decrement(&self, key: &str) -> Result<(), Error> {
-        self.adjust(key, -1).await
-    }
-
-    /// Adds to a key that holds an integer, atomically: concurrent additions are not lost. The type is kept; the sum
-    /// wraps around.
-    ///
-    /// # Errors
-    /// [`Error::NoKey`], [`Error::NotInteger`], [`Error::ReadOnly`], [`Error::BadKey`]; [`Error::Service`]: no daemon
-    /// runs, or it refuses this user.
-    pub async fn adjust(&self, key: &str, by: i32) -> Result<(), Error> {
-        self.line.ask(calls::adjust(&Key::new(key)?, by)).await.map_err(calls::about(key))
     }
 
     /// Iterates over the keys that begin with `prefix`, ascending (`""`: all). Keys that are added or removed

@@ -22,10 +22,9 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -35,15 +34,15 @@ use super::inbox::{ending, enter};
 use super::wire::{self, UNFRAGMENTED_LIMIT};
 use super::{Error, Event, JoinOptions, Listing, calls};
 use crate::cpg::name::{GroupName, Member};
-use crate::ids::{Guarantee, NodeId, ServiceId};
-use crate::service::channel::{BackOff, Channel, ChannelError, Dial, IpcDial, Outgoing};
+use crate::ids::Guarantee;
+use crate::service::channel::{BackOff, Channel, ChannelError, IpcDial, Outgoing};
 use crate::service::client::Line;
-use crate::service::client::blocking::await_readable;
+use crate::service::client::blocking::{dispatch_all, next_within};
 
 /// A blocking client of one daemon's process groups. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
-    line: Line,
+    pub(super) line: Line,
 }
 
 impl Client {
@@ -52,9 +51,7 @@ impl Client {
     /// # Errors
     /// [`Error::Channel`]: no daemon runs, or it refuses this user.
     pub fn connect() -> Result<Self, Error> {
-        let client = Self::new(Arc::new(IpcDial::default()));
-        client.local_id()?;
-        Ok(client)
+        Self::reached(IpcDial::default())
     }
 
     /// As [`Client::connect`], for the daemon's instance of this name (`annulusd --instance NAME`).
@@ -62,14 +59,13 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`].
     pub fn connect_instance(name: &str) -> Result<Self, Error> {
-        let client = Self::new(Arc::new(IpcDial::instance(name)));
-        client.local_id()?;
-        Ok(client)
+        Self::reached(IpcDial::instance(name))
     }
 
-    /// A client whose connections are opened by `dial`. Opens no connection yet.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self { line: Line::new(dial, ServiceId::CPG) }
+    fn reached(dial: IpcDial) -> Result<Self, Error> {
+        let client = Self::new(Arc::new(dial));
+        client.local_id()?;
+        Ok(client)
     }
 
     /// Joins a group, with the defaults of [`JoinOptions`].
@@ -91,22 +87,6 @@ impl Client {
         let book = Mutex::new(Book::new(me, options.message_limit));
         let message_limit = options.message_limit;
         Ok(Group { name, me, message_limit, channel, book, sending: Mutex::default() })
-    }
-
-    /// The id of the node.
-    ///
-    /// # Errors
-    /// [`Error::Channel`]: no daemon runs, or it refuses this user.
-    pub fn local_id(&self) -> Result<NodeId, Error> {
-        Ok(self.line.ask_blocking(&calls::local_id())?)
-    }
-
-    /// The members of a group, by node and process; empty if there is no such group.
-    ///
-    /// # Errors
-    /// The name is too long; [`Error::Channel`]: no daemon runs, or it refuses this user.
-    pub fn membership(&self, name: impl AsRef<[u8]>) -> Result<Vec<Member>, Error> {
-        Ok(self.line.ask_blocking(&calls::membership(&GroupName::new(name)?))?)
     }
 
     /// All groups of the cluster with their members, as this node sees them.
@@ -228,34 +208,15 @@ impl Group {
     /// # Errors
     /// As [`Group::try_next`].
     pub fn next(&self, patience: Option<Duration>) -> Result<Option<Event>, Error> {
-        let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
-        loop {
-            if let Some(event) = self.try_next()? {
-                return Ok(Some(event));
-            }
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Ok(None);
-            }
-            await_readable(self.descriptor()?, left)?;
-        }
+        next_within(patience, &*self.channel, || self.try_next())
     }
 
     /// Calls `f` with each event that is available now, without waiting. Returns their number.
     ///
     /// # Errors
     /// There was no event and there will be none any more, as with [`Group::try_next`].
-    pub fn dispatch(&self, mut f: impl FnMut(Event)) -> Result<usize, Error> {
-        let mut count = 0;
-        loop {
-            match self.try_next() {
-                Ok(Some(event)) => f(event),
-                Err(_) if count > 0 => return Ok(count),
-                Ok(None) => return Ok(count),
-                Err(error) => return Err(error),
-            }
-            count += 1;
-        }
+    pub fn dispatch(&self, f: impl FnMut(Event)) -> Result<usize, Error> {
+        dispatch_all(|| self.try_next(), f)
     }
 
     /// The current members of the group, by node and process, as the daemon sees them; this may be ahead of
@@ -282,10 +243,6 @@ impl Group {
 
     fn may_send(&self) -> Result<(), Error> {
         self.book().may_send()
-    }
-
-    fn descriptor(&self) -> Result<BorrowedFd<'_>, Error> {
-        self.channel.descriptor().map_err(|error: io::Error| ChannelError::System(error.to_string()).into())
     }
 
     fn send_pieces(&self, payload: &Bytes, guarantee: Guarantee) -> Result<(), Error> {

@@ -55,7 +55,7 @@ use crate::cpg::name::{GroupName, Member};
 use crate::error::Status;
 use crate::ids::{NodeId, ServiceId};
 use crate::service::channel::{Dial, End, IpcDial};
-use crate::service::client::{self, Line};
+use crate::service::client::{self, Line, both};
 
 /// Largest number of members that an iteration may return before the daemon is regarded as faulty.
 const ITERATION_LIMIT: usize = 1 << 20;
@@ -110,6 +110,23 @@ impl JoinOptions {
     }
 }
 
+both! {
+    Client, blocking::Client { line: ServiceId::CPG }:
+
+    /// The id of the node.
+    ///
+    /// # Errors
+    /// [`Error::Channel`]: no daemon runs, or it refuses this user.
+    fn local_id(&self) -> NodeId = self.line, calls::local_id();
+
+    /// The members of a group, by node and process; empty if there is no such group.
+    ///
+    /// # Errors
+    /// The name is too long; [`Error::Channel`]: no daemon runs, or it refuses this user.
+    fn membership(&self, name: impl AsRef<[u8]>) -> Vec<Member> =
+        self.line, calls::membership(&GroupName::new(name)?);
+}
+
 impl Client {
     /// Makes a client of the daemon on this host, which may be annulus' or Corosync's.
     ///
@@ -119,11 +136,6 @@ impl Client {
         let client = Self::new(Arc::new(IpcDial::default()));
         client.local_id().await?;
         Ok(client)
-    }
-
-    /// A client whose connections are opened by `dial`. Opens no connection yet.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self { line: Line::new(dial, ServiceId::CPG) }
     }
 
     /// Joins a group, with the defaults of [`JoinOptions`].
@@ -148,22 +160,6 @@ impl Client {
         let name = GroupName::new(name)?;
         let channel = self.line.open().await?;
         Group::join(channel, name, &options.checked()).await
-    }
-
-    /// The id of the node.
-    ///
-    /// # Errors
-    /// [`Error::Channel`]: no daemon runs, or it refuses this user.
-    pub async fn local_id(&self) -> Result<NodeId, Error> {
-        Ok(self.line.ask(calls::local_id()).await?)
-    }
-
-    /// The members of a group, by node and process; empty if there is no such group.
-    ///
-    /// # Errors
-    /// The name is too long; [`Error::Channel`]: no daemon runs, or it refuses this user.
-    pub async fn membership(&self, name: impl AsRef<[u8]>) -> Result<Vec<Member>, Error> {
-        Ok(self.line.ask(calls::membership(&GroupName::new(name)?)).await?)
     }
 
     /// All groups of the cluster with their members, as this node sees them.

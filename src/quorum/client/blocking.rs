@@ -14,12 +14,8 @@
 //! # }
 //! ```
 
-use std::sync::Arc;
-
 use super::change::{Changes, Snapshot};
 use super::{QuorumChange, QuorumInfo, VoteEvent, VoteInfo, calls, votes_if_any};
-use crate::ids::ServiceId;
-use crate::service::channel::Dial;
 use crate::service::client::blocking::Events;
 use crate::service::client::{Error, Line, Source};
 
@@ -32,12 +28,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client whose connections are opened by `dial`. Opens no connection yet.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        let quorum = Line::new(Arc::clone(&dial), ServiceId::QUORUM);
-        Self { quorum, votes: Line::new(dial, ServiceId::VOTEQUORUM) }
-    }
-
     /// The state of quorum, ring and votes; see [`super::Client::info`].
     pub fn info(&self) -> Result<QuorumInfo, Error> {
         let channel = self.quorum.open_blocking()?;

@@ -69,7 +69,7 @@ pub struct Client {
 }
 
 both! {
-    Client, blocking::Client:
+    Client, blocking::Client { quorum: ServiceId::QUORUM, votes: ServiceId::VOTEQUORUM }:
 
     /// Whether this node's partition is quorate.
     ///
@@ -101,12 +101,6 @@ both! {
 }
 
 impl Client {
-    /// A client whose connections are opened by `dial`. Opens no connection yet.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        let quorum = Line::new(Arc::clone(&dial), ServiceId::QUORUM);
-        Self { quorum, votes: Line::new(dial, ServiceId::VOTEQUORUM) }
-    }
-
     /// The state of quorum, ring and votes.
     ///
     /// # Errors
