@@ -74,7 +74,7 @@ pub(super) fn kill(node: NodeId, reason: &str) -> Result<Ask<()>, Error> {
 }
 
 pub(super) fn shutdown(how: Shutdown) -> Ask<()> {
-    let request = Request::TryShutdown { flags: how.code() };
+    let request = Request::TryShutdown { flags: how as u32 };
     Ask::order("shut down", request.encode()).hints(&[
         (Status::Busy, ". A program on this node does not agree, or did not answer in time: stop it first"),
         (Status::Exist, ". Programs on this node are being asked already: wait for their answers"),

@@ -6,38 +6,24 @@ use super::calls;
 use crate::service::channel::Channel;
 use crate::service::client::Error;
 
-/// Ways to shut a node down.
+/// Ways to shut a node down, with their numbers in the protocol.
 ///
 /// Source: `corosync_cfg_try_shutdown(3)`, `corosync_cfg_shutdown_flags_t`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Shutdown {
     /// Shut down if all programs that subscribed to the question agree within `cfg.shutdown_timeout` (5 s).
     #[default]
-    IfAllAgree,
+    IfAllAgree = 0,
     /// Ask them, so that they can prepare, but shut down whatever they answer.
-    Regardless,
+    Regardless = 1,
     /// Shut down at once, without asking.
-    Immediate,
+    Immediate = 2,
 }
 
 impl Shutdown {
-    /// The number in the protocol.
-    pub(super) const fn code(self) -> u32 {
-        match self {
-            Self::IfAllAgree => 0,
-            Self::Regardless => 1,
-            Self::Immediate => 2,
-        }
-    }
-
     /// The way with this number; `None` for other numbers, with which nobody is asked.
-    pub(super) const fn from_code(code: u32) -> Option<Self> {
-        match code {
-            0 => Some(Self::IfAllAgree),
-            1 => Some(Self::Regardless),
-            2 => Some(Self::Immediate),
-            _ => None,
-        }
+    pub(super) fn from_code(code: u32) -> Option<Self> {
+        [Self::IfAllAgree, Self::Regardless, Self::Immediate].into_iter().find(|way| *way as u32 == code)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The exec messages of CFG. The desk chooses between agreed and safe delivery for each of them.
 
-use zerocopy::{ByteOrder, FromBytes, LittleEndian, U16, U64};
+use zerocopy::{ByteOrder, LittleEndian, U16, U64};
 
 use super::{REASON_LIMIT, reason_field};
 use crate::ids::{Endian, NodeId, ServiceId};
-use crate::service::wire::layout::{PaddedU32, in_order, layout, to_bytes};
+use crate::service::wire::layout::{PaddedU32, head, in_order, layout, to_bytes};
 use crate::service::wire::{HEADER_LEN, HeaderBytes, SourceBytes};
 
 /// Number of exec functions.
@@ -118,19 +118,13 @@ impl<'a> Exec<'a> {
         Some(match function {
             RING_REENABLE => Self::RingReenable,
             KILL_NODE => {
-                let (bytes, _) = KillBytes::<O>::ref_from_prefix(message).ok()?;
+                let bytes = head::<KillBytes<O>>(message)?;
                 let reason = bytes.reason.get(..usize::from(bytes.length.get()))?;
                 Self::Kill { node: bytes.node.get(), reason }
             }
             SHUTDOWN => Self::Shutdown,
-            RELOAD => {
-                let (bytes, _) = SourcedBytes::<O>::ref_from_prefix(message).ok()?;
-                Self::Reload { conn: bytes.source.conn.get() }
-            }
-            CRYPTO => {
-                let (bytes, _) = CryptoBytes::<O>::ref_from_prefix(message).ok()?;
-                Self::Crypto { phase: bytes.phase.get() }
-            }
+            RELOAD => Self::Reload { conn: head::<SourcedBytes<O>>(message)?.source.conn.get() },
+            CRYPTO => Self::Crypto { phase: head::<CryptoBytes<O>>(message)?.phase.get() },
             _ => return None,
         })
     }
@@ -202,9 +196,7 @@ mod tests {
         kill[24..26].copy_from_slice(&257_u16.to_le_bytes());
         assert_eq!(Exec::decode(1, &kill, Endian::Little), None);
         let long = Exec::Kill { node: 1, reason: &[b'a'; 300] }.encode(node(3));
-        assert_eq!(
-            Exec::decode(1, &long, Endian::Little),
-            Some(Exec::Kill { node: 1, reason: &[b'a'; 256] })
-        );
+        let cut = Exec::Kill { node: 1, reason: &[b'a'; 256] };
+        assert_eq!(Exec::decode(1, &long, Endian::Little), Some(cut));
     }
 }

@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes, NativeEndian, U32};
 use super::super::status::{LINKS, LinkStatus, NodeStatus, OwnLink};
 use super::request::number;
 use crate::error::Status;
-use crate::service::wire::layout::{PaddedU32, layout, to_bytes};
+use crate::service::wire::layout::{PaddedU32, head, layout, to_bytes};
 use crate::service::wire::{ReplyHeaderBytes, empty_reply};
 
 type NE = NativeEndian;
@@ -134,12 +134,9 @@ impl Reply {
         match self {
             Self::Done => refusal(number, Status::Ok),
             Self::RingStatus(links) => {
-                let mut bytes = RingStatusBytes {
-                    header: ok(fixed),
-                    count: PaddedU32::new(links.len().min(RING_ENTRIES) as u32),
-                    names: [[0; RING_NAME]; RING_ENTRIES],
-                    statuses: [[0; RING_STATUS]; RING_ENTRIES],
-                };
+                let mut bytes = RingStatusBytes::new_zeroed();
+                bytes.header = ok(fixed);
+                bytes.count = PaddedU32::new(links.len().min(RING_ENTRIES) as u32);
                 for (at, link) in links.iter().take(RING_ENTRIES).enumerate() {
                     put_text(&mut bytes.names[at], &link.name);
                     put_text(&mut bytes.statuses[at], &link.status);
@@ -151,19 +148,13 @@ impl Reply {
                 to_bytes(&LocalGetBytes { header: ok(fixed), node: PaddedU32::new(*node) })
             }
             Self::NodeStatus(status) => {
-                let mut bytes = NodeStatusBytes {
-                    head: NodeStatusHeadBytes {
-                        header: ok(size_of::<NodeStatusBytes>()),
-                        version: U32::new(STATUS_VERSION),
-                        node: U32::new(status.node),
-                    },
-                    reachable: status.reachable.into(),
-                    remote: status.remote.into(),
-                    external: status.external.into(),
-                    onwire: [0; 3],
-                    pad: [0; 2],
-                    links: [LinkBytes::new_zeroed(); LINKS],
-                };
+                let mut bytes = NodeStatusBytes::new_zeroed();
+                bytes.head.header = ok(size_of::<NodeStatusBytes>());
+                bytes.head.version = U32::new(STATUS_VERSION);
+                bytes.head.node = U32::new(status.node);
+                bytes.reachable = status.reachable.into();
+                bytes.remote = status.remote.into();
+                bytes.external = status.external.into();
                 for (bytes, link) in bytes.links.iter_mut().zip(&status.links) {
                     bytes.enabled = link.enabled.into();
                     bytes.connected = link.connected.into();
@@ -179,7 +170,7 @@ impl Reply {
 
     /// Decodes the reply to request `number`.
     pub(crate) fn decode(number: u16, bytes: &[u8]) -> Result<Self, NoReply> {
-        let (header, _) = ReplyHeaderBytes::<NE>::ref_from_prefix(bytes).map_err(|_| NoReply::Malformed)?;
+        let header = head::<ReplyHeaderBytes>(bytes).ok_or(NoReply::Malformed)?;
         match Status::from_code(header.error.get()) {
             Status::Ok => {}
             refused => return Err(NoReply::Refused(refused)),
@@ -188,17 +179,9 @@ impl Reply {
             return Err(NoReply::Malformed);
         }
         let reply = match number {
-            number::RING_STATUS => RingStatusBytes::ref_from_prefix(bytes).ok().and_then(|(bytes, _)| {
-                let count = usize::try_from(bytes.count.get()).ok().filter(|count| *count <= RING_ENTRIES)?;
-                let pairs = bytes.names.iter().zip(&bytes.statuses).take(count);
-                let links =
-                    pairs.map(|(name, status)| OwnLink { name: text(name), status: text(status) }).collect();
-                Some(Self::RingStatus(links))
-            }),
+            number::RING_STATUS => read_links(bytes).map(Self::RingStatus),
             number::NODE_ADDRS => read_addrs(bytes).map(Self::NodeAddrs),
-            number::LOCAL_GET => {
-                LocalGetBytes::ref_from_prefix(bytes).ok().map(|(bytes, _)| Self::LocalGet(bytes.node.get()))
-            }
+            number::LOCAL_GET => head::<LocalGetBytes>(bytes).map(|bytes| Self::LocalGet(bytes.node.get())),
             number::NODE_STATUS => read_status(bytes).map(|status| Self::NodeStatus(Box::new(status))),
             _ => Some(Self::Done),
         };
@@ -227,7 +210,7 @@ impl Question {
 
     /// Decodes an event; `None`: it is an unknown one.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (event, _) = TestShutdownBytes::ref_from_prefix(bytes).ok()?;
+        let event = head::<TestShutdownBytes>(bytes)?;
         (event.header.id.get() == TEST_SHUTDOWN).then(|| Self { flags: event.flags.get() })
     }
 }
@@ -262,6 +245,13 @@ fn node_addrs(id: i32, fixed: usize, addresses: &[IpAddr]) -> Vec<u8> {
     reply
 }
 
+fn read_links(bytes: &[u8]) -> Option<Vec<OwnLink>> {
+    let bytes = head::<RingStatusBytes>(bytes)?;
+    let count = usize::try_from(bytes.count.get()).ok().filter(|count| *count <= RING_ENTRIES)?;
+    let pairs = bytes.names.iter().zip(&bytes.statuses).take(count);
+    Some(pairs.map(|(name, status)| OwnLink { name: text(name), status: text(status) }).collect())
+}
+
 fn read_addrs(bytes: &[u8]) -> Option<Vec<IpAddr>> {
     let (head, rest) = NodeAddrsBytes::ref_from_prefix(bytes).ok()?;
     let count = usize::try_from(head.count.get()).ok().filter(|count| *count <= ADDRESSES_MAX)?;
@@ -275,7 +265,7 @@ fn read_addrs(bytes: &[u8]) -> Option<Vec<IpAddr>> {
 }
 
 fn read_status(bytes: &[u8]) -> Option<NodeStatus> {
-    let (bytes, _) = NodeStatusBytes::ref_from_prefix(bytes).ok()?;
+    let bytes = head::<NodeStatusBytes>(bytes)?;
     if bytes.head.version.get() != STATUS_VERSION {
         return None;
     }

@@ -1,9 +1,9 @@
 //! The requests of clients.
 
-use zerocopy::{FromBytes, NativeEndian, U16};
+use zerocopy::{NativeEndian, U16};
 
 use super::{REASON_LIMIT, reason_field};
-use crate::service::wire::layout::{PaddedU32, layout, to_bytes};
+use crate::service::wire::layout::{PaddedU32, head, layout, to_bytes};
 use crate::service::wire::{HEADER_LEN, HeaderBytes, RequestHeader};
 
 pub(crate) mod number {
@@ -179,7 +179,7 @@ impl<'a> Request<'a> {
 
     /// Decodes a request. `None`: it is too short, contains an invalid length, or has an unknown number.
     pub(crate) fn decode(function: u16, bytes: &'a [u8]) -> Option<Self> {
-        let one = || Some(NumberBytes::ref_from_prefix(bytes).ok()?.0.value.get());
+        let one = || Some(head::<NumberBytes>(bytes)?.value.get());
         Some(match function {
             number::RING_STATUS => Self::RingStatus,
             number::RING_REENABLE => match one() {
@@ -188,7 +188,7 @@ impl<'a> Request<'a> {
                 _ => Self::RingReenable,
             },
             number::KILL_NODE => {
-                let (bytes, _) = KillBytes::ref_from_prefix(bytes).ok()?;
+                let bytes = head::<KillBytes>(bytes)?;
                 let reason = bytes.reason.get(..usize::from(bytes.length.get()))?;
                 Self::Kill { node: bytes.node.get(), reason }
             }
@@ -200,13 +200,10 @@ impl<'a> Request<'a> {
             number::RELOAD => Self::Reload { report: one() == Some(REPORT) },
             number::REOPEN_LOG_FILES => Self::ReopenLogFiles,
             number::NODE_STATUS => {
-                let (bytes, _) = NodeStatusBytes::ref_from_prefix(bytes).ok()?;
+                let bytes = head::<NodeStatusBytes>(bytes)?;
                 Self::NodeStatus { node: bytes.node.get(), version: bytes.version.get() }
             }
-            number::TRACK_START => {
-                let (bytes, _) = TrackBytes::ref_from_prefix(bytes).ok()?;
-                Self::TrackStart { flags: bytes.flags }
-            }
+            number::TRACK_START => Self::TrackStart { flags: head::<TrackBytes>(bytes)?.flags },
             number::TRACK_STOP => Self::TrackStop,
             _ => return None,
         })

@@ -11,7 +11,7 @@ use super::layout::{
 use super::reply::NOTIFY;
 use super::request::Function;
 use super::value::{type_code, value_bytes, value_from};
-use crate::service::wire::layout::{PaddedI32, to_bytes};
+use crate::service::wire::layout::{PaddedI32, head, to_bytes};
 use crate::service::wire::{HeaderBytes, RequestHeader};
 use crate::value::Value;
 
@@ -124,12 +124,12 @@ pub(crate) fn get_reply(reply: &[u8]) -> Option<(u8, u64, &[u8])> {
 
 /// Reads the handle from a successful ITER_INIT, TRACK_ADD or TRACK_DELETE reply.
 pub(crate) fn handle_reply(reply: &[u8]) -> Option<u64> {
-    Some(HandleReplyBytes::ref_from_prefix(reply).ok()?.0.handle.get())
+    Some(head::<HandleReplyBytes>(reply)?.handle.get())
 }
 
 /// Reads key, type and length from a successful ITER_NEXT reply.
 pub(crate) fn next_reply(reply: &[u8]) -> Option<(String, u8, u64)> {
-    let (reply, _) = NextReplyBytes::ref_from_prefix(reply).ok()?;
+    let reply = head::<NextReplyBytes>(reply)?;
     Some((reply.key.name().into_owned(), reply.kind, reply.len.get()))
 }
 
@@ -167,11 +167,9 @@ mod tests {
     fn a_get_request_and_its_reply_as_libcmap_has_them() {
         let request = get("totem.token", 4);
         assert_eq!(request.len(), 288);
-        assert_eq!(
-            request[..0x24],
-            hex("02 00 00 00 00 00 00 00 20 01 00 00 00 00 00 00
-             0b 00 00 00 00 00 00 00 74 6f 74 65 6d 2e 74 6f 6b 65 6e 00")
-        );
+        let expected = hex("02 00 00 00 00 00 00 00 20 01 00 00 00 00 00 00
+             0b 00 00 00 00 00 00 00 74 6f 74 65 6d 2e 74 6f 6b 65 6e 00");
+        assert_eq!(request[..0x24], expected);
         assert_eq!(request[0x110..], hex("00 00 00 00 00 00 00 00 04 00 00 00 00 00 00 00"));
         let reply = hex("02 00 00 00 00 00 00 00 2c 00 00 00 00 00 00 00
              01 00 00 00 00 00 00 00 04 00 00 00 00 00 00 00

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use zerocopy::{FromBytes, Immutable, KnownLayout, TryFromBytes, Unaligned};
+use zerocopy::{FromBytes, TryFromBytes};
 
 use super::layout::{
     AdjustRequestBytes, GetRequestBytes, HandleRequestBytes, KeyRequestBytes, MapRequestBytes,
@@ -13,6 +13,7 @@ use super::value::{value_from, value_len};
 use crate::confdb::events::Interest;
 use crate::confdb::shelf::Shelf;
 use crate::error::Status;
+use crate::service::wire::layout::head;
 use crate::value::{VALUE_LIMIT, Value};
 
 /// Number of kinds of requests.
@@ -111,33 +112,33 @@ pub(crate) enum Request<'a> {
 impl<'a> Request<'a> {
     /// Decodes a request. `None`: it is too short for its function.
     pub(crate) fn decode(function: Function, bytes: &'a [u8]) -> Option<Self> {
-        let handle = || Some(fixed::<HandleRequestBytes>(bytes)?.0.handle.get());
+        let handle = || Some(head::<HandleRequestBytes>(bytes)?.handle.get());
         Some(match function {
             Function::Set => {
-                let (head, bytes) = fixed::<SetRequestBytes>(bytes)?;
+                let (head, bytes) = SetRequestBytes::ref_from_prefix(bytes).ok()?;
                 let value = RawValue { kind: head.kind, len: head.len.get(), bytes };
                 Self::Set { key: head.key.name(), value }
             }
-            Function::Delete => Self::Delete { key: fixed::<KeyRequestBytes>(bytes)?.0.key.name() },
+            Function::Delete => Self::Delete { key: head::<KeyRequestBytes>(bytes)?.key.name() },
             Function::Get => {
-                let (head, _) = fixed::<GetRequestBytes>(bytes)?;
+                let head = head::<GetRequestBytes>(bytes)?;
                 Self::Get { key: head.key.name(), room: head.len.get() }
             }
             Function::Adjust => {
-                let (head, _) = fixed::<AdjustRequestBytes>(bytes)?;
+                let head = head::<AdjustRequestBytes>(bytes)?;
                 Self::Adjust { key: head.key.name(), step: head.step.get() }
             }
-            Function::Iterate => Self::Iterate { prefix: fixed::<KeyRequestBytes>(bytes)?.0.key.prefix() },
+            Function::Iterate => Self::Iterate { prefix: head::<KeyRequestBytes>(bytes)?.key.prefix() },
             Function::Next => Self::Next { handle: handle()? },
             Function::EndIteration => Self::EndIteration { handle: handle()? },
             Function::Track => {
-                let (head, _) = fixed::<TrackRequestBytes>(bytes)?;
+                let head = head::<TrackRequestBytes>(bytes)?;
                 let interest = track::interest(head.kind.get());
                 Self::Track { key: head.key.prefix(), interest, inst: head.inst.get() }
             }
             Function::Untrack => Self::Untrack { handle: handle()? },
             Function::ChooseMap => {
-                let shelf = match fixed::<MapRequestBytes>(bytes)?.0.map.get() {
+                let shelf = match head::<MapRequestBytes>(bytes)?.map.get() {
                     MAP_ICMAP => Some(Shelf::Config),
                     MAP_STATS => Some(Shelf::Statistics),
                     _ => None,
@@ -146,11 +147,6 @@ impl<'a> Request<'a> {
             }
         })
     }
-}
-
-/// The fixed part of a request, and the rest; `None` if it is too short.
-fn fixed<T: FromBytes + KnownLayout + Immutable + Unaligned>(bytes: &[u8]) -> Option<(&T, &[u8])> {
-    T::ref_from_prefix(bytes).ok()
 }
 
 /// The value of a request as the client sent it. Whether it is one is checked only by [`RawValue::read`], because the

@@ -5,7 +5,7 @@ use zerocopy::{ByteOrder, FromBytes, U32};
 use super::{NameBytes, Place};
 use crate::cpg::name::Reason;
 use crate::ids::Endian;
-use crate::service::wire::layout::{PaddedU32, in_order, layout};
+use crate::service::wire::layout::{PaddedU32, head, in_order, layout};
 use crate::service::wire::{HeaderBytes, ReplyHeaderBytes, SourceBytes};
 
 pub(crate) const PROC_JOIN: u16 = 0;
@@ -86,11 +86,11 @@ impl<'a> Exec<'a> {
     fn decode_in<O: ByteOrder + 'a>(function: u16, message: &'a [u8]) -> Option<Self> {
         match function {
             PROC_JOIN => {
-                let (bytes, _) = ProcBytes::<O>::ref_from_prefix(message).ok()?;
+                let bytes = head::<ProcBytes<O>>(message)?;
                 Some(Self::Join { group: bytes.name.name()?, pid: bytes.pid.get() })
             }
             PROC_LEAVE => {
-                let (bytes, _) = ProcBytes::<O>::ref_from_prefix(message).ok()?;
+                let bytes = head::<ProcBytes<O>>(message)?;
                 let reason = Reason::from_code(bytes.reason.get());
                 Some(Self::Leave { group: bytes.name.name()?, pid: bytes.pid.get(), reason })
             }

@@ -161,22 +161,9 @@ mod tests {
     /// docs/protocol/services.md, "Requests that are refused": the id and length of the expected reply.
     #[test]
     fn refusals_have_the_shape_of_the_reply() {
-        let shapes: [(u32, usize); request::COUNT as usize] = [
-            (0, 24),
-            (1, 24),
-            (0, 24),
-            (3, 9248),
-            (7, 32),
-            (9, 32),
-            (10, 168),
-            (11, 24),
-            (12, 24),
-            (0, 24),
-            (0, 24),
-            (2, 24),
-            (18, 24),
-        ];
-        for (function, (id, size)) in shapes.into_iter().enumerate() {
+        let ids: [u32; request::COUNT as usize] = [0, 1, 0, 3, 7, 9, 10, 11, 12, 0, 0, 2, 18];
+        let sizes = [24, 24, 24, 9248, 32, 32, 168, 24, 24, 24, 24, 24, 24];
+        for (function, (id, size)) in ids.into_iter().zip(sizes).enumerate() {
             let expected = zeros_but(size, &[(0, id), (8, size as u32), (16, 7)]);
             assert_eq!(refusal(function as u16, Status::InvalidParam), expected, "request {function}");
         }

@@ -1,13 +1,13 @@
 //! The requests of clients.
 
-use zerocopy::{FromBytes, U64};
+use zerocopy::U64;
 
 use super::{Fragment, Message, NE, NameBytes, Pieces};
 use crate::cpg::iterate::Scope;
 use crate::cpg::name::NameTooLong;
 use crate::error::Status;
 use crate::service::wire::RequestHeader;
-use crate::service::wire::layout::{PaddedU32, layout};
+use crate::service::wire::layout::{PaddedU32, head, layout};
 
 pub(crate) const JOIN: u16 = 0;
 pub(crate) const LEAVE: u16 = 1;
@@ -139,25 +139,22 @@ impl<'a> Request<'a> {
     /// state of the connection first.
     pub(crate) fn decode(function: u16, request: Pieces<'a>) -> Option<Self> {
         let [bytes, _] = request;
-        let handle = || Some(HandleRequestBytes::ref_from_prefix(bytes).ok()?.0.handle.get());
+        let handle = || Some(head::<HandleRequestBytes>(bytes)?.handle.get());
         Some(match function {
             JOIN => {
-                let (bytes, _) = JoinRequestBytes::ref_from_prefix(bytes).ok()?;
+                let bytes = head::<JoinRequestBytes>(bytes)?;
                 Self::Join {
                     group: bytes.name.checked(),
                     pid: bytes.pid.get(),
                     totem_conf: bytes.flags.get() & JOIN_FLAG_TOTEM_CONF != 0,
                 }
             }
-            LEAVE => Self::Leave { group: LeaveRequestBytes::ref_from_prefix(bytes).ok()?.0.name.checked() },
+            LEAVE => Self::Leave { group: head::<LeaveRequestBytes>(bytes)?.name.checked() },
             MCAST => Self::Mcast(Message::decode(request)?),
-            MEMBERSHIP => {
-                let (bytes, _) = MembershipRequestBytes::ref_from_prefix(bytes).ok()?;
-                Self::Membership { group: bytes.name.checked() }
-            }
+            MEMBERSHIP => Self::Membership { group: head::<MembershipRequestBytes>(bytes)?.name.checked() },
             LOCAL_GET => Self::LocalGet,
             ITERATION_INITIALIZE => {
-                let (bytes, _) = IterateRequestBytes::ref_from_prefix(bytes).ok()?;
+                let bytes = head::<IterateRequestBytes>(bytes)?;
                 let scope = match bytes.kind.get() {
                     ITERATE_NAMES => Ok(Scope::Names),
                     ITERATE_GROUP => bytes.name.checked().map(Scope::Group).map_err(|_| Status::NameTooLong),
@@ -170,14 +167,11 @@ impl<'a> Request<'a> {
             ITERATION_FINALIZE => Self::IterationFinalize { handle: handle()? },
             FINALIZE => Self::Finalize,
             ZC_ALLOC => {
-                let (bytes, _) = ZcAllocRequestBytes::ref_from_prefix(bytes).ok()?;
+                let bytes = head::<ZcAllocRequestBytes>(bytes)?;
                 let end = bytes.path.iter().position(|byte| *byte == 0)?;
                 Self::ZcAlloc { path: &bytes.path[..end], size: bytes.map_size.get() }
             }
-            ZC_FREE => {
-                let (bytes, _) = ZcFreeRequestBytes::ref_from_prefix(bytes).ok()?;
-                Self::ZcFree { token: bytes.token.get() }
-            }
+            ZC_FREE => Self::ZcFree { token: head::<ZcFreeRequestBytes>(bytes)?.token.get() },
             ZC_EXECUTE => Self::ZcExecute { token: handle()? },
             PARTIAL_MCAST => Self::PartialMcast(Fragment::decode(request)?),
             _ => return None,

@@ -4,7 +4,7 @@ use super::VoteInfo;
 use crate::error::Status;
 use crate::ids::{NodeId, RingId};
 use crate::quorum::wire::exec::Subject;
-use crate::quorum::wire::quorum::{self, Model, NumberReplyBytes};
+use crate::quorum::wire::quorum::{self, Kind, Model, NumberReplyBytes};
 use crate::quorum::wire::votequorum::Request;
 use crate::quorum::wire::{NAME_LEN, Track};
 use crate::service::client::{Ask, Error};
@@ -24,7 +24,7 @@ pub(super) fn is_quorate() -> Ask<bool> {
 /// Selects the newer version of events. The result says whether there is a quorum provider.
 pub(super) fn newer_model() -> Ask<bool> {
     Ask::query("tell of quorum", quorum::Request::ModelGetType(Model::V1).encode(), |reply| {
-        Ok(split::<NumberReplyBytes>(reply, "answer (quorum type)")?.0.value.get() != quorum::TYPE_FREE)
+        Ok(split::<NumberReplyBytes>(reply, "answer (quorum type)")?.0.value.get() != Kind::Free as u32)
     })
 }
 

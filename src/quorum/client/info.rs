@@ -4,7 +4,7 @@ use zerocopy::FromBytes;
 
 use crate::ids::{NodeId, RingId};
 use crate::quorum::wire::name;
-use crate::quorum::wire::votequorum::{self, InfoReplyBytes, info};
+use crate::quorum::wire::votequorum::{InfoReplyBytes, info};
 use crate::service::wire::read::Malformed;
 
 /// The state of quorum, ring and votes.
@@ -95,9 +95,9 @@ pub enum NodeState {
 impl NodeState {
     pub(super) const fn from_code(code: u32) -> Self {
         match code {
-            votequorum::STATE_MEMBER => Self::Member,
-            votequorum::STATE_DEAD => Self::Dead,
-            votequorum::STATE_LEAVING => Self::Leaving,
+            1 => Self::Member,
+            2 => Self::Dead,
+            3 => Self::Leaving,
             other => Self::Other(other),
         }
     }

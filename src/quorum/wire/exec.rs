@@ -2,12 +2,12 @@
 //!
 //! Source: corosync `exec/votequorum.c`.
 
-use zerocopy::{ByteOrder, FromBytes, U32};
+use zerocopy::{ByteOrder, TryFromBytes, U32};
 
 use super::{LE, NAME_LEN, name, name_bytes};
 use crate::ids::{Endian, NodeId, ServiceId};
 use crate::service::wire::HeaderBytes;
-use crate::service::wire::layout::{in_order, layout, to_bytes};
+use crate::service::wire::layout::{head, in_order, layout, to_bytes};
 
 /// Exec function numbers.
 pub(crate) mod function {
@@ -29,10 +29,6 @@ pub(crate) mod flag {
     pub(crate) const QDEVICE_CAST_VOTE: u32 = 64;
     pub(crate) const QDEVICE_MASTER_WINS: u32 = 128;
 }
-
-const PARAM_EXPECTED_VOTES: u8 = 1;
-const PARAM_NODE_VOTES: u8 = 2;
-const PARAM_CANCEL_WFA: u8 = 3;
 
 const OPERATION_UNREGISTER: u32 = 0;
 const OPERATION_REGISTER: u32 = 1;
@@ -98,15 +94,16 @@ impl Subject {
     }
 }
 
-/// The change that a RECONFIGURE makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The change that a RECONFIGURE makes, with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, TryFromBytes)]
+#[repr(u8)]
 pub(crate) enum Param {
     /// The expected votes of all members.
-    ExpectedVotes,
+    ExpectedVotes = 1,
     /// The votes of one node, or of the device.
-    NodeVotes,
+    NodeVotes = 2,
     /// All nodes stop waiting for all nodes.
-    CancelWaitForAll,
+    CancelWaitForAll = 3,
 }
 
 /// An exec message in host byte order with checked lengths. Nothing is copied.
@@ -135,45 +132,37 @@ impl<'a> Exec<'a> {
     }
 
     fn decode_in<O: ByteOrder + 'a>(function: u16, message: &'a [u8]) -> Option<Self> {
-        match function {
+        Some(match function {
             function::NODE_INFO => {
-                let (bytes, _) = NodeInfoBytes::<O>::ref_from_prefix(message).ok()?;
-                Some(Self::NodeInfo {
+                let bytes = head::<NodeInfoBytes<O>>(message)?;
+                Self::NodeInfo {
                     subject: Subject::new(bytes.node.get()),
                     votes: bytes.votes.get(),
                     expected_votes: bytes.expected_votes.get(),
                     flags: bytes.flags.get(),
-                })
+                }
             }
             function::RECONFIGURE => {
-                let (bytes, _) = ReconfigureBytes::<O>::ref_from_prefix(message).ok()?;
-                let param = match bytes.param {
-                    PARAM_EXPECTED_VOTES => Param::ExpectedVotes,
-                    PARAM_NODE_VOTES => Param::NodeVotes,
-                    PARAM_CANCEL_WFA => Param::CancelWaitForAll,
-                    _ => return None,
-                };
+                let bytes = head::<ReconfigureBytes<O>>(message)?;
                 let subject = Subject::new(bytes.node.get());
-                Some(Self::Reconfigure { subject, param, value: bytes.value.get() })
+                let param = Param::try_read_from_bytes(&[bytes.param]).ok()?;
+                Self::Reconfigure { subject, param, value: bytes.value.get() }
             }
             function::DEVICE_REGISTER => {
-                let (bytes, _) = DeviceRegisterBytes::<O>::ref_from_prefix(message).ok()?;
+                let bytes = head::<DeviceRegisterBytes<O>>(message)?;
                 let register = match bytes.operation.get() {
                     OPERATION_UNREGISTER => false,
                     OPERATION_REGISTER => true,
                     _ => return None,
                 };
-                Some(Self::DeviceRegister { register, name: name(&bytes.name) })
+                Self::DeviceRegister { register, name: name(&bytes.name) }
             }
             function::DEVICE_RECONFIGURE => {
-                let (bytes, _) = DeviceReconfigureBytes::<O>::ref_from_prefix(message).ok()?;
-                Some(Self::DeviceReconfigure {
-                    old_name: name(&bytes.old_name),
-                    new_name: name(&bytes.new_name),
-                })
+                let bytes = head::<DeviceReconfigureBytes<O>>(message)?;
+                Self::DeviceReconfigure { old_name: name(&bytes.old_name), new_name: name(&bytes.new_name) }
             }
-            _ => None,
-        }
+            _ => return None,
+        })
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -190,11 +179,7 @@ impl<'a> Exec<'a> {
                 header: header(size_of::<ReconfigureBytes<LE>>()),
                 node: U32::new(subject.get()),
                 value: U32::new(value),
-                param: match param {
-                    Param::ExpectedVotes => PARAM_EXPECTED_VOTES,
-                    Param::NodeVotes => PARAM_NODE_VOTES,
-                    Param::CancelWaitForAll => PARAM_CANCEL_WFA,
-                },
+                param: param as u8,
                 pad: [0; 7],
             }),
             Self::DeviceRegister { register, name } => to_bytes(&DeviceRegisterBytes::<LE> {

@@ -10,10 +10,10 @@
 //! Exec messages are written little-endian and read in their sender's byte order; the others are in this
 //! host's byte order. Padding is written as zero and never read.
 
-use zerocopy::{FromBytes, LittleEndian, NativeEndian, U64};
+use zerocopy::{LittleEndian, NativeEndian, U64};
 
 use crate::ids::{NodeId, RingId};
-use crate::service::wire::layout::{PaddedU32, layout};
+use crate::service::wire::layout::{PaddedU32, head, layout};
 use crate::service::wire::{HeaderBytes, RequestHeader};
 
 pub(crate) mod exec;
@@ -97,7 +97,7 @@ impl NumberRequestBytes {
 
     /// The number in a request; `None`: the request is too short.
     pub(crate) fn number(request: &[u8]) -> Option<u32> {
-        Some(Self::ref_from_prefix(request).ok()?.0.value.get())
+        Some(head::<Self>(request)?.value.get())
     }
 }
 

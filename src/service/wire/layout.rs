@@ -1,6 +1,6 @@
 //! How the layouts of all services' messages are written: structs of bytes whose size is checked when they are compiled.
 
-use zerocopy::{ByteOrder, I32, Immutable, IntoBytes, U32};
+use zerocopy::{ByteOrder, FromBytes, I32, Immutable, IntoBytes, KnownLayout, U32, Unaligned};
 
 /// Defines structs of bytes without gaps, each with its size behind its name. `<O>` is the byte order of its numbers. A
 /// type behind the size is that of its first field, `header`.
@@ -77,6 +77,11 @@ impl<O: ByteOrder> PaddedI32<O> {
     pub(crate) const fn get(&self) -> i32 {
         self.value.get()
     }
+}
+
+/// The layout `T` at the beginning of a message; `None`: the message is shorter.
+pub(crate) fn head<T: FromBytes + KnownLayout + Immutable + Unaligned>(message: &[u8]) -> Option<&T> {
+    Some(T::ref_from_prefix(message).ok()?.0)
 }
 
 /// A message, or a part of one, as a vector.

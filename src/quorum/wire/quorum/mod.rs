@@ -14,7 +14,7 @@ mod requests;
 
 pub(crate) use super::NumberRequestBytes;
 pub(crate) use events::{Event, V1NodelistBytes, V1QuorumBytes};
-pub(crate) use replies::{Kind, NumberReplyBytes, Reply, TYPE_FREE};
+pub(crate) use replies::{Kind, NumberReplyBytes, Reply};
 pub(crate) use requests::{Model, Request};
 
 /// Request numbers.

@@ -6,11 +6,6 @@ use crate::error::Status;
 use crate::service::wire::layout::{PaddedU32, layout, to_bytes};
 use crate::service::wire::{ReplyHeaderBytes, plain_reply};
 
-/// No provider: always quorate.
-pub(crate) const TYPE_FREE: u32 = 0;
-/// A provider decides on quorum.
-const TYPE_SET: u32 = 1;
-
 layout! {
     /// Replies with one number: GETQUORATE (0 or 1), GETTYPE and MODEL_GETTYPE.
     pub(crate) struct NumberReplyBytes: 32, ReplyHeaderBytes {
@@ -25,22 +20,13 @@ impl NumberReplyBytes {
     }
 }
 
-/// Whether another service, the provider, decides on quorum.
+/// Whether another service, the provider, decides on quorum, with the number in replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// No provider: always quorate.
-    Free,
+    Free = 0,
     /// A provider decides.
-    Set,
-}
-
-impl Kind {
-    const fn number(self) -> u32 {
-        match self {
-            Self::Free => TYPE_FREE,
-            Self::Set => TYPE_SET,
-        }
-    }
+    Set = 1,
 }
 
 /// A reply to a client.
@@ -67,8 +53,8 @@ impl Reply {
             Self::GetQuorate(quorate) => number(response::GET_QUORATE, Status::Ok, quorate.into()),
             Self::TrackStart(status) => plain_reply(response::TRACK_START, status).to_vec(),
             Self::TrackStop => plain_reply(response::TRACK_STOP, Status::Ok).to_vec(),
-            Self::GetType(kind) => number(response::GET_TYPE, Status::Ok, kind.number()),
-            Self::ModelGetType(Ok(kind)) => number(response::MODEL_GET_TYPE, Status::Ok, kind.number()),
+            Self::GetType(kind) => number(response::GET_TYPE, Status::Ok, kind as u32),
+            Self::ModelGetType(Ok(kind)) => number(response::MODEL_GET_TYPE, Status::Ok, kind as u32),
             Self::ModelGetType(Err(status)) => number(response::MODEL_GET_TYPE, status, 0),
             Self::Unknown => plain_reply(0, Status::InvalidParam).to_vec(),
         }

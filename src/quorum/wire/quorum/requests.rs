@@ -6,16 +6,16 @@ use crate::error::Status;
 use crate::service::wire::layout::to_bytes;
 use crate::service::wire::{HEADER_LEN, RequestHeader};
 
-/// The version of events that a client reads.
+/// The version of events that a client reads, with its number.
 ///
 /// Source: `quorum_model_initialize(3)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Model {
     /// One event: quorate, and the members.
     #[default]
-    V0,
+    V0 = 0,
     /// Two events: quorate and the members; the members, those that joined and those that left.
-    V1,
+    V1 = 1,
 }
 
 impl Model {
@@ -24,13 +24,6 @@ impl Model {
             0 => Some(Self::V0),
             1 => Some(Self::V1),
             _ => None,
-        }
-    }
-
-    const fn number(self) -> u32 {
-        match self {
-            Self::V0 => 0,
-            Self::V1 => 1,
         }
     }
 }
@@ -81,7 +74,7 @@ impl Request {
             Self::TrackStart(track) => number(request::TRACK_START, track.flags()),
             Self::TrackStop => plain(request::TRACK_STOP),
             Self::GetType => plain(request::GET_TYPE),
-            Self::ModelGetType(model) => number(request::MODEL_GET_TYPE, model.number()),
+            Self::ModelGetType(model) => number(request::MODEL_GET_TYPE, model as u32),
         }
     }
 }

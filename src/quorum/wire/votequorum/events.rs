@@ -74,7 +74,7 @@ impl Event<'_> {
         let context = U64::new(context);
         match *self {
             Self::Quorum { quorate, nodes, device } => {
-                let states = nodes.iter().map(|(node, state)| NodeStateBytes::new(node.get(), state.code()));
+                let states = nodes.iter().map(|(node, state)| NodeStateBytes::new(node.get(), *state as u32));
                 let device = device.then(|| NodeStateBytes::new(0, STATE_NONE));
                 let states: Vec<NodeStateBytes> = states.chain(device).collect();
                 let size = size_of::<QuorumBytes>() + size_of_val(&states[..]);

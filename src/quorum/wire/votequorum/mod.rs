@@ -51,35 +51,18 @@ pub(crate) mod response {
     pub(crate) const NODELIST: i32 = 5;
 }
 
-/// State of a node: none; used for the quorum device in a list of nodes.
+/// The number in the place of a state for the quorum device in a list of nodes.
 const STATE_NONE: u32 = 0;
-/// State of a node: on the ring.
-pub(crate) const STATE_MEMBER: u32 = 1;
-/// State of a node: no longer on the ring.
-pub(crate) const STATE_DEAD: u32 = 2;
-/// State of a node: about to leave cleanly.
-pub(crate) const STATE_LEAVING: u32 = 3;
 
-/// The state of a node.
+/// The state of a node, with the number that clients see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// On the ring; its votes count.
-    Member,
+    Member = 1,
     /// No longer on the ring.
-    Dead,
+    Dead = 2,
     /// On the ring, but announced that it is about to leave.
-    Leaving,
-}
-
-impl State {
-    /// The number of the state that clients see.
-    const fn code(self) -> u32 {
-        match self {
-            Self::Member => STATE_MEMBER,
-            Self::Dead => STATE_DEAD,
-            Self::Leaving => STATE_LEAVING,
-        }
-    }
+    Leaving = 3,
 }
 
 /// Flags of a GETINFO reply.

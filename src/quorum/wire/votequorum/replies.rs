@@ -73,7 +73,7 @@ pub(crate) struct Info {
 }
 
 /// The quorum device: name and votes as this node knows them, the rest as the node in question says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DeviceInfo {
     /// The name; empty: none. At most 254 bytes are sent.
     pub(crate) name: Vec<u8>,
@@ -109,7 +109,7 @@ impl Info {
     fn bytes(&self) -> InfoReplyBytes {
         InfoReplyBytes {
             node: U32::new(self.node.get()),
-            state: U32::new(self.state.code()),
+            state: U32::new(self.state as u32),
             votes: U32::new(self.votes),
             expected_votes: U32::new(self.expected_votes),
             highest_expected: U32::new(self.highest_expected),
@@ -161,14 +161,7 @@ mod tests {
             last_man_standing: false,
             auto_tie_breaker: false,
             allow_downscale: false,
-            device: DeviceInfo {
-                name: b"Qdevice".to_vec(),
-                votes: 3,
-                registered: false,
-                alive: false,
-                casts_vote: false,
-                master_wins: false,
-            },
+            device: DeviceInfo { name: b"Qdevice".to_vec(), votes: 3, ..DeviceInfo::default() },
         }
     }
 

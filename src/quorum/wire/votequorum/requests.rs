@@ -1,7 +1,5 @@
 //! The requests of clients.
 
-use zerocopy::FromBytes;
-
 use super::super::exec::Subject;
 use super::super::{Track, name};
 use super::{
@@ -10,7 +8,7 @@ use super::{
 };
 use crate::error::Status;
 use crate::ids::{NodeId, RingId};
-use crate::service::wire::layout::to_bytes;
+use crate::service::wire::layout::{head, to_bytes};
 use crate::service::wire::{HEADER_LEN, RequestHeader};
 
 /// A request of a client. Names are any bytes without NUL, at most 255 of them; only 254 are encoded.
@@ -55,11 +53,11 @@ impl<'a> Request<'a> {
             request::GET_INFO => Self::GetInfo { node: NodeId::new(NumberRequestBytes::number(bytes)?) },
             request::SET_EXPECTED => Self::SetExpected { votes: NumberRequestBytes::number(bytes)? },
             request::SET_VOTES => {
-                let (bytes, _) = SetVotesRequestBytes::ref_from_prefix(bytes).ok()?;
+                let bytes = head::<SetVotesRequestBytes>(bytes)?;
                 Self::SetVotes { subject: Subject::new(bytes.node.get()), votes: bytes.votes.get() }
             }
             request::TRACK_START => {
-                let (bytes, _) = TrackStartRequestBytes::ref_from_prefix(bytes).ok()?;
+                let bytes = head::<TrackStartRequestBytes>(bytes)?;
                 let track = Track::from_flags(bytes.flags.get());
                 Self::TrackStart { context: bytes.context.get(), track }
             }
@@ -67,16 +65,16 @@ impl<'a> Request<'a> {
             request::QDEVICE_REGISTER => Self::DeviceRegister { name: device_name(bytes)? },
             request::QDEVICE_UNREGISTER => Self::DeviceUnregister { name: device_name(bytes)? },
             request::QDEVICE_UPDATE => {
-                let (bytes, _) = DeviceUpdateRequestBytes::ref_from_prefix(bytes).ok()?;
+                let bytes = head::<DeviceUpdateRequestBytes>(bytes)?;
                 Self::DeviceUpdate { old_name: name(&bytes.old_name), new_name: name(&bytes.new_name) }
             }
             request::QDEVICE_POLL => {
-                let (bytes, _) = DevicePollRequestBytes::ref_from_prefix(bytes).ok()?;
+                let bytes = head::<DevicePollRequestBytes>(bytes)?;
                 let cast_vote = bytes.cast_vote.get() != 0;
                 Self::DevicePoll { name: name(&bytes.name), cast_vote, ring: bytes.ring.ring() }
             }
             request::QDEVICE_MASTER_WINS => {
-                let (bytes, _) = DeviceMasterWinsRequestBytes::ref_from_prefix(bytes).ok()?;
+                let bytes = head::<DeviceMasterWinsRequestBytes>(bytes)?;
                 Self::DeviceMasterWins { name: name(&bytes.name), allow: bytes.allow.get() != 0 }
             }
             _ => return None,
@@ -111,8 +109,7 @@ impl<'a> Request<'a> {
 
 /// The name in a request about the device.
 fn device_name(request: &[u8]) -> Option<&[u8]> {
-    let (bytes, _) = DeviceRequestBytes::ref_from_prefix(request).ok()?;
-    Some(name(&bytes.name))
+    Some(name(&head::<DeviceRequestBytes>(request)?.name))
 }
 
 #[cfg(test)]
