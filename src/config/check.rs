@@ -26,7 +26,7 @@ use super::hint::explain;
 use super::host::{Host, LocalAddress};
 use super::map::{Map, Value};
 use super::nodelist::{self, Node};
-use super::timeouts::Timeouts;
+use super::timeouts::{Given, Timeouts};
 use super::totem::{self, IpVersion, Totem, TransportKind};
 use super::{Config, logging, quorum, system};
 
@@ -56,13 +56,14 @@ pub(super) fn config(mut map: Map, host: &dyn Host) -> Result<Config, ConfigErro
     let transport = totem::transport(&map).map_err(|error| error.hint(explain(&map, "totem.transport")))?;
     let mut crypto = totem::crypto(&map).map_err(|error| error.hint(crypto::wanted_by(&map)))?;
     crypto.key = crypto::key(&map, &crypto, transport)?;
-    hide_key(&mut map);
+    // The map goes into the database and its listings.
+    map.hide("totem.key");
     let knet = totem::knet(&map);
     if knet.link_mode.len() >= LINK_MODE_LIMIT {
         return Err(ConfigError::rule("totem.link_mode is too long").hint(explain(&map, "totem.link_mode")));
     }
     let ip_version = totem::ip_version(&map, transport);
-    let clear_node_high_bit = totem::switch(&map, "totem.clear_node_high_bit") == Some(true);
+    let clear_node_high_bit = map.switch("totem.clear_node_high_bit") == Some(true);
 
     let entries = nodelist::entries(&map);
     if entries.len() > nodelist::NODE_LIMIT {
@@ -92,7 +93,7 @@ pub(super) fn config(mut map: Map, host: &dyn Host) -> Result<Config, ConfigErro
         return Err(ConfigError::rule("An IPV6 network requires that a node ID be specified").hint(hint));
     }
 
-    let given = totem::given(&map);
+    let given = Given::read(&map);
     let on_link_0 = nodes.iter().filter(|node| node.address(0).is_some()).count();
     let timeouts = Timeouts::derive(&given, on_link_0);
     let default_mtu = if transport == TransportKind::Knet { 65536 } else { 1500 };
@@ -105,7 +106,7 @@ pub(super) fn config(mut map: Map, host: &dyn Host) -> Result<Config, ConfigErro
         ip_version,
         netmtu: map.u32("totem.netmtu").filter(|mtu| *mtu != 0).unwrap_or(default_mtu),
         clear_node_high_bit,
-        block_unlisted_ips: totem::switch(&map, "totem.block_unlisted_ips") != Some(false),
+        block_unlisted_ips: map.switch("totem.block_unlisted_ips") != Some(false),
         given,
         timeouts,
         crypto,
@@ -139,12 +140,6 @@ pub(super) fn config(mut map: Map, host: &dyn Host) -> Result<Config, ConfigErro
         map,
         me,
     })
-}
-
-/// Hides the key in the map, as the map goes into the database and its listings. The key itself is in
-/// [`Crypto`](totem::Crypto).
-fn hide_key(map: &mut Map) {
-    map.hide("totem.key");
 }
 
 /// Checks the rules across settings, after all of them have been read. Returns this node's entry.

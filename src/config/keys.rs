@@ -68,18 +68,11 @@ pub struct Key {
 impl Key {
     /// The unit that the explanation begins with or mentions first; `None` for counts and words.
     pub fn unit(&self) -> Option<&'static str> {
-        const UNITS: &[(&str, &str)] = &[
-            ("ms", "milliseconds"),
-            ("seconds", "seconds"),
-            ("percent", "percent"),
-            ("bytes", "bytes"),
-            ("votes", "votes"),
-            ("frames", "frames"),
-        ];
+        const UNITS: [&str; 6] = ["ms", "seconds", "percent", "bytes", "votes", "frames"];
         let words = self.what.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
         let first = words.into_iter().find(|word| *word != "knet")?;
-        let unit = UNITS.iter().find(|(word, _)| first.eq_ignore_ascii_case(word))?;
-        Some(unit.1)
+        let unit = UNITS.into_iter().find(|word| first.eq_ignore_ascii_case(word))?;
+        Some(if unit == "ms" { "milliseconds" } else { unit })
     }
 
     /// The manual page of Corosync that describes it.

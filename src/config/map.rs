@@ -107,6 +107,15 @@ impl Map {
         self.entry(name)?.value.as_text()
     }
 
+    /// `yes` or `no`; any other word is treated as not given.
+    pub(super) fn switch(&self, name: &str) -> Option<bool> {
+        match self.text(name).as_deref() {
+            Some("yes") => Some(true),
+            Some("no") => Some(false),
+            Some(_) | None => None,
+        }
+    }
+
     /// Number of items.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -50,7 +50,7 @@ mod hint;
 mod resolve;
 mod sections;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod toml;
 mod uidgid;
 
@@ -69,7 +69,7 @@ use self::map::Map;
 use self::nodelist::Node;
 use self::quorum::Quorum;
 use self::system::{Access, Resources, System};
-use self::timeouts::Timeouts;
+use self::timeouts::{Given, Timeouts};
 use self::totem::{Interface, Totem, TransportKind, Watching};
 use crate::ids::NodeId;
 use crate::secret::Secret;
@@ -246,7 +246,7 @@ impl Config {
 /// # Errors
 /// A timer or limit is out of its range.
 pub fn timeouts_of(map: &Map) -> Result<Timeouts, ConfigError> {
-    let given = totem::given(map);
+    let given = Given::read(map);
     let on_link_0 = map
         .with_prefix("nodelist.node.")
         .filter(|(name, _)| name.strip_suffix(".ring0_addr").is_some_and(|start| !start.is_empty()))

@@ -241,14 +241,13 @@ impl Sink for Sections<'_> {
 
     fn item(&mut self, path: &[u8], key: &[u8], value: &[u8], line: u32) -> Result<(), Complaint> {
         match self.rules() {
-            Rules::Plain => self.store_typed(path, value, line),
-            Rules::Interface => self.interface_item(path, value, line),
+            Rules::Plain => self.store_typed(path, value, line)?,
+            Rules::Interface => self.interface_item(path, value, line)?,
             Rules::Member => {
                 if key != b"memberaddr" {
                     return Err(Complaint::new("Only memberaddr is allowed in member section"));
                 }
                 self.members.push((value.to_vec(), line));
-                Ok(())
             }
             Rules::Node => {
                 // The key's own name decides, even in an inner section.
@@ -256,41 +255,31 @@ impl Sink for Sections<'_> {
                 if name.len() > super::map::NAME_LIMIT {
                     return Err(Complaint::new("New key makes total cmap path too long"));
                 }
-                self.store_typed(&name, value, line)
+                self.store_typed(&name, value, line)?;
             }
-            Rules::LoggerSubsys if key == b"subsys" => {
+            Rules::LoggerSubsys | Rules::LoggingDaemon if key == b"subsys" => {
                 self.subsys = Some((value.to_vec(), line));
-                Ok(())
             }
-            Rules::LoggingDaemon if key == b"subsys" => {
-                self.subsys = Some((value.to_vec(), line));
-                Ok(())
-            }
-            Rules::LoggingDaemon if key == b"name" => {
-                self.daemon = Some((value.to_vec(), line));
-                Ok(())
-            }
+            Rules::LoggingDaemon if key == b"name" => self.daemon = Some((value.to_vec(), line)),
             Rules::LoggerSubsys | Rules::LoggingDaemon => {
                 self.logging.push((key.to_vec(), value.to_vec(), line));
-                Ok(())
             }
-            Rules::Uidgid | Rules::UidgidOnly => self.uidgid_item(path, key, value, line),
+            Rules::Uidgid | Rules::UidgidOnly => self.uidgid_item(path, key, value, line)?,
         }
+        Ok(())
     }
 
     fn close(&mut self, _path: &[u8], _line: u32) -> Result<(), Complaint> {
         let rules = self.rules();
         self.rules.pop();
         match rules {
-            Rules::Interface => self.interface_end(),
-            Rules::Node => {
-                self.node = self.node.saturating_add(1);
-                Ok(())
-            }
-            Rules::LoggerSubsys => self.logger_subsys_end(),
-            Rules::LoggingDaemon => self.logging_daemon_end(),
-            Rules::Plain | Rules::Member | Rules::Uidgid | Rules::UidgidOnly => Ok(()),
+            Rules::Interface => self.interface_end()?,
+            Rules::Node => self.node = self.node.saturating_add(1),
+            Rules::LoggerSubsys => self.logger_subsys_end()?,
+            Rules::LoggingDaemon => self.logging_daemon_end()?,
+            Rules::Plain | Rules::Member | Rules::Uidgid | Rules::UidgidOnly => {}
         }
+        Ok(())
     }
 }
 
@@ -351,16 +340,9 @@ fn parse_integer(text: &[u8]) -> Option<i128> {
         [b'+', digits @ ..] => (false, digits),
         digits => (false, digits),
     };
-    if digits.is_empty() {
-        return None;
-    }
-    let mut n = 0i128;
-    for digit in digits {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        n = n.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
-    }
+    // The standard library would take a second sign.
+    let digits = str::from_utf8(digits).ok().filter(|digits| !digits.starts_with(['+', '-']))?;
+    let n: i128 = digits.parse().ok()?;
     Some(if negative { -n } else { n })
 }
 

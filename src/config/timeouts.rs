@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::map::Map;
+
 /// Effective settings of the ring protocol.
 ///
 /// [`Timeouts::derive`] computes them from the configuration. All nodes should have the same `token` and `consensus`,
@@ -57,29 +59,33 @@ pub struct Timeouts {
     pub cancel_token_hold_on_retransmit: bool,
 }
 
-/// The settings of a file for [`Timeouts`]; `None` and, for most, 0 mean the default. Times in ms.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is explained at the field of the same name in Timeouts")]
-pub struct Given {
-    pub token: Option<u32>,
-    pub token_coefficient: Option<u32>,
-    pub token_warning: Option<u32>,
-    pub token_retransmits_before_loss_const: Option<u32>,
-    pub token_retransmit: Option<u32>,
-    pub hold: Option<u32>,
-    pub join: Option<u32>,
-    pub send_join: Option<u32>,
-    pub consensus: Option<u32>,
-    pub merge: Option<u32>,
-    pub downcheck: Option<u32>,
-    pub fail_recv_const: Option<u32>,
-    pub seqno_unchanged_const: Option<u32>,
-    pub heartbeat_failures_allowed: Option<u32>,
-    pub max_network_delay: Option<u32>,
-    pub window_size: Option<u32>,
-    pub max_messages: Option<u32>,
-    pub miss_count_const: Option<u32>,
-    pub cancel_token_hold_on_retransmit: Option<bool>,
+/// Defines the settings of a file, and how they are read.
+macro_rules! given {
+    ($($number:ident),*; $switch:ident) => {
+        /// The settings of a file for [`Timeouts`]; `None` and, for most, 0 mean the default. Times in ms.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "each is explained at the field of the same name in Timeouts")]
+        pub struct Given {
+            $(pub $number: Option<u32>,)*
+            pub $switch: Option<bool>,
+        }
+
+        impl Given {
+            /// Reads timers and limits from the map.
+            pub(super) fn read(map: &Map) -> Self {
+                Self {
+                    $($number: map.u32(concat!("totem.", stringify!($number))),)*
+                    $switch: map.switch(concat!("totem.", stringify!($switch))),
+                }
+            }
+        }
+    };
+}
+
+given! {
+    token, token_coefficient, token_warning, token_retransmits_before_loss_const, token_retransmit, hold, join,
+    send_join, consensus, merge, downcheck, fail_recv_const, seqno_unchanged_const, heartbeat_failures_allowed,
+    max_network_delay, window_size, max_messages, miss_count_const; cancel_token_hold_on_retransmit
 }
 
 impl Timeouts {

@@ -268,41 +268,6 @@ pub fn cipher_and_hash(setting: impl Fn(&str) -> Option<String>) -> (String, Str
     )
 }
 
-/// Reads timers and limits from the map.
-pub(super) fn given(map: &Map) -> Given {
-    let u32 = |key: &str| map.u32(&format!("totem.{key}"));
-    Given {
-        token: u32("token"),
-        token_coefficient: u32("token_coefficient"),
-        token_warning: u32("token_warning"),
-        token_retransmits_before_loss_const: u32("token_retransmits_before_loss_const"),
-        token_retransmit: u32("token_retransmit"),
-        hold: u32("hold"),
-        join: u32("join"),
-        send_join: u32("send_join"),
-        consensus: u32("consensus"),
-        merge: u32("merge"),
-        downcheck: u32("downcheck"),
-        fail_recv_const: u32("fail_recv_const"),
-        seqno_unchanged_const: u32("seqno_unchanged_const"),
-        heartbeat_failures_allowed: u32("heartbeat_failures_allowed"),
-        max_network_delay: u32("max_network_delay"),
-        window_size: u32("window_size"),
-        max_messages: u32("max_messages"),
-        miss_count_const: u32("miss_count_const"),
-        cancel_token_hold_on_retransmit: switch(map, "totem.cancel_token_hold_on_retransmit"),
-    }
-}
-
-/// `yes` or `no`; any other word is treated as not given.
-pub(super) fn switch(map: &Map, name: &str) -> Option<bool> {
-    match map.text(name).as_deref() {
-        Some("yes") => Some(true),
-        Some("no") => Some(false),
-        Some(_) | None => None,
-    }
-}
-
 /// Reads the settings of knet for all links together.
 pub(super) fn knet(map: &Map) -> Knet {
     let text = |name: &str| map.text(name).map(|text| text.into_owned());
@@ -357,7 +322,7 @@ pub(super) fn watching(map: &Map, token: Duration) -> Watching {
         links: links.into_iter().map(|link| (link, pings(map, link, token))).collect(),
         pmtud_interval: knet.pmtud_interval,
         mtu: knet.mtu,
-        block_unlisted_ips: switch(map, "totem.block_unlisted_ips") != Some(false),
+        block_unlisted_ips: map.switch("totem.block_unlisted_ips") != Some(false),
     }
 }
 

@@ -80,7 +80,7 @@ fn interface(map: &Map, link: u8, ground: &Ground<'_>) -> Result<Interface, Conf
     };
     let bind = find("bindnetaddr", "bindnet")?;
     let bind_address = bind.as_ref().map(|bind| bind.address);
-    let broadcast = totem::switch(map, &name("broadcast")) == Some(true);
+    let broadcast = map.switch(&name("broadcast")) == Some(true);
     let multicast = match find("mcastaddr", "mcast")? {
         _ if broadcast => Some(std::net::Ipv4Addr::BROADCAST.into()),
         Some(group) => Some(group.address),
