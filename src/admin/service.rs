@@ -7,6 +7,7 @@
 //! Source: corosync `exec/cfg.c`; the manual pages of `corosync_cfg_*(3)`.
 
 use core::net::IpAddr;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -429,10 +430,8 @@ impl Desk {
             Ask::LocalGet => Ok(Reply::LocalGet(self.me.get())),
             Ask::Kill { node, reason } => self.kill(node, reason, context),
             Ask::Reload { report } => {
-                return match self.request_reload(conn, report, context) {
-                    Ok(()) => None, // the answer follows when it is done
-                    Err(status) => Some(Err(status)),
-                };
+                // Otherwise the answer follows when it is done.
+                return self.request_reload(conn, report, context).err().map(Err);
             }
             Ask::ReopenLogFiles if self.facts.managed => {
                 if self.reopening.len() >= WAITING_LIMIT {
@@ -486,10 +485,9 @@ impl Desk {
             status.links[0] = LinkStatus {
                 enabled: true,
                 connected: status.reachable,
-                dynconnected: false,
                 mtu: self.facts.mtu,
                 from: address.to_string(),
-                to: String::new(),
+                ..LinkStatus::default()
             };
         }
         status
@@ -655,24 +653,21 @@ impl Service for Desk {
             return self.count_malformed(context.now(), from, function, bytes.len());
         };
         match message {
-            Exec::RingReenable => match Talk::decode(&bytes, order) {
-                Ok(Some(talk)) => {
+            Exec::RingReenable => match (Talk::decode(&bytes, order), KeyTalk::decode(&bytes, order)) {
+                (Ok(Some(talk)), _) => {
                     self.rekey.expect();
                     self.agreement.heard(from, talk, context.now());
                     self.act(context);
                 }
-                Ok(None) => match KeyTalk::decode(&bytes, order) {
-                    Ok(Some(talk)) => {
-                        self.survey.heard(from, &talk);
-                        self.rotation.heard(from, talk, context.now());
-                        self.act(context);
-                    }
-                    Ok(None) => {
-                        tracing::debug!(%from, function, "administrative message that means nothing here");
-                    }
-                    Err(_) => self.count_malformed(context.now(), from, function, bytes.len()),
-                },
-                Err(_) => self.count_malformed(context.now(), from, function, bytes.len()),
+                (Ok(None), Ok(Some(talk))) => {
+                    self.survey.heard(from, &talk);
+                    self.rotation.heard(from, talk, context.now());
+                    self.act(context);
+                }
+                (Ok(None), Ok(None)) => {
+                    tracing::debug!(%from, function, "administrative message that means nothing here");
+                }
+                _ => self.count_malformed(context.now(), from, function, bytes.len()),
             },
             Exec::Crypto { phase } => {
                 self.rekey.heard(from, phase, context.now());
@@ -725,14 +720,11 @@ impl Service for Desk {
     fn connected(&mut self, _conn: ConnId, _context: &mut Context<'_>) {}
 
     fn request(&mut self, conn: ConnId, function: u16, request: Request<'_>, context: &mut Context<'_>) {
-        let joined;
-        let bytes = if request.tail.is_empty() {
-            request.bytes
-        } else {
-            joined = [request.bytes, request.tail].concat();
-            &joined
+        let bytes = match request.tail {
+            [] => Cow::Borrowed(request.bytes),
+            tail => [request.bytes, tail].concat().into(),
         };
-        let answer = match wire::Request::decode(function, bytes) {
+        let answer = match wire::Request::decode(function, &bytes) {
             None => Some(Err(Status::InvalidParam)),
             Some(request) => self.answer(conn, function, request, context),
         };
@@ -765,17 +757,9 @@ impl Service for Desk {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let vote = self.vote.as_ref().map(Vote::until);
-        [
-            vote,
-            self.agreement.deadline(),
-            self.rekey.deadline(),
-            self.survey.deadline(),
-            self.rotation.deadline(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let orders = [self.vote.as_ref().map(Vote::until), self.agreement.deadline()];
+        let keys = [self.rekey.deadline(), self.survey.deadline(), self.rotation.deadline()];
+        orders.into_iter().chain(keys).flatten().min()
     }
 
     fn expired(&mut self, context: &mut Context<'_>) {

@@ -147,10 +147,8 @@ impl Lookouts {
 
     /// Removes a tracker. Returns the client's own number for it.
     pub(super) fn remove(&mut self, conn: ConnId, handle: u64) -> Option<u64> {
-        if let Some((tracker, _)) = self.singles.remove(&handle) {
-            return Some(tracker.inst);
-        }
-        if let Some(tracker) = self.newcomers.remove(&handle) {
+        let single = self.singles.remove(&handle).map(|(tracker, _)| tracker);
+        if let Some(tracker) = single.or_else(|| self.newcomers.remove(&handle)) {
             return Some(tracker.inst);
         }
         let tracker = self.prefixes.remove(conn, handle)?;

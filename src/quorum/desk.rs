@@ -20,7 +20,7 @@ use crate::view::View;
 const LINE: usize = 63;
 
 /// The desk of service 3, quorum.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Desk {
     /// Whether another desk (the provider) decides on quorum.
     provided: bool,
@@ -41,19 +41,8 @@ pub(crate) struct Desk {
 
 impl Desk {
     /// A desk without clients. `provided`: another desk decides on quorum.
-    pub(crate) const fn new(provided: bool) -> Self {
-        Self {
-            provided,
-            quorate: !provided,
-            decided: None,
-            ring: None,
-            members: Vec::new(),
-            settled: Vec::new(),
-            joined: Vec::new(),
-            left: Vec::new(),
-            models: BTreeMap::new(),
-            trackers: Vec::new(),
-        }
+    pub(crate) fn new(provided: bool) -> Self {
+        Self { provided, quorate: !provided, ..Self::default() }
     }
 
     /// Whether this partition is quorate.

@@ -71,11 +71,11 @@ struct Counter {
 }
 
 /// Connects the desks with the ring; see the module documentation.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Router {
     desks: Vec<Counter>,
     /// Index of each service's desk.
-    places: [Option<u8>; ServiceId::LIMIT as usize],
+    places: Vec<Option<u8>>,
     connections: BTreeMap<ConnId, u8>,
     barrier: Barrier,
     patience: Patience,
@@ -102,28 +102,14 @@ impl Router {
     /// If the desks are not in ascending order of service ids, or an id is not below [`ServiceId::LIMIT`].
     pub(crate) fn new(desks: Desks<'_, '_>, traffic: &mut Traffic) -> Self {
         assert!(desks.is_sorted_by(|a, b| a.id() < b.id()), "desks ascend by service id");
-        let mut places = [None; ServiceId::LIMIT as usize];
+        let mut places = vec![None; ServiceId::LIMIT.into()];
         let mut counters = Vec::new();
         for (place, desk) in desks.iter().enumerate() {
             places[usize::from(desk.id().0)] = Some(place as u8);
             traffic.add(desk.id(), desk.functions());
             counters.push(Counter { functions: desk.functions(), requests: desk.requests(), refused: false });
         }
-        Self {
-            desks: counters,
-            places,
-            connections: BTreeMap::new(),
-            barrier: Barrier::new(),
-            patience: Patience::default(),
-            transitional: Vec::new(),
-            moving: false,
-            syncing: true,
-            ready: false,
-            telling: false,
-            stats: Stats::default(),
-            unreadable: Quiet::default(),
-            overload: Quiet::default(),
-        }
+        Self { desks: counters, places, syncing: true, ..Self::default() }
     }
 
     /// Whether a synchronisation runs, or none has completed yet.
@@ -313,14 +299,12 @@ impl Router {
             context.turn_away(conn, Turned::Overload);
             if desk.answers(function) {
                 context.reply(conn, wire::plain_reply(0, Status::TryAgain).to_vec());
-            } else {
-                if let Some(held_back) = self.overload.may_speak(context.now()) {
-                    tracing::warn!(
-                        ?conn,
-                        held_back,
-                        "message dropped: it was sent while the ring could not take it"
-                    );
-                }
+            } else if let Some(held_back) = self.overload.may_speak(context.now()) {
+                tracing::warn!(
+                    ?conn,
+                    held_back,
+                    "message dropped: it was sent while the ring could not take it"
+                );
             }
             return;
         }

@@ -13,7 +13,7 @@
 use crate::ids::{NodeId, RingId, ServiceId};
 
 /// The state of this node in the synchronisation. Pure: it calls no desk and sends nothing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Barrier {
     /// The ring of the synchronisation; messages that name another one are ignored.
     ring: Option<RingId>,
@@ -27,9 +27,10 @@ pub(crate) struct Barrier {
 }
 
 /// A step of the synchronisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// No synchronisation runs.
+    #[default]
     Idle,
     /// The lists of all nodes are awaited.
     Lists {
@@ -66,10 +67,6 @@ pub(crate) enum Outcome {
 }
 
 impl Barrier {
-    pub(crate) const fn new() -> Self {
-        Self { ring: None, members: Vec::new(), heard: Vec::new(), services: Vec::new(), phase: Phase::Idle }
-    }
-
     pub(crate) const fn phase(&self) -> Phase {
         self.phase
     }
@@ -197,10 +194,7 @@ impl Barrier {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn node(id: u32) -> NodeId {
-        NodeId::new(id).unwrap()
-    }
+    use crate::ids::node;
 
     fn ring(seq: u64) -> RingId {
         RingId { rep: node(1), seq }
@@ -210,7 +204,7 @@ mod tests {
     /// this node has only 2, and must send one barrier for each of the four.
     #[test]
     fn barriers_of_services_that_only_others_have_are_passed_too() {
-        let mut barrier = Barrier::new();
+        let mut barrier = Barrier::default();
         barrier.start(ring(8), &[node(1), node(2)], &[ServiceId::CPG]);
         assert_eq!(barrier.list(node(1), ring(8), &[ServiceId::CPG]), Outcome::Noted);
         let theirs = [0, 2, 3, 5].map(ServiceId);
@@ -230,7 +224,7 @@ mod tests {
 
     #[test]
     fn messages_of_other_rings_and_of_non_members_do_not_count() {
-        let mut barrier = Barrier::new();
+        let mut barrier = Barrier::default();
         assert_eq!(barrier.list(node(1), ring(8), &[]), Outcome::Foreign);
         barrier.start(ring(8), &[node(1)], &[]);
         assert_eq!(barrier.list(node(1), ring(4), &[]), Outcome::Foreign);

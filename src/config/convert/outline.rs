@@ -57,7 +57,7 @@ pub(super) enum Next {
 }
 
 /// The outline of all files; see the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Outline {
     /// The sections, ascending by first line.
     pub(super) sections: Vec<Section>,
@@ -77,15 +77,7 @@ pub(super) struct Outline {
 impl Outline {
     pub(super) fn new() -> Self {
         let all = Section { open: 0, close: Place::MAX, outer: ROOT };
-        Self {
-            sections: vec![all],
-            keys: Vec::new(),
-            comments: Vec::new(),
-            open: vec![ROOT],
-            pending: Vec::new(),
-            named: BTreeMap::new(),
-            full: BTreeMap::new(),
-        }
+        Self { sections: vec![all], open: vec![ROOT], ..Self::default() }
     }
 
     /// Adds a `corosync.conf` that the parser has accepted.

@@ -11,7 +11,7 @@ use crate::quorum::settings;
 use crate::time::Instant;
 
 /// The state of the device.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Device {
     configured: Option<settings::Device>,
     /// Whether a device was configured at any time.
@@ -29,16 +29,8 @@ pub(super) struct Device {
 }
 
 impl Device {
-    pub(super) const fn new(configured: Option<settings::Device>) -> Self {
-        Self {
-            shows: configured.is_some(),
-            configured,
-            shows_master_wins: false,
-            name: Vec::new(),
-            silent_at: None,
-            awaited: false,
-            pending: None,
-        }
+    pub(super) fn new(configured: Option<settings::Device>) -> Self {
+        Self { shows: configured.is_some(), configured, ..Self::default() }
     }
 
     pub(super) fn configure(&mut self, configured: Option<settings::Device>) {
