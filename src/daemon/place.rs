@@ -151,13 +151,9 @@ impl Place {
     /// created it in a directory that all may write to.
     fn make(&self, dir: &Path) -> Result<(), Fatal> {
         let failed = |why: &dyn std::fmt::Display| {
-            Fatal::new(
-                Exit::StateDir,
-                format!(
-                    "Can't use directory {}: {why}. Name another with --state-dir or XDG_RUNTIME_DIR",
-                    dir.display()
-                ),
-            )
+            let dir = dir.display();
+            let other = "Name another with --state-dir or XDG_RUNTIME_DIR";
+            Fatal::new(Exit::StateDir, format!("Can't use directory {dir}: {why}. {other}"))
         };
         match DirBuilder::new().mode(0o700).create(dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&error)),
@@ -264,16 +260,12 @@ mod tests {
         }
         let given = temporary.path().join("a/b");
         assert_eq!(plain.dev_state_dir(Some(&given)).unwrap(), fs::canonicalize(&given).unwrap());
-        let root = Place {
-            runtime: Some(temporary.path().to_owned()),
-            ..place(true, Path::new("/nowhere"), Some("x"))
-        };
+        let runtime = Some(temporary.path().to_owned());
+        let root = Place { runtime, ..place(true, Path::new("/nowhere"), Some("x")) };
         assert_eq!(root.dev_state_dir(None).unwrap(), temporary.path().join("annulus/dev-x"));
         fs::write(temporary.path().join("file"), "").unwrap();
-        assert_eq!(
-            plain.dev_state_dir(Some(&temporary.path().join("file/x"))).unwrap_err().exit,
-            Exit::StateDir
-        );
+        let error = plain.dev_state_dir(Some(&temporary.path().join("file/x"))).unwrap_err();
+        assert_eq!(error.exit, Exit::StateDir);
     }
 
     #[test]

@@ -71,12 +71,8 @@ pub(super) fn run(args: Vec<OsString>, site: &Site, streams: &mut Streams<'_>) -
 /// Parses the command line. `None`: help is requested.
 fn parse(args: Vec<OsString>) -> Result<Option<Request>, String> {
     let mut getopt = Getopt::new(args, GRAMMAR);
-    let mut request = Request {
-        action: Action::List,
-        map: Map::Configuration,
-        style: Style::default(),
-        operands: Vec::new(),
-    };
+    let (action, map) = (Action::List, Map::Configuration);
+    let mut request = Request { action, map, style: Style::default(), operands: Vec::new() };
     for given in getopt.by_ref() {
         let given = given?;
         match given.letter {
@@ -93,26 +89,16 @@ fn parse(args: Vec<OsString>) -> Result<Option<Request>, String> {
                 request.map = match given.value.as_slice() {
                     b"icmap" | b"default" => Map::Configuration,
                     b"stats" => Map::Statistics,
-                    _ => {
-                        return Err("invalid map name, must be 'default', 'icmap' or 'stats'".to_owned());
-                    }
+                    _ => return Err("invalid map name, must be 'default', 'icmap' or 'stats'".to_owned()),
                 }
             }
             'p' => request.action = Action::Load(OsString::from_vec(given.value)),
             _ => {
-                let what = match given.value.as_slice() {
-                    b"knet" => "stats.clear.knet",
-                    b"totem" => "stats.clear.totem",
-                    b"ipc" => "stats.clear.ipc",
-                    b"schedmiss" => "stats.clear.schedmiss",
-                    b"all" => "stats.clear.all",
-                    _ => {
-                        return Err("argument to -C should be 'knet', 'totem', 'ipc', 'schedmiss' or 'all'"
-                            .to_owned());
-                    }
-                };
+                const WHAT: [&str; 5] = ["knet", "totem", "ipc", "schedmiss", "all"];
+                let what = WHAT.into_iter().find(|what| what.as_bytes() == given.value);
+                let wrong = "argument to -C should be 'knet', 'totem', 'ipc', 'schedmiss' or 'all'";
                 request.map = Map::Statistics;
-                request.action = Action::Clear(what);
+                request.action = Action::Clear(what.ok_or(wrong)?);
             }
         }
     }
@@ -143,22 +129,15 @@ fn act(request: &Request, client: &blocking::Client, streams: &mut Streams<'_>) 
             set(key, kind, value, client).map(|()| 0)
         }
         Action::Load(file) => load(file, client, streams),
-        Action::Delete => {
-            for key in operands {
-                delete(key, client)?;
-            }
-            Ok(0)
-        }
+        Action::Delete => operands.iter().try_for_each(|key| delete(key, client)).map(|()| 0),
         Action::DeletePrefix => {
-            for prefix in operands {
-                delete_prefix(prefix, client, streams)?;
-            }
-            Ok(0)
+            let mut all = operands.iter();
+            all.try_for_each(|prefix| delete_prefix(prefix, client, streams)).map(|()| 0)
         }
         Action::Track { prefix } => track(operands, *prefix, request.style, client, streams),
         Action::Clear(what) => {
             // Debian's tool ignores the result too.
-            let _ = client.set(what, 1u32);
+            let _ = client.set(&format!("stats.clear.{what}"), 1u32);
             Ok(0)
         }
     }
@@ -221,14 +200,9 @@ fn list(
     client: &blocking::Client,
     streams: &mut Streams<'_>,
 ) -> Result<u8, String> {
-    if prefixes.is_empty() {
-        for entry in entries(b"", client)? {
-            streams.out(values::line(&entry.key, &entry.value, style));
-        }
-        return Ok(0);
-    }
-    let mut found = false;
-    for prefix in prefixes {
+    let all = [Vec::new()];
+    let mut found = prefixes.is_empty();
+    for prefix in if prefixes.is_empty() { &all } else { prefixes } {
         for entry in entries(prefix, client)? {
             streams.out(values::line(&entry.key, &entry.value, style));
             found = true;

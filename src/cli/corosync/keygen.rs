@@ -93,8 +93,8 @@ pub(super) fn run(args: Vec<OsString>, streams: &mut Streams<'_>) -> u8 {
     };
     streams.out(format!("Writing corosync key to {}.\n", file.display()));
     if let Err(error) = created.write_all(&key) {
-        return streams
-            .fail(2, format!("corosync-keygen: Could not write {}: {}", file.display(), reason(&error)));
+        let (file, why) = (file.display(), reason(&error));
+        return streams.fail(2, format!("corosync-keygen: Could not write {file}: {why}"));
     }
     0
 }
@@ -151,13 +151,11 @@ mod tests {
         let path = file.to_str().unwrap();
         let (status, out, err) = keygen(&["-l", "--size=128", "-k", path]);
         assert_eq!((status, err.as_str()), (0, ""));
-        assert_eq!(
-            out,
-            format!(
-                "Corosync Cluster Engine Authentication key generator.\n\
+        let expected = format!(
+            "Corosync Cluster Engine Authentication key generator.\n\
                  Gathering 1024 bits for key from /dev/urandom.\nWriting corosync key to {path}.\n"
-            )
         );
+        assert_eq!(out, expected);
         let about = std::fs::metadata(&file).unwrap();
         assert_eq!((about.len(), about.permissions().mode() & 0o7777), (128, 0o400));
         assert!(std::fs::read(&file).unwrap().iter().any(|byte| *byte != 0));

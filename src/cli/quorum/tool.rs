@@ -86,16 +86,13 @@ fn act(request: &Request, site: &Site, streams: &mut Streams<'_>) -> Result<u8, 
             Ok(if report.quorate { 0 } else { 2 })
         }
         Action::List => {
-            let mut report = match provider {
-                Some(_) => report(request, site, provider, streams)?,
+            let provided = provider.is_some();
+            let mut report = report(request, site, provider, streams)?;
+            if !provided {
                 // As in Corosync's tool, which then has no members.
-                None => {
-                    let mut report = report(request, site, None, streams)?;
-                    report.members.clear();
-                    report.votes = None;
-                    report
-                }
-            };
+                report.members.clear();
+                report.votes = None;
+            }
             report.sort(request.order);
             if request.json {
                 streams.out(json::line(&json::members(&report)));
@@ -122,13 +119,8 @@ fn act(request: &Request, site: &Site, streams: &mut Streams<'_>) -> Result<u8, 
                 Some(id) => site.quorum().set_votes(id, votes).map_err(|error| error.status()),
                 None => Err(Status::InvalidParam),
             };
-            set.map_err(|status| {
-                Failure::of(
-                    Kind::Refused,
-                    format!("Unable to set votes {votes} for nodeid: {node}: {status}"),
-                )
-            })?;
-            Ok(0)
+            let what = |status| format!("Unable to set votes {votes} for nodeid: {node}: {status}");
+            set.map(|()| 0).map_err(|status| Failure::of(Kind::Refused, what(status)))
         }
         Action::Unregister => unregister(site).map(|()| 0),
     }

@@ -83,28 +83,14 @@ fn stamp(time: DateTime) -> String {
 
 /// The number of a syslog facility. Source: syslog(3). Unknown names are refused with the configuration.
 pub(super) fn facility(name: &str) -> u8 {
-    match name {
-        "kern" => 0,
-        "user" => 1,
-        "mail" => 2,
-        "auth" => 4,
-        "syslog" => 5,
-        "lpr" => 6,
-        "news" => 7,
-        "uucp" => 8,
-        "cron" => 9,
-        "authpriv" => 10,
-        "ftp" => 11,
-        "local0" => 16,
-        "local1" => 17,
-        "local2" => 18,
-        "local3" => 19,
-        "local4" => 20,
-        "local5" => 21,
-        "local6" => 22,
-        "local7" => 23,
-        _ => 3, // daemon
-    }
+    const NAMES: [&str; 12] = [
+        "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+    ];
+    const DAEMON: u8 = 3;
+    const LOCAL: u8 = 16;
+    let local = || Some(LOCAL + name.strip_prefix("local")?.parse::<u8>().ok().filter(|n| *n < 8)?);
+    let number = (0..).zip(NAMES).find_map(|(number, known)| (known == name).then_some(number));
+    number.or_else(local).unwrap_or(DAEMON)
 }
 
 #[cfg(test)]
@@ -126,13 +112,8 @@ mod tests {
     }
 
     fn format() -> Format {
-        Format {
-            timestamp: Timestamp::Millis,
-            fileline: false,
-            function_name: false,
-            pid: 3337,
-            host: "n1".to_owned(),
-        }
+        let (pid, host) = (3337, "n1".to_owned());
+        Format { timestamp: Timestamp::Millis, fileline: false, function_name: false, pid, host }
     }
 
     #[test]
@@ -144,18 +125,12 @@ mod tests {
     /// A line of Corosync's own log, except for the program's name.
     #[test]
     fn lines_have_corosyncs_format() {
-        assert_eq!(
-            format().file(&record()),
-            "Nov 21 00:52:41.892 [3337] n1 annulusd notice  [SERV  ] Service engine loaded\n"
-        );
-        assert_eq!(
-            format().stderr(&record()),
-            "Nov 21 00:52:41.892 notice  [SERV  ] Service engine loaded\n"
-        );
-        assert_eq!(
-            format().syslog(&record(), facility("daemon")),
-            "<29>Nov 21 00:52:41 annulusd[3337]: [SERV  ] Service engine loaded"
-        );
+        let expected = "Nov 21 00:52:41.892 [3337] n1 annulusd notice  [SERV  ] Service engine loaded\n";
+        assert_eq!(format().file(&record()), expected);
+        let expected = "Nov 21 00:52:41.892 notice  [SERV  ] Service engine loaded\n";
+        assert_eq!(format().stderr(&record()), expected);
+        let expected = "<29>Nov 21 00:52:41 annulusd[3337]: [SERV  ] Service engine loaded";
+        assert_eq!(format().syslog(&record(), facility("daemon")), expected);
     }
 
     #[test]
