@@ -17,9 +17,11 @@ mod uidgid;
 mod warnings;
 
 /// A made-up host: `n1.example.org` with 10.0.0.1/24 and fd00::1/64.
-pub(super) struct MadeUp {
+pub(crate) struct MadeUp {
     pub(super) name: &'static str,
     pub(super) addresses: Vec<LocalAddress>,
+    /// The names that it resolves, each with its addresses.
+    pub(super) names: Vec<(&'static str, &'static [&'static str])>,
 }
 
 impl Default for MadeUp {
@@ -31,18 +33,14 @@ impl Default for MadeUp {
                 local("eth0", 2, "10.0.0.1", 24),
                 local("eth0", 2, "fd00::1", 64),
             ],
+            names: vec![("n2.example.org", &["fd00::2", "10.0.0.2"]), ("alias.example.org", &["10.0.0.1"])],
         }
     }
 }
 
 pub(super) fn local(interface: &str, index: u32, address: &str, prefix: u8) -> LocalAddress {
-    LocalAddress {
-        interface: interface.to_owned(),
-        index,
-        address: address.parse().unwrap(),
-        prefix,
-        up: true,
-    }
+    let (interface, address) = (interface.to_owned(), address.parse().unwrap());
+    LocalAddress { interface, index, address, prefix, up: true }
 }
 
 impl Host for MadeUp {
@@ -55,10 +53,9 @@ impl Host for MadeUp {
     }
 
     fn resolve(&self, name: &str) -> Vec<IpAddr> {
-        match name {
-            "n2.example.org" => vec!["fd00::2".parse().unwrap(), "10.0.0.2".parse().unwrap()],
-            "alias.example.org" => vec!["10.0.0.1".parse().unwrap()],
-            other => other.parse().ok().into_iter().collect(),
+        match self.names.iter().find(|(known, _)| *known == name) {
+            Some((_, addresses)) => addresses.iter().map(|address| address.parse().unwrap()).collect(),
+            None => name.parse().ok().into_iter().collect(),
         }
     }
 
@@ -81,6 +78,15 @@ pub(super) fn conf(text: impl AsRef<[u8]>) -> Result<Config, ConfigError> {
 
 pub(super) fn toml(text: impl AsRef<[u8]>) -> Result<Config, ConfigError> {
     Config::from_toml(text.as_ref(), Path::new("test.toml"), &MadeUp::default())
+}
+
+/// The rows of a table of cases that is written as text: a row a line, `|` between its columns, `\n` for a line break.
+pub(crate) fn rows<const N: usize>(table: &str) -> impl Iterator<Item = [String; N]> {
+    let lines = table.lines().filter(|line| !line.trim().is_empty());
+    lines.map(|line| {
+        let columns: Vec<String> = line.split('|').map(|text| text.trim().replace("\\n", "\n")).collect();
+        columns.try_into().unwrap_or_else(|_| panic!("a row has {N} columns: {line}"))
+    })
 }
 
 /// A valid configuration of two nodes, with `more` in section totem.

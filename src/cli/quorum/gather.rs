@@ -105,43 +105,20 @@ fn shown(name: Option<&String>, addresses: &[IpAddr], naming: Naming, host: &dyn
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::host::LocalAddress;
-
-    struct Names;
-
-    impl Host for Names {
-        fn name(&self) -> String {
-            String::new()
-        }
-        fn addresses(&self) -> Vec<LocalAddress> {
-            Vec::new()
-        }
-        fn resolve(&self, _name: &str) -> Vec<IpAddr> {
-            Vec::new()
-        }
-        fn reverse(&self, address: IpAddr) -> Option<String> {
-            (address == IpAddr::from([10, 0, 0, 1])).then(|| "one.example".to_owned())
-        }
-        fn user(&self, _name: &str) -> Option<u32> {
-            None
-        }
-        fn group(&self, _name: &str) -> Option<u32> {
-            None
-        }
-    }
+    use crate::config::tests::MadeUp;
 
     #[test]
     fn members_are_named_as_by_corosync() {
         let all = [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 1, 0, 1])];
         let n1 = "n1".to_owned();
         let called = |name, addresses, all_of_them| {
-            shown(name, &all, Naming { addresses, all: all_of_them }, &Names).join(", ")
+            shown(name, &all, Naming { addresses, all: all_of_them }, &MadeUp::default()).join(", ")
         };
         assert_eq!(called(Some(&n1), false, false), "n1");
         assert_eq!(called(Some(&n1), false, true), "n1, ");
         assert_eq!(called(Some(&n1), true, false), "10.0.0.1");
         assert_eq!(called(Some(&n1), true, true), "10.0.0.1, 10.1.0.1");
-        assert_eq!(called(None, false, false), "one.example");
-        assert_eq!(called(None, false, true), "one.example, ");
+        assert_eq!(called(None, false, false), "front.example.org");
+        assert_eq!(called(None, false, true), "front.example.org, ");
     }
 }

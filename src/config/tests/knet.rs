@@ -57,10 +57,9 @@ fn links_derive_their_ports_and_timers() {
             (link.link, link.port, link.bind_address.unwrap().to_string(), ms, link.knet_priority)
         })
         .collect();
-    assert_eq!(
-        links,
-        [(0, 5405, "10.0.0.1".to_owned(), [2000, 1000], 1), (1, 5406, "fd00::1".to_owned(), [800, 400], 7)]
-    );
+    let expected =
+        [(0, 5405, "10.0.0.1".to_owned(), [2000, 1000], 1), (1, 5406, "fd00::1".to_owned(), [800, 400], 7)];
+    assert_eq!(links, expected);
     let members: Vec<String> = config.members().map(|(id, address)| format!("{id} {address}")).collect();
     assert_eq!(members, ["1 10.0.0.1", "2 10.0.0.2"]);
 }
@@ -74,12 +73,9 @@ fn the_default_transport_is_knet() {
 
 #[test]
 fn unsupported_settings_are_refused_with_file_and_line() {
+    let sctp = "interface {\nlinknumber: 0\nknet_transport: sctp\n}";
     for (totem, message, line) in [
-        (
-            "interface {\nlinknumber: 0\nknet_transport: sctp\n}",
-            "knet_transport sctp is not available in this version",
-            7,
-        ),
+        (sctp, "knet_transport sctp is not available in this version", 7),
         ("knet_compression_model: lzma", "knet_compression_model lzma is not available in this version", 5),
         ("knet_mtu: 575", "parse error in config: The knet_mtu parameter (575) must be between", 5),
         ("knet_mtu: 65536", "parse error in config: The knet_mtu parameter (65536) must be between", 5),
@@ -129,29 +125,23 @@ fn an_unusable_key_is_refused_with_a_remedy() {
     let pipe = keys.0.path().join("pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let with = |file: &Path| two_nodes("knet", &format!("crypto_hash: sha256\nkeyfile: {}", file.display()));
-    let made = |path: &Path| format!("annulus keygen --force --output {}", path.display());
+    let made = "annulus keygen --force --output FILE";
     for (file, message, remedy) in [
         (
             Path::new("/nonexistent/key"),
-            "Could not open /nonexistent/key: No such file or directory".to_owned(),
-            "annulus keygen --output /nonexistent/key".to_owned(),
+            "Could not open FILE: No such file or directory",
+            "annulus keygen --output FILE",
         ),
-        (keys.0.path(), format!("Could not read {}: Is a directory", keys.0.path().display()), String::new()),
-        (
-            &short,
-            format!("Could only read 1016 bits of minimum 1024 bits from {}.", short.display()),
-            made(&short),
-        ),
-        (&pipe, format!("Could only read 0 bits of minimum 1024 bits from {}.", pipe.display()), made(&pipe)),
+        (keys.0.path(), "Could not read FILE: Is a directory", ""),
+        (&short, "Could only read 1016 bits of minimum 1024 bits from FILE.", made),
+        (&pipe, "Could only read 0 bits of minimum 1024 bits from FILE.", made),
         (
             &open,
-            format!(
-                "Every user of this host can read or change the key file {} (mode 0604).",
-                open.display()
-            ),
-            format!("chmod 400 {}", open.display()),
+            "Every user of this host can read or change the key file FILE (mode 0604).",
+            "chmod 400 FILE",
         ),
     ] {
+        let [message, remedy] = [message, remedy].map(|text| text.replace("FILE", file.to_str().unwrap()));
         let error = conf(with(file)).unwrap_err();
         assert_eq!(error.message, message);
         let hint = error.hint.unwrap();
@@ -214,51 +204,31 @@ fn probable_mistakes_in_link_settings_are_warned_of() {
     assert!(warnings(two_links(&secured)).is_empty());
     let old = two_links(&secured.replace("sha256", "md5"));
     let one_way = two_links(&secured.replace("crypto_cipher: aes128\n", ""));
-    let slow = "interface {\nlinknumber: 1\nknet_ping_timeout: 3001\n}";
-    let rare = "interface {\nlinknumber: 0\nknet_ping_timeout: 500\n}";
-    for (text, begin, place) in [
-        (
-            two_links(""),
-            "the cluster runs unencrypted: whoever reaches",
-            "(crypto_cipher and crypto_hash are not given; totem.transport = knet at test.conf:4)",
-        ),
-        (one_way, "the cluster runs unencrypted: its messages are authenticated", "test.conf:5"),
-        (old, "crypto_hash md5 is old", "totem.crypto_hash = md5 at test.conf:6"),
-        (
-            two_nodes("knet", &format!("{secured}\nlink_mode: active")),
-            "totem.link_mode = active at test.conf:8 has no effect: there is one link",
-            "",
-        ),
-        (
-            two_links(&format!("{secured}\nknet_compression_model: zstd")),
-            "totem.knet_compression_model = zstd at test.conf:8: a node with Corosync",
-            "",
-        ),
-        (
-            two_links(&format!("{secured}\n{slow}")),
-            "totem.interface.1.knet_ping_timeout = 3001 at test.conf:10 is longer than the token time-out, 3000 ms",
-            "",
-        ),
-        (
-            two_links(&format!("{secured}\n{rare}")),
-            "totem.interface.0.knet_ping_timeout = 500 at test.conf:10: pings are 750 ms apart",
-            "",
-        ),
-        (
-            two_links(&secured).replace("fd00::1", "10.0.0.1").replace("fd00::2", "10.0.0.2"),
-            "links 0 and 1 of this node go over the same address, 10.0.0.1, and fail together",
-            "nodelist.node.0.ring1_addr = 10.0.0.1 at test.conf:",
-        ),
-        (
-            two_links(&secured) + "nozzle {\nname: noz0\n}\n",
-            "nozzle.name = noz0 at test.conf:",
-            "has no effect: this version makes no nozzle device",
-        ),
-    ] {
+    let pings = |link: &str, timeout: &str| {
+        two_links(&format!("{secured}\ninterface {{\nlinknumber: {link}\nknet_ping_timeout: {timeout}\n}}"))
+    };
+    let warned = |text: String, begin: &str, place: &str| {
         let all = warnings(text);
         assert_eq!(all.len(), 1, "{begin}\n{all:#?}");
         assert!(all[0].starts_with(begin) && all[0].contains(place), "{begin}\n{all:#?}");
-    }
+    };
+    let no_key = "(crypto_cipher and crypto_hash are not given; totem.transport = knet at test.conf:4)";
+    warned(two_links(""), "the cluster runs unencrypted: whoever reaches", no_key);
+    warned(one_way, "the cluster runs unencrypted: its messages are authenticated", "test.conf:5");
+    warned(old, "crypto_hash md5 is old", "totem.crypto_hash = md5 at test.conf:6");
+    let alone = two_nodes("knet", &format!("{secured}\nlink_mode: active"));
+    warned(alone, "totem.link_mode = active at test.conf:8 has no effect: there is one link", "");
+    let packed = two_links(&format!("{secured}\nknet_compression_model: zstd"));
+    warned(packed, "totem.knet_compression_model = zstd at test.conf:8: a node with Corosync", "");
+    let slow = "totem.interface.1.knet_ping_timeout = 3001 at test.conf:10";
+    warned(pings("1", "3001"), slow, " is longer than the token time-out, 3000 ms");
+    let rare = "totem.interface.0.knet_ping_timeout = 500 at test.conf:10: pings are 750 ms apart";
+    warned(pings("0", "500"), rare, "");
+    let twice = two_links(&secured).replace("fd00::1", "10.0.0.1").replace("fd00::2", "10.0.0.2");
+    let both = "links 0 and 1 of this node go over the same address, 10.0.0.1, and fail together";
+    warned(twice, both, "nodelist.node.0.ring1_addr = 10.0.0.1 at test.conf:");
+    let nozzle = two_links(&secured) + "nozzle {\nname: noz0\n}\n";
+    warned(nozzle, "nozzle.name = noz0 at test.conf:", "has no effect: this version makes no nozzle device");
     // Other transports have no such warnings.
     assert!(warnings(two_nodes("udpu", "link_mode: active")).is_empty());
 }
@@ -291,10 +261,8 @@ fn a_reload_may_change_links_while_another_stays() {
     assert!(error.hint.unwrap().contains("totem.transport = udpu at test.conf:4"));
     let sctp = conf(two_nodes("knet", "interface {\nlinknumber: 0\nknet_transport: sctp\n}")).unwrap();
     let error = reload::check_links(&one, &sctp).unwrap_err();
-    assert_eq!(
-        error.message,
-        "New config has different knet transport for link 0. Internal value was NOT changed."
-    );
+    let expected = "New config has different knet transport for link 0. Internal value was NOT changed.";
+    assert_eq!(error.message, expected);
 
     let node = |id| NodeId::new(id).unwrap();
     let known = |config: &Config| -> Vec<(NodeId, Vec<(u8, IpAddr)>)> {
@@ -311,10 +279,8 @@ fn a_reload_may_change_links_while_another_stays() {
     check(&one).unwrap();
     let text = two_links("").replace("10.0.0.2", "10.0.0.9").replace("fd00::2", "fd00::9");
     let told = check(&conf(&text).unwrap()).unwrap_err();
-    assert!(
-        told.starts_with("No link to node 2 stays as it is (nodelist.node.1.ring0_addr = 10.0.0.9"),
-        "{told}"
-    );
+    let none_stays = "No link to node 2 stays as it is (nodelist.node.1.ring0_addr = 10.0.0.9";
+    assert!(told.starts_with(none_stays), "{told}");
     // A node that is not on the ring may change.
     reload::check_hosts(&known(&old), &both[..1], &conf(&text).unwrap()).unwrap();
     let told = check(&conf(two_links("").replace("nodeid: 2", "nodeid: 7")).unwrap()).unwrap_err();
@@ -375,10 +341,8 @@ fn refusals_are_those_of_corosync() {
         referee.compare(text.as_bytes()).unwrap_or_else(|why| panic!("{why}"));
         let error = Config::from_conf(text.as_bytes(), Path::new("test.conf"), &REAL).err();
         let told = error.map(|error| error.to_string()).unwrap_or_default();
-        assert!(
-            if refused.is_empty() { told.is_empty() } else { told.contains(refused) },
-            "{refused}\n{told}"
-        );
+        let agrees = if refused.is_empty() { told.is_empty() } else { told.contains(refused) };
+        assert!(agrees, "{refused}\n{told}");
         assert!(told.is_empty() || told.contains("test.conf:"), "{told}");
     }
     // annulus is stricter here, because whoever can read the key can forge messages.

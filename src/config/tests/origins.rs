@@ -13,6 +13,7 @@ fn host(name: &'static str) -> MadeUp {
             local("eth0", 2, "fe80::1", 64),
             local("eth1", 3, "fe80::1", 64),
         ],
+        ..MadeUp::default()
     }
 }
 
@@ -58,30 +59,24 @@ fn an_unresolvable_name_is_reported_with_its_line_in_the_node_list() {
 #[test]
 fn invisible_bytes_are_reported() {
     let good = two_nodes("udpu", "interface {\nmcastport: 5405\n}");
-    for (bad, line_of, said) in [
+    for (from, to, line_of, said) in [
         (
-            good.replace("10.0.0.1", "10.0.0.1\u{a0}"),
+            "10.0.0.1",
+            "10.0.0.1\u{a0}",
             "10.0.0.1",
             "the value ends in a no-break space, U+00A0 (bytes c2 a0)",
         ),
-        (good.replace("10.0.0.2", "\u{feff}10.0.0.2"), "10.0.0.2", "the value begins with a byte order mark"),
-        (good.replace("10.0.0.2", "10.0.0\u{ff0e}2"), "10.0.0\u{ff0e}2", "a full-width character, U+FF0E"),
-        (good.replace("nodeid: 2", "\u{a0}nodeid: 2"), "nodeid: 2", "the name begins with a no-break space"),
-        (
-            good.replace("nodeid: 2", "nodeid: 2\u{200b}"),
-            "nodeid: 2",
-            "the value ends in an invisible character",
-        ),
-        (
-            good.replace("transport: udpu", "transport: udpu\u{a0}"),
-            "transport",
-            "the value ends in a no-break space",
-        ),
-        (good.replace("mcastport: 5405", "mcastport: \u{2212}1"), "mcastport", "a dash other than '-'"),
-        (format!("\u{feff}{good}"), "version", "the name begins with a byte order mark"),
-        (good.replace("nodelist {", "nodelist {\n\u{a0}"), "\u{a0}", "the line is a no-break space"),
-        (good.replace("nodelist {", "nodelist {\u{a0}"), "nodelist", "the line ends in a no-break space"),
+        ("10.0.0.2", "\u{feff}10.0.0.2", "10.0.0.2", "the value begins with a byte order mark"),
+        ("10.0.0.2", "10.0.0\u{ff0e}2", "10.0.0\u{ff0e}2", "a full-width character, U+FF0E"),
+        ("nodeid: 2", "\u{a0}nodeid: 2", "nodeid: 2", "the name begins with a no-break space"),
+        ("nodeid: 2", "nodeid: 2\u{200b}", "nodeid: 2", "the value ends in an invisible character"),
+        ("transport: udpu", "transport: udpu\u{a0}", "transport", "the value ends in a no-break space"),
+        ("mcastport: 5405", "mcastport: \u{2212}1", "mcastport", "a dash other than '-'"),
+        ("totem {", "\u{feff}totem {", "version", "the name begins with a byte order mark"),
+        ("nodelist {", "nodelist {\n\u{a0}", "\u{a0}", "the line is a no-break space"),
+        ("nodelist {", "nodelist {\u{a0}", "nodelist", "the line ends in a no-break space"),
     ] {
+        let bad = good.replace(from, to);
         let Err(error) = conf(&bad) else { panic!("accepted: {bad}") };
         let told = error.to_string();
         assert!(told.contains(said), "{told}");
@@ -195,18 +190,15 @@ fn derived_settings_are_listed_with_the_place_of_their_source() {
         all.iter().find(|setting| setting.name == name).unwrap_or_else(|| panic!("{name}")).to_string()
     };
     let config = conf(two_nodes("udp", "").replace("nodeid: 1\n", "")).unwrap();
-    assert_eq!(
-        listed(&config, "totem.interface.0.bindnetaddr"),
-        "totem.interface.0.bindnetaddr = 10.0.0.1 (derived from nodelist.node.0.ring0_addr at test.conf:9)"
-    );
-    assert_eq!(
-        listed(&config, "nodelist.node.0.nodeid"),
-        "nodelist.node.0.nodeid = 167772161 (derived from nodelist.node.0.ring0_addr at test.conf:9)"
-    );
-    assert_eq!(
-        listed(&config, "totem.interface.0.mcastaddr"),
-        "totem.interface.0.mcastaddr = 239.192.6.148 (derived from totem.cluster_name at test.conf:3)"
-    );
+    let expected =
+        "totem.interface.0.bindnetaddr = 10.0.0.1 (derived from nodelist.node.0.ring0_addr at test.conf:9)";
+    assert_eq!(listed(&config, "totem.interface.0.bindnetaddr"), expected);
+    let expected =
+        "nodelist.node.0.nodeid = 167772161 (derived from nodelist.node.0.ring0_addr at test.conf:9)";
+    assert_eq!(listed(&config, "nodelist.node.0.nodeid"), expected);
+    let expected =
+        "totem.interface.0.mcastaddr = 239.192.6.148 (derived from totem.cluster_name at test.conf:3)";
+    assert_eq!(listed(&config, "totem.interface.0.mcastaddr"), expected);
 }
 
 #[test]
@@ -237,10 +229,8 @@ fn the_interface_of_a_link_local_address_is_kept() {
     let bound = two_nodes("udp", &format!("ip_version: ipv6\n{link}")).replace("10.0.0.2", "fe80::2%eth1");
     let bound = bound.replace("ring0_addr: 10.0.0.1\n", "");
     let bound = on(&host("n1"), &bound).unwrap();
-    assert_eq!(
-        (bound.bind_interface(), bound.bind_address()),
-        (Some("eth1"), Some("fe80::".parse().unwrap()))
-    );
+    let expected = (Some("eth1"), Some("fe80::".parse().unwrap()));
+    assert_eq!((bound.bind_interface(), bound.bind_address()), expected);
 
     for (text, place, said) in [
         (text.replace("fe80::1%eth1", "fe80::1%eth7"), "test.conf:9", "no interface \"eth7\""),

@@ -91,10 +91,8 @@ fn names_resolve_to_the_preferred_family() {
     let four = nodelist(&nodes.replace("fd00::1", "10.0.0.1"))
         .replace("version: 2", "version: 2\nip_version: ipv4-6");
     assert_eq!(conf(four).unwrap().members().last().unwrap().1.to_string(), "10.0.0.2");
-    assert_eq!(
-        refused(nodelist(&nodes.replace("fd00::1", "10.0.0.1"))),
-        "parse error in config: Nodes for link 0 have different IP families (compared n2.example.org with 10.0.0.1)"
-    );
+    let expected = "parse error in config: Nodes for link 0 have different IP families (compared n2.example.org with 10.0.0.1)";
+    assert_eq!(refused(nodelist(&nodes.replace("fd00::1", "10.0.0.1"))), expected);
 }
 
 /// An equal address is preferred, then the first in the same subnet; an interface that is down does not count.
@@ -135,27 +133,22 @@ fn udp_derives_its_group_from_the_cluster_name() {
 
 #[test]
 fn timers_out_of_range_are_refused() {
-    for (line, message) in [
-        ("max_network_delay: 29", "The max_network_delay parameter (29 ms) may not be less than (30 ms)."),
-        ("token: 29", "The token timeout parameter (29 ms) may not be less than (30 ms)."),
-        ("token: 30", "Not appropriate token or token_retransmits_before_loss_const value set"),
-        (
-            "token_retransmit: 29",
-            "The token retransmit timeout parameter (29 ms) may not be less than (30 ms).",
-        ),
-        ("hold: 13", "The token hold timeout parameter (13 ms) may not be less than (14 ms)."),
-        ("join: 29", "The join timeout parameter (29 ms) may not be less than (30 ms)."),
-        ("consensus: 29", "The consensus timeout parameter (29 ms) may not be less than (30 ms)."),
-        (
-            "consensus: 49",
-            "The consensus timeout parameter (49 ms) may not be less than join timeout (50 ms).",
-        ),
-        ("merge: 29", "The merge timeout parameter (29 ms) may not be less than (30 ms)."),
-        ("downcheck: 29", "The downcheck timeout parameter (29 ms) may not be less than (30 ms)."),
-        ("token_warning: 101", "The token warning parameter (101%) must be between 0 (disabled) and 100."),
-    ] {
+    let limits = r#"
+        max_network_delay: 29 | The max_network_delay parameter (29 ms) may not be less than (30 ms).
+        token: 29 | The token timeout parameter (29 ms) may not be less than (30 ms).
+        token: 30 | Not appropriate token or token_retransmits_before_loss_const value set
+        token_retransmit: 29 | The token retransmit timeout parameter (29 ms) may not be less than (30 ms).
+        hold: 13 | The token hold timeout parameter (13 ms) may not be less than (14 ms).
+        join: 29 | The join timeout parameter (29 ms) may not be less than (30 ms).
+        consensus: 29 | The consensus timeout parameter (29 ms) may not be less than (30 ms).
+        consensus: 49 | The consensus timeout parameter (49 ms) may not be less than join timeout (50 ms).
+        merge: 29 | The merge timeout parameter (29 ms) may not be less than (30 ms).
+        downcheck: 29 | The downcheck timeout parameter (29 ms) may not be less than (30 ms).
+        token_warning: 101 | The token warning parameter (101%) must be between 0 (disabled) and 100.
+    "#;
+    for [line, message] in rows(limits) {
         let wanted = format!("parse error in config: {message}");
-        assert_eq!(refused(two_nodes("udpu", line)), wanted);
+        assert_eq!(refused(two_nodes("udpu", &line)), wanted);
     }
     conf(two_nodes("udpu", "token_warning: 100\nhold: 14\njoin: 30\nmerge: 30\ntoken: 130")).unwrap();
 }
@@ -167,10 +160,8 @@ fn an_unsupported_watchdog_is_warned_of() {
     let of = |line: &str| {
         format!("{line}:20 has no effect: this version serves no watchdog and watches no thresholds.")
     };
-    assert_eq!(
-        warnings("resources {\n watchdog_device: /dev/watchdog\n}\n"),
-        [of("resources.watchdog_device = /dev/watchdog at test.conf")]
-    );
+    let expected = [of("resources.watchdog_device = /dev/watchdog at test.conf")];
+    assert_eq!(warnings("resources {\n watchdog_device: /dev/watchdog\n}\n"), expected);
     assert_eq!(
         warnings("resources {\n system {\n  memory_used {\n   recovery: shutdown\n}\n}\n}\n").len(),
         1
@@ -189,9 +180,7 @@ fn a_reload_keeps_settings_that_need_a_restart() {
 
     let moved = conf(two_nodes("udpu", "").replace("10.0.0.1\n", "127.0.0.1\n")).unwrap();
     let error = reload::check_links(&old, &moved).unwrap_err();
-    assert_eq!(
-        error.message,
-        "new config has different address for link 0 (addr changed from 10.0.0.1 to 127.0.0.1). \
-         Internal value was NOT changed."
-    );
+    let expected = "new config has different address for link 0 (addr changed from 10.0.0.1 to 127.0.0.1). \
+         Internal value was NOT changed.";
+    assert_eq!(error.message, expected);
 }

@@ -103,17 +103,10 @@ fn the_invalid_id_is_refused_in_the_main_file_too() {
     for (section, name, account) in [("uid", "uid", "user"), ("gid", "gid", "group")] {
         let text = two_nodes("udpu", "") + &format!("uidgid {{\n{section}: 4294967295\n}}\n");
         let line = text.lines().count() - 1;
+        let said = format!("uidgid: {name} 4294967295 is no {account}");
         let error = conf(&text).unwrap_err().message;
-        assert!(
-            error.starts_with(&format!(
-                "parser error: test.conf:{line}: uidgid: {name} 4294967295 is no {account}"
-            )),
-            "{error}"
-        );
+        assert!(error.starts_with(&format!("parser error: test.conf:{line}: {said}")), "{error}");
         let error = toml(format!("[uidgid]\n{section} = [7, 4294967295]\n")).unwrap_err().message;
-        assert!(
-            error.contains(&format!("test.toml:2: uidgid: {name} 4294967295 is no {account}")),
-            "{error}"
-        );
+        assert!(error.contains(&format!("test.toml:2: {said}")), "{error}");
     }
 }

@@ -152,7 +152,7 @@ fn comments_of_files_beside_are_kept() {
     std::fs::write(dir.path().join("uidgid.d/pacemaker"), "# whose\nuidgid {\n # group\n gid: haclient\n}\n")
         .unwrap();
     let text = "totem {\n version: 2\n transport: udp\n}\n# end\n";
-    let toml = super::super::conf_file_to_toml(text.as_bytes(), &file, &super::Accounts).unwrap();
+    let toml = super::super::conf_file_to_toml(text.as_bytes(), &file, &super::MadeUp::default()).unwrap();
     let wanted = "[totem]\nversion = 2\ntransport = \"udp\"\n\n# end\n# whose\n[uidgid]\n# group\ngid = [\"haclient\"]\n";
     assert_eq!(toml, wanted);
 }

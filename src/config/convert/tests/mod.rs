@@ -8,30 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::map::Value;
-
-/// A host that knows a few users and nothing else.
-struct Accounts;
-
-impl Host for Accounts {
-    fn name(&self) -> String {
-        "n1".to_owned()
-    }
-    fn addresses(&self) -> Vec<LocalAddress> {
-        Vec::new()
-    }
-    fn resolve(&self, _name: &str) -> Vec<IpAddr> {
-        Vec::new()
-    }
-    fn reverse(&self, _address: IpAddr) -> Option<String> {
-        None
-    }
-    fn user(&self, name: &str) -> Option<u32> {
-        (name == "hacluster").then_some(189)
-    }
-    fn group(&self, name: &str) -> Option<u32> {
-        (name == "haclient").then_some(189)
-    }
-}
+use crate::config::tests::MadeUp;
 
 fn values(map: &Map) -> BTreeMap<String, Value> {
     map.iter().map(|(name, entry)| (name.to_owned(), entry.value.clone())).collect()
@@ -39,14 +16,14 @@ fn values(map: &Map) -> BTreeMap<String, Value> {
 
 fn of_conf(text: &[u8]) -> Result<BTreeMap<String, Value>, ConfigError> {
     let mut map = Map::default();
-    parse_conf(text, Path::new("a.conf"), &Accounts, &mut map, false)?;
+    parse_conf(text, Path::new("a.conf"), &MadeUp::default(), &mut map, false)?;
     Ok(values(&map))
 }
 
 /// The settings of a text, with encryption as `corosync.toml` expresses the default of `corosync.conf`.
 fn meant(text: &[u8]) -> Result<BTreeMap<String, Value>, ConfigError> {
     let mut map = Map::default();
-    parse_conf(text, Path::new("a.conf"), &Accounts, &mut map, false)?;
+    parse_conf(text, Path::new("a.conf"), &MadeUp::default(), &mut map, false)?;
     if toml::is_silent_on_encryption(&map) {
         map.derive("totem.crypto_cipher", Value::text("none"));
     }
@@ -54,17 +31,17 @@ fn meant(text: &[u8]) -> Result<BTreeMap<String, Value>, ConfigError> {
 }
 
 fn to_toml(text: &[u8]) -> Result<String, ConfigError> {
-    conf_to_toml(text, Path::new("a.conf"), &Accounts)
+    conf_to_toml(text, Path::new("a.conf"), &MadeUp::default())
 }
 
 fn to_conf(text: &str) -> Result<Vec<u8>, ConfigError> {
-    toml_to_conf(text.as_bytes(), Path::new("a.toml"), &Accounts)
+    toml_to_conf(text.as_bytes(), Path::new("a.toml"), &MadeUp::default())
 }
 
 /// Converts to TOML and back; all three texts have the same meaning.
 fn there_and_back(text: &[u8]) -> (String, String) {
     let toml = to_toml(text).unwrap_or_else(|error| panic!("{error}"));
-    let read = toml::parse(toml.as_bytes(), Path::new("a.toml"), &Accounts).unwrap();
+    let read = toml::parse(toml.as_bytes(), Path::new("a.toml"), &MadeUp::default()).unwrap();
     assert_eq!(values(&read), meant(text).unwrap(), "{toml}");
     let back = to_conf(&toml).unwrap_or_else(|error| panic!("{error}\n{toml}"));
     assert_eq!(of_conf(&back).unwrap(), meant(text).unwrap(), "{toml}");
@@ -116,15 +93,13 @@ uidgid {
 #[test]
 fn a_typical_file_is_converted_to_toml() {
     let (toml, back) = there_and_back(USUAL.as_bytes());
-    assert_eq!(
-        toml,
-        "# The cluster of the lab.\n[totem]\nversion = 2\n# its name\ncluster_name = \"lab\"\n\
+    let expected = "# The cluster of the lab.\n[totem]\nversion = 2\n# its name\ncluster_name = \"lab\"\n\
          transport = \"udpu\"\ntoken = 1000\n\n[[totem.interface]]\nlinknumber = 0\nmcastport = 5405\n\n\
          [logging]\nto_syslog = \"no\"\n\n[logging.logger_subsys.TOTEM]\n# much\ndebug = \"on\"\n\n\
          # the first\n[[nodelist.node]]\nring0_addr = \"10.77.0.1\"\nname = \"n1\"\nnodeid = 1\n\n\
          [[nodelist.node]]\nring0_addr = \"10.77.0.2\"\nnodeid = 2\n\n\
-         [uidgid]\nuid = [1000, \"hacluster\"]\ngid = [189]\n\n# the end\n"
-    );
+         [uidgid]\nuid = [1000, \"hacluster\"]\ngid = [189]\n\n# the end\n";
+    assert_eq!(toml, expected);
     for comment in ["# The cluster of the lab.", "# its name", "# much", "# the first", "# the end"] {
         assert!(back.contains(comment), "{comment}\n{back}");
     }
@@ -179,7 +154,8 @@ fn files_of_uidgid_d_are_included() {
     let file = dir.path().join("corosync.conf");
     std::fs::create_dir(dir.path().join("uidgid.d")).unwrap();
     std::fs::write(dir.path().join("uidgid.d/pacemaker"), "uidgid {\n gid: haclient\n}\n").unwrap();
-    let toml = conf_file_to_toml(b"totem {\n version: 2\n transport: udp\n}\n", &file, &Accounts).unwrap();
+    let toml =
+        conf_file_to_toml(b"totem {\n version: 2\n transport: udp\n}\n", &file, &MadeUp::default()).unwrap();
     assert_eq!(toml, "[totem]\nversion = 2\ntransport = \"udp\"\n\n[uidgid]\ngid = [\"haclient\"]\n");
 }
 
@@ -188,8 +164,8 @@ fn the_example_survives_both_conversions() {
     let text = include_str!("../../../../corosync.toml.example");
     let conf = to_conf(text).unwrap();
     let (toml, _) = there_and_back(&conf);
-    let wanted = toml::parse(text.as_bytes(), Path::new("a.toml"), &Accounts).unwrap();
-    let got = toml::parse(toml.as_bytes(), Path::new("a.toml"), &Accounts).unwrap();
+    let wanted = toml::parse(text.as_bytes(), Path::new("a.toml"), &MadeUp::default()).unwrap();
+    let got = toml::parse(toml.as_bytes(), Path::new("a.toml"), &MadeUp::default()).unwrap();
     assert_eq!(values(&got), values(&wanted));
 }
 
@@ -199,12 +175,12 @@ fn encryption_is_the_same_in_both_formats() {
     let crypto = |text: &[u8]| {
         let map = |text: &[u8]| {
             let mut map = Map::default();
-            parse_conf(text, Path::new("a.conf"), &Accounts, &mut map, false).unwrap();
+            parse_conf(text, Path::new("a.conf"), &MadeUp::default(), &mut map, false).unwrap();
             let crypto = crate::config::totem::crypto(&map).unwrap();
             (crypto.cipher, crypto.hash)
         };
         let there = to_toml(text).unwrap();
-        let read = toml::parse(there.as_bytes(), Path::new("a.toml"), &Accounts).unwrap();
+        let read = toml::parse(there.as_bytes(), Path::new("a.toml"), &MadeUp::default()).unwrap();
         let read = crate::config::totem::crypto(&read).unwrap();
         let back = to_conf(&there).unwrap();
         assert_eq!(map(text), (read.cipher, read.hash), "{there}");
@@ -281,7 +257,7 @@ proptest! {
             return Ok(());
         };
         let toml = to_toml(text.as_bytes()).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
-        let read = toml::parse(toml.as_bytes(), Path::new("a.toml"), &Accounts).unwrap();
+        let read = toml::parse(toml.as_bytes(), Path::new("a.toml"), &MadeUp::default()).unwrap();
         prop_assert_eq!(values(&read), meant.clone(), "{}\n{}", text, toml);
         // The conversion back may be refused, but never changes anything.
         if let Ok(back) = to_conf(&toml) {
@@ -293,7 +269,7 @@ proptest! {
     #[test]
     fn any_bytes_are_converted_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = to_toml(&bytes);
-        let _ = toml_to_conf(&bytes, Path::new("a.toml"), &Accounts);
+        let _ = toml_to_conf(&bytes, Path::new("a.toml"), &MadeUp::default());
         let mut outline = Outline::new();
         outline.add_toml(&bytes, 0);
         outline.add_conf(&bytes, 1);
