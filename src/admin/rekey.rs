@@ -207,10 +207,9 @@ mod tests {
         rekey.begin(Guarantee::Safe);
         rekey.heard(node(1), USES, NOW);
         rekey.heard(node(1), FORGETS, NOW);
-        assert_eq!(
-            rekey.acts(),
-            [Act::Say(USES, Guarantee::Safe), Act::Switch, Act::Say(FORGETS, Guarantee::Safe), Act::Finish]
-        );
+        let expected =
+            [Act::Say(USES, Guarantee::Safe), Act::Switch, Act::Say(FORGETS, Guarantee::Safe), Act::Finish];
+        assert_eq!(rekey.acts(), expected);
     }
 
     #[test]

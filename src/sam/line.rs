@@ -194,14 +194,12 @@ mod tests {
                 }
             }
         }
-        assert_eq!(
-            heard,
-            [
-                Heard::Command(Command::Heartbeat, vec![]),
-                Heard::Command(Command::Store, data),
-                Heard::Command(Command::Stop, vec![])
-            ]
-        );
+        let expected = [
+            Heard::Command(Command::Heartbeat, vec![]),
+            Heard::Command(Command::Store, data),
+            Heard::Command(Command::Stop, vec![]),
+        ];
+        assert_eq!(heard, expected);
         drop(worker);
         assert_eq!(line.hear(), Heard::Closed);
         assert_eq!(line.hear(), Heard::Nothing, "told once");

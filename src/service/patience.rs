@@ -172,10 +172,7 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn node(id: u32) -> NodeId {
-        NodeId::new(id).unwrap()
-    }
+    use crate::ids::node;
 
     /// Checks once a second for this number of seconds; returns what was found, with the second.
     fn watch(

@@ -50,27 +50,22 @@ fn a_valid_file_is_applied_between_the_flags() {
         ("totem.transport", Value::text("udp")),
         ("totem.window_size", Value::U32(60)),
     ]);
-    assert_eq!(
-        kept(&new, &database),
-        [("totem.cluster_name", &Origin::Derived), ("totem.transport", &Origin::Derived)],
-        "changed or added, they wait for a restart"
-    );
+    let expected = [("totem.cluster_name", &Origin::Derived), ("totem.transport", &Origin::Derived)];
+    assert_eq!(kept(&new, &database), expected, "changed or added, they wait for a restart");
     let changed = take_over(&new, &mut database);
     assert_eq!(changed, ["nodelist.node.2.nodeid", "totem.token", "totem.window_size"]);
-    assert_eq!(
-        log(&mut database),
-        [
-            "config.totemconfig_reload_in_progress=U8(1)",
-            "-config.reload_error_message",
-            "config.reload_in_progress=U8(1)",
-            "-nodelist.node.2.nodeid",
-            "totem.token=U32(5000)",
-            "totem.window_size=U32(60)",
-            "config.reload_status=I32(1)",
-            "config.totemconfig_reload_in_progress=U8(0)",
-            "config.reload_in_progress=U8(0)",
-        ]
-    );
+    let expected = [
+        "config.totemconfig_reload_in_progress=U8(1)",
+        "-config.reload_error_message",
+        "config.reload_in_progress=U8(1)",
+        "-nodelist.node.2.nodeid",
+        "totem.token=U32(5000)",
+        "totem.window_size=U32(60)",
+        "config.reload_status=I32(1)",
+        "config.totemconfig_reload_in_progress=U8(0)",
+        "config.reload_in_progress=U8(0)",
+    ];
+    assert_eq!(log(&mut database), expected);
     assert_eq!(database.get("totem.transport"), Some(&Value::text("udpu")));
     assert!(database.get("pload.count").is_some() && database.get("runtime.members.1.status").is_some());
 

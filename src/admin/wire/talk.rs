@@ -212,11 +212,8 @@ mod tests {
             assert_eq!(bytes[8..12], (bytes.len() as u32).to_le_bytes());
             assert_eq!(Talk::decode(&bytes, Endian::Little), Ok(Some(talk.clone())));
             for length in 40..bytes.len() {
-                assert_eq!(
-                    Talk::decode(&bytes[..length], Endian::Little),
-                    Err(Malformed),
-                    "{talk:?} {length}"
-                );
+                let cut = Talk::decode(&bytes[..length], Endian::Little);
+                assert_eq!(cut, Err(Malformed), "{talk:?} {length}");
             }
         }
     }

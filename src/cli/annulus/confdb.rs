@@ -186,15 +186,11 @@ mod tests {
 
     #[test]
     fn values_keep_their_types() {
-        assert_eq!(
-            entry("a.b", &Value::U64(u64::MAX)).to_string(),
-            r#"{"key":"a.b","type":"u64","value":18446744073709551615}"#
-        );
+        let expected = r#"{"key":"a.b","type":"u64","value":18446744073709551615}"#;
+        assert_eq!(entry("a.b", &Value::U64(u64::MAX)).to_string(), expected);
         assert_eq!(typed(&Value::F64(f64::NAN)).to_string(), r#"{"type":"dbl","value":null}"#);
-        assert_eq!(
-            typed(&Value::Text(vec![b'a', 0xff])).to_string(),
-            "{\"bytes\":[97,255],\"type\":\"str\",\"value\":\"a\u{fffd}\"}"
-        );
+        let expected = "{\"bytes\":[97,255],\"type\":\"str\",\"value\":\"a\u{fffd}\"}";
+        assert_eq!(typed(&Value::Text(vec![b'a', 0xff])).to_string(), expected);
         assert_eq!(typed(&Value::Bytes(vec![0, 1])).to_string(), r#"{"type":"bin","value":[0,1]}"#);
         assert_eq!(shown("a.b", &Value::text("x\x1b")), "a.b (str) = x\\u{1b}\n");
     }
@@ -210,9 +206,7 @@ mod tests {
             new: Some(Value::text("x")),
         };
         assert_eq!(change_text(&change, &streams), "~ a.b (u8) 1 -> (str) x\n");
-        assert_eq!(
-            change_json(&change).to_string(),
-            r#"{"change":"modified","key":"a.b","new":{"type":"str","value":"x"},"old":{"type":"u8","value":1}}"#
-        );
+        let expected = r#"{"change":"modified","key":"a.b","new":{"type":"str","value":"x"},"old":{"type":"u8","value":1}}"#;
+        assert_eq!(change_json(&change).to_string(), expected);
     }
 }

@@ -95,10 +95,8 @@ mod tests {
             assert!(told.starts_with("NONE: who reaches the network can read and forge"), "{told}");
         }
         let udp = said(&[("transport", "udp"), ("secauth", "on")]);
-        assert!(
-            udp.starts_with("NONE") && udp.ends_with("transport udp has no encryption, knet has"),
-            "{udp}"
-        );
+        let remedy = "transport udp has no encryption, knet has";
+        assert!(udp.starts_with("NONE") && udp.ends_with(remedy), "{udp}");
         assert!(said(&[("crypto_hash", "sha1")]).starts_with("NONE, authenticated with sha1: who reaches"));
         assert_eq!(said(&[("secauth", "on")]), "aes256, authenticated with sha256");
         let old = [("crypto_cipher", "aes128"), ("crypto_hash", "md5")];

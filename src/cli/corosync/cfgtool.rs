@@ -279,23 +279,14 @@ mod tests {
         assert_eq!(parsed(&["--force"]).unwrap().action, Action::Help);
         assert!(parsed(&["-Hb", "--force"]).unwrap().force);
         for bad in ["x", "0", "-1", "1x", "4294967296", "10.77.0.1"] {
-            assert_eq!(
-                parsed(&["-k", bad]).unwrap_err(),
-                "The nodeid was not valid, try a positive number",
-                "{bad}"
-            );
+            let told = parsed(&["-k", bad]).unwrap_err();
+            assert_eq!(told, "The nodeid was not valid, try a positive number", "{bad}");
         }
     }
 
     fn link(from: &str, to: &str, connected: bool, mtu: u32) -> LinkStatus {
-        LinkStatus {
-            enabled: true,
-            connected,
-            dynconnected: false,
-            mtu,
-            from: from.to_owned(),
-            to: to.to_owned(),
-        }
+        let (from, to) = (from.to_owned(), to.to_owned());
+        LinkStatus { enabled: true, connected, mtu, from, to, ..LinkStatus::default() }
     }
 
     fn reach(node: u32, reachable: bool, links: Vec<LinkStatus>) -> Reach {
@@ -318,21 +309,15 @@ mod tests {
     /// Output of Debian 12's tool, three nodes, the third of them down.
     #[test]
     fn udpu_output_is_that_of_debians_tool() {
-        assert_eq!(
-            status(&udpu(), false),
-            "Local node ID 1, transport udpu\nLINK ID 0 \n\taddr\t= 10.77.0.3\n\tstatus:\n\
+        let expected = "Local node ID 1, transport udpu\nLINK ID 0 \n\taddr\t= 10.77.0.3\n\tstatus:\n\
              \t\tnodeid:          1:\tlocalhost\n\t\tnodeid:          2:\tconnected\n\
-             \t\tnodeid:          3:\tdisconnected\n"
-        );
-        assert_eq!(
-            status(&udpu(), true),
-            "Local node ID 1, transport udpu\nLINK ID 0 \n\taddr\t= 10.77.0.3\n\tstatus\t= n31\n"
-        );
-        assert_eq!(
-            nodes(&udpu()),
-            "Local node ID 1, transport udpu\nnodeid: 2 reachable\n   \
-             LINK: 0  (10.77.0.2) enabled connected mtu: 1410\n\n"
-        );
+             \t\tnodeid:          3:\tdisconnected\n";
+        assert_eq!(status(&udpu(), false), expected);
+        let brief = "Local node ID 1, transport udpu\nLINK ID 0 \n\taddr\t= 10.77.0.3\n\tstatus\t= n31\n";
+        assert_eq!(status(&udpu(), true), brief);
+        let expected = "Local node ID 1, transport udpu\nnodeid: 2 reachable\n   \
+             LINK: 0  (10.77.0.2) enabled connected mtu: 1410\n\n";
+        assert_eq!(nodes(&udpu()), expected);
     }
 
     /// Output of Debian 12's tool, two nodes with two links.
@@ -342,17 +327,13 @@ mod tests {
             vec![link("10.77.0.1", "10.77.0.2", true, 1446), link("10.78.0.1", "10.78.0.2", true, 1446)];
         let reaches = vec![reach(1, true, vec![link("10.77.0.1", "", true, 0)]), reach(2, true, ways)];
         let links = Links { local: 1, transport: "knet".to_owned(), reaches, ..Links::default() };
-        assert_eq!(
-            status(&links, true),
-            "Local node ID 1, transport knet\nLINK ID 0 udp\n\taddr\t= 10.77.0.1\n\tstatus\t= n3\n\
-             LINK ID 1 udp\n\taddr\t= 10.78.0.1\n\tstatus\t= n3\n"
-        );
-        assert_eq!(
-            nodes(&links),
-            "Local node ID 1, transport knet\nnodeid: 2 reachable\n   \
+        let expected = "Local node ID 1, transport knet\nLINK ID 0 udp\n\taddr\t= 10.77.0.1\n\tstatus\t= n3\n\
+             LINK ID 1 udp\n\taddr\t= 10.78.0.1\n\tstatus\t= n3\n";
+        assert_eq!(status(&links, true), expected);
+        let expected = "Local node ID 1, transport knet\nnodeid: 2 reachable\n   \
              LINK: 0 udp (10.77.0.1->10.77.0.2) enabled connected mtu: 1446\n   \
-             LINK: 1 udp (10.78.0.1->10.78.0.2) enabled connected mtu: 1446\n\n"
-        );
+             LINK: 1 udp (10.78.0.1->10.78.0.2) enabled connected mtu: 1446\n\n";
+        assert_eq!(nodes(&links), expected);
     }
 
     /// Output of Debian 12's tool.
@@ -360,10 +341,8 @@ mod tests {
     fn output_of_a_single_node_is_that_of_debians_tool() {
         let reaches = vec![reach(1, true, vec![link("10.77.0.1", "", true, 1410)])];
         let links = Links { local: 1, transport: "udpu".to_owned(), reaches, ..Links::default() };
-        assert_eq!(
-            status(&links, true),
-            "Local node ID 1, transport udpu\nLINK ID 0 \n\taddr\t= 10.77.0.1\n\tstatus\t= n\n"
-        );
+        let brief = "Local node ID 1, transport udpu\nLINK ID 0 \n\taddr\t= 10.77.0.1\n\tstatus\t= n\n";
+        assert_eq!(status(&links, true), brief);
         assert_eq!(nodes(&links), "Local node ID 1, transport udpu\n");
     }
 }

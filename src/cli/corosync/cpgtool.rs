@@ -133,18 +133,14 @@ mod tests {
     /// Output of Debian 12's tool.
     #[test]
     fn groups_are_printed_as_by_debians_tool() {
-        assert_eq!(
-            shown(Style::default()),
-            "Group Name\t       PID\t   Node ID\nsp ace\\x09tab\\x01\\xFFFFFFFF~\n\
+        let expected = "Group Name\t       PID\t   Node ID\nsp ace\\x09tab\\x01\\xFFFFFFFF~\n\
              \t\t     16982\t         1 (10.77.0.1)\ncrmd\\x00\n\t\t     16982\t         1 (10.77.0.1)\n\
-             grp\n\t\t     16982\t         1 (10.77.0.1)\n\t\t     16995\t         2 (10.77.0.2)\n"
-        );
+             grp\n\t\t     16982\t         1 (10.77.0.1)\n\t\t     16995\t         2 (10.77.0.2)\n";
+        assert_eq!(shown(Style::default()), expected);
         let delimited = Style { delimiter: Some(b','), ..Style::default() };
-        assert_eq!(
-            shown(delimited),
-            "GRP_NAME,PID,NODEID\nsp ace\\x09tab\\x01\\xFFFFFFFF~,16982,1\ncrmd\\x00,16982,1\n\
-             grp,16982,1\ngrp,16995,2\n"
-        );
+        let expected = "GRP_NAME,PID,NODEID\nsp ace\\x09tab\\x01\\xFFFFFFFF~,16982,1\ncrmd\\x00,16982,1\n\
+             grp,16982,1\ngrp,16995,2\n";
+        assert_eq!(shown(delimited), expected);
         let names = Style { names: true, ..delimited };
         assert_eq!(shown(names), "sp ace\\x09tab\\x01\\xFFFFFFFF~,crmd\\x00,grp,\n");
         let raw = Style { names: true, raw: true, delimiter: None };

@@ -53,16 +53,14 @@ fn three() -> Report {
 
 #[test]
 fn a_quorate_cluster() {
-    assert_eq!(
-        status(&three(), DATE, Style::default()),
-        "Quorum information\n------------------\nDate:             Sat Nov 21 00:52:49 2026\n\
+    let wanted = "Quorum information\n------------------\nDate:             Sat Nov 21 00:52:49 2026\n\
          Quorum provider:  corosync_votequorum\nNodes:            3\nNode ID:          1\n\
          Ring ID:          1.d\nQuorate:          Yes\n\nVotequorum information\n----------------------\n\
          Expected votes:   3\nHighest expected: 3\nTotal votes:      3\nQuorum:           2  \n\
          Flags:            Quorate \n\nMembership information\n----------------------\n    \
          Nodeid      Votes Name\n         1          1 n1 (local)\n         2          1 n2\n         \
-         3          1 n3\n"
-    );
+         3          1 n3\n";
+    assert_eq!(status(&three(), DATE, Style::default()), wanted);
 }
 
 #[test]
@@ -101,12 +99,10 @@ fn node_ids_in_hexadecimal() {
 #[test]
 fn machine_readable_output() {
     let style = Style { hex: false, machine: true };
-    assert_eq!(
-        list(&three(), style),
-        "\nMembership information\n----------------------\n    Nodeid      Votes    Qdevice Name\n         \
+    let expected = "\nMembership information\n----------------------\n    Nodeid      Votes    Qdevice Name\n         \
          1          1         NR n1 (local)\n         2          1         NR n2\n         \
-         3          1         NR n3\n"
-    );
+         3          1         NR n3\n";
+    assert_eq!(list(&three(), style), expected);
 }
 
 #[test]
@@ -115,22 +111,18 @@ fn a_device_that_has_not_voted() {
         (1, "n1", device(true, false, false, false)),
         (2, "n2", device(false, false, false, false)),
     ]);
-    assert_eq!(
-        list(&report, Style::default()),
-        "\nMembership information\n----------------------\n    Nodeid      Votes    Qdevice Name\n         \
+    let expected = "\nMembership information\n----------------------\n    Nodeid      Votes    Qdevice Name\n         \
          1          1  NA,NV,NMW n1 (local)\n         2          1         NR n2\n         \
-         0          0            QD (votes 1)\n"
-    );
+         0          0            QD (votes 1)\n";
+    assert_eq!(list(&report, Style::default()), expected);
 }
 
 #[test]
 fn a_device_that_votes() {
     let report = report(&[(1, "n1", device(true, true, true, true))]);
-    assert_eq!(
-        list(&report, Style { hex: true, machine: false }),
-        "\nMembership information\n----------------------\n    Nodeid      Votes    Qdevice Name\n\
-         0x00000001          1     A,V,MW n1 (local)\n0x00000000          1            QD\n"
-    );
+    let expected = "\nMembership information\n----------------------\n    Nodeid      Votes    Qdevice Name\n\
+         0x00000001          1     A,V,MW n1 (local)\n0x00000000          1            QD\n";
+    assert_eq!(list(&report, Style { hex: true, machine: false }), expected);
 }
 
 #[test]

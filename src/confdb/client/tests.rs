@@ -20,11 +20,8 @@ fn client(fake: &Fake) -> Client {
 fn value_reply(value: &Value) -> Vec<u8> {
     let bytes = value_bytes(value);
     let mut head = GetReplyBytes::new_zeroed();
-    head.header = ReplyHeaderBytes::new(
-        Function::Get.reply(),
-        size_of::<GetReplyBytes>() + bytes.len() + 9,
-        Status::Ok,
-    );
+    let size = size_of::<GetReplyBytes>() + bytes.len() + 9;
+    head.header = ReplyHeaderBytes::new(Function::Get.reply(), size, Status::Ok);
     head.len = U64::new(bytes.len() as u64);
     head.kind = type_code(value);
     [head.as_bytes(), &bytes, &[0; 9]].concat()
@@ -59,10 +56,9 @@ async fn values_are_converted_to_the_requested_type() {
     assert_eq!(client.get::<u64>("totem.token").await, Ok(Some(3000)));
     assert_eq!(client.get_value("totem.token").await, Ok(Some(Value::U32(3000))));
     let error = client.get::<u8>("totem.token").await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "key totem.token holds u32 3000, which is not a number that fits u8; get_value() gives it as it is"
-    );
+    let expected =
+        "key totem.token holds u32 3000, which is not a number that fits u8; get_value() gives it as it is";
+    assert_eq!(error.to_string(), expected);
     fake.status(Status::NotExist);
     assert_eq!(client.get::<u64>("no.such.key").await, Ok(None));
     fake.answer(value_reply(&Value::text("")));
@@ -156,15 +152,13 @@ async fn changes_are_reported_until_the_daemon_ends() {
         told.push((key, kind, old, new));
     }
     let a = || "my.a".to_owned();
-    assert_eq!(
-        told,
-        [
-            (a(), ChangeKind::Added, None, Some(one.clone())),
-            (a(), ChangeKind::Modified, Some(one.clone()), Some(two.clone())),
-            (a(), ChangeKind::Removed, Some(two), None),
-            ("stats.a".to_owned(), ChangeKind::Removed, Some(one), None),
-        ]
-    );
+    let expected = [
+        (a(), ChangeKind::Added, None, Some(one.clone())),
+        (a(), ChangeKind::Modified, Some(one.clone()), Some(two.clone())),
+        (a(), ChangeKind::Removed, Some(two), None),
+        ("stats.a".to_owned(), ChangeKind::Removed, Some(one), None),
+    ];
+    assert_eq!(told, expected);
     fake.end();
     assert_eq!(changes.next().await, Some(Err(ServiceError::Channel(ChannelError::Ended(End::Lost)))));
     assert_eq!(changes.next().await, None);

@@ -106,22 +106,16 @@ mod tests {
     fn an_exec_message_as_corosync_sends_it() {
         let message = encode_version(McastReason::Sync, Some(7));
         assert_eq!(message.len(), 336);
-        assert_eq!(
-            message[..0x20],
-            hex("00 00 00 00 00 00 00 00 50 01 00 00 00 00 00 00
-             00 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00")
-        );
+        let expected = hex("00 00 00 00 00 00 00 00 50 01 00 00 00 00 00 00
+             00 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00");
+        assert_eq!(message[..0x20], expected);
         assert_eq!(message[0x20..0x30], [0; 16]);
-        assert_eq!(
-            message[0x30..0x50],
-            hex("14 00 00 00 00 00 00 00 74 6f 74 65 6d 2e 63 6f
-             6e 66 69 67 5f 76 65 72 73 69 6f 6e 00 00 00 00")
-        );
-        assert_eq!(
-            message[0x130..],
-            hex("00 00 00 00 00 00 00 00 08 00 00 00 00 00 00 00
-             08 00 00 00 00 00 00 00 07 00 00 00 00 00 00 00")
-        );
+        let expected = hex("14 00 00 00 00 00 00 00 74 6f 74 65 6d 2e 63 6f
+             6e 66 69 67 5f 76 65 72 73 69 6f 6e 00 00 00 00");
+        assert_eq!(message[0x30..0x50], expected);
+        let expected = hex("00 00 00 00 00 00 00 00 08 00 00 00 00 00 00 00
+             08 00 00 00 00 00 00 00 07 00 00 00 00 00 00 00");
+        assert_eq!(message[0x130..], expected);
         assert_eq!(decode_version(&message, Endian::Little), Some(7));
         let without = encode_version(McastReason::NewVersion, None);
         assert_eq!((without.len(), without[16], without[0x138]), (328, 1, 0));

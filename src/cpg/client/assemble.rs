@@ -104,10 +104,8 @@ mod tests {
         assert_eq!(a.accept(member(1), Place::First, 5, &bytes(2)), Ok(None));
         assert_eq!(a.accept(member(2), Place::First, 4, &bytes(3)), Ok(None));
         assert_eq!(a.accept(member(1), Place::Continued, 5, &bytes(2)), Ok(None));
-        assert_eq!(
-            a.accept(member(2), Place::Last, 4, &bytes(1)),
-            Ok(Some(Bytes::from_static(&[3, 3, 3, 1])))
-        );
+        let whole = Bytes::from_static(&[3, 3, 3, 1]);
+        assert_eq!(a.accept(member(2), Place::Last, 4, &bytes(1)), Ok(Some(whole)));
         let whole = Bytes::from_static(&[2, 2, 2, 2, 1]);
         assert_eq!(a.accept(member(1), Place::Last, 5, &bytes(1)), Ok(Some(whole)));
         assert_eq!((a.claimed, a.partial.len()), (0, 0));
@@ -145,10 +143,8 @@ mod tests {
     #[test]
     fn announced_lengths_are_bounded() {
         let mut a = Assembler::new(100);
-        assert_eq!(
-            a.accept(member(1), Place::First, u32::MAX, &bytes(1)),
-            Err(Undelivered::TooLong { limit: 100 })
-        );
+        let long = Err(Undelivered::TooLong { limit: 100 });
+        assert_eq!(a.accept(member(1), Place::First, u32::MAX, &bytes(1)), long);
         assert_eq!(a.accept(member(1), Place::Last, u32::MAX, &bytes(1)), Ok(None), "told once");
         for pid in 0..4 {
             a.accept(member(pid), Place::First, 100, &bytes(1)).unwrap();

@@ -264,21 +264,9 @@ mod tests {
     /// An event captured from Corosync: process 900 of node 2 joins group "grp", in which 1/17336 is already.
     fn captured_confchg() -> Vec<u8> {
         let mut bytes = vec![0; 256];
-        for (at, value) in [
-            (0, 4u32),
-            (8, 256),
-            (16, 1),
-            (24, 3),
-            (0xa0, 2),
-            (0xa8, 1),
-            (0xb8, 1),
-            (0xc0, 0x43b8),
-            (0xd0, 2),
-            (0xd8, 0x384),
-            (0xe8, 2),
-            (0xf0, 0x384),
-            (0xf8, 1),
-        ] {
+        let places = [0, 8, 16, 24, 0xa0, 0xa8, 0xb8, 0xc0, 0xd0, 0xd8, 0xe8, 0xf0, 0xf8];
+        let values = [4u32, 256, 1, 3, 2, 1, 1, 0x43b8, 2, 0x384, 2, 0x384, 1];
+        for (at, value) in places.into_iter().zip(values) {
             bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
         }
         bytes[32..35].copy_from_slice(b"grp");

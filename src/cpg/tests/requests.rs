@@ -36,12 +36,8 @@ fn fields_are_at_the_offsets_of_c_and_short_requests_are_refused() {
     path[24..27].copy_from_slice(b"/a\0");
     path[27..].fill(0xee);
     let message = Message { guarantee: Guarantee::Safe, payload: Some([b"", b""]) };
-    let fragment = Fragment {
-        guarantee: Guarantee::Agreed,
-        total: 7,
-        place: Place::Continued,
-        payload: Some([b"", b""]),
-    };
+    let (place, payload) = (Place::Continued, Some([&b""[..], b""]));
+    let fragment = Fragment { guarantee: Guarantee::Agreed, total: 7, place, payload };
     let all = [
         (request(168, &[(16, 1), (152, 5), (160, 3)]), Request::Join { group, pid: 5, totem_conf: true }),
         (request(160, &[(16, 1), (152, 5)]), Request::Leave { group }),

@@ -148,16 +148,10 @@ mod tests {
     use crate::config::logging::Target;
 
     fn settings(path: &Path) -> Logging {
-        Logging {
-            main: Target {
-                to_stderr: false,
-                to_syslog: false,
-                to_logfile: true,
-                logfile: Some(path.to_owned()),
-                ..Target::default()
-            },
-            ..Logging::default()
-        }
+        let logfile = Some(path.to_owned());
+        let main =
+            Target { to_stderr: false, to_syslog: false, to_logfile: true, logfile, ..Target::default() };
+        Logging { main, ..Logging::default() }
     }
 
     fn line(level: Level, text: &str) -> Record {
@@ -202,10 +196,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("no/log");
         let error = Outputs::open(&settings(&path), false).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("Can't open logfile '{}' for reason: No such file or directory (2)", path.display())
-        );
+        let expected =
+            format!("Can't open logfile '{}' for reason: No such file or directory (2)", path.display());
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

@@ -320,10 +320,8 @@ mod tests {
         let nodes = &[(node(2), State::Member), (node(1), State::Dead)];
         let event = votequorum::Event::Quorum { quorate: true, nodes, device: true }.encode(5);
         let nodes = vec![(node(1), NodeState::Dead), (node(2), NodeState::Member)];
-        assert_eq!(
-            VoteEvent::read(&event),
-            Ok(Some(VoteEvent::Quorum { quorate: true, nodes, device: true }))
-        );
+        let expected = Ok(Some(VoteEvent::Quorum { quorate: true, nodes, device: true }));
+        assert_eq!(VoteEvent::read(&event), expected);
         let event = votes_nodelist(ring(9), &[2, 3, 1]);
         let members = ids(&[1, 2, 3]);
         assert_eq!(VoteEvent::read(&event), Ok(Some(VoteEvent::Ring { ring: ring(9).unwrap(), members })));

@@ -141,16 +141,14 @@ fn wait_quorate(desk: &Desk, news: &Bell, quorate: bool) {
 fn the_check_writes_what_libsam_writes_first() {
     let daemon = Daemon::default();
     check(&policy(), &daemon).unwrap();
-    assert_eq!(
-        daemon.state().told,
-        [
-            "watched",
-            "connected",
-            r#"resources.process.17.recovery = "restart""#,
-            "resources.process.17.poll_period = 1500",
-            r#"resources.process.17.state = "stopped""#,
-        ]
-    );
+    let expected = [
+        "watched",
+        "connected",
+        r#"resources.process.17.recovery = "restart""#,
+        "resources.process.17.poll_period = 1500",
+        r#"resources.process.17.state = "stopped""#,
+    ];
+    assert_eq!(daemon.state().told, expected);
     daemon.state().down = true;
     assert_eq!(check(&policy(), &daemon).unwrap_err().status, Status::Library);
     check(&Policy::quit(), &daemon).unwrap();
@@ -166,14 +164,12 @@ fn changes_are_written_in_order_and_before_the_end() {
     desk.write(Change::State(WorkerState::Running));
     desk.write(Change::Gone);
     desk.join();
-    assert_eq!(
-        daemon.state().told,
-        [
-            "resources.process.17.last_updated = 7",
-            r#"resources.process.17.state = "running""#,
-            "remove resources.process.17.",
-        ]
-    );
+    let expected = [
+        "resources.process.17.last_updated = 7",
+        r#"resources.process.17.state = "running""#,
+        "remove resources.process.17.",
+    ];
+    assert_eq!(daemon.state().told, expected);
 }
 
 #[test]

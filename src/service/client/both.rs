@@ -1,8 +1,8 @@
 //! Calls that are a question and its answer, for the asynchronous and the blocking client of a service at once.
 
 /// Defines methods of two clients with the same fields: the asynchronous one and its blocking twin. Each call says
-/// behind `=` which [`Line`](super::Line) asks what, and behind `=>` what is made of the answer. If the fields are given, each with the service that its line
-/// calls, `new` is defined too.
+/// behind `=` which [`Line`](super::Line) asks what, and behind `=>` what is made of the answer. If the fields are
+/// given, each with the service that its line calls, `new` is defined too.
 macro_rules! both {
     ($client:ty, $twin:ty $({ $($field:ident: $service:expr),+ })?: $(
         $(#[$about:meta])*

@@ -45,15 +45,8 @@ impl Net {
         let given = Given { token: Some(1000), token_coefficient: Some(0), ..Given::default() };
         let node = |index| {
             let timeouts = Timeouts::derive(&given, 3);
-            let params = Params {
-                me: id(index),
-                timeouts,
-                netmtu: 1500,
-                ring_seq: 1,
-                stored: RESERVE,
-                life: 1,
-                origin: Seq(0),
-            };
+            let (me, origin) = (id(index), Seq(0));
+            let params = Params { me, timeouts, netmtu: 1500, ring_seq: 1, stored: RESERVE, life: 1, origin };
             if index == silent {
                 return Node::Silent(Box::new(Totem::new(params, Instant::ZERO)));
             }

@@ -10,6 +10,7 @@ use super::world::{Outcome, Told, World};
 use crate::config::map::Map;
 use crate::config::timeouts::{Given, Timeouts};
 use crate::error::Status;
+pub(super) use crate::ids::node as id;
 use crate::ids::{ConnId, Destination, Endian, Guarantee, NodeId, RingId, Seq, ServiceId};
 use crate::service::{Order, Output, Request};
 use crate::stack::{Setup, Stack};
@@ -24,10 +25,6 @@ const REST: Duration = Duration::from_millis(300);
 
 /// The longest time that anything may take.
 const LIMIT: Duration = Duration::from_secs(120);
-
-pub(super) fn id(node: u32) -> NodeId {
-    NodeId::new(node).expect("not 0")
-}
 
 /// A running node.
 pub(super) struct Node {
@@ -95,16 +92,10 @@ impl Cluster {
     /// Starts a node that does not run.
     pub(super) fn start(&mut self, node: u32) {
         let stored = self.stored.get(&node).copied().unwrap_or(1);
-        let params = Params {
-            me: id(node),
-            timeouts: self.timeouts.clone(),
-            netmtu: 1500,
-            ring_seq: stored,
-            stored: stored + RESERVE,
-            life: self.now.as_micros() + u64::from(node),
-            origin: Seq(0),
-        };
-        self.stored.insert(node, stored + RESERVE);
+        let (me, timeouts, ring_seq, origin) = (id(node), self.timeouts.clone(), stored, Seq(0));
+        let (stored, life) = (stored + RESERVE, self.now.as_micros() + u64::from(node));
+        let params = Params { me, timeouts, netmtu: 1500, ring_seq, stored, life, origin };
+        self.stored.insert(node, stored);
         let mut setup = (self.setup)(node);
         setup.kept_votes = self.kept_votes.get(&node).copied().or(setup.kept_votes);
         let stack = Stack::new(params, setup, self.now).unwrap_or_else(|why| panic!("{why}"));

@@ -4,14 +4,9 @@ use super::*;
 
 fn status() -> NodeStatus {
     let mut status = NodeStatus { node: 2, reachable: true, ..NodeStatus::default() };
-    status.links[1] = LinkStatus {
-        enabled: true,
-        connected: true,
-        dynconnected: false,
-        mtu: 1410,
-        from: "10.0.0.1".to_owned(),
-        to: "10.0.0.2".to_owned(),
-    };
+    let (from, to) = ("10.0.0.1".to_owned(), "10.0.0.2".to_owned());
+    let link = LinkStatus { enabled: true, connected: true, mtu: 1410, from, to, ..LinkStatus::default() };
+    status.links[1] = link;
     status
 }
 
@@ -54,11 +49,8 @@ fn addresses_come_back_in_both_families() {
         assert_eq!(bytes.len(), 64);
         assert_eq!(Reply::decode(number::NODE_ADDRS, &bytes), Ok(Reply::NodeAddrs(addresses)));
         for length in 0..bytes.len() {
-            assert_eq!(
-                Reply::decode(number::NODE_ADDRS, &bytes[..length]),
-                Err(NoReply::Malformed),
-                "{length}"
-            );
+            let cut = Reply::decode(number::NODE_ADDRS, &bytes[..length]);
+            assert_eq!(cut, Err(NoReply::Malformed), "{length}");
         }
     }
 }

@@ -47,10 +47,8 @@ fn lines_of_files_are_split_into_words() {
     assert_eq!(read("^my.key u8"), Ok(Some(Order::Delete(b"my.key"))));
     assert_eq!(read("^^my."), Ok(Some(Order::DeletePrefix(b"my."))));
     assert_eq!(read("^ my.key"), Ok(Some(Order::Delete(b""))));
-    assert_eq!(
-        read("my.key\tu8\t3"),
-        Err("Both type and value for key my.key\tu8\t3 are required".to_owned())
-    );
+    let expected = Err("Both type and value for key my.key\tu8\t3 are required".to_owned());
+    assert_eq!(read("my.key\tu8\t3"), expected);
     assert_eq!(read("my.key u8 "), Err("Both type and value for key my.key are required".to_owned()));
 }
 

@@ -32,6 +32,7 @@ pub(super) struct Fake {
     bell: OwnedFd,
 }
 
+#[derive(Default)]
 struct State {
     events: VecDeque<Result<Incoming, ChannelError>>,
     waker: Option<Waker>,
@@ -47,15 +48,7 @@ pub(super) struct Wire(pub(super) Arc<Fake>);
 
 impl Fake {
     pub(super) fn new() -> Arc<Self> {
-        let state = State {
-            events: VecDeque::new(),
-            waker: None,
-            room: usize::MAX,
-            posted: Vec::new(),
-            called: Vec::new(),
-            answers: VecDeque::new(),
-            members: Vec::new(),
-        };
+        let state = State { room: usize::MAX, ..State::default() };
         let bell = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
         Arc::new(Self { state: Mutex::new(state), room: Notify::new(), bell })
     }

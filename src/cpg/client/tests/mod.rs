@@ -3,9 +3,9 @@
 mod fake;
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,8 +52,11 @@ async fn awaiting(fake: &Fake, group: &Group, guarantee: Guarantee) -> JoinHandl
     waiting
 }
 
-fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
+/// A future that was polled once, and is pending.
+fn begun<F: Future>(future: F) -> Pin<Box<F>> {
+    let mut future = Box::pin(future);
+    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    future
 }
 
 fn message(event: Option<Event>) -> Bytes {
@@ -122,19 +125,15 @@ async fn a_send_that_is_dropped_while_it_waits_sends_nothing() {
     let (fake, group) = settled().await;
     fake.set_room(0);
     {
-        let mut holder = pin!(group.multicast("dropped while it waits for room"));
-        let mut queued = pin!(group.multicast("dropped while it waits for its turn"));
-        let mut delivered = pin!(group.multicast_delivered("dropped too", Guarantee::Agreed));
-        assert!(poll_once(holder.as_mut()).is_pending());
-        assert!(poll_once(queued.as_mut()).is_pending());
-        assert!(poll_once(delivered.as_mut()).is_pending());
+        let _holder = begun(group.multicast("dropped while it waits for room"));
+        let _queued = begun(group.multicast("dropped while it waits for its turn"));
+        let _delivered = begun(group.multicast_delivered("dropped too", Guarantee::Agreed));
     }
     fake.set_room(9);
     group.multicast("sent").await.unwrap();
     assert_eq!(fake.posted(), ["sent"]);
     // No record of the dropped message is left that the next delivery could be matched with.
-    let mut sent = pin!(group.multicast_delivered("dropped too", Guarantee::Agreed));
-    assert!(poll_once(sent.as_mut()).is_pending());
+    let sent = begun(group.multicast_delivered("dropped too", Guarantee::Agreed));
     fake.deliver(me(), b"sent");
     fake.deliver(me(), b"dropped too");
     sent.await.unwrap();
@@ -162,10 +161,8 @@ async fn a_delivery_is_awaited_without_a_reader_and_stays_to_be_read() {
 #[tokio::test]
 async fn messages_dropped_by_the_daemon_are_detected() {
     let (fake, group) = settled().await;
-    let mut lost = pin!(group.multicast_delivered("lost", Guarantee::Agreed));
-    let mut kept = pin!(group.multicast_delivered("kept", Guarantee::Agreed));
-    assert!(poll_once(lost.as_mut()).is_pending());
-    assert!(poll_once(kept.as_mut()).is_pending());
+    let lost = begun(group.multicast_delivered("lost", Guarantee::Agreed));
+    let kept = begun(group.multicast_delivered("kept", Guarantee::Agreed));
     fake.deliver(me(), b"kept");
     assert_eq!(lost.await, Err(Error::Lost));
     assert_eq!(kept.await, Ok(()));
@@ -186,8 +183,7 @@ async fn awaiting_deliveries_without_reading_events_ends_with_an_error_not_in_a_
     for _ in 0..(1 << 16) + 1000 {
         assert_eq!(message(events.next().await), "flood");
     }
-    let mut again = pin!(group.multicast_delivered("again", Guarantee::Agreed));
-    assert!(poll_once(again.as_mut()).is_pending());
+    let again = begun(group.multicast_delivered("again", Guarantee::Agreed));
     fake.deliver(me(), b"mine");
     fake.deliver(me(), b"again");
     again.await.unwrap();
@@ -223,10 +219,8 @@ async fn two_long_messages_do_not_mix_even_if_one_is_given_up() {
     let (fake, group) = settled().await;
     let long = |byte: u8| Bytes::from(vec![byte; UNFRAGMENTED_LIMIT + 1]);
     {
-        let mut given_up = pin!(group.multicast(long(1)));
-        assert!(poll_once(given_up.as_mut()).is_pending());
-        let mut waits = pin!(group.multicast(long(2)));
-        assert!(poll_once(waits.as_mut()).is_pending());
+        let _given_up = begun(group.multicast(long(1)));
+        let _waits = begun(group.multicast(long(2)));
     }
     group.multicast(long(3)).await.unwrap();
     let sent: Vec<(u32, u8)> = places(&fake)
@@ -255,10 +249,8 @@ async fn pieces_become_one_event_unless_their_sender_leaves() {
         assert!(matches!(events.next().await, Some(Event::View(_))));
     }
     assert_eq!(message(events.next().await), "hello");
-    assert!(matches!(
-        events.next().await,
-        Some(Event::Undelivered { bytes: 0xffff_ffff, from, .. }) if from == a
-    ));
+    let last = events.next().await;
+    assert!(matches!(last, Some(Event::Undelivered { bytes: 0xffff_ffff, from, .. }) if from == a));
 }
 
 #[tokio::test]
@@ -295,8 +287,7 @@ async fn when_the_daemon_ends_all_waits_end_with_an_error() {
 async fn dropping_the_group_ends_its_task_and_its_connection() {
     let (fake, group) = settled().await;
     {
-        let mut sent = pin!(group.multicast_delivered("mine", Guarantee::Agreed));
-        assert!(poll_once(sent.as_mut()).is_pending());
+        let sent = begun(group.multicast_delivered("mine", Guarantee::Agreed));
         fake.deliver(me(), b"mine");
         sent.await.unwrap();
     }
@@ -374,8 +365,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let (fake, group) = settled().await;
-            let mut sent = pin!(group.multicast_delivered("mine", Guarantee::Agreed));
-            assert!(poll_once(sent.as_mut()).is_pending());
+            let sent = begun(group.multicast_delivered("mine", Guarantee::Agreed));
             for event in events {
                 fake.event(Ok(event));
             }

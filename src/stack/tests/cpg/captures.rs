@@ -22,13 +22,10 @@ fn exec_messages_of_a_member() {
     let mut cluster = lone_node();
     delivered(&mut cluster, 1);
     assert!(cluster.request(1, A, &join_request(b"grp", PID, 0)).is_some());
-    let request = dump(
-        45,
-        &[
-            (0x00, "02 00 00 00 00 00 00 00 2d 00 00 00 00 00 00 00"),
-            (0x20, "05 00 00 00 00 00 00 00 68 65 6c 6c 6f"),
-        ],
-    );
+    let lines = "
+        00: 02 00 00 00 00 00 00 00 2d 00 00 00 00 00 00 00
+        20: 05 00 00 00 00 00 00 00 68 65 6c 6c 6f";
+    let request = dump(45, lines);
     assert_eq!(mcast_request(0, b"hello"), request);
     assert_eq!(cluster.request(1, A, &request), None, "never answered");
     // The same request from inside the process, with a separate payload.
@@ -49,16 +46,13 @@ fn exec_messages_of_a_member() {
 fn delivery_event() {
     let mut cluster = member_of_grp();
     cluster.deliver(1, 1, &mcast(), Endian::Little);
-    let expected = dump(
-        189,
-        &[
-            (0x00, "05 00 00 00 00 00 00 00 bd 00 00 00 00 00 00 00"),
-            (0x10, "01 00 00 00 00 00 00 00 03 00 00 00 00 00 00 00"),
-            (0x20, "67 72 70"),
-            (0xa0, "05 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00"),
-            (0xb0, "b8 43 00 00 00 00 00 00 68 65 6c 6c 6f"),
-        ],
-    );
+    let lines = "
+        00: 05 00 00 00 00 00 00 00 bd 00 00 00 00 00 00 00
+        10: 01 00 00 00 00 00 00 00 03 00 00 00 00 00 00 00
+        20: 67 72 70
+        a0: 05 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00
+        b0: b8 43 00 00 00 00 00 00 68 65 6c 6c 6f";
+    let expected = dump(189, lines);
     assert_eq!(cluster.take_events(1, A).last(), Some(&Bytes::from(expected)));
 }
 

@@ -71,10 +71,8 @@ fn a_node_that_left_briefly_is_reported_as_gone() {
     assert_eq!(news(&mut cluster, 1, A), expected);
     let node = &cluster.nodes[&1];
     let rings = node.outcome.views.iter().filter(|view| view.kind == ViewKind::Regular);
-    assert_eq!(
-        rings.map(|view| &view.members[..]).collect::<Vec<_>>(),
-        [&[id(1)][..], &[id(1), id(2)], &[id(1), id(2)]]
-    );
+    let rings: Vec<_> = rings.map(|view| &view.members[..]).collect();
+    assert_eq!(rings, [&[id(1)][..], &[id(1), id(2)], &[id(1), id(2)]]);
     assert_eq!(node.stack.router().stats().syncs_completed, completed + 1, "only the last one");
 }
 

@@ -8,9 +8,9 @@
 use std::cell::Cell;
 
 use proptest::prelude::*;
-use proptest::test_runner::{TestCaseError, TestError};
+use proptest::test_runner::TestCaseError;
 
-use super::search::{self, Pace, Rules, Voters, cases, paces, runner};
+use super::search::{self, Pace, Rules, Voters, cases, paces, runner, verdict};
 use super::voters::quorate;
 use crate::quorum::Wrong;
 
@@ -140,11 +140,7 @@ fn search(most: u32, wrong: Option<Wrong>) -> Result<u32, (String, Story)> {
         played.set(played.get() + u32::from(play(&story, wrong)?));
         Ok(())
     });
-    match outcome {
-        Ok(()) => Ok(played.get()),
-        Err(TestError::Fail(reason, story)) => Err((format!("{reason}\n{story:?}"), story)),
-        Err(abort) => panic!("{abort}"),
-    }
+    verdict(outcome).map(|()| played.get())
 }
 
 #[test]

@@ -12,9 +12,9 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::{TestCaseError, TestError};
+use proptest::test_runner::TestCaseError;
 
-use super::search::{Pace, Rules, Voters, cases, paces, runner};
+use super::search::{Pace, Rules, Voters, cases, paces, runner, verdict};
 use super::voters::{key, quorate, votes};
 use crate::quorum::Wrong;
 use crate::stack::OUTAGE;
@@ -156,21 +156,15 @@ fn search(votes: std::ops::Range<u32>, wrong: Option<Wrong>) -> Result<u32, (Str
         ringless.set(ringless.get() + times);
         Ok(())
     });
-    match outcome {
-        Ok(()) => Ok(ringless.get()),
-        Err(TestError::Fail(reason, story)) => Err((format!("{reason}\n{story:?}"), story)),
-        Err(abort) => panic!("{abort}"),
-    }
+    verdict(outcome).map(|()| ringless.get())
 }
 
 #[test]
 fn two_partitions_are_never_quorate_at_once() {
     for votes in [1..2, 0..4] {
         let result = search(votes.clone(), None);
-        println!(
-            "{votes:?} votes a node, safe rules drawn at random: {} stories, {result:?}",
-            cases(STORIES)
-        );
+        let count = cases(STORIES);
+        println!("{votes:?} votes a node, safe rules drawn at random: {count} stories, {result:?}");
         assert!(result.is_ok(), "{}", result.unwrap_err().0);
     }
 }

@@ -6,10 +6,11 @@
 //! nodes of other partitions; this ends with the next ring, or when the node has been in no ring for too long.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use super::voters::{self, quorate, votes};
 use crate::config::map::Map;
@@ -75,12 +76,9 @@ impl Voters {
         let size = votes.len() as u32;
         let maps: Vec<Map> = (1..=size).map(|node| configuration(votes, rules, node)).collect();
         let mut cluster = voters::stopped(maps);
-        let given = Given {
-            token: Some(100),
-            token_coefficient: Some(0),
-            token_retransmits_before_loss_const: Some(1),
-            ..Given::default()
-        };
+        let (token, retransmits) = (Some(100), Some(1));
+        let given = Given { token, token_coefficient: Some(0), ..Given::default() };
+        let given = Given { token_retransmits_before_loss_const: retransmits, ..given };
         cluster.timeouts = Timeouts::derive(&given, votes.len());
         let mut voters = Self { cluster, size, wrong };
         voters.start_all();
@@ -169,6 +167,14 @@ impl Voters {
         prop_assert!(acting.len() < 2, "these parts all act: {acting:?}");
         Ok(())
     }
+}
+
+/// The outcome of a search: if it failed, the reason in words with the story, and the story itself.
+pub(super) fn verdict<S: Debug>(outcome: Result<(), TestError<S>>) -> Result<(), (String, S)> {
+    outcome.map_err(|error| match error {
+        TestError::Fail(reason, story) => (format!("{reason}\n{story:?}"), story),
+        abort @ TestError::Abort(_) => panic!("{abort}"),
+    })
 }
 
 fn synchronises(cluster: &Cluster, node: u32) -> bool {
