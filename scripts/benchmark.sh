@@ -30,7 +30,7 @@ annulusd beside Debian's Corosync: hosts are network namespaces of one machine, 
 Debian's libcpg, and the daemons are measured by turns. A cell is the median of the rounds, with the least and the
 greatest in parentheses; the ratio is annulus' median to Corosync's. For times, a ratio below 1 is better.
 
-* $(date -u +%F), $("$ANNULUSD" --version), $(corosync -v | head -1)
+* $(date -u +%F), $("$ANNULUSD" --version | head -1), $(corosync -v | head -1)
 * $(nproc) processors: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), Linux $(uname -r)
 * \`scripts/benchmark.sh\`, ${ANNULUS_BENCH_ROUNDS:-3} rounds of ${ANNULUS_BENCH_SECONDS:-2} s
 

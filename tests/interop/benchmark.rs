@@ -51,7 +51,8 @@ impl Row {
             Work::OneInFlight => "one in flight".to_owned(),
         };
         let loss = if self.loss == 0 { String::new() } else { format!("{} % lost, ", self.loss) };
-        format!("{loss}{}, {} hosts, {work}, {} B", self.transport, self.hosts, self.size)
+        let hosts = if self.hosts == 1 { "host" } else { "hosts" };
+        format!("{loss}{}, {} {hosts}, {work}, {} B", self.transport, self.hosts, self.size)
     }
 
     /// All rows, in the order of the table.
