@@ -448,8 +448,12 @@ impl Lab {
         run_in_net(self.hub.inside, words);
     }
 
-    /// Records what all hosts send and receive into `file` until the result is dropped.
+    /// Records what all hosts send and receive into `file` until the result is dropped. From then on each host cuts what
+    /// it sends in one message into datagrams itself, as a network card does.
     pub(crate) fn capture(&self, file: &Path) -> Capture {
+        for k in 1..=self.len() {
+            self.must(k, "ip link set dev eth0 gso_max_segs 1");
+        }
         let mut command = Command::new("nsenter");
         // Each packet is recorded once, where it leaves its sender's link. All use one interface, so that dumpcap
         // keeps their order.
