@@ -30,6 +30,7 @@ use crate::node::command::{End, Handle, Status};
 use crate::node::errands::{self, KeyErrand};
 use crate::node::inspect::{Inspection, inspect};
 use crate::node::store::Store;
+use crate::node::thread;
 use crate::node::{Builder, NodeError};
 
 /// Longest wait for log files to be opened again, before the client is told that it takes too long.
@@ -151,11 +152,7 @@ impl Daemon<'_> {
                 tracing::warn!(target: "annulus::daemon", "{refused}");
             }
         }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            // Makes the runtime look at the ring's sockets after each turn of the driver, even when it is busy.
-            .event_interval(1)
-            .build()
+        let runtime = thread::runtime()
             .map_err(|error| Fatal::new(Exit::Totem, format!("Can't start the event loop: {error}")))?;
         let outcome = runtime.block_on(self.serve(store));
         // Reading a file for a reload may never end, and is not waited for.

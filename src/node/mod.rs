@@ -60,7 +60,7 @@ mod source_port;
 mod stalls;
 mod statistics;
 pub mod store;
-mod thread;
+pub(crate) mod thread;
 mod watch;
 
 pub use self::builder::Builder;

@@ -4,13 +4,26 @@
 //! each task there that blocks would stop it. So it gets a thread and a runtime of its own.
 
 use std::future::Future;
-use std::thread;
+use std::{io, thread};
 
+use tokio::runtime::{self, Runtime};
 use tokio::sync::oneshot;
 
 use super::command::Handle;
 use super::driver::Driver;
 use super::error::NodeError;
+
+/// The event loop for a driver, in the thread that calls this.
+///
+/// # Errors
+/// The system has no descriptors or memory for it.
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        // Makes the runtime look at the ring's sockets after each turn of the driver, even when it is busy.
+        .event_interval(1)
+        .build()
+}
 
 /// The thread in which a node runs. Dropping it stops the node at once, without a leave message to the other nodes.
 #[derive(Debug)]
@@ -33,7 +46,7 @@ impl RingThread {
     where
         F: Future<Output = Result<(Handle, Driver), NodeError>>,
     {
-        let failed = |error: std::io::Error| NodeError::Runtime(error.to_string());
+        let failed = |error: io::Error| NodeError::Runtime(error.to_string());
         let (started, start) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let (ending, ended) = oneshot::channel();
@@ -51,12 +64,7 @@ impl RingThread {
             }
         };
         let body = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                // Makes the runtime look at the ring's sockets after each turn of the driver, even when it is busy.
-                .event_interval(1)
-                .build();
-            match runtime {
+            match runtime() {
                 Ok(runtime) => {
                     tracing::dispatcher::with_default(&log, || runtime.block_on(run(started)));
                     // A keeper of numbers may wait for its disk, and nobody here waits for it.

@@ -198,7 +198,7 @@ impl Legs for Outgoing<'_> {
         let refused = matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE));
         if refused && self.legs[leg].run.segment.is_some() {
             *self.cuts = false;
-            let rest: Vec<Leg> = self.legs.drain(leg..).collect();
+            let rest = self.legs.split_off(leg);
             self.legs
                 .extend(rest.into_iter().flat_map(|leg| leg.run.split().map(move |run| Leg { run, ..leg })));
             return true;

@@ -93,7 +93,7 @@ pub(super) fn open(like: SocketAddr) -> Result<Socket, TransportError> {
 }
 
 /// Lets the kernel combine received datagrams of one sender; see [`sys::coalesce`].
-pub(super) fn combine(socket: &Socket) {
+pub(super) fn coalesce(socket: &Socket) {
     if let Err(error) = sys::coalesce(socket.as_fd()) {
         tracing::debug!(%error, "the kernel does not put datagrams together");
     }

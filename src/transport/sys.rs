@@ -55,11 +55,9 @@ pub(super) struct Arrival {
 impl Arrival {
     pub(super) const NONE: Self = Self { len: 0, truncated: false, from: None, segment: None };
 
-    /// The datagrams in the bytes of the message: one if it is empty or a single one.
-    pub(super) fn datagrams<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let each = self.segment.map_or(bytes.len(), usize::from).max(1);
-        let empty = bytes.is_empty().then_some(bytes);
-        empty.into_iter().chain(bytes.chunks(each))
+    /// The length of each datagram in the message, at least 1; the last one may be shorter.
+    pub(super) fn each(&self) -> usize {
+        self.segment.map_or(self.len, usize::from).max(1)
     }
 }
 
@@ -325,8 +323,8 @@ pub(super) fn queued_error(socket: BorrowedFd<'_>) -> io::Result<Option<QueuedEr
     Ok(Some(found))
 }
 
-/// Number of datagrams that the kernel dropped at this socket since it was opened; those that it had combined count as
-/// one.
+/// Number of datagrams that the kernel dropped at this socket since it was opened. Those that it had combined into one
+/// message count as one.
 ///
 /// Source: `SO_MEMINFO`, `SK_MEMINFO_DROPS` (linux/sock_diag.h).
 pub(super) fn kernel_drops(socket: BorrowedFd<'_>) -> io::Result<u32> {

@@ -78,7 +78,7 @@ impl Udp {
         // an error.
         recv.set_reuse_address(true).map_err(failed("share the group's address"))?;
         stats.recv_buffer = socket::size_recv_buffer(&recv, size)?;
-        socket::combine(&recv);
+        socket::coalesce(&recv);
         if let Cast::Multicast { group, .. } = cast {
             only_joined(&recv, group)?;
         }

@@ -36,7 +36,7 @@ impl Udpu {
         stats.recv_buffer = socket::size_recv_buffer(&socket, size)?;
         stats.send_buffer = socket::size_send_buffer(&socket, size)?;
         stats.dscp = socket::mark(&socket, address.is_ipv4(), options.dscp)?;
-        socket::combine(&socket);
+        socket::coalesce(&socket);
         // No SO_REUSEADDR: a second daemon on this port must fail here, not share the datagrams.
         socket::bind(&socket, address, PURPOSE)?;
         let socket = socket::register(socket)?;

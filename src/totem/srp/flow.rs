@@ -15,7 +15,7 @@ const IDLE: u32 = 3;
 
 /// A node's share of the window is counted in this fraction of a frame. What it could not send of its share, because
 /// it was a part of a frame or because the window was full, is added to the share of the next visit: six nodes with a
-/// window of ten frames send ten frames a rotation, not six.
+/// window of ten frames send more than nine frames a rotation, not six.
 const PARTS: u64 = 1 << 8;
 
 /// The most that is added, in frames.

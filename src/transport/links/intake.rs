@@ -115,6 +115,5 @@ fn sender(arrival: &sys::Arrival) -> Option<IpAddr> {
 
 /// The datagrams that the kernel combined into a message.
 fn datagrams<'a>(arrival: &sys::Arrival, bytes: &'a mut [u8]) -> impl Iterator<Item = &'a mut [u8]> {
-    let each = arrival.segment.map_or(bytes.len(), usize::from).max(1);
-    bytes.chunks_mut(each)
+    bytes.chunks_mut(arrival.each())
 }

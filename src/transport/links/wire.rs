@@ -119,7 +119,7 @@ impl Wire {
         sys::probe_mtu(socket.as_fd(), ipv4).map_err(failed("keep IP from cutting datagrams"))?;
         sys::queue_errors(socket.as_fd(), ipv4).map_err(failed("have errors of the network queued"))?;
         sys::bind_freely(socket.as_fd()).map_err(failed("bind to an address that may come later"))?;
-        socket::combine(&socket);
+        socket::coalesce(&socket);
         socket::bind(&socket, address, PURPOSE)?;
         self.socket = Some(socket::register(socket)?);
         self.cuts = true;
