@@ -2,15 +2,10 @@
 
 use annulus::config::timeouts::{Given, Timeouts};
 use annulus::ids::{ConnId, NodeId, Seq, ServiceId};
-use annulus::service::{Edge, Output, Request};
+use annulus::service::{Output, Request};
 use annulus::stack::{Setup, Stack};
 use annulus::time::Instant;
 use annulus::totem::{Input, Params, RESERVE};
-
-/// A world without statistics, links and users.
-struct World;
-
-impl Edge for World {}
 
 /// A node that is alone on its ring.
 pub(crate) struct Alone {
@@ -41,7 +36,7 @@ impl Alone {
 
     /// Connects a client to a service.
     pub(crate) fn connect(&mut self, service: ServiceId, conn: ConnId) {
-        self.stack.connected(self.now, service, conn, &mut World).expect("it has the service");
+        self.stack.connected(self.now, service, conn, &mut ()).expect("it has the service");
         self.carry_out(&mut |_| {});
     }
 
@@ -54,13 +49,13 @@ impl Alone {
 
     /// Hands a client's request to the node. `told` gets what the node puts out.
     pub(crate) fn request(&mut self, conn: ConnId, bytes: &[u8], told: &mut dyn FnMut(Output<'_>)) {
-        self.stack.request(self.now, conn, Request { bytes, tail: &[] }, &mut World);
+        self.stack.request(self.now, conn, Request { bytes, tail: &[] }, &mut ());
         self.carry_out(told);
     }
 
     fn carry_out(&mut self, told: &mut dyn FnMut(Output<'_>)) {
         let mut stored = None;
-        while let Some(output) = self.stack.poll_output(&mut World) {
+        while let Some(output) = self.stack.poll_output(&mut ()) {
             match output {
                 Output::Store(up_to) => stored = Some(up_to),
                 other => told(other),

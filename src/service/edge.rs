@@ -61,6 +61,10 @@ pub trait Edge {
     }
 }
 
+/// A node with nothing around it, as in the simulator: all clients are root's and none has buffers, nothing outside has
+/// statistics, and links are not watched.
+impl Edge for () {}
+
 /// The state of this node's links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {

@@ -85,7 +85,7 @@ impl Cluster {
         let (service, now) = (client.service(), self.now);
         let conn = self.record.next_conn();
         let whole = self.whole(who.node);
-        let connected = whole.stack.connected(now, service, conn, &mut whole.edge);
+        let connected = whole.stack.connected(now, service, conn, &mut ());
         if connected.is_ok() {
             self.record.clients.insert((who, conn), client);
         }
@@ -177,7 +177,7 @@ impl Cluster {
     fn ask(&mut self, who: Process, conn: ConnId, bytes: &[u8]) {
         let now = self.now;
         let whole = self.whole(who.node);
-        whole.stack.request(now, conn, Request { bytes, tail: &[] }, &mut whole.edge);
+        whole.stack.request(now, conn, Request { bytes, tail: &[] }, &mut ());
         self.drain(who.node);
     }
 
@@ -186,7 +186,7 @@ impl Cluster {
         self.record.get(who, conn).alive = false;
         let now = self.now;
         let whole = self.whole(who.node);
-        whole.stack.disconnected(now, conn, &mut whole.edge);
+        whole.stack.disconnected(now, conn, &mut ());
         self.drain(who.node);
     }
 

@@ -33,7 +33,7 @@ impl Cluster {
             };
             let who = process.app.who;
             let whole = process.core.whole().expect("a whole node");
-            let Some(output) = whole.stack.poll_output(&mut whole.edge) else {
+            let Some(output) = whole.stack.poll_output(&mut ()) else {
                 let wake = whole.stack.deadline();
                 return self.wake_at(node, wake);
             };
@@ -64,9 +64,9 @@ impl Cluster {
                 }
                 Output::Order(order) => match order {
                     Order::Gather => whole.stack.gather(),
-                    Order::Reconfigure(timeouts) => whole.stack.reconfigure(*timeouts, &mut whole.edge),
+                    Order::Reconfigure(timeouts) => whole.stack.reconfigure(*timeouts, &mut ()),
                     Order::Reload | Order::ReloadBesideCorosync | Order::Adopt => self.reread(who, &order),
-                    Order::LookAtKey => whole.stack.key_seen(now, (0, None, "none/none"), &mut whole.edge),
+                    Order::LookAtKey => whole.stack.key_seen(now, (0, None, "none/none"), &mut ()),
                     Order::Discard | Order::KeepVotes(_) | Order::Logging(_) | Order::Watch(_) => {}
                     other => panic!("nobody asked for {other:?}"),
                 },
@@ -87,8 +87,8 @@ impl Cluster {
         let now = self.now;
         let whole = self.whole(who.node);
         match order {
-            Order::Adopt => whole.stack.adopted(now, Ok(&config), false, &mut whole.edge),
-            _ => whole.stack.judged(now, Ok(&config), &mut whole.edge),
+            Order::Adopt => whole.stack.adopted(now, Ok(&config), false, &mut ()),
+            _ => whole.stack.judged(now, Ok(&config), &mut ()),
         }
     }
 
@@ -186,7 +186,7 @@ impl Cluster {
         self.record.crashed(who);
         let whole = self.whole(node);
         whole.leaving = true;
-        whole.stack.disconnect_all(&mut whole.edge);
+        whole.stack.disconnect_all(&mut ());
         self.drain(node);
         let end = self.now + SETTLES_WITHIN;
         while self.now < end && !self.whole(node).stack.settled() {
