@@ -4,8 +4,8 @@
 //! [`quorum`], [`confdb`], [`admin`]) → [`ipc`] → client. ARCHITECTURE.md describes the path of a message and
 //! which module may import which.
 //!
-//! The crate can be used in two ways, with one API: [`node::Node`] runs a ring inside of the caller's tokio
-//! runtime; [`client::Client`] connects to a running `annulusd` (or Corosync) on this host.
+//! The crate can be used in two ways, with one API: [`node::Node`] runs a ring inside of the caller's process, in a
+//! thread of its own; [`client::Client`] connects to a running `annulusd` (or Corosync) on this host.
 
 pub mod error;
 pub mod ids;

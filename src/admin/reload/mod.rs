@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `agreement.rs` | [`Agreement`]: calls, rounds, verdicts, time-outs; pure |
 //! | `verdicts.rs` | the decision that follows from all verdicts |
+//! | `stories.rs` | tests of agreements of several nodes |
 //!
 //! Source: corosync `exec/cfg.c`, the handler of `RELOAD_CONFIG`; docs/protocol/services.md, "Reload".
 

@@ -11,6 +11,7 @@
 //! | `files.rs` | check and convert configurations; make a key |
 //! | `pages.rs` | manual pages and completions |
 //! | `manual.rs` `settings.rs` | sections of the pages besides the options; the page of the configuration |
+//! | `paths.rs` | the links to each other node |
 //! | `table.rs` | columns, colours |
 
 mod confdb;
