@@ -27,6 +27,20 @@ impl Instant {
     }
 }
 
+/// The earliest of some points in time that may or may not be set.
+///
+/// The node asks for its next deadline after each input, several times, so this is a loop without branches on iterators.
+pub(crate) fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
+    let mut first = None;
+    for time in times {
+        first = match (first, time) {
+            (Some(a), Some(b)) => Some(if b < a { b } else { a }),
+            (a, b) => a.or(b),
+        };
+    }
+    first
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 

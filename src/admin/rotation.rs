@@ -23,7 +23,7 @@ use super::wire::keytalk::KeyTalk;
 use crate::error::Status;
 use crate::ids::{ConnId, NodeId};
 use crate::secret::Secret;
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::view::View;
 
 /// How long nodes may take to store a key.
@@ -267,7 +267,7 @@ impl Rotation {
             Stage::Storing { until, .. } => *until,
             Stage::Decided(Decided { until, .. }) => Some(*until),
         });
-        [round, self.asked.map(|(_, until)| until)].into_iter().flatten().min()
+        earliest([round, self.asked.map(|(_, until)| until)])
     }
 
     pub(super) fn expired(&mut self, now: Instant) {

@@ -35,7 +35,7 @@ use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
 use crate::quiet::Quiet;
 use crate::secret::Secret;
 use crate::service::{Context, Delivery, Full, Links, Order, Request, Service, Synchronised};
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::view::{View, ViewKind};
 
 /// Largest number of messages to other nodes that wait for the ring; beyond it clients are told to try again.
@@ -757,9 +757,13 @@ impl Service for Desk {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let orders = [self.vote.as_ref().map(Vote::until), self.agreement.deadline()];
-        let keys = [self.rekey.deadline(), self.survey.deadline(), self.rotation.deadline()];
-        orders.into_iter().chain(keys).flatten().min()
+        earliest([
+            self.vote.as_ref().map(Vote::until),
+            self.agreement.deadline(),
+            self.rekey.deadline(),
+            self.survey.deadline(),
+            self.rotation.deadline(),
+        ])
     }
 
     fn expired(&mut self, context: &mut Context<'_>) {

@@ -8,7 +8,7 @@ use super::members;
 use super::wire::{self, exec, request};
 use crate::ids::{ConnId, ServiceId};
 use crate::service::{Context, Delivery, Notice, Request, Service, Synchronised};
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::view::View;
 
 impl Service for Desk {
@@ -73,7 +73,7 @@ impl Service for Desk {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        [self.look_at, self.tellings.deadline()].into_iter().flatten().min()
+        earliest([self.look_at, self.tellings.deadline()])
     }
 
     fn expired(&mut self, context: &mut Context<'_>) {

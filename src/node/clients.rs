@@ -12,7 +12,7 @@ use crate::ids::ServiceId;
 use crate::ipc::{Flow, Incoming, Server};
 use crate::service::{self, Request};
 use crate::stack::Stack;
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 
 /// The services that clients can reach, with the names of their IPC sockets.
 pub const SERVICES: [(ServiceId, &str); 5] = [
@@ -39,12 +39,24 @@ type Rung<'a> = AsyncFdReadyGuard<'a, Doorbell>;
 #[derive(Debug)]
 pub(super) struct Clients {
     pub(super) policy: Policy,
-    flows: [Flow; SERVICES.len()],
+    /// What the server was told last.
+    told: Option<Told>,
     /// Since when there has been no room for a request of any size.
     short_since: Option<Instant>,
     request: Vec<u8>,
     /// Requests since [`Clients::take_count`] was called last.
     count: u32,
+}
+
+/// Which clients may send, and whose requests are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    /// What the clients of each service are told.
+    flows: [Flow; SERVICES.len()],
+    /// No requests are read that the ring would lose.
+    short: bool,
+    /// No requests to the database are read.
+    telling: bool,
 }
 
 /// What came of looking for work of clients.
@@ -74,9 +86,21 @@ impl Spent {
     }
 }
 
+impl Told {
+    fn tell(self, server: &mut Server) {
+        server.set_paused(ServiceId::CMAP, self.telling);
+        for ((service, _), flow) in SERVICES.into_iter().zip(self.flows) {
+            if needs_the_ring(service) {
+                server.set_paused(service, self.short);
+            }
+            server.set_flow(service, flow);
+        }
+    }
+}
+
 impl Clients {
     pub(super) fn new(policy: Policy) -> Self {
-        Self { policy, flows: [Flow::Open; SERVICES.len()], short_since: None, request: Vec::new(), count: 0 }
+        Self { policy, told: None, short_since: None, request: Vec::new(), count: 0 }
     }
 
     /// Serves clients within the limits of a turn. Returns whether there may be more to do.
@@ -180,12 +204,8 @@ impl Clients {
     /// When to serve clients even if the doorbell does not become readable.
     pub(super) fn deadline(&self, server: Option<&Server>) -> Option<Instant> {
         // Clients that have been told to wait need no second message.
-        let told = SERVICES
-            .iter()
-            .zip(&self.flows)
-            .all(|((service, _), flow)| !needs_the_ring(*service) || *flow != Flow::Open);
-        let patience = self.short_since.filter(|_| !told).map(|since| since + PATIENCE);
-        [patience, server.and_then(Server::deadline)].into_iter().flatten().min()
+        let patience = self.short_since.filter(|_| !self.told_to_wait()).map(|since| since + PATIENCE);
+        earliest([patience, server.and_then(Server::deadline)])
     }
 
     /// Tells clients whether the ring takes requests, when that has changed, and stops reading those whose requests
@@ -198,20 +218,25 @@ impl Clients {
         } else if self.short_since.is_none() {
             self.short_since = Some(now);
         }
-        server.set_paused(ServiceId::CMAP, stack.is_telling());
         let long_short = self.short_since.is_some_and(|since| now.since(since) >= PATIENCE);
-        for ((service, _), known) in SERVICES.into_iter().zip(&mut self.flows) {
-            let ring = needs_the_ring(service);
-            if ring {
-                server.set_paused(service, short);
-            }
-            let held = ring && long_short || stack.flow(service) == service::Flow::Held;
-            let flow = if held { Flow::Multicast } else { Flow::Open };
-            if *known != flow {
-                *known = flow;
-                server.set_flow(service, flow);
-            }
+        let flows = SERVICES.map(|(service, _)| {
+            let held = needs_the_ring(service) && long_short || stack.flow(service) == service::Flow::Held;
+            if held { Flow::Multicast } else { Flow::Open }
+        });
+        let told = Told { flows, short, telling: stack.is_telling() };
+        if self.told != Some(told) {
+            self.told = Some(told);
+            told.tell(server);
         }
+    }
+
+    /// Whether the clients whose requests need the ring have been told to wait.
+    fn told_to_wait(&self) -> bool {
+        let Some(told) = &self.told else { return false };
+        SERVICES
+            .iter()
+            .zip(told.flows)
+            .all(|((service, _), flow)| !needs_the_ring(*service) || flow != Flow::Open)
     }
 }
 

@@ -42,7 +42,7 @@ use crate::ids::{NodeId, ServiceId};
 use crate::ipc;
 use crate::service::{Flow, Order, Request};
 use crate::stack::{Setup, SetupError, Stack};
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::totem::{Input, Params, StateName};
 use crate::transport::knet::envelope::Envelope;
 use crate::transport::knet::{self, Crypto};
@@ -273,7 +273,8 @@ impl Driver {
         told
     }
 
-    /// Reads datagrams from the ring. Returns whether there may be more, and the time.
+    /// Reads datagrams from the ring. Returns whether there may be more, and the time. If not, the task is woken by the
+    /// next one.
     fn take_datagrams(&mut self, cx: &mut Context<'_>, mut now: Instant) -> (bool, Instant) {
         if self.ring_waits.is_some_and(|until| until <= now) {
             tracing::warn!(
@@ -284,6 +285,7 @@ impl Driver {
             self.ring_waits = None;
         }
         for batch in 0..BATCHES {
+            // Orders are carried out in this turn, before anything else is read.
             if self.ring_waits.is_some() || !self.outside.orders.is_empty() {
                 return (batch > 0, now);
             }
@@ -304,7 +306,7 @@ impl Driver {
                     tracing::debug!(target: "annulus::node", %error, "receiving failed");
                     return (true, now);
                 }
-                Poll::Pending => return (batch > 0, now),
+                Poll::Pending => return (false, now),
             }
         }
         (true, now)
@@ -850,7 +852,7 @@ impl Driver {
             Some(self.watch.due()),
             self.leaving.as_ref().map(|leaving| leaving.until),
         ];
-        let Some(due) = dues.into_iter().flatten().min() else { return false };
+        let Some(due) = earliest(dues) else { return false };
         if due <= now {
             return true;
         }

@@ -3,6 +3,7 @@
 use crate::quorum::votequorum;
 use crate::service::Service;
 use crate::service::router;
+use crate::time::{Instant, earliest};
 use crate::{admin, confdb, cpg, quorum};
 
 /// The desks of a node.
@@ -25,6 +26,13 @@ impl Desks {
             Some(votequorum) => act(&mut [confdb, admin, cpg, quorum, votequorum]),
             None => act(&mut [confdb, admin, cpg, quorum]),
         }
+    }
+
+    /// The earliest deadline of all desks.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let Self { confdb, admin, cpg, quorum, votequorum } = self;
+        let votes = votequorum.as_ref().and_then(Service::deadline);
+        earliest([confdb.deadline(), admin.deadline(), cpg.deadline(), quorum.deadline(), votes])
     }
 
     /// All desks, to ask each of them something.

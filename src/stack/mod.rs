@@ -32,7 +32,7 @@ use crate::quorum::{self, votequorum};
 use crate::service::router::{self, EXEC_OVERHEAD, FormAnew, Router};
 use crate::service::wire::MAX_MESSAGE;
 use crate::service::{Context, Database, Edge, Flow, Ground, Notice, Output, Request, Service, Traffic};
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::totem::pg::level::Level;
 use crate::totem::{self, Group, Input, Params, StateName, Totem};
 use crate::value::Value;
@@ -185,21 +185,29 @@ impl Stack {
                 totem::Output::TokenSent => self.route(edge, Router::token_sent),
                 totem::Output::Wait(deadline) => {
                     self.deadline = deadline;
-                    match self.check {
-                        Check::Deadlines => {
-                            self.check = Check::Standing;
-                            self.route(edge, Router::expired);
-                        }
-                        Check::Standing => {
-                            self.check = Check::Nothing;
-                            self.look_after_synchronisation();
-                            self.look_for_outage(edge);
-                        }
-                        Check::Nothing => return None,
+                    if !self.look_after_input(edge) {
+                        return None;
                     }
                 }
             }
         }
+    }
+
+    /// Makes the checks that the last input made necessary, until one of them has led to something. Returns whether
+    /// one has.
+    fn look_after_input(&mut self, edge: &mut dyn Edge) -> bool {
+        if self.check == Check::Deadlines {
+            self.check = Check::Standing;
+            if self.desks.deadline().is_some_and(|at| at <= self.ground.now) {
+                self.route(edge, Router::expired);
+                return true;
+            }
+        }
+        if self.check == Check::Standing {
+            self.check = Check::Nothing;
+            return self.look_after_synchronisation() | self.look_for_outage(edge);
+        }
+        false
     }
 
     /// Lets the router act on the desks.
@@ -214,17 +222,18 @@ impl Stack {
     }
 
     /// Forms the ring again if members are silent in the synchronisation, so that they do not delay the
-    /// others without end.
-    fn look_after_synchronisation(&mut self) {
+    /// others without end. Returns whether it was time to look.
+    fn look_after_synchronisation(&mut self) -> bool {
         let Self { ground, router, desks, .. } = self;
         if router.deadline().is_none_or(|at| at > ground.now) {
-            return;
+            return false;
         }
         let on_ring = ground.totem.state() == StateName::Operational;
         let anew = desks.with(|desks| router.look(desks, ground.me, ground.now, on_ring));
         if let Some(FormAnew { without, time }) = anew {
             ground.totem.leave_out(ground.now, &without, time);
         }
+        true
     }
 
     /// A client connected to a service.
@@ -269,8 +278,7 @@ impl Stack {
     /// The time for the next [`Input::Timeout`] if no other input comes before. If it is in the past, give it
     /// after the other pending inputs.
     pub fn deadline(&self) -> Option<Instant> {
-        let own = [self.deadline, self.router.deadline(), self.outage.deadline()].into_iter().flatten();
-        self.desks.all().filter_map(Service::deadline).chain(own).min()
+        earliest([self.deadline, self.router.deadline(), self.outage.deadline(), self.desks.deadline()])
     }
 
     /// Whether clients may connect: true from the first completed synchronisation on.
@@ -491,8 +499,9 @@ impl Stack {
     /// Checks whether this node has been in no operating ring for longer than a change of membership takes. Then
     /// clients are told that it is not quorate, and `runtime.totem.outage` gives the reason until it is in a ring
     /// again. After the same time again the node forms a ring of its own for a while, because a program that acts on
-    /// messages to itself, such as Pacemaker, cannot react to the loss of quorum without a ring.
-    fn look_for_outage(&mut self, edge: &mut dyn Edge) {
+    /// messages to itself, such as Pacemaker, cannot react to the loss of quorum without a ring. Returns whether there
+    /// was something to tell.
+    fn look_for_outage(&mut self, edge: &mut dyn Edge) -> bool {
         let standing = match (self.ground.totem.state(), self.router.syncing()) {
             (StateName::Operational, false) => Standing::Working,
             (StateName::Operational, true) => {
@@ -502,7 +511,7 @@ impl Stack {
             }
             (StateName::Gather | StateName::Commit | StateName::Recovery, _) => Standing::Apart,
         };
-        let Some(turn) = self.outage.look(self.ground.now, standing) else { return };
+        let Some(turn) = self.outage.look(self.ground.now, standing) else { return false };
         let why = match standing {
             Standing::Working => String::new(),
             Standing::Syncing(_) => "the services of the ring are not synchronised".to_owned(),
@@ -540,5 +549,6 @@ impl Stack {
                 database.remove(OUTAGE);
             }
         });
+        true
     }
 }

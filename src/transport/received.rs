@@ -16,7 +16,7 @@ const ROOM: usize = 65_536;
 const STRIDE: usize = ROOM + 33 * 64;
 
 /// Slots offered to a system call while few datagrams arrive, because the kernel checks each slot.
-const FEW: usize = 8;
+const FEW: usize = 4;
 
 /// Consecutive receive errors after which a socket counts as empty, so that a lasting error cannot cause an
 /// endless loop.
@@ -31,6 +31,8 @@ pub struct Received {
     slots: usize,
     /// Number of slots that hold a datagram, refused ones included.
     used: usize,
+    /// What is known of the messages of the last system call, one for each slot.
+    arrivals: Box<[Arrival]>,
     /// The datagrams to hand up.
     taken: Vec<Taken>,
     /// Whether the last system call filled more than a few slots.
@@ -121,6 +123,7 @@ impl Received {
         Self {
             buffer: vec![0; slots * STRIDE].into_boxed_slice(),
             slots,
+            arrivals: vec![Arrival::NONE; slots.min(RECV_BATCH)].into_boxed_slice(),
             used: 0,
             taken: Vec::with_capacity(slots),
             busy: false,
@@ -176,14 +179,14 @@ impl Received {
     /// what is handed up, and counts errors.
     pub(super) fn receive(&mut self, socket: &impl AsFd, spare: usize, judge: &mut impl Judge) -> Left {
         let slots = self.slots - spare;
-        let mut arrivals = [Arrival::NONE; RECV_BATCH];
         let mut errors = 0;
         while self.used < slots {
             let free = slots - self.used;
-            let wanted = if self.busy { free } else { free.min(FEW) }.min(RECV_BATCH);
+            let wanted = if self.busy { free } else { free.min(FEW) }.min(self.arrivals.len());
             let buffer = &mut self.buffer[self.used * STRIDE..];
             judge.called();
-            let came = match sys::recv_many(socket.as_fd(), buffer, STRIDE, ROOM, &mut arrivals[..wanted]) {
+            let arrivals = &mut self.arrivals[..wanted];
+            let came = match sys::recv_many(socket.as_fd(), buffer, STRIDE, ROOM, arrivals) {
                 Ok(came) => came,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Left::Nothing,
                 Err(error) => {
@@ -196,7 +199,7 @@ impl Received {
                 }
             };
             errors = 0;
-            let arrivals = &arrivals[..came];
+            let arrivals = &self.arrivals[..came];
             judge.brought(Came { arrivals, slots: &mut *buffer });
             for (offset, (arrival, bytes)) in (Came { arrivals, slots: buffer }).each().enumerate() {
                 let base = (self.used + offset) * STRIDE;

@@ -153,13 +153,15 @@ pub(super) fn recv_many(
 ) -> io::Result<usize> {
     assert!(0 < room && room <= stride, "slots overlap");
     let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; RECV_BATCH];
-    let mut names = [const { MaybeUninit::<libc::sockaddr_in6>::zeroed() }; RECV_BATCH];
+    let mut names = [const { MaybeUninit::<libc::sockaddr_in6>::uninit() }; RECV_BATCH];
     let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; RECV_BATCH];
-    let mut controls = [const { MaybeUninit::<Control<CONTROL>>::zeroed() }; RECV_BATCH];
+    let mut controls = [const { MaybeUninit::<Control<CONTROL>>::uninit() }; RECV_BATCH];
     let mut count = 0;
     let slots = buffer.chunks_exact_mut(stride).take(arrivals.len());
     let places = slots.zip(&mut vectors).zip(&mut names).zip(&mut controls).zip(&mut headers);
     for ((((slot, vector), name), control), header) in places {
+        *name = MaybeUninit::zeroed();
+        *control = MaybeUninit::zeroed();
         let vector = vector.write(libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: room });
         let header = header.write(empty_header());
         header.msg_hdr.msg_name = name.as_mut_ptr().cast();
@@ -189,8 +191,8 @@ pub(super) fn recv_many(
     for ((arrival, header), name) in arrivals.iter_mut().zip(&headers).zip(&names).take(received) {
         // SAFETY: `received` is at most `count`, and the first `count` headers were initialised above.
         let header = unsafe { header.assume_init_ref() };
-        // SAFETY: names were zeroed, which is a valid sockaddr_in6 (integers only), and the kernel wrote over
-        // them at most.
+        // SAFETY: the first `count` names were zeroed, which is a valid sockaddr_in6 (integers only), and the kernel
+        // wrote over them at most.
         let name = unsafe { name.assume_init_ref() };
         *arrival = Arrival {
             len: (header.msg_len as usize).min(room),

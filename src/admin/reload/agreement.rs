@@ -23,7 +23,7 @@ use crate::config::fingerprint::{self, Fingerprint};
 use crate::config::nodelist;
 use crate::error::Status;
 use crate::ids::{ConnId, NodeId};
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::view::View;
 
 /// How long members may take to answer a call; a member that does not is taken for one of Corosync's.
@@ -304,7 +304,7 @@ impl Agreement {
         };
         let round = self.rounds.front().and_then(|round| round.until);
         let asked = self.asked.iter().map(|(_, until)| *until).min();
-        [call, round, asked].into_iter().flatten().min()
+        earliest([call, round, asked])
     }
 
     pub(in crate::admin) fn expired(&mut self, now: Instant) {

@@ -55,7 +55,7 @@ use super::files;
 use super::pool::Pool;
 use crate::error::Status;
 use crate::ids::{ConnId, ServiceId};
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 
 /// Requests taken from one client before others have their turn.
 const BUDGET: u32 = 50;
@@ -327,7 +327,7 @@ impl Server {
             return Some(self.now);
         }
         let handshake = self.handshakes.front().map(|&(at, _)| at);
-        [self.slow_at, handshake, self.resume_at].into_iter().flatten().min()
+        earliest([self.slow_at, handshake, self.resume_at])
     }
 
     /// Whether [`Self::next`] returned `None` only because the turn was over. The descriptor may then not become

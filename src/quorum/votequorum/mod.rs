@@ -39,7 +39,7 @@ use super::wire::exec::{Exec, function};
 use super::wire::votequorum::request;
 use crate::ids::{ConnId, ServiceId};
 use crate::service::{Context, Delivery, Notice, Request, Service, Synchronised};
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use crate::view::View;
 
 impl Service for Desk {
@@ -114,7 +114,7 @@ impl Service for Desk {
         // During a synchronisation it is not decided whether this partition is quorate, so expected votes are not
         // lowered then; nor without a ring, because the remaining nodes are not known.
         let last_man_at = self.last_man_at.filter(|_| !self.syncing && !self.ringless);
-        [last_man_at, self.device.silent_at].into_iter().flatten().min()
+        earliest([last_man_at, self.device.silent_at])
     }
 
     fn expired(&mut self, context: &mut Context<'_>) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 
 /// The timers of the ring protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl TimerTable {
 
     /// When the next timer is due; `None` if none is running.
     pub fn next(&self) -> Option<Instant> {
-        self.0.iter().flatten().min().copied()
+        earliest(self.0)
     }
 
     /// Postpones all running timers by the time for which this process was suspended: it could receive
