@@ -135,6 +135,10 @@ esac
 scripts/install-peers.sh
 cargo build --release --quiet
 cargo build --release --quiet --locked --manifest-path tests/interop/peer/Cargo.toml
+if [ "$name" = benchmark ]; then
+    cargo build --release --quiet --example cpg_speed
+    export CPG_SPEED="${CPG_SPEED:-${CARGO_TARGET_DIR:-$PWD/target}/release/examples/cpg_speed}"
+fi
 # The test program drives; what is measured are the release daemon and the release client.
 export ANNULUSD="${ANNULUSD:-${CARGO_TARGET_DIR:-$PWD/target}/release/annulusd}"
 while read -ra arguments; do

@@ -1,5 +1,6 @@
 //! annulusd and Debian's Corosync in one run, by turns, with the same clients: messages, latency, processor time a
-//! message, even shares.
+//! message, even shares. annulusd is measured a second time through this crate's own client
+//! (`examples/cpg_speed.rs`).
 //!
 //! `scripts/benchmark.sh` runs it and writes BENCHMARKS.md. Variables: `ANNULUS_BENCH_SECONDS` (2), the length of one
 //! measurement; `ANNULUS_BENCH_ROUNDS` (3), in each of which both daemons are measured; `ANNULUS_BENCH_ROWS`, the
@@ -8,20 +9,39 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::lab::{Kind, Lab, Peer, Transport};
 use crate::side_by_side::{field, median, ratio, ring, seconds};
 use crate::usage::processor_time;
-use crate::{number, ready};
+use crate::{number, own_client, peer_binary, ready};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Least length of a measurement with loss, in seconds.
 const LOSSY_SECONDS: f64 = 4.0;
 
-/// The daemons that are compared.
-const KINDS: [Kind; 2] = [Kind::Annulus, Kind::Corosync];
+/// Daemon and client that are measured: one column of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Column {
+    /// annulusd, through Debian's libcpg.
+    Annulus,
+    /// annulusd, through this crate's client.
+    OwnClient,
+    /// Corosync, through Debian's libcpg.
+    Corosync,
+}
+
+impl Column {
+    /// The columns of one daemon.
+    const fn of(kind: Kind) -> &'static [Self] {
+        match kind {
+            Kind::Annulus => &[Self::Annulus, Self::OwnClient],
+            Kind::Corosync | Kind::Trixie => &[Self::Corosync],
+        }
+    }
+}
 
 /// What is measured in one row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +101,10 @@ impl Row {
 /// The figures of a row; a smaller number of some of them is better.
 type Figures = BTreeMap<Figure, f64>;
 
-/// One column of the table.
+/// The figures of all rounds.
+type Rounds = BTreeMap<(String, Column), Vec<Figures>>;
+
+/// What is told about a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Figure {
     Messages,
@@ -106,17 +129,27 @@ impl Figure {
 }
 
 /// The figures of a row; none if a client gave up, as happens to Corosync's under loss.
-fn measure(lab: &Lab, row: Row) -> Figures {
+fn measure(lab: &Lab, row: Row, column: Column) -> Figures {
     // Under loss a message can take most of a second.
     let seconds = if row.loss > 0 { seconds().max(LOSSY_SECONDS) } else { seconds() }.to_string();
     let size = row.size.to_string();
-    let common = ["--max", &size, "--seconds", &seconds, "--warmup", "1", "--deadline", "60"];
+    let client = match column {
+        Column::Annulus | Column::Corosync => {
+            let common = ["--max", &size, "--seconds", &seconds, "--warmup", "1", "--deadline", "60"];
+            Client { program: peer_binary(), options: common.to_vec(), for_senders: &["--retry-us", "20"] }
+        }
+        Column::OwnClient => Client {
+            program: own_client(),
+            options: vec!["--size", &size, "--seconds", &seconds],
+            for_senders: &[],
+        },
+    };
     if row.loss > 0 {
         (1..=row.hosts).for_each(|k| lab.lose(k, row.loss));
     }
     let figures = match row.work {
-        Work::OneInFlight => latency(lab, &common),
-        Work::Senders(senders) => throughput(lab, senders, &common),
+        Work::OneInFlight => latency(lab, &client),
+        Work::Senders(senders) => throughput(lab, senders, &client),
     };
     if row.loss > 0 {
         (1..=row.hosts).for_each(|k| lab.unfilter(k));
@@ -124,16 +157,25 @@ fn measure(lab: &Lab, row: Row) -> Figures {
     figures.unwrap_or_default()
 }
 
-fn latency(lab: &Lab, options: &[&str]) -> Option<Figures> {
-    let line = lab.peer(1, "latency", "latency", options).result_if_any(PATIENCE)?;
+/// A program that measures, and its options. `latency` and `throughput` are its modes.
+struct Client<'a> {
+    program: &'a Path,
+    options: Vec<&'a str>,
+    /// More options in mode `throughput`.
+    for_senders: &'a [&'a str],
+}
+
+fn latency(lab: &Lab, client: &Client<'_>) -> Option<Figures> {
+    let line = lab.measure(1, client.program, "latency", &client.options).result_if_any(PATIENCE)?;
     Some(Figures::from([(Figure::P50, field(&line, "p50_us")), (Figure::P99, field(&line, "p99_us"))]))
 }
 
-fn throughput(lab: &Lab, senders: usize, options: &[&str]) -> Option<Figures> {
+fn throughput(lab: &Lab, senders: usize, client: &Client<'_>) -> Option<Figures> {
     let before = processor(lab);
     let members = senders.to_string();
-    let options = [options, &["--members", &members, "--retry-us", "20"]].concat();
-    let mut peers: Vec<Peer> = (1..=senders).map(|k| lab.peer(k, "speed", "throughput", &options)).collect();
+    let options = [&client.options, client.for_senders, &["--members", &members]].concat();
+    let start = |k| lab.measure(k, client.program, "throughput", &options);
+    let mut peers: Vec<Peer> = (1..=senders).map(start).collect();
     let lines: Vec<_> = peers.iter_mut().map(|peer| peer.result_if_any(PATIENCE)).collect();
     let lines: Vec<String> = lines.into_iter().collect::<Option<_>>()?;
     let all = field(&lines[0], "all").max(1.0);
@@ -154,26 +196,30 @@ fn processor(lab: &Lab) -> f64 {
     (1..=lab.len()).map(|k| processor_time(lab.daemon_pid(k)).as_secs_f64()).sum()
 }
 
-/// `ours`, `theirs` and their ratio as cells, with the least and greatest value of the rounds.
-fn cells(rounds: &BTreeMap<(String, bool), Vec<Figures>>, row: Row, figure: Figure) -> Option<String> {
-    let of = |ours: bool| -> Option<(f64, String)> {
-        let values: Vec<f64> = rounds
-            .get(&(row.name(), ours))?
-            .iter()
-            .filter_map(|figures| figures.get(&figure).copied())
-            .collect();
+/// The cells of one figure of a row: each column with the least and greatest value of the rounds, and the ratios to
+/// Corosync. `None` if annulusd has no such figure.
+fn cells(rounds: &Rounds, row: Row, figure: Figure) -> Option<String> {
+    let of = |column| -> Option<(f64, String)> {
+        let values: Vec<f64> =
+            rounds.get(&(row.name(), column))?.iter().filter_map(|all| all.get(&figure).copied()).collect();
         let (least, most) =
-            (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(0.0, f64::max));
+            values.iter().fold((f64::MAX, 0.0_f64), |(least, most), n| (least.min(*n), most.max(*n)));
         let median = (!values.is_empty()).then(|| median(values))?;
         Some((median, format!("{} ({}-{})", short(median), short(least), short(most))))
     };
-    let (ours, theirs) = (of(true), of(false));
-    let (ours, theirs) = (ours?, theirs);
-    let other = theirs.as_ref().map_or_else(|| "-".to_owned(), |theirs| theirs.1.clone());
+    let (ours, own, theirs) = (of(Column::Annulus)?, of(Column::OwnClient), of(Column::Corosync));
+    let text = |cell: &Option<(f64, String)>| cell.as_ref().map_or("-".to_owned(), |cell| cell.1.clone());
+    let beside = |cell: Option<&(f64, String)>| match (cell, &theirs) {
+        (Some(cell), Some(theirs)) => ratio(cell.0, theirs.0),
+        _ => "-".to_owned(),
+    };
     Some(format!(
-        "{} | {other} | {}",
+        "{} | {} | {} | {} | {}",
         ours.1,
-        theirs.map_or_else(|| "-".to_owned(), |theirs| ratio(ours.0, theirs.0))
+        text(&theirs),
+        beside(Some(&ours)),
+        text(&own),
+        beside(own.as_ref())
     ))
 }
 
@@ -209,24 +255,30 @@ fn benchmark() {
     }
     let rows = wanted();
     let only_ours = std::env::var_os("ANNULUS_BENCH_ALONE").is_some();
-    let mut rounds: BTreeMap<(String, bool), Vec<Figures>> = BTreeMap::new();
+    let mut rounds = Rounds::new();
     let mut rings: Vec<(Transport, usize)> = rows.iter().map(|row| (row.transport, row.hosts)).collect();
     rings.sort_by_key(|(transport, hosts)| (*transport != Transport::Udpu, *hosts));
     rings.dedup();
     for _ in 0..number("ANNULUS_BENCH_ROUNDS").unwrap_or(3).max(1) {
         for &(transport, hosts) in &rings {
-            for kind in KINDS.into_iter().filter(|kind| !only_ours || *kind == Kind::Annulus) {
+            for kind in [Kind::Annulus, Kind::Corosync] {
+                if only_ours && kind.is_corosync() {
+                    continue;
+                }
                 let lab = ring(kind, transport, hosts);
                 for row in rows.iter().filter(|row| (row.transport, row.hosts) == (transport, hosts)) {
-                    let figures = measure(&lab, *row);
-                    println!("{kind:?}: {}: {figures:?}", row.name());
-                    rounds.entry((row.name(), kind == Kind::Annulus)).or_default().push(figures);
+                    for &column in Column::of(kind) {
+                        let figures = measure(&lab, *row, column);
+                        println!("{column:?}: {}: {figures:?}", row.name());
+                        rounds.entry((row.name(), column)).or_default().push(figures);
+                    }
                 }
             }
         }
     }
     let mut table =
-        "| work | figure | annulus (least-most) | Corosync (least-most) | ratio |\n|---|---|---|---|---|\n"
+        "| work | figure | annulus (least-most) | Corosync (least-most) | ratio | own client (least-most) \
+                     | ratio |\n|---|---|---|---|---|---|---|\n"
             .to_owned();
     for row in rows {
         for figure in [Figure::Messages, Figure::P50, Figure::P99, Figure::Processor, Figure::Share] {

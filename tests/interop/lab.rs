@@ -508,31 +508,14 @@ impl Lab {
         if mode == "order" {
             command.arg("--log").arg(&log);
         }
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("nsenter starts");
-        let (sender, lines) = channel();
-        let out = child.stdout.take().expect("piped");
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        let stdin = child.stdin.take();
-        Peer {
-            name: format!("{name} on host {k}"),
-            log,
-            child,
-            stdin,
-            lines,
-            unread: VecDeque::new(),
-            members: 0,
-        }
+        Peer::start(format!("{name} on host {k}"), command, log)
+    }
+
+    /// Starts a program that measures, `cpg-peer` or `cpg_speed`, in host `k`.
+    pub(crate) fn measure(&self, k: usize, program: &Path, mode: &str, options: &[&str]) -> Peer {
+        let mut command = self.command(k, program);
+        command.arg(mode).args(options);
+        Peer::start(format!("{} {mode} on host {k}", program.display()), command, PathBuf::new())
     }
 }
 
@@ -628,6 +611,26 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    fn start(name: String, mut command: Command, log: PathBuf) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("nsenter starts");
+        let (sender, lines) = channel();
+        let out = child.stdout.take().expect("piped");
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let stdin = child.stdin.take();
+        Self { name, log, child, stdin, lines, unread: VecDeque::new(), members: 0 }
+    }
+
     /// Waits for an output line that starts with `word`, and removes it; other lines are kept.
     pub(crate) fn wait_for(&mut self, word: &str, patience: Duration) -> String {
         match self.hear(word, patience) {

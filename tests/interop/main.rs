@@ -114,26 +114,30 @@ fn skip(why: &str) {
 /// The libcpg client, compiled once.
 pub(crate) fn peer_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("CPG_PEER") {
-            return PathBuf::from(path);
-        }
-        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/peer/Cargo.toml");
-        let target = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/peer/target");
-        let output = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--release",
-                "--locked",
-                "--manifest-path",
-                manifest,
-                "--target-dir",
-                target,
-            ])
-            .output()
-            .expect("cargo starts");
-        assert!(output.status.success(), "cpg-peer: {}", String::from_utf8_lossy(&output.stderr));
-        PathBuf::from(target).join("release/cpg-peer")
-    })
+    BINARY.get_or_init(|| built("CPG_PEER", "tests/interop/peer", &["--locked"], "cpg-peer"))
+}
+
+/// The program that measures through this crate's own client, compiled once.
+pub(crate) fn own_client() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| built("CPG_SPEED", ".", &["--example", "cpg_speed"], "examples/cpg_speed"))
+}
+
+/// The release build of a program of the package in `folder`, or the file that the variable names.
+fn built(variable: &str, folder: &str, options: &[&str], file: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
+        return PathBuf::from(path);
+    }
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let target = package.join("target");
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--manifest-path"])
+        .arg(package.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target)
+        .args(options)
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+    target.join("release").join(file)
 }
