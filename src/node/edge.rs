@@ -17,9 +17,9 @@ use crate::ids::{ConnId, Destination, RingId};
 use crate::ipc;
 use crate::service::{Edge, LinkState, Links, Order, Output, Recipient, Statistics, Turned};
 use crate::stack::Stack;
-use crate::transport::Transport;
 use crate::transport::knet::envelope::Envelope;
 use crate::transport::knet::{Cause, LinkView};
+use crate::transport::{Offload, Transport};
 use crate::value::Value;
 use crate::view::{View, ViewKind};
 
@@ -28,6 +28,8 @@ const KNET: &str = "stats.knet.";
 
 /// Prefix of the statistics of links that only annulus has.
 const OWN_LINKS: &str = "stats.annulus.link.";
+/// Prefix of the statistics that say whether several datagrams go through the kernel as one message.
+const OFFLOAD: &str = "stats.annulus.offload.";
 
 /// Most frames collected before they are sent.
 const BATCH: usize = 128;
@@ -201,6 +203,11 @@ impl Edge for Outside {
         }
         if prefix.starts_with(OWN) && overlap(OWN_LINKS, prefix) {
             links.extend(own_links(&self.transport));
+        }
+        if prefix.starts_with(OWN) && overlap(OFFLOAD, prefix) {
+            let Offload { sending, receiving, .. } = self.transport.offload();
+            let does = [("receiving", receiving), ("sending", sending)];
+            links.extend(does.map(|(name, does)| (format!("{OFFLOAD}{name}"), Value::U8(does.into()))));
         }
         if !links.is_empty() {
             all.extend(links.into_iter().filter(|(name, _)| name.starts_with(prefix)));

@@ -22,6 +22,7 @@
 //! | `gate.rs` | decides which received datagrams are handed up | |
 //! | `source_port.rs` | the port from which a peer sends | |
 //! | `send.rs` | sending in batches; errors counted by destination | |
+//! | `fan.rs` | the order in which the messages of a unicast ring leave | |
 //! | `run.rs` | consecutive datagrams that are sent as one message | |
 //! | `received.rs` | [`Received`]: batches of received datagrams in reused buffers | |
 //! | `stats.rs` | [`Stats`] | |
@@ -29,6 +30,7 @@
 
 mod addr;
 mod error;
+mod fan;
 mod gate;
 pub mod knet;
 mod links;
@@ -57,6 +59,7 @@ pub use error::TransportError;
 pub use options::{Cast, Kind, Options, Peer};
 pub(crate) use random::random;
 pub use received::Received;
+pub use run::Offload;
 pub use source_port::Shows;
 pub use stats::{DroppedIn, DroppedOut, Errors, PeerStats, Stats, Traffic};
 
@@ -139,7 +142,8 @@ impl Transport {
         }
     }
 
-    /// Sends all datagrams of `batch` in order, and empties it.
+    /// Sends all datagrams of `batch`, and empties it. Each node gets its own in the order of the batch. On udpu, what is
+    /// for one node leaves before the same frames have been sent to all others.
     ///
     /// [`Destination::All`] means every peer except this node: on udpu one datagram to each, in node-list
     /// order, on udp one to the group. A datagram for this node itself is returned by
@@ -170,6 +174,14 @@ impl Transport {
     /// Future of [`Transport::poll_recv`]. Dropping it loses no datagram.
     pub async fn recv(&mut self, batch: &mut Received) -> io::Result<()> {
         std::future::poll_fn(|cx| self.poll_recv(cx, batch)).await
+    }
+
+    /// What the kernel does for several datagrams at a time; on knet, what it does on all links.
+    pub fn offload(&self) -> Offload {
+        match &self.way {
+            Way::Plain(plain) => plain.offload(),
+            Way::Links(links) => links.offload(),
+        }
     }
 
     /// The counters since the transport was opened.

@@ -71,7 +71,7 @@ impl Peers {
     }
 
     /// The positions of all nodes except this one, in node-list order, each address once.
-    pub(super) fn others(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn others(&self) -> impl Iterator<Item = usize> + Clone {
         let others = self.list.iter().enumerate().filter(|(_, known)| known.id != self.me && !known.repeated);
         others.map(|(index, _)| index)
     }

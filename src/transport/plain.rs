@@ -9,12 +9,13 @@ use bytes::Bytes;
 use socket2::Socket;
 
 use super::addr::{self, Local};
+use super::fan::Fan;
 use super::gate::{Gate, Sources};
 use super::looped::Looped;
 use super::options;
 use super::peers::{self, Peers};
 use super::received::Received;
-use super::run::Run;
+use super::run::{Offload, Run};
 use super::send::{self, Leg, Outgoing, Target};
 use super::socket;
 use super::source_port::Shows;
@@ -40,6 +41,7 @@ pub(super) struct Plain {
     kernel_drops_before: u64,
     looped: Looped,
     legs: Vec<Leg>,
+    fan: Fan,
     /// Whether the kernel cuts messages into frames when sending.
     cuts: bool,
     /// What a datagram shows about the port from which its sender sends.
@@ -76,6 +78,7 @@ impl Plain {
             kernel_drops_before: 0,
             looped: Looped::default(),
             legs: Vec::new(),
+            fan: Fan::default(),
             cuts: true,
             shows: |_| Shows::Nothing,
         })
@@ -116,7 +119,8 @@ impl Plain {
                 (_, None) => self.stats.dropped_out.no_socket += 1,
                 (Destination::Node(id), Some(_)) => match self.peers.position(*id) {
                     Some(position) => {
-                        self.legs.push(Leg { run: Run::one(frame), to: Target::Peer(position) });
+                        let others = self.peers.others();
+                        self.fan.spread_around(Run::one(frame), position, others, &mut self.legs);
                     }
                     None => {
                         self.stats.dropped_out.unknown_node += 1;
@@ -128,18 +132,17 @@ impl Plain {
                 (Destination::All, Some(sockets)) => {
                     let to_all = batch[next..].iter().take_while(|(to, _)| *to == Destination::All).count();
                     next += if self.cuts { to_all } else { 0 };
-                    for run in Run::divide(frame..next, |position| batch[position].1.len()) {
-                        let leg = |to| Leg { run, to };
-                        match sockets {
-                            Sockets::Udp(_) => self.legs.push(leg(Target::Group)),
-                            Sockets::Udpu(_) => {
-                                self.legs.extend(self.peers.others().map(Target::Peer).map(leg));
-                            }
+                    let runs = Run::divide(frame..next, |position| batch[position].1.len());
+                    match sockets {
+                        Sockets::Udp(_) => {
+                            self.legs.extend(runs.map(|run| Leg { run, to: Target::Group }));
                         }
+                        Sockets::Udpu(_) => self.fan.add(runs),
                     }
                 }
             }
         }
+        self.fan.spread(self.peers.others(), &mut self.legs);
         if let Some(sockets) = &self.sockets {
             let (socket, group) = match sockets {
                 Sockets::Udpu(udpu) => (udpu.sender(), None),
@@ -183,6 +186,11 @@ impl Plain {
             Sockets::Udpu(udpu) => udpu.poll_recv(cx, batch, &mut gate),
             Sockets::Udp(udp) => udp.poll_recv(cx, batch, &mut gate),
         }
+    }
+
+    /// Implements [`Transport::offload`](super::Transport::offload).
+    pub(super) fn offload(&self) -> Offload {
+        Offload { sending: self.cuts, receiving: self.sockets.as_ref().is_some_and(Sockets::coalesces) }
     }
 
     /// Implements [`Transport::stats`](super::Transport::stats).
@@ -351,6 +359,13 @@ impl Sockets {
         match self {
             Self::Udpu(udpu) => udpu.sender(),
             Self::Udp(udp) => udp.sender(),
+        }
+    }
+
+    fn coalesces(&self) -> bool {
+        match self {
+            Self::Udpu(udpu) => udpu.coalesces(),
+            Self::Udp(udp) => udp.coalesces(),
         }
     }
 

@@ -8,6 +8,17 @@ use super::sys::SEGMENTS;
 /// Largest message in bytes: what UDP over IPv4 carries.
 const MESSAGE: usize = 65507;
 
+/// Whether several datagrams go through the kernel as one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Offload {
+    /// The kernel cuts a message into datagrams when sending (UDP generic segmentation offload), or nothing has shown
+    /// yet that it cannot.
+    pub sending: bool,
+    /// The kernel combines received datagrams into a message (UDP generic receive offload).
+    pub receiving: bool,
+}
+
 /// Datagrams, by their positions, that go out as one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {

@@ -92,11 +92,13 @@ pub(super) fn open(like: SocketAddr) -> Result<Socket, TransportError> {
     Ok(socket)
 }
 
-/// Lets the kernel combine received datagrams of one sender; see [`sys::coalesce`].
-pub(super) fn coalesce(socket: &Socket) {
-    if let Err(error) = sys::coalesce(socket.as_fd()) {
+/// Lets the kernel combine received datagrams of one sender; see [`sys::coalesce`]. Returns whether it does.
+pub(super) fn coalesce(socket: &Socket) -> bool {
+    let coalesced = sys::coalesce(socket.as_fd());
+    if let Err(error) = &coalesced {
         tracing::debug!(%error, "the kernel does not put datagrams together");
     }
+    coalesced.is_ok()
 }
 
 /// Binds a socket; a port in use has an error of its own.

@@ -32,6 +32,7 @@ const WAIT_LIMIT: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Udp {
     cast: AsyncFd<Socket>,
+    coalesces: bool,
     token: AsyncFd<Socket>,
     send: Socket,
     group: SockAddr,
@@ -78,7 +79,7 @@ impl Udp {
         // an error.
         recv.set_reuse_address(true).map_err(failed("share the group's address"))?;
         stats.recv_buffer = socket::size_recv_buffer(&recv, size)?;
-        socket::coalesce(&recv);
+        let coalesces = socket::coalesce(&recv);
         if let Cast::Multicast { group, .. } = cast {
             only_joined(&recv, group)?;
         }
@@ -89,6 +90,7 @@ impl Udp {
 
         Ok(Self {
             cast: socket::register(recv)?,
+            coalesces,
             token: socket::register(token)?,
             send,
             group: group.into(),
@@ -101,6 +103,11 @@ impl Udp {
 
     pub(super) fn sender(&self) -> &Socket {
         &self.send
+    }
+
+    /// Whether the kernel combines received datagrams.
+    pub(super) const fn coalesces(&self) -> bool {
+        self.coalesces
     }
 
     /// The destination of datagrams for all nodes.

@@ -26,6 +26,7 @@ pub(super) const FRUITLESS_CALLS: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Udpu {
     socket: AsyncFd<Socket>,
+    coalesces: bool,
 }
 
 impl Udpu {
@@ -36,15 +37,20 @@ impl Udpu {
         stats.recv_buffer = socket::size_recv_buffer(&socket, size)?;
         stats.send_buffer = socket::size_send_buffer(&socket, size)?;
         stats.dscp = socket::mark(&socket, address.is_ipv4(), options.dscp)?;
-        socket::coalesce(&socket);
+        let coalesces = socket::coalesce(&socket);
         // No SO_REUSEADDR: a second daemon on this port must fail here, not share the datagrams.
         socket::bind(&socket, address, PURPOSE)?;
         let socket = socket::register(socket)?;
-        Ok(Self { socket })
+        Ok(Self { socket, coalesces })
     }
 
     pub(super) fn sender(&self) -> &Socket {
         self.socket.get_ref()
+    }
+
+    /// Whether the kernel combines received datagrams.
+    pub(super) const fn coalesces(&self) -> bool {
+        self.coalesces
     }
 
     pub(super) fn receivers(&self) -> impl Iterator<Item = &Socket> {

@@ -62,6 +62,7 @@ fn a_developers_node_has_a_quorum() {
     let (status, out, err) = run(ANNULUS, &site.instance, &["status"]);
     assert_eq!((status, err.as_str()), (0, ""), "{out}");
     assert!(out.contains("Quorum yes: 1 of 1 votes"), "{out}");
+    assert!(out.contains("Offload several datagrams at a time: sending yes, receiving "), "{out}");
     let (status, out, err) = run(ANNULUS, &site.instance, &["health"]);
     assert_eq!((status, err.as_str(), out.lines().count()), (0, "", 1), "{out}");
     assert!(out.starts_with("well: node 1 in ring 1."), "{out}");

@@ -19,6 +19,9 @@ use crate::confdb::Map;
 use crate::cpg::{GroupName, Member};
 use crate::ids::NodeId;
 
+/// Prefix of the statistics of what the kernel does for several datagrams at a time.
+const OFFLOAD: &str = "stats.annulus.offload.";
+
 /// Everything that the command shows.
 struct Status {
     cluster: Option<String>,
@@ -30,6 +33,8 @@ struct Status {
     links: Links,
     paths: Paths,
     encryption: Encryption,
+    /// Whether several datagrams are sent and received as one message; `None` with Corosync's daemon.
+    offload: Option<[bool; 2]>,
     groups: Vec<(GroupName, Vec<Member>)>,
 }
 
@@ -42,6 +47,7 @@ pub(super) fn run(site: &Site, json: bool, streams: &mut Streams<'_>) -> Outcome
             "quorum": json::report(&status.report),
             "links": links_json(&status.links, &status.paths),
             "encryption": status.encryption.json(),
+            "offload": status.offload.map(|[sending, receiving]| json!({"sending": sending, "receiving": receiving})),
             "groups": groups::json(&status.groups),
         });
         streams.out(json::line(&value));
@@ -63,8 +69,28 @@ fn ask(site: &Site) -> Result<Status, Failure> {
     let links = Links::ask(site)?;
     let paths = Paths::ask(site, &links);
     let encryption = Encryption::ask(site)?;
+    let offload = offload(site)?;
     let groups = site.cpg().groups()?.into_iter().collect();
-    Ok(Status { cluster, outage, report, names: gather::names(site), links, paths, encryption, groups })
+    Ok(Status {
+        cluster,
+        outage,
+        report,
+        names: gather::names(site),
+        links,
+        paths,
+        encryption,
+        offload,
+        groups,
+    })
+}
+
+/// Whether the kernel cuts and combines datagrams for the daemon.
+fn offload(site: &Site) -> Result<Option<[bool; 2]>, Failure> {
+    let does = |name: &str| -> Result<_, Failure> {
+        let value = site.confdb(Map::Statistics).get_value(&format!("{OFFLOAD}{name}"))?;
+        Ok(value.and_then(|value| value.number()).map(|does| does != 0))
+    };
+    Ok(does("sending")?.zip(does("receiving")?).map(<[bool; 2]>::from))
 }
 
 fn text(status: &Status, streams: &Streams<'_>) -> String {
@@ -86,6 +112,13 @@ fn text(status: &Status, streams: &Streams<'_>) -> String {
     }
     text += &format!("{} {}\n", head("Quorum"), quorum(report, streams));
     text += &format!("{} {}\n", head("Encryption"), status.encryption.text(streams));
+    if let Some(does) = status.offload {
+        let [sending, receiving] = does.map(|does| if does { "yes" } else { "no" });
+        text += &format!(
+            "{} several datagrams at a time: sending {sending}, receiving {receiving}\n",
+            head("Offload")
+        );
+    }
     text.push('\n');
     text += &nodes(status, streams);
     text.push('\n');

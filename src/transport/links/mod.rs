@@ -37,6 +37,7 @@ use super::knet::envelope::{Envelope, Suite};
 use super::knet::{self, Crypto, Engine, LINKS, LinkView, Output, Settings};
 use super::looped::Looped;
 use super::received::{Left, Received};
+use super::run::Offload;
 use super::stats::{Logs, Stats};
 use super::udpu::FRUITLESS_CALLS;
 use super::{InterfaceChange, Kind, Options, TransportError, options, socket, sys};
@@ -285,6 +286,13 @@ impl Links {
             }
             Poll::Pending => !was_due,
         }
+    }
+
+    /// Implements [`Transport::offload`](super::Transport::offload).
+    pub(super) fn offload(&self) -> Offload {
+        let open =
+            || self.wires.iter().flatten().filter(|wire| wire.socket().is_some()).map(|wire| wire.offload);
+        Offload { sending: open().all(|of| of.sending), receiving: open().all(|of| of.receiving) }
     }
 
     /// Implements [`Transport::stats`](super::Transport::stats).

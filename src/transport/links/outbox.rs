@@ -105,7 +105,7 @@ impl Outbox {
                     // Hosts that were removed meanwhile are not sent to any more.
                     legs.retain(|leg| wire.target(leg.host).is_some());
                     let mut no_cuts = false;
-                    if !wire.cuts {
+                    if !wire.offload.sending {
                         split_all(legs);
                     }
                     if let Some(socket) = wire.socket() {
@@ -122,7 +122,7 @@ impl Outbox {
                         };
                         send::send_all(socket, &mut flight);
                     }
-                    wire.cuts &= !no_cuts;
+                    wire.offload.sending &= !no_cuts;
                 }
                 Some(_) | None => stats.dropped_out.no_socket += legs.len() as u64,
             }

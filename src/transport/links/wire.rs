@@ -10,6 +10,7 @@ use crate::ids::NodeId;
 use crate::transport::addr::{self, Local};
 use crate::transport::knet::Settings;
 use crate::transport::peers::target;
+use crate::transport::run::Offload;
 use crate::transport::socket::{self, BufferSize, failed};
 use crate::transport::{TransportError, sys};
 
@@ -49,8 +50,8 @@ pub(super) struct Wire {
     socket: Option<AsyncFd<Socket>>,
     /// The addresses of the other hosts, sorted by node id.
     targets: Vec<(NodeId, IpAddr, SockAddr)>,
-    /// Whether the kernel cuts messages into datagrams when sending.
-    pub(super) cuts: bool,
+    /// What the kernel does for several datagrams at a time.
+    pub(super) offload: Offload,
     /// Sizes of the receive and send buffer that the kernel granted, in bytes as it accounts them.
     pub(super) given: (usize, usize),
     /// The code point that the kernel reports for sent packets.
@@ -80,7 +81,7 @@ impl Wire {
             local: local.ok(),
             socket: None,
             targets: Vec::new(),
-            cuts: true,
+            offload: Offload { sending: true, receiving: false },
             given: (0, 0),
             dscp: None,
         };
@@ -119,10 +120,9 @@ impl Wire {
         sys::probe_mtu(socket.as_fd(), ipv4).map_err(failed("keep IP from cutting datagrams"))?;
         sys::queue_errors(socket.as_fd(), ipv4).map_err(failed("have errors of the network queued"))?;
         sys::bind_freely(socket.as_fd()).map_err(failed("bind to an address that may come later"))?;
-        socket::coalesce(&socket);
+        self.offload = Offload { sending: true, receiving: socket::coalesce(&socket) };
         socket::bind(&socket, address, PURPOSE)?;
         self.socket = Some(socket::register(socket)?);
-        self.cuts = true;
         Ok(())
     }
 
