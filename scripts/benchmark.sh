@@ -1,6 +1,7 @@
 #!/bin/bash
-# Measures annulusd and Debian's Corosync by turns in one run, through the same client of libcpg, and writes
-# BENCHMARKS.md. Root; needs what scripts/install-peers.sh installs. Nothing else should run on the machine.
+# Measures annulusd and Debian's Corosync by turns in one run, through the same client of libcpg, annulusd also through
+# this crate's own client, and writes BENCHMARKS.md. Root; needs what scripts/install-peers.sh installs. Nothing else
+# should run on the machine.
 #
 #   scripts/benchmark.sh           all rows (more than an hour)
 #   scripts/benchmark.sh ROWS      the rows whose names begin with one of ROWS, separated by semicolons, for example
@@ -27,8 +28,9 @@ scripts/interop.sh benchmark
 # Benchmarks
 
 annulusd beside Debian's Corosync: hosts are network namespaces of one machine, all clients are the same program on
-Debian's libcpg, and the daemons are measured by turns. A cell is the median of the rounds, with the least and the
-greatest in parentheses; the ratio is annulus' median to Corosync's. For times, a ratio below 1 is better.
+Debian's libcpg, and the daemons are measured by turns. The column "own client" is annulusd through this crate's client
+(\`examples/cpg_speed.rs\`). A cell is the median of the rounds, with the least and the greatest in parentheses; a ratio
+is annulus' median to Corosync's. For times, a ratio below 1 is better.
 
 * $(date -u +%F), $("$ANNULUSD" --version | head -1), $(corosync -v | head -1)
 * $(nproc) processors: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), Linux $(uname -r)

@@ -29,6 +29,8 @@ idle|-|some minutes|what an idle daemon in a ring of three costs: share of a cor
  ANNULUS_IDLE_SECONDS=60              how long is measured
 knet|streams links rekey pcs|an hour|knet in mixed rings: streams with every cipher, links, change of keys, pcs
  ANNULUS_INTEROP_MIXES=ACA/knet2      other mixes than those of the tests; knet: all of knet
+loss|-|ten minutes|three senders at full speed while datagrams are lost: rings, frames sent again, beside Corosync
+ ANNULUS_LOSS_SECONDS=60              length of each phase: 0, 1, 5 and 20 % lost
 mixed|votes tools groups|an hour|votes, tools and groups of a dozen mixed rings, compared with Corosync alone
  ANNULUS_INTEROP_MIXES=ACC/udpu,...   other mixes; all: every mix of udp and udpu; knet: all of knet
 neighbours|-|ten minutes|throughput of mixed rings beside rings of one kind, retransmissions, and who gets how much
@@ -119,6 +121,7 @@ mixed)
     export ANNULUS_INTEROP_FULL=1
     runs="$(printf -- '--include-ignored mixed::%s::\n' ${part:-$parts})"
     ;;
+loss) runs='--ignored --exact mixed::loss::a_loaded_ring_stays_together_while_datagrams_are_lost' ;;
 neighbours) runs='--ignored --exact mixed::neighbours::throughput_of_mixed_rings' ;;
 pacemaker) runs='--ignored --exact pacemaker::pacemaker_side_by_side' ;;
 side-by-side)

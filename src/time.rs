@@ -29,7 +29,8 @@ impl Instant {
 
 /// The earliest of some points in time that may or may not be set.
 ///
-/// The node asks for its next deadline after each input, several times, so this is a loop without branches on iterators.
+/// The node looks for its next deadline several times for each datagram. Chained iterators over options take many times as
+/// long as this loop.
 pub(crate) fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
     let mut first = None;
     for time in times {

@@ -258,6 +258,8 @@ impl Driver {
         if let Some(server) = &mut self.outside.server {
             server.flush();
         }
+        // What follows from orders is announced to clients in another turn.
+        busy |= !self.outside.orders.is_empty();
         if let Some(end) = self.carry_out_orders(now).or_else(|| self.has_left(now)) {
             // The driver alone sets it, once.
             let _ = self.inbox.end.set(end);

@@ -20,8 +20,8 @@ use super::error::NodeError;
 pub(crate) fn runtime() -> io::Result<Runtime> {
     runtime::Builder::new_current_thread()
         .enable_all()
-        // While the driver is busy, the runtime looks at the ring's sockets whenever it yields; other tasks run at most
-        // as often as this in between. With 1, the runtime would look once more before each sleep.
+        // The runtime looks at the ring's sockets whenever the driver yields and no other task can run, and at the latest
+        // after so many tasks. With 1 it would also look between the driver's last turn and its sleep, in vain.
         .event_interval(2)
         .build()
 }

@@ -14,6 +14,7 @@ mod flow;
 mod groups;
 mod handover;
 mod links;
+mod loss;
 mod neighbours;
 mod rekey;
 mod same;
