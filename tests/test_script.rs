@@ -97,6 +97,10 @@ fn the_interop_script_runs_the_tests_of_a_name() {
             ],
         ),
         (vec!["knet", "pcs"], vec!["--ignored pcs::"]),
+        (
+            vec!["loss"],
+            vec!["--ignored --exact mixed::loss::a_loaded_ring_stays_together_while_datagrams_are_lost"],
+        ),
         (vec!["neighbours"], vec!["--ignored --exact mixed::neighbours::throughput_of_mixed_rings"]),
         (vec!["pacemaker"], vec!["--ignored --exact pacemaker::pacemaker_side_by_side"]),
         (vec!["side-by-side"], vec!["--ignored --exact side_by_side::side_by_side"]),
@@ -148,7 +152,7 @@ fn every_name_that_a_test_refers_to_is_one_of_the_interop_script() {
         .filter(|line| !line.starts_with(' '))
         .filter_map(|line| line.split_once(": ").map(|(name, _)| name))
         .collect();
-    assert_eq!(names.len(), 12, "{list}");
+    assert_eq!(names.len(), 13, "{list}");
     let found = Command::new("grep")
         .args(["-rhoE", "scripts/interop\\.sh [a-z-]+"])
         .args(["tests/interop", "docs", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
