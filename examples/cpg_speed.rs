@@ -72,12 +72,14 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
         match name.as_str() {
             "--size" => options.size = value.parse().map_err(|_| wrong())?,
             "--members" => options.members = value.parse().map_err(|_| wrong())?,
-            "--seconds" => options.seconds = value.parse().map_err(|_| wrong())?,
+            "--seconds" => {
+                options.seconds = value.parse().map_err(|_| wrong())?;
+                if !(0.001..=86_400.0).contains(&options.seconds) {
+                    return Err(wrong());
+                }
+            }
             "--group" => options.group = value,
             _ => return Err(format!("unknown option {name}")),
-        }
-        if !(0.001..=86_400.0).contains(&options.seconds) {
-            return Err("--seconds: 0.001 to 86400".to_owned());
         }
     }
     Ok(options)

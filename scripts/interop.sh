@@ -117,11 +117,11 @@ knet)
         runs+="--ignored $tests"$'\n'
     done
     ;;
+loss) runs='--ignored --exact mixed::loss::a_loaded_ring_stays_together_while_datagrams_are_lost' ;;
 mixed)
     export ANNULUS_INTEROP_FULL=1
     runs="$(printf -- '--include-ignored mixed::%s::\n' ${part:-$parts})"
     ;;
-loss) runs='--ignored --exact mixed::loss::a_loaded_ring_stays_together_while_datagrams_are_lost' ;;
 neighbours) runs='--ignored --exact mixed::neighbours::throughput_of_mixed_rings' ;;
 pacemaker) runs='--ignored --exact pacemaker::pacemaker_side_by_side' ;;
 side-by-side)

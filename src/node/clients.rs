@@ -40,7 +40,7 @@ type Rung<'a> = AsyncFdReadyGuard<'a, Doorbell>;
 pub(super) struct Clients {
     pub(super) policy: Policy,
     /// What the server was told last.
-    told: Option<Told>,
+    told: Told,
     /// Since when there has been no room for a request of any size.
     short_since: Option<Instant>,
     request: Vec<u8>,
@@ -49,7 +49,7 @@ pub(super) struct Clients {
 }
 
 /// Which clients may send, and whose requests are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Told {
     /// What the clients of each service are told.
     flows: [Flow; SERVICES.len()],
@@ -100,7 +100,7 @@ impl Told {
 
 impl Clients {
     pub(super) fn new(policy: Policy) -> Self {
-        Self { policy, told: None, short_since: None, request: Vec::new(), count: 0 }
+        Self { policy, told: Told::default(), short_since: None, request: Vec::new(), count: 0 }
     }
 
     /// Serves clients within the limits of a turn. Returns whether there may be more to do.
@@ -204,7 +204,11 @@ impl Clients {
     /// When to serve clients even if the doorbell does not become readable.
     pub(super) fn deadline(&self, server: Option<&Server>) -> Option<Instant> {
         // Clients that have been told to wait need no second message.
-        let patience = self.short_since.filter(|_| !self.told_to_wait()).map(|since| since + PATIENCE);
+        let told = SERVICES
+            .iter()
+            .zip(&self.told.flows)
+            .all(|((service, _), flow)| !needs_the_ring(*service) || *flow != Flow::Open);
+        let patience = self.short_since.filter(|_| !told).map(|since| since + PATIENCE);
         earliest([patience, server.and_then(Server::deadline)])
     }
 
@@ -224,19 +228,10 @@ impl Clients {
             if held { Flow::Multicast } else { Flow::Open }
         });
         let told = Told { flows, short, telling: stack.is_telling() };
-        if self.told != Some(told) {
-            self.told = Some(told);
+        if self.told != told {
+            self.told = told;
             told.tell(server);
         }
-    }
-
-    /// Whether the clients whose requests need the ring have been told to wait.
-    fn told_to_wait(&self) -> bool {
-        let Some(told) = &self.told else { return false };
-        SERVICES
-            .iter()
-            .zip(told.flows)
-            .all(|((service, _), flow)| !needs_the_ring(*service) || flow != Flow::Open)
     }
 }
 

@@ -142,8 +142,8 @@ impl Transport {
         }
     }
 
-    /// Sends all datagrams of `batch`, and empties it. Each node gets its own in the order of the batch. On udpu, what is
-    /// for one node leaves before the same frames have been sent to all others.
+    /// Sends all datagrams of `batch`, and empties it. Each node gets its own in the order of the batch. On udpu with
+    /// many nodes, a token leaves before the frames ahead of it have been sent to all others.
     ///
     /// [`Destination::All`] means every peer except this node: on udpu one datagram to each, in node-list
     /// order, on udp one to the group. A datagram for this node itself is returned by
