@@ -14,6 +14,8 @@ cd "$(dirname "$0")/.."
 # One entry a line: the name, its parts ("-": none; "any": the beginning of a test's name), the time, what it runs. The
 # variables that it obeys follow, each on a line that begins with a blank.
 table='
+bad-network|-|half an hour|three senders at full speed on networks that lose, double and reorder, beside Corosync
+ ANNULUS_NETWORK_SECONDS=60           length of each phase; ten times as long on the clean network
 benchmark|-|more than an hour|both daemons by turns, row by row, medians; scripts/benchmark.sh writes them down
  ANNULUS_BENCH_SECONDS=2              length of one measurement
  ANNULUS_BENCH_ROUNDS=3               how often each is made
@@ -29,8 +31,6 @@ idle|-|some minutes|what an idle daemon in a ring of three costs: share of a cor
  ANNULUS_IDLE_SECONDS=60              how long is measured
 knet|streams links rekey pcs|an hour|knet in mixed rings: streams with every cipher, links, change of keys, pcs
  ANNULUS_INTEROP_MIXES=ACA/knet2      other mixes than those of the tests; knet: all of knet
-loss|-|ten minutes|three senders at full speed while datagrams are lost: rings, frames sent again, beside Corosync
- ANNULUS_LOSS_SECONDS=60              length of each phase: 0, 1, 5 and 20 % lost
 mixed|votes tools groups|an hour|votes, tools and groups of a dozen mixed rings, compared with Corosync alone
  ANNULUS_INTEROP_MIXES=ACC/udpu,...   other mixes; all: every mix of udp and udpu; knet: all of knet
 neighbours|-|ten minutes|throughput of mixed rings beside rings of one kind, retransmissions, and who gets how much
@@ -94,6 +94,7 @@ esac
 
 # The arguments of the test program, one line for each run of it.
 case "$name" in
+bad-network) runs='--ignored --exact bad_network::a_loaded_ring_stays_together_on_bad_networks' ;;
 benchmark) runs='--ignored --exact benchmark::benchmark' ;;
 confdb-load) runs='--ignored --exact database::many_keys_and_trackers' ;;
 handover) runs="--ignored mixed::handover::$part" ;;
@@ -117,7 +118,6 @@ knet)
         runs+="--ignored $tests"$'\n'
     done
     ;;
-loss) runs='--ignored --exact mixed::loss::a_loaded_ring_stays_together_while_datagrams_are_lost' ;;
 mixed)
     export ANNULUS_INTEROP_FULL=1
     runs="$(printf -- '--include-ignored mixed::%s::\n' ${part:-$parts})"

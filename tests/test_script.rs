@@ -98,8 +98,8 @@ fn the_interop_script_runs_the_tests_of_a_name() {
         ),
         (vec!["knet", "pcs"], vec!["--ignored pcs::"]),
         (
-            vec!["loss"],
-            vec!["--ignored --exact mixed::loss::a_loaded_ring_stays_together_while_datagrams_are_lost"],
+            vec!["bad-network"],
+            vec!["--ignored --exact bad_network::a_loaded_ring_stays_together_on_bad_networks"],
         ),
         (vec!["neighbours"], vec!["--ignored --exact mixed::neighbours::throughput_of_mixed_rings"]),
         (vec!["pacemaker"], vec!["--ignored --exact pacemaker::pacemaker_side_by_side"]),

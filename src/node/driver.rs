@@ -295,7 +295,10 @@ impl Driver {
                 Poll::Ready(Ok(())) => {
                     let received = std::mem::replace(&mut self.received, Received::none());
                     for datagram in received.iter() {
-                        if self.clients.is_some() && self.stack.totem().expects(datagram) {
+                        if self.stack.totem().expects(datagram) {
+                            if self.outside.locals.len() > 0 {
+                                self.take_requests(cx, now);
+                            }
                             now = self.collect(now);
                         }
                         self.stack.handle_input(now, Input::Datagram(datagram));
@@ -322,19 +325,34 @@ impl Driver {
             return now;
         }
         clients.collect(now, &mut self.stack, &mut self.outside);
+        let count = clients.take_count();
         let totem = self.stack.totem();
-        let visit = totem.stats().orf_token_tx;
-        let Some(pause) = self.pace.pause(visit, clients.take_count(), totem.queued()) else { return now };
-        if let Some(server) = &mut self.outside.server {
-            server.flush();
+        let (visit, frames) = (totem.stats().orf_token_tx, totem.queued());
+        if let Some(longest) = self.pace.linger(visit, count) {
+            let (then, came) = self.wait_for_clients(now, |server| server.wait(longest));
+            self.pace.lingered(came);
+            now = then;
+        } else if let Some(pause) = self.pace.pause(visit, count, frames) {
+            let (then, came) = self.wait_for_clients(now, |_| std::thread::sleep(pause));
+            self.pace.paused(came);
+            now = then;
         }
+        now
+    }
+
+    /// Waits while the token is here, and takes what clients bring in that time. Returns the time and the number of
+    /// requests.
+    fn wait_for_clients(&mut self, now: Instant, wait: impl FnOnce(&ipc::Server)) -> (Instant, u32) {
+        let (Some(clients), Some(server)) = (&mut self.clients, &mut self.outside.server) else {
+            return (now, 0);
+        };
+        server.flush();
         self.share.sleeps(now);
-        std::thread::sleep(pause);
-        now = Instant::ZERO + self.start.elapsed();
+        wait(server);
+        let now = Instant::ZERO + self.start.elapsed();
         self.share.works(now);
         clients.collect(now, &mut self.stack, &mut self.outside);
-        self.pace.paused(clients.take_count());
-        now
+        (now, clients.take_count())
     }
 
     /// Passes results of reserving ring ids to the stack.

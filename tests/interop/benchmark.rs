@@ -1,5 +1,5 @@
 //! annulusd and Debian's Corosync in one run, by turns, with the same clients: messages, latency, processor time a
-//! message, even shares. annulusd is measured a second time through this crate's own client
+//! message, even shares, idle processor time and memory. annulusd is measured a second time through this crate's own client
 //! (`examples/cpg_speed.rs`).
 //!
 //! `scripts/benchmark.sh` runs it and writes BENCHMARKS.md. Variables: `ANNULUS_BENCH_SECONDS` (2), the length of one
@@ -10,17 +10,19 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::lab::{Kind, Lab, Peer, Transport};
 use crate::side_by_side::{field, median, ratio, ring, seconds};
-use crate::usage::processor_time;
+use crate::usage::{processor_time, resident};
 use crate::{number, own_client, peer_binary, ready};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Least length of a measurement with loss, in seconds.
 const LOSSY_SECONDS: f64 = 4.0;
+/// Least length of a measurement without clients, in seconds.
+const IDLE_SECONDS: f64 = 10.0;
 
 /// Daemon and client that are measured: one column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +63,8 @@ enum Work {
     Senders(usize),
     /// One client has one message in flight.
     OneInFlight,
+    /// There are none.
+    Idle,
 }
 
 impl Row {
@@ -69,10 +73,12 @@ impl Row {
             Work::Senders(1) => "one sender".to_owned(),
             Work::Senders(senders) => format!("{senders} senders"),
             Work::OneInFlight => "one in flight".to_owned(),
+            Work::Idle => "idle".to_owned(),
         };
+        let size = if self.work == Work::Idle { String::new() } else { format!(", {} B", self.size) };
         let loss = if self.loss == 0 { String::new() } else { format!("{} % lost, ", self.loss) };
         let hosts = if self.hosts == 1 { "host" } else { "hosts" };
-        format!("{loss}{}, {} {hosts}, {work}, {} B", self.transport, self.hosts, self.size)
+        format!("{loss}{}, {} {hosts}, {work}{size}", self.transport, self.hosts)
     }
 
     /// All rows, in the order of the table.
@@ -83,6 +89,7 @@ impl Row {
                 let sizes: &[usize] =
                     if hosts == 16 { &[64, 1000] } else { &[64, 1000, 1400, 8000, 16_000, 1_000_000] };
                 let mut add = |work, size| all.push(Self { transport, hosts, work, size, loss: 0 });
+                add(Work::Idle, 0);
                 add(Work::OneInFlight, 64);
                 for &senders in senders {
                     sizes.iter().for_each(|size| add(Work::Senders(senders), *size));
@@ -114,9 +121,17 @@ enum Figure {
     Processor,
     /// Messages of the slowest sender, as a share of the fastest one's.
     Share,
+    /// Share of one processor that each daemon uses, on average.
+    Idle,
+    /// Resident memory of each daemon, on average.
+    Memory,
 }
 
 impl Figure {
+    /// All, in the order of the table.
+    const ALL: [Self; 7] =
+        [Self::Messages, Self::P50, Self::P99, Self::Processor, Self::Share, Self::Idle, Self::Memory];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Messages => "messages/s",
@@ -124,6 +139,8 @@ impl Figure {
             Self::P99 => "p99, us",
             Self::Processor => "processor, us/message",
             Self::Share => "slowest : fastest sender",
+            Self::Idle => "processor, %",
+            Self::Memory => "resident, MB",
         }
     }
 }
@@ -150,6 +167,9 @@ fn measure(lab: &Lab, row: Row, column: Column) -> Figures {
     let figures = match row.work {
         Work::OneInFlight => latency(lab, &client),
         Work::Senders(senders) => throughput(lab, senders, &client),
+        // There is no client.
+        Work::Idle if column == Column::OwnClient => None,
+        Work::Idle => Some(idle(lab)),
     };
     if row.loss > 0 {
         (1..=row.hosts).for_each(|k| lab.unfilter(k));
@@ -189,6 +209,18 @@ fn throughput(lab: &Lab, senders: usize, client: &Client<'_>) -> Option<Figures>
         figures.insert(Figure::Share, least / most.max(1.0));
     }
     Some(figures)
+}
+
+fn idle(lab: &Lab) -> Figures {
+    let (before, begun) = (processor(lab), Instant::now());
+    std::thread::sleep(Duration::from_secs_f64(seconds().max(IDLE_SECONDS)));
+    let (used, elapsed) = (processor(lab) - before, begun.elapsed().as_secs_f64());
+    let daemons = lab.len() as f64;
+    let memory: u64 = (1..=lab.len()).map(|k| resident(lab.daemon_pid(k)).0 * 1024).sum();
+    Figures::from([
+        (Figure::Idle, 100.0 * used / elapsed / daemons),
+        (Figure::Memory, memory as f64 / 1e6 / daemons),
+    ])
 }
 
 /// Processor time of all daemons, in seconds.
@@ -281,7 +313,7 @@ fn benchmark() {
                      | ratio |\n|---|---|---|---|---|---|---|\n"
             .to_owned();
     for row in rows {
-        for figure in [Figure::Messages, Figure::P50, Figure::P99, Figure::Processor, Figure::Share] {
+        for figure in Figure::ALL {
             if let Some(cells) = cells(&rounds, row, figure) {
                 let _ = writeln!(table, "| {} | {} | {cells} |", row.name(), figure.name());
             }

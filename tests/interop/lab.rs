@@ -6,11 +6,14 @@
 //! as long as its pipe to the test. So even a test that is killed by SIGKILL leaves no namespace, daemon or client
 //! behind, only a folder that the next run removes.
 
+mod cable;
+mod impaired;
 mod links;
 mod program;
 mod settings;
 mod transport;
 
+pub(crate) use impaired::Impairment;
 pub(crate) use links::address;
 pub(crate) use program::{Program, Said};
 pub(crate) use settings::Settings;

@@ -17,6 +17,7 @@
 #![cfg(all(target_os = "linux", feature = "daemon"))]
 
 mod api;
+mod bad_network;
 mod benchmark;
 mod both;
 mod cfgtool;
@@ -24,6 +25,7 @@ mod cfgtool;
 mod cli;
 mod clients;
 mod cmapctl;
+mod counts;
 mod database;
 mod disk;
 mod engines;

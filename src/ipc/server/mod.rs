@@ -39,6 +39,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use self::census::{Census, Kind};
 use self::closer::{Closer, Remains};
@@ -271,6 +272,13 @@ impl Server {
                 return None;
             }
         }
+    }
+
+    /// Waits until a client has brought something, at most for this long.
+    pub fn wait(&self, longest: Duration) {
+        let longest = Timespec::try_from(longest).unwrap_or_default();
+        // An error ends the wait early, which does no harm.
+        let _ = poll(&mut [PollFd::new(self, PollFlags::IN)], Some(&longest));
     }
 
     fn end_turn(&mut self, unfinished: bool) {

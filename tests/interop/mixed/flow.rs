@@ -1,8 +1,8 @@
 //! Three senders at full speed while something else happens: no message may be lost and no ring may change. The test
 //! prints for how long no message was delivered.
 
-use super::counts::Counts;
 use super::same::{Stream, same_streams};
+use crate::counts::Counts;
 use crate::lab::{Lab, PATIENCE, Peer};
 use std::path::Path;
 use std::time::Duration;

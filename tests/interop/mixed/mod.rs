@@ -8,13 +8,11 @@
 //! `ANNULUS_INTEROP_MIXES` names other mixes than the default ones: a list with commas, `all` for udp and udpu, or
 //! `knet`.
 
-mod counts;
 mod faults;
 mod flow;
 mod groups;
 mod handover;
 mod links;
-mod loss;
 mod neighbours;
 mod rekey;
 mod same;

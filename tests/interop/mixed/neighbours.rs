@@ -6,7 +6,7 @@
 //! `ANNULUS_INTEROP_MIXES` the mixes.
 
 use super::Mix;
-use super::counts::Counts;
+use crate::counts::Counts;
 use crate::lab::{Lab, Peer};
 use crate::{number, ready};
 use std::time::Duration;

@@ -7,8 +7,8 @@
 //! | `ANNULUS_INTEROP_SIZES` | message sizes, each in a stream of its own, instead of 64 to 100,000 bytes mixed |
 
 use super::Mix;
-use super::counts::Counts;
 use super::same::{Stream, same_streams};
+use crate::counts::Counts;
 use crate::lab::{CIPHERS, Crypto, HASHES, Kind, Knet, Lab, Peer, Transport};
 use crate::{full, number, ready};
 use std::fmt::Write as _;

@@ -6,22 +6,22 @@ use std::time::Duration;
 
 /// Counters of a daemon's ring, and the resources that its process uses.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     /// Frames sent for the first time, and retransmissions.
-    pub(super) sent: u64,
-    pub(super) again: u64,
+    pub(crate) sent: u64,
+    pub(crate) again: u64,
     /// How often the node entered the gather phase, and how often it installed a ring.
-    pub(super) gathers: u64,
-    pub(super) rings: u64,
+    pub(crate) gathers: u64,
+    pub(crate) rings: u64,
     /// Resident memory, in KiB.
-    pub(super) memory: u64,
+    pub(crate) memory: u64,
     /// Processor time used so far.
-    pub(super) busy: Duration,
+    pub(crate) busy: Duration,
 }
 
 impl Counts {
     /// Reads them from the daemon of host `k`.
-    pub(super) fn of(lab: &Lab, k: usize) -> Self {
+    pub(crate) fn of(lab: &Lab, k: usize) -> Self {
         let text = lab.say(k, "corosync-cmapctl -m stats").out;
         let value = |key: &str| {
             let line = text.lines().find(|line| line.starts_with(&format!("stats.srp.{key} ")));
