@@ -9,10 +9,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Kind, Lab, Peer, Transport};
+use crate::lab::{Kind, Lab, Peer, Transport, address};
 use crate::side_by_side::{field, median, ratio, ring, seconds};
 use crate::usage::{processor_time, resident};
 use crate::{number, own_client, peer_binary, ready};
@@ -23,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const LOSSY_SECONDS: f64 = 4.0;
 /// Least length of a measurement without clients, in seconds.
 const IDLE_SECONDS: f64 = 10.0;
+
+/// Size of the messages that fill a frame, in bytes.
+const FRAME: usize = 1400;
 
 /// Daemon and client that are measured: one column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,6 +125,8 @@ enum Figure {
     Processor,
     /// Messages of the slowest sender, as a share of the fastest one's.
     Share,
+    /// Messages, as a share of the datagrams of this size that the kernel carries in the same time.
+    OfKernel,
     /// Share of one processor that each daemon uses, on average.
     Idle,
     /// Resident memory of each daemon, on average.
@@ -129,8 +135,16 @@ enum Figure {
 
 impl Figure {
     /// All, in the order of the table.
-    const ALL: [Self; 7] =
-        [Self::Messages, Self::P50, Self::P99, Self::Processor, Self::Share, Self::Idle, Self::Memory];
+    const ALL: [Self; 8] = [
+        Self::Messages,
+        Self::P50,
+        Self::P99,
+        Self::Processor,
+        Self::Share,
+        Self::OfKernel,
+        Self::Idle,
+        Self::Memory,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -139,6 +153,7 @@ impl Figure {
             Self::P99 => "p99, us",
             Self::Processor => "processor, us/message",
             Self::Share => "slowest : fastest sender",
+            Self::OfKernel => "messages : datagrams of the kernel",
             Self::Idle => "processor, %",
             Self::Memory => "resident, MB",
         }
@@ -164,7 +179,7 @@ fn measure(lab: &Lab, row: Row, column: Column) -> Figures {
     if row.loss > 0 {
         (1..=row.hosts).for_each(|k| lab.lose(k, row.loss));
     }
-    let figures = match row.work {
+    let mut figures = match row.work {
         Work::OneInFlight => latency(lab, &client),
         Work::Senders(senders) => throughput(lab, senders, &client),
         // There is no client.
@@ -174,7 +189,61 @@ fn measure(lab: &Lab, row: Row, column: Column) -> Figures {
     if row.loss > 0 {
         (1..=row.hosts).for_each(|k| lab.unfilter(k));
     }
+    if row.work == Work::Senders(1)
+        && row.size == FRAME
+        && row.hosts > 1
+        && let Some(figures) = &mut figures
+        && let Some(messages) = figures.get(&Figure::Messages)
+    {
+        let share = messages / kernel_rate(lab, row.transport, row.size);
+        figures.insert(Figure::OfKernel, share);
+    }
     figures.unwrap_or_default()
+}
+
+/// Datagrams a second of this size that arrive on average at the other hosts, while host 1 sends them as fast as it
+/// can with a system call for each, to each host or to a multicast group.
+fn kernel_rate(lab: &Lab, transport: Transport, size: usize) -> f64 {
+    const PORT: u16 = 9000;
+    const GROUP: Ipv4Addr = Ipv4Addr::new(239, 255, 77, 1);
+    let ends: Vec<SocketAddr> = match transport {
+        Transport::Udp => vec![(GROUP, PORT).into()],
+        _ => (2..=lab.len()).map(|k| (ip(k), PORT).into()).collect(),
+    };
+    let sender = lab.socket(1, (ip(1), PORT));
+    let begun = Instant::now();
+    let over = move || begun.elapsed().as_secs_f64() > seconds();
+    let receivers: Vec<_> = (2..=lab.len())
+        .map(|k| {
+            let at = if transport == Transport::Udp { GROUP } else { ip(k) };
+            let socket = lab.socket(k, (at, PORT));
+            if transport == Transport::Udp {
+                socket.join_multicast_v4(&GROUP, &ip(k)).expect("join the group");
+            }
+            socket.set_read_timeout(Some(Duration::from_millis(50))).expect("set a time-out");
+            std::thread::spawn(move || {
+                let (mut count, mut buf) = (0_u64, [0; 2 * FRAME]);
+                while !over() {
+                    count += u64::from(socket.recv(&mut buf).is_ok());
+                }
+                count
+            })
+        })
+        .collect();
+    let datagram = vec![0; size];
+    while !over() {
+        for end in &ends {
+            // One that the kernel refuses, because its queue is full, does not count.
+            let _ = sender.send_to(&datagram, end);
+        }
+    }
+    let hosts = receivers.len() as f64;
+    let all: u64 = receivers.into_iter().map(|receiver| receiver.join().expect("it counts")).sum();
+    all as f64 / hosts / seconds()
+}
+
+fn ip(k: usize) -> Ipv4Addr {
+    address(k, 0).parse().expect("an address")
 }
 
 /// A program that measures, and its options. `latency` and `throughput` are its modes.

@@ -9,6 +9,7 @@
 mod cable;
 mod impaired;
 mod links;
+mod namespace;
 mod program;
 mod settings;
 mod transport;

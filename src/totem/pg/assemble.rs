@@ -42,12 +42,43 @@ struct Assembly {
     discarding: bool,
 }
 
+/// The buffer of the last message that was reassembled, for the next one. A new one of the size of a large message would
+/// cost a page fault for every 4 KiB.
+#[derive(Debug, Default)]
+struct Spare {
+    buffer: BytesMut,
+    /// Length of that message.
+    size: usize,
+}
+
+impl Spare {
+    /// Adds a piece to a buffer. One that is too small is exchanged for the spare one, if that is larger and nobody
+    /// holds its message any more.
+    fn extend(&mut self, buffer: &mut BytesMut, piece: &[u8]) {
+        let size = buffer.len() + piece.len();
+        if size > buffer.capacity() && size < self.size && self.buffer.try_reclaim(self.size) {
+            let mut larger = std::mem::take(self).buffer;
+            larger.extend_from_slice(buffer);
+            *buffer = larger;
+        }
+        buffer.extend_from_slice(piece);
+    }
+
+    /// Takes the message out of its buffer, which is kept.
+    fn keep(&mut self, mut buffer: BytesMut) -> Bytes {
+        let message = buffer.split().freeze();
+        (self.buffer, self.size) = (buffer, message.len());
+        message
+    }
+}
+
 /// The unfinished messages of all senders, and finished ones that wait to be taken.
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
     normal: BTreeMap<NodeId, Assembly>,
     sync: BTreeMap<NodeId, Assembly>,
     ready: VecDeque<Message>,
+    spare: Spare,
     /// Rate limit of log lines about malformed packets.
     malformed: Quiet,
 }
@@ -129,12 +160,12 @@ impl Assembler {
             while let Some(piece) = pieces.next() {
                 let unfinished = pieces.peek().is_none() && packet.fragmented != 0;
                 if unfinished {
-                    assembly.buffer.extend_from_slice(&piece);
+                    self.spare.extend(&mut assembly.buffer, &piece);
                 } else if assembly.buffer.is_empty() {
                     hand_up(&mut self.ready, from, piece, order, dropped);
                 } else {
-                    assembly.buffer.extend_from_slice(&piece);
-                    let message = std::mem::take(&mut assembly.buffer).freeze();
+                    self.spare.extend(&mut assembly.buffer, &piece);
+                    let message = self.spare.keep(std::mem::take(&mut assembly.buffer));
                     hand_up(&mut self.ready, from, message, order, dropped);
                 }
             }
@@ -169,6 +200,32 @@ fn hand_up(
 mod tests {
     use super::*;
     use crate::quiet::written;
+
+    /// A message of this many bytes, put together from pieces of 1000.
+    fn assembled(spare: &mut Spare, byte: u8, size: usize) -> Bytes {
+        let mut buffer = BytesMut::new();
+        for piece in vec![byte; size].chunks(1000) {
+            spare.extend(&mut buffer, piece);
+        }
+        spare.keep(buffer)
+    }
+
+    #[test]
+    fn large_messages_follow_each_other_in_one_buffer_unless_one_is_held() {
+        let mut spare = Spare::default();
+        let first = assembled(&mut spare, 1, 100_000);
+        let place = first.as_ptr();
+        drop(first);
+        for byte in 2..10 {
+            let next = assembled(&mut spare, byte, 100_000);
+            assert_eq!(next.as_ptr(), place, "message {byte}");
+            assert_eq!(next, vec![byte; 100_000]);
+        }
+        let held = assembled(&mut spare, 10, 100_000);
+        let beside = assembled(&mut spare, 11, 100_000);
+        assert_ne!(beside.as_ptr(), held.as_ptr());
+        assert_eq!((held, beside), (vec![10; 100_000].into(), vec![11; 100_000].into()));
+    }
 
     /// Anybody can send such packets: all are counted, but only a few are logged.
     #[test]

@@ -4,15 +4,14 @@
 //! sends them to the hosts that they are for. (The kernels that the tests run on may lack netem, see tc-netem(8).)
 
 use super::cable::{Cable, HEADER, LARGEST};
+use super::namespace::{enter, network_of};
 use super::{Lab, NETWORKS, links};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::thread::{LinkNameSpaceType, gettid, move_into_link_name_space};
+use rustix::thread::gettid;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::fs::File;
-use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,17 +83,6 @@ impl Lab {
         assert!(status.is_ok_and(|status| status.success()), "chrt (package util-linux) works");
         Impaired { lab: self, end, thread: Some(thread) }
     }
-}
-
-/// The network namespace of a process.
-fn network_of(inside: u32) -> File {
-    File::open(format!("/proc/{inside}/ns/net")).expect("the process runs")
-}
-
-/// Moves the calling thread into a network namespace for the rest of its life.
-fn enter(network: &File) {
-    move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
-        .expect("enter the namespace");
 }
 
 impl Drop for Impaired<'_> {
@@ -239,26 +227,17 @@ mod tests {
     use super::*;
     use crate::lab::address;
     use crate::ready;
-    use std::net::UdpSocket;
 
     const COUNT: u32 = 2000;
-
-    fn socket(lab: &Lab, k: usize) -> UdpSocket {
-        let network = network_of(lab.host(k).holder.inside);
-        let open = move || {
-            enter(&network);
-            UdpSocket::bind((address(k, 0), 9000)).expect("bind")
-        };
-        std::thread::spawn(open).join().expect("a socket of the host")
-    }
+    const PORT: u16 = 9000;
 
     /// Sends numbered datagrams from host 1 to host 2 and returns what arrives, with the time since it was sent.
     fn sent(lab: &Lab, impairment: Option<Impairment>) -> Vec<(u32, Duration)> {
-        let (from, to) = (socket(lab, 1), socket(lab, 2));
+        let (from, to) = (lab.socket(1, (address(1, 0), PORT)), lab.socket(2, (address(2, 0), PORT)));
         to.set_read_timeout(Some(Duration::from_millis(500))).expect("set a time-out");
         let _impaired = impairment.map(|impairment| lab.impair(impairment));
         // One that makes the hosts learn each other's addresses.
-        from.send_to(&[], (address(2, 0), 9000)).expect("send");
+        from.send_to(&[], (address(2, 0), PORT)).expect("send");
         std::thread::sleep(Duration::from_millis(200));
         let begun = Instant::now();
         let reader = std::thread::spawn(move || {
@@ -277,7 +256,7 @@ mod tests {
         for number in 0..COUNT {
             let at = u64::try_from(begun.elapsed().as_micros()).expect("a short time");
             let bytes = [&number.to_be_bytes()[..], &at.to_be_bytes()].concat();
-            from.send_to(&bytes, (address(2, 0), 9000)).expect("send");
+            from.send_to(&bytes, (address(2, 0), PORT)).expect("send");
             std::thread::sleep(Duration::from_micros(50));
         }
         reader.join().expect("the reader ends")
