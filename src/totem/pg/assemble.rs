@@ -47,7 +47,7 @@ struct Assembly {
 #[derive(Debug, Default)]
 struct Spare {
     buffer: BytesMut,
-    /// Length of that message.
+    /// The bytes that it holds once nobody holds that message any more.
     size: usize,
 }
 
@@ -64,10 +64,18 @@ impl Spare {
         buffer.extend_from_slice(piece);
     }
 
-    /// Takes the message out of its buffer, which is kept.
+    /// Takes the message out of its buffer, which is kept. A message that fills only a small part of it is copied, so
+    /// that a client which does not read small messages holds no large buffers.
     fn keep(&mut self, mut buffer: BytesMut) -> Bytes {
-        let message = buffer.split().freeze();
-        (self.buffer, self.size) = (buffer, message.len());
+        let size = buffer.capacity();
+        let message = if buffer.len() < size / 4 {
+            let message = Bytes::copy_from_slice(&buffer);
+            buffer.clear();
+            message
+        } else {
+            buffer.split().freeze()
+        };
+        *self = Self { buffer, size };
         message
     }
 }
@@ -225,6 +233,15 @@ mod tests {
         let beside = assembled(&mut spare, 11, 100_000);
         assert_ne!(beside.as_ptr(), held.as_ptr());
         assert_eq!((held, beside), (vec![10; 100_000].into(), vec![11; 100_000].into()));
+    }
+
+    #[test]
+    fn a_small_message_that_is_held_holds_no_large_buffer() {
+        let mut spare = Spare::default();
+        drop(assembled(&mut spare, 1, 1_000_000));
+        let held: Vec<Bytes> = (2..10).map(|byte| assembled(&mut spare, byte, 2000)).collect();
+        assert!(spare.buffer.try_reclaim(1_000_000), "the large buffer is free");
+        assert!(held.into_iter().zip(2..).all(|(message, byte)| message == vec![byte; 2000]));
     }
 
     /// Anybody can send such packets: all are counted, but only a few are logged.
