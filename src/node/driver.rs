@@ -295,8 +295,9 @@ impl Driver {
                 Poll::Ready(Ok(())) => {
                     let received = std::mem::replace(&mut self.received, Received::none());
                     for datagram in received.iter() {
-                        if self.stack.totem().expects(datagram) {
-                            if self.outside.locals.len() > 0 {
+                        let local = self.outside.locals.len() > 0;
+                        if (local || self.clients.is_some()) && self.stack.totem().expects(datagram) {
+                            if local {
                                 self.take_requests(cx, now);
                             }
                             now = self.collect(now);
@@ -320,39 +321,40 @@ impl Driver {
     /// The token is here: takes what clients have brought, so that it leaves with the token, and lets the token wait
     /// for more if that is worth it. Returns the time.
     fn collect(&mut self, mut now: Instant) -> Instant {
-        let Some(clients) = &mut self.clients else { return now };
-        if self.share.clients_wait(now).is_some() {
+        if self.clients.is_none() || self.share.clients_wait(now).is_some() {
             return now;
         }
-        clients.collect(now, &mut self.stack, &mut self.outside);
-        let count = clients.take_count();
+        let count = self.take_brought(now);
         let totem = self.stack.totem();
         let (visit, frames) = (totem.stats().orf_token_tx, totem.queued());
         if let Some(longest) = self.pace.linger(visit, count) {
-            let (then, came) = self.wait_for_clients(now, |server| server.wait(longest));
+            now = self.wait_for_clients(now, |server| server.wait(longest));
+            let came = self.take_brought(now);
             self.pace.lingered(came);
-            now = then;
         } else if let Some(pause) = self.pace.pause(visit, count, frames) {
-            let (then, came) = self.wait_for_clients(now, |_| std::thread::sleep(pause));
+            now = self.wait_for_clients(now, |_| std::thread::sleep(pause));
+            let came = self.take_brought(now);
             self.pace.paused(came);
-            now = then;
         }
         now
     }
 
-    /// Waits while the token is here, and takes what clients bring in that time. Returns the time and the number of
-    /// requests.
-    fn wait_for_clients(&mut self, now: Instant, wait: impl FnOnce(&ipc::Server)) -> (Instant, u32) {
-        let (Some(clients), Some(server)) = (&mut self.clients, &mut self.outside.server) else {
-            return (now, 0);
-        };
+    /// Takes what clients have brought, and returns the number of requests since the last visit or wait.
+    fn take_brought(&mut self, now: Instant) -> u32 {
+        let Some(clients) = &mut self.clients else { return 0 };
+        clients.collect(now, &mut self.stack, &mut self.outside);
+        clients.take_count()
+    }
+
+    /// Waits while the token is here, after clients were told of their events. Returns the time.
+    fn wait_for_clients(&mut self, now: Instant, wait: impl FnOnce(&ipc::Server)) -> Instant {
+        let Some(server) = &mut self.outside.server else { return now };
         server.flush();
         self.share.sleeps(now);
         wait(server);
-        let now = Instant::ZERO + self.start.elapsed();
+        let now = self.now();
         self.share.works(now);
-        clients.collect(now, &mut self.stack, &mut self.outside);
-        (now, clients.take_count())
+        now
     }
 
     /// Passes results of reserving ring ids to the stack.
