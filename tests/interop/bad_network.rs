@@ -4,7 +4,7 @@
 //! `scripts/interop.sh bad-network` runs it. `ANNULUS_NETWORK_SECONDS` (60) is the length of each phase; that on the
 //! clean network is ten times as long.
 
-use crate::counts::Counts;
+use crate::counts::{Counts, grown};
 use crate::lab::{Impairment, Kind, Lab, Peer, Transport};
 use crate::side_by_side::{field, ring};
 use crate::{number, ready};
@@ -46,12 +46,7 @@ impl Trouble {
     /// Does something on networks with this trouble.
     fn during<T>(self, lab: &Lab, work: impl FnOnce() -> T) -> T {
         let impairment = match self {
-            Self::Lost(percent) => {
-                (1..=lab.len()).for_each(|k| lab.lose(k, percent));
-                let done = work();
-                (1..=lab.len()).for_each(|k| lab.unfilter(k));
-                return done;
-            }
+            Self::Lost(percent) => return lab.while_losing(percent, work),
             Self::Doubled(percent) => Impairment { doubled: f64::from(percent), ..Impairment::default() },
             Self::Late(percent) => {
                 Impairment { late: f64::from(percent), late_by: LATE_BY, ..Impairment::default() }
@@ -83,18 +78,17 @@ struct Phase {
 }
 
 fn phase(lab: &Lab, seconds: u64) -> Phase {
-    let hosts = || 1..=lab.len();
     let patience = Duration::from_secs(seconds) + PATIENCE;
     let (members, deadline) = (HOSTS.to_string(), (seconds + DEADLINE).to_string());
     let seconds = seconds.to_string();
     let common = ["--max", "1000", "--seconds", &seconds, "--warmup", "1"];
     let options = [&common[..], &["--members", &members, "--deadline", &deadline]].concat();
-    let before: Vec<Counts> = hosts().map(|k| Counts::of(lab, k)).collect();
-    let mut peers: Vec<Peer> = hosts().map(|k| lab.peer(k, "speed", "throughput", &options)).collect();
+    let before = Counts::of_all(lab);
+    let mut peers: Vec<Peer> =
+        (1..=lab.len()).map(|k| lab.peer(k, "speed", "throughput", &options)).collect();
     let lines: Vec<_> = peers.iter_mut().map(|peer| peer.result_if_any(patience)).collect();
-    let after: Vec<Counts> = hosts().map(|k| Counts::of(lab, k)).collect();
-    let grown =
-        |of: fn(&Counts) -> u64| after.iter().map(of).sum::<u64>() - before.iter().map(of).sum::<u64>();
+    let after = Counts::of_all(lab);
+    let grown = |of: fn(&Counts) -> u64| grown(&before, &after, of);
     Phase {
         messages: lines[0].as_ref().map(|line| field(line, "msgs_per_s")),
         again: grown(|counts| counts.again) as f64 / grown(|counts| counts.sent).max(1) as f64,

@@ -1,6 +1,6 @@
 //! annulusd and Debian's Corosync in one run, by turns, with the same clients: messages, latency, processor time a
-//! message, even shares, idle processor time and memory. annulusd is measured a second time through this crate's own client
-//! (`examples/cpg_speed.rs`).
+//! message, even shares, idle processor time and memory. annulusd is measured a second time through this crate's own
+//! client (`examples/cpg_speed.rs`).
 //!
 //! `scripts/benchmark.sh` runs it and writes BENCHMARKS.md. Variables: `ANNULUS_BENCH_SECONDS` (2), the length of one
 //! measurement; `ANNULUS_BENCH_ROUNDS` (3), in each of which both daemons are measured; `ANNULUS_BENCH_ROWS`, the
@@ -13,9 +13,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::idle::{Usage, usage};
 use crate::lab::{Kind, Lab, Peer, Transport, address};
 use crate::side_by_side::{field, median, ratio, ring, seconds};
-use crate::usage::{processor_time, resident};
+use crate::usage::processor_time;
 use crate::{number, own_client, peer_binary, ready};
 
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -67,7 +68,7 @@ enum Work {
     Senders(usize),
     /// One client has one message in flight.
     OneInFlight,
-    /// There are none.
+    /// No client runs.
     Idle,
 }
 
@@ -176,19 +177,13 @@ fn measure(lab: &Lab, row: Row, column: Column) -> Figures {
             for_senders: &[],
         },
     };
-    if row.loss > 0 {
-        (1..=row.hosts).for_each(|k| lab.lose(k, row.loss));
-    }
-    let mut figures = match row.work {
+    let mut figures = lab.while_losing(row.loss, || match row.work {
         Work::OneInFlight => latency(lab, &client),
         Work::Senders(senders) => throughput(lab, senders, &client),
         // There is no client.
         Work::Idle if column == Column::OwnClient => None,
         Work::Idle => Some(idle(lab)),
-    };
-    if row.loss > 0 {
-        (1..=row.hosts).for_each(|k| lab.unfilter(k));
-    }
+    });
     if row.work == Work::Senders(1)
         && row.size == FRAME
         && row.hosts > 1
@@ -281,14 +276,11 @@ fn throughput(lab: &Lab, senders: usize, client: &Client<'_>) -> Option<Figures>
 }
 
 fn idle(lab: &Lab) -> Figures {
-    let (before, begun) = (processor(lab), Instant::now());
-    std::thread::sleep(Duration::from_secs_f64(seconds().max(IDLE_SECONDS)));
-    let (used, elapsed) = (processor(lab) - before, begun.elapsed().as_secs_f64());
-    let daemons = lab.len() as f64;
-    let memory: u64 = (1..=lab.len()).map(|k| resident(lab.daemon_pid(k)).0 * 1024).sum();
+    let all = usage(lab, Duration::from_secs_f64(seconds().max(IDLE_SECONDS)));
+    let mean = |of: fn(&Usage) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
     Figures::from([
-        (Figure::Idle, 100.0 * used / elapsed / daemons),
-        (Figure::Memory, memory as f64 / 1e6 / daemons),
+        (Figure::Idle, mean(|usage| 100.0 * usage.share)),
+        (Figure::Memory, mean(|usage| usage.resident as f64 / 1e6)),
     ])
 }
 

@@ -19,7 +19,17 @@ pub(crate) struct Counts {
     pub(crate) busy: Duration,
 }
 
+/// How much a count has grown on all hosts together.
+pub(crate) fn grown(before: &[Counts], after: &[Counts], of: impl Fn(&Counts) -> u64) -> u64 {
+    before.iter().zip(after).map(|(was, is)| of(is) - of(was)).sum()
+}
+
 impl Counts {
+    /// Those of all hosts.
+    pub(crate) fn of_all(lab: &Lab) -> Vec<Self> {
+        (1..=lab.len()).map(|k| Self::of(lab, k)).collect()
+    }
+
     /// Reads them from the daemon of host `k`.
     pub(crate) fn of(lab: &Lab, k: usize) -> Self {
         let text = lab.say(k, "corosync-cmapctl -m stats").out;

@@ -428,8 +428,19 @@ impl Lab {
     }
 
     /// Loses so many of 100 ring datagrams on their way to host `k`, by chance.
-    pub(crate) fn lose(&self, k: usize, percent: u32) {
+    fn lose(&self, k: usize, percent: u32) {
         self.filter(k, "input", &format!("udp dport 5405-5412 numgen random mod 100 < {percent}"));
+    }
+
+    /// Does something while so many of 100 ring datagrams are lost on their way to each host.
+    pub(crate) fn while_losing<T>(&self, percent: u32, work: impl FnOnce() -> T) -> T {
+        if percent == 0 {
+            return work();
+        }
+        (1..=self.len()).for_each(|k| self.lose(k, percent));
+        let done = work();
+        (1..=self.len()).for_each(|k| self.unfilter(k));
+        done
     }
 
     fn filter(&self, k: usize, hook: &str, what: &str) {

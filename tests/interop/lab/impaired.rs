@@ -222,7 +222,6 @@ fn is_udp(frame: &[u8]) -> bool {
     frame.get(ETHERTYPE..ETHERTYPE + 2) == Some(&[0x08, 0x00]) && frame.get(PROTOCOL) == Some(&17)
 }
 
-#[cfg(test)]
 mod tests {
     use super::*;
     use crate::lab::address;

@@ -6,7 +6,7 @@
 //! `ANNULUS_INTEROP_MIXES` the mixes.
 
 use super::Mix;
-use crate::counts::Counts;
+use crate::counts::{Counts, grown};
 use crate::lab::{Lab, Peer};
 use crate::{number, ready};
 use std::time::Duration;
@@ -31,16 +31,16 @@ fn measure(mix: &Mix, lab: &Lab, size: usize) -> String {
     let (text, members) = (size.to_string(), lab.len().to_string());
     let options =
         ["--max", &text, "--members", &members, "--seconds", &seconds, "--warmup", "1", "--deadline", "60"];
-    let before: Vec<Counts> = hosts.clone().map(|k| Counts::of(lab, k)).collect();
-    let mut peers: Vec<Peer> = hosts.clone().map(|k| lab.peer(k, "speed", "throughput", &options)).collect();
+    let before = Counts::of_all(lab);
+    let mut peers: Vec<Peer> = hosts.map(|k| lab.peer(k, "speed", "throughput", &options)).collect();
     let lines: Vec<String> = peers.iter_mut().map(|peer| peer.result(PATIENCE)).collect();
-    let after: Vec<Counts> = hosts.map(|k| Counts::of(lab, k)).collect();
+    let after = Counts::of_all(lab);
     let per_host = |of: &dyn Fn(&Counts, &Counts) -> String| {
         before.iter().zip(&after).map(|(was, is)| of(was, is)).collect::<Vec<_>>().join(" ")
     };
-    let frames: u64 = before.iter().zip(&after).map(|(was, is)| is.sent - was.sent).sum();
-    let again: u64 = before.iter().zip(&after).map(|(was, is)| is.again - was.again).sum();
-    let rings: u64 = before.iter().zip(&after).map(|(was, is)| is.rings - was.rings).sum();
+    let frames = grown(&before, &after, |counts| counts.sent);
+    let again = grown(&before, &after, |counts| counts.again);
+    let rings = grown(&before, &after, |counts| counts.rings);
     assert!(frames > 0, "{mix}: nothing was sent");
     format!(
         "| {mix} | {size} | {:.0} | {:.1} | {} | {:.1} | {} | {rings} |",

@@ -56,7 +56,7 @@ fn senders(mix: &Mix) -> Vec<usize> {
 
 /// Runs one stream and returns its figures as one line.
 fn stream(mix: &Mix, lab: &Lab, (min, max): Sizes) -> String {
-    let before: Vec<Counts> = (1..=lab.len()).map(|k| Counts::of(lab, k)).collect();
+    let before = Counts::of_all(lab);
     let senders = senders(mix);
     let clients: Vec<usize> =
         senders.iter().copied().chain((1..=lab.len()).filter(|k| !senders.contains(k))).collect();
