@@ -24,6 +24,9 @@ benchmark|-|more than an hour|both daemons by turns, row by row, medians; script
  ANNULUS_BENCH_OUT=FILE               the table
 confdb-load|-|a few minutes|the database: 100,000 keys, 1000 trackers and 10,000 sets a second by a client of libcmap
  ANNULUS_LOAD_KEYS=100000 ANNULUS_LOAD_TRACKERS=1000 ANNULUS_LOAD_RATE=10000 ANNULUS_LOAD_SECONDS=5
+failover|-|half an hour|how long until a resource of Pacemaker runs elsewhere after its host failed, beside Corosync
+ ANNULUS_FAILOVER_RUNS=10             runs of each kind of failure
+ ANNULUS_FAILOVER_TOTEM=LINE;LINE     further lines of section totem for annulusd
 handover|any|20 minutes|a Corosync cluster under Pacemaker, moved host by host to annulusd and back
 hostile|-|a few minutes|a million mutated datagrams, 100,000 mutated handshakes and requests, against a ring of three
  ANNULUS_HOSTILE_DATAGRAMS=1000000 ANNULUS_HOSTILE_REQUESTS=100000
@@ -50,6 +53,10 @@ soak|-|half an hour|one mixed ring under load with a fault every 20 s, and the m
 stalls|-|eight minutes|how long each kind of hostile local client keeps each daemon from its ring
  ANNULUS_STALL_SECONDS=8              how long each kind runs
  ANNULUS_STALL_ONLY=refused           one kind alone; the names are in tests/interop/hostile/clients.rs
+steady|-|40 minutes|three senders while hosts, network, disk and clock behave badly, and a host killed meanwhile
+ ANNULUS_STEADY_SECONDS=60            length of a phase
+ ANNULUS_STEADY_ONLY=WORD             the conditions whose names contain the word
+ ANNULUS_STEADY_CLOCK=1               also steps the clock of this machine
 '
 
 usage() { sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; }
@@ -97,6 +104,7 @@ case "$name" in
 bad-network) runs='--ignored --exact bad_network::a_loaded_ring_stays_together_on_bad_networks' ;;
 benchmark) runs='--ignored --exact benchmark::benchmark' ;;
 confdb-load) runs='--ignored --exact database::many_keys_and_trackers' ;;
+failover) runs='--ignored --exact pacemaker::failover::a_resource_runs_elsewhere_soon_after_its_host_failed' ;;
 handover) runs="--ignored mixed::handover::$part" ;;
 hostile)
     export ANNULUS_HOSTILE_DATAGRAMS="${ANNULUS_HOSTILE_DATAGRAMS:-1000000}"
@@ -133,6 +141,7 @@ soak)
     runs='--ignored --exact mixed::soak::a_long_run'
     ;;
 stalls) runs='--ignored hostile::stalls::table' ;;
+steady) runs='--ignored --exact steady::members_that_run_stay_and_dead_ones_are_out_in_time' ;;
 esac
 
 scripts/install-peers.sh

@@ -101,12 +101,22 @@ fn the_interop_script_runs_the_tests_of_a_name() {
             vec!["bad-network"],
             vec!["--ignored --exact bad_network::a_loaded_ring_stays_together_on_bad_networks"],
         ),
+        (
+            vec!["failover"],
+            vec![
+                "--ignored --exact pacemaker::failover::a_resource_runs_elsewhere_soon_after_its_host_failed",
+            ],
+        ),
         (vec!["neighbours"], vec!["--ignored --exact mixed::neighbours::throughput_of_mixed_rings"]),
         (vec!["pacemaker"], vec!["--ignored --exact pacemaker::pacemaker_side_by_side"]),
         (vec!["side-by-side"], vec!["--ignored --exact side_by_side::side_by_side"]),
         (vec!["side-by-side", "knet"], vec!["--ignored --exact knet_bench::knet_side_by_side"]),
         (vec!["soak"], vec!["--ignored --exact mixed::soak::a_long_run"]),
         (vec!["stalls"], vec!["--ignored hostile::stalls::table"]),
+        (
+            vec!["steady"],
+            vec!["--ignored --exact steady::members_that_run_stay_and_dead_ones_are_out_in_time"],
+        ),
     ] {
         let expected: Vec<_> =
             tests.iter().map(|test| format!("{test} [/built/release/annulusd  ]")).collect();
@@ -152,7 +162,7 @@ fn every_name_that_a_test_refers_to_is_one_of_the_interop_script() {
         .filter(|line| !line.starts_with(' '))
         .filter_map(|line| line.split_once(": ").map(|(name, _)| name))
         .collect();
-    assert_eq!(names.len(), 13, "{list}");
+    assert_eq!(names.len(), 15, "{list}");
     let found = Command::new("grep")
         .args(["-rhoE", "scripts/interop\\.sh [a-z-]+"])
         .args(["tests/interop", "docs", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])

@@ -8,6 +8,7 @@
 //! | `service.rs` | the desk, and the [`Facts`] about the cluster that it is given |
 //! | `shutdown.rs` | the vote on a shutdown, pure |
 //! | `reload/` | the agreement of all nodes on a reload, and its changes of the database |
+//! | `detection.rs` | the agreement on a token time-out that follows from what members measured, pure |
 //! | `rekey.rs` | the change to another key or cipher, pure |
 //! | `rotation.rs` | the distribution of a new key to all nodes, pure |
 //! | `key_use.rs`, `reloaded.rs` | what clients are told of keys and of a reload |
@@ -16,6 +17,7 @@
 //! | `wire/` | its messages as bytes |
 
 pub mod client;
+mod detection;
 mod key_use;
 mod rekey;
 mod reload;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+use super::detection::{self, Detection};
 use super::key_use::{KeyUse, NodeKey};
 use super::rekey::{self, Rekey};
 use super::reload::{self, Act, Agreement, Judged};
@@ -25,11 +26,12 @@ use super::survey::{self, Purpose, Survey};
 use super::wire::keytalk::KEY_LIMIT;
 use super::wire::reply::refusal;
 use super::wire::request::number;
-use super::wire::{self, Exec, KeyTalk, Question, Reply, Talk};
+use super::wire::{self, Exec, KeyTalk, Need, Question, Reply, Talk};
 use super::wire::{keys, report};
 use crate::config::Config;
 use crate::config::fingerprint::Fingerprint;
 use crate::config::key::{Key, MOST};
+use crate::config::timeouts::Timeouts;
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
 use crate::quiet::Quiet;
@@ -86,6 +88,14 @@ pub(crate) struct Desk {
     /// Clients whose reload message in Corosync's way has not been delivered yet.
     reloading: Vec<ConnId>,
     agreement: Agreement,
+    /// The agreement on a token time-out.
+    detection: Detection,
+    /// When this node started.
+    started: Instant,
+    /// The need that could not be multicast yet.
+    need: Option<Duration>,
+    /// The token time-out that was last logged.
+    within: Option<Duration>,
     /// The running change to another key or cipher.
     rekey: Rekey,
     /// The distribution of a new key to all nodes.
@@ -118,6 +128,7 @@ struct Logs {
     malformed: Quiet,
     shut_down: Quiet,
     reload: Quiet,
+    detection: Quiet,
 }
 
 impl Desk {
@@ -132,6 +143,10 @@ impl Desk {
             vote: None,
             reloading: Vec::new(),
             agreement: Agreement::new(me, managed),
+            detection: Detection::default(),
+            started: Instant::ZERO,
+            need: None,
+            within: None,
             rekey: Rekey::new(me),
             survey: Survey::new(me),
             rotation: Rotation::new(me),
@@ -280,6 +295,41 @@ impl Desk {
         }
     }
 
+    /// The timers of the configuration at the start, by which the token time-out is limited.
+    pub(crate) fn limit(&mut self, timeouts: &Timeouts, started: Instant) {
+        self.started = started;
+        self.detection.limit(timeouts);
+    }
+
+    /// The timers of a new configuration.
+    pub(crate) fn detect(&mut self, timeouts: &Timeouts, context: &mut Context<'_>) {
+        self.detection.limit(timeouts);
+        self.perform(context);
+    }
+
+    fn detect_within(&mut self, token: Option<Duration>, context: &mut Context<'_>) {
+        context.detect_within(token);
+        if self.within != token
+            && let Some(held_back) = self.logs.detection.may_speak(context.now())
+        {
+            self.within = token;
+            let held_back = (held_back > 0).then_some(held_back);
+            match token {
+                Some(token) => {
+                    tracing::info!(
+                        ms = token.as_millis() as u64,
+                        held_back,
+                        "the token time-out follows what all members measured"
+                    );
+                }
+                None => tracing::info!(
+                    held_back,
+                    "the configured token time-out holds: not all members have said what they need"
+                ),
+            }
+        }
+    }
+
     /// Carries out the actions that are due.
     fn act(&mut self, context: &mut Context<'_>) {
         self.perform(context);
@@ -288,6 +338,12 @@ impl Desk {
 
     /// As `act`, but messages are queued instead of multicast.
     fn perform(&mut self, context: &mut Context<'_>) {
+        for act in self.detection.acts() {
+            match act {
+                detection::Act::Say(need) => self.need = Some(need),
+                detection::Act::Use(token) => self.detect_within(token, context),
+            }
+        }
         for act in self.agreement.acts() {
             match act {
                 Act::Say(talk) => {
@@ -616,6 +672,13 @@ impl Desk {
     }
 
     fn send(&mut self, context: &mut Context<'_>) {
+        if let Some(token) = self.need {
+            let need = Need { token, runs: context.now().since(self.started) };
+            let message = need.encode(self.me);
+            if context.multicast_undivided(wire::exec::RING_REENABLE, Guarantee::Safe, &message).is_ok() {
+                self.need = None;
+            }
+        }
         while let Some(Unsent { function, guarantee, message }) = self.unsent.front() {
             match context.multicast_undivided(*function, *guarantee, message) {
                 Ok(()) => drop(self.unsent.pop_front()),
@@ -653,18 +716,26 @@ impl Service for Desk {
             return self.count_malformed(context.now(), from, function, bytes.len());
         };
         match message {
-            Exec::RingReenable => match (Talk::decode(&bytes, order), KeyTalk::decode(&bytes, order)) {
-                (Ok(Some(talk)), _) => {
+            Exec::RingReenable => match (
+                Talk::decode(&bytes, order),
+                KeyTalk::decode(&bytes, order),
+                Need::decode(&bytes, order),
+            ) {
+                (Ok(Some(talk)), ..) => {
                     self.rekey.expect();
                     self.agreement.heard(from, talk, context.now());
                     self.act(context);
                 }
-                (Ok(None), Ok(Some(talk))) => {
+                (Ok(None), Ok(Some(talk)), _) => {
                     self.survey.heard(from, &talk);
                     self.rotation.heard(from, talk, context.now());
                     self.act(context);
                 }
-                (Ok(None), Ok(None)) => {
+                (Ok(None), Ok(None), Ok(Some(need))) => {
+                    self.detection.heard(from, need.token, need.runs, context.now());
+                    self.act(context);
+                }
+                (Ok(None), Ok(None), Ok(None)) => {
                     tracing::debug!(%from, function, "administrative message that means nothing here");
                 }
                 _ => self.count_malformed(context.now(), from, function, bytes.len()),
@@ -763,6 +834,7 @@ impl Service for Desk {
             self.rekey.deadline(),
             self.survey.deadline(),
             self.rotation.deadline(),
+            self.detection.deadline(),
         ])
     }
 
@@ -776,6 +848,10 @@ impl Service for Desk {
         self.rekey.expired(now);
         self.survey.expired(now);
         self.rotation.expired(now);
+        if self.detection.deadline().is_some_and(|at| at <= now) {
+            let waits = context.take_waits();
+            self.detection.look(now, waits);
+        }
         self.act(context);
     }
 
@@ -786,6 +862,7 @@ impl Service for Desk {
             self.rekey.view(&view.members);
             self.survey.view(view);
             self.rotation.view(view);
+            self.detection.view(view, context.tokens_lost(), context.now());
             self.act(context);
         }
     }

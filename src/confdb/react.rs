@@ -136,6 +136,7 @@ impl Desk {
 fn has_twin(name: &str) -> bool {
     let Some(setting) = name.strip_prefix("totem.") else { return false };
     setting == "token_coefficient"
+        || setting == "token_floor"
         || setting == "block_unlisted_ips"
         || setting == "cancel_token_hold_on_retransmit"
         || setting.starts_with("knet_")

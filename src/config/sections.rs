@@ -307,6 +307,9 @@ fn own_part(name: &[u8]) -> &[u8] {
 
 fn integer(kind: Kind, path: &[u8], text: &[u8]) -> Result<Value, Complaint> {
     let Some((min, max)) = kind.range() else { return Ok(Value::text(text)) };
+    if path == b"totem.token" && text == b"auto" {
+        return Ok(Value::U32(0));
+    }
     let parsed = parse_integer(text).filter(|n| (min..=max).contains(n));
     let refused = || {
         let (path, text) = (String::from_utf8_lossy(path), String::from_utf8_lossy(text));

@@ -18,6 +18,12 @@ pub struct Timeouts {
     /// Unit: ms in files. Default: 3000, plus `token_coefficient` (650) for each node past the second.
     /// At least 30. Source: Totem paper, token loss.
     pub token: Duration,
+    /// The shortest token time-out that nodes of annulus may agree on, from how long they waited for the token at worst.
+    /// They use it while all members are such nodes; `token` is then the longest. `None`: `token` is in force.
+    ///
+    /// Unit: ms in files; 0 is none. Default: 300, and none if one of `token`, `token_retransmit`, `hold`, `consensus`
+    /// and `heartbeat_failures_allowed` is set. At least 100.
+    pub token_floor: Option<Duration>,
     /// Share of `token` without a token after which a warning is logged. Unit: percent, 0 to 100, 0 is off. Default:
     /// 75.
     pub token_warning: u32,
@@ -83,9 +89,25 @@ macro_rules! given {
 }
 
 given! {
-    token, token_coefficient, token_warning, token_retransmits_before_loss_const, token_retransmit, hold, join,
+    token, token_floor, token_coefficient, token_warning, token_retransmits_before_loss_const, token_retransmit, hold, join,
     send_join, consensus, merge, downcheck, fail_recv_const, seqno_unchanged_const, heartbeat_failures_allowed,
     max_network_delay, window_size, max_messages, miss_count_const; cancel_token_hold_on_retransmit
+}
+
+impl Given {
+    /// Shortest token time-out of nodes that have nothing set which the token time-out is compared with.
+    const FLOOR: u32 = 300;
+
+    /// The token floor that is set, or the default one. `token`: the configured token time-out.
+    fn floor(&self, token: u32) -> Option<u32> {
+        let set = |value: Option<u32>| value.is_some_and(|value| value != 0);
+        let tuned =
+            [self.token, self.token_retransmit, self.hold, self.consensus, self.heartbeat_failures_allowed];
+        match self.token_floor {
+            Some(floor) => (floor != 0).then_some(floor),
+            None => (!tuned.into_iter().any(set)).then_some(token.min(Self::FLOOR)),
+        }
+    }
 }
 
 impl Timeouts {
@@ -105,6 +127,7 @@ impl Timeouts {
         let consensus = u64::from(token) * 6 / 5;
         Self {
             token: ms(token),
+            token_floor: given.floor(token).map(ms),
             token_warning: given.token_warning.unwrap_or(75),
             token_retransmit: ms(token_retransmit),
             hold: ms(hold),
@@ -123,6 +146,26 @@ impl Timeouts {
             miss_count_const: or(given.miss_count_const, 5),
             cancel_token_hold_on_retransmit: given.cancel_token_hold_on_retransmit.unwrap_or(false),
         }
+    }
+
+    /// These timers with another token time-out, and what is derived from it in proportion.
+    pub fn within(&self, token: Duration) -> Self {
+        let whole = self.token.max(Duration::from_millis(1));
+        let share = |time: Duration, least: u64| {
+            time.mul_f64(token.as_secs_f64() / whole.as_secs_f64()).max(Duration::from_millis(least))
+        };
+        Self {
+            token,
+            token_retransmit: share(self.token_retransmit, 30),
+            hold: share(self.hold, 14),
+            consensus: share(self.consensus, 30).max(self.join),
+            ..self.clone()
+        }
+    }
+
+    /// The shortest token time-out that may be in force.
+    pub fn soonest(&self) -> Duration {
+        self.token_floor.unwrap_or(self.token)
     }
 
     /// How long the token may rotate in a recovery without progress: `token + consensus`, and the time for the visits
@@ -156,6 +199,16 @@ mod tests {
             let ms = [t.token, t.token_retransmit, t.hold, t.consensus].map(|d| d.as_millis());
             assert_eq!(ms, [token, retransmit, hold, consensus], "{nodes} nodes");
         }
+    }
+
+    #[test]
+    fn a_shorter_token_time_out_shortens_what_follows_from_it() {
+        let t = Timeouts::derive(&Given::default(), 3).within(Duration::from_millis(365));
+        let ms = [t.token, t.token_retransmit, t.hold, t.consensus, t.join].map(|d| d.as_millis());
+        assert_eq!(ms, [365, 86, 68, 438, 50]);
+        let t = t.within(Duration::from_millis(30));
+        let ms = [t.token, t.token_retransmit, t.hold, t.consensus].map(|d| d.as_millis());
+        assert_eq!(ms, [30, 30, 14, 50], "not below the least values");
     }
 
     #[test]

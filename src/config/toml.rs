@@ -457,6 +457,7 @@ fn typed(key: &Key, name: &str, value: &Tree) -> Result<Value, Complaint> {
         let number = match value {
             Tree::Integer(n) => Some(i128::from(*n)),
             Tree::Bool(is) if is_flag(key) => Some(i128::from(*is)),
+            Tree::Text(word) if name == "totem.token" && word == "auto" => Some(0),
             Tree::Bool(_) | Tree::Text(_) | Tree::Float(_) | Tree::List(_) | Tree::Table(_) => None,
         };
         let Some(n) = number.filter(|n| (min..=max).contains(n)) else {

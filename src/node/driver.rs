@@ -103,7 +103,10 @@ pub(crate) enum DriverError {
 pub(crate) struct Driver {
     start: TokioInstant,
     me: NodeId,
+    /// Those in force.
     timeouts: Timeouts,
+    /// The token time-out that the ring uses in the place of the configured one.
+    within: Option<Duration>,
     kind: Kind,
     peers: Vec<Peer>,
     stack: Stack,
@@ -180,6 +183,7 @@ impl Driver {
             watch: Watch::new(&parts.timeouts, now),
             pace: Pace::new(parts.timeouts.token),
             timeouts: parts.timeouts,
+            within: None,
             kind: parts.kind,
             peers: parts.peers,
             stack,
@@ -265,6 +269,7 @@ impl Driver {
             let _ = self.inbox.end.set(end);
             return Turn::Done;
         }
+        self.follow_detection(now);
         if busy || self.sleep_until_due(cx, now) { Turn::Busy } else { Turn::Idle }
     }
 
@@ -466,6 +471,19 @@ impl Driver {
         self.watch = Watch::new(&timeouts, now);
         self.pace = Pace::new(timeouts.token);
         self.timeouts = timeouts;
+    }
+
+    /// Adapts this loop and the transport to the token time-out that the ring uses now in the place of the configured
+    /// one.
+    fn follow_detection(&mut self, now: Instant) {
+        let totem = self.stack.totem();
+        let within = totem.within();
+        if self.within != within {
+            let timeouts = totem.timeouts().clone();
+            self.within = within;
+            self.keep_to(timeouts, now);
+            self.outside.transport.hurry(within);
+        }
     }
 
     fn reconfigure(&mut self, timeouts: Timeouts, now: Instant) {

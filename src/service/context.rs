@@ -1,6 +1,7 @@
 //! What lies under the desks of a node, and what a desk may do while it handles an input.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,7 +16,7 @@ use super::traffic::{self, Traffic};
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, RingId};
 use crate::time::Instant;
-use crate::totem::{Group, Refused, Totem};
+use crate::totem::{Group, Refused, Totem, Waits};
 use crate::value::Value;
 
 /// The send queue has no room for the message. Try again in [`Service::retry`](super::Service::retry).
@@ -86,6 +87,10 @@ impl Context<'_> {
             return self.ground.traffic.statistics(prefix);
         }
         let mut all = self.edge.statistics(prefix);
+        if prefix.starts_with(ring_statistics::OWN) {
+            let waits = ring_statistics::of_detection(&self.ground.totem, self.ground.now);
+            all.extend(waits.into_iter().filter(|(name, _)| name.starts_with(prefix)));
+        }
         let ring = ring_statistics::of_ring(&self.ground.totem, self.ground.now);
         all.extend(ring.into_iter().filter(|(name, _)| name.starts_with(prefix)));
         all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
@@ -103,6 +108,21 @@ impl Context<'_> {
     /// The state of the links to other nodes; `None` where links are not watched (transports udp and udpu).
     pub(crate) fn links(&self) -> Option<Links> {
         self.edge.links()
+    }
+
+    /// How often an operating ring has ended because the token was lost.
+    pub(crate) const fn tokens_lost(&self) -> u64 {
+        self.ground.totem.stats().operational_token_lost
+    }
+
+    /// How long this node waited for the token since the last call; see [`Totem::take_waits`].
+    pub(crate) const fn take_waits(&mut self) -> Waits {
+        self.ground.totem.take_waits()
+    }
+
+    /// Puts a token time-out in the place of the configured one; see [`Totem::detect_within`].
+    pub(crate) fn detect_within(&mut self, token: Option<Duration>) {
+        self.ground.totem.detect_within(token);
     }
 
     /// Sends a notice to all desks, the calling one included, in ascending order of their service ids, after

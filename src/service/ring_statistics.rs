@@ -11,6 +11,26 @@ use crate::value::Value;
 /// Source: corosync `exec/totemsrp.c`, `MAX_NO_CONT_GATHER`.
 const MANY_GATHERS: u32 = 3;
 
+/// Prefix of statistics that Corosync does not have; a list of all is Corosync's.
+pub(super) const OWN: &str = "stats.annulus.";
+
+/// The token time-out, and what it is compared with: times in ms and, where the name says so, in us.
+pub(super) fn of_detection(totem: &Totem, now: Instant) -> Vec<(String, Value)> {
+    let whole = |number: u128| Value::U32(u32::try_from(number).unwrap_or(u32::MAX));
+    let waited = totem.waited(now);
+    [
+        ("configured", whole(totem.configured().token.as_millis())),
+        ("measured", Value::U8(totem.within().is_some().into())),
+        ("timeout", whole(totem.timeouts().token.as_millis())),
+        ("wait_99_us", whole(waited.most.as_micros())),
+        ("wait_median_us", whole(waited.median.as_micros())),
+        ("wait_worst_hour_us", whole(waited.worst.as_micros())),
+    ]
+    .into_iter()
+    .map(|(name, value)| (format!("{OWN}token.{name}"), value))
+    .collect()
+}
+
 /// The ring's counters, ascending by name.
 ///
 /// Three of Corosync's counters are always 0 here: the duration of a token visit (`avg_token_workload`) is too

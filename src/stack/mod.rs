@@ -131,6 +131,7 @@ impl Stack {
             votequorum,
         };
         let outage = Outage::new(&params.timeouts);
+        desks.admin.limit(&params.timeouts, now);
         let mut traffic = Traffic::default();
         let router = desks.with(|desks| Router::new(desks, &mut traffic));
         let services = traffic.services().iter();
@@ -440,6 +441,7 @@ impl Stack {
     pub fn reconfigure(&mut self, timeouts: Timeouts, edge: &mut dyn Edge) {
         self.write(edge, |database| confdb::totem(database, &timeouts));
         self.outage.reconfigure(&timeouts);
+        self.desks.admin.detect(&timeouts, &mut self.ground.context(edge));
         self.ground.totem.reconfigure(timeouts);
     }
 

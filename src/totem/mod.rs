@@ -46,6 +46,7 @@ use crate::view::{View, ViewKind};
 
 pub use self::pg::assemble::{Dropped, Message};
 pub use self::pg::pack::MAX_MESSAGE;
+pub use self::srp::gaps::{Waited, Waits};
 pub use self::srp::io::{Input, Params, StateName};
 pub use self::srp::stats::Stats;
 pub use self::wire::pack::Group;
@@ -287,6 +288,37 @@ impl Totem {
     /// Changes timers and limits. A timer that is running keeps its old duration.
     pub fn reconfigure(&mut self, timeouts: Timeouts) {
         self.srp.reconfigure(timeouts);
+    }
+
+    /// Uses this token time-out instead of the configured one, and the timers that follow from it in proportion, until
+    /// nodes gather that are not members of the present ring. `None`: the configured ones.
+    pub fn detect_within(&mut self, token: Option<Duration>) {
+        self.srp.detect_within(token);
+    }
+
+    /// The token time-out in the place of the configured one; see [`Totem::detect_within`].
+    pub const fn within(&self) -> Option<Duration> {
+        self.srp.within()
+    }
+
+    /// How often this node waited for the token since the last call, and how long at worst.
+    pub const fn take_waits(&mut self) -> Waits {
+        self.srp.take_waits()
+    }
+
+    /// How long this node waited for the token lately: the shares of some minutes, the worst of the last hour.
+    pub fn waited(&self, now: Instant) -> Waited {
+        self.srp.waited(now)
+    }
+
+    /// The timers and limits of the configuration.
+    pub const fn configured(&self) -> &Timeouts {
+        self.srp.configured()
+    }
+
+    /// The timers and limits in force.
+    pub const fn timeouts(&self) -> &Timeouts {
+        self.srp.timeouts()
     }
 
     /// The counters of the ring protocol.

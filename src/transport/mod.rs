@@ -52,6 +52,7 @@ mod udpu;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -277,6 +278,14 @@ impl Transport {
         match &mut self.way {
             Way::Plain(_) => Err(not_knet()),
             Way::Links(links) => links.reconfigure(knet),
+        }
+    }
+
+    /// Sets the token time-out in force, if that is shorter than the configured one: links are then watched so closely
+    /// that silence on one is noticed before the token is lost. Nothing on a transport without links.
+    pub fn hurry(&mut self, token: Option<Duration>) {
+        if let Way::Links(links) = &mut self.way {
+            links.hurry(token);
         }
     }
 

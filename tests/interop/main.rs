@@ -45,6 +45,7 @@ mod quorumtool;
 mod reload;
 mod sequence;
 mod side_by_side;
+mod steady;
 mod tools;
 mod trixie;
 mod usage;

@@ -7,9 +7,10 @@
 //! | file | what |
 //! |---|---|
 //! | `exec.rs` | [`Exec`]: messages between nodes |
-//! | `marked.rs` | the common beginning of the messages in `talk.rs` and `keytalk.rs` |
+//! | `marked.rs` | the common beginning of the messages in `talk.rs`, `keytalk.rs` and `need.rs` |
 //! | `talk.rs` | [`Talk`]: messages between nodes of annulusd before a reload |
 //! | `keytalk.rs` | [`KeyTalk`]: messages between nodes of annulusd about a new key |
+//! | `need.rs` | [`Need`]: the token time-out that a node of annulusd needs |
 //! | `keys.rs` | the report about keys for clients |
 //! | `report.rs` | the report about a reload for clients |
 //! | `request.rs` | [`Request`]: requests of clients |
@@ -19,6 +20,7 @@ pub(crate) mod exec;
 pub(crate) mod keys;
 pub(crate) mod keytalk;
 mod marked;
+pub(crate) mod need;
 pub(crate) mod reply;
 pub(crate) mod report;
 pub(crate) mod request;
@@ -27,6 +29,7 @@ pub(crate) mod talk;
 pub(crate) use exec::Exec;
 pub(crate) use keytalk::KeyTalk;
 pub(crate) use marked::RoundId;
+pub(crate) use need::Need;
 pub(crate) use reply::{Question, Reply};
 pub(crate) use request::Request;
 pub(crate) use talk::Talk;

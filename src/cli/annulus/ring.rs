@@ -12,11 +12,14 @@ use crate::confdb::{Error, Map};
 /// Prefixes of the effective timers and of the ring's counters.
 const TIMERS: &str = "runtime.config.totem.";
 const COUNTERS: &str = "stats.srp.";
+/// Prefix of the token time-out and of the waits for the token, which Corosync does not tell.
+const TOKEN: &str = "stats.annulus.token.";
 
 pub(super) fn run(site: &Site, json: bool, streams: &mut Streams<'_>) -> Outcome {
     let info = site.quorum().info()?;
     let timers = entries(site, Map::Configuration, TIMERS)?;
     let counters = entries(site, Map::Statistics, COUNTERS)?;
+    let token = entries(site, Map::Statistics, TOKEN)?;
     if json {
         let members: Vec<u32> = info.members.iter().map(|node| node.get()).collect();
         let object =
@@ -26,6 +29,7 @@ pub(super) fn run(site: &Site, json: bool, streams: &mut Streams<'_>) -> Outcome
             "representative": info.ring.rep.get(),
             "sequence": info.ring.seq,
             "members": members,
+            "token": object(&token),
             "settings": object(&timers),
             "counters": object(&counters),
         })));
@@ -40,6 +44,8 @@ pub(super) fn run(site: &Site, json: bool, streams: &mut Streams<'_>) -> Outcome
         info.ring.seq,
         members.join(" ")
     );
+    text += &detection(&token)
+        .map_or_else(String::new, |said| format!("{} {said}\n", tinted("Token", Tint::Head, streams)));
     let rows = |entries: &[(String, Value)]| -> Vec<[String; 2]> {
         entries.iter().map(|(key, value)| [key.clone(), plain(value)]).collect()
     };
@@ -57,6 +63,23 @@ fn entries(site: &Site, map: Map, prefix: &str) -> Result<Vec<(String, Value)>, 
         Ok((key, super::confdb::bare(&entry.value)))
     })
     .collect()
+}
+
+/// The token time-out in force and how much of it was needed; `None` with Corosync, which does not tell.
+fn detection(token: &[(String, Value)]) -> Option<String> {
+    let number = |name: &str| token.iter().find(|(key, _)| key == name)?.1.as_f64();
+    let (timeout, configured) = (number("timeout")?, number("configured")?);
+    let why = match number("measured")? != 0.0 {
+        true => format!("measured by all members, {configured} ms is configured"),
+        false => "as configured".to_owned(),
+    };
+    let ms = |name: &str| number(name).map(|us| us / 1000.0);
+    let (median, most, worst) = (ms("wait_median_us")?, ms("wait_99_us")?, ms("wait_worst_hour_us")?);
+    let share = 100.0 * worst / timeout.max(1.0);
+    Some(format!(
+        "time-out {timeout} ms ({why}); waited for the token: median {median:.1} ms, 99 % {most:.1} ms; worst of the last \
+         hour {worst:.1} ms, which is {share:.0} % of the time-out"
+    ))
 }
 
 fn plain(value: &Value) -> String {

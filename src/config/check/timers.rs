@@ -26,6 +26,7 @@ const RETRANSMIT: [&str; 4] = [
 pub(in crate::config) fn check(map: &Map, given: &Given, timeouts: &Timeouts) -> Result<(), ConfigError> {
     const LEAST: u128 = 30;
     const LEAST_HOLD: u128 = 14;
+    const LEAST_FLOOR: u128 = 100;
     let at_least = |what: &str, key: &str, value: Duration, least: u128, sources: &[&str]| {
         let value = value.as_millis();
         if value >= least {
@@ -36,6 +37,22 @@ pub(in crate::config) fn check(map: &Map, given: &Given, timeouts: &Timeouts) ->
     };
     at_least("max_network_delay", "totem.max_network_delay", timeouts.max_network_delay, LEAST, &[])?;
     at_least("token timeout", "totem.token", timeouts.token, LEAST, &TOKEN)?;
+    if let Some(floor) = timeouts.token_floor {
+        at_least("token floor", "totem.token_floor", floor, LEAST_FLOOR, &[])?;
+        if floor > timeouts.token {
+            let message = format!(
+                "The token floor parameter ({} ms) may not be more than the token timeout ({} ms).",
+                floor.as_millis(),
+                timeouts.token.as_millis()
+            );
+            let hint = format!(
+                "{}\n{}",
+                explain(map, "totem.token_floor"),
+                explain_made(map, "totem.token", &TOKEN)
+            );
+            return Err(ConfigError::in_config(message).hint(hint));
+        }
+    }
     if timeouts.token_retransmit.as_millis() < LEAST && given.token_retransmit.is_none_or(|ms| ms == 0) {
         let message = "Not appropriate token or token_retransmits_before_loss_const value set";
         let hint = format!(

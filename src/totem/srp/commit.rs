@@ -38,6 +38,7 @@ impl Commit {
         token.filled += 1;
         // Not empty, because this node is in it.
         ring.turnaround = Turnaround::default();
+        ring.gaps.skip();
         ring.successor = token.members[token.filled % token.members.len()].0;
         ring.current = token.ring;
         ring.numbers.took(token.ring.seq);

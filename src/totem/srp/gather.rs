@@ -25,6 +25,16 @@ impl Gather {
     /// Starts gathering, or starts it again: the agreement reached so far is discarded.
     pub(super) fn enter(ring: &mut Ring, now: Instant, cause: Cause) -> Self {
         ring.proc.insert(ring.me);
+        let failed = matches!(
+            cause,
+            Cause::NoCommitToken | Cause::CommitTokenLost | Cause::RecoveryTokenLost | Cause::RecoveryStalled
+        );
+        if ring.within.is_some() && (failed || !ring.proc.is_subset(&ring.members)) {
+            // How long nodes that come need to answer is not known, and a node of Corosync waits for the configured
+            // time. A ring that could not be formed may need more than was measured.
+            ring.within = None;
+            ring.detect();
+        }
         give_up_left_out(ring, now);
         ring.stats.gather_entered += 1;
         if cause == Cause::NoCommitToken {
@@ -145,7 +155,7 @@ impl Gather {
         let silent = ring.proc.minus(&self.consensus);
         let others = silent.minus(&MemberSet::new([ring.me]));
         let when = (ring.heard_since(now), now);
-        match ring.witness.given_up(&others, when, ring.timeouts.consensus * LET_ALONE) {
+        match ring.witness.given_up(&others, when, ring.configured.consensus * LET_ALONE) {
             Some((true, why)) => tracing::warn!(
                 silent = %silent, ring = %ring.current, %why, "giving up nodes that do not hear this node"
             ),

@@ -86,6 +86,11 @@ impl Rotation {
         token.aru == token.seq && self.aru == self.seq
     }
 
+    /// The idle visits are counted anew.
+    pub(super) const fn busy(&mut self) {
+        self.idle = 0;
+    }
+
     /// A node has something to send: the ring is no longer idle.
     pub(super) const fn cancel(&mut self) {
         self.idle = 0;

@@ -27,6 +27,7 @@
 //! | `left_out.rs` | nodes that are excluded from the ring for a while |
 //! | `timers.rs` | timers |
 //! | `turnaround.rs` | how long a rotation takes, and when the token is late |
+//! | `gaps.rs`, `spread.rs` | how long this node waited for the token |
 //! | `witness.rs` | which nodes are heard, and which of them hear this node |
 //! | `stats.rs` | counters |
 //! | `sample.rs` | test fixtures: a node on a ring, frames |
@@ -35,6 +36,7 @@ mod commit;
 mod deliver;
 mod excess;
 mod flow;
+pub(crate) mod gaps;
 mod gather;
 mod hold;
 pub(crate) mod io;
@@ -50,6 +52,7 @@ mod retransmit;
 mod ring;
 #[cfg(test)]
 mod sample;
+mod spread;
 mod state;
 pub mod stats;
 pub mod timers;
@@ -63,6 +66,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::commit::Commit;
+use self::gaps::{Waited, Waits};
 use self::gather::Gather;
 use self::io::{Action, Feed, Input, Params, StateName};
 use self::members::MemberSet;
@@ -170,6 +174,7 @@ impl Srp {
     pub(crate) fn wake(&mut self) {
         if self.ring.rotation.held && matches!(self.state, State::Operational | State::Recovery(_)) {
             self.ring.rotation.held = false;
+            self.ring.gaps.skip();
             self.ring.stats.token_hold_cancel_tx += 1;
             let cancel = HoldCancel { from: self.ring.me, ring: self.ring.current };
             self.ring.multicast_and_hear(cancel.encode::<LittleEndian>());
@@ -217,7 +222,37 @@ impl Srp {
     }
 
     pub(crate) fn reconfigure(&mut self, timeouts: Timeouts) {
-        self.ring.timeouts = timeouts;
+        self.ring.configured = timeouts;
+        self.ring.detect();
+    }
+
+    /// Implements [`Totem::detect_within`](super::Totem::detect_within).
+    pub(crate) fn detect_within(&mut self, token: Option<Duration>) {
+        self.ring.within = token;
+        self.ring.detect();
+    }
+
+    pub(crate) const fn configured(&self) -> &Timeouts {
+        &self.ring.configured
+    }
+
+    pub(crate) const fn within(&self) -> Option<Duration> {
+        self.ring.within
+    }
+
+    /// Implements [`Totem::take_waits`](super::Totem::take_waits).
+    pub(crate) const fn take_waits(&mut self) -> Waits {
+        self.ring.gaps.take()
+    }
+
+    /// Implements [`Totem::waited`](super::Totem::waited).
+    pub(crate) fn waited(&self, now: Instant) -> Waited {
+        self.ring.gaps.lately(now)
+    }
+
+    /// The timers and limits in force.
+    pub(crate) const fn timeouts(&self) -> &Timeouts {
+        &self.ring.timeouts
     }
 
     /// Whether this datagram is the next token of the ring that this node is on.
@@ -535,6 +570,9 @@ impl Srp {
         let ring = &mut self.ring;
         if cancel.ring != ring.current {
             return;
+        }
+        if ring.rotation.held {
+            ring.gaps.skip();
         }
         ring.rotation.cancel();
         if ring.is_representative() && !matches!(self.state, State::Gather(_)) {

@@ -1,9 +1,11 @@
 //! The state of a node that outlives a phase of the protocol.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::gaps::Gaps;
 use super::hold::Rotation;
 use super::io::{Action, Params};
 use super::left_out::LeftOut;
@@ -24,7 +26,12 @@ use crate::totem::wire::{Join, Kind, LittleEndian, WireError};
 #[derive(Debug)]
 pub(crate) struct Ring {
     pub(super) me: NodeId,
+    /// The timers and limits in force.
     pub(super) timeouts: Timeouts,
+    /// Those of the configuration.
+    pub(super) configured: Timeouts,
+    /// The token time-out in the place of the configured one.
+    pub(super) within: Option<Duration>,
     pub(super) origin: Seq,
 
     /// The ring that was installed last (before the first: this node's own start-up id). `reception` belongs
@@ -76,6 +83,8 @@ pub(crate) struct Ring {
     pub(super) rotation: Rotation,
     /// How long the token takes to come back.
     pub(super) turnaround: Turnaround,
+    /// How long this node waited for the token.
+    pub(super) gaps: Gaps,
     /// The next node on the ring, to which the token is passed.
     pub(super) successor: NodeId,
     /// The last token sent or held, for retransmission.
@@ -96,7 +105,9 @@ impl Ring {
         let start = RingId { rep: params.me, seq: params.ring_seq };
         Self {
             me: params.me,
+            configured: params.timeouts.clone(),
             timeouts: params.timeouts.clone(),
+            within: None,
             origin: params.origin,
             installed: start,
             current: start,
@@ -119,6 +130,7 @@ impl Ring {
             frame_counter: 0,
             rotation: Rotation::new(params.origin),
             turnaround: Turnaround::default(),
+            gaps: Gaps::default(),
             successor: params.me,
             last_token: None,
             token_wanted: false,
@@ -184,6 +196,19 @@ impl Ring {
         } else {
             self.actions.push_back(Action::Send(Destination::Node(self.successor), token));
         }
+    }
+
+    /// Puts the timers in force that follow from the configuration and the token time-out in its place.
+    pub(super) fn detect(&mut self) {
+        let timeouts = match self.within {
+            Some(token) => self.configured.within(token),
+            None => self.configured.clone(),
+        };
+        if timeouts.hold > self.timeouts.hold {
+            // The others may wait for a shorter time than the token would be held now.
+            self.rotation.busy();
+        }
+        self.timeouts = timeouts;
     }
 
     /// Starts the timers for the token: loss, warning, retransmission.

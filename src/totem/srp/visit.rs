@@ -2,6 +2,8 @@
 //!
 //! Totem paper, total ordering; corosync `exec/totemsrp.c`, `message_handler_orf_token`.
 
+use std::time::Duration;
+
 use super::flow;
 use super::io::{Action, Feed};
 use super::outbox::Queue;
@@ -80,7 +82,7 @@ pub(super) fn take(
     reception.confirm(token.seq, delivered);
     let mut end = token.seq.is_before(delivered).then_some(End::NeverSent);
     let (unanswered, requests) = (&mut ring.rotation.unanswered, &ring.rotation.requests);
-    let nobody_has = unanswered.visit(now, &token, requests, reception, ring.timeouts.token);
+    let nobody_has = unanswered.visit(now, &token, requests, reception, ring.configured.token);
     end = end.or(nobody_has.then_some(End::NobodyHas));
     if end.is_some() {
         return Some(Visit { token, keep: false, end });
@@ -91,6 +93,7 @@ pub(super) fn take(
     let representative = ring.is_representative();
     ring.stats.visits.note(now, token.backlog);
     ring.turnaround.arrived(now);
+    ring.gaps.arrived(now, if ring.rotation.held { ring.timeouts.hold } else { Duration::ZERO });
 
     if ring.rotation.visited(token.seq, representative, ring.timeouts.seqno_unchanged_const) {
         ring.timers.start_unless_running(Timer::Merge, now, ring.timeouts.merge);

@@ -30,6 +30,8 @@ const LOOPBACK_MTU: u32 = 65535;
 #[derive(Debug)]
 pub struct Engine {
     settings: Settings,
+    /// See [`Engine::hurry`].
+    token: Option<Duration>,
     common: Common,
     /// The other hosts, sorted by id.
     peers: Vec<Peer>,
@@ -67,6 +69,7 @@ impl Engine {
         let mut engine = Self {
             outbound: Outbound::new(&settings),
             settings,
+            token: None,
             common,
             peers: Vec::new(),
             gone: [false; LINKS],
@@ -262,6 +265,16 @@ impl Engine {
         }
     }
 
+    /// Sets the token time-out in force, if that is shorter than the configured one: pings are then so frequent, and
+    /// silence is noticed so soon, that other links are used before the token is lost. `None`: the settings hold.
+    pub fn hurry(&mut self, now: Instant, token: Option<Duration>) {
+        self.token = token;
+        for (index, number) in self.places() {
+            self.at(now, index, number, |route, _, _| route.link.hurry(now, token));
+        }
+        self.look_ahead();
+    }
+
     /// Sets the sizes that encryption adds, after it changed.
     pub fn set_sizes(&mut self, now: Instant, sizes: Sizes) {
         self.outbox.sizes = sizes;
@@ -357,6 +370,7 @@ impl Engine {
             });
             let look = route.look();
             route.link.set_watch(watch.clone());
+            route.link.hurry(now, self.token);
             route.mtu.set_fixed(now, settings.mtu);
             route.tell(look, &mut self.outbox);
         }

@@ -31,6 +31,8 @@ const LEAST_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Link {
     watch: LinkSettings,
+    /// See [`Link::hurry`].
+    token: Option<Duration>,
     state: State,
     since: Instant,
     cause: Option<Cause>,
@@ -97,6 +99,7 @@ impl Link {
     pub(super) fn new(watch: LinkSettings, now: Instant) -> Self {
         Self {
             watch,
+            token: None,
             state: State::Down,
             since: now,
             cause: None,
@@ -143,7 +146,17 @@ impl Link {
 
     /// Time between two periodic pings.
     pub(super) fn interval(&self) -> Duration {
-        self.watch.ping_interval.max(LEAST_INTERVAL)
+        let interval = self.watch.ping_interval;
+        let soon =
+            self.token.map_or(interval, |token| token / self.watch.pong_count.max(1).saturating_mul(2));
+        interval.min(soon).max(LEAST_INTERVAL)
+    }
+
+    /// Time without a pong after which the link goes down. How late a pong may be to count is the configured time, so
+    /// that a link which has become slow can come up again.
+    fn timeout(&self) -> Duration {
+        let timeout = self.watch.ping_timeout;
+        self.token.map_or(timeout, |token| timeout.min(token / self.watch.pong_count.max(1)))
     }
 
     /// Mean round-trip time.
@@ -154,6 +167,21 @@ impl Link {
     /// Changes the timers of the link.
     pub(super) fn set_watch(&mut self, watch: LinkSettings) {
         self.watch = watch;
+        self.ping_in_time();
+    }
+
+    /// Sets the token time-out in force, before which silence is to be noticed; `None`: the link's own times do.
+    pub(super) fn hurry(&mut self, now: Instant, token: Option<Duration>) {
+        let before = self.timeout();
+        self.token = token;
+        if self.timeout() < before {
+            // The pings so far were as rare as the longer time allowed, so their silence says nothing yet.
+            [&mut self.last_pong, &mut self.waiting_since].into_iter().flatten().for_each(|time| *time = now);
+        }
+        self.ping_in_time();
+    }
+
+    fn ping_in_time(&mut self) {
         if let Some(last) = self.last_ping {
             self.ping_due = self.ping_due.min(last + self.interval());
         }
@@ -169,8 +197,8 @@ impl Link {
         {
             return Some(down);
         }
+        let patience = self.patience();
         if let Some(doubt) = &mut self.doubt {
-            let patience = Self::patience(&self.watch, &self.stats);
             if doubt.reported && now >= doubt.since + patience * 2 {
                 return self.fall(now, Cause::Unreachable);
             }
@@ -194,7 +222,7 @@ impl Link {
         if self.state == State::Gone {
             return None;
         }
-        let patience = Self::patience(&self.watch, &self.stats);
+        let patience = self.patience();
         let silence = self.last_pong.map(|last| last + self.tolerance());
         let doubt = match self.doubt {
             Some(doubt) if !doubt.asked_again => Some(doubt.since + patience),
@@ -312,19 +340,19 @@ impl Link {
 
     /// Silence after which the link goes down: at most twice the time-out, unless pings are rarer than that.
     fn tolerance(&self) -> Duration {
-        let timeout = self.watch.ping_timeout;
+        let timeout = self.timeout();
         let least = timeout.max(self.interval() + timeout / 2);
         least + self.latency().min(timeout / 2) * 2
     }
 
     /// How long the answer to a ping may take before the link is in doubt.
-    fn patience(watch: &LinkSettings, stats: &LinkStats) -> Duration {
-        let latency = Duration::from_micros(stats.latency_ave.into());
-        (watch.ping_timeout / 5 + latency * 2).min(watch.ping_timeout / 2)
+    fn patience(&self) -> Duration {
+        let timeout = self.timeout();
+        (timeout / 5 + self.latency() * 2).min(timeout / 2)
     }
 
     fn is_overdue(&self, now: Instant) -> bool {
-        let patience = Self::patience(&self.watch, &self.stats);
+        let patience = self.patience();
         self.is_up() && self.waiting_since.is_some_and(|since| now >= since + patience)
     }
 

@@ -400,6 +400,15 @@ impl Links {
         self.envelope.suite()
     }
 
+    /// Implements [`Transport::hurry`](super::Transport::hurry).
+    pub(super) fn hurry(&mut self, token: Option<Duration>) {
+        let now = self.now();
+        self.engine.hurry(now, token);
+        self.act(now);
+        // The task that waits in poll_recv waits for a later ping.
+        self.looped.wake();
+    }
+
     /// The envelope now seals in another way than before, so packets may have another size.
     pub(super) fn sealed_anew(&mut self) {
         let now = self.now();

@@ -8,6 +8,7 @@
 
 mod agents;
 mod cluster;
+mod failover;
 
 pub(crate) use agents::{Action, Agents};
 pub(crate) use cluster::{Cluster, RESOURCES};

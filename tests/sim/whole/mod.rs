@@ -10,9 +10,11 @@
 //! | `clients.rs` | what clients do: join, leave, die, stall, multicast, set keys, ask for a reload |
 //! | `driver.rs` | the program around the node: carries out what the stack has decided |
 //! | `properties/` | what must hold of all that clients were told |
+//! | `detection.rs` | how soon dead members are out, and that others stay |
 //! | `swarm.rs` | faults drawn from a seed, many seeds |
 
 pub(crate) mod clients;
+mod detection;
 pub(crate) mod driver;
 pub(crate) mod node;
 pub(crate) mod properties;

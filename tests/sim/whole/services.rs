@@ -66,6 +66,7 @@ fn timers(given: &Given) -> String {
         |key: &str, value: Option<u32>| value.map_or_else(String::new, |value| format!("{key}: {value}\n"));
     [
         ms("token", given.token),
+        ms("token_floor", given.token_floor),
         ms("token_coefficient", given.token_coefficient),
         ms("seqno_unchanged_const", given.seqno_unchanged_const),
         ms("window_size", given.window_size),

@@ -1,0 +1,171 @@
+//! How long it takes until a resource runs elsewhere after its host has failed: cut off, its daemon killed, powered off,
+//! its link flapping. On annulusd and on Corosync, each with its defaults.
+//!
+//! `scripts/interop.sh failover` runs it. `ANNULUS_FAILOVER_RUNS` (10) is the number of runs of each kind;
+//! `ANNULUS_FAILOVER_TOTEM` are further lines of section `totem` for annulusd, separated by semicolons.
+
+use super::Cluster;
+use super::pacemaker_is_here;
+use crate::lab::{Kind, Lab, PATIENCE, Transport, wait_until};
+use crate::side_by_side::median;
+use crate::{number, ready};
+use rustix::process::Signal;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// The resource that is to run elsewhere: one that starts and stops in no time.
+const RESOURCE: &str = "property stonith-enabled=false no-quorum-policy=stop\n\
+    primitive single ocf:heartbeat:Dummy op monitor interval=30s\n";
+
+/// How a host fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// Nothing passes between it and the others.
+    Cut,
+    /// Its daemon gets SIGKILL.
+    Killed,
+    /// All its processes end at once, and it is cut off.
+    PoweredOff,
+    /// Its link goes down and up again every 100 ms for a second, and stays down.
+    Flapping,
+}
+
+impl Failure {
+    const ALL: [Self; 4] = [Self::Cut, Self::Killed, Self::PoweredOff, Self::Flapping];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Cut => "host cut off",
+            Self::Killed => "daemon killed",
+            Self::PoweredOff => "host powered off",
+            Self::Flapping => "link flapping, then down",
+        }
+    }
+
+    fn happens(self, cluster: &mut Cluster, k: usize) {
+        match self {
+            Self::Cut => cluster.lab.cut(k),
+            Self::Killed => drop(cluster.lab.end(k, Signal::KILL)),
+            Self::PoweredOff => {
+                cluster.lab.cut(k);
+                // All processes of the host but the one that keeps its namespaces; the shell that says so too.
+                cluster.lab.say(k, "kill -KILL -1");
+            }
+            Self::Flapping => {
+                for _ in 0..5 {
+                    cluster.lab.cut(k);
+                    std::thread::sleep(Duration::from_millis(100));
+                    cluster.lab.heal(k);
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                cluster.lab.cut(k);
+            }
+        }
+    }
+
+    fn is_repaired(self, cluster: &mut Cluster, k: usize, kind: Kind) {
+        if self != Self::Killed {
+            cluster.lab.heal(k);
+        }
+        if matches!(self, Self::Killed | Self::PoweredOff) {
+            if self == Self::PoweredOff {
+                cluster.lab.kill_daemon(k);
+            }
+            cluster.lab.start(k, kind);
+        }
+        if self == Self::PoweredOff {
+            cluster.start_pacemaker(k);
+        }
+    }
+}
+
+/// How long it took until the survivors were on a ring of their own, and until the resource ran.
+#[derive(Clone, Copy, Debug)]
+struct Took {
+    ring: Duration,
+    resource: Duration,
+}
+
+/// Where the resource keeps its state on host `k`; the file exists while it runs there.
+fn state_of(lab: &Lab, k: usize) -> PathBuf {
+    lab.dir(k).join("run/resource-agents/Dummy-single.state")
+}
+
+/// The number of rings that the daemon of host `k` has logged.
+fn rings(lab: &Lab, k: usize) -> usize {
+    let log = fs::read_to_string(lab.dir(k).join("log/daemon.log")).unwrap_or_default();
+    let formed = |line: &&str| line.contains("ew membership") && line.contains("was formed");
+    log.lines().filter(formed).count()
+}
+
+fn run(cluster: &mut Cluster, failure: Failure, kind: Kind) -> Took {
+    let place = cluster.places(1, "single")[0].clone();
+    let failed: usize = place[1..].parse().expect("a host's name");
+    let rest = cluster.others(failed);
+    let before = rings(&cluster.lab, rest[0]);
+    let begun = Instant::now();
+    failure.happens(cluster, failed);
+    let mut ring = None;
+    let outcome = wait_until(PATIENCE, || {
+        if ring.is_none() && rings(&cluster.lab, rest[0]) > before {
+            ring = Some(begun.elapsed());
+        }
+        rest.iter().any(|k| state_of(&cluster.lab, *k).exists())
+    });
+    let resource = begun.elapsed();
+    assert!(outcome.is_ok(), "{kind:?}: {}: the resource does not run elsewhere", failure.name());
+    failure.is_repaired(cluster, failed, kind);
+    let all = cluster.hosts();
+    cluster.step(
+        "three hosts online again, the resource runs on one",
+        |_| {},
+        |cluster| {
+            let running = all.iter().filter(|k| state_of(&cluster.lab, **k).exists()).count();
+            cluster.online(&all, &all) && running == 1 && cluster.places(1, "single").len() == 1
+        },
+    );
+    // The members say what they need, and Pacemaker comes to rest.
+    std::thread::sleep(Duration::from_secs(5));
+    Took { ring: ring.unwrap_or(resource), resource }
+}
+
+#[test]
+#[ignore = "half an hour: scripts/interop.sh failover runs it"]
+fn a_resource_runs_elsewhere_soon_after_its_host_failed() {
+    if !(ready() && pacemaker_is_here()) {
+        return;
+    }
+    let runs = number("ANNULUS_FAILOVER_RUNS").unwrap_or(10).max(1);
+    let ours = std::env::var("ANNULUS_FAILOVER_TOTEM").unwrap_or_default();
+    let mut table =
+        "| failure | daemon | elsewhere, s: median (worst) | of it until the ring, s | Pacemaker's, s |\n\
+                     |---|---|---|---|---|\n"
+            .to_owned();
+    for (kind, totem) in [(Kind::Annulus, ours.replace(';', "\n")), (Kind::Corosync, String::new())] {
+        let mut lab = Lab::new(3);
+        lab.configure(Transport::Udpu, &totem);
+        lab.start_all(kind);
+        let mut cluster = Cluster::new(lab, format!("{kind:?}"));
+        let all = cluster.hosts();
+        cluster.step("three hosts online", |_| {}, |cluster| cluster.online(&all, &all));
+        cluster.configure(RESOURCE);
+        cluster.step("the resource runs", |_| {}, |cluster| cluster.places(1, "single").len() == 1);
+        std::thread::sleep(Duration::from_secs(5));
+        for failure in Failure::ALL {
+            let took: Vec<Took> = (0..runs).map(|_| run(&mut cluster, failure, kind)).collect();
+            let seconds = |of: fn(&Took) -> Duration| took.iter().map(move |took| of(took).as_secs_f64());
+            let worst = seconds(|took| took.resource).fold(0.0, f64::max);
+            let line = format!(
+                "| {} | {kind:?} | {:.2} ({worst:.2}) | {:.2} | {:.2} |\n",
+                failure.name(),
+                median(seconds(|took| took.resource).collect()),
+                median(seconds(|took| took.ring).collect()),
+                median(seconds(|took| took.resource - took.ring).collect()),
+            );
+            print!("{line}");
+            table.push_str(&line);
+        }
+    }
+    println!("{table}");
+}
