@@ -18,6 +18,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
 
+use super::absence::Absence;
 use super::admission::{self, Policy};
 use super::clients::Clients;
 use super::command::{Ask, Command, End, Inbox, Refused, Status};
@@ -62,6 +63,8 @@ const REQUESTS: u32 = 64;
 /// The token timeout divided by this is the longest time for which nothing is read from the ring while the
 /// configuration is being read.
 const RING_WAITS: u32 = 4;
+/// The token timeout divided by this is the longest time for which timers wait for datagrams to be read.
+const FLOOD: u32 = 10;
 /// Longest wait before the node leaves, for the last messages of its disconnected clients to be sent.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -119,6 +122,9 @@ pub(crate) struct Driver {
     /// The time at which `sleep` ends.
     wake_at: Option<Instant>,
     watch: Watch,
+    absence: Absence,
+    /// Since when timers that are due wait for datagrams that have arrived already.
+    reading_since: Option<Instant>,
     share: Share,
     pace: Pace,
     errand: Option<Errand>,
@@ -181,6 +187,8 @@ impl Driver {
             start,
             me: parts.me,
             watch: Watch::new(&parts.timeouts, now),
+            absence: Absence::new(),
+            reading_since: None,
             pace: Pace::new(parts.timeouts.token),
             timeouts: parts.timeouts,
             within: None,
@@ -245,12 +253,11 @@ impl Driver {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
+        self.notice_absence(now);
         let (mut busy, now) = self.take_datagrams(cx, now);
+        let more = busy;
         busy |= self.take_stored(cx, now);
-        if self.stack.deadline().is_some_and(|at| at <= now) {
-            self.tell(|stack, _| stack.handle_input(now, Input::Timeout));
-            busy = true;
-        }
+        busy |= self.take_timeout(now, more);
         if self.watch.is_due(now) {
             self.look_after(now);
         }
@@ -271,6 +278,30 @@ impl Driver {
         }
         self.follow_detection(now);
         if busy || self.sleep_until_due(cx, now) { Turn::Busy } else { Turn::Idle }
+    }
+
+    /// Tells the stack if this process did not run, so that it does not take that for silence of the others.
+    fn notice_absence(&mut self, now: Instant) {
+        let token = self.stack.totem().timeouts().token;
+        let Some(away) = self.absence.runs(now, token) else { return };
+        self.outside.log.was_away(away.time, token);
+        self.absence.tell(now, away, token);
+        self.tell(|stack, _| stack.handle_input(now, Input::Paused(away.time)));
+    }
+
+    /// Lets timers expire that are due. If there may be `more` datagrams, one of them may be what a timer waits for, so
+    /// all are read first; but a flood of them must not stop the time. Returns whether a timer is due.
+    fn take_timeout(&mut self, now: Instant, more: bool) -> bool {
+        if self.stack.deadline().is_none_or(|at| at > now) {
+            self.reading_since = None;
+            return false;
+        }
+        let since = *self.reading_since.get_or_insert(now);
+        if !more || now.since(since) >= self.stack.totem().timeouts().token / FLOOD {
+            self.reading_since = None;
+            self.tell(|stack, _| stack.handle_input(now, Input::Timeout));
+        }
+        true
     }
 
     /// Tells the stack something, and carries out what follows from it.
@@ -298,6 +329,9 @@ impl Driver {
             }
             match self.outside.transport.poll_recv(cx, &mut self.received) {
                 Poll::Ready(Ok(())) => {
+                    // A process that is stopped between two batches has not seen the second in time.
+                    now = now.max(self.now());
+                    self.notice_absence(now);
                     let received = std::mem::replace(&mut self.received, Received::none());
                     for datagram in received.iter() {
                         let local = self.outside.locals.len() > 0;
@@ -373,18 +407,15 @@ impl Driver {
         any
     }
 
-    /// Periodic checks: lateness of this loop, disk, interface, forgotten connections from code in this process.
+    /// Periodic checks: disk, interface, forgotten connections from code in this process.
     fn look_after(&mut self, now: Instant) {
-        let found = self.watch.tick(now);
-        if let Some(late) = found.late {
-            self.outside.log.was_late(late);
-        }
+        let look = self.watch.tick(now);
         self.outside.store.look();
         self.follow_key();
         if let Some(kept) = &mut self.kept {
             kept.look();
         }
-        if found.look {
+        if look {
             let change = self.outside.transport.check_interface();
             if change != InterfaceChange::None {
                 self.tell(|stack, _| stack.handle_input(now, Input::Interface));
@@ -907,7 +938,10 @@ impl Driver {
                 self.wake_at = None;
                 true
             }
-            Poll::Pending => false,
+            Poll::Pending => {
+                self.absence.sleeps(due);
+                false
+            }
         }
     }
 }

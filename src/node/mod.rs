@@ -27,11 +27,13 @@
 //! | `kept_votes.rs` | the highest expected votes seen, kept over restarts |
 //! | `keys.rs` | the key in use and the next one |
 //! | `store.rs` | the ring ids used, kept over restarts |
-//! | `watch.rs` | periodic checks: lateness of the loop, the interface |
+//! | `absence.rs` | times at which this process did not run |
+//! | `watch.rs` | when the node is checked, and its interface |
 //! | `pace.rs` | when the token waits for clients that fill its frames |
 //! | `share.rs`, `stalls.rs` | the time that is left to the ring; how long the loop did not look at its sockets |
 //! | `source_port.rs` | which datagrams show that a peer sends from the ring's port |
 
+mod absence;
 pub mod admission;
 pub mod blame;
 mod builder;

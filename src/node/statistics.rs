@@ -29,6 +29,8 @@ pub(super) struct Log {
     late: VecDeque<(Duration, Duration)>,
     /// How long the ring's sockets were not looked at.
     pub(super) stalls: Stalls,
+    /// How often this process did not run, and for how long at most.
+    pauses: (u64, Duration),
 }
 
 impl Log {
@@ -42,16 +44,24 @@ impl Log {
         self.programs.remove(&conn);
     }
 
-    /// Notes that this process was not scheduled for a long time.
-    pub(super) fn was_late(&mut self, by: Duration) {
+    /// Notes that this process did not run for so long. Corosync counts what is longer than 0.8 of the token time-out.
+    pub(super) fn was_away(&mut self, time: Duration, token: Duration) {
+        self.pauses = (self.pauses.0 + 1, self.pauses.1.max(time));
+        if time > token.mul_f64(0.8) {
+            self.was_late(time);
+        }
+    }
+
+    fn was_late(&mut self, by: Duration) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.late.truncate(LATE_LIMIT - 1);
         self.late.push_front((now, by));
     }
 
-    /// Clears the entries about lateness and the stalls.
+    /// Clears the entries about lateness, the pauses and the stalls.
     pub(super) fn clear_late(&mut self) {
         self.late.clear();
+        self.pauses = (0, Duration::ZERO);
         self.stalls.clear();
     }
 
@@ -75,7 +85,9 @@ impl Log {
         }
         if prefix.starts_with(OWN) {
             let ms = self.stalls.longest().as_secs_f32() * 1e3;
+            all.push((format!("{OWN}longest_pause"), Value::F32(self.pauses.1.as_secs_f32() * 1e3)));
             all.push((format!("{OWN}longest_stall"), Value::F32(ms)));
+            all.push((format!("{OWN}pauses"), Value::U64(self.pauses.0)));
             all.push((format!("{OWN}stalls"), Value::U64(self.stalls.count())));
         }
         all.retain(|(name, _)| name.starts_with(prefix));
@@ -188,6 +200,22 @@ mod tests {
         assert_eq!(found[18], ("stats.schedmiss.9.delay".to_owned(), Value::F32(5.0)));
         log.clear_late();
         assert!(log.statistics("stats.schedmiss.", None, std::iter::empty()).is_empty());
+    }
+
+    #[test]
+    fn pauses_are_counted_and_long_ones_listed_as_corosync_does() {
+        let mut log = Log::default();
+        let token = Duration::from_secs(1);
+        for ms in [600, 7000, 800] {
+            log.was_away(Duration::from_millis(ms), token);
+        }
+        let found = log.statistics("stats.annulus.", None, std::iter::empty());
+        assert!(found.contains(&("stats.annulus.pauses".to_owned(), Value::U64(3))));
+        assert!(found.contains(&("stats.annulus.longest_pause".to_owned(), Value::F32(7000.0))));
+        assert_eq!(log.statistics("stats.schedmiss.", None, std::iter::empty()).len(), 2, "one entry");
+        log.clear_late();
+        let found = log.statistics("stats.annulus.pauses", None, std::iter::empty());
+        assert_eq!(found, [("stats.annulus.pauses".to_owned(), Value::U64(0))]);
     }
 
     #[test]

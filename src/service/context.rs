@@ -93,6 +93,7 @@ impl Context<'_> {
         }
         let ring = ring_statistics::of_ring(&self.ground.totem, self.ground.now);
         all.extend(ring.into_iter().filter(|(name, _)| name.starts_with(prefix)));
+        all.extend(ring_statistics::of_members(&self.ground.totem, prefix));
         all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         all
     }

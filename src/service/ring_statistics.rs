@@ -3,7 +3,7 @@
 //! Source: corosync `exec/stats.c`; `cmap_keys(7)`.
 
 use crate::time::Instant;
-use crate::totem::Totem;
+use crate::totem::{Tally, Totem};
 use crate::value::Value;
 
 /// Number of gathers in a row that indicate a firewall or a broken network interface.
@@ -29,6 +29,23 @@ pub(super) fn of_detection(totem: &Totem, now: Instant) -> Vec<(String, Value)> 
     .into_iter()
     .map(|(name, value)| (format!("{OWN}token.{name}"), value))
     .collect()
+}
+
+/// Prefix of what is known of each member. Corosync does not have it, so it is listed only for a request that begins with
+/// `stats.annulus.`.
+const MEMBERS: &str = "stats.annulus.member.";
+
+/// For each member, how many frames it sent, how many of these were asked for again, and how many it asked for; those
+/// whose names begin with `prefix`.
+pub(super) fn of_members(totem: &Totem, prefix: &str) -> Vec<(String, Value)> {
+    if !prefix.starts_with(OWN) || !(prefix.starts_with(MEMBERS) || MEMBERS.starts_with(prefix)) {
+        return Vec::new();
+    }
+    let of = |(node, Tally { sent, lost, lacked })| {
+        [("frames", sent), ("frames_lacked", lacked), ("frames_lost", lost)]
+            .map(|(name, value)| (format!("{MEMBERS}{node}.{name}"), Value::U64(value)))
+    };
+    totem.tallies().flat_map(of).filter(|(name, _)| name.starts_with(prefix)).collect()
 }
 
 /// The ring's counters, ascending by name.

@@ -48,6 +48,7 @@ pub use self::pg::assemble::{Dropped, Message};
 pub use self::pg::pack::MAX_MESSAGE;
 pub use self::srp::gaps::{Waited, Waits};
 pub use self::srp::io::{Input, Params, StateName};
+pub use self::srp::losses::Tally;
 pub use self::srp::stats::Stats;
 pub use self::wire::pack::Group;
 
@@ -324,6 +325,11 @@ impl Totem {
     /// The counters of the ring protocol.
     pub const fn stats(&self) -> &Stats {
         self.srp.stats()
+    }
+
+    /// For each member, ascending, how many frames it sent, how many of them were lost, and how many it lacked.
+    pub fn tallies(&self) -> impl Iterator<Item = (NodeId, Tally)> {
+        self.srp.tallies()
     }
 
     /// Resets all counters to zero.

@@ -38,6 +38,7 @@ mod mixed;
 mod order;
 mod pacemaker;
 mod parts;
+mod pauses;
 mod pcs;
 mod purpose;
 mod qdevice;

@@ -123,6 +123,8 @@ pub(crate) struct Running {
     pub(crate) engine_called_at: Option<Instant>,
     /// What arrived while the process was paused; `None` while it runs.
     paused: Option<VecDeque<Waiting>>,
+    /// When it was paused.
+    paused_at: Instant,
     /// When the core asks to be called.
     wake: Option<Instant>,
     /// The earliest pending call of the core.
@@ -297,6 +299,7 @@ impl Cluster {
             engine,
             engine_called_at: None,
             paused: None,
+            paused_at: self.now,
             wake: None,
             called_at: None,
             tokens_sent: 0,
@@ -335,13 +338,26 @@ impl Cluster {
     /// Pauses the process: no input reaches it, but its clock goes on.
     pub(crate) fn pause(&mut self, node: u32) {
         self.note(node, "pauses");
-        self.running(node).paused.get_or_insert_default();
+        let now = self.now;
+        let process = self.running(node);
+        if process.paused.is_none() {
+            (process.paused, process.paused_at) = (Some(VecDeque::new()), now);
+        }
     }
 
-    /// Resumes the process: the waiting inputs reach it, after its timers if `timers_first`, else before them.
+    /// Resumes the process: it learns of its pause if that was long, and the waiting inputs reach it, after its timers
+    /// if `timers_first`, else before them.
     pub(crate) fn resume(&mut self, node: u32, timers_first: bool) {
         self.note(node, "resumes");
-        let waiting = self.running(node).paused.take().unwrap_or_default();
+        let now = self.now;
+        let process = self.running(node);
+        let waiting = process.paused.take().unwrap_or_default();
+        // As the driver of a node does.
+        let ready = process.wake.unwrap_or(now).max(process.paused_at);
+        let away = now.since(ready);
+        if away > self.totem(node).timeouts().token / 2 {
+            self.input(node, Input::Paused(away));
+        }
         if timers_first {
             self.timers(node);
         }

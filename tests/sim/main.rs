@@ -13,8 +13,9 @@
 //! | `sniffer.rs` | on which ring each message was multicast |
 //! | `trace.rs` | what happened, as the checkers read it |
 //! | `checkers/` | the properties, and broken traces that they must catch |
-//! | `membership.rs` `ordering.rs` `recovery.rs` `stall.rs` `partition.rs` `paper.rs` | stories |
+//! | `membership.rs` `ordering.rs` `recovery.rs` `stall.rs` `partition.rs` `pauses.rs` `paper.rs` | stories |
 //! | `hostile.rs` `forged.rs` `scale.rs` | stories |
+//! | `losses.rs` | stories: members that lose frames are known
 //! | `links.rs` | stories on knet, and a swarm of its own |
 //! | `swarm.rs` | faults drawn from a seed, many seeds |
 
@@ -33,11 +34,13 @@ mod whole;
 mod forged;
 mod hostile;
 mod links;
+mod losses;
 mod membership;
 mod oneway;
 mod ordering;
 mod paper;
 mod partition;
+mod pauses;
 mod recovery;
 mod scale;
 mod stall;

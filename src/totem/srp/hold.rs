@@ -6,7 +6,7 @@
 
 use super::excess::Excess;
 use super::retransmit::Unanswered;
-use crate::ids::Seq;
+use crate::ids::{NodeId, Seq};
 use crate::totem::wire::{Missing, Token};
 
 /// State left by the last visit of the token.
@@ -16,6 +16,8 @@ pub(super) struct Rotation {
     pub(super) token_seq: Seq,
     /// The token's aru when it arrived.
     pub(super) aru: Seq,
+    /// The member that the token then named as the one that holds the aru back.
+    pub(super) aru_by: Option<NodeId>,
     /// The token's seq when it arrived.
     seq: Seq,
     /// Consecutive visits at which `seq` was unchanged.
@@ -46,6 +48,7 @@ impl Rotation {
         Self {
             token_seq: origin.minus(1),
             aru: origin,
+            aru_by: None,
             seq: origin,
             idle: 0,
             held: false,

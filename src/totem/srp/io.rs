@@ -1,5 +1,7 @@
 //! The inputs and actions of the ring protocol.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::config::timeouts::Timeouts;
@@ -36,8 +38,12 @@ pub struct Params {
 pub enum Input<'a> {
     /// A whole datagram arrived.
     Datagram(&'a [u8]),
-    /// Time has passed. Early or repeated time-outs are harmless.
+    /// Time has passed. Early or repeated time-outs are harmless. Only this input lets timers expire, so it is to be
+    /// given after the datagrams that wait.
     Timeout,
+    /// This process did not run for this long until now, because it was stopped, starved or suspended. To be given
+    /// before what has waited meanwhile. The time of the inputs may have gone on or stood still.
+    Paused(Duration),
     /// Ring sequence numbers up to this one are now reserved on stable storage.
     Stored(u64),
     /// Reserving them failed. It will be tried again; until it succeeds, the protocol does not wait for the

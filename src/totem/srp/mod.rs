@@ -26,8 +26,10 @@
 //! | `io.rs` | inputs and actions of the protocol |
 //! | `left_out.rs` | nodes that are excluded from the ring for a while |
 //! | `timers.rs` | timers |
+//! | `pause.rs` | a pause of this process, which is not silence of the others |
 //! | `turnaround.rs` | how long a rotation takes, and when the token is late |
 //! | `gaps.rs`, `spread.rs` | how long this node waited for the token |
+//! | `losses.rs` | whose frames get lost, and who lacks them |
 //! | `witness.rs` | which nodes are heard, and which of them hear this node |
 //! | `stats.rs` | counters |
 //! | `sample.rs` | test fixtures: a node on a ring, frames |
@@ -41,11 +43,13 @@ mod gather;
 mod hold;
 pub(crate) mod io;
 mod left_out;
+pub(crate) mod losses;
 pub mod members;
 mod next;
 mod number;
 mod operational;
 pub(crate) mod outbox;
+mod pause;
 mod plausible;
 mod recovery;
 mod retransmit;
@@ -69,9 +73,11 @@ use self::commit::Commit;
 use self::gaps::{Waited, Waits};
 use self::gather::Gather;
 use self::io::{Action, Feed, Input, Params, StateName};
+use self::losses::Tally;
 use self::members::MemberSet;
 use self::next::{Cause, Next};
 pub(crate) use self::number::{RESERVE, RING_SEQ_LIMIT};
+use self::pause::Pause;
 use self::recovery::Recovery;
 use self::ring::Ring;
 use self::state::State;
@@ -92,10 +98,7 @@ pub(crate) struct Srp {
     ring: Ring,
     state: State,
     started: bool,
-    /// The last time at which this process is known to have run.
-    ran_at: Instant,
-    /// Whether this process was suspended for so long that join messages in its sockets are stale.
-    paused: bool,
+    pause: Pause,
 }
 
 impl Srp {
@@ -104,8 +107,7 @@ impl Srp {
             ring: Ring::new(params, net_mtu, now),
             state: State::Operational,
             started: false,
-            ran_at: now,
-            paused: false,
+            pause: Pause::new(now),
         }
     }
 
@@ -122,9 +124,14 @@ impl Srp {
 
     /// Handles one input at `now`. Never fails: an invalid datagram is dropped and counted by reason.
     pub(crate) fn handle_input(&mut self, now: Instant, input: Input<'_>, feed: &mut dyn Feed) {
-        self.notice_pause(now);
+        match input {
+            Input::Paused(time) if self.started => self.pause.ended(&mut self.ring, now, time),
+            _ if self.started => self.pause.runs(&mut self.ring, now),
+            _ => {}
+        }
         if !self.started {
             self.started = true;
+            self.pause = Pause::new(now);
             self.ring.timers.start(Timer::Alive, now, self.ring.timeouts.token / 5);
             self.gather(now, Cause::Start);
         }
@@ -133,7 +140,7 @@ impl Srp {
         self.hear_own(now, feed);
         match input {
             Input::Datagram(datagram) => self.receive(now, datagram, None, feed),
-            Input::Timeout => {}
+            Input::Timeout | Input::Paused(_) => {}
             Input::Stored(up_to) => {
                 self.ring.numbers.stored(up_to);
                 if let State::Gather(gather) = &mut self.state {
@@ -153,8 +160,11 @@ impl Srp {
                 self.gather(now, Cause::Interface);
             }
         }
-        while let Some(timer) = self.ring.timers.take_due(now) {
-            self.expire(now, timer);
+        // After any other input a datagram may still wait that makes the timer pointless.
+        if matches!(input, Input::Timeout) {
+            while let Some(timer) = self.ring.timers.take_due(now) {
+                self.expire(now, timer);
+            }
         }
         self.ring.check();
         self.state.check(&self.ring.timers);
@@ -275,11 +285,17 @@ impl Srp {
     pub(crate) fn clear_stats(&mut self) {
         let visits = std::mem::take(&mut self.ring.stats.visits);
         self.ring.stats = Stats { visits, ..Stats::default() };
+        self.ring.losses.clear();
     }
 
     /// The counters of the ring protocol.
     pub(crate) const fn stats(&self) -> &Stats {
         &self.ring.stats
+    }
+
+    /// Implements [`Totem::tallies`](super::Totem::tallies).
+    pub(crate) fn tallies(&self) -> impl Iterator<Item = (NodeId, Tally)> {
+        self.ring.losses.tallies()
     }
 
     pub(crate) const fn state(&self) -> StateName {
@@ -320,26 +336,6 @@ impl Srp {
 
     fn gather(&mut self, now: Instant, cause: Cause) {
         self.go(now, Some(Next::Gather(cause)));
-    }
-
-    /// Detects that this process was suspended, which must not be taken for silence of the other nodes.
-    ///
-    /// While the process was suspended it could receive nothing, so its timers are extended by that time.
-    /// Join messages that waited meanwhile are stale: the others have repeated them or have formed their
-    /// ring. Corosync's counterpart is its pause timer, which it consults only when a join message arrives.
-    fn notice_pause(&mut self, now: Instant) {
-        let pause = now.since(self.ran_at);
-        self.ran_at = now;
-        if self.started && pause > self.ring.timeouts.token / 2 {
-            tracing::warn!(
-                ms = pause.as_millis() as u64,
-                "this process did not run for longer than half the token time-out; its timers wait as long \
-                 (give it real-time priority, or the machine less to do)"
-            );
-            self.ring.stats.pauses += 1;
-            self.paused = true;
-            self.ring.timers.postpone(pause);
-        }
     }
 
     /// Handles the own frames that are looped back now; frames that this causes wait for the next call.
@@ -474,6 +470,9 @@ impl Srp {
                     return self.end_ring(now, end);
                 }
                 visit::pass_on(ring, visit, now, true);
+                if let Some((finding, held_back)) = ring.losses.judge(now) {
+                    tracing::warn!(ring = %ring.current, held_back, "frames get lost: {finding}");
+                }
             }
             State::Recovery(recovery) => {
                 let Some(mut visit) = visit::take(ring, Some(recovery), now, token, feed) else { return };
@@ -490,7 +489,7 @@ impl Srp {
                 if complete
                     && let State::Recovery(recovery) = std::mem::replace(&mut self.state, State::Operational)
                 {
-                    recovery.install(ring, now);
+                    recovery.install(ring);
                 }
                 visit::pass_on(&mut self.ring, visit, now, complete);
             }
@@ -500,7 +499,10 @@ impl Srp {
 
     fn join(&mut self, now: Instant, join: &Join) {
         let own = join.from == self.ring.me;
-        if self.paused && !own {
+        if self.pause.catching_up && !own {
+            if matches!(self.state, State::Operational) && pause::proves_the_end(&self.ring, join) {
+                self.gather(now, Cause::JoinOperational(join.from));
+            }
             return;
         }
         let ring = &mut self.ring;
@@ -615,8 +617,7 @@ impl Srp {
     fn expire(&mut self, now: Instant, timer: Timer) {
         match timer {
             Timer::Alive => {
-                self.paused = false;
-                self.ring.timers.start(Timer::Alive, now, self.ring.timeouts.token / 5);
+                self.pause.caught_up(&mut self.ring, now);
             }
             Timer::Token | Timer::Heartbeat => self.token_lost(now),
             Timer::TokenWarning => self.token_is_late(),

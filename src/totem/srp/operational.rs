@@ -16,11 +16,18 @@ pub(super) fn mcast(ring: &mut Ring, mcast: &Mcast<'_>, stored: impl FnOnce() ->
         // A recovery frame has nothing left to deliver, but it may fill a gap, if this node installed the
         // ring without it. Only a forged token can cause that.
         let due = mcast.encapsulated == Encapsulated::Plain || !ring.rotation.passed.is_before(mcast.seq);
+        let misses = ring.reception.window.misses(mcast.seq);
         if due
             && !ring.is_known(mcast)
             && ring.reception.take_from_network(ring.rotation.passed, mcast.seq, stored())
         {
+            ring.losses.frame(mcast.system_from);
+            if misses >= ring.timeouts.miss_count_const.max(1) {
+                ring.losses.came_late(mcast.system_from, ring.me);
+            }
             ring.deliver();
+        } else {
+            ring.losses.came_again(mcast.seq, &ring.rotation, &ring.reception, ring.me);
         }
         return None;
     }

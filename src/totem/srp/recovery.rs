@@ -193,7 +193,7 @@ impl Recovery {
     }
 
     /// Installs the new ring: delivers the rest of the old ring's messages and reports the views.
-    pub(super) fn install(self, ring: &mut Ring, now: Instant) {
+    pub(super) fn install(self, ring: &mut Ring) {
         self.file_old_frames(ring, self.reception.aru);
         // All members of the transitional configuration deliver the same messages in the old regular
         // configuration.
@@ -236,7 +236,7 @@ impl Recovery {
         ring.stalls = 0;
         ring.silent = false;
         ring.timers.stop(Timer::Recovery);
-        ring.timers.start(Timer::Alive, now, ring.timeouts.token / 5);
+        ring.losses.installed(&ring.members);
     }
 
     /// Gives up installing the new ring at this node.
@@ -391,7 +391,7 @@ mod tests {
         let mut recovery = entered(&mut ring, [Seq(0), Seq(0)]);
         fill(&mut recovery.reception, ring.current, 5, Encapsulated::Recovery);
         recovery.install_seq = Seq(3);
-        recovery.install(&mut ring, Instant::ZERO);
+        recovery.install(&mut ring);
         assert_eq!(ring.delivered, Seq(3));
         assert!(
             ring.reception.window.frame(Seq(4)).is_some() && ring.reception.window.frame(Seq(5)).is_some()
@@ -408,7 +408,7 @@ mod tests {
         fill(&mut recovery.reception, ring.current, 5, Encapsulated::Recovery);
         recovery.install_seq = Seq(3);
         recovery.release(&mut ring, Seq(4));
-        recovery.install(&mut ring, Instant::ZERO);
+        recovery.install(&mut ring);
         assert_eq!(ring.delivered, Seq(4));
         ring.deliver();
         assert_eq!(ring.delivered, Seq(5));
@@ -428,7 +428,7 @@ mod tests {
             recovery.is_complete(&mut Token { aru, ..token })
         });
         assert_eq!(complete.collect::<Vec<_>>(), [false, false, false, true]);
-        recovery.install(&mut ring, Instant::ZERO);
+        recovery.install(&mut ring);
         assert_eq!(ring.delivered, Seq(5));
         ring.check();
     }

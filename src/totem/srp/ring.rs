@@ -9,6 +9,7 @@ use super::gaps::Gaps;
 use super::hold::Rotation;
 use super::io::{Action, Params};
 use super::left_out::LeftOut;
+use super::losses::Losses;
 use super::members::MemberSet;
 use super::number::{FAR, RingNumbers, SPREAD};
 use super::outbox::{Outbox, Queue};
@@ -85,6 +86,8 @@ pub(crate) struct Ring {
     pub(super) turnaround: Turnaround,
     /// How long this node waited for the token.
     pub(super) gaps: Gaps,
+    /// Whose frames get lost, and who lacks them.
+    pub(super) losses: Losses,
     /// The next node on the ring, to which the token is passed.
     pub(super) successor: NodeId,
     /// The last token sent or held, for retransmission.
@@ -131,6 +134,7 @@ impl Ring {
             rotation: Rotation::new(params.origin),
             turnaround: Turnaround::default(),
             gaps: Gaps::default(),
+            losses: Losses::default(),
             successor: params.me,
             last_token: None,
             token_wanted: false,

@@ -41,7 +41,7 @@ pub struct Stats {
     pub rx_msg_dropped: u64,
     /// Datagrams refused, by reason.
     pub refused: Refused,
-    /// How often this process was found to have been suspended for longer than half the token time-out.
+    /// How often this process did not run for so long that its timers had to wait.
     pub pauses: u64,
     /// Tokens refused because their seq went back or is a whole window past what this node has received.
     pub token_out_of_window: u64,

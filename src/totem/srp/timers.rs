@@ -25,7 +25,7 @@ pub enum Timer {
     Consensus,
     /// The ring has been idle: send a merge detect message to look for other rings.
     Merge,
-    /// Expires regularly; shows that this process runs.
+    /// Expires regularly; shows that this process runs. The first after a pause ends the time in which it catches up.
     Alive,
     /// No token arrived for the heartbeat time-out, which is shorter than `token`: it counts as lost.
     Heartbeat,
@@ -46,6 +46,10 @@ impl Timer {
         Self::Merge,
         Self::Heartbeat,
     ];
+
+    /// Those whose expiry means that other nodes are silent.
+    const ACCUSING: [Self; 5] =
+        [Self::Token, Self::Heartbeat, Self::Consensus, Self::Recovery, Self::TokenWarning];
 }
 
 /// The time at which each running timer is due.
@@ -85,11 +89,13 @@ impl TimerTable {
         earliest(self.0)
     }
 
-    /// Postpones all running timers by the time for which this process was suspended: it could receive
-    /// nothing then.
-    pub fn postpone(&mut self, pause: Duration) {
-        for at in self.0.iter_mut().flatten() {
-            *at = *at + pause;
+    /// Postpones the running timers that accuse others by the time for which this process was suspended, since it
+    /// could receive nothing then; none of them expires before `least`. What this node itself is to do stays due.
+    pub fn postpone(&mut self, pause: Duration, least: Instant) {
+        for timer in Timer::ACCUSING {
+            if let Some(at) = &mut self.0[timer as usize] {
+                *at = least.max(*at + pause);
+            }
         }
     }
 }

@@ -73,6 +73,7 @@ pub(super) fn take(
         return None;
     }
     let passed = ring.rotation.passed;
+    let operational = recovery.is_none();
     let delivered = recovery.as_ref().map_or(ring.delivered, |recovery| recovery.reception.last_released);
     let reception = recovery.as_deref_mut().map_or(&mut ring.reception, |recovery| &mut recovery.reception);
     if !plausible::admits(&token, passed, reception) {
@@ -103,6 +104,7 @@ pub(super) fn take(
     }
 
     let before = std::mem::replace(&mut ring.rotation.aru, token.aru);
+    ring.rotation.aru_by = token.aru_by;
     let reception = recovery.as_ref().map_or(&ring.reception, |recovery| &recovery.reception);
     let everybody = plausible::everybody(&token, before, reception);
     match recovery.as_deref_mut() {
@@ -119,6 +121,9 @@ pub(super) fn take(
     let backlog = backlog as u32; // a queue has a few thousand frames at most
     let reception = recovery.as_deref_mut().map_or(&mut ring.reception, |recovery| &mut recovery.reception);
     let mut allowed = flow::allowance(&ring.timeouts, &token, &mut ring.rotation, backlog, complete);
+    if operational {
+        ring.losses.requests(&token, &ring.rotation.requests, reception, ring.me);
+    }
     let came_round = retransmit::came_round(&token, reception, &ring.rotation.requests);
     retransmit::drop_unanswerable(&mut token, reception, &ring.rotation.requests);
     let served = retransmit::serve(&mut token, reception, allowed, &mut ring.actions);
@@ -147,6 +152,9 @@ pub(super) fn take(
         let reception =
             recovery.as_deref_mut().map_or(&mut ring.reception, |recovery| &mut recovery.reception);
         reception.take(seq, stored);
+        if operational {
+            ring.losses.frame(ring.me);
+        }
     }
 
     flow::settle(&mut token, &mut ring.rotation, served + sent, backlog);

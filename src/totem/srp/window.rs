@@ -101,6 +101,11 @@ impl Window {
         slot.misses
     }
 
+    /// Number of token visits at which frame `seq` was missing; 0 if it is there.
+    pub fn misses(&self, seq: Seq) -> u32 {
+        self.slots.get(seq.since(self.head) as usize).map_or(0, |slot| slot.misses)
+    }
+
     /// Releases everything up to and including `seq`.
     pub fn release(&mut self, seq: Seq) {
         let count = seq.plus(1).since(self.head);
