@@ -46,6 +46,10 @@ side-by-side|knet|a quarter of an hour|throughput and latency through libcpg; kn
  ANNULUS_BENCH_SECONDS=2              length of one measurement
  ANNULUS_BENCH_ROUNDS=2               how often each is made; the mean counts (knet: 3, the median)
  ANNULUS_BENCH_JSON=FILE              the figures as JSON too
+size|-|half an hour|32, 48 and 64 hosts that start at once, beside Corosync: time until one ring, idle cost, a return
+ ANNULUS_SIZE_HOSTS=32,48,64          other sizes
+ ANNULUS_SIZE_SECONDS=10              for how long the idle ring is measured
+ ANNULUS_SIZE_ALONE=1                 annulusd alone
 soak|-|half an hour|one mixed ring under load with a fault every 20 s, and the memory of the daemons
  ANNULUS_INTEROP_SOAK_SECONDS=1800    how long
  ANNULUS_INTEROP_MIXES=CACAC/udp      another mix, or more than one with commas
@@ -136,6 +140,7 @@ side-by-side)
     runs='--ignored --exact side_by_side::side_by_side'
     [ -z "$part" ] || runs='--ignored --exact knet_bench::knet_side_by_side'
     ;;
+size) runs='--ignored --exact size::many_hosts_start_at_once' ;;
 soak)
     export RUST_BACKTRACE="${RUST_BACKTRACE:-0}"
     runs='--ignored --exact mixed::soak::a_long_run'

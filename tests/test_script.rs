@@ -111,6 +111,7 @@ fn the_interop_script_runs_the_tests_of_a_name() {
         (vec!["pacemaker"], vec!["--ignored --exact pacemaker::pacemaker_side_by_side"]),
         (vec!["side-by-side"], vec!["--ignored --exact side_by_side::side_by_side"]),
         (vec!["side-by-side", "knet"], vec!["--ignored --exact knet_bench::knet_side_by_side"]),
+        (vec!["size"], vec!["--ignored --exact size::many_hosts_start_at_once"]),
         (vec!["soak"], vec!["--ignored --exact mixed::soak::a_long_run"]),
         (vec!["stalls"], vec!["--ignored hostile::stalls::table"]),
         (
@@ -162,7 +163,7 @@ fn every_name_that_a_test_refers_to_is_one_of_the_interop_script() {
         .filter(|line| !line.starts_with(' '))
         .filter_map(|line| line.split_once(": ").map(|(name, _)| name))
         .collect();
-    assert_eq!(names.len(), 15, "{list}");
+    assert_eq!(names.len(), 16, "{list}");
     let found = Command::new("grep")
         .args(["-rhoE", "scripts/interop\\.sh [a-z-]+"])
         .args(["tests/interop", "docs", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])

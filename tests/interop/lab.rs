@@ -184,7 +184,9 @@ impl Lab {
                 }),
         );
         let hosts = (1..=count).map(|k| Host::new(&dir, k, hub.inside)).collect();
-        Self { dir, hosts, hub, _turn: turn }
+        let lab = Self { dir, hosts, hub, _turn: turn };
+        lab.introduce();
+        lab
     }
 
     /// Number of hosts.
@@ -265,6 +267,22 @@ impl Lab {
 
     /// Starts the daemon of host `k` through the program `by`, which must exec it (for example `prlimit`).
     pub(crate) fn start_by(&mut self, k: usize, kind: Kind, by: &[&str]) {
+        let nsenter = self.launch(k, kind, by);
+        self.launched(k, kind, nsenter);
+        if kind != Kind::Annulus {
+            self.let_it_form_a_ring(k);
+        }
+    }
+
+    /// Starts on every host the daemon that is meant for it, without waiting for one before the next.
+    pub(crate) fn start_together(&mut self, kind: impl Fn(usize) -> Kind) {
+        let started: Vec<Child> = (1..=self.len()).map(|k| self.launch(k, kind(k), &[])).collect();
+        for (k, nsenter) in (1..).zip(started) {
+            self.launched(k, kind(k), nsenter);
+        }
+    }
+
+    fn launch(&self, k: usize, kind: Kind, by: &[&str]) -> Child {
         assert!(self.host(k).daemon.is_none(), "host {k} has a daemon already");
         let out = fs::File::options()
             .create(true)
@@ -285,12 +303,16 @@ impl Lab {
             }
         };
         command.args(options);
-        let nsenter = command
+        command
             .stdin(Stdio::null())
             .stdout(out.try_clone().expect("clone the file"))
             .stderr(out)
             .spawn()
-            .expect("nsenter starts");
+            .expect("nsenter starts")
+    }
+
+    /// Waits until the daemon exists that [`Lab::launch`] started.
+    fn launched(&mut self, k: usize, kind: Kind, nsenter: Child) {
         let mut pid = None;
         let _ = wait_until(PATIENCE, || {
             pid = only_child(nsenter.id());
@@ -298,9 +320,6 @@ impl Lab {
         });
         let pid = pid.unwrap_or_else(|| panic!("host {k}: {kind:?} did not start\n{}", self.log_tail(k)));
         self.hosts[k - 1].daemon = Some(Daemon { kind, nsenter, pid });
-        if kind != Kind::Annulus {
-            self.let_it_form_a_ring(k);
-        }
     }
 
     /// When nodes of Corosync form their first rings at the same moment, one occasionally ends at an assertion of its
@@ -578,6 +597,7 @@ impl Host {
             let bridge = links::bridge(network, 0);
             let _ = writeln!(outside, "link add {cable} type veth peer name {eth} netns {}", holder.inside);
             let _ = writeln!(outside, "link set {cable} master {bridge} up");
+            let _ = writeln!(inside, "link set {eth} address {}", links::hardware(k, network));
             let _ = writeln!(inside, "addr add {}/24 dev {eth}\nlink set {eth} up", address(k, network));
         }
         inside.push_str("route add 224.0.0.0/4 dev eth0\n");

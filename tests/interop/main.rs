@@ -46,6 +46,7 @@ mod quorumtool;
 mod reload;
 mod sequence;
 mod side_by_side;
+mod size;
 mod steady;
 mod tools;
 mod trixie;

@@ -20,6 +20,7 @@ use crate::checkers::{self, End};
 use crate::core::Core;
 use crate::fabric::{Fabric, Knet};
 use crate::network::{Network, Quality, id};
+use crate::processors::Schedule;
 use crate::random::Random;
 use crate::sniffer::Sniffer;
 use crate::trace::{Event, Msg, Phase, Process, Sent, Trace};
@@ -49,6 +50,10 @@ pub(crate) struct Setup {
     pub(crate) disk: Range<Duration>,
     /// Bytes that each node tells the others during a synchronisation; an empty range means none.
     pub(crate) told_in_sync: Range<u64>,
+    /// Whether the rings know, without services, which nodes there may be.
+    pub(crate) listed: bool,
+    /// The processors that the nodes share and what an input costs; `None`: inputs cost no time.
+    pub(crate) schedule: Option<Schedule>,
     /// The knet links below the rings. `None`: one plain link, on which a frame is a datagram.
     pub(crate) knet: Option<Knet>,
     /// How the services of whole nodes are set up; `None`: the ring runs alone.
@@ -67,6 +72,8 @@ impl Setup {
             quality: Quality::good(),
             disk: Duration::from_micros(500)..Duration::from_millis(5),
             told_in_sync: 0..0,
+            listed: false,
+            schedule: None,
             knet: None,
             services: None,
         }
@@ -150,14 +157,44 @@ enum Waiting {
 
 /// An event that is scheduled for an instant of virtual time.
 pub(crate) enum Happening {
-    Arrive { to: u32, bytes: Bytes },
-    Packet { to: u32, link: u8, from: IpAddr, bytes: Bytes },
-    Told { node: u32, path: Path, fault: Fault },
-    Engine { who: Process },
-    Wake { who: Process },
-    Stored { who: Process, up_to: u64 },
-    Work { node: u32 },
-    Overdue { who: Process, ring: RingId },
+    Arrive {
+        to: u32,
+        bytes: Bytes,
+    },
+    /// A processor is free for what happened at the instant.
+    Turn {
+        node: u32,
+        at: Instant,
+        what: Box<Self>,
+    },
+    Packet {
+        to: u32,
+        link: u8,
+        from: IpAddr,
+        bytes: Bytes,
+    },
+    Told {
+        node: u32,
+        path: Path,
+        fault: Fault,
+    },
+    Engine {
+        who: Process,
+    },
+    Wake {
+        who: Process,
+    },
+    Stored {
+        who: Process,
+        up_to: u64,
+    },
+    Work {
+        node: u32,
+    },
+    Overdue {
+        who: Process,
+        ring: RingId,
+    },
 }
 
 struct Due {
@@ -286,7 +323,13 @@ impl Cluster {
         let engine = self.fabric.as_mut().map(|fabric| fabric.engine(id_of, nodes, token, self.now));
         self.trace.lives.entry(who).or_default();
         let core = match &self.setup.services {
-            None => Core::Ring(Box::new(Totem::new(params, self.now))),
+            None => {
+                let mut totem = Box::new(Totem::new(params, self.now));
+                if self.setup.listed {
+                    totem.admit_only(&nodes.iter().map(|node| id(*node)).collect::<Vec<_>>());
+                }
+                Core::Ring(totem)
+            }
             Some(services) => Core::Whole(Box::new(Whole::new(
                 params,
                 services.setup(id_of, nodes, &self.setup.given),
@@ -719,7 +762,33 @@ impl Cluster {
             self.report()
         );
         self.now = self.now.max(due.at);
+        if let Some(due) = self.schedule(due) {
+            self.happen(due);
+        }
+    }
+
+    /// Lets an input wait for a processor. Returns what needs none, or has one now.
+    fn schedule(&mut self, due: Due) -> Option<Due> {
+        let Some(schedule) = &mut self.setup.schedule else { return Some(due) };
+        let (node, datagram) = match &due.what {
+            Happening::Arrive { to, .. } => (*to, true),
+            Happening::Wake { who } => (who.node, false),
+            _ => return Some(due),
+        };
+        if let Some(at) = schedule.queue(self.now, node, datagram) {
+            self.plan(at, Happening::Turn { node, at: due.at, what: Box::new(due.what) });
+        }
+        None
+    }
+
+    fn happen(&mut self, due: Due) {
         match due.what {
+            Happening::Turn { node, at, what } => {
+                if let Some(schedule) = &mut self.setup.schedule {
+                    schedule.handled(node);
+                }
+                self.happen(Due { at, number: due.number, what: *what });
+            }
             Happening::Arrive { to, bytes } => self.arrive(to, bytes),
             Happening::Packet { to, link, from, bytes } => self.packet_comes(to, link, from, bytes),
             Happening::Told { node, path, fault } => {

@@ -9,13 +9,14 @@
 //! | `core.rs` | what runs on a node: the ring alone, or the whole node |
 //! | `whole/` | whole nodes: their clients, what these were told, and the properties of that |
 //! | `application.rs` | what stands above the ring on each node: messages and the synchronisation |
+//! | `processors.rs` | what it costs to handle datagrams, on processors that nodes share |
 //! | `outsider.rs` | forged frames that may be believed |
 //! | `sniffer.rs` | on which ring each message was multicast |
 //! | `trace.rs` | what happened, as the checkers read it |
 //! | `checkers/` | the properties, and broken traces that they must catch |
 //! | `membership.rs` `ordering.rs` `recovery.rs` `stall.rs` `partition.rs` `pauses.rs` `paper.rs` | stories |
-//! | `hostile.rs` `forged.rs` `scale.rs` | stories |
-//! | `losses.rs` | stories: members that lose frames are known
+//! | `hostile.rs` `forged.rs` `scale.rs` `size.rs` | stories |
+//! | `losses.rs` | stories: members that lose frames are known |
 //! | `links.rs` | stories on knet, and a swarm of its own |
 //! | `swarm.rs` | faults drawn from a seed, many seeds |
 
@@ -26,6 +27,7 @@ mod core;
 mod fabric;
 mod network;
 mod outsider;
+mod processors;
 mod random;
 mod sniffer;
 mod trace;
@@ -43,5 +45,6 @@ mod partition;
 mod pauses;
 mod recovery;
 mod scale;
+mod size;
 mod stall;
 mod swarm;

@@ -10,7 +10,7 @@ use super::timers::Timer;
 use super::turnaround::Turnaround;
 use crate::ids::{NodeId, RingId, Seq};
 use crate::time::Instant;
-use crate::totem::wire::{CommitEntry, CommitToken, LittleEndian};
+use crate::totem::wire::{CommitEntry, CommitToken, Join, LittleEndian};
 
 /// State of the commit phase.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Commit {
         ring.rotation.backlog = 0;
         ring.stats.commit_entered += 1;
         ring.stats.continuous_gather = 0;
-        for timer in [Timer::Join, Timer::SendJoin, Timer::Consensus] {
+        for timer in [Timer::Join, Timer::SendJoin, Timer::Consensus, Timer::Settle] {
             ring.timers.stop(timer);
         }
         let members = MemberSet::new(token.members.iter().map(|member| member.0));
@@ -64,6 +64,21 @@ impl Commit {
             && token.members.iter().map(|member| member.0).eq(self.members.as_slice().iter().copied())
             && token.members.iter().any(|member| member.0 == ring.me && self.is_mine(member.1));
         complete.then_some(Next::Recovery(token))
+    }
+
+    /// Whether this join message shows that one of the members will not accept the commit token, because it has learned
+    /// of more nodes before the token came to it. What a node knows only grows until a ring is installed, so the
+    /// attempt is in vain, and all the members that have accepted the token would wait for it until it counts as lost.
+    pub(super) fn is_refused_by(&self, ring: &Ring, join: &Join) -> bool {
+        let stale = ring.members.contains(join.from) && join.ring_seq < ring.installed.seq;
+        let wants_more =
+            || join.proc.iter().any(|node| !ring.proc.contains(*node) && !join.failed.contains(node));
+        join.from != ring.me
+            && !join.leave
+            && !stale
+            && self.members.contains(join.from)
+            && !join.failed.contains(&ring.me)
+            && wants_more()
     }
 
     /// Whether an entry is the one that this node wrote. Others may have cleared `received_all` in it.
@@ -118,6 +133,44 @@ mod tests {
     use super::*;
     use crate::totem::srp::sample;
     use crate::totem::wire::{self, Encapsulated, Frame};
+
+    /// A ring of nodes 1 to 3 that is about to form the same ring again.
+    fn committing(ring: &mut Ring) -> Commit {
+        let token = blank_token(ring.me, &ring.members.clone(), ring.numbers.next());
+        Commit::enter(ring, Instant::ZERO, token)
+    }
+
+    fn join_of(from: u32, ring_seq: u64, proc: &[u32], failed: &[u32]) -> Join {
+        let nodes = |ids: &[u32]| ids.iter().map(|id| sample::node(*id)).collect();
+        Join { from: sample::node(from), leave: false, ring_seq, proc: nodes(proc), failed: nodes(failed) }
+    }
+
+    /// Otherwise all members that have accepted the token wait for it until it counts as lost: the longer, the more nodes
+    /// there are.
+    #[test]
+    fn a_member_that_has_learned_of_another_node_ends_the_attempt() {
+        let mut ring = sample::ring(3);
+        let seq = ring.installed.seq;
+        let commit = committing(&mut ring);
+        assert!(commit.is_refused_by(&ring, &join_of(2, seq, &[1, 2, 3, 4], &[])));
+    }
+
+    #[test]
+    fn joins_that_a_member_sent_before_it_accepted_the_token_do_not_end_the_attempt() {
+        let mut ring = sample::ring(3);
+        ring.installed.seq = 9;
+        let commit = committing(&mut ring);
+        for (join, what) in [
+            (join_of(2, 9, &[1, 2, 3], &[]), "the membership that is agreed on"),
+            (join_of(2, 9, &[2, 3], &[]), "less than that"),
+            (join_of(2, 9, &[1, 2, 3, 4], &[4]), "the other node is given up"),
+            (join_of(2, 5, &[1, 2, 3, 4], &[]), "of an earlier ring"),
+            (join_of(4, 9, &[1, 2, 3, 4], &[]), "of a node outside of the attempt"),
+            (join_of(1, 9, &[1, 2, 3, 4], &[]), "this node's own"),
+        ] {
+            assert!(!commit.is_refused_by(&ring, &join), "{what}");
+        }
+    }
 
     /// Recovery relies on the entries: one that was changed on the way could make the others deliver what
     /// this node lacks, or lack what it has delivered.

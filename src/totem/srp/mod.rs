@@ -11,6 +11,7 @@
 //! | `visit.rs` | a visit of the token: take it, order and send frames, pass it on (paper: total ordering) |
 //! | `operational.rs` | on a ring: data frames, foreign messages, join messages |
 //! | `gather.rs` | join messages and consensus (paper: membership) |
+//! | `crowd.rs` | many nodes that gather at the same time: how a node spares the others |
 //! | `commit.rs` | the commit token |
 //! | `recovery.rs` | old-ring messages, transitional then regular view (paper: recovery) |
 //! | `deliver.rs` | agreed and safe delivery |
@@ -35,6 +36,7 @@
 //! | `sample.rs` | test fixtures: a node on a ring, frames |
 
 mod commit;
+mod crowd;
 mod deliver;
 mod excess;
 mod flow;
@@ -144,14 +146,14 @@ impl Srp {
             Input::Stored(up_to) => {
                 self.ring.numbers.stored(up_to);
                 if let State::Gather(gather) = &mut self.state {
-                    let next = gather.reserved(&mut self.ring);
+                    let next = gather.reserved(&mut self.ring, now);
                     self.go(now, next);
                 }
             }
             Input::NotStored => {
                 self.ring.numbers.disk_failed();
                 if let State::Gather(gather) = &mut self.state {
-                    let next = gather.settle(&mut self.ring);
+                    let next = gather.settle(&mut self.ring, now);
                     self.go(now, next);
                 }
             }
@@ -512,7 +514,9 @@ impl Srp {
         let counts = match &self.state {
             State::Operational => operational::join_counts(ring, join),
             State::Gather(_) => true,
-            State::Commit(commit) => may_change_its_mind(ring, &commit.members, join),
+            State::Commit(commit) => {
+                may_change_its_mind(ring, &commit.members, join) || commit.is_refused_by(ring, join)
+            }
             State::Recovery(recovery) => may_change_its_mind(ring, &recovery.members, join),
         };
         // A message that has no other effect must not raise the ring sequence number either.
@@ -521,7 +525,7 @@ impl Srp {
         }
         let next = match &mut self.state {
             State::Operational => Some(Next::Gather(operational::join(ring, join))),
-            State::Gather(gather) => gather.join(ring, join),
+            State::Gather(gather) => gather.join(ring, now, join),
             State::Commit(_) => Some(changes_its_mind(ring, join, Cause::JoinCommit(join.from))),
             State::Recovery(_) => Some(changes_its_mind(ring, join, Cause::JoinRecovery(join.from))),
         };
@@ -635,7 +639,13 @@ impl Srp {
             Timer::SendJoin => self.ring.send_join(),
             Timer::Join => {
                 gather::announce(&mut self.ring, now);
-                self.ring.timers.start(Timer::Join, now, self.ring.timeouts.join);
+                gather::repeat_later(&mut self.ring, now);
+            }
+            Timer::Settle => {
+                if let State::Gather(gather) = &mut self.state {
+                    let next = gather.settle(&mut self.ring, now);
+                    self.go(now, next);
+                }
             }
             Timer::Consensus => {
                 if let State::Gather(gather) = &mut self.state {

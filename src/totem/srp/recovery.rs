@@ -229,6 +229,7 @@ impl Recovery {
         ring.safe_to = ring.origin;
         ring.rotation.aru = ring.origin;
         ring.proc = self.members.clone();
+        ring.crowd.installed(ring.proc.len());
         ring.failed = MemberSet::default();
         ring.leavers = MemberSet::default();
         ring.members = self.members;

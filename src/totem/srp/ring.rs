@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::crowd::Crowd;
 use super::gaps::Gaps;
 use super::hold::Rotation;
 use super::io::{Action, Params};
@@ -52,6 +53,8 @@ pub(crate) struct Ring {
     pub(super) proc: MemberSet,
     /// Nodes of `proc` that were given up.
     pub(super) failed: MemberSet,
+    /// When new nodes were heard since the installed ring.
+    pub(super) crowd: Crowd,
     /// Nodes that announced that they are leaving.
     pub(super) leavers: MemberSet,
     /// This node gave itself up, because it cannot receive.
@@ -119,6 +122,7 @@ impl Ring {
             numbers: RingNumbers::new(params.ring_seq, params.stored, now),
             proc: MemberSet::default(),
             failed: MemberSet::default(),
+            crowd: Crowd::default(),
             leavers: MemberSet::default(),
             failed_to_receive: false,
             silent: false,
@@ -170,6 +174,19 @@ impl Ring {
     /// The nodes that a ring would now be formed of.
     pub(super) fn active(&self) -> MemberSet {
         self.proc.minus(&self.failed)
+    }
+
+    /// How many nodes may gather at the same time.
+    pub(super) fn nodes(&self) -> usize {
+        self.listed.as_ref().map_or(0, MemberSet::len).max(self.proc.len())
+    }
+
+    /// How long to wait for further nodes before a ring is formed; `None` if that is over, or all nodes of the
+    /// configured list are known.
+    pub(super) fn awaits_more(&self, now: Instant) -> Option<Duration> {
+        let complete = self.listed.as_ref().is_some_and(|listed| listed.is_subset(&self.proc));
+        let until = self.crowd.until(self.timeouts.consensus, self.nodes());
+        until.filter(|until| *until > now && !complete).map(|until| until.since(now))
     }
 
     pub(super) fn is_representative(&self) -> bool {

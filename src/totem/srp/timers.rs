@@ -23,6 +23,8 @@ pub enum Timer {
     SendJoin,
     /// The nodes did not agree on a membership in time.
     Consensus,
+    /// No further node was heard for a while: the nodes that agree may form a ring.
+    Settle,
     /// The ring has been idle: send a merge detect message to look for other rings.
     Merge,
     /// Expires regularly; shows that this process runs. The first after a pause ends the time in which it catches up.
@@ -33,7 +35,7 @@ pub enum Timer {
 
 impl Timer {
     /// All timers, in the order in which those due at the same time are handled.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Alive,
         Self::Token,
         Self::TokenWarning,
@@ -43,6 +45,7 @@ impl Timer {
         Self::SendJoin,
         Self::Join,
         Self::Consensus,
+        Self::Settle,
         Self::Merge,
         Self::Heartbeat,
     ];

@@ -2,8 +2,9 @@
 //! `10.78.0.K` on network 1, through `eth1`. Each network consists of three bridges; at the start all hosts are on
 //! the first one.
 
-use super::{Lab, NETWORKS, run_in_net, wait_until};
+use super::{Lab, NETWORKS, batch_in_net, run_in_net, wait_until};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,7 +26,40 @@ pub(crate) fn address(k: usize, network: usize) -> String {
     format!("10.{}.0.{k}", 77 + network)
 }
 
+/// Hardware address of host `k` on a network.
+pub(super) fn hardware(k: usize, network: usize) -> String {
+    format!("02:00:00:00:{network:02x}:{k:02x}")
+}
+
+/// Entries of neighbours that the kernel keeps for all namespaces together, unless they are permanent
+/// (`net.ipv4.neigh.default.gc_thresh3`). What goes to others is lost.
+const NEIGHBOURS: usize = 1024;
+
 impl Lab {
+    /// Tells all hosts each other's hardware addresses if there are too many for the kernel to find out: then no ring
+    /// would ever form, of whichever daemon.
+    pub(super) fn introduce(&self) {
+        if NETWORKS * self.len() * self.len() < NEIGHBOURS {
+            return;
+        }
+        for k in 1..=self.len() {
+            let mut lines = String::new();
+            for (network, other) in
+                (0..NETWORKS).flat_map(|network| (1..=self.len()).map(move |other| (network, other)))
+            {
+                if other != k {
+                    let _ = writeln!(
+                        lines,
+                        "neigh replace {} lladdr {} dev eth{network} nud permanent",
+                        address(other, network),
+                        hardware(other, network)
+                    );
+                }
+            }
+            batch_in_net(self.host(k).holder.inside, &lines);
+        }
+    }
+
     /// Takes host `k` off all networks.
     pub(crate) fn cut(&self, k: usize) {
         (0..NETWORKS).for_each(|network| self.unplug_link(k, network));
