@@ -65,6 +65,8 @@ const REQUESTS: u32 = 64;
 const RING_WAITS: u32 = 4;
 /// The token timeout divided by this is the longest time for which timers wait for datagrams to be read.
 const FLOOD: u32 = 10;
+/// A deadline that has moved by this is worth a reset of the timer.
+const MUCH_LATER: Duration = Duration::from_millis(10);
 /// Longest wait before the node leaves, for the last messages of its disconnected clients to be sent.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -106,7 +108,7 @@ pub(crate) enum DriverError {
 pub(crate) struct Driver {
     start: TokioInstant,
     me: NodeId,
-    /// Those in force.
+    /// Those of the configuration.
     timeouts: Timeouts,
     /// The token time-out that the ring uses in the place of the configured one.
     within: Option<Duration>,
@@ -276,7 +278,7 @@ impl Driver {
             let _ = self.inbox.end.set(end);
             return Turn::Done;
         }
-        self.follow_detection(now);
+        self.follow_detection();
         if busy || self.sleep_until_due(cx, now) { Turn::Busy } else { Turn::Idle }
     }
 
@@ -500,19 +502,17 @@ impl Driver {
     /// Adapts the checks and pauses of this loop to new time-outs.
     fn keep_to(&mut self, timeouts: Timeouts, now: Instant) {
         self.watch = Watch::new(&timeouts, now);
-        self.pace = Pace::new(timeouts.token);
+        self.pace = Pace::new(self.within.unwrap_or(timeouts.token));
         self.timeouts = timeouts;
     }
 
-    /// Adapts this loop and the transport to the token time-out that the ring uses now in the place of the configured
-    /// one.
-    fn follow_detection(&mut self, now: Instant) {
-        let totem = self.stack.totem();
-        let within = totem.within();
+    /// Adapts the pauses of this loop and the transport to the token time-out that the ring uses now in the place of the
+    /// configured one.
+    fn follow_detection(&mut self) {
+        let within = self.stack.totem().within();
         if self.within != within {
-            let timeouts = totem.timeouts().clone();
             self.within = within;
-            self.keep_to(timeouts, now);
+            self.pace = Pace::new(within.unwrap_or(self.timeouts.token));
             self.outside.transport.hurry(within);
         }
     }
@@ -845,7 +845,7 @@ impl Driver {
                 Order::Die { by, reason } => return Some(End::Killed { by, reason }),
                 Order::Reload => self.read_again(now),
                 Order::ReloadBesideCorosync => {
-                    self.ring_waits = Some(now + self.timeouts.token / RING_WAITS);
+                    self.ring_waits = Some(now + self.stack.totem().timeouts().token / RING_WAITS);
                     self.read_again(now);
                 }
                 Order::Adopt => self.adopt(now),
@@ -927,9 +927,9 @@ impl Driver {
         if due <= now {
             return true;
         }
-        // The deadline moves with every token. The timer is only reset to an earlier time: resetting it costs a look
-        // at the sockets, more than an occasional needless wake-up.
-        if self.wake_at.is_none_or(|at| due < at) {
+        // The deadline moves with every token. The timer is reset to an earlier time, and to one that is much later:
+        // resetting it costs a look at the sockets, more than an occasional needless wake-up.
+        if self.wake_at.is_none_or(|at| due < at || due >= at + MUCH_LATER) {
             self.wake_at = Some(due);
             self.sleep.as_mut().reset(self.start + Duration::from_micros(due.as_micros()));
         }

@@ -136,7 +136,7 @@ fn one(seed: u64) {
     let mut c = settled(setup(seed, nodes, quality));
     let views: Vec<usize> = (1..=nodes).map(|node| c.views(node).len()).collect();
     for _ in 0..6 {
-        // An idle token is held for a fifth of the time-out, and one that is lost then is sent again after a quarter: a
+        // An idle token is held for a third of the time-out, and one that is lost then is sent again after a quarter: a
         // node that is stopped besides that would be late, with any time-out.
         let pause = token(&c, 1).mul_f64(if loss > 0.0 { 0.0 } else { 0.5 });
         let paused = random.number(1..u64::from(nodes) + 1) as u32;
