@@ -318,7 +318,7 @@ fn the_manual_page_of_the_configuration_has_every_setting() {
             assert!(entry.contains(word), "{}: no {word} in {entry}", key.name);
         }
     }
-    assert!(page.contains("Unit: milliseconds. Default: 3000."), "{page}");
+    assert!(page.contains("Unit: milliseconds. Default: auto (3000)."), "{page}");
 }
 
 /// Each page that a manual page refers to exists: it is one of these, or of Debian's package corosync.

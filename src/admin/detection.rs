@@ -128,7 +128,7 @@ pub(super) struct Detection {
     back: BTreeMap<NodeId, (Instant, Duration)>,
     /// How often the token was lost until the last ring was installed.
     tokens_lost: u64,
-    /// The time-out in force.
+    /// The time-out that is agreed on.
     used: Option<Duration>,
     /// What was measured before the floor was configured is not looked at.
     fresh: bool,
@@ -136,6 +136,8 @@ pub(super) struct Detection {
     needs: BTreeMap<NodeId, Duration>,
     past: Past,
     lessons: Lessons,
+    /// Whether the present ring has taught one.
+    learned: bool,
     /// What this node said on this ring.
     said: Option<Duration>,
     /// When to look at the waits.
@@ -169,11 +171,12 @@ impl Detection {
         // The regular view of a smaller ring names nobody as having left: its transitional view has done that.
         let gone: Vec<NodeId> =
             self.members.iter().copied().filter(|node| !view.members.contains(node)).collect();
-        let token_lost = std::mem::replace(&mut self.tokens_lost, tokens_lost) != tokens_lost;
+        let token_lost = std::mem::replace(&mut self.tokens_lost, tokens_lost) < tokens_lost;
+        self.learned = false;
         let smaller = view.joined.is_empty() && !gone.is_empty();
-        if let Some(used) = self.used {
+        if let Some(used) = self.used.take() {
             if token_lost && gone.is_empty() && view.joined.is_empty() {
-                self.lessons.learn(now, used);
+                self.learn(now, used);
             }
             self.lost.extend(gone.into_iter().map(|node| (node, (now, used))));
         }
@@ -207,10 +210,25 @@ impl Detection {
         if let Some((since, used)) = self.back.remove(&from)
             && runs > now.since(since)
         {
-            self.lessons.learn(now, used);
+            self.learn(now, used);
             self.look_at = self.look_at.map(|_| now);
         }
         self.decide();
+    }
+
+    /// A time-out was too short. What happens on one ring is one lesson.
+    fn learn(&mut self, now: Instant, short: Duration) {
+        if !std::mem::replace(&mut self.learned, true) {
+            self.lessons.learn(now, short);
+        }
+    }
+
+    /// This node said what it needs. If it did not, somebody else spoke for it: it says it again.
+    pub(super) fn heard_own(&mut self, need: Duration, now: Instant) {
+        if self.said != Some(need) {
+            self.said = None;
+            self.look_at = self.look_at.map(|_| now);
+        }
     }
 
     /// When to call [`Detection::look`].
@@ -244,10 +262,7 @@ impl Detection {
         let all = self.limits.filter(|_| self.members.iter().all(|node| self.needs.contains_key(node)));
         let most = self.needs.values().copied().max().filter(|_| !self.members.is_empty());
         let agreed = all.zip(most).map(|(limits, most)| most.clamp(limits.floor, limits.ceiling));
-        // What was used when the ring ended is needed in the next view.
-        if agreed.is_some() {
-            self.used = agreed;
-        }
+        self.used = agreed;
         self.acts.push(Act::Use(agreed));
     }
 }
@@ -399,14 +414,18 @@ mod tests {
     fn a_token_lost_for_nothing_is_a_lesson_for_an_hour_and_the_next_one_for_longer() {
         const HOUR: u64 = 3600;
         let mut detection = agreed();
-        detection.view(&view(&[1, 2, 3], &[]), 0, at(5));
-        assert_eq!(need(&mut detection, at(5)), FLOOR, "the ring was not formed because of the token");
-        detection.view(&view(&[1, 2, 3], &[]), 1, at(10));
-        let learned = need(&mut detection, at(10));
+        let lost = |detection: &mut Detection, tokens_lost, second| {
+            detection.view(&view(&[1, 2, 3], &[]), tokens_lost, at(second));
+            let need = need(detection, at(second));
+            (1..=3).for_each(|id| detection.heard(node(id), FLOOR, RUNS, at(second)));
+            need
+        };
+        assert_eq!(lost(&mut detection, 0, 5), FLOOR, "the ring was not formed because of the token");
+        let learned = lost(&mut detection, 1, 10);
         assert!((FLOOR * 4..FLOOR * 6).contains(&learned), "{learned:?}");
         assert_eq!(need(&mut detection, at(10 + HOUR)), FLOOR);
-        detection.view(&view(&[1, 2, 3], &[]), 2, at(20 + HOUR));
-        detection.view(&view(&[1, 2, 3], &[]), 3, at(30 + HOUR));
+        assert_eq!(lost(&mut detection, 2, 20 + HOUR), learned);
+        assert_eq!(lost(&mut detection, 3, 30 + HOUR), learned);
         assert_eq!(need(&mut detection, at(29 + 3 * HOUR)), learned, "twice as long");
         assert_eq!(need(&mut detection, at(30 + 3 * HOUR)), FLOOR);
     }

@@ -733,6 +733,9 @@ impl Service for Desk {
                 }
                 (Ok(None), Ok(None), Ok(Some(need))) => {
                     self.detection.heard(from, need.token, need.runs, context.now());
+                    if from == self.me {
+                        self.detection.heard_own(need.token, context.now());
+                    }
                     self.act(context);
                 }
                 (Ok(None), Ok(None), Ok(None)) => {

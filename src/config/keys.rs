@@ -75,11 +75,12 @@ impl Key {
         Some(if unit == "ms" { "milliseconds" } else { unit })
     }
 
-    /// The manual page of Corosync that describes it.
+    /// The manual page of Corosync that describes it, if Corosync has it.
     pub fn source(&self) -> &'static str {
         match self.name.split_once('.') {
             Some(("quorum", _)) => "votequorum(5)",
             Some(("resources", _)) => "cmap_keys(7)",
+            Some(("totem", "token_floor")) => "none, Corosync does not have it",
             Some(_) | None => "corosync.conf(5)",
         }
     }

@@ -74,7 +74,8 @@ impl Absence {
         } else {
             "the others waited for it, and give this node up if it takes longer than that time-out"
         };
-        let look_for = if away.suspended.is_zero() {
+        // The two clocks are read one after the other, so a little of it means nothing.
+        let look_for = if away.suspended < away.time / 2 {
             "This process was stopped, or its host has too little processor time or memory: look for CPU overcommit or a \
              CPU quota, swapping, and a hypervisor that pauses, snapshots or migrates this machine; let the daemon have \
              real-time priority"

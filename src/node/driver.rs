@@ -63,8 +63,8 @@ const REQUESTS: u32 = 64;
 /// The token timeout divided by this is the longest time for which nothing is read from the ring while the
 /// configuration is being read.
 const RING_WAITS: u32 = 4;
-/// The token timeout divided by this is the longest time for which timers wait for datagrams to be read.
-const FLOOD: u32 = 10;
+/// The longest time for which timers wait for datagrams to be read: this, or the token time-out divided by that.
+const FLOOD: (Duration, u32) = (Duration::from_millis(20), 10);
 /// A deadline that has moved by this is worth a reset of the timer.
 const MUCH_LATER: Duration = Duration::from_millis(10);
 /// Longest wait before the node leaves, for the last messages of its disconnected clients to be sent.
@@ -299,7 +299,7 @@ impl Driver {
             return false;
         }
         let since = *self.reading_since.get_or_insert(now);
-        if !more || now.since(since) >= self.stack.totem().timeouts().token / FLOOD {
+        if !more || now.since(since) >= (self.stack.totem().timeouts().token / FLOOD.1).min(FLOOD.0) {
             self.reading_since = None;
             self.tell(|stack, _| stack.handle_input(now, Input::Timeout));
         }

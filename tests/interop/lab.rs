@@ -842,13 +842,19 @@ fn only_child(pid: u32) -> Option<u32> {
 }
 
 fn run_in_net(inside: u32, words: &[&str]) {
+    let outcome = try_in_net(inside, words);
+    assert!(outcome.is_ok(), "{words:?}: {outcome:?}");
+}
+
+/// Runs a program in the network of a process; its complaint if it fails.
+fn try_in_net(inside: u32, words: &[&str]) -> Result<(), String> {
     let output = Command::new("nsenter")
         .args(["-t", &inside.to_string(), "-n", "--"])
         .args(words)
         .stdin(Stdio::null())
         .output()
         .expect("nsenter starts");
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
 /// Runs lines of ip(8).

@@ -31,7 +31,13 @@ impl Gather {
         ring.crowd.knows(now, ring.proc.len());
         let failed = matches!(
             cause,
-            Cause::NoCommitToken | Cause::CommitTokenLost | Cause::RecoveryTokenLost | Cause::RecoveryStalled
+            Cause::NoCommitToken
+                | Cause::CommitTokenLost
+                | Cause::RecoveryTokenLost
+                | Cause::RecoveryStalled
+                // Another member has found that out.
+                | Cause::JoinCommit(_)
+                | Cause::JoinRecovery(_)
         );
         if ring.within.is_some() && (failed || !ring.proc.is_subset(&ring.members)) {
             // How long nodes that come need to answer is not known, and a node of Corosync waits for the configured

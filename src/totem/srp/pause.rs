@@ -55,8 +55,8 @@ impl Pause {
         }
         self.catching_up = true;
         ring.timers.postpone(visible, now + ring.timeouts.token_retransmit);
-        // By then the others have repeated their join messages.
-        ring.timers.start(Timer::Alive, now, ring.timeouts.join);
+        // By then the others have repeated their join messages; it must not look like another pause.
+        ring.timers.start(Timer::Alive, now, ring.timeouts.join.min(ring.timeouts.token / 5));
     }
 
     /// [`Timer::Alive`] has expired: what waited was read before.

@@ -53,6 +53,12 @@ pub struct Engine {
 /// against no link: answers may still wait in the sockets, and no pings were sent.
 const LATE: Duration = Duration::from_millis(100);
 
+/// While a shorter token time-out is in force, this part of it is late.
+const LATE_PART: u32 = 16;
+
+/// Most hosts whose links are watched more closely while a shorter token time-out is in force: each pings each other.
+const CLOSELY: usize = 16;
+
 /// A point in time that is never reached.
 const NEVER: Instant = Instant::from_micros(u64::MAX);
 
@@ -267,8 +273,12 @@ impl Engine {
 
     /// Sets the token time-out in force, if that is shorter than the configured one: pings are then so frequent, and
     /// silence is noticed so soon, that other links are used before the token is lost. `None`: the settings hold.
+    ///
+    /// With one link there is no other to be used, and with many hosts the pings would be too many: nothing changes then.
     pub fn hurry(&mut self, now: Instant, token: Option<Duration>) {
-        self.token = token;
+        let links = self.settings.links.iter().flatten().count();
+        self.token = token.filter(|_| links > 1 && self.settings.hosts.len() <= CLOSELY);
+        let token = self.token;
         for (index, number) in self.places() {
             self.at(now, index, number, |route, _, _| route.link.hurry(now, token));
         }
@@ -382,7 +392,8 @@ impl Engine {
             return;
         }
         let late = now.since(self.next);
-        if late >= LATE {
+        // The shorter the silence that counts, the sooner this host's own lateness does.
+        if late >= self.token.map_or(LATE, |token| LATE.min(token / LATE_PART)) {
             for route in self.peers.iter_mut().flat_map(|peer| peer.routes.iter_mut().flatten()) {
                 route.link.excuse(now, late);
             }

@@ -177,6 +177,9 @@ impl Link {
         if self.timeout() < before {
             // The pings so far were as rare as the longer time allowed, so their silence says nothing yet.
             [&mut self.last_pong, &mut self.waiting_since].into_iter().flatten().for_each(|time| *time = now);
+            if let Some(doubt) = &mut self.doubt {
+                doubt.since = now;
+            }
         }
         self.ping_in_time();
     }

@@ -2,7 +2,7 @@
 //! `10.78.0.K` on network 1, through `eth1`. Each network consists of three bridges; at the start all hosts are on
 //! the first one.
 
-use super::{Lab, NETWORKS, batch_in_net, run_in_net, wait_until};
+use super::{Lab, NETWORKS, batch_in_net, run_in_net, try_in_net, wait_until};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::Command;
@@ -104,7 +104,11 @@ impl Lab {
     /// Undoes [`Lab::unplug_link`] and [`Lab::cut_link`], but the cable stays on the bridge where it is.
     pub(crate) fn restore_link(&self, k: usize, network: usize) {
         self.in_hub(&["ip", "link", "set", &cable(k, network), "up"]);
-        self.in_hub(&["bridge", "link", "set", "dev", &cable(k, network), "state", "3"]);
+        // The kernel tells the bridge of a carrier that is there again after up to a second.
+        let cable = cable(k, network);
+        let words = ["bridge", "link", "set", "dev", &cable, "state", "3"];
+        let outcome = wait_until(Duration::from_secs(10), || try_in_net(self.hub.inside, &words).is_ok());
+        assert!(outcome.is_ok(), "{words:?} fails");
     }
 
     /// Cuts all hosts off a network.
