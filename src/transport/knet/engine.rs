@@ -276,13 +276,18 @@ impl Engine {
     ///
     /// With one link there is no other to be used, and with many hosts the pings would be too many: nothing changes then.
     pub fn hurry(&mut self, now: Instant, token: Option<Duration>) {
-        let links = self.settings.links.iter().flatten().count();
-        self.token = token.filter(|_| links > 1 && self.settings.hosts.len() <= CLOSELY);
-        let token = self.token;
+        self.token = token;
+        let token = self.hurried();
         for (index, number) in self.places() {
             self.at(now, index, number, |route, _, _| route.link.hurry(now, token));
         }
         self.look_ahead();
+    }
+
+    /// The token time-out before which silence is to be noticed with these settings, if not the configured one.
+    fn hurried(&self) -> Option<Duration> {
+        let links = self.settings.links.iter().flatten().count();
+        self.token.filter(|_| links > 1 && self.settings.hosts.len() <= CLOSELY)
     }
 
     /// Sets the sizes that encryption adds, after it changed.
@@ -358,7 +363,7 @@ impl Engine {
     }
 
     fn arrange_links(&mut self, now: Instant, peer: &mut Peer) {
-        let settings = &self.settings;
+        let (settings, token) = (&self.settings, self.hurried());
         for link in 0..LINKS {
             let wanted = settings.ends(peer.id, link);
             let slot = &mut peer.routes[link];
@@ -380,7 +385,7 @@ impl Engine {
             });
             let look = route.look();
             route.link.set_watch(watch.clone());
-            route.link.hurry(now, self.token);
+            route.link.hurry(now, token);
             route.mtu.set_fixed(now, settings.mtu);
             route.tell(look, &mut self.outbox);
         }
@@ -393,7 +398,7 @@ impl Engine {
         }
         let late = now.since(self.next);
         // The shorter the silence that counts, the sooner this host's own lateness does.
-        if late >= self.token.map_or(LATE, |token| LATE.min(token / LATE_PART)) {
+        if late >= self.hurried().map_or(LATE, |token| LATE.min(token / LATE_PART)) {
             for route in self.peers.iter_mut().flat_map(|peer| peer.routes.iter_mut().flatten()) {
                 route.link.excuse(now, late);
             }
