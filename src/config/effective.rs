@@ -91,7 +91,7 @@ impl Config {
         let ms = |time: Duration| time.as_millis().to_string();
         Some(match name {
             "totem.token" => ms(t.token),
-            "totem.token_floor" => ms(t.soonest()),
+            "totem.token_floor" => ms(t.token_floor.unwrap_or(t.token)),
             "totem.token_retransmit" => ms(t.token_retransmit),
             "totem.hold" => ms(t.hold),
             "totem.join" => ms(t.join),

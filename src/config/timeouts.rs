@@ -166,11 +166,6 @@ impl Timeouts {
         }
     }
 
-    /// The shortest token time-out that may be in force.
-    pub fn soonest(&self) -> Duration {
-        self.token_floor.unwrap_or(self.token)
-    }
-
     /// How long the token may rotate in a recovery without progress: `token + consensus`, and the time for the visits
     /// at which a frame must be missing before it is requested, on a ring whose idle token is held.
     pub fn recovery(&self) -> Duration {

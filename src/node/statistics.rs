@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::stalls::Stalls;
 use crate::ids::{ConnId, ServiceId};
 use crate::ipc::{About, Counters, Server};
+use crate::service::OWN;
 use crate::value::Value;
 
 /// Most entries about lateness kept, newest first. Source: corosync `stats.h`.
@@ -16,9 +17,6 @@ const LATE_LIMIT: usize = 10;
 
 const CLIENTS: &str = "stats.ipcs.";
 const LATE: &str = "stats.schedmiss.";
-/// Prefix of statistics that Corosync does not have. They are listed only for requests with this prefix, so that a
-/// list of all is Corosync's.
-pub(super) const OWN: &str = "stats.annulus.";
 
 /// Facts about clients and lateness that the server does not count.
 #[derive(Debug, Default)]

@@ -88,12 +88,11 @@ impl Context<'_> {
         }
         let mut all = self.edge.statistics(prefix);
         if prefix.starts_with(ring_statistics::OWN) {
-            let waits = ring_statistics::of_detection(&self.ground.totem, self.ground.now);
-            all.extend(waits.into_iter().filter(|(name, _)| name.starts_with(prefix)));
+            let own = ring_statistics::own(&self.ground.totem, self.ground.now);
+            all.extend(own.filter(|(name, _)| name.starts_with(prefix)));
         }
         let ring = ring_statistics::of_ring(&self.ground.totem, self.ground.now);
         all.extend(ring.into_iter().filter(|(name, _)| name.starts_with(prefix)));
-        all.extend(ring_statistics::of_members(&self.ground.totem, prefix));
         all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         all
     }

@@ -50,6 +50,7 @@ pub use edge::{Edge, LinkState, Links, Statistics};
 pub(crate) use notice::{Change, Notice, Quorate};
 pub use order::Order;
 pub use output::{Output, Recipient, Turned};
+pub(crate) use ring_statistics::OWN;
 pub(crate) use traffic::Traffic;
 
 /// An exec message as it came from the ring: header included, in its sender's byte order.

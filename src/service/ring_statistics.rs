@@ -11,11 +11,17 @@ use crate::value::Value;
 /// Source: corosync `exec/totemsrp.c`, `MAX_NO_CONT_GATHER`.
 const MANY_GATHERS: u32 = 3;
 
-/// Prefix of statistics that Corosync does not have; a list of all is Corosync's.
-pub(super) const OWN: &str = "stats.annulus.";
+/// Prefix of statistics that Corosync does not have. They are listed only for requests with this prefix, so that a list of
+/// all is Corosync's.
+pub(crate) const OWN: &str = "stats.annulus.";
+
+/// What Corosync does not have.
+pub(super) fn own(totem: &Totem, now: Instant) -> impl Iterator<Item = (String, Value)> {
+    of_detection(totem, now).chain(of_members(totem))
+}
 
 /// The token time-out, and what it is compared with: times in ms and, where the name says so, in us.
-pub(super) fn of_detection(totem: &Totem, now: Instant) -> Vec<(String, Value)> {
+fn of_detection(totem: &Totem, now: Instant) -> impl Iterator<Item = (String, Value)> + use<> {
     let whole = |number: u128| Value::U32(u32::try_from(number).unwrap_or(u32::MAX));
     let waited = totem.waited(now);
     [
@@ -28,24 +34,15 @@ pub(super) fn of_detection(totem: &Totem, now: Instant) -> Vec<(String, Value)> 
     ]
     .into_iter()
     .map(|(name, value)| (format!("{OWN}token.{name}"), value))
-    .collect()
 }
 
-/// Prefix of what is known of each member. Corosync does not have it, so it is listed only for a request that begins with
-/// `stats.annulus.`.
-const MEMBERS: &str = "stats.annulus.member.";
-
-/// For each member, how many frames it sent, how many of these were asked for again, and how many it asked for; those
-/// whose names begin with `prefix`.
-pub(super) fn of_members(totem: &Totem, prefix: &str) -> Vec<(String, Value)> {
-    if !prefix.starts_with(OWN) || !(prefix.starts_with(MEMBERS) || MEMBERS.starts_with(prefix)) {
-        return Vec::new();
-    }
+/// For each member, how many frames it sent, how many of these were asked for again, and how many it asked for.
+fn of_members(totem: &Totem) -> impl Iterator<Item = (String, Value)> {
     let of = |(node, Tally { sent, lost, lacked })| {
         [("frames", sent), ("frames_lacked", lacked), ("frames_lost", lost)]
-            .map(|(name, value)| (format!("{MEMBERS}{node}.{name}"), Value::U64(value)))
+            .map(|(name, value)| (format!("{OWN}member.{node}.{name}"), Value::U64(value)))
     };
-    totem.tallies().flat_map(of).filter(|(name, _)| name.starts_with(prefix)).collect()
+    totem.tallies().flat_map(of)
 }
 
 /// The ring's counters, ascending by name.

@@ -77,15 +77,20 @@ struct Phase {
     rings: u64,
 }
 
-fn phase(lab: &Lab, seconds: u64) -> Phase {
-    let patience = Duration::from_secs(seconds) + PATIENCE;
-    let (members, deadline) = (HOSTS.to_string(), (seconds + DEADLINE).to_string());
+/// Clients on so many hosts that send messages of 1000 bytes at full speed; each gives up `deadline` seconds after its
+/// time.
+pub(crate) fn senders(lab: &Lab, hosts: usize, seconds: u64, deadline: u64) -> Vec<Peer> {
+    let (members, deadline) = (hosts.to_string(), (seconds + deadline).to_string());
     let seconds = seconds.to_string();
     let common = ["--max", "1000", "--seconds", &seconds, "--warmup", "1"];
     let options = [&common[..], &["--members", &members, "--deadline", &deadline]].concat();
+    (1..=hosts).map(|k| lab.peer(k, "speed", "throughput", &options)).collect()
+}
+
+fn phase(lab: &Lab, seconds: u64) -> Phase {
+    let patience = Duration::from_secs(seconds) + PATIENCE;
     let before = Counts::of_all(lab);
-    let mut peers: Vec<Peer> =
-        (1..=lab.len()).map(|k| lab.peer(k, "speed", "throughput", &options)).collect();
+    let mut peers = senders(lab, HOSTS, seconds, DEADLINE);
     let lines: Vec<_> = peers.iter_mut().map(|peer| peer.result_if_any(patience)).collect();
     let after = Counts::of_all(lab);
     let grown = |of: fn(&Counts) -> u64| grown(&before, &after, of);

@@ -46,8 +46,8 @@ fn measure(kind: Kind, transport: Transport, seconds: u64) -> Vec<Usage> {
     usage
 }
 
-/// Each daemon uses less than 2 % of a core, also when it is not optimised, and less than 32 MB. `ANNULUS_IDLE_SECONDS` (default 10) is the measured
-/// time.
+/// Each daemon uses less than 2 % of a core, also when it is not optimised, and less than 32 MB.
+/// `ANNULUS_IDLE_SECONDS` (default 10) is the measured time.
 #[test]
 fn an_idle_daemon_costs_little() {
     if !ready() {

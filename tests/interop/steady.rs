@@ -6,8 +6,9 @@
 //! time before. `ANNULUS_STEADY_ONLY` are words; conditions whose name contains none of them are left out. The clock is
 //! stepped only if `ANNULUS_STEADY_CLOCK` is set, because it is the clock of the whole machine.
 
+use crate::bad_network::senders;
 use crate::counts::{Counts, grown};
-use crate::lab::{Impairment, Kind, Lab, PATIENCE, Peer, Settings, Transport, wait_until};
+use crate::lab::{Impairment, Kind, Lab, PATIENCE, Settings, Transport, wait_until};
 use crate::side_by_side::field;
 use crate::{number, ready};
 use rustix::process::Signal;
@@ -210,14 +211,6 @@ fn token_timeout(lab: &Lab, k: usize, kind: Kind) -> Duration {
     Duration::from_millis(ms.unwrap_or_else(|| panic!("host {k}: {key}: {said:?}")))
 }
 
-fn senders(lab: &Lab, seconds: u64) -> Vec<Peer> {
-    let (members, deadline) = (SENDERS.to_string(), (seconds + DEADLINE).to_string());
-    let seconds = seconds.to_string();
-    let common = ["--max", "1000", "--seconds", &seconds, "--warmup", "1"];
-    let options = [&common[..], &["--members", &members, "--deadline", &deadline]].concat();
-    (1..=SENDERS).map(|k| lab.peer(k, "speed", "throughput", &options)).collect()
-}
-
 /// What happened under one condition.
 struct Phase {
     messages: Option<f64>,
@@ -229,33 +222,27 @@ struct Phase {
     out: Option<Duration>,
 }
 
-fn phase(lab: &mut Lab, condition: Condition, kind: Kind, seconds: u64) -> Phase {
+fn phase(lab: &Lab, condition: Condition, kind: Kind, seconds: u64) -> Phase {
     let patience = Duration::from_secs(seconds + DEADLINE) + PATIENCE;
     let before = Counts::of_all(lab);
     let lines: Vec<_> = condition.during(lab, kind, || {
-        let mut peers = senders(lab, seconds);
+        let mut peers = senders(lab, SENDERS, seconds, DEADLINE);
         peers.iter_mut().map(|peer| peer.result_if_any(patience)).collect()
     });
     let after = Counts::of_all(lab);
     let rings = grown(&before, &after, |counts| counts.rings);
-    let pid = lab.daemon_pid(SENDERS);
     let (timeout, out) = condition.during(lab, kind, || {
-        let _peers = senders(lab, 60);
+        let _peers = senders(lab, SENDERS, 60, DEADLINE);
         std::thread::sleep(Duration::from_secs(5));
         let timeout = token_timeout(lab, 1, kind);
         let rings = Counts::of(lab, 1).rings;
         let begun = Instant::now();
         lab.cut(SENDERS);
-        kill(pid, Signal::KILL);
+        lab.signal(SENDERS, Signal::KILL);
         let out = wait_until(PATIENCE, || Counts::of(lab, 1).rings > rings).is_ok();
         (timeout, out.then(|| begun.elapsed()))
     });
     Phase { messages: lines[0].as_ref().map(|line| field(line, "msgs_per_s")), rings, timeout, out }
-}
-
-fn kill(pid: u32, signal: Signal) {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
-    rustix::process::kill_process(pid, signal).expect("kill the daemon");
 }
 
 #[test]
@@ -287,7 +274,7 @@ fn members_that_run_stay_and_dead_ones_are_out_in_time() {
             lab.start_all(kind);
             lab.wait_for_one_ring();
             std::thread::sleep(Duration::from_secs(seconds / 10));
-            let Phase { messages, rings, timeout, out } = phase(&mut lab, condition, kind, seconds);
+            let Phase { messages, rings, timeout, out } = phase(&lab, condition, kind, seconds);
             let or_none = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
             println!(
                 "| {name} | {kind:?} | {} | {rings} | {} | {} |",

@@ -140,8 +140,8 @@ impl Losses {
         }
     }
 
-    /// The token came with these requests, which this node is to answer if it can; when this node passed it on, it had those of `passed_on`. A request is for a
-    /// single frame, and a token has few of them.
+    /// The token came with these requests, which this node is to answer if it can; when this node passed it on, it had
+    /// those of `passed_on`. A request is for a single frame, and a token has few of them.
     pub(super) fn requests(
         &mut self,
         token: &Token,

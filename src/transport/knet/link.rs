@@ -209,7 +209,7 @@ impl Link {
                 doubt.asked_again = true;
                 return Some(Act::Ping);
             }
-        } else if self.is_overdue(now) {
+        } else if self.is_overdue(now, patience) {
             self.doubt = Some(Doubt { since: now, reported: false, asked_again: false });
             return Some(Act::Ping);
         }
@@ -354,8 +354,7 @@ impl Link {
         (timeout / 5 + self.latency() * 2).min(timeout / 2)
     }
 
-    fn is_overdue(&self, now: Instant) -> bool {
-        let patience = self.patience();
+    fn is_overdue(&self, now: Instant, patience: Duration) -> bool {
         self.is_up() && self.waiting_since.is_some_and(|since| now >= since + patience)
     }
 
