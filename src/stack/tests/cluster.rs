@@ -267,6 +267,11 @@ impl Cluster {
         self.tell(node, |node| node.stack.handle_input(now, input));
     }
 
+    /// Loses the datagrams that are under way.
+    pub(super) fn lose(&mut self) {
+        self.wire.clear();
+    }
+
     /// Delivers the datagrams that are under way.
     fn pass(&mut self) {
         for _ in 0..self.wire.len() {

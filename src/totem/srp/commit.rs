@@ -7,7 +7,6 @@ use super::members::MemberSet;
 use super::next::Next;
 use super::ring::Ring;
 use super::timers::Timer;
-use super::turnaround::Turnaround;
 use crate::ids::{NodeId, RingId, Seq};
 use crate::time::Instant;
 use crate::totem::wire::{CommitEntry, CommitToken, Join, LittleEndian};
@@ -37,7 +36,6 @@ impl Commit {
 
         token.filled += 1;
         // Not empty, because this node is in it.
-        ring.turnaround = Turnaround::default();
         ring.gaps.skip();
         ring.successor = token.members[token.filled % token.members.len()].0;
         ring.current = token.ring;
@@ -46,10 +44,11 @@ impl Commit {
         ring.rotation.backlog = 0;
         ring.stats.commit_entered += 1;
         ring.stats.continuous_gather = 0;
-        for timer in [Timer::Join, Timer::SendJoin, Timer::Consensus, Timer::Settle] {
+        for timer in [Timer::Join, Timer::SendJoin, Timer::Silence, Timer::Consensus, Timer::Settle] {
             ring.timers.stop(timer);
         }
         let members = MemberSet::new(token.members.iter().map(|member| member.0));
+        ring.turnaround.formed(members.is_subset(&ring.members));
         tracing::debug!(ring = %token.ring, %members, "committing to a ring");
         pass_on(ring, &mut token);
         ring.await_token(now);

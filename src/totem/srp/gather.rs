@@ -10,6 +10,7 @@ use super::crowd;
 use super::members::MemberSet;
 use super::next::{Cause, Next};
 use super::ring::Ring;
+use super::silence;
 use super::timers::Timer;
 use crate::time::Instant;
 use crate::totem::wire::{CommitToken, Join, Kind};
@@ -39,11 +40,21 @@ impl Gather {
                 | Cause::JoinCommit(_)
                 | Cause::JoinRecovery(_)
         );
-        if ring.within.is_some() && (failed || !ring.proc.is_subset(&ring.members)) {
-            // How long nodes that come need to answer is not known, and a node of Corosync waits for the configured
-            // time. A ring that could not be formed may need more than was measured.
-            ring.within = None;
-            ring.detect();
+        if failed {
+            silence::lengthen(ring, now);
+        }
+        if let Some(token) = ring.within {
+            if !ring.proc.is_subset(&ring.members) {
+                // How long nodes that come need to answer is not known, and a node of Corosync waits for the configured
+                // time.
+                silence::begin(ring, now);
+                ring.within = None;
+                ring.detect();
+            } else if failed {
+                // A ring that could not be formed may need more than was measured.
+                ring.within = Some(token * 2).filter(|token| *token < ring.configured.token);
+                ring.detect();
+            }
         }
         give_up_left_out(ring, now);
         ring.stats.gather_entered += 1;

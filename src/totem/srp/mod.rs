@@ -11,6 +11,7 @@
 //! | `visit.rs` | a visit of the token: take it, order and send frames, pass it on (paper: total ordering) |
 //! | `operational.rs` | on a ring: data frames, foreign messages, join messages |
 //! | `gather.rs` | join messages and consensus (paper: membership) |
+//! | `silence.rs` | members of the old ring that are silent while new nodes are gathered with |
 //! | `crowd.rs` | many nodes that gather at the same time: how a node spares the others |
 //! | `commit.rs` | the commit token |
 //! | `recovery.rs` | old-ring messages, transitional then regular view (paper: recovery) |
@@ -58,6 +59,7 @@ mod retransmit;
 mod ring;
 #[cfg(test)]
 mod sample;
+mod silence;
 mod spread;
 mod state;
 pub mod stats;
@@ -240,8 +242,14 @@ impl Srp {
 
     /// Implements [`Totem::detect_within`](super::Totem::detect_within).
     pub(crate) fn detect_within(&mut self, token: Option<Duration>) {
+        let before = self.ring.timeouts.token;
         self.ring.within = token;
         self.ring.detect();
+        let more = self.ring.timeouts.token.saturating_sub(before);
+        if matches!(self.state, State::Operational) {
+            // The token that is waited for is among those that need more time.
+            self.ring.timers.lengthen(Timer::Token, more);
+        }
     }
 
     pub(crate) const fn configured(&self) -> &Timeouts {
@@ -584,9 +592,10 @@ impl Srp {
         if ring.is_representative() && !matches!(self.state, State::Gather(_)) {
             if ring.timers.runs(Timer::Hold) {
                 ring.timers.stop(Timer::Hold);
-                ring.turnaround.passed(now, true);
+                ring.release_token(now);
+            } else {
+                self.expire(now, Timer::TokenRetransmit);
             }
-            self.expire(now, Timer::TokenRetransmit);
         }
     }
 
@@ -629,13 +638,13 @@ impl Srp {
                 State::Gather(_) => {}
                 State::Operational | State::Commit(_) | State::Recovery(_) => {
                     self.ring.send_token();
-                    self.ring.turnaround.sent_again();
+                    self.ring.turnaround.sent_again(now);
                     let delay = self.ring.turnaround.late_after(self.ring.timeouts.token_retransmit);
                     self.ring.timers.start(Timer::TokenRetransmit, now, delay);
                 }
             },
             Timer::Recovery => self.recovery_stalled(now),
-            Timer::Hold => self.ring.send_token(),
+            Timer::Hold => self.ring.release_token(now),
             Timer::SendJoin => self.ring.send_join(),
             Timer::Join => {
                 gather::announce(&mut self.ring, now);
@@ -644,6 +653,12 @@ impl Srp {
             Timer::Settle => {
                 if let State::Gather(gather) = &mut self.state {
                     let next = gather.settle(&mut self.ring, now);
+                    self.go(now, next);
+                }
+            }
+            Timer::Silence => {
+                if matches!(self.state, State::Gather(_)) {
+                    let next = silence::expired(&mut self.ring, now);
                     self.go(now, next);
                 }
             }

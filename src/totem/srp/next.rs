@@ -23,6 +23,8 @@ pub(super) enum Cause {
     Start,
     /// Not all nodes agreed within the consensus time-out.
     ConsensusTimeout,
+    /// Members of the old ring were silent, while this node gathered with new nodes.
+    Silent,
     /// No token arrived within the token time-out on an operational ring.
     TokenLost,
     /// The nodes agreed, but the representative sent no commit token.
@@ -68,6 +70,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Start => f.write_str("this node started"),
             Self::ConsensusTimeout => f.write_str("not all nodes agreed in time"),
+            Self::Silent => f.write_str("members of the ring were silent"),
             Self::TokenLost => f.write_str("the token was lost"),
             Self::NoCommitToken => f.write_str("the representative sent no commit token"),
             Self::CommitTokenLost => f.write_str("the commit token was lost"),

@@ -22,7 +22,7 @@ pub(super) fn mcast(ring: &mut Ring, mcast: &Mcast<'_>, stored: impl FnOnce() ->
             && ring.reception.take_from_network(ring.rotation.passed, mcast.seq, stored())
         {
             ring.losses.frame(mcast.system_from);
-            if misses >= ring.timeouts.miss_count_const.max(1) {
+            if misses >= ring.turnaround.patience(ring.timeouts.miss_count_const).max(1) {
                 ring.losses.came_late(mcast.system_from, ring.me);
             }
             ring.deliver();

@@ -1,7 +1,7 @@
 //! Answering the retransmission requests of others, and making this node's own.
 //!
 //! Totem paper, total ordering: the retransmission request list of the token. A frame is requested only after
-//! it was missing at `miss_count_const` visits, because a token may overtake the data frames before it.
+//! it was missing at `miss_count_const` visits, or fewer slow ones, because a token may overtake the data frames before it.
 //!
 //! On a genuine ring every request is answered within a rotation, because the sender of a frame keeps it
 //! until all members have it. A request that nobody can answer results from a forged token or frame. If this
@@ -119,7 +119,7 @@ pub(super) fn serve(
 }
 
 /// Adds requests for the frames missing here to the token.
-pub(super) fn request(token: &mut Token, reception: &mut Reception, ring: RingId, miss_count_const: u32) {
+pub(super) fn request(token: &mut Token, reception: &mut Reception, ring: RingId, patience: u32) {
     let mut seq = reception.aru;
     while seq != token.seq {
         seq = seq.plus(1);
@@ -127,7 +127,7 @@ pub(super) fn request(token: &mut Token, reception: &mut Reception, ring: RingId
             return;
         }
         if reception.window.frame(seq).is_some()
-            || reception.window.miss(seq) < miss_count_const
+            || reception.window.miss(seq) < patience
             || is_listed(token, seq)
         {
             continue;

@@ -14,6 +14,7 @@ use super::losses::Losses;
 use super::members::MemberSet;
 use super::number::{FAR, RingNumbers, SPREAD};
 use super::outbox::{Outbox, Queue};
+use super::silence::Silence;
 use super::stats::Stats;
 use super::timers::{Timer, TimerTable};
 use super::turnaround::Turnaround;
@@ -53,6 +54,8 @@ pub(crate) struct Ring {
     pub(super) proc: MemberSet,
     /// Nodes of `proc` that were given up.
     pub(super) failed: MemberSet,
+    /// How long the members of the installed ring may be silent while this node gathers with new nodes.
+    pub(super) silence: Option<Silence>,
     /// When new nodes were heard since the installed ring.
     pub(super) crowd: Crowd,
     /// Nodes that announced that they are leaving.
@@ -122,6 +125,7 @@ impl Ring {
             numbers: RingNumbers::new(params.ring_seq, params.stored, now),
             proc: MemberSet::default(),
             failed: MemberSet::default(),
+            silence: None,
             crowd: Crowd::default(),
             leavers: MemberSet::default(),
             failed_to_receive: false,
@@ -217,6 +221,15 @@ impl Ring {
         } else {
             self.actions.push_back(Action::Send(Destination::Node(self.successor), token));
         }
+    }
+
+    /// Sends the token that this node, the representative, has held. Nobody else holds it, so from now on it is known
+    /// when it is late.
+    pub(super) fn release_token(&mut self, now: Instant) {
+        self.send_token();
+        self.turnaround.passed(now, true);
+        let late = self.turnaround.late_after(self.timeouts.token_retransmit);
+        self.timers.start(Timer::TokenRetransmit, now, late);
     }
 
     /// Puts the timers in force that follow from the configuration and the token time-out in its place.

@@ -23,6 +23,8 @@ pub enum Timer {
     SendJoin,
     /// The nodes did not agree on a membership in time.
     Consensus,
+    /// Members of the old ring had the time to answer that held on it.
+    Silence,
     /// No further node was heard for a while: the nodes that agree may form a ring.
     Settle,
     /// The ring has been idle: send a merge detect message to look for other rings.
@@ -35,7 +37,7 @@ pub enum Timer {
 
 impl Timer {
     /// All timers, in the order in which those due at the same time are handled.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Alive,
         Self::Token,
         Self::TokenWarning,
@@ -44,6 +46,7 @@ impl Timer {
         Self::Hold,
         Self::SendJoin,
         Self::Join,
+        Self::Silence,
         Self::Consensus,
         Self::Settle,
         Self::Merge,
@@ -51,8 +54,8 @@ impl Timer {
     ];
 
     /// Those whose expiry means that other nodes are silent.
-    const ACCUSING: [Self; 5] =
-        [Self::Token, Self::Heartbeat, Self::Consensus, Self::Recovery, Self::TokenWarning];
+    const ACCUSING: [Self; 6] =
+        [Self::Token, Self::Heartbeat, Self::Silence, Self::Consensus, Self::Recovery, Self::TokenWarning];
 }
 
 /// The time at which each running timer is due.
@@ -68,6 +71,13 @@ impl TimerTable {
     /// Starts `timer` unless it is running.
     pub fn start_unless_running(&mut self, timer: Timer, now: Instant, delay: Duration) {
         self.0[timer as usize].get_or_insert(now + delay);
+    }
+
+    /// Postpones `timer` if it is running.
+    pub fn lengthen(&mut self, timer: Timer, more: Duration) {
+        if let Some(at) = &mut self.0[timer as usize] {
+            *at = *at + more;
+        }
     }
 
     /// Stops `timer`; does nothing if it is not running.

@@ -70,6 +70,11 @@ pub(super) fn take(
     }
     if !ring.rotation.token_seq.is_before(token.token_seq) {
         ring.stats.token_duplicates += 1;
+        let passed_on = token.token_seq == ring.rotation.token_seq && !ring.is_representative();
+        if passed_on && ring.turnaround.came_again(now) {
+            // The representative misses the token, and this node may have been the last that had it.
+            ring.send_token();
+        }
         return None;
     }
     let passed = ring.rotation.passed;
@@ -129,7 +134,8 @@ pub(super) fn take(
     let served = retransmit::serve(&mut token, reception, allowed, &mut ring.actions);
     ring.stats.mcast_retx += u64::from(served);
     allowed -= served;
-    retransmit::request(&mut token, reception, ring.current, ring.timeouts.miss_count_const);
+    let patience = ring.turnaround.patience(ring.timeouts.miss_count_const);
+    retransmit::request(&mut token, reception, ring.current, patience);
     let repairing = served > 0 || !token.missing.is_empty();
     if came_round || ring.timeouts.cancel_token_hold_on_retransmit && repairing {
         ring.rotation.held = false;
@@ -181,7 +187,7 @@ pub(super) fn pass_on(ring: &mut Ring, visit: Visit, now: Instant, operational: 
     let Visit { mut token, keep, .. } = visit;
     token.from = ring.me;
     ring.last_token = Some(token.encode::<LittleEndian>());
-    ring.turnaround.passed(now, operational && !keep && !ring.rotation.held);
+    ring.turnaround.passed(now, !keep && !ring.rotation.held);
     if !keep {
         ring.stats.orf_token_tx += 1;
         ring.send_token();

@@ -68,6 +68,13 @@ impl Witness {
         (of(Some(Way::OneWay)), of(None))
     }
 
+    /// Those of `nodes` that have not shown since `from` that they hear this node.
+    pub(super) fn unanswered(&self, nodes: &MemberSet, from: Instant) -> MemberSet {
+        let (mut deaf, silent) = self.sorted(nodes, from);
+        deaf.merge(&silent);
+        deaf
+    }
+
     /// Says in a sentence, with a remedy, what keeps this node and `nodes` from being on one ring, according
     /// to what was heard since `from`.
     pub(super) fn why(&self, nodes: &MemberSet, from: Instant) -> String {

@@ -101,6 +101,31 @@ fn a_node_that_joins_gets_the_configured_time_and_a_member_that_returns_too() {
     assert!((1..=3).all(|node| token(&c, node) == FLOOR));
 }
 
+/// A minority that is cut off and meets a new node at the same moment has left the old ring soon: if it waited for the new
+/// node, it would count on its quorum for seconds in which the others have formed a ring that has it.
+#[test]
+fn a_minority_that_meets_a_new_node_when_it_is_cut_off_leaves_its_ring_in_time() {
+    for seed in 1..=20 {
+        let mut c = setup(seed, 6, Quality::good()).build();
+        c.network.cut(&[1, 2, 3, 4, 5], &[6]);
+        c.start_all();
+        c.run_until("five and one", |c| c.on_one_ring(&[1, 2, 3, 4, 5]) && c.on_one_ring(&[6]));
+        c.run(SAID);
+        assert!((1..=5).all(|node| token(&c, node) == FLOOR), "{}", c.report());
+        let old = c.ring(4);
+        c.network.heal();
+        c.network.cut(&[1, 2, 3], &[4, 5, 6]);
+        let began = c.now;
+        c.run_until_within(Duration::from_millis(1200), "the majority and others", |c| {
+            c.on_one_ring(&[1, 2, 3]) && (4..=5).all(|node| c.ring(node) != old)
+        });
+        c.run_until_within(Duration::from_secs(20), "the minority with the new node", |c| {
+            c.on_one_ring(&[4, 5, 6])
+        });
+        assert!(c.on_one_ring(&[1, 2, 3]), "{:?}", c.now.since(began));
+    }
+}
+
 /// The network becomes slower than the time-out from one moment to the next: the ring is formed again with the
 /// configured times, and the members need more time from then on.
 #[test]

@@ -63,6 +63,8 @@ fn a_node_that_left_briefly_is_reported_as_gone() {
     form_anew(&mut cluster, 1);
     // Node 2 is heard again before node 1's services have synchronised.
     let alone = cluster.nodes[&1].stack.router().ring();
+    cluster.lose();
+    cluster.tell(2, |node| node.stack.gather());
     cluster.held = false;
     run_to_next_ring(&mut cluster, 1, alone);
     form_anew(&mut cluster, 1);
