@@ -7,19 +7,18 @@
 //! looks at the sockets and runs its other tasks even while the node is busy.
 
 use std::collections::hash_map::RandomState;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
-use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
 
 use super::absence::Absence;
 use super::admission::{self, Policy};
+use super::alarm::Alarm;
 use super::clients::Clients;
 use super::command::{Ask, Command, End, Inbox, Refused, Status};
 use super::doorbell::Doorbell;
@@ -65,8 +64,6 @@ const REQUESTS: u32 = 64;
 const RING_WAITS: u32 = 4;
 /// The longest time for which timers wait for datagrams to be read: this, or the token time-out divided by that.
 const FLOOD: (Duration, u32) = (Duration::from_millis(20), 10);
-/// A deadline that has moved by this is worth a reset of the timer.
-const MUCH_LATER: Duration = Duration::from_millis(10);
 /// Longest wait before the node leaves, for the last messages of its disconnected clients to be sent.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -106,7 +103,7 @@ pub(crate) enum DriverError {
 
 /// The driver of a node; see the module.
 pub(crate) struct Driver {
-    start: TokioInstant,
+    start: std::time::Instant,
     me: NodeId,
     /// Those of the configuration.
     timeouts: Timeouts,
@@ -120,9 +117,7 @@ pub(crate) struct Driver {
     doorbell: Option<AsyncFd<Doorbell>>,
     inbox: Inbox,
     received: Received,
-    sleep: Pin<Box<Sleep>>,
-    /// The time at which `sleep` ends.
-    wake_at: Option<Instant>,
+    alarm: Alarm,
     watch: Watch,
     absence: Absence,
     /// Since when timers that are due wait for datagrams that have arrived already.
@@ -159,7 +154,7 @@ impl Driver {
     /// # Errors
     /// The runtime does not accept the descriptor of the IPC server, or the settings are contradictory.
     pub(crate) fn new(parts: Parts, inbox: Inbox) -> Result<Self, DriverError> {
-        let start = TokioInstant::now();
+        let start = std::time::Instant::now();
         let now = Instant::ZERO;
         let params = Params {
             me: parts.me,
@@ -202,8 +197,7 @@ impl Driver {
             doorbell,
             inbox,
             received: Received::new(),
-            sleep: Box::pin(sleep_until(start)),
-            wake_at: None,
+            alarm: Alarm::new()?,
             share: Share::default(),
             errand: parts.errand,
             ring_waits: None,
@@ -914,7 +908,7 @@ impl Driver {
         Some(End::Left)
     }
 
-    /// Sets the timer. Returns whether something is due already.
+    /// Sets the alarm. Returns whether something is due already.
     fn sleep_until_due(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let dues = [
             self.stack.deadline(),
@@ -927,22 +921,11 @@ impl Driver {
         if due <= now {
             return true;
         }
-        // The deadline moves with every token. The timer is reset to an earlier time, and to one that is much later:
-        // resetting it costs a look at the sockets, more than an occasional needless wake-up.
-        if self.wake_at.is_none_or(|at| due < at || due >= at + MUCH_LATER) {
-            self.wake_at = Some(due);
-            self.sleep.as_mut().reset(self.start + Duration::from_micros(due.as_micros()));
+        let rings = self.alarm.set(cx, now, due);
+        if !rings {
+            self.absence.sleeps(due);
         }
-        match self.sleep.as_mut().poll(cx) {
-            Poll::Ready(()) => {
-                self.wake_at = None;
-                true
-            }
-            Poll::Pending => {
-                self.absence.sleeps(due);
-                false
-            }
-        }
+        rings
     }
 }
 

@@ -27,6 +27,7 @@
 //! | `kept_votes.rs` | the highest expected votes seen, kept over restarts |
 //! | `keys.rs` | the key in use and the next one |
 //! | `store.rs` | the ring ids used, kept over restarts |
+//! | `alarm.rs` | wakes the driver at a time |
 //! | `absence.rs` | times at which this process did not run |
 //! | `watch.rs` | when the node is checked, and its interface |
 //! | `pace.rs` | when the token waits for clients that fill its frames |
@@ -35,6 +36,7 @@
 
 mod absence;
 pub mod admission;
+mod alarm;
 pub mod blame;
 mod builder;
 pub mod clients;

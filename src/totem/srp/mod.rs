@@ -136,7 +136,7 @@ impl Srp {
         if !self.started {
             self.started = true;
             self.pause = Pause::new(now);
-            self.ring.timers.start(Timer::Alive, now, self.ring.timeouts.token / 5);
+            self.ring.timers.start(Timer::Alive, now, self.ring.timeouts.token / pause::ALIVE);
             self.gather(now, Cause::Start);
         }
         // Looped-back own frames that were sent before this input come first, so that a flood of other
