@@ -24,7 +24,7 @@ benchmark|-|more than an hour|both daemons by turns, row by row, medians; script
  ANNULUS_BENCH_OUT=FILE               the table
 confdb-load|-|a few minutes|the database: 100,000 keys, 1000 trackers and 10,000 sets a second by a client of libcmap
  ANNULUS_LOAD_KEYS=100000 ANNULUS_LOAD_TRACKERS=1000 ANNULUS_LOAD_RATE=10000 ANNULUS_LOAD_SECONDS=5
-failover|-|half an hour|how long until a resource of Pacemaker runs elsewhere after its host failed, beside Corosync
+failover|-|two hours|how long until a resource of Pacemaker runs elsewhere after its host failed, beside Corosync
  ANNULUS_FAILOVER_RUNS=10             runs of each kind of failure
  ANNULUS_FAILOVER_TOTEM=LINE;LINE     further lines of section totem for annulusd
 handover|any|20 minutes|a Corosync cluster under Pacemaker, moved host by host to annulusd and back

@@ -110,6 +110,13 @@ impl Cluster {
         })
     }
 
+    /// The host that coordinates the cluster (the DC), according to host 1.
+    pub(crate) fn coordinator(&self) -> usize {
+        let text = self.monitor(1);
+        let found = self.hosts().into_iter().find(|k| text.contains(&format!("Current DC: n{k} ")));
+        found.expect("a cluster with quorum has a coordinator")
+    }
+
     /// Where a resource runs, according to host `k`: the names of hosts, with `*` after that of a promoted instance.
     pub(crate) fn places(&self, k: usize, resource: &str) -> Vec<String> {
         let text = self.lab.say(k, &format!("crm_resource --locate --resource {resource}")).out;
