@@ -59,8 +59,8 @@ pub struct Timeouts {
     pub window_size: u32,
     /// Most frames multicast by one node in one visit of the token. Default: 17.
     pub max_messages: u32,
-    /// Token visits at which a frame must be missing before it is requested; fewer, but at least 2, where they take more than
-    /// 50 ms. Default: 5.
+    /// Token visits at which a frame must be missing before it is requested; where rotations are long, as
+    /// many as there are in 50 ms, and at least 2. Default: 5.
     pub miss_count_const: u32,
     /// Whether a retransmission ends the idle hold of the token. Default: no.
     pub cancel_token_hold_on_retransmit: bool,

@@ -921,7 +921,7 @@ impl Driver {
         if due <= now {
             return true;
         }
-        let rings = self.alarm.set(cx, now, due);
+        let rings = self.alarm.set(cx, self.now(), due);
         if !rings {
             self.absence.sleeps(due);
         }

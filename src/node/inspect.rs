@@ -26,6 +26,8 @@ pub struct Inspection {
     pub warnings: Vec<String>,
     /// Choices that have a drawback, and faults of this host that may be temporary.
     pub notes: Vec<String>,
+    /// What the cluster survives, if votes are counted and there is a node list.
+    pub survival: Option<String>,
     plan: Plan,
 }
 
@@ -48,7 +50,8 @@ pub fn inspect(config: &Config) -> Result<Inspection, ConfigError> {
         }
     }
     notes.extend(in_the_clear(config));
-    Ok(Inspection { builder, warnings, notes, plan })
+    let survival = plan.survival().map_err(|error| refuse(error.into()))?;
+    Ok(Inspection { builder, warnings, notes, survival, plan })
 }
 
 /// Inspects the part of a configuration that a reload applies without a restart.
@@ -109,10 +112,12 @@ impl Inspection {
         Err(ConfigError { kind: ErrorKind::Rule, message: format!("refused by --strict: {first}"), hint })
     }
 
-    /// The warnings and notes, as `--check` lists them.
+    /// The warnings and notes, and what the cluster survives, as `--check` lists them.
     pub fn remarks(&self) -> Vec<String> {
         let warnings = self.warnings.iter().map(|warning| format!("# warning: {warning}"));
-        warnings.chain(self.notes.iter().map(|note| format!("# note: {note}"))).collect()
+        let notes = self.notes.iter().map(|note| format!("# note: {note}"));
+        let survival = self.survival.iter().map(|text| format!("# quorum: {text}"));
+        warnings.chain(notes).chain(survival).collect()
     }
 }
 

@@ -72,6 +72,7 @@
 //! | `tie_breaker.rs` | which of two equal halves stays quorate |
 //! | `settings.rs` | the settings for votes in the configuration |
 //! | `advice.rs` | warnings about dangerous settings |
+//! | `survival.rs` | what a cluster survives, for the operator |
 //! | `votequorum/` | the desk of service 5: votes |
 //! | `desk.rs` | the desk of service 3: notifies clients of decisions on quorum |
 //! | `client/` | the library for applications |
@@ -82,6 +83,7 @@ pub mod client;
 mod desk;
 mod nodes;
 pub mod settings;
+pub mod survival;
 #[cfg(test)]
 mod tests;
 mod tie_breaker;

@@ -114,6 +114,8 @@ pub struct Found {
     votes: Option<u32>,
     two_node: bool,
     nodelist: Option<Nodelist>,
+    /// The votes of each node of the list.
+    each: Vec<u32>,
     device: Option<(Option<u32>, Device)>,
 }
 
@@ -130,11 +132,13 @@ impl Found {
             };
             (number(database, "quorum.device.votes"), device)
         });
+        let (nodelist, each) = nodelist(database).unzip();
         Self {
             expected: number(database, "quorum.expected_votes").filter(|votes| *votes != 0),
             votes: number(database, "quorum.votes"),
             two_node: number(database, "quorum.two_node").is_some_and(|n| n != 0),
-            nodelist: nodelist(database),
+            nodelist,
+            each: each.unwrap_or_default(),
             device,
         }
     }
@@ -154,15 +158,22 @@ impl Found {
         self.nodelist.map(|list| list.sum)
     }
 
+    /// The votes of each node of the node list.
+    pub fn votes_of_each(&self) -> Option<&[u32]> {
+        self.nodelist.map(|_| &self.each[..])
+    }
+
     /// The expected votes as configured.
     pub const fn expected(&self) -> Option<u32> {
         self.expected
     }
 }
 
-fn nodelist(database: &Database) -> Option<Nodelist> {
+/// The node list, and the votes of each of its nodes.
+fn nodelist(database: &Database) -> Option<(Nodelist, Vec<u32>)> {
     let local = number(database, "nodelist.local_node_pos")?;
     let mut list = Nodelist { count: 0, local: 1, sum: 0 };
+    let mut each = Vec::new();
     let mut last: Option<u32> = None;
     for (key, _) in database.range("nodelist.node.") {
         let Some(place) = key["nodelist.node.".len()..].split('.').next().and_then(|n| n.parse().ok()) else {
@@ -174,11 +185,12 @@ fn nodelist(database: &Database) -> Option<Nodelist> {
         let votes: u32 = number(database, &format!("nodelist.node.{place}.quorum_votes")).unwrap_or(1);
         list.count = list.count.saturating_add(1);
         list.sum = list.sum.saturating_add(votes);
+        each.push(votes);
         if place == local {
             list.local = votes;
         }
     }
-    Some(list)
+    Some((list, each))
 }
 
 /// The rules and votes that result from the settings.

@@ -48,7 +48,8 @@ impl Commit {
             ring.timers.stop(timer);
         }
         let members = MemberSet::new(token.members.iter().map(|member| member.0));
-        ring.turnaround.formed(members.is_subset(&ring.members));
+        // A node of Corosync could take a repetition from the first round for one from the second.
+        ring.turnaround.formed(ring.within.is_some() && members.is_subset(&ring.members));
         tracing::debug!(ring = %token.ring, %members, "committing to a ring");
         pass_on(ring, &mut token);
         ring.await_token(now);

@@ -12,11 +12,9 @@ use super::next::{Cause, Next};
 use super::ring::Ring;
 use super::silence;
 use super::timers::Timer;
+use super::witness::LET_ALONE;
 use crate::time::Instant;
 use crate::totem::wire::{CommitToken, Join, Kind};
-
-/// For how long, in consensus time-outs, the rings of nodes that did not answer are no reason to gather.
-const LET_ALONE: u32 = 8;
 
 /// State of the gather phase.
 #[derive(Debug)]
@@ -40,7 +38,7 @@ impl Gather {
                 | Cause::JoinCommit(_)
                 | Cause::JoinRecovery(_)
         );
-        if failed {
+        if failed || ring.silence.is_some() && !ring.timers.runs(Timer::Silence) {
             silence::lengthen(ring, now);
         }
         if let Some(token) = ring.within {
@@ -191,6 +189,11 @@ impl Gather {
         }
         ring.failed.merge(&silent);
         Some(Next::Gather(Cause::ConsensusTimeout))
+    }
+
+    /// Members of the old ring had the time to answer that held on it.
+    pub(super) fn silence_expired(&self, ring: &mut Ring, now: Instant) -> Option<Next> {
+        silence::expired(ring, now, self.agreed(ring))
     }
 
     /// Whether the others wait for this node, which waits for its disk.

@@ -242,13 +242,18 @@ impl Srp {
 
     /// Implements [`Totem::detect_within`](super::Totem::detect_within).
     pub(crate) fn detect_within(&mut self, token: Option<Duration>) {
-        let before = self.ring.timeouts.token;
+        let before = self.ring.timeouts.clone();
         self.ring.within = token;
         self.ring.detect();
-        let more = self.ring.timeouts.token.saturating_sub(before);
         if matches!(self.state, State::Operational) {
             // The token that is waited for is among those that need more time.
-            self.ring.timers.lengthen(Timer::Token, more);
+            let Ring { timeouts, timers, .. } = &mut self.ring;
+            let more = timeouts.token.saturating_sub(before.token);
+            timers.lengthen(Timer::Token, more);
+            timers.lengthen(Timer::TokenWarning, more * timeouts.token_warning / 100);
+            let heartbeats = timeouts.heartbeat().zip(before.heartbeat());
+            let more = heartbeats.map_or(more, |(now, before)| now.saturating_sub(before));
+            timers.lengthen(Timer::Heartbeat, more);
         }
     }
 
@@ -593,8 +598,9 @@ impl Srp {
             if ring.timers.runs(Timer::Hold) {
                 ring.timers.stop(Timer::Hold);
                 ring.release_token(now);
-            } else {
-                self.expire(now, Timer::TokenRetransmit);
+            } else if ring.turnaround.came_again(now) {
+                // It may have been lost.
+                ring.send_token();
             }
         }
     }
@@ -657,8 +663,8 @@ impl Srp {
                 }
             }
             Timer::Silence => {
-                if matches!(self.state, State::Gather(_)) {
-                    let next = silence::expired(&mut self.ring, now);
+                if let State::Gather(gather) = &self.state {
+                    let next = gather.silence_expired(&mut self.ring, now);
                     self.go(now, next);
                 }
             }

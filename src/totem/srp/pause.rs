@@ -19,7 +19,8 @@ use super::timers::Timer;
 use crate::time::Instant;
 use crate::totem::wire::Join;
 
-/// A pause that the core was not told of is one of more than this fraction of the token time-out.
+/// A pause that the core was not told of is one of more than this fraction of the token time-out, or of the time for which
+/// members may be silent.
 const NOTICED: u32 = 2;
 
 /// If there is nothing else, there is an input after this fraction of the token time-out, so that a pause shows. It is more
@@ -42,7 +43,9 @@ impl Pause {
 
     /// The process runs at `now`. Detects a pause that nobody told of: its inputs are too far apart.
     pub(super) fn runs(&mut self, ring: &mut Ring, now: Instant) {
-        if now.since(self.ran_at) > ring.timeouts.token / NOTICED {
+        let patience =
+            ring.silence.map_or(ring.timeouts.token, |silence| silence.wait.min(ring.timeouts.token));
+        if now.since(self.ran_at) > patience / NOTICED {
             self.ended(ring, now, now.since(self.ran_at));
         }
         self.ran_at = now;

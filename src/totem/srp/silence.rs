@@ -5,6 +5,9 @@
 //! the configured times allow, they would think for seconds that they belong to the majority, while the other side has
 //! long formed a ring that does. So after the time in which members answer, those that were heard form a ring without
 //! the silent members and without the new nodes, which are taken in right after it.
+//!
+//! Members that have had the commit token send no join messages any more. So once all members were heard, or this node
+//! has agreed with all, further silence means nothing until the configured time has passed.
 
 use std::time::Duration;
 
@@ -13,24 +16,32 @@ use super::members::MemberSet;
 use super::next::{Cause, Next};
 use super::ring::Ring;
 use super::timers::Timer;
+use super::witness::LET_ALONE;
 use crate::time::Instant;
 
-/// The least number of join messages that a member misses before it counts as silent.
-const JOINS: u32 = 5;
+/// How many join messages a member misses at least before it counts as silent: in small and in large clusters, in which
+/// some pair of nodes loses several in succession.
+const JOINS: [u32; 2] = [5, 10];
+/// The most nodes of a small cluster.
+const SMALL: usize = 8;
 
 /// How long the members of the old ring may be silent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Silence {
     /// Who was heard since then is not silent.
     since: Instant,
-    wait: Duration,
+    pub(super) wait: Duration,
 }
 
 /// New nodes are about to be gathered with. From now on the members have the time that held for them on their ring.
 pub(super) fn begin(ring: &mut Ring, now: Instant) {
+    listen(ring, now, ring.timeouts.consensus.max(least(ring)));
+}
+
+/// The time in which so many nodes send as many join messages as they may miss.
+fn least(ring: &Ring) -> Duration {
     let repeat = crowd::repeat(ring.configured.join, ring.configured.consensus, ring.nodes());
-    let wait = ring.timeouts.consensus.max((repeat + ring.timeouts.send_join) * JOINS);
-    listen(ring, now, wait);
+    (repeat + ring.configured.send_join) * JOINS[usize::from(ring.nodes() > SMALL)]
 }
 
 /// A ring could not be formed: the members get more time, in steps up to the configured one.
@@ -45,21 +56,36 @@ fn listen(ring: &mut Ring, now: Instant, wait: Duration) {
     ring.timers.start(Timer::Silence, now, wait);
 }
 
-/// The time is over. Returns the cause to gather if members were silent.
-pub(super) fn expired(ring: &mut Ring, now: Instant) -> Option<Next> {
-    let since = ring.silence?.since;
+/// The time is over. `agreed`: this node waits for the commit token. Returns the cause to gather if members were silent.
+pub(super) fn expired(ring: &mut Ring, now: Instant, agreed: bool) -> Option<Next> {
+    let Silence { since, wait } = ring.silence?;
+    let long = ring.configured.consensus;
+    if agreed {
+        listen(ring, now, long);
+        return None;
+    }
+    let least = least(ring);
+    if wait < least {
+        // More nodes have become known.
+        listen(ring, now, least);
+        return None;
+    }
     let me = MemberSet::new([ring.me]);
     let others = ring.active().minus(&me);
     let new = others.minus(&ring.members);
     let silent = ring.witness.unanswered(&others.minus(&new), since);
-    lengthen(ring, now);
     if silent.is_empty() {
+        listen(ring, now, long);
         return None;
     }
-    tracing::info!(
-        silent = %silent, later = %new, ring = %ring.current, why = %ring.witness.why(&silent, since),
-        "giving up members that were silent; the others form a ring before new nodes are taken in"
-    );
+    lengthen(ring, now);
+    let pause = long * LET_ALONE;
+    if let Some((_, why)) = ring.witness.given_up(&silent, (since, now), pause) {
+        tracing::info!(
+            silent = %silent, later = %new, ring = %ring.current, %why,
+            "giving up members that were silent; the others form a ring before new nodes are taken in"
+        );
+    }
     ring.failed.merge(&silent);
     ring.failed.merge(&new);
     Some(Next::Gather(Cause::Silent))
@@ -111,7 +137,7 @@ mod tests {
         let due = at(0) + ring.configured.within(TOKEN).consensus;
         assert_eq!(ring.timers.take_due(due), Some(Timer::Join));
         assert_eq!(ring.timers.take_due(due), Some(Timer::Silence));
-        assert!(matches!(expired(&mut ring, due), Some(Next::Gather(Cause::Silent))));
+        assert!(matches!(expired(&mut ring, due, false), Some(Next::Gather(Cause::Silent))));
         assert_eq!(ring.active(), MemberSet::new([1, 2].map(node)));
     }
 
@@ -121,7 +147,7 @@ mod tests {
         for member in 2..=5 {
             hear(&mut ring, &mut gather, at(100), &join(member, &[1, 2, 3, 4, 5, 6]));
         }
-        assert!(expired(&mut ring, at(400)).is_none());
+        assert!(expired(&mut ring, at(400), false).is_none());
         assert_eq!(ring.active().len(), 6);
         assert!(ring.timers.runs(Timer::Silence), "one that dies now is given up later");
     }
@@ -133,8 +159,24 @@ mod tests {
             hear(&mut ring, &mut gather, at(100), &join(member, &[1, 2, 3, 4, 5, 6]));
         }
         hear(&mut ring, &mut gather, at(100), &join(5, &[5, 6]));
-        assert!(matches!(expired(&mut ring, at(400)), Some(Next::Gather(Cause::Silent))));
+        assert!(matches!(expired(&mut ring, at(400), false), Some(Next::Gather(Cause::Silent))));
         assert_eq!(ring.active(), MemberSet::new([1, 2, 3, 4].map(node)));
+    }
+
+    /// Those that have had the commit token send no join messages. If it is lost then, it is sent again.
+    #[test]
+    fn whoever_has_agreed_with_all_gives_up_nobody() {
+        let (mut ring, _) = meeting();
+        assert!(expired(&mut ring, at(400), true).is_none());
+        assert!(ring.failed.is_empty() && ring.timers.runs(Timer::Silence));
+    }
+
+    #[test]
+    fn when_more_nodes_become_known_members_have_the_time_in_which_those_repeat_their_joins() {
+        let (mut ring, _) = meeting();
+        ring.proc = MemberSet::new((1..=40).map(node));
+        assert!(expired(&mut ring, at(400), false).is_none());
+        assert!(ring.silence.unwrap().wait >= Duration::from_secs(2));
     }
 
     #[test]
@@ -143,7 +185,7 @@ mod tests {
         ring.proc.insert(node(6));
         Gather::enter(&mut ring, at(0), Cause::MergeDetect(node(6)));
         assert!(!ring.timers.runs(Timer::Silence));
-        assert!(expired(&mut ring, at(400)).is_none());
+        assert!(expired(&mut ring, at(400), false).is_none());
     }
 
     #[test]

@@ -24,7 +24,7 @@ const SLOWER: u32 = 2;
 /// More tokens in succession than this are not lost by chance.
 const CHANCE: u32 = 4;
 
-/// A frame that the token has overtaken is not later than this, as long as the time is short beside a rotation.
+/// So long a frame that the token has overtaken is waited for, unless a rotation takes longer.
 const LATE: Duration = Duration::from_millis(50);
 
 /// The times of the last rotations.
@@ -34,9 +34,11 @@ pub(super) struct Turnaround {
     passed_at: Option<Instant>,
     /// When this node sent the token last.
     sent_at: Instant,
-    /// Whether it was sent again since it was passed on, by this node or because others did.
+    /// Whether it was sent again since it was passed on, because it was late or because others did.
     again: bool,
-    /// How often the time until the token is late was doubled since it was passed on.
+    /// When this node sent it again because it was late, and how often since it was passed on: as often the time until it is
+    /// late was doubled.
+    repeated_at: Instant,
     doubled: u32,
     /// How often it is doubled from the start, since tokens came back at times that no loss explains.
     raised: u32,
@@ -88,7 +90,11 @@ impl Turnaround {
     pub(super) fn arrived(&mut self, now: Instant) {
         let Some(passed_at) = self.passed_at.take() else { return };
         if self.again {
-            let repaired = self.measured.is_some_and(|measured| measured.explains(now.since(self.sent_at)));
+            if self.doubled == 0 {
+                return; // the others did
+            }
+            let repaired =
+                self.measured.is_some_and(|measured| measured.explains(now.since(self.repeated_at)));
             self.streak = self.streak.saturating_add(1);
             if !repaired || self.streak > CHANCE {
                 self.raised = self.raised.saturating_add(1);
@@ -122,12 +128,12 @@ impl Turnaround {
 
     /// The token was sent again.
     pub(super) const fn sent_again(&mut self, now: Instant) {
-        self.sent_at = now;
+        (self.sent_at, self.repeated_at) = (now, now);
         self.again = true;
         self.doubled = self.doubled.saturating_add(1);
     }
 
-    /// The token that this node has passed on came again. Returns whether to send it again as well: not at any rate at
+    /// Others miss the token that this node has passed on. Returns whether to send it again as well: not at any rate at
     /// which others send it.
     pub(super) fn came_again(&mut self, now: Instant) -> bool {
         let due = now.since(self.sent_at) >= LEAST;

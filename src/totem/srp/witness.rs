@@ -18,6 +18,9 @@ use crate::totem::wire::{Join, MAX_NODES};
 /// Minimum time before the same finding is logged again.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
+/// For how long, in consensus time-outs, the rings of nodes that did not answer are no reason to gather.
+pub(super) const LET_ALONE: u32 = 8;
+
 /// What is known of the path between this node and another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {

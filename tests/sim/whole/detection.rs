@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use annulus::config::timeouts::Given;
 use annulus::totem::StateName;
+use annulus::totem::wire::Kind;
 
 use super::services::{Rules, Services};
 use crate::cluster::{Cluster, Setup};
@@ -123,6 +124,26 @@ fn a_minority_that_meets_a_new_node_when_it_is_cut_off_leaves_its_ring_in_time()
             c.on_one_ring(&[4, 5, 6])
         });
         assert!(c.on_one_ring(&[1, 2, 3]), "{:?}", c.now.since(began));
+    }
+}
+
+/// Members that have had the commit token are silent until it comes again: nobody gives them up for that.
+#[test]
+fn a_commit_token_lost_while_a_new_node_is_taken_in_splits_nobody() {
+    for to in 2..=6 {
+        let mut c = setup(u64::from(to), 6, Quality::good()).build();
+        (1..=5).for_each(|node| c.start(node));
+        c.run_until("five", |c| c.on_one_ring(&[1, 2, 3, 4, 5]));
+        c.run(SAID);
+        assert_eq!(token(&c, 1), FLOOR);
+        let views: Vec<usize> = (1..=5).map(|node| c.views(node).len()).collect();
+        c.network.lose_first(1, move |p| p.kind == Some(Kind::Commit) && p.to == to);
+        c.start(6);
+        c.run_until("six", |c| c.on_one_ring(&[1, 2, 3, 4, 5, 6]));
+        for node in 1..=5 {
+            let new = &c.views(node)[views[node as usize - 1]..];
+            assert!(new.iter().all(|view| view.members.len() >= 5), "to {to}: {new:?}");
+        }
     }
 }
 
