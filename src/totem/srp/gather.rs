@@ -38,7 +38,7 @@ impl Gather {
                 | Cause::JoinCommit(_)
                 | Cause::JoinRecovery(_)
         );
-        if failed || ring.silence.is_some() && !ring.timers.runs(Timer::Silence) {
+        if failed || ring.hearing.is_some() && !ring.timers.runs(Timer::Silence) {
             silence::lengthen(ring, now);
         }
         if let Some(token) = ring.within {

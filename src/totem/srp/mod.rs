@@ -11,7 +11,7 @@
 //! | `visit.rs` | a visit of the token: take it, order and send frames, pass it on (paper: total ordering) |
 //! | `operational.rs` | on a ring: data frames, foreign messages, join messages |
 //! | `gather.rs` | join messages and consensus (paper: membership) |
-//! | `silence.rs` | members of the old ring that are silent while new nodes are gathered with |
+//! | `hearing.rs`, `silence.rs` | members of the old ring that are silent while new nodes are gathered with |
 //! | `crowd.rs` | many nodes that gather at the same time: how a node spares the others |
 //! | `commit.rs` | the commit token |
 //! | `recovery.rs` | old-ring messages, transitional then regular view (paper: recovery) |
@@ -43,6 +43,7 @@ mod excess;
 mod flow;
 pub(crate) mod gaps;
 mod gather;
+mod hearing;
 mod hold;
 pub(crate) mod io;
 mod left_out;

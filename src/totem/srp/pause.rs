@@ -44,7 +44,7 @@ impl Pause {
     /// The process runs at `now`. Detects a pause that nobody told of: its inputs are too far apart.
     pub(super) fn runs(&mut self, ring: &mut Ring, now: Instant) {
         let patience =
-            ring.silence.map_or(ring.timeouts.token, |silence| silence.wait.min(ring.timeouts.token));
+            ring.hearing.map_or(ring.timeouts.token, |hearing| hearing.wait.min(ring.timeouts.token));
         if now.since(self.ran_at) > patience / NOTICED {
             self.ended(ring, now, now.since(self.ran_at));
         }

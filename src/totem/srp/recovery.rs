@@ -236,7 +236,7 @@ impl Recovery {
         ring.stats.operational_entered += 1;
         ring.stalls = 0;
         ring.silent = false;
-        ring.silence = None;
+        ring.hearing = None;
         ring.timers.stop(Timer::Recovery);
         ring.losses.installed(&ring.members);
     }

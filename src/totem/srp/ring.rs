@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::crowd::Crowd;
 use super::gaps::Gaps;
+use super::hearing::Hearing;
 use super::hold::Rotation;
 use super::io::{Action, Params};
 use super::left_out::LeftOut;
@@ -14,7 +15,6 @@ use super::losses::Losses;
 use super::members::MemberSet;
 use super::number::{FAR, RingNumbers, SPREAD};
 use super::outbox::{Outbox, Queue};
-use super::silence::Silence;
 use super::stats::Stats;
 use super::timers::{Timer, TimerTable};
 use super::turnaround::Turnaround;
@@ -54,8 +54,8 @@ pub(crate) struct Ring {
     pub(super) proc: MemberSet,
     /// Nodes of `proc` that were given up.
     pub(super) failed: MemberSet,
-    /// How long the members of the installed ring may be silent while this node gathers with new nodes.
-    pub(super) silence: Option<Silence>,
+    /// In which time the members of the installed ring are to be heard, while this node gathers with new nodes.
+    pub(super) hearing: Option<Hearing>,
     /// When new nodes were heard since the installed ring.
     pub(super) crowd: Crowd,
     /// Nodes that announced that they are leaving.
@@ -125,7 +125,7 @@ impl Ring {
             numbers: RingNumbers::new(params.ring_seq, params.stored, now),
             proc: MemberSet::default(),
             failed: MemberSet::default(),
-            silence: None,
+            hearing: None,
             crowd: Crowd::default(),
             leavers: MemberSet::default(),
             failed_to_receive: false,

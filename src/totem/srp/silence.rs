@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use super::crowd;
+use super::hearing::Hearing;
 use super::members::MemberSet;
 use super::next::{Cause, Next};
 use super::ring::Ring;
@@ -24,14 +25,6 @@ use crate::time::Instant;
 const JOINS: [u32; 2] = [5, 10];
 /// The most nodes of a small cluster.
 const SMALL: usize = 8;
-
-/// How long the members of the old ring may be silent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Silence {
-    /// Who was heard since then is not silent.
-    since: Instant,
-    pub(super) wait: Duration,
-}
 
 /// New nodes are about to be gathered with. From now on the members have the time that held for them on their ring.
 pub(super) fn begin(ring: &mut Ring, now: Instant) {
@@ -46,19 +39,19 @@ fn least(ring: &Ring) -> Duration {
 
 /// A ring could not be formed: the members get more time, in steps up to the configured one.
 pub(super) fn lengthen(ring: &mut Ring, now: Instant) {
-    if let Some(silence) = ring.silence {
-        listen(ring, now, (silence.wait * 2).min(ring.configured.consensus));
+    if let Some(hearing) = ring.hearing {
+        listen(ring, now, (hearing.wait * 2).min(ring.configured.consensus));
     }
 }
 
 fn listen(ring: &mut Ring, now: Instant, wait: Duration) {
-    ring.silence = Some(Silence { since: now, wait });
+    ring.hearing = Some(Hearing { since: now, wait });
     ring.timers.start(Timer::Silence, now, wait);
 }
 
 /// The time is over. `agreed`: this node waits for the commit token. Returns the cause to gather if members were silent.
 pub(super) fn expired(ring: &mut Ring, now: Instant, agreed: bool) -> Option<Next> {
-    let Silence { since, wait } = ring.silence?;
+    let Hearing { since, wait } = ring.hearing?;
     let long = ring.configured.consensus;
     if agreed {
         listen(ring, now, long);
@@ -176,7 +169,7 @@ mod tests {
         let (mut ring, _) = meeting();
         ring.proc = MemberSet::new((1..=40).map(node));
         assert!(expired(&mut ring, at(400), false).is_none());
-        assert!(ring.silence.unwrap().wait >= Duration::from_secs(2));
+        assert!(ring.hearing.unwrap().wait >= Duration::from_secs(2));
     }
 
     #[test]
@@ -193,7 +186,7 @@ mod tests {
         let (mut ring, _) = meeting();
         let mut waits = Vec::new();
         for _ in 0..6 {
-            waits.push(ring.silence.unwrap().wait);
+            waits.push(ring.hearing.unwrap().wait);
             lengthen(&mut ring, at(0));
         }
         let first = ring.configured.within(TOKEN).consensus;
