@@ -25,7 +25,7 @@ benchmark|-|more than an hour|both daemons by turns, row by row, medians; script
 confdb-load|-|a few minutes|the database: 100,000 keys, 1000 trackers and 10,000 sets a second by a client of libcmap
  ANNULUS_LOAD_KEYS=100000 ANNULUS_LOAD_TRACKERS=1000 ANNULUS_LOAD_RATE=10000 ANNULUS_LOAD_SECONDS=5
 failover|-|two hours|how long until a resource of Pacemaker runs elsewhere after its host failed, beside Corosync
- ANNULUS_FAILOVER_RUNS=10             runs of each kind of failure
+ ANNULUS_FAILOVER_RUNS=10             runs of each kind of failure and of host
  ANNULUS_FAILOVER_TOTEM=LINE;LINE     further lines of section totem for annulusd
 handover|any|20 minutes|a Corosync cluster under Pacemaker, moved host by host to annulusd and back
 hostile|-|a few minutes|a million mutated datagrams, 100,000 mutated handshakes and requests, against a ring of three

@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
@@ -103,7 +103,7 @@ pub(crate) enum DriverError {
 
 /// The driver of a node; see the module.
 pub(crate) struct Driver {
-    start: std::time::Instant,
+    start: StdInstant,
     me: NodeId,
     /// Those of the configuration.
     timeouts: Timeouts,
@@ -152,9 +152,10 @@ impl Driver {
     /// Makes a driver; the ring starts with [`Driver::run`]. Needs a tokio runtime with IO and time.
     ///
     /// # Errors
-    /// The runtime does not accept the descriptor of the IPC server, or the settings are contradictory.
+    /// There is no descriptor left for the alarm, the runtime does not accept it or that of the IPC server, or the settings
+    /// are contradictory.
     pub(crate) fn new(parts: Parts, inbox: Inbox) -> Result<Self, DriverError> {
-        let start = std::time::Instant::now();
+        let start = StdInstant::now();
         let now = Instant::ZERO;
         let params = Params {
             me: parts.me,

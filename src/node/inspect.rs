@@ -14,7 +14,8 @@ use crate::config::logging::{Logging, SUBSYSTEMS};
 use crate::config::map::Origin;
 use crate::config::totem::TransportKind;
 use crate::config::{Config, ConfigError, ErrorKind, reason};
-use crate::quorum::advice::Weight;
+use crate::quorum::advice::{self, Weight};
+use crate::quorum::survival;
 use crate::transport::{Kind, Options, Peer, Transport, TransportError};
 
 /// The result of inspecting a usable configuration.
@@ -42,7 +43,8 @@ pub fn inspect(config: &Config) -> Result<Inspection, ConfigError> {
     plan.try_stack().map_err(|error| refuse(error.into()))?;
     let mut warnings = config.warnings.clone();
     let mut notes = Vec::new();
-    for advice in plan.advice().map_err(|error| refuse(error.into()))? {
+    let reading = plan.reading().map_err(|error| refuse(error.into()))?;
+    for advice in reading.iter().flat_map(advice::of) {
         let line = format!("{} ({})", advice.text, places(config, advice.keys));
         match advice.weight {
             Weight::Mistake => warnings.push(line),
@@ -50,7 +52,7 @@ pub fn inspect(config: &Config) -> Result<Inspection, ConfigError> {
         }
     }
     notes.extend(in_the_clear(config));
-    let survival = plan.survival().map_err(|error| refuse(error.into()))?;
+    let survival = reading.as_ref().and_then(survival::of);
     Ok(Inspection { builder, warnings, notes, survival, plan })
 }
 

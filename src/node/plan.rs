@@ -10,7 +10,6 @@ use crate::config::timeouts::Timeouts;
 use crate::ids::{NodeId, Seq};
 use crate::quorum::advice::{self, Advice};
 use crate::quorum::settings::{self, Reading};
-use crate::quorum::survival;
 use crate::stack::{Setup, SetupError, Stack, database_of};
 use crate::time::Instant;
 use crate::totem::{Params, RESERVE};
@@ -62,19 +61,14 @@ impl Plan {
     /// # Errors
     /// The quorum settings are invalid.
     pub(super) fn advice(&self) -> Result<Vec<Advice>, SetupError> {
-        Ok(self.votes()?.map_or_else(Vec::new, |reading| advice::of(&reading)))
-    }
-
-    /// What the cluster survives, if votes are counted.
-    ///
-    /// # Errors
-    /// The quorum settings are invalid.
-    pub(super) fn survival(&self) -> Result<Option<String>, SetupError> {
-        Ok(self.votes()?.and_then(|reading| survival::of(&reading)))
+        Ok(self.reading()?.map_or_else(Vec::new, |reading| advice::of(&reading)))
     }
 
     /// The settings for votes, if they are counted.
-    fn votes(&self) -> Result<Option<Reading>, SetupError> {
+    ///
+    /// # Errors
+    /// The quorum settings are invalid.
+    pub(super) fn reading(&self) -> Result<Option<Reading>, SetupError> {
         let database = database_of(&self.map);
         if !settings::provider(&database)? {
             return Ok(None);

@@ -97,12 +97,22 @@ pub struct Device {
     pub can_operate: bool,
 }
 
-/// The nodes and votes of the node list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The votes of the node list.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Nodelist {
-    count: u32,
     local: u32,
-    sum: u32,
+    /// Those of each node.
+    each: Vec<u32>,
+}
+
+impl Nodelist {
+    fn count(&self) -> u32 {
+        u32::try_from(self.each.len()).unwrap_or(u32::MAX)
+    }
+
+    fn sum(&self) -> u32 {
+        self.each.iter().fold(0, |sum, votes| sum.saturating_add(*votes))
+    }
 }
 
 /// The settings in the database.
@@ -114,8 +124,6 @@ pub struct Found {
     votes: Option<u32>,
     two_node: bool,
     nodelist: Option<Nodelist>,
-    /// The votes of each node of the list.
-    each: Vec<u32>,
     device: Option<(Option<u32>, Device)>,
 }
 
@@ -132,20 +140,18 @@ impl Found {
             };
             (number(database, "quorum.device.votes"), device)
         });
-        let (nodelist, each) = nodelist(database).unzip();
         Self {
             expected: number(database, "quorum.expected_votes").filter(|votes| *votes != 0),
             votes: number(database, "quorum.votes"),
             two_node: number(database, "quorum.two_node").is_some_and(|n| n != 0),
-            nodelist,
-            each: each.unwrap_or_default(),
+            nodelist: nodelist(database),
             device,
         }
     }
 
     /// Number of nodes in the node list.
     pub fn nodes(&self) -> Option<u32> {
-        self.nodelist.map(|list| list.count)
+        self.nodelist.as_ref().map(Nodelist::count)
     }
 
     /// Whether `quorum.two_node` is set, in effect or not.
@@ -155,12 +161,12 @@ impl Found {
 
     /// Sum of the votes of the node list.
     pub fn votes_of_nodes(&self) -> Option<u32> {
-        self.nodelist.map(|list| list.sum)
+        self.nodelist.as_ref().map(Nodelist::sum)
     }
 
     /// The votes of each node of the node list.
     pub fn votes_of_each(&self) -> Option<&[u32]> {
-        self.nodelist.map(|_| &self.each[..])
+        self.nodelist.as_ref().map(|list| &list.each[..])
     }
 
     /// The expected votes as configured.
@@ -169,11 +175,9 @@ impl Found {
     }
 }
 
-/// The node list, and the votes of each of its nodes.
-fn nodelist(database: &Database) -> Option<(Nodelist, Vec<u32>)> {
+fn nodelist(database: &Database) -> Option<Nodelist> {
     let local = number(database, "nodelist.local_node_pos")?;
-    let mut list = Nodelist { count: 0, local: 1, sum: 0 };
-    let mut each = Vec::new();
+    let mut list = Nodelist { local: 1, each: Vec::new() };
     let mut last: Option<u32> = None;
     for (key, _) in database.range("nodelist.node.") {
         let Some(place) = key["nodelist.node.".len()..].split('.').next().and_then(|n| n.parse().ok()) else {
@@ -183,14 +187,12 @@ fn nodelist(database: &Database) -> Option<(Nodelist, Vec<u32>)> {
             continue; // The keys of one node are adjacent.
         }
         let votes: u32 = number(database, &format!("nodelist.node.{place}.quorum_votes")).unwrap_or(1);
-        list.count = list.count.saturating_add(1);
-        list.sum = list.sum.saturating_add(votes);
-        each.push(votes);
+        list.each.push(votes);
         if place == local {
             list.local = votes;
         }
     }
-    Some((list, each))
+    Some(list)
 }
 
 /// The rules and votes that result from the settings.
@@ -336,9 +338,9 @@ pub fn plan(found: &Found, fixed: &Fixed, kept: u32, moment: Moment) -> Result<P
         );
         two_node = false;
     }
-    let nodelist = found.nodelist.unwrap_or_default();
+    let (nodes, mut sum) = (found.nodes().unwrap_or(0), found.votes_of_nodes().unwrap_or(0));
     // Without a node list the expected votes count; Corosync does not check this case.
-    let votes_of_all = found.nodelist.map_or(found.expected.unwrap_or(0), |list| list.sum);
+    let votes_of_all = found.votes_of_nodes().or(found.expected).unwrap_or(0);
     if tie_breaker.is_some() && votes_of_all % 2 == 1 && !wait_for_all {
         if fixed.last_man_standing {
             return Err(Wrong::OddLastMan);
@@ -361,7 +363,7 @@ pub fn plan(found: &Found, fixed: &Fixed, kept: u32, moment: Moment) -> Result<P
         if device_votes.is_none() && found.expected.is_some() {
             refuse(Wrong::DeviceVotesExpected, &mut device)?;
         }
-        if device_votes.is_none() && found.nodelist.is_some() && nodelist.count != nodelist.sum {
+        if device_votes.is_none() && nodes != sum {
             refuse(Wrong::DeviceVotesNodes, &mut device)?;
         }
         if let (Some(votes), Some(expected)) = (device_votes, found.expected)
@@ -371,16 +373,15 @@ pub fn plan(found: &Found, fixed: &Fixed, kept: u32, moment: Moment) -> Result<P
             refuse(Wrong::DeviceVotesHigh, &mut device)?;
         }
     }
-    let mut sum = nodelist.sum;
-    if device.is_some() && device_votes.is_none() && found.expected.is_none() && nodelist.count == sum {
+    if device.is_some() && device_votes.is_none() && found.expected.is_none() && nodes == sum {
         let votes = sum.saturating_sub(1);
         device_votes = Some(votes);
         sum = sum.saturating_add(votes);
     }
-    let mut expected = found.expected.or(found.nodelist.map(|_| sum));
+    let mut expected = found.expected.or(found.nodelist.is_some().then_some(sum));
     if fixed.expected_votes_tracking {
         // As in Corosync, tracking ignores quorum.expected_votes if there is a node list.
-        expected = found.nodelist.map(|_| sum).or(found.expected).max(Some(kept));
+        expected = found.nodelist.is_some().then_some(sum).or(found.expected).max(Some(kept));
     }
     Ok(Plan {
         rules: Rules {
@@ -394,7 +395,7 @@ pub fn plan(found: &Found, fixed: &Fixed, kept: u32, moment: Moment) -> Result<P
             device_votes: 0,
         },
         device_votes: if device.is_some() { device_votes } else { Some(0) },
-        votes: found.nodelist.map_or_else(|| found.votes.unwrap_or(1), |list| list.local),
+        votes: found.nodelist.as_ref().map_or_else(|| found.votes.unwrap_or(1), |list| list.local),
         expected,
         device,
     })

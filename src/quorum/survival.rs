@@ -7,14 +7,10 @@ use super::votes::majority;
 pub fn of(reading: &Reading) -> Option<String> {
     let Reading { found, plan, .. } = reading;
     let mut nodes = found.votes_of_each()?.to_vec();
-    nodes.sort_unstable_by(|a, b| b.cmp(a));
     let count = nodes.len();
     if count < 2 {
         return None;
     }
-    let device = plan.device_votes.filter(|_| plan.device.is_some()).unwrap_or(0);
-    let sum = nodes.iter().fold(device, |sum, votes| sum.saturating_add(*votes));
-    let expected = plan.expected.unwrap_or(sum).max(sum);
     if plan.rules.two_node {
         return Some(
             "either of the two hosts goes on without the other, whether that has failed or only the network \
@@ -22,13 +18,19 @@ pub fn of(reading: &Reading) -> Option<String> {
                 .to_owned(),
         );
     }
+    let device = plan.device_votes.filter(|_| plan.device.is_some()).unwrap_or(0);
+    let sum = found.votes_of_nodes()?.saturating_add(device);
+    let expected = plan.expected.unwrap_or(sum).max(sum);
     let needed = majority(expected);
-    // The hosts with the most votes fail first, and the device stays.
-    let survives = |present: u32, failed: usize| {
-        present.saturating_sub(nodes[..failed].iter().fold(0, |sum, votes| sum.saturating_add(*votes)))
-            >= needed
+    // The hosts with the most votes fail first, one stays, and so does the device.
+    nodes.sort_unstable_by(|a, b| b.cmp(a));
+    let worst = |present: u32| {
+        let left = nodes[..count - 1].iter().scan(present, |left, votes| {
+            *left = left.saturating_sub(*votes);
+            Some(*left)
+        });
+        (present >= needed).then(|| left.take_while(|left| *left >= needed).count())
     };
-    let worst = |present: u32| (0..count).take_while(|failed| survives(present, *failed)).last();
     let alive = worst(sum);
     let mut text = format!("{needed} of {expected} votes are needed. ");
     text.push_str(&match alive {

@@ -59,7 +59,8 @@ fn a_token_lost_for_good_makes_a_new_ring() {
     let before = c.ring(1);
     c.network.filter = Some(Box::new(|p| p.kind == Some(Kind::Token) && p.to == 2));
     c.run(c.setup.timeouts().token + Duration::from_millis(100));
-    assert!((1..=3).any(|node| c.totem(node).stats().operational_token_lost > 0));
+    // The node that saw it the longest time ago.
+    assert_ne!(c.totem(2).stats().operational_token_lost, 0);
     c.network.filter = None;
     c.finish();
     assert_ne!(c.ring(1), before);

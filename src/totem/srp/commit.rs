@@ -35,8 +35,8 @@ impl Commit {
         mark_behind(&mut token, mine, ring.installed);
 
         token.filled += 1;
-        // Not empty, because this node is in it.
         ring.gaps.skip();
+        // Not empty, because this node is in it.
         ring.successor = token.members[token.filled % token.members.len()].0;
         ring.current = token.ring;
         ring.numbers.took(token.ring.seq);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::time::Instant;
 
 /// Clusters of up to so many nodes gather without delay.
-const FEW: usize = 8;
+pub(super) const FEW: usize = 8;
 
 /// Longest delay of a join message for each node above [`FEW`]; the shortest is half of it.
 const BUNDLE: Duration = Duration::from_micros(750);

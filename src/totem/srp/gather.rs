@@ -12,7 +12,6 @@ use super::next::{Cause, Next};
 use super::ring::Ring;
 use super::silence;
 use super::timers::Timer;
-use super::witness::LET_ALONE;
 use crate::time::Instant;
 use crate::totem::wire::{CommitToken, Join, Kind};
 
@@ -178,7 +177,7 @@ impl Gather {
         let silent = ring.proc.minus(&self.consensus);
         let others = silent.minus(&MemberSet::new([ring.me]));
         let when = (ring.heard_since(now), now);
-        match ring.witness.given_up(&others, when, ring.configured.consensus * LET_ALONE) {
+        match ring.witness.given_up(&others, when, ring.configured.consensus) {
             Some((true, why)) => tracing::warn!(
                 silent = %silent, ring = %ring.current, %why, "giving up nodes that do not hear this node"
             ),

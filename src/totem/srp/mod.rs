@@ -137,7 +137,7 @@ impl Srp {
         if !self.started {
             self.started = true;
             self.pause = Pause::new(now);
-            self.ring.timers.start(Timer::Alive, now, self.ring.timeouts.token / pause::ALIVE);
+            self.pause.runs(&mut self.ring, now);
             self.gather(now, Cause::Start);
         }
         // Looped-back own frames that were sent before this input come first, so that a flood of other
@@ -599,9 +599,8 @@ impl Srp {
             if ring.timers.runs(Timer::Hold) {
                 ring.timers.stop(Timer::Hold);
                 ring.release_token(now);
-            } else if ring.turnaround.came_again(now) {
-                // It may have been lost.
-                ring.send_token();
+            } else {
+                ring.repeat_for_others(now);
             }
         }
     }
@@ -646,8 +645,7 @@ impl Srp {
                 State::Operational | State::Commit(_) | State::Recovery(_) => {
                     self.ring.send_token();
                     self.ring.turnaround.sent_again(now);
-                    let delay = self.ring.turnaround.late_after(self.ring.timeouts.token_retransmit);
-                    self.ring.timers.start(Timer::TokenRetransmit, now, delay);
+                    self.ring.repeat_if_late(now);
                 }
             },
             Timer::Recovery => self.recovery_stalled(now),

@@ -25,7 +25,7 @@ const NOTICED: u32 = 2;
 
 /// If there is nothing else, there is an input after this fraction of the token time-out, so that a pause shows. It is more
 /// than the time for which an idle token is held.
-pub(super) const ALIVE: u32 = 4;
+const ALIVE: u32 = 4;
 
 /// What is known of pauses.
 #[derive(Debug)]

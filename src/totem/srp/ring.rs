@@ -228,6 +228,19 @@ impl Ring {
     pub(super) fn release_token(&mut self, now: Instant) {
         self.send_token();
         self.turnaround.passed(now, true);
+        self.repeat_if_late(now);
+    }
+
+    /// Others miss the token that this node has passed on, of which it may have been the last holder: sends it again,
+    /// unless it has just done so.
+    pub(super) fn repeat_for_others(&mut self, now: Instant) {
+        if self.turnaround.came_again(now) {
+            self.send_token();
+        }
+    }
+
+    /// Starts the timer after which the token is sent again.
+    pub(super) fn repeat_if_late(&mut self, now: Instant) {
         let late = self.turnaround.late_after(self.timeouts.token_retransmit);
         self.timers.start(Timer::TokenRetransmit, now, late);
     }
@@ -253,8 +266,7 @@ impl Ring {
             0 => self.timers.stop(Timer::TokenWarning),
             percent => self.timers.start(Timer::TokenWarning, now, timeouts.token * percent / 100),
         }
-        let late = self.turnaround.late_after(timeouts.token_retransmit);
-        self.timers.start(Timer::TokenRetransmit, now, late);
+        self.repeat_if_late(now);
     }
 
     /// Handles a ring sequence number heard in a frame of this kind. Returns whether it is believed; if it is

@@ -17,14 +17,11 @@ use super::members::MemberSet;
 use super::next::{Cause, Next};
 use super::ring::Ring;
 use super::timers::Timer;
-use super::witness::LET_ALONE;
 use crate::time::Instant;
 
 /// How many join messages a member misses at least before it counts as silent: in small and in large clusters, in which
 /// some pair of nodes loses several in succession.
 const JOINS: [u32; 2] = [5, 10];
-/// The most nodes of a small cluster.
-const SMALL: usize = 8;
 
 /// New nodes are about to be gathered with. From now on the members have the time that held for them on their ring.
 pub(super) fn begin(ring: &mut Ring, now: Instant) {
@@ -34,7 +31,7 @@ pub(super) fn begin(ring: &mut Ring, now: Instant) {
 /// The time in which so many nodes send as many join messages as they may miss.
 fn least(ring: &Ring) -> Duration {
     let repeat = crowd::repeat(ring.configured.join, ring.configured.consensus, ring.nodes());
-    (repeat + ring.configured.send_join) * JOINS[usize::from(ring.nodes() > SMALL)]
+    (repeat + ring.configured.send_join) * JOINS[usize::from(ring.nodes() > crowd::FEW)]
 }
 
 /// A ring could not be formed: the members get more time, in steps up to the configured one.
@@ -72,8 +69,7 @@ pub(super) fn expired(ring: &mut Ring, now: Instant, agreed: bool) -> Option<Nex
         return None;
     }
     lengthen(ring, now);
-    let pause = long * LET_ALONE;
-    if let Some((_, why)) = ring.witness.given_up(&silent, (since, now), pause) {
+    if let Some((_, why)) = ring.witness.given_up(&silent, (since, now), long) {
         tracing::info!(
             silent = %silent, later = %new, ring = %ring.current, %why,
             "giving up members that were silent; the others form a ring before new nodes are taken in"

@@ -29,8 +29,8 @@ pub enum Timer {
     Settle,
     /// The ring has been idle: send a merge detect message to look for other rings.
     Merge,
-    /// Nothing else has happened for a while: shows that this process runs. The first after a pause ends the time in which it
-    /// catches up.
+    /// Nothing else has happened for a while: shows that this process runs. The first one after a pause ends the time
+    /// in which the process catches up.
     Alive,
     /// No token arrived for the heartbeat time-out, which is shorter than `token`: it counts as lost.
     Heartbeat,

@@ -70,10 +70,8 @@ pub(super) fn take(
     }
     if !ring.rotation.token_seq.is_before(token.token_seq) {
         ring.stats.token_duplicates += 1;
-        let passed_on = token.token_seq == ring.rotation.token_seq && !ring.is_representative();
-        if passed_on && ring.turnaround.came_again(now) {
-            // The representative misses the token, and this node may have been the last that had it.
-            ring.send_token();
+        if token.token_seq == ring.rotation.token_seq && !ring.is_representative() {
+            ring.repeat_for_others(now);
         }
         return None;
     }

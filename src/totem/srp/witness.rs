@@ -19,7 +19,7 @@ use crate::totem::wire::{Join, MAX_NODES};
 const LOG_AGAIN: Duration = Duration::from_secs(60);
 
 /// For how long, in consensus time-outs, the rings of nodes that did not answer are no reason to gather.
-pub(super) const LET_ALONE: u32 = 8;
+const LET_ALONE: u32 = 8;
 
 /// What is known of the path between this node and another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,20 +105,20 @@ impl Witness {
     }
 
     /// These nodes did not agree in time and are given up. Those that were heard since `from` but do not hear
-    /// this node are ignored for `pause`. Returns what to log: whether loss in one direction was found, and
+    /// this node are ignored for [`LET_ALONE`] consensus time-outs. Returns what to log: whether loss in one direction was found, and
     /// the reason; `None` if the same was logged recently.
     pub(super) fn given_up(
         &mut self,
         nodes: &MemberSet,
         (from, now): (Instant, Instant),
-        pause: Duration,
+        consensus: Duration,
     ) -> Option<(bool, String)> {
         let (deaf, _) = self.sorted(nodes, from);
         if deaf.is_empty() {
             return Some((false, self.why(nodes, from)));
         }
         self.unanswering = deaf.clone();
-        self.until = Some(now + pause);
+        self.until = Some(now + consensus * LET_ALONE);
         let said = self.logged.as_ref().is_some_and(|(what, at)| *what == deaf && now.since(*at) < LOG_AGAIN);
         if said {
             return None;

@@ -147,8 +147,8 @@ fn a_commit_token_lost_while_a_new_node_is_taken_in_splits_nobody() {
     }
 }
 
-/// The network becomes slower than the time-out from one moment to the next: the ring is formed again with the
-/// configured times, and the members need more time from then on.
+/// The network becomes slower than the time-out from one moment to the next: the ring is formed again with longer
+/// times, and the members need more time from then on.
 #[test]
 fn a_network_that_is_suddenly_slow_gets_a_ring_and_a_longer_time_out() {
     let ms = Duration::from_millis;
@@ -182,7 +182,7 @@ fn one(seed: u64) {
     let mut c = settled(setup(seed, nodes, quality));
     let views: Vec<usize> = (1..=nodes).map(|node| c.views(node).len()).collect();
     for _ in 0..6 {
-        // An idle token is held for a third of the time-out, and one that is lost then is sent again after a quarter: a
+        // An idle token is held for a fifth of the time-out, and one that is lost then is sent again a rotation later: a
         // node that is stopped besides that would be late, with any time-out.
         let pause = token(&c, 1).mul_f64(if loss > 0.0 { 0.0 } else { 0.5 });
         let paused = random.number(1..u64::from(nodes) + 1) as u32;
