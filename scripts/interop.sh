@@ -26,6 +26,7 @@ confdb-load|-|a few minutes|the database: 100,000 keys, 1000 trackers and 10,000
  ANNULUS_LOAD_KEYS=100000 ANNULUS_LOAD_TRACKERS=1000 ANNULUS_LOAD_RATE=10000 ANNULUS_LOAD_SECONDS=5
 failover|-|two hours|how long until a resource of Pacemaker runs elsewhere after its host failed, beside Corosync
  ANNULUS_FAILOVER_RUNS=10             runs of each kind of failure and of host
+ ANNULUS_FAILOVER_ONLY=WORDS          the daemons and failures whose names contain a word
  ANNULUS_FAILOVER_TOTEM=LINE;LINE     further lines of section totem for annulusd
 handover|any|20 minutes|a Corosync cluster under Pacemaker, moved host by host to annulusd and back
 hostile|-|a few minutes|a million mutated datagrams, 100,000 mutated handshakes and requests, against a ring of three
@@ -60,6 +61,7 @@ stalls|-|eight minutes|how long each kind of hostile local client keeps each dae
 steady|-|40 minutes|three senders while hosts, network, disk and clock behave badly, and a host killed meanwhile
  ANNULUS_STEADY_SECONDS=60            length of a phase
  ANNULUS_STEADY_ONLY=WORD             the conditions whose names contain the word
+ ANNULUS_STEADY_ALONE=1               annulusd alone
  ANNULUS_STEADY_CLOCK=1               also steps the clock of this machine
 '
 

@@ -3,8 +3,9 @@
 //! `token: 1000` beside it, by turns.
 //!
 //! `scripts/interop.sh steady` runs it. `ANNULUS_STEADY_SECONDS` (60) is the length of each phase, and the tenth of it the
-//! time before. `ANNULUS_STEADY_ONLY` are words; conditions whose name contains none of them are left out. The clock is
-//! stepped only if `ANNULUS_STEADY_CLOCK` is set, because it is the clock of the whole machine.
+//! time before. `ANNULUS_STEADY_ONLY` are words; conditions whose name contains none of them are left out. With
+//! `ANNULUS_STEADY_ALONE` Corosync is left out. The clock is stepped only if `ANNULUS_STEADY_CLOCK` is set, because it is
+//! the clock of the whole machine.
 
 use crate::bad_network::senders;
 use crate::counts::{Counts, grown};
@@ -255,6 +256,8 @@ fn members_that_run_stay_and_dead_ones_are_out_in_time() {
     let only = std::env::var("ANNULUS_STEADY_ONLY").unwrap_or_default();
     let wanted = |name: &str| only.is_empty() || only.split(' ').any(|word| name.contains(word));
     let clock = std::env::var_os("ANNULUS_STEADY_CLOCK").is_some();
+    let alone = std::env::var_os("ANNULUS_STEADY_ALONE").is_some();
+    let kinds: &[Kind] = if alone { &[Kind::Annulus] } else { &[Kind::Annulus, Kind::Corosync] };
     println!("| condition | daemon | msg/s | rings installed | time-out, ms | a dead host is out after, s |");
     println!("|---|---|---|---|---|---|");
     let mut wrong = Vec::new();
@@ -263,7 +266,7 @@ fn members_that_run_stay_and_dead_ones_are_out_in_time() {
         if !wanted(name) || (condition == Condition::Clock && !clock) {
             continue;
         }
-        for kind in [Kind::Annulus, Kind::Corosync] {
+        for kind in kinds.iter().copied() {
             let mut lab = Lab::new(condition.hosts());
             lab.configure_with(&condition.settings(kind));
             if condition == Condition::Disk {
