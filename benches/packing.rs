@@ -42,7 +42,11 @@ impl Lone {
             match self.totem.poll_output() {
                 Output::Deliver(_) => delivered += 1,
                 Output::Wait(_) => return delivered,
-                Output::Send(..) | Output::Store(_) | Output::View(_) | Output::TokenSent => {}
+                Output::Send(..)
+                | Output::Store(_)
+                | Output::Probe(_)
+                | Output::View(_)
+                | Output::TokenSent => {}
             }
         }
     }

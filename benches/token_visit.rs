@@ -77,7 +77,7 @@ impl Ring {
                 }
                 Output::Deliver(_) => self.delivered += 1,
                 Output::Wait(_) => return,
-                Output::Store(_) | Output::View(_) | Output::TokenSent => {}
+                Output::Store(_) | Output::Probe(_) | Output::View(_) | Output::TokenSent => {}
             }
         }
     }

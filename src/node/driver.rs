@@ -254,6 +254,9 @@ impl Driver {
         let (mut busy, now) = self.take_datagrams(cx, now);
         let more = busy;
         busy |= self.take_stored(cx, now);
+        for node in self.outside.transport.refused() {
+            self.tell(|stack, _| stack.handle_input(now, Input::Refused(node)));
+        }
         busy |= self.take_timeout(now, more);
         if self.watch.is_due(now) {
             self.look_after(now);

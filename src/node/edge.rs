@@ -88,6 +88,7 @@ impl Outside {
         match output {
             Output::Send(to, frame) => self.send(to, frame),
             Output::Store(up_to) => self.store.reserve(up_to),
+            Output::Probe(node) => self.transport.ask(node),
             Output::Reply { conn, bytes } => self.reply(conn, &bytes),
             Output::Event { to, head, payload } => {
                 for recipient in to {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::order::Order;
-use crate::ids::{ConnId, Destination, Piece, RingId};
+use crate::ids::{ConnId, Destination, NodeId, Piece, RingId};
 use crate::view::View;
 
 /// One thing to be done by the program around the core. They are to be carried out in their order: a client must not
@@ -16,6 +16,9 @@ pub enum Output<'a> {
     /// Reserve ring sequence numbers up to this one on stable storage, without blocking; when it is done, the core must
     /// be given [`Input::Stored`](crate::totem::Input::Stored).
     Store(u64),
+    /// Ask the host of a node whether a process receives there; if it says no, the core is to be given
+    /// [`Input::Refused`](crate::totem::Input::Refused).
+    Probe(NodeId),
     /// The answer to a request.
     Reply {
         /// The client that asked.

@@ -169,6 +169,7 @@ impl Stack {
             match self.ground.totem.poll_output() {
                 totem::Output::Send(to, frame) => return Some(Output::Send(to, frame)),
                 totem::Output::Store(up_to) => return Some(Output::Store(up_to)),
+                totem::Output::Probe(node) => return Some(Output::Probe(node)),
                 totem::Output::Deliver(totem::Message { from, group, body, order, .. }) => {
                     #[cfg(test)]
                     if group == Group::App {

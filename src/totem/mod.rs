@@ -75,6 +75,9 @@ pub enum Output {
     /// Reserve ring sequence numbers up to this one on stable storage, without blocking, then give
     /// [`Input::Stored`].
     Store(u64),
+    /// Ask the host of a node whether a process receives there, then give [`Input::Refused`] if it says no. Without an
+    /// answer nothing is known. May be ignored.
+    Probe(NodeId),
     /// Deliver a message. Messages come in the total order.
     Deliver(Message),
     /// Report a configuration change. Its position among the delivered messages is its place in the total
@@ -176,6 +179,7 @@ impl Totem {
             return match action {
                 Action::Send(to, frame) => Output::Send(to, frame),
                 Action::Store(up_to) => Output::Store(up_to),
+                Action::Probe(node) => Output::Probe(node),
                 Action::TokenSent => Output::TokenSent,
                 Action::View(view) => {
                     self.note_view(&view);

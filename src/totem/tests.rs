@@ -80,7 +80,7 @@ impl Net {
                     self.wire.push_back((to.get() as usize - 1, frame));
                 }
                 Output::Store(up_to) => node.totem.handle_input(self.now, Input::Stored(up_to)),
-                Output::TokenSent => {}
+                Output::TokenSent | Output::Probe(_) => {}
                 Output::View(view) => {
                     node.log.push(format!("{:?} {} {:?}", view.kind, view.ring, view.members.len()));
                     if view.kind == ViewKind::Regular {

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::peers::Peers;
+use super::probes;
 use super::received::{Judge, Up};
 use super::source_port::Shows;
 use super::stats::{Logs, Stats};
@@ -62,6 +63,10 @@ impl Judge for Gate<'_> {
 impl Gate<'_> {
     /// Whether to hand up the datagram with these bytes.
     fn admits(&mut self, arrival: &Arrival, bytes: &[u8]) -> bool {
+        if probes::is_probe(bytes) {
+            self.stats.probes += 1;
+            return false;
+        }
         if let (Some(from), Some(own)) = (arrival.from, self.own)
             && (from.ip(), from.port()) == (own.ip(), own.port())
         {

@@ -18,6 +18,7 @@
 //! | `socket.rs` | socket options: buffers, priority, code point | |
 //! | `addr.rs` | finds the address and interface that a configured address refers to | `totemip.c` |
 //! | `peers.rs` | node ↔ address | |
+//! | `probes.rs` | whether a process receives on the host of another node | |
 //! | `random.rs` | random bytes of the kernel | |
 //! | `gate.rs` | decides which received datagrams are handed up | |
 //! | `source_port.rs` | the port from which a peer sends | |
@@ -38,6 +39,7 @@ mod looped;
 mod options;
 mod peers;
 mod plain;
+mod probes;
 mod random;
 mod received;
 mod run;
@@ -71,6 +73,7 @@ use knet::LinkView;
 use knet::envelope::{Envelope, Suite};
 use links::Links;
 use plain::Plain;
+use probes::Probes;
 
 /// Sends datagrams to the other nodes and receives theirs.
 ///
@@ -79,6 +82,7 @@ use plain::Plain;
 #[derive(Debug)]
 pub struct Transport {
     way: Way,
+    probes: Probes,
 }
 
 #[derive(Debug)]
@@ -109,7 +113,7 @@ impl Transport {
             Kind::Udpu | Kind::Udp(_) => Way::Plain(Box::new(Plain::open(options)?)),
             Kind::Knet(knet) => Way::Links(Box::new(Links::open(options, knet)?)),
         };
-        Ok(Self { way })
+        Ok(Self { way, probes: Probes::default() })
     }
 
     /// Sets the function that recognises datagrams which only this implementation sends from the ring's port.
@@ -175,6 +179,22 @@ impl Transport {
     /// Future of [`Transport::poll_recv`]. Dropping it loses no datagram.
     pub async fn recv(&mut self, batch: &mut Received) -> io::Result<()> {
         std::future::poll_fn(|cx| self.poll_recv(cx, batch)).await
+    }
+
+    /// Asks the host of a node whether a process receives there, on all links to it. The answer comes from
+    /// [`Transport::refused`], if it is no; otherwise there is none.
+    pub fn ask(&mut self, node: NodeId) {
+        let ways = match &self.way {
+            Way::Plain(plain) => plain.ways(node),
+            Way::Links(links) => links.ways(node),
+        };
+        self.probes.ask(node, &ways);
+    }
+
+    /// The nodes whose hosts have said since the last call that no process receives there, once for each time they were
+    /// asked.
+    pub fn refused(&mut self) -> Vec<NodeId> {
+        self.probes.refused()
     }
 
     /// What the kernel does for several datagrams at a time; on knet, what it does on all links.

@@ -21,6 +21,8 @@ pub struct Stats {
     pub send_calls: u64,
     /// Number of `recvmmsg` calls.
     pub recv_calls: u64,
+    /// Probes of other nodes, which ask whether a process receives here. Not in `received`.
+    pub probes: u64,
     /// How often a send had to wait because the socket buffer was full.
     pub send_waits: u64,
     /// Outgoing datagrams that were not sent.

@@ -279,19 +279,28 @@ pub(super) struct QueuedError {
     pub(super) local: bool,
     /// With `EMSGSIZE`, the MTU in bytes.
     pub(super) info: u32,
+    /// What the reporter quotes of the beginning of the datagram, filled up with zeros.
+    pub(super) quoted: [u8; QUOTED],
 }
+
+/// The most bytes that are taken of what an error quotes.
+pub(super) const QUOTED: usize = 32;
 
 /// Takes the next error from the queue; `None` if it is empty.
 pub(super) fn queued_error(socket: BorrowedFd<'_>) -> io::Result<Option<QueuedError>> {
     // Space for the error, the address of its reporter, and other configured control messages.
     let mut control = Control([0u8; 256]);
     let mut name = MaybeUninit::<libc::sockaddr_in6>::zeroed();
+    let mut quoted = [0u8; QUOTED];
+    let mut vector = libc::iovec { iov_base: quoted.as_mut_ptr().cast(), iov_len: quoted.len() };
     let mut header = empty_header().msg_hdr;
+    header.msg_iov = &raw mut vector;
+    header.msg_iovlen = 1;
     header.msg_name = name.as_mut_ptr().cast();
     header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
     header.msg_control = control.0.as_mut_ptr().cast();
     header.msg_controllen = control.0.len() as _;
-    // SAFETY: name and control data are alive during the call and have the lengths given; there is no payload.
+    // SAFETY: name, control data and the one vector are alive during the call and have the lengths given.
     let received = unsafe {
         libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT)
     };
@@ -301,7 +310,7 @@ pub(super) fn queued_error(socket: BorrowedFd<'_>) -> io::Result<Option<QueuedEr
     }
     // SAFETY: it was zeroed, which is a valid sockaddr_in6 (integers only), and the kernel wrote over it at most.
     let to = source(unsafe { name.assume_init_ref() }, header.msg_namelen as usize);
-    let mut found = QueuedError { errno: 0, to, local: false, info: 0 };
+    let mut found = QueuedError { errno: 0, to, local: false, info: 0, quoted };
     // SAFETY: the kernel wrote control messages of the length that the header says into `control`, which is alive.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
     // SAFETY: as above; CMSG_NXTHDR is null after the last one.

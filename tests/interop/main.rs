@@ -28,6 +28,7 @@ mod cmapctl;
 mod counts;
 mod database;
 mod disk;
+mod ended;
 mod engines;
 mod hostile;
 mod idle;

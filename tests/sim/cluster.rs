@@ -56,6 +56,8 @@ pub(crate) struct Setup {
     pub(crate) schedule: Option<Schedule>,
     /// The knet links below the rings. `None`: one plain link, on which a frame is a datagram.
     pub(crate) knet: Option<Knet>,
+    /// Whether the host of a process that has ended says so when it is asked; otherwise the host ends with it.
+    pub(crate) hosts_answer: bool,
     /// How the services of whole nodes are set up; `None`: the ring runs alone.
     pub(crate) services: Option<Services>,
 }
@@ -75,6 +77,7 @@ impl Setup {
             listed: false,
             schedule: None,
             knet: None,
+            hosts_answer: false,
             services: None,
         }
     }
@@ -187,6 +190,11 @@ pub(crate) enum Happening {
     Stored {
         who: Process,
         up_to: u64,
+    },
+    /// The host of the other node says that no process receives there.
+    Refused {
+        who: Process,
+        other: u32,
     },
     Work {
         node: u32,
@@ -804,6 +812,7 @@ impl Cluster {
             }
             Happening::Wake { who } => self.called(who, due.at),
             Happening::Stored { who, up_to } => self.written(who, up_to),
+            Happening::Refused { who, other } => self.told_refused(who, other),
             Happening::Work { node } => self.worked(node),
             Happening::Overdue { who, ring } => self.overdue(who, ring),
         }
@@ -879,6 +888,14 @@ impl Cluster {
         self.input(who.node, Input::Stored(up_to));
     }
 
+    fn told_refused(&mut self, who: Process, other: u32) {
+        let Some(process) = self.nodes.get(&who.node).and_then(|node| node.process.as_ref()) else { return };
+        // A process that does not run learns of it later, or not at all.
+        if process.app.who == who && process.paused.is_none() {
+            self.input(who.node, Input::Refused(id(other)));
+        }
+    }
+
     // ---- a process ---------------------------------------------------------------------------------
 
     pub(crate) fn running(&mut self, node: u32) -> &mut Running {
@@ -909,6 +926,7 @@ impl Cluster {
             match self.running(node).core.ring().poll_output() {
                 Output::Send(to, bytes) => self.sent(node, to, &bytes),
                 Output::Store(up_to) => self.store(node, up_to),
+                Output::Probe(other) => self.asked(node, other.get()),
                 Output::Deliver(message) => self.delivered(node, &message),
                 Output::View(view) => self.viewed(node, view),
                 Output::TokenSent => self.token_sent(node),
@@ -928,6 +946,20 @@ impl Cluster {
         let who = self.running(node).app.who;
         let at = self.now + self.random.duration(&self.setup.disk.clone());
         self.plan(at, Happening::Stored { who, up_to });
+    }
+
+    /// A process asks whether that of another node is there.
+    pub(crate) fn asked(&mut self, by: u32, other: u32) {
+        let who = self.running(by).app.who;
+        let ended = self.nodes.get(&other).is_some_and(|node| node.process.is_none());
+        if ended && self.setup.hosts_answer && self.fabric.is_none() {
+            let probe = Bytes::from_static(b"a probe and its answer");
+            for (there, _) in self.network.send(self.now, by, other, &probe, true) {
+                for (at, _) in self.network.send(there, other, by, &probe, true) {
+                    self.plan(at, Happening::Refused { who, other });
+                }
+            }
+        }
     }
 
     pub(crate) fn sent(&mut self, from: u32, to: Destination, bytes: &Bytes) {

@@ -333,7 +333,7 @@ fn forms(plan: &Plan) {
         let wake = loop {
             match totem.poll_output() {
                 Output::Send(Destination::Node(to), frame) if to == me => looped.push_back(frame),
-                Output::Send(..) | Output::Deliver(_) | Output::TokenSent => {}
+                Output::Send(..) | Output::Deliver(_) | Output::TokenSent | Output::Probe(_) => {}
                 Output::Store(up_to) => stored.push(up_to),
                 Output::View(view) => formed |= view.kind == ViewKind::Regular && view.members == [me],
                 Output::Wait(wake) => break wake,

@@ -85,6 +85,7 @@ impl Net {
                     match output {
                         service::Output::Send(to, frame) => sent.push((to, frame)),
                         service::Output::Store(up_to) => stored.push(up_to),
+                        service::Output::Probe(_) => {}
                         other => outcome.note(other),
                     }
                 }
@@ -96,7 +97,7 @@ impl Net {
                     match totem.poll_output() {
                         Output::Send(to, frame) => sent.push((to, frame)),
                         Output::Store(up_to) => stored.push(up_to),
-                        Output::Deliver(_) | Output::View(_) | Output::TokenSent => {}
+                        Output::Deliver(_) | Output::View(_) | Output::TokenSent | Output::Probe(_) => {}
                         Output::Wait(until) => break until.unwrap(),
                     }
                 };

@@ -246,6 +246,7 @@ impl Cluster {
                     self.wire.extend(others.iter().map(|other| (node, *other, frame.clone())));
                 }
                 Output::Store(up_to) => stored.push(up_to),
+                Output::Probe(_) => {}
                 other => {
                     if let Output::Order(Order::KeepVotes(votes)) = &other {
                         self.kept_votes.insert(node, *votes);

@@ -84,7 +84,9 @@ impl Outcome {
     /// Notes an output that is about neither datagrams nor ring ids.
     pub(super) fn note(&mut self, output: Output<'_>) {
         match output {
-            Output::Send(..) | Output::Store(_) => unreachable!("the cluster carries them out"),
+            Output::Send(..) | Output::Store(_) | Output::Probe(_) => {
+                unreachable!("the cluster carries them out")
+            }
             Output::Reply { conn, bytes } => {
                 assert_eq!(size(&bytes), bytes.len(), "the header says how long the reply is");
                 self.told.push(Told::Reply(conn, bytes));

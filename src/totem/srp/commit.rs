@@ -36,6 +36,7 @@ impl Commit {
 
         token.filled += 1;
         ring.gaps.skip();
+        ring.refusals.clear();
         // Not empty, because this node is in it.
         ring.successor = token.members[token.filled % token.members.len()].0;
         ring.current = token.ring;

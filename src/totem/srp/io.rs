@@ -51,6 +51,10 @@ pub enum Input<'a> {
     NotStored,
     /// This node's network interface disappeared or came back.
     Interface,
+    /// The answer to a probe of this node ([`Output::Probe`](crate::totem::Output::Probe)): its host has said that no
+    /// process receives there. To be given only if the answer quotes the probe, so that it cannot be forged by somebody
+    /// who has not seen the probe.
+    Refused(NodeId),
 }
 
 /// An action for the caller, to be carried out in the order given.
@@ -60,6 +64,8 @@ pub(crate) enum Action {
     Send(Destination, Bytes),
     /// Reserve ring sequence numbers up to this one on stable storage.
     Store(u64),
+    /// Ask the host of a node whether its process is there.
+    Probe(NodeId),
     /// A packet of messages whose place in the total order is final.
     Packet {
         /// The node that sent its messages.

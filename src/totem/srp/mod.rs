@@ -31,6 +31,7 @@
 //! | `pause.rs` | a pause of this process, which is not silence of the others |
 //! | `turnaround.rs` | how long a rotation takes, and when the token is late |
 //! | `gaps.rs`, `spread.rs` | how long this node waited for the token |
+//! | `refusals.rs`, `ended.rs` | members whose hosts say that their processes have ended |
 //! | `losses.rs` | whose frames get lost, and who lacks them |
 //! | `witness.rs` | which nodes are heard, and which of them hear this node |
 //! | `stats.rs` | counters |
@@ -39,6 +40,7 @@
 mod commit;
 mod crowd;
 mod deliver;
+mod ended;
 mod excess;
 mod flow;
 pub(crate) mod gaps;
@@ -56,6 +58,7 @@ pub(crate) mod outbox;
 mod pause;
 mod plausible;
 mod recovery;
+mod refusals;
 mod retransmit;
 mod ring;
 #[cfg(test)]
@@ -164,11 +167,17 @@ impl Srp {
                 self.ring.witness.forget();
                 self.gather(now, Cause::Interface);
             }
+            Input::Refused(node) => self.ring.refusals.refused(now, node),
         }
         // After any other input a datagram may still wait that makes the timer pointless.
         if matches!(input, Input::Timeout) {
             while let Some(timer) = self.ring.timers.take_due(now) {
                 self.expire(now, timer);
+            }
+        }
+        while let Some(node) = self.ring.refusals.take_ended() {
+            if ended::give_up(&mut self.ring, node) {
+                self.gather(now, Cause::Ended(node));
             }
         }
         self.ring.check();
@@ -380,28 +389,16 @@ impl Srp {
         }
     }
 
-    /// Whether a frame from the network names this node as its sender. Such a frame is forged unless it is a
-    /// data frame, which other nodes retransmit; and it would be believed, because a node trusts its own
-    /// messages.
-    fn claims_to_be_own(&self, frame: &Frame<'_>) -> bool {
-        let from = match frame {
-            Frame::Mcast(_) => return false,
-            Frame::Token(token) => token.from,
-            Frame::Join(join) => join.from,
-            Frame::Commit(token) => token.from,
-            Frame::MergeDetect(probe) => probe.from,
-            Frame::HoldCancel(cancel) => cancel.from,
-        };
-        from == self.ring.me
-    }
-
     /// Handles a datagram; `own` is given if it is one of this node's looped-back frames.
     fn receive(&mut self, now: Instant, datagram: &[u8], own: Option<&Bytes>, feed: &mut dyn Feed) {
         let (frame, order) = match wire::parse(datagram) {
             Ok(parsed) => parsed,
             Err(error) => return self.ring.stats.refuse(error),
         };
-        if own.is_none() && self.claims_to_be_own(&frame) {
+        // A frame from the network that names this node as its sender is forged, and it would be believed, because a node
+        // trusts its own messages.
+        let speaker = speaker(&frame).filter(|_| own.is_none());
+        if speaker == Some(self.ring.me) {
             self.ring.stats.rx_msg_dropped += 1;
             return;
         }
@@ -423,6 +420,9 @@ impl Srp {
                 .refuse(wire::WireError::Value(kind, "node id: it is left out for a while"));
         }
         self.ring.stats.received(kind);
+        if let Some(speaker) = speaker {
+            self.ring.refusals.heard(speaker);
+        }
         match frame {
             Frame::Mcast(mcast) => {
                 let bytes = || own.cloned().unwrap_or_else(|| Bytes::copy_from_slice(datagram));
@@ -643,7 +643,7 @@ impl Srp {
             Timer::TokenRetransmit => match self.state {
                 State::Gather(_) => {}
                 State::Operational | State::Commit(_) | State::Recovery(_) => {
-                    self.ring.send_token();
+                    self.ring.repeat_token(now);
                     self.ring.turnaround.sent_again(now);
                     self.ring.repeat_if_late(now);
                 }
@@ -654,6 +654,9 @@ impl Srp {
             Timer::Join => {
                 gather::announce(&mut self.ring, now);
                 gather::repeat_later(&mut self.ring, now);
+                if let State::Gather(gather) = &self.state {
+                    ended::ask_silent(&mut self.ring, now, gather);
+                }
             }
             Timer::Settle => {
                 if let State::Gather(gather) = &mut self.state {
@@ -764,6 +767,18 @@ impl Srp {
             }
         };
         self.gather(now, cause);
+    }
+}
+
+/// The node that sent the frame; `None` for data frames, which other nodes send again.
+const fn speaker(frame: &Frame<'_>) -> Option<NodeId> {
+    match frame {
+        Frame::Mcast(_) => None,
+        Frame::Token(token) => Some(token.from),
+        Frame::Join(join) => Some(join.from),
+        Frame::Commit(token) => Some(token.from),
+        Frame::MergeDetect(probe) => Some(probe.from),
+        Frame::HoldCancel(cancel) => Some(cancel.from),
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) enum Cause {
     JoinCommit(NodeId),
     /// The given node sent a join message during the recovery.
     JoinRecovery(NodeId),
+    /// The host of the given node says that its process has ended.
+    Ended(NodeId),
     /// The network interface disappeared or came back.
     Interface,
     /// This node's disk has finally reserved ring ids.
@@ -70,6 +72,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Start => f.write_str("this node started"),
             Self::ConsensusTimeout => f.write_str("not all nodes agreed in time"),
+            Self::Ended(node) => write!(f, "the process of node {node} has ended"),
             Self::Silent => f.write_str("members of the ring were silent"),
             Self::TokenLost => f.write_str("the token was lost"),
             Self::NoCommitToken => f.write_str("the representative sent no commit token"),

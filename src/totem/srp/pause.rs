@@ -64,6 +64,7 @@ impl Pause {
             ring.stats.pauses += 1;
         }
         self.catching_up = true;
+        ring.refusals.clear();
         ring.timers.postpone(visible, now + ring.timeouts.token_retransmit);
         // By then the others have repeated their join messages; it must not look like another pause.
         ring.timers.start(Timer::Alive, now, ring.timeouts.join.min(ring.timeouts.token / ALIVE));

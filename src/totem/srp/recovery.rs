@@ -237,6 +237,7 @@ impl Recovery {
         ring.stalls = 0;
         ring.silent = false;
         ring.hearing = None;
+        ring.refusals.clear();
         ring.timers.stop(Timer::Recovery);
         ring.losses.installed(&ring.members);
     }

@@ -15,6 +15,7 @@ use super::losses::Losses;
 use super::members::MemberSet;
 use super::number::{FAR, RingNumbers, SPREAD};
 use super::outbox::{Outbox, Queue};
+use super::refusals::Refusals;
 use super::stats::Stats;
 use super::timers::{Timer, TimerTable};
 use super::turnaround::Turnaround;
@@ -68,6 +69,8 @@ pub(crate) struct Ring {
     /// Which nodes are heard, and which of them hear this node.
     pub(super) witness: Witness,
 
+    /// Which nodes were asked whether their processes are there.
+    pub(super) refusals: Refusals,
     /// Nodes whose messages are ignored for a while.
     pub(super) left_out: LeftOut,
     /// Number of consecutive recoveries that made no progress.
@@ -131,6 +134,7 @@ impl Ring {
             failed_to_receive: false,
             silent: false,
             witness: Witness::default(),
+            refusals: Refusals::default(),
             left_out: LeftOut::default(),
             stalls: 0,
             reception: Reception::new(params.origin),
@@ -235,7 +239,22 @@ impl Ring {
     /// unless it has just done so.
     pub(super) fn repeat_for_others(&mut self, now: Instant) {
         if self.turnaround.came_again(now) {
-            self.send_token();
+            self.repeat_token(now);
+        }
+    }
+
+    /// Sends the token again to the next node, which may have ended.
+    pub(super) fn repeat_token(&mut self, now: Instant) {
+        // First, as its host answers few datagrams in a second.
+        self.ask(now, self.successor);
+        self.send_token();
+    }
+
+    /// Asks the host of another node whether its process is there, if the node is known to be one of this implementation.
+    pub(super) fn ask(&mut self, now: Instant, node: NodeId) {
+        if node != self.me && (self.within.is_some() || self.hearing.is_some()) {
+            self.refusals.ask(now, node, self.timeouts.token);
+            self.actions.push_back(Action::Probe(node));
         }
     }
 

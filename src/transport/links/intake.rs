@@ -10,6 +10,7 @@ use super::report::Report;
 use crate::time::Instant;
 use crate::transport::knet::envelope::{Envelope, Refusal};
 use crate::transport::knet::{self, Engine};
+use crate::transport::probes;
 use crate::transport::received::{Came, Judge, Up};
 use crate::transport::stats::{Logs, Stats};
 use crate::transport::sys;
@@ -85,8 +86,10 @@ impl Judge for Intake<'_> {
     fn brought(&mut self, came: Came<'_>) {
         let began = (!self.clear).then(Clock::now);
         let whole = came.each().filter(|(arrival, _)| sender(arrival).is_some());
-        let mut datagrams: Vec<&mut [u8]> =
-            whole.flat_map(|(arrival, bytes)| datagrams(arrival, bytes)).collect();
+        let mut datagrams: Vec<&mut [u8]> = whole
+            .flat_map(|(arrival, bytes)| datagrams(arrival, bytes))
+            .filter(|one| !probes::is_probe(one))
+            .collect();
         self.opened = self.envelope.open(&mut datagrams).into_iter();
         if let Some(began) = began {
             // There are at most a few thousand datagrams.
@@ -102,7 +105,11 @@ impl Judge for Intake<'_> {
         let mut at = 0;
         for datagram in datagrams(arrival, bytes) {
             let length = datagram.len();
-            self.take(from, datagram, at, up);
+            if probes::is_probe(datagram) {
+                self.stats.probes += 1;
+            } else {
+                self.take(from, datagram, at, up);
+            }
             at += length;
         }
     }

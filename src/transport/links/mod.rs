@@ -36,12 +36,13 @@ use self::wire::{Change, Plan, Wire};
 use super::knet::envelope::{Envelope, Suite};
 use super::knet::{self, Crypto, Engine, LINKS, LinkView, Output, Settings};
 use super::looped::Looped;
+use super::probes::Way;
 use super::received::{Left, Received};
 use super::run::Offload;
 use super::stats::{Logs, Stats};
 use super::udpu::FRUITLESS_CALLS;
 use super::{InterfaceChange, Kind, Options, TransportError, options, socket, sys};
-use crate::ids::Destination;
+use crate::ids::{Destination, NodeId};
 use crate::time::Instant;
 use crate::value::Value;
 
@@ -286,6 +287,19 @@ impl Links {
             }
             Poll::Pending => !was_due,
         }
+    }
+
+    /// The addresses of this host and of another one, on each link.
+    pub(super) fn ways(&self, node: NodeId) -> Vec<Way> {
+        let wires = self.wires.iter().flatten();
+        wires
+            .filter_map(|wire| {
+                let to = wire.target(node)?.as_socket()?;
+                let mut from = wire.address();
+                from.set_port(0);
+                Some(Way { from, to })
+            })
+            .collect()
     }
 
     /// Implements [`Transport::offload`](super::Transport::offload).

@@ -64,6 +64,56 @@ fn on_a_fast_network_a_dead_member_is_out_within_a_second() {
 }
 
 #[test]
+fn a_process_that_ended_is_out_before_the_token_is_lost_where_its_host_says_so() {
+    for dead in [1, 3, 5] {
+        for nodes in [2, 5] {
+            let dead = dead.min(nodes);
+            let mut c =
+                settled(Setup { hosts_answer: true, ..setup(u64::from(dead), nodes, Quality::good()) });
+            let took = crash(&mut c, dead, Duration::from_secs(1));
+            assert!(took < FLOOR, "{dead} of {nodes}: {took:?}");
+            assert!(c.alive().all(|(node, _)| token(&c, node) == FLOOR), "it was no false alarm");
+        }
+    }
+}
+
+/// The second one is silent while the others form a ring without the first.
+#[test]
+fn two_processes_that_end_together_are_out_as_soon() {
+    let mut c = settled(Setup { hosts_answer: true, ..setup(7, 5, Quality::good()) });
+    let began = c.now;
+    c.crash(2);
+    c.crash(4);
+    c.run_until_within(Duration::from_secs(1), "the other three", |c| c.on_one_ring(&[1, 3, 5]));
+    assert!(c.now.since(began) < FLOOR * 4 / 3, "{:?}", c.now.since(began));
+}
+
+/// Its port is there, so its host is silent.
+#[test]
+fn a_process_that_is_stopped_for_less_than_the_time_out_is_not_given_up() {
+    let mut c = settled(Setup { hosts_answer: true, ..setup(8, 3, Quality::good()) });
+    let ring = c.ring(1);
+    for node in 1..=3 {
+        c.pause(node);
+        c.run(FLOOR / 2);
+        c.resume(node, false);
+        c.run(Duration::from_secs(1));
+    }
+    assert_eq!(c.ring(1), ring);
+}
+
+#[test]
+fn a_process_that_starts_again_at_once_is_taken_back() {
+    for after in [1, 5, 10, 20, 40] {
+        let mut c = settled(Setup { hosts_answer: true, ..setup(after, 3, Quality::good()) });
+        c.crash(2);
+        c.run(Duration::from_millis(after));
+        c.start(2);
+        c.run_until_within(Duration::from_secs(12), "all three", |c| c.on_one_ring(&[1, 2, 3]));
+    }
+}
+
+#[test]
 fn on_a_slow_network_the_time_out_is_a_multiple_of_the_slowest_rotation() {
     let ms = Duration::from_millis;
     let mut c = settled(setup(1, 3, Quality { delay: ms(20)..ms(40), ..Quality::good() }));
@@ -179,7 +229,8 @@ fn one(seed: u64) {
         duplicate: random.pick(&[0.0, 0.02]),
         reorder: random.pick(&[0.0, 0.02]),
     };
-    let mut c = settled(setup(seed, nodes, quality));
+    let hosts_answer = seed.is_multiple_of(2);
+    let mut c = settled(Setup { hosts_answer, ..setup(seed, nodes, quality) });
     let views: Vec<usize> = (1..=nodes).map(|node| c.views(node).len()).collect();
     for _ in 0..6 {
         // An idle token is held for a fifth of the time-out, and one that is lost then is sent again a rotation later: a

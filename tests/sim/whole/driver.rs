@@ -40,6 +40,7 @@ impl Cluster {
             match output {
                 Output::Send(to, bytes) => self.sent(node, to, &bytes),
                 Output::Store(up_to) => self.store(node, up_to),
+                Output::Probe(other) => self.asked(node, other.get()),
                 Output::View(view) => self.view_of_whole(who, view),
                 Output::Synced(ring) => self.synced_whole(who, ring),
                 Output::Reply { conn, bytes } => self.replied(who, conn, &bytes),

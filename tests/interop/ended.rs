@@ -1,0 +1,108 @@
+//! A daemon that ends without a word: its host says that nobody receives there, and the others need not wait for the
+//! token. Messages that say so of a daemon that is there change nothing.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::counts::Counts;
+use crate::lab::{Kind, Lab, PATIENCE, Settings, Transport, wait_until};
+use crate::ready;
+use rustix::process::Signal;
+
+/// The least token time-out, in ms: much longer than it takes to ask a host.
+const FLOOR: u64 = 3000;
+/// What the log says of a daemon that has ended.
+const LINE: &str = "its daemon has ended";
+
+/// Sends an ICMP message "port unreachable" every 10 ms: the address of host 2 does not receive the ring's datagrams of
+/// this host.
+const FORGE: &str = r"
+import socket, struct, sys, time
+to, of, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+def checksum(data):
+    total = sum(struct.unpack('!%dH' % (len(data) // 2), data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+quoted = struct.pack('!BBHHHBBH4s4s', 0x45, 0, 100, 1, 0, 64, 17, 0, socket.inet_aton(to), socket.inet_aton(of))
+quoted += struct.pack('!HHHH', port, port, 80, 0) + bytes(72)
+head = struct.pack('!BBHI', 3, 3, 0, 0)
+head = struct.pack('!BBHI', 3, 3, checksum(head + quoted), 0)
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+while True:
+    raw.sendto(head + quoted, (to, 0))
+    time.sleep(0.01)
+";
+
+/// Three hosts whose token time-out is the floor.
+fn three(transport: Transport) -> Lab {
+    let mut lab = Lab::shared(3);
+    lab.configure_with(&Settings::new(transport, &format!("token_floor: {FLOOR}"), 3));
+    lab.start_all(Kind::Annulus);
+    lab.wait_for_one_ring();
+    let in_force = || {
+        (1..=3).all(|k| {
+            let said = lab.say(k, "corosync-cmapctl -m stats -g stats.annulus.token.timeout").out;
+            said.trim().ends_with(&format!("= {FLOOR}"))
+        })
+    };
+    assert!(wait_until(PATIENCE, in_force).is_ok(), "the floor is not in force\n{}", lab.log_tail(1));
+    lab
+}
+
+fn logs(lab: &Lab, k: usize) -> String {
+    fs::read_to_string(lab.dir(k).join("log/daemon.log")).unwrap_or_default()
+}
+
+#[test]
+fn the_end_of_a_daemon_is_seen_before_the_token_is_lost() {
+    if !ready() {
+        return;
+    }
+    for transport in [Transport::Udpu, Transport::Udp, Transport::SEALED] {
+        for ended in 1..=3 {
+            let mut lab = three(transport);
+            let rest: Vec<usize> = (1..=3).filter(|k| *k != ended).collect();
+            let rings: Vec<u64> = rest.iter().map(|k| Counts::of(&lab, *k).rings).collect();
+            let begun = Instant::now();
+            let _ = lab.end(ended, Signal::KILL);
+            let formed = || rest.iter().zip(&rings).all(|(k, before)| Counts::of(&lab, *k).rings > *before);
+            let outcome = wait_until(PATIENCE, formed);
+            let took = begun.elapsed();
+            let text =
+                || format!("{transport}: host {ended}\n{}\n{}", logs(&lab, rest[0]), logs(&lab, rest[1]));
+            assert!(outcome.is_ok(), "no ring without {}", text());
+            println!("{transport}: host {ended} is out after {:.2} s", took.as_secs_f64());
+            assert!(rest.iter().any(|k| logs(&lab, *k).contains(LINE)), "nobody was told: {}", text());
+            assert!(took < Duration::from_millis(FLOOR), "{took:?}: {}", text());
+        }
+    }
+}
+
+/// Host 3 forges what host 2 would say if its daemon had ended. That daemon is stopped for a while meanwhile.
+#[test]
+fn a_forged_message_that_a_daemon_has_ended_puts_nobody_out() {
+    if !ready() {
+        return;
+    }
+    let lab = three(Transport::Udpu);
+    let before: Vec<u64> = (1..=3).map(|k| Counts::of(&lab, k).rings).collect();
+    let address = |k| lab.must(k, "hostname -I").split_whitespace().next().unwrap_or_default().to_owned();
+    let script = lab.dir(3).join("run/forge.py");
+    fs::write(&script, FORGE).expect("write the script");
+    let forge = format!("timeout 5 python3 /run/forge.py {} {} 5405", address(1), address(2));
+    std::thread::scope(|scope| {
+        let forging = scope.spawn(|| lab.say(3, &forge));
+        std::thread::sleep(Duration::from_millis(500));
+        lab.pause(2);
+        std::thread::sleep(Duration::from_millis(FLOOR / 2));
+        lab.resume(2);
+        let said = forging.join().expect("the script ends");
+        assert_eq!(said.code, 124, "it ran until its time was over: {}", said.text());
+    });
+    let arrived = lab.must(1, "grep '^Icmp:' /proc/net/snmp | tail -1");
+    let unreachable: u64 = arrived.split_whitespace().nth(4).and_then(|word| word.parse().ok()).unwrap_or(0);
+    assert!(unreachable > 100, "the forged messages did not arrive: {arrived}");
+    let after: Vec<u64> = (1..=3).map(|k| Counts::of(&lab, k).rings).collect();
+    assert_eq!(before, after, "{}", logs(&lab, 1));
+}
