@@ -63,10 +63,6 @@ impl Judge for Gate<'_> {
 impl Gate<'_> {
     /// Whether to hand up the datagram with these bytes.
     fn admits(&mut self, arrival: &Arrival, bytes: &[u8]) -> bool {
-        if probes::is_probe(bytes) {
-            self.stats.probes += 1;
-            return false;
-        }
         if let (Some(from), Some(own)) = (arrival.from, self.own)
             && (from.ip(), from.port()) == (own.ip(), own.port())
         {
@@ -77,6 +73,10 @@ impl Gate<'_> {
         if peer.is_none() && self.block_unlisted {
             self.stats.dropped_in.unlisted += 1;
             self.report_unlisted(arrival.from);
+            return false;
+        }
+        if probes::is_probe(bytes) {
+            self.stats.probes += 1;
             return false;
         }
         if let (Some(from), Some(peer)) = (arrival.from, peer)

@@ -1,8 +1,8 @@
 //! Asking the host of another node whether a process receives there.
 //!
 //! A datagram is sent to the node's address, from a port of its own, with random contents. If no process has the port
-//! that it is sent to, the kernel of that host says so (ICMP: port unreachable) and quotes the datagram. Only answers that
-//! quote the contents count, because the rest of such a message can be guessed by anybody.
+//! that it is sent to, the kernel of that host says so (ICMP: port unreachable) and quotes the datagram. Only answers of
+//! that host that quote the contents count, because the rest of such a message can be guessed by anybody.
 //!
 //! The answers are read when the caller asks for them; nothing wakes it.
 
@@ -21,7 +21,7 @@ use crate::ids::NodeId;
 /// A probe begins with this and goes on with random bytes. No datagram of a ring begins so.
 const MARK: [u8; 8] = *b"annprobe";
 const LEN: usize = 24;
-/// The most answers that are awaited at a time, and for how long.
+/// The most answers that are awaited and sockets that are open at a time, and for how long.
 const AWAITED: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The most errors that are read of a socket at a time.
@@ -47,11 +47,19 @@ struct Asked {
     at: Instant,
 }
 
+/// A socket that is connected to the other end of a way, so that it receives from there alone.
+#[derive(Debug)]
+struct Open {
+    way: Way,
+    socket: Socket,
+    used_at: Instant,
+}
+
 /// The probes that were sent, and the sockets that they were sent from.
 #[derive(Debug, Default)]
 pub(super) struct Probes {
     asked: VecDeque<Asked>,
-    sockets: Vec<(SocketAddr, Socket)>,
+    open: Vec<Open>,
 }
 
 impl Probes {
@@ -63,15 +71,14 @@ impl Probes {
             tracing::debug!(%error, "there is no random number for a probe");
             return;
         }
-        for Way { from, to } in ways {
-            let sent = self.socket(*from).and_then(|socket| {
-                let to = (*to).into();
+        for way in ways {
+            let sent = self.socket(*way).and_then(|socket| {
                 // An error of an earlier probe is reported first.
-                let sent = socket.send_to(&contents, &to).or_else(|_| socket.send_to(&contents, &to));
+                let sent = socket.send(&contents).or_else(|_| socket.send(&contents));
                 sent.map_err(failed("send a probe"))
             });
             if let Err(error) = sent {
-                tracing::debug!(%node, %from, %to, %error, "a probe was not sent");
+                tracing::debug!(%node, to = %way.to, %error, "a probe was not sent");
             }
         }
         if self.asked.len() == AWAITED {
@@ -80,46 +87,48 @@ impl Probes {
         self.asked.push_back(Asked { node, contents, at: Instant::now() });
     }
 
-    /// The socket that sends from an address.
-    fn socket(&mut self, from: SocketAddr) -> Result<&Socket, TransportError> {
-        if let Some(at) = self.sockets.iter().position(|(bound, _)| *bound == from) {
-            return Ok(&self.sockets[at].1);
+    /// The socket that sends on a way.
+    fn socket(&mut self, way: Way) -> Result<&Socket, TransportError> {
+        if let Some(at) = self.open.iter().position(|open| open.way == way) {
+            self.open[at].used_at = Instant::now();
+            return Ok(&self.open[at].socket);
         }
-        let socket = socket::open(from)?;
-        sys::queue_errors(socket.as_fd(), from.is_ipv4())
+        let socket = socket::open(way.from)?;
+        sys::queue_errors(socket.as_fd(), way.from.is_ipv4())
             .map_err(failed("have errors of the network queued"))?;
-        socket::bind(&socket, from, "probe")?;
-        self.sockets.push((from, socket));
-        Ok(&self.sockets[self.sockets.len() - 1].1)
+        socket::bind(&socket, way.from, "probe")?;
+        socket.connect(&way.to.into()).map_err(failed("connect a socket for probes"))?;
+        if self.open.len() == AWAITED {
+            self.open.remove(0);
+        }
+        self.open.push(Open { way, socket, used_at: Instant::now() });
+        Ok(&self.open[self.open.len() - 1].socket)
     }
 
-    /// The nodes that have refused since the last call, once for each probe.
+    /// The nodes that have refused since the last call, once for each answer.
     pub(super) fn refused(&mut self) -> Vec<NodeId> {
         let mut nodes = Vec::new();
-        if self.asked.is_empty() {
+        if self.open.is_empty() {
             return nodes;
         }
-        let Self { asked, sockets } = self;
-        for (_, socket) in &*sockets {
+        let Self { asked, open } = self;
+        for Open { way, socket, .. } in &*open {
             for _ in 0..AT_ONCE {
                 // A queue that cannot be read has nothing useful in it.
                 let Ok(Some(error)) = sys::queued_error(socket.as_fd()) else { break };
-                nodes.extend(answered(asked, &error));
+                nodes.extend(answered(asked, *way, &error));
             }
         }
-        while self.asked.front().is_some_and(|first| first.at.elapsed() > PATIENCE) {
-            self.asked.pop_front();
-        }
-        if self.asked.is_empty() {
-            self.sockets.clear();
-        }
+        asked.retain(|asked| asked.at.elapsed() <= PATIENCE);
+        open.retain(|open| open.used_at.elapsed() <= PATIENCE);
         nodes
     }
 }
 
-/// The node that an error is the answer of; its probe is no longer awaited.
-fn answered(asked: &mut VecDeque<Asked>, error: &QueuedError) -> Option<NodeId> {
-    if error.local || error.errno != libc::ECONNREFUSED {
+/// The node whose host has refused, according to an error that came on this way; its probe is no longer awaited.
+fn answered(asked: &mut VecDeque<Asked>, way: Way, error: &QueuedError) -> Option<NodeId> {
+    // Neither this host nor a router speaks for it.
+    if error.local || error.errno != libc::ECONNREFUSED || error.by != Some(way.to.ip()) {
         return None;
     }
     let at = asked.iter().position(|asked| error.quoted.starts_with(&asked.contents))?;
@@ -170,32 +179,42 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_counts_only_if_it_quotes_the_probe() {
+    fn an_answer_counts_only_if_it_quotes_the_probe_and_comes_from_where_it_was_sent() {
         let contents = *b"annprobe0123456789abcdef";
         let one = || Asked { node: node(2), contents, at: Instant::now() };
         let mut asked: VecDeque<Asked> = [one(), one()].into();
-        let to = Some("192.0.2.1:5405".parse().unwrap());
-        let mut error =
-            QueuedError { errno: libc::ECONNREFUSED, to, local: false, info: 0, quoted: [0; sys::QUOTED] };
-        assert_eq!(answered(&mut asked, &error), None);
+        let way = Way { from: "192.0.2.2:0".parse().unwrap(), to: "192.0.2.1:5405".parse().unwrap() };
+        let mut error = QueuedError {
+            errno: libc::ECONNREFUSED,
+            to: Some(way.to),
+            by: Some(way.to.ip()),
+            local: false,
+            info: 0,
+            quoted: [0; sys::QUOTED],
+        };
+        assert_eq!(answered(&mut asked, way, &error), None);
         error.quoted[..LEN].copy_from_slice(b"annprobe0123456789abcdeX");
-        assert_eq!(answered(&mut asked, &error), None);
+        assert_eq!(answered(&mut asked, way, &error), None);
         error.quoted[..LEN].copy_from_slice(&contents);
-        assert_eq!(answered(&mut asked, &QueuedError { errno: libc::EHOSTUNREACH, ..error }), None);
-        assert_eq!(answered(&mut asked, &error), Some(node(2)));
+        assert_eq!(answered(&mut asked, way, &QueuedError { errno: libc::EHOSTUNREACH, ..error }), None);
+        for by in [None, Some(way.from.ip())] {
+            assert_eq!(answered(&mut asked, way, &QueuedError { by, ..error }), None, "a router");
+        }
+        assert_eq!(answered(&mut asked, way, &error), Some(node(2)));
         assert_eq!(asked.len(), 1, "once for each probe");
     }
 
     #[test]
-    fn sockets_are_closed_when_no_answer_is_awaited() {
+    fn sockets_are_closed_when_they_are_not_used_any_more() {
         let mut probes = Probes::default();
         let address = "127.0.0.1:0".parse().unwrap();
         let taken = UdpSocket::bind(address).unwrap();
         probes.ask(node(2), &[Way { from: address, to: taken.local_addr().unwrap() }]);
-        assert_eq!(probes.sockets.len(), 1);
-        probes.asked[0].at = Instant::now().checked_sub(PATIENCE * 2).unwrap();
+        assert_eq!(probes.open.len(), 1);
+        let before = Instant::now().checked_sub(PATIENCE * 2).unwrap();
+        (probes.asked[0].at, probes.open[0].used_at) = (before, before);
         assert_eq!(probes.refused(), []);
-        assert!(probes.sockets.is_empty());
+        assert!(probes.open.is_empty() && probes.asked.is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -275,6 +275,8 @@ pub(super) struct QueuedError {
     pub(super) errno: i32,
     /// The destination of the datagram that the error concerns.
     pub(super) to: Option<SocketAddr>,
+    /// The host that reports it, if the network does.
+    pub(super) by: Option<IpAddr>,
     /// Whether this host reports the error, and not the network.
     pub(super) local: bool,
     /// With `EMSGSIZE`, the MTU in bytes.
@@ -310,7 +312,7 @@ pub(super) fn queued_error(socket: BorrowedFd<'_>) -> io::Result<Option<QueuedEr
     }
     // SAFETY: it was zeroed, which is a valid sockaddr_in6 (integers only), and the kernel wrote over it at most.
     let to = source(unsafe { name.assume_init_ref() }, header.msg_namelen as usize);
-    let mut found = QueuedError { errno: 0, to, local: false, info: 0, quoted };
+    let mut found = QueuedError { errno: 0, to, by: None, local: false, info: 0, quoted };
     // SAFETY: the kernel wrote control messages of the length that the header says into `control`, which is alive.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
     // SAFETY: as above; CMSG_NXTHDR is null after the last one.
@@ -327,11 +329,29 @@ pub(super) fn queued_error(socket: BorrowedFd<'_>) -> io::Result<Option<QueuedEr
             found.errno = error.ee_errno as i32;
             found.local = error.ee_origin == libc::SO_EE_ORIGIN_LOCAL;
             found.info = error.ee_info;
+            found.by = reporter(message, next);
         }
         // SAFETY: as for the first.
         next = unsafe { libc::CMSG_NXTHDR(&raw const header, next) };
     }
     Ok(Some(found))
+}
+
+/// The address of the host that reports an error: it follows the error in its control message, if there is one.
+fn reporter(message: &libc::cmsghdr, at: *const libc::cmsghdr) -> Option<IpAddr> {
+    const HEAD: usize = size_of::<libc::sock_extended_err>();
+    let mut name = MaybeUninit::<libc::sockaddr_in6>::zeroed();
+    // SAFETY: arithmetic only.
+    let payload = message.cmsg_len.checked_sub(unsafe { libc::CMSG_LEN(0) } as usize)?;
+    let len = payload.checked_sub(HEAD)?.min(size_of::<libc::sockaddr_in6>());
+    // SAFETY: the message has `payload` bytes of data, of which `len` after the first `HEAD` are copied into `name`, which
+    // has room for them. `name` was zeroed, which is a valid sockaddr_in6 (integers only).
+    let name = unsafe {
+        let data = libc::CMSG_DATA(at).add(HEAD);
+        std::ptr::copy_nonoverlapping(data, name.as_mut_ptr().cast::<u8>(), len);
+        name.assume_init_ref()
+    };
+    source(name, len).map(|address| address.ip())
 }
 
 /// Number of datagrams that the kernel dropped at this socket since it was opened. Those that it had combined into one

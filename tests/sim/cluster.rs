@@ -56,8 +56,8 @@ pub(crate) struct Setup {
     pub(crate) schedule: Option<Schedule>,
     /// The knet links below the rings. `None`: one plain link, on which a frame is a datagram.
     pub(crate) knet: Option<Knet>,
-    /// Whether the host of a process that has ended says so when it is asked; otherwise the host ends with it.
-    pub(crate) hosts_answer: bool,
+    /// What a host says that is asked whether a process receives there.
+    pub(crate) hosts: Hosts,
     /// How the services of whole nodes are set up; `None`: the ring runs alone.
     pub(crate) services: Option<Services>,
 }
@@ -77,7 +77,7 @@ impl Setup {
             listed: false,
             schedule: None,
             knet: None,
-            hosts_answer: false,
+            hosts: Hosts::Silent,
             services: None,
         }
     }
@@ -89,6 +89,17 @@ impl Setup {
     pub(crate) fn build(self) -> Cluster {
         Cluster::new(self)
     }
+}
+
+/// What the host of a node says that is asked whether a process receives there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hosts {
+    /// Nothing, as if it ended with the process.
+    Silent,
+    /// No, if the process has ended.
+    Truthful,
+    /// No in any case, because of a firewall.
+    Refusing,
 }
 
 /// Messages that every node submits by itself.
@@ -952,7 +963,12 @@ impl Cluster {
     pub(crate) fn asked(&mut self, by: u32, other: u32) {
         let who = self.running(by).app.who;
         let ended = self.nodes.get(&other).is_some_and(|node| node.process.is_none());
-        if ended && self.setup.hosts_answer && self.fabric.is_none() {
+        let refuses = match self.setup.hosts {
+            Hosts::Silent => false,
+            Hosts::Truthful => ended,
+            Hosts::Refusing => true,
+        };
+        if refuses && self.fabric.is_none() {
             let probe = Bytes::from_static(b"a probe and its answer");
             for (there, _) in self.network.send(self.now, by, other, &probe, true) {
                 for (at, _) in self.network.send(there, other, by, &probe, true) {

@@ -253,7 +253,11 @@ impl Srp {
     /// Implements [`Totem::detect_within`](super::Totem::detect_within).
     pub(crate) fn detect_within(&mut self, token: Option<Duration>) {
         let before = self.ring.timeouts.clone();
+        let first = self.ring.within.is_none() && token.is_some();
         self.ring.within = token;
+        if first && matches!(self.state, State::Operational) {
+            self.ring.try_out_successor();
+        }
         self.ring.detect();
         if matches!(self.state, State::Operational) {
             // The token that is waited for is among those that need more time.
@@ -548,6 +552,10 @@ impl Srp {
 
     fn commit_token(&mut self, now: Instant, token: CommitToken) {
         let ring = &mut self.ring;
+        if matches!(self.state, State::Commit(_) | State::Recovery(_)) && token.ring == ring.current {
+            // Mostly it comes again, because the others miss it.
+            ring.show_life(token.from);
+        }
         let next = match &mut self.state {
             State::Operational => None,
             State::Gather(_) => Gather::commit_token(ring, now, token),

@@ -237,7 +237,7 @@ impl Recovery {
         ring.stalls = 0;
         ring.silent = false;
         ring.hearing = None;
-        ring.refusals.clear();
+        ring.refusals.installed(&ring.members);
         ring.timers.stop(Timer::Recovery);
         ring.losses.installed(&ring.members);
     }

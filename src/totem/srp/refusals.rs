@@ -7,20 +7,25 @@
 //! has its port, and its host is silent.
 //!
 //! It asks the node to which it has passed the token, once the token is sent there again, and the members of the old ring
-//! that send no join messages; `ended.rs` does that. A node that has refused is given up when it is asked in vain after a
-//! part of the token time-out, without having been heard since: a firewall that is being changed refuses for a moment
-//! too. It need not refuse each time, because hosts send few such messages in a second, and one may have been provoked by
-//! any datagram.
+//! that send no join messages; `ended.rs` does that. A node that receives the same token again says at once that it is
+//! there, with a merge detect message of its own ring, which has no other effect. So one that has refused is given up when
+//! it is asked in vain after a part of the token time-out, without having been heard since. It need not refuse each time,
+//! because hosts send few such messages in a second, and one may have been provoked by any datagram.
+//!
+//! Some hosts refuse though the process is there, because of a firewall. So the next node is asked once on each ring while
+//! all is well, and a node that has refused and is heard after it is not believed again.
 //!
 //! Only nodes of this implementation are asked, which is known of a ring whose token time-out follows from measurement.
 
 use std::time::Duration;
 
+use super::members::MemberSet;
 use crate::ids::NodeId;
 use crate::time::Instant;
 
-/// The token time-out divided by this is the time for which a node that has refused must not be heard.
-const PART: u32 = 4;
+/// The token time-out divided by this is the time for which a node that has refused must not be heard. A process may be
+/// stopped for as long, whatever its host says.
+const PART: u32 = 2;
 
 /// A node that was asked.
 #[derive(Clone, Copy, Debug)]
@@ -31,40 +36,93 @@ struct Asked {
     ended: bool,
 }
 
-/// The nodes that were asked; see the module. There are at most as many as members.
+/// The nodes that were asked; see the module.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Vec<Asked>);
+pub(super) struct Refusals {
+    /// There are at most as many as members.
+    asked: Vec<Asked>,
+    /// The node that was asked while all was well, until it is asked again for a reason.
+    tried: Option<NodeId>,
+    /// Nodes whose hosts refuse though their processes are there.
+    unreliable: MemberSet,
+}
 
 impl Refusals {
-    /// The ring turns, or this node has missed what was sent: all begins anew.
+    /// This node has missed what was sent, or a ring is formed: all begins anew.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.asked.clear();
+        self.tried = None;
     }
 
-    /// The node is asked, or asked again.
-    pub(super) fn ask(&mut self, now: Instant, node: NodeId, token: Duration) {
-        match self.0.iter_mut().find(|asked| asked.node == node) {
-            Some(asked) => asked.ended |= asked.refused_at.is_some_and(|at| now.since(at) >= token / PART),
-            None => self.0.push(Asked { node, refused_at: None, ended: false }),
+    /// A ring of these members was installed.
+    pub(super) fn installed(&mut self, members: &MemberSet) {
+        self.clear();
+        let strangers = self.unreliable.minus(members);
+        self.unreliable = self.unreliable.minus(&strangers);
+    }
+
+    /// The token has come, so all members are there.
+    pub(super) fn token_came(&mut self) {
+        while let Some(asked) = self.asked.pop() {
+            self.is_there(asked);
         }
     }
 
     /// The node was heard.
     pub(super) fn heard(&mut self, node: NodeId) {
-        self.0.retain(|asked| asked.node != node);
+        if let Some(at) = self.asked.iter().position(|asked| asked.node == node) {
+            let asked = self.asked.swap_remove(at);
+            self.is_there(asked);
+        }
+    }
+
+    fn is_there(&mut self, asked: Asked) {
+        if asked.refused_at.is_some() {
+            self.disbelieve(asked.node);
+        }
+    }
+
+    fn disbelieve(&mut self, node: NodeId) {
+        if self.unreliable.insert(node) {
+            tracing::info!(
+                %node,
+                "the host of this node says that no process receives there, though the node is heard; that is not believed, \
+                 and the end of its daemon shows in silence alone (a firewall there rejects what comes from other ports)"
+            );
+        }
+    }
+
+    /// The node is asked while all is well.
+    pub(super) const fn try_out(&mut self, node: NodeId) {
+        self.tried = Some(node);
+    }
+
+    /// The node is asked, or asked again, because it is not heard.
+    pub(super) fn ask(&mut self, now: Instant, node: NodeId, token: Duration) {
+        self.tried = None;
+        match self.asked.iter_mut().find(|asked| asked.node == node) {
+            Some(asked) => asked.ended |= asked.refused_at.is_some_and(|at| now.since(at) >= token / PART),
+            None => self.asked.push(Asked { node, refused_at: None, ended: false }),
+        }
     }
 
     /// The node's host has refused a probe.
     pub(super) fn refused(&mut self, now: Instant, node: NodeId) {
-        if let Some(asked) = self.0.iter_mut().find(|asked| asked.node == node) {
+        if self.tried == Some(node) {
+            self.disbelieve(node);
+        }
+        if self.unreliable.contains(node) {
+            return;
+        }
+        if let Some(asked) = self.asked.iter_mut().find(|asked| asked.node == node) {
             asked.refused_at.get_or_insert(now);
         }
     }
 
     /// Takes a node whose process has ended.
     pub(super) fn take_ended(&mut self) -> Option<NodeId> {
-        let at = self.0.iter().position(|asked| asked.ended)?;
-        Some(self.0.swap_remove(at).node)
+        let at = self.asked.iter().position(|asked| asked.ended)?;
+        Some(self.asked.swap_remove(at).node)
     }
 }
 
@@ -97,18 +155,38 @@ mod tests {
             "it was not asked before, and silence alone proves nothing"
         );
         refusals.refused(at(1000), node(2));
-        assert_eq!(asked(&mut refusals, 1000..2000), Some(1100));
+        assert_eq!(asked(&mut refusals, 1000..2000), Some(1200));
     }
 
     #[test]
-    fn a_node_that_is_heard_after_it_has_refused_is_asked_anew() {
+    fn a_node_that_is_heard_after_it_has_refused_is_not_believed_again() {
+        let proofs: [fn(&mut Refusals); 2] = [|refusals| refusals.heard(node(2)), Refusals::token_came];
+        for is_there in proofs {
+            let mut refusals = Refusals::default();
+            assert_eq!(asked(&mut refusals, 0..20), None);
+            refusals.refused(at(10), node(2));
+            is_there(&mut refusals);
+            assert_eq!(asked(&mut refusals, 20..500), None);
+            refusals.refused(at(500), node(2));
+            assert_eq!(asked(&mut refusals, 520..1000), None);
+            refusals.installed(&MemberSet::new([1, 2].map(node)));
+            refusals.ask(at(1000), node(2), TOKEN);
+            refusals.refused(at(1000), node(2));
+            assert_eq!(asked(&mut refusals, 1020..2000), None, "on the next ring neither");
+            refusals.installed(&MemberSet::new([1, 3].map(node)));
+            refusals.ask(at(2000), node(2), TOKEN);
+            refusals.refused(at(2000), node(2));
+            assert_eq!(asked(&mut refusals, 2020..3000), Some(2200), "it was away");
+        }
+    }
+
+    #[test]
+    fn a_node_that_refuses_while_all_is_well_is_not_believed() {
         let mut refusals = Refusals::default();
-        assert_eq!(asked(&mut refusals, 0..20), None);
+        refusals.try_out(node(2));
+        refusals.refused(at(0), node(2));
+        refusals.ask(at(10), node(2), TOKEN);
         refusals.refused(at(10), node(2));
-        refusals.heard(node(2));
-        assert_eq!(asked(&mut refusals, 20..500), None);
-        refusals.refused(at(500), node(2));
-        refusals.clear();
-        assert_eq!(asked(&mut refusals, 520..1000), None, "the token has come");
+        assert_eq!(asked(&mut refusals, 20..1000), None);
     }
 }

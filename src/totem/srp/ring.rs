@@ -24,7 +24,7 @@ use super::witness::Witness;
 use crate::config::timeouts::Timeouts;
 use crate::ids::{Destination, NodeId, RingId, Seq};
 use crate::time::Instant;
-use crate::totem::wire::{Join, Kind, LittleEndian, WireError};
+use crate::totem::wire::{Join, Kind, LittleEndian, MergeDetect, WireError};
 
 /// The node and its ring, independent of the current phase.
 #[derive(Debug)]
@@ -252,10 +252,33 @@ impl Ring {
 
     /// Asks the host of another node whether its process is there, if the node is known to be one of this implementation.
     pub(super) fn ask(&mut self, now: Instant, node: NodeId) {
-        if node != self.me && (self.within.is_some() || self.hearing.is_some()) {
+        if node != self.me && self.is_ours(node) {
             self.refusals.ask(now, node, self.timeouts.token);
             self.actions.push_back(Action::Probe(node));
         }
+    }
+
+    /// Asks the host of the next node while all is well, to know whether to believe it.
+    pub(super) fn try_out_successor(&mut self) {
+        let node = self.successor;
+        if node != self.me && self.is_ours(node) {
+            self.refusals.try_out(node);
+            self.actions.push_back(Action::Probe(node));
+        }
+    }
+
+    /// Tells the node that sent the token again that this node is there.
+    pub(super) fn show_life(&mut self, to: NodeId) {
+        if to != self.me && self.is_ours(to) {
+            let sign = MergeDetect { from: self.me, ring: self.current };
+            self.actions.push_back(Action::Send(Destination::Node(to), sign.encode::<LittleEndian>()));
+        }
+    }
+
+    /// Whether a node is known to be one of this implementation: the token time-out is one that such members agree on, or
+    /// was until new nodes came.
+    fn is_ours(&self, node: NodeId) -> bool {
+        self.within.is_some() || self.hearing.is_some() && self.members.contains(node)
     }
 
     /// Starts the timer after which the token is sent again.

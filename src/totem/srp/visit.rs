@@ -70,12 +70,15 @@ pub(super) fn take(
     }
     if !ring.rotation.token_seq.is_before(token.token_seq) {
         ring.stats.token_duplicates += 1;
-        if token.token_seq == ring.rotation.token_seq && !ring.is_representative() {
-            ring.repeat_for_others(now);
+        if token.token_seq == ring.rotation.token_seq {
+            ring.show_life(token.from);
+            if !ring.is_representative() {
+                ring.repeat_for_others(now);
+            }
         }
         return None;
     }
-    ring.refusals.clear();
+    ring.refusals.token_came();
     let passed = ring.rotation.passed;
     let operational = recovery.is_none();
     let delivered = recovery.as_ref().map_or(ring.delivered, |recovery| recovery.reception.last_released);

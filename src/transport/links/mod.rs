@@ -289,17 +289,19 @@ impl Links {
         }
     }
 
-    /// The addresses of this host and of another one, on each link.
+    /// The addresses of this host and of another one, on each link that is up: the others may be so because they are
+    /// refused.
     pub(super) fn ways(&self, node: NodeId) -> Vec<Way> {
-        let wires = self.wires.iter().flatten();
-        wires
-            .filter_map(|wire| {
-                let to = wire.target(node)?.as_socket()?;
-                let mut from = wire.address();
-                from.set_port(0);
-                Some(Way { from, to })
-            })
-            .collect()
+        let views = self.engine.links();
+        let up = views.iter().filter(|view| view.path.host == node && view.connected);
+        up.filter_map(|view| {
+            let wire = self.wires[usize::from(view.path.link)].as_ref()?;
+            let to = wire.target(node)?.as_socket()?;
+            let mut from = wire.address();
+            from.set_port(0);
+            Some(Way { from, to })
+        })
+        .collect()
     }
 
     /// Implements [`Transport::offload`](super::Transport::offload).

@@ -8,7 +8,7 @@ use annulus::totem::StateName;
 use annulus::totem::wire::Kind;
 
 use super::services::{Rules, Services};
-use crate::cluster::{Cluster, Setup};
+use crate::cluster::{Cluster, Hosts, Setup};
 use crate::network::Quality;
 use crate::random::Random;
 use crate::swarm::each_seed;
@@ -69,7 +69,7 @@ fn a_process_that_ended_is_out_before_the_token_is_lost_where_its_host_says_so()
         for nodes in [2, 5] {
             let dead = dead.min(nodes);
             let mut c =
-                settled(Setup { hosts_answer: true, ..setup(u64::from(dead), nodes, Quality::good()) });
+                settled(Setup { hosts: Hosts::Truthful, ..setup(u64::from(dead), nodes, Quality::good()) });
             let took = crash(&mut c, dead, Duration::from_secs(1));
             assert!(took < FLOOR, "{dead} of {nodes}: {took:?}");
             assert!(c.alive().all(|(node, _)| token(&c, node) == FLOOR), "it was no false alarm");
@@ -80,7 +80,7 @@ fn a_process_that_ended_is_out_before_the_token_is_lost_where_its_host_says_so()
 /// The second one is silent while the others form a ring without the first.
 #[test]
 fn two_processes_that_end_together_are_out_as_soon() {
-    let mut c = settled(Setup { hosts_answer: true, ..setup(7, 5, Quality::good()) });
+    let mut c = settled(Setup { hosts: Hosts::Truthful, ..setup(7, 5, Quality::good()) });
     let began = c.now;
     c.crash(2);
     c.crash(4);
@@ -91,7 +91,7 @@ fn two_processes_that_end_together_are_out_as_soon() {
 /// Its port is there, so its host is silent.
 #[test]
 fn a_process_that_is_stopped_for_less_than_the_time_out_is_not_given_up() {
-    let mut c = settled(Setup { hosts_answer: true, ..setup(8, 3, Quality::good()) });
+    let mut c = settled(Setup { hosts: Hosts::Truthful, ..setup(8, 3, Quality::good()) });
     let ring = c.ring(1);
     for node in 1..=3 {
         c.pause(node);
@@ -102,10 +102,45 @@ fn a_process_that_is_stopped_for_less_than_the_time_out_is_not_given_up() {
     assert_eq!(c.ring(1), ring);
 }
 
+/// It answers the token that the others send again while they miss it.
+#[test]
+fn a_node_whose_host_refuses_though_it_runs_is_not_given_up_while_another_is_late() {
+    for seed in 1..=20 {
+        let mut c = setup(seed, 4, Quality::good());
+        c.hosts = Hosts::Refusing;
+        let mut c = settled(c);
+        let ring = c.ring(1);
+        for node in 1..=4 {
+            c.pause(node);
+            c.run(FLOOR / 2);
+            c.resume(node, seed % 2 == 0);
+            c.run(Duration::from_secs(1));
+        }
+        assert_eq!(c.ring(1), ring, "seed {seed}: {}", c.report());
+    }
+}
+
+/// The refusal may come from before a ring on which nobody was asked yet.
+#[test]
+fn a_host_that_begins_to_refuse_puts_nobody_out() {
+    for seed in 1..=20 {
+        let mut c = settled(setup(seed, 4, Quality::good()));
+        let ring = c.ring(1);
+        c.setup.hosts = Hosts::Refusing;
+        for node in [3, 1, 4, 2] {
+            c.pause(node);
+            c.run(FLOOR / 2);
+            c.resume(node, seed % 2 == 0);
+            c.run(Duration::from_secs(1));
+        }
+        assert_eq!(c.ring(1), ring, "seed {seed}: {}", c.report());
+    }
+}
+
 #[test]
 fn a_process_that_starts_again_at_once_is_taken_back() {
     for after in [1, 5, 10, 20, 40] {
-        let mut c = settled(Setup { hosts_answer: true, ..setup(after, 3, Quality::good()) });
+        let mut c = settled(Setup { hosts: Hosts::Truthful, ..setup(after, 3, Quality::good()) });
         c.crash(2);
         c.run(Duration::from_millis(after));
         c.start(2);
@@ -229,8 +264,8 @@ fn one(seed: u64) {
         duplicate: random.pick(&[0.0, 0.02]),
         reorder: random.pick(&[0.0, 0.02]),
     };
-    let hosts_answer = seed.is_multiple_of(2);
-    let mut c = settled(Setup { hosts_answer, ..setup(seed, nodes, quality) });
+    let hosts = [Hosts::Silent, Hosts::Truthful, Hosts::Refusing][seed as usize % 3];
+    let mut c = settled(Setup { hosts, ..setup(seed, nodes, quality) });
     let views: Vec<usize> = (1..=nodes).map(|node| c.views(node).len()).collect();
     for _ in 0..6 {
         // An idle token is held for a fifth of the time-out, and one that is lost then is sent again a rotation later: a
