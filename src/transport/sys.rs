@@ -329,7 +329,8 @@ pub(super) fn queued_error(socket: BorrowedFd<'_>) -> io::Result<Option<QueuedEr
             found.errno = error.ee_errno as i32;
             found.local = error.ee_origin == libc::SO_EE_ORIGIN_LOCAL;
             found.info = error.ee_info;
-            found.by = reporter(message, next);
+            // SAFETY: the kernel wrote the message, with its data, into `control`, which is alive.
+            found.by = unsafe { reporter(message, next) };
         }
         // SAFETY: as for the first.
         next = unsafe { libc::CMSG_NXTHDR(&raw const header, next) };
@@ -338,7 +339,10 @@ pub(super) fn queued_error(socket: BorrowedFd<'_>) -> io::Result<Option<QueuedEr
 }
 
 /// The address of the host that reports an error: it follows the error in its control message, if there is one.
-fn reporter(message: &libc::cmsghdr, at: *const libc::cmsghdr) -> Option<IpAddr> {
+///
+/// # Safety
+/// `at` points to `message`, which has data of the length that it says.
+unsafe fn reporter(message: &libc::cmsghdr, at: *const libc::cmsghdr) -> Option<IpAddr> {
     const HEAD: usize = size_of::<libc::sock_extended_err>();
     let mut name = MaybeUninit::<libc::sockaddr_in6>::zeroed();
     // SAFETY: arithmetic only.

@@ -195,11 +195,6 @@ impl Gather {
         silence::expired(ring, now, self.agreed(ring))
     }
 
-    /// The nodes that have not agreed yet.
-    pub(super) fn silent(&self, ring: &Ring) -> MemberSet {
-        ring.active().minus(&self.consensus).minus(&MemberSet::new([ring.me]))
-    }
-
     /// Whether the others wait for this node, which waits for its disk.
     fn lacks_ring_id(&self, ring: &Ring) -> bool {
         ring.active().lowest() == Some(ring.me) && !ring.numbers.may_form()

@@ -31,7 +31,7 @@
 //! | `pause.rs` | a pause of this process, which is not silence of the others |
 //! | `turnaround.rs` | how long a rotation takes, and when the token is late |
 //! | `gaps.rs`, `spread.rs` | how long this node waited for the token |
-//! | `refusals.rs`, `ended.rs` | members whose hosts say that their processes have ended |
+//! | `refusals.rs` | members whose hosts say that their processes have ended |
 //! | `losses.rs` | whose frames get lost, and who lacks them |
 //! | `witness.rs` | which nodes are heard, and which of them hear this node |
 //! | `stats.rs` | counters |
@@ -40,7 +40,6 @@
 mod commit;
 mod crowd;
 mod deliver;
-mod ended;
 mod excess;
 mod flow;
 pub(crate) mod gaps;
@@ -176,9 +175,7 @@ impl Srp {
             }
         }
         while let Some(node) = self.ring.refusals.take_ended() {
-            if ended::give_up(&mut self.ring, node) {
-                self.gather(now, Cause::Ended(node));
-            }
+            self.process_ended(now, node);
         }
         self.ring.check();
         self.state.check(&self.ring.timers);
@@ -253,9 +250,9 @@ impl Srp {
     /// Implements [`Totem::detect_within`](super::Totem::detect_within).
     pub(crate) fn detect_within(&mut self, token: Option<Duration>) {
         let before = self.ring.timeouts.clone();
-        let first = self.ring.within.is_none() && token.is_some();
         self.ring.within = token;
-        if first && matches!(self.state, State::Operational) {
+        if token.is_some() && matches!(self.state, State::Operational) {
+            self.ring.ours.clone_from(&self.ring.members);
             self.ring.try_out_successor();
         }
         self.ring.detect();
@@ -425,7 +422,9 @@ impl Srp {
         }
         self.ring.stats.received(kind);
         if let Some(speaker) = speaker {
-            self.ring.refusals.heard(speaker);
+            // A join message may come from a process that has started in the place of one that has ended.
+            let stayed = !matches!(&frame, Frame::Join(_) | Frame::Commit(_));
+            self.ring.refusals.heard(speaker, stayed);
         }
         match frame {
             Frame::Mcast(mcast) => {
@@ -553,7 +552,7 @@ impl Srp {
     fn commit_token(&mut self, now: Instant, token: CommitToken) {
         let ring = &mut self.ring;
         if matches!(self.state, State::Commit(_) | State::Recovery(_)) && token.ring == ring.current {
-            // Mostly it comes again, because the others miss it.
+            // It may be one that the sender repeats because it misses it.
             ring.show_life(token.from);
         }
         let next = match &mut self.state {
@@ -580,6 +579,10 @@ impl Srp {
     }
 
     fn merge_detect(&mut self, now: Instant, probe: &MergeDetect) {
+        let ring = &self.ring;
+        if ring.members.contains(probe.from) && probe.ring.seq < ring.installed.seq {
+            return; // a member's late sign of life, of an earlier ring
+        }
         if probe.ring != self.ring.current && self.meets_in_vain(now, probe.from) {
             return;
         }
@@ -662,9 +665,6 @@ impl Srp {
             Timer::Join => {
                 gather::announce(&mut self.ring, now);
                 gather::repeat_later(&mut self.ring, now);
-                if let State::Gather(gather) = &self.state {
-                    ended::ask_silent(&mut self.ring, now, gather);
-                }
             }
             Timer::Settle => {
                 if let State::Gather(gather) = &mut self.state {
@@ -729,6 +729,19 @@ impl Srp {
             Some(_) | None => {}
         }
         self.gather(now, Cause::RecoveryStalled);
+    }
+
+    /// The host of a node says that its process has ended: the others form a ring without it, unless it was given up before.
+    fn process_ended(&mut self, now: Instant, node: NodeId) {
+        let ring = &mut self.ring;
+        if ring.active().contains(node) {
+            tracing::warn!(
+                %node, ring = %ring.current,
+                "no process receives on the host of this node, which says so: its daemon has ended, and the others go on"
+            );
+            ring.failed.insert(node);
+            self.gather(now, Cause::Ended(node));
+        }
     }
 
     /// Logs from which node the token is overdue. Not while a ring is being formed: that failure has a

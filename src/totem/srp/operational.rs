@@ -38,7 +38,8 @@ pub(super) fn mcast(ring: &mut Ring, mcast: &Mcast<'_>, stored: impl FnOnce() ->
     Some(meet(ring, mcast.system_from, Cause::ForeignMessage(mcast.system_from)))
 }
 
-/// Handles a merge detect message, by which another ring's representative looks for rings.
+/// Handles a merge detect message, by which another ring's representative looks for rings; on this ring it is a member's
+/// sign that it is there.
 pub(super) fn merge_detect(ring: &mut Ring, probe: &MergeDetect) -> Option<Next> {
     if probe.ring == ring.current {
         return None;

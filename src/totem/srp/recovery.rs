@@ -237,7 +237,8 @@ impl Recovery {
         ring.stalls = 0;
         ring.silent = false;
         ring.hearing = None;
-        ring.refusals.installed(&ring.members);
+        ring.ours = ring.ours.minus(&ring.ours.minus(&self.transitional));
+        ring.refusals.installed(&self.transitional);
         ring.timers.stop(Timer::Recovery);
         ring.losses.installed(&ring.members);
     }

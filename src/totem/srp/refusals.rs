@@ -6,14 +6,14 @@
 //! answers that quote them count ([`Input::Refused`](super::io::Input::Refused)). A process that is stopped or slow still
 //! has its port, and its host is silent.
 //!
-//! It asks the node to which it has passed the token, once the token is sent there again, and the members of the old ring
-//! that send no join messages; `ended.rs` does that. A node that receives the same token again says at once that it is
-//! there, with a merge detect message of its own ring, which has no other effect. So one that has refused is given up when
-//! it is asked in vain after a part of the token time-out, without having been heard since. It need not refuse each time,
+//! It asks the node to which it has passed the token, once the token is sent there again. A node that receives the same
+//! token again says at once that it is there, with a merge detect message of its own ring, which has no other effect. So
+//! one that has refused is given up when it is asked in vain after a part of the token time-out, without having been heard
+//! since. It need not refuse each time,
 //! because hosts send few such messages in a second, and one may have been provoked by any datagram.
 //!
 //! Some hosts refuse though the process is there, because of a firewall. So the next node is asked once on each ring while
-//! all is well, and a node that has refused and is heard after it is not believed again.
+//! all is well, and a node that has refused and is heard on the ring after it is not believed as long as it stays.
 //!
 //! Only nodes of this implementation are asked, which is known of a ring whose token time-out follows from measurement.
 
@@ -43,42 +43,33 @@ pub(super) struct Refusals {
     asked: Vec<Asked>,
     /// The node that was asked while all was well, until it is asked again for a reason.
     tried: Option<NodeId>,
+    /// Whether that was done on this ring.
+    tried_out: bool,
     /// Nodes whose hosts refuse though their processes are there.
     unreliable: MemberSet,
 }
 
 impl Refusals {
-    /// This node has missed what was sent, or a ring is formed: all begins anew.
+    /// The token has come, this node has missed what was sent, or a ring is formed: all begins anew.
     pub(super) fn clear(&mut self) {
         self.asked.clear();
         self.tried = None;
     }
 
-    /// A ring of these members was installed.
-    pub(super) fn installed(&mut self, members: &MemberSet) {
+    /// A ring was installed, on which these nodes are that were on the last one too.
+    pub(super) fn installed(&mut self, stayed: &MemberSet) {
         self.clear();
-        let strangers = self.unreliable.minus(members);
-        self.unreliable = self.unreliable.minus(&strangers);
+        self.tried_out = false;
+        self.unreliable = self.unreliable.minus(&self.unreliable.minus(stayed));
     }
 
-    /// The token has come, so all members are there.
-    pub(super) fn token_came(&mut self) {
-        while let Some(asked) = self.asked.pop() {
-            self.is_there(asked);
-        }
-    }
-
-    /// The node was heard.
-    pub(super) fn heard(&mut self, node: NodeId) {
-        if let Some(at) = self.asked.iter().position(|asked| asked.node == node) {
-            let asked = self.asked.swap_remove(at);
-            self.is_there(asked);
-        }
-    }
-
-    fn is_there(&mut self, asked: Asked) {
-        if asked.refused_at.is_some() {
-            self.disbelieve(asked.node);
+    /// The node was heard; `stayed`: it is the process that was on this ring before.
+    pub(super) fn heard(&mut self, node: NodeId, stayed: bool) {
+        if let Some(at) = self.asked.iter().position(|asked| asked.node == node)
+            && self.asked.swap_remove(at).refused_at.is_some()
+            && stayed
+        {
+            self.disbelieve(node);
         }
     }
 
@@ -92,9 +83,13 @@ impl Refusals {
         }
     }
 
-    /// The node is asked while all is well.
-    pub(super) const fn try_out(&mut self, node: NodeId) {
-        self.tried = Some(node);
+    /// All is well. Returns whether to ask this node, which is the next one.
+    pub(super) const fn try_out(&mut self, node: NodeId) -> bool {
+        if self.tried_out {
+            return false;
+        }
+        (self.tried, self.tried_out) = (Some(node), true);
+        true
     }
 
     /// The node is asked, or asked again, because it is not heard.
@@ -130,6 +125,8 @@ impl Refusals {
 mod tests {
     use super::*;
     use crate::ids::node;
+    use crate::totem::srp::io::Action;
+    use crate::totem::srp::sample;
 
     const TOKEN: Duration = Duration::from_millis(400);
 
@@ -160,33 +157,65 @@ mod tests {
 
     #[test]
     fn a_node_that_is_heard_after_it_has_refused_is_not_believed_again() {
-        let proofs: [fn(&mut Refusals); 2] = [|refusals| refusals.heard(node(2)), Refusals::token_came];
-        for is_there in proofs {
+        let mut refusals = Refusals::default();
+        assert_eq!(asked(&mut refusals, 0..20), None);
+        refusals.refused(at(10), node(2));
+        refusals.heard(node(2), true);
+        assert_eq!(asked(&mut refusals, 20..500), None);
+        refusals.refused(at(500), node(2));
+        assert_eq!(asked(&mut refusals, 520..1000), None);
+        refusals.installed(&MemberSet::new([1, 2].map(node)));
+        refusals.ask(at(1000), node(2), TOKEN);
+        refusals.refused(at(1000), node(2));
+        assert_eq!(asked(&mut refusals, 1020..2000), None, "on the next ring neither");
+        refusals.installed(&MemberSet::new([1, 3].map(node)));
+        refusals.ask(at(2000), node(2), TOKEN);
+        refusals.refused(at(2000), node(2));
+        assert_eq!(asked(&mut refusals, 2020..3000), Some(2200), "it was away");
+    }
+
+    #[test]
+    fn a_node_that_starts_again_or_whose_token_comes_is_believed_the_next_time() {
+        let begins_anew: [fn(&mut Refusals); 2] =
+            [|refusals| refusals.heard(node(2), false), Refusals::clear];
+        for anew in begins_anew {
             let mut refusals = Refusals::default();
-            assert_eq!(asked(&mut refusals, 0..20), None);
+            refusals.ask(at(0), node(2), TOKEN);
             refusals.refused(at(10), node(2));
-            is_there(&mut refusals);
+            anew(&mut refusals);
             assert_eq!(asked(&mut refusals, 20..500), None);
             refusals.refused(at(500), node(2));
-            assert_eq!(asked(&mut refusals, 520..1000), None);
-            refusals.installed(&MemberSet::new([1, 2].map(node)));
-            refusals.ask(at(1000), node(2), TOKEN);
-            refusals.refused(at(1000), node(2));
-            assert_eq!(asked(&mut refusals, 1020..2000), None, "on the next ring neither");
-            refusals.installed(&MemberSet::new([1, 3].map(node)));
-            refusals.ask(at(2000), node(2), TOKEN);
-            refusals.refused(at(2000), node(2));
-            assert_eq!(asked(&mut refusals, 2020..3000), Some(2200), "it was away");
+            assert_eq!(asked(&mut refusals, 500..1000), Some(700));
         }
     }
 
     #[test]
     fn a_node_that_refuses_while_all_is_well_is_not_believed() {
         let mut refusals = Refusals::default();
-        refusals.try_out(node(2));
+        assert!(refusals.try_out(node(2)) && !refusals.try_out(node(2)), "once on each ring");
         refusals.refused(at(0), node(2));
         refusals.ask(at(10), node(2), TOKEN);
         refusals.refused(at(10), node(2));
         assert_eq!(asked(&mut refusals, 20..1000), None);
+    }
+
+    /// Node 1 on a ring of three, and whom it asks when it sends the token again.
+    fn asks(within: Option<Duration>, ours: &[u32]) -> Vec<NodeId> {
+        let mut ring = sample::ring(3);
+        (ring.successor, ring.within) = (node(2), within);
+        ring.ours = MemberSet::new(ours.iter().map(|id| node(*id)));
+        ring.repeat_token(at(0));
+        let probes = ring.actions.drain(..).filter_map(|action| match action {
+            Action::Probe(node) => Some(node),
+            _ => None,
+        });
+        probes.collect()
+    }
+
+    #[test]
+    fn the_next_node_is_asked_when_the_token_is_sent_again_unless_it_may_be_one_of_corosync() {
+        assert_eq!(asks(Some(TOKEN), &[1, 2, 3]), [node(2)]);
+        assert_eq!(asks(Some(TOKEN), &[1, 3]), []);
+        assert_eq!(asks(None, &[1, 2, 3]), []);
     }
 }

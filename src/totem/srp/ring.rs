@@ -69,6 +69,8 @@ pub(crate) struct Ring {
     /// Which nodes are heard, and which of them hear this node.
     pub(super) witness: Witness,
 
+    /// Members of the installed ring that are known to be nodes of this implementation.
+    pub(super) ours: MemberSet,
     /// Which nodes were asked whether their processes are there.
     pub(super) refusals: Refusals,
     /// Nodes whose messages are ignored for a while.
@@ -134,6 +136,7 @@ impl Ring {
             failed_to_receive: false,
             silent: false,
             witness: Witness::default(),
+            ours: MemberSet::default(),
             refusals: Refusals::default(),
             left_out: LeftOut::default(),
             stalls: 0,
@@ -250,35 +253,35 @@ impl Ring {
         self.send_token();
     }
 
-    /// Asks the host of another node whether its process is there, if the node is known to be one of this implementation.
-    pub(super) fn ask(&mut self, now: Instant, node: NodeId) {
-        if node != self.me && self.is_ours(node) {
+    /// Asks the host of another node whether its process is there, if the token time-out follows from measurement and the
+    /// node is known to be one of this implementation.
+    fn ask(&mut self, now: Instant, node: NodeId) {
+        if self.within.is_some() && self.is_ours(node) {
             self.refusals.ask(now, node, self.timeouts.token);
             self.actions.push_back(Action::Probe(node));
         }
     }
 
-    /// Asks the host of the next node while all is well, to know whether to believe it.
+    /// Asks the host of the next node while all is well, once on each ring, to know whether to believe it.
     pub(super) fn try_out_successor(&mut self) {
         let node = self.successor;
-        if node != self.me && self.is_ours(node) {
-            self.refusals.try_out(node);
+        if self.is_ours(node) && self.refusals.try_out(node) {
             self.actions.push_back(Action::Probe(node));
         }
     }
 
     /// Tells the node that sent the token again that this node is there.
     pub(super) fn show_life(&mut self, to: NodeId) {
-        if to != self.me && self.is_ours(to) {
+        if self.is_ours(to) {
+            self.stats.memb_merge_detect_tx += 1;
             let sign = MergeDetect { from: self.me, ring: self.current };
             self.actions.push_back(Action::Send(Destination::Node(to), sign.encode::<LittleEndian>()));
         }
     }
 
-    /// Whether a node is known to be one of this implementation: the token time-out is one that such members agree on, or
-    /// was until new nodes came.
+    /// Whether another node is known to be one of this implementation: only such members agree on a token time-out.
     fn is_ours(&self, node: NodeId) -> bool {
-        self.within.is_some() || self.hearing.is_some() && self.members.contains(node)
+        node != self.me && self.ours.contains(node)
     }
 
     /// Starts the timer after which the token is sent again.

@@ -78,7 +78,7 @@ pub(super) fn take(
         }
         return None;
     }
-    ring.refusals.token_came();
+    ring.refusals.clear();
     let passed = ring.rotation.passed;
     let operational = recovery.is_none();
     let delivered = recovery.as_ref().map_or(ring.delivered, |recovery| recovery.reception.last_released);

@@ -56,7 +56,7 @@ pub enum Kind {
     Token,
     /// Data frame.
     Mcast,
-    /// Merge detect message from an idle ring's representative.
+    /// Merge detect message: from an idle ring's representative, or a member's sign that it is there.
     MergeDetect,
     /// Join or leave message.
     Join,

@@ -77,15 +77,15 @@ fn a_process_that_ended_is_out_before_the_token_is_lost_where_its_host_says_so()
     }
 }
 
-/// The second one is silent while the others form a ring without the first.
+/// The second one is silent while the others form a ring without the first, and has the time in which members agree.
 #[test]
-fn two_processes_that_end_together_are_out_as_soon() {
+fn two_processes_that_end_together_are_out_within_two_time_outs() {
     let mut c = settled(Setup { hosts: Hosts::Truthful, ..setup(7, 5, Quality::good()) });
     let began = c.now;
     c.crash(2);
     c.crash(4);
     c.run_until_within(Duration::from_secs(1), "the other three", |c| c.on_one_ring(&[1, 3, 5]));
-    assert!(c.now.since(began) < FLOOR * 4 / 3, "{:?}", c.now.since(began));
+    assert!(c.now.since(began) < FLOOR * 9 / 4, "{:?}", c.now.since(began));
 }
 
 /// Its port is there, so its host is silent.
