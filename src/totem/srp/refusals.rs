@@ -9,8 +9,7 @@
 //! It asks the node to which it has passed the token, once the token is sent there again. A node that receives the same
 //! token again says at once that it is there, with a merge detect message of its own ring, which has no other effect. So
 //! one that has refused is given up when it is asked in vain after a part of the token time-out, without having been heard
-//! since. It need not refuse each time,
-//! because hosts send few such messages in a second, and one may have been provoked by any datagram.
+//! since. It need not refuse each time, because hosts send few such messages in a second, and any datagram provokes one.
 //!
 //! Some hosts refuse though the process is there, because of a firewall. So the next node is asked once on each ring while
 //! all is well, and a node that has refused and is heard on the ring after it is not believed as long as it stays.
@@ -50,16 +49,15 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// The token has come, this node has missed what was sent, or a ring is formed: all begins anew.
+    /// The token has come, this node has missed what was sent, or a ring is formed: nobody is suspected any more.
     pub(super) fn clear(&mut self) {
         self.asked.clear();
-        self.tried = None;
     }
 
     /// A ring was installed, on which these nodes are that were on the last one too.
     pub(super) fn installed(&mut self, stayed: &MemberSet) {
         self.clear();
-        self.tried_out = false;
+        (self.tried, self.tried_out) = (None, false);
         self.unreliable = self.unreliable.minus(&self.unreliable.minus(stayed));
     }
 
@@ -193,7 +191,8 @@ mod tests {
     fn a_node_that_refuses_while_all_is_well_is_not_believed() {
         let mut refusals = Refusals::default();
         assert!(refusals.try_out(node(2)) && !refusals.try_out(node(2)), "once on each ring");
-        refusals.refused(at(0), node(2));
+        refusals.clear();
+        refusals.refused(at(1), node(2));
         refusals.ask(at(10), node(2), TOKEN);
         refusals.refused(at(10), node(2));
         assert_eq!(asked(&mut refusals, 20..1000), None);
