@@ -15,7 +15,7 @@ packages=(
     pacemaker pacemaker-cli-utils resource-agents crmsh pcs
     corosync-qdevice corosync-qnetd libnss3-tools dlm-controld sbd
     # The machine's own; systemd for its checks of units, which need no running systemd; man for those of pages.
-    tshark wireshark-common iproute2 nftables util-linux procps systemd man-db groff-base
+    tshark wireshark-common iproute2 nftables util-linux procps systemd man-db groff-base python3-minimal
     # For scripts/trixie.sh, which makes a system with another version of the engine.
     debootstrap
 )

@@ -174,7 +174,7 @@ impl Srp {
                 self.expire(now, timer);
             }
         }
-        while let Some(node) = self.ring.refusals.take_ended() {
+        while let Some(node) = self.ring.refusals.take_ended(now, self.ring.timeouts.token) {
             self.process_ended(now, node);
         }
         self.ring.check();
@@ -654,7 +654,7 @@ impl Srp {
             Timer::TokenRetransmit => match self.state {
                 State::Gather(_) => {}
                 State::Operational | State::Commit(_) | State::Recovery(_) => {
-                    self.ring.repeat_token(now);
+                    self.ring.repeat_token();
                     self.ring.turnaround.sent_again(now);
                     self.ring.repeat_if_late(now);
                 }

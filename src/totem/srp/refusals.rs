@@ -8,8 +8,7 @@
 //!
 //! It asks the node to which it has passed the token, once the token is sent there again. A node that receives the same
 //! token again says at once that it is there, with a merge detect message of its own ring, which has no other effect. So
-//! one that has refused is given up when it is asked in vain after a part of the token time-out, without having been heard
-//! since. It need not refuse each time, because hosts send few such messages in a second, and any datagram provokes one.
+//! one that has refused is given up when it has not been heard for a part of the token time-out after it. It need not refuse each time, because hosts send few such messages in a second, and any datagram provokes one.
 //!
 //! Some hosts refuse though the process is there, because of a firewall. So the next node is asked once on each ring while
 //! all is well, and a node that has refused and is heard on the ring after it is not believed as long as it stays.
@@ -32,7 +31,6 @@ struct Asked {
     node: NodeId,
     /// When it has refused first.
     refused_at: Option<Instant>,
-    ended: bool,
 }
 
 /// The nodes that were asked; see the module.
@@ -91,11 +89,10 @@ impl Refusals {
     }
 
     /// The node is asked, or asked again, because it is not heard.
-    pub(super) fn ask(&mut self, now: Instant, node: NodeId, token: Duration) {
+    pub(super) fn ask(&mut self, node: NodeId) {
         self.tried = None;
-        match self.asked.iter_mut().find(|asked| asked.node == node) {
-            Some(asked) => asked.ended |= asked.refused_at.is_some_and(|at| now.since(at) >= token / PART),
-            None => self.asked.push(Asked { node, refused_at: None, ended: false }),
+        if !self.asked.iter().any(|asked| asked.node == node) {
+            self.asked.push(Asked { node, refused_at: None });
         }
     }
 
@@ -113,8 +110,9 @@ impl Refusals {
     }
 
     /// Takes a node whose process has ended.
-    pub(super) fn take_ended(&mut self) -> Option<NodeId> {
-        let at = self.asked.iter().position(|asked| asked.ended)?;
+    pub(super) fn take_ended(&mut self, now: Instant, token: Duration) -> Option<NodeId> {
+        let ended = |at| now.since(at) >= token / PART;
+        let at = self.asked.iter().position(|asked| asked.refused_at.is_some_and(ended))?;
         Some(self.asked.swap_remove(at).node)
     }
 }
@@ -135,8 +133,8 @@ mod tests {
     /// Node 2 is asked every 20 ms up to a time. Returns when it counts as ended.
     fn asked(refusals: &mut Refusals, times: std::ops::Range<u64>) -> Option<u64> {
         times.step_by(20).find(|ms| {
-            refusals.ask(at(*ms), node(2), TOKEN);
-            refusals.take_ended() == Some(node(2))
+            refusals.ask(node(2));
+            refusals.take_ended(at(*ms), TOKEN) == Some(node(2))
         })
     }
 
@@ -163,11 +161,11 @@ mod tests {
         refusals.refused(at(500), node(2));
         assert_eq!(asked(&mut refusals, 520..1000), None);
         refusals.installed(&MemberSet::new([1, 2].map(node)));
-        refusals.ask(at(1000), node(2), TOKEN);
+        refusals.ask(node(2));
         refusals.refused(at(1000), node(2));
         assert_eq!(asked(&mut refusals, 1020..2000), None, "on the next ring neither");
         refusals.installed(&MemberSet::new([1, 3].map(node)));
-        refusals.ask(at(2000), node(2), TOKEN);
+        refusals.ask(node(2));
         refusals.refused(at(2000), node(2));
         assert_eq!(asked(&mut refusals, 2020..3000), Some(2200), "it was away");
     }
@@ -178,7 +176,7 @@ mod tests {
             [|refusals| refusals.heard(node(2), false), Refusals::clear];
         for anew in begins_anew {
             let mut refusals = Refusals::default();
-            refusals.ask(at(0), node(2), TOKEN);
+            refusals.ask(node(2));
             refusals.refused(at(10), node(2));
             anew(&mut refusals);
             assert_eq!(asked(&mut refusals, 20..500), None);
@@ -193,7 +191,7 @@ mod tests {
         assert!(refusals.try_out(node(2)) && !refusals.try_out(node(2)), "once on each ring");
         refusals.clear();
         refusals.refused(at(1), node(2));
-        refusals.ask(at(10), node(2), TOKEN);
+        refusals.ask(node(2));
         refusals.refused(at(10), node(2));
         assert_eq!(asked(&mut refusals, 20..1000), None);
     }
@@ -203,7 +201,7 @@ mod tests {
         let mut ring = sample::ring(3);
         (ring.successor, ring.within) = (node(2), within);
         ring.ours = MemberSet::new(ours.iter().map(|id| node(*id)));
-        ring.repeat_token(at(0));
+        ring.repeat_token();
         let probes = ring.actions.drain(..).filter_map(|action| match action {
             Action::Probe(node) => Some(node),
             _ => None,

@@ -242,22 +242,22 @@ impl Ring {
     /// unless it has just done so.
     pub(super) fn repeat_for_others(&mut self, now: Instant) {
         if self.turnaround.came_again(now) {
-            self.repeat_token(now);
+            self.repeat_token();
         }
     }
 
     /// Sends the token again to the next node, which may have ended.
-    pub(super) fn repeat_token(&mut self, now: Instant) {
+    pub(super) fn repeat_token(&mut self) {
         // First, as its host answers few datagrams in a second.
-        self.ask(now, self.successor);
+        self.ask(self.successor);
         self.send_token();
     }
 
     /// Asks the host of another node whether its process is there, if the token time-out follows from measurement and the
     /// node is known to be one of this implementation.
-    fn ask(&mut self, now: Instant, node: NodeId) {
+    fn ask(&mut self, node: NodeId) {
         if self.within.is_some() && self.is_ours(node) {
-            self.refusals.ask(now, node, self.timeouts.token);
+            self.refusals.ask(node);
             self.actions.push_back(Action::Probe(node));
         }
     }
