@@ -181,14 +181,14 @@ impl Transport {
         std::future::poll_fn(|cx| self.poll_recv(cx, batch)).await
     }
 
-    /// Asks the host of a node whether a process receives there, on all links to it. The answer comes from
+    /// Asks the host of a node whether a process receives there, on all links to it that are up. The answer comes from
     /// [`Transport::refused`], if it is no; otherwise there is none.
     pub fn ask(&mut self, node: NodeId) {
-        let ways = match &self.way {
-            Way::Plain(plain) => plain.ways(node),
-            Way::Links(links) => links.ways(node),
+        let routes = match &self.way {
+            Way::Plain(plain) => plain.routes(node),
+            Way::Links(links) => links.routes(node),
         };
-        self.probes.ask(node, &ways);
+        self.probes.ask(node, &routes);
     }
 
     /// The nodes whose hosts have said since the last call that no process receives there, once for each time they were

@@ -14,7 +14,7 @@ use super::gate::{Gate, Sources};
 use super::looped::Looped;
 use super::options;
 use super::peers::{self, Peers};
-use super::probes::Way;
+use super::probes::Route;
 use super::received::Received;
 use super::run::{Offload, Run};
 use super::send::{self, Leg, Outgoing, Target};
@@ -190,10 +190,10 @@ impl Plain {
     }
 
     /// The address of this node from which a node is reached, and that of the node.
-    pub(super) fn ways(&self, node: NodeId) -> Vec<Way> {
+    pub(super) fn routes(&self, node: NodeId) -> Vec<Route> {
         let to = self.peers.position(node).and_then(|position| self.peers.addr(position).as_socket());
         let from = peers::target(self.local.addr, 0, &self.local);
-        to.filter(|_| node != self.options.me).map(|to| Way { from, to }).into_iter().collect()
+        to.filter(|_| node != self.options.me).map(|to| Route { from, to }).into_iter().collect()
     }
 
     /// Implements [`Transport::offload`](super::Transport::offload).

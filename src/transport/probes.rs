@@ -32,9 +32,9 @@ pub(super) fn is_probe(datagram: &[u8]) -> bool {
     datagram.len() == LEN && datagram.starts_with(&MARK)
 }
 
-/// A way to another node: from an address of this host, with port 0, to the one at which the node receives.
+/// A route to another node: from an address of this host, with port 0, to the one at which the node receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct Route {
     pub(super) from: SocketAddr,
     pub(super) to: SocketAddr,
 }
@@ -47,10 +47,10 @@ struct Asked {
     at: Instant,
 }
 
-/// A socket that is connected to the other end of a way, so that it receives from there alone.
+/// A socket that is connected to the other end of a route, so that it receives from there alone.
 #[derive(Debug)]
 struct Open {
-    way: Way,
+    route: Route,
     socket: Socket,
     used_at: Instant,
 }
@@ -63,22 +63,22 @@ pub(super) struct Probes {
 }
 
 impl Probes {
-    /// Sends a probe on each of these ways. One that cannot be sent has no answer.
-    pub(super) fn ask(&mut self, node: NodeId, ways: &[Way]) {
+    /// Sends a probe on each of these routes. One that cannot be sent has no answer.
+    pub(super) fn ask(&mut self, node: NodeId, routes: &[Route]) {
         let mut contents = [0; LEN];
         contents[..MARK.len()].copy_from_slice(&MARK);
         if let Err(error) = random(&mut contents[MARK.len()..]) {
             tracing::debug!(%error, "there is no random number for a probe");
             return;
         }
-        for way in ways {
-            let sent = self.socket(*way).and_then(|socket| {
+        for route in routes {
+            let sent = self.socket(*route).and_then(|socket| {
                 // An error of an earlier probe is reported first.
                 let sent = socket.send(&contents).or_else(|_| socket.send(&contents));
                 sent.map_err(failed("send a probe"))
             });
             if let Err(error) = sent {
-                tracing::debug!(%node, to = %way.to, %error, "a probe was not sent");
+                tracing::debug!(%node, to = %route.to, %error, "a probe was not sent");
             }
         }
         if self.asked.len() == AWAITED {
@@ -87,21 +87,21 @@ impl Probes {
         self.asked.push_back(Asked { node, contents, at: Instant::now() });
     }
 
-    /// The socket that sends on a way.
-    fn socket(&mut self, way: Way) -> Result<&Socket, TransportError> {
-        if let Some(at) = self.open.iter().position(|open| open.way == way) {
+    /// The socket that sends on a route.
+    fn socket(&mut self, route: Route) -> Result<&Socket, TransportError> {
+        if let Some(at) = self.open.iter().position(|open| open.route == route) {
             self.open[at].used_at = Instant::now();
             return Ok(&self.open[at].socket);
         }
-        let socket = socket::open(way.from)?;
-        sys::queue_errors(socket.as_fd(), way.from.is_ipv4())
+        let socket = socket::open(route.from)?;
+        sys::queue_errors(socket.as_fd(), route.from.is_ipv4())
             .map_err(failed("have errors of the network queued"))?;
-        socket::bind(&socket, way.from, "probe")?;
-        socket.connect(&way.to.into()).map_err(failed("connect a socket for probes"))?;
+        socket::bind(&socket, route.from, "probe")?;
+        socket.connect(&route.to.into()).map_err(failed("connect a socket for probes"))?;
         if self.open.len() == AWAITED {
             self.open.remove(0);
         }
-        self.open.push(Open { way, socket, used_at: Instant::now() });
+        self.open.push(Open { route, socket, used_at: Instant::now() });
         Ok(&self.open[self.open.len() - 1].socket)
     }
 
@@ -112,11 +112,11 @@ impl Probes {
             return nodes;
         }
         let Self { asked, open } = self;
-        for Open { way, socket, .. } in &*open {
+        for Open { route, socket, .. } in &*open {
             for _ in 0..AT_ONCE {
                 // A queue that cannot be read has nothing useful in it.
                 let Ok(Some(error)) = sys::queued_error(socket.as_fd()) else { break };
-                nodes.extend(answered(asked, *way, &error));
+                nodes.extend(answered(asked, *route, &error));
             }
         }
         asked.retain(|asked| asked.at.elapsed() <= PATIENCE);
@@ -125,10 +125,10 @@ impl Probes {
     }
 }
 
-/// The node whose host has refused, according to an error that came on this way; its probe is no longer awaited.
-fn answered(asked: &mut VecDeque<Asked>, way: Way, error: &QueuedError) -> Option<NodeId> {
+/// The node whose host has refused, according to an error that came on this route; its probe is no longer awaited.
+fn answered(asked: &mut VecDeque<Asked>, route: Route, error: &QueuedError) -> Option<NodeId> {
     // Neither this host nor a router speaks for it.
-    if error.local || error.errno != libc::ECONNREFUSED || error.by != Some(way.to.ip()) {
+    if error.local || error.errno != libc::ECONNREFUSED || error.by != Some(route.to.ip()) {
         return None;
     }
     let at = asked.iter().position(|asked| error.quoted.starts_with(&asked.contents))?;
@@ -146,7 +146,7 @@ mod tests {
     fn asks(to: SocketAddr) -> Vec<NodeId> {
         let mut probes = Probes::default();
         let from = SocketAddr::new(to.ip(), 0);
-        probes.ask(node(2), &[Way { from, to }]);
+        probes.ask(node(2), &[Route { from, to }]);
         for _ in 0..50 {
             let refused = probes.refused();
             if !refused.is_empty() {
@@ -183,24 +183,24 @@ mod tests {
         let contents = *b"annprobe0123456789abcdef";
         let one = || Asked { node: node(2), contents, at: Instant::now() };
         let mut asked: VecDeque<Asked> = [one(), one()].into();
-        let way = Way { from: "192.0.2.2:0".parse().unwrap(), to: "192.0.2.1:5405".parse().unwrap() };
+        let route = Route { from: "192.0.2.2:0".parse().unwrap(), to: "192.0.2.1:5405".parse().unwrap() };
         let mut error = QueuedError {
             errno: libc::ECONNREFUSED,
-            to: Some(way.to),
-            by: Some(way.to.ip()),
+            to: Some(route.to),
+            by: Some(route.to.ip()),
             local: false,
             info: 0,
             quoted: [0; sys::QUOTED],
         };
-        assert_eq!(answered(&mut asked, way, &error), None);
+        assert_eq!(answered(&mut asked, route, &error), None);
         error.quoted[..LEN].copy_from_slice(b"annprobe0123456789abcdeX");
-        assert_eq!(answered(&mut asked, way, &error), None);
+        assert_eq!(answered(&mut asked, route, &error), None);
         error.quoted[..LEN].copy_from_slice(&contents);
-        assert_eq!(answered(&mut asked, way, &QueuedError { errno: libc::EHOSTUNREACH, ..error }), None);
-        for by in [None, Some(way.from.ip())] {
-            assert_eq!(answered(&mut asked, way, &QueuedError { by, ..error }), None, "a router");
+        assert_eq!(answered(&mut asked, route, &QueuedError { errno: libc::EHOSTUNREACH, ..error }), None);
+        for by in [None, Some(route.from.ip())] {
+            assert_eq!(answered(&mut asked, route, &QueuedError { by, ..error }), None, "a router");
         }
-        assert_eq!(answered(&mut asked, way, &error), Some(node(2)));
+        assert_eq!(answered(&mut asked, route, &error), Some(node(2)));
         assert_eq!(asked.len(), 1, "once for each probe");
     }
 
@@ -209,7 +209,7 @@ mod tests {
         let mut probes = Probes::default();
         let address = "127.0.0.1:0".parse().unwrap();
         let taken = UdpSocket::bind(address).unwrap();
-        probes.ask(node(2), &[Way { from: address, to: taken.local_addr().unwrap() }]);
+        probes.ask(node(2), &[Route { from: address, to: taken.local_addr().unwrap() }]);
         assert_eq!(probes.open.len(), 1);
         let before = Instant::now().checked_sub(PATIENCE * 2).unwrap();
         (probes.asked[0].at, probes.open[0].used_at) = (before, before);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::counts::Counts;
 use crate::lab::{Kind, Lab, PATIENCE, Settings, Transport, wait_until};
 use crate::ready;
+use crate::steady::token_timeout;
 use rustix::process::Signal;
 
 /// The least token time-out, in ms: much longer than it takes to ask a host.
@@ -41,18 +42,10 @@ fn three(transport: Transport) -> Lab {
     lab.configure_with(&Settings::new(transport, &format!("token_floor: {FLOOR}"), 3));
     lab.start_all(Kind::Annulus);
     lab.wait_for_one_ring();
-    let in_force = || {
-        (1..=3).all(|k| {
-            let said = lab.say(k, "corosync-cmapctl -m stats -g stats.annulus.token.timeout").out;
-            said.trim().ends_with(&format!("= {FLOOR}"))
-        })
-    };
+    let floor = Duration::from_millis(FLOOR);
+    let in_force = || (1..=3).all(|k| token_timeout(&lab, k, Kind::Annulus) == floor);
     assert!(wait_until(PATIENCE, in_force).is_ok(), "the floor is not in force\n{}", lab.log_tail(1));
     lab
-}
-
-fn logs(lab: &Lab, k: usize) -> String {
-    fs::read_to_string(lab.dir(k).join("log/daemon.log")).unwrap_or_default()
 }
 
 #[test]
@@ -72,11 +65,10 @@ fn the_end_of_a_daemon_is_seen_long_before_the_others_give_up_waiting() {
             let formed = || rest.iter().zip(&rings).all(|(k, before)| Counts::of(&lab, *k).rings > *before);
             let outcome = wait_until(PATIENCE, formed);
             let took = begun.elapsed();
-            let text =
-                || format!("{transport}: host {ended}\n{}\n{}", logs(&lab, rest[0]), logs(&lab, rest[1]));
+            let text = || format!("{transport}: host {ended}\n{}\n{}", lab.log(rest[0]), lab.log(rest[1]));
             assert!(outcome.is_ok(), "no ring without {}", text());
             println!("{transport}: host {ended} is out after {:.2} s", took.as_secs_f64());
-            assert!(rest.iter().any(|k| logs(&lab, *k).contains(LINE)), "nobody was told: {}", text());
+            assert!(rest.iter().any(|k| lab.log(*k).contains(LINE)), "nobody was told: {}", text());
             // Silence takes two time-outs and a fifth.
             assert!(took < Duration::from_millis(FLOOR * 3 / 2), "{took:?}: {}", text());
         }
@@ -108,5 +100,5 @@ fn a_forged_message_that_a_daemon_has_ended_puts_nobody_out() {
     let unreachable: u64 = arrived.split_whitespace().nth(4).and_then(|word| word.parse().ok()).unwrap_or(0);
     assert!(unreachable > 10_000, "the forged messages did not arrive: {arrived}");
     let after: Vec<u64> = (1..=3).map(|k| Counts::of(&lab, k).rings).collect();
-    assert_eq!(before, after, "{}", logs(&lab, 1));
+    assert_eq!(before, after, "{}", lab.log(1));
 }

@@ -518,6 +518,11 @@ impl Lab {
         &self.host(k).dir
     }
 
+    /// What the daemon of host `k` has logged; empty if there is no log yet.
+    pub(crate) fn log(&self, k: usize) -> String {
+        fs::read_to_string(self.host(k).dir.join("log/daemon.log")).unwrap_or_default()
+    }
+
     /// The last lines of the daemon's log and output, for failure texts.
     pub(crate) fn log_tail(&self, k: usize) -> String {
         let mut text = String::new();

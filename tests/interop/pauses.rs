@@ -1,6 +1,5 @@
 //! A daemon that is stopped for a while: it is taken back, says once what happened, and counts it.
 
-use std::fs;
 use std::time::Duration;
 
 use crate::lab::{Kind, Lab, PATIENCE, Settings, Transport, wait_until};
@@ -18,12 +17,8 @@ fn statistic(lab: &Lab, k: usize, key: &str) -> f64 {
         .unwrap_or_else(|| panic!("{key}: {said}"))
 }
 
-fn log(lab: &Lab, k: usize) -> String {
-    fs::read_to_string(lab.dir(k).join("log/daemon.log")).unwrap_or_default()
-}
-
 fn lines(lab: &Lab, k: usize, part: &str) -> usize {
-    log(lab, k).lines().filter(|line| line.contains(part)).count()
+    lab.log(k).lines().filter(|line| line.contains(part)).count()
 }
 
 /// Host 2 of three is stopped until the others have formed a ring without it. It comes back without having been in a
@@ -47,11 +42,11 @@ fn a_stopped_daemon_says_once_what_happened_and_is_taken_back() {
     }
     lab.pause(2);
     let without = wait_until(PATIENCE, || rings(&lab, 1) > before[0]);
-    assert!(without.is_ok(), "host 2 is not given up\n{}", log(&lab, 1));
+    assert!(without.is_ok(), "host 2 is not given up\n{}", lab.log(1));
     std::thread::sleep(Duration::from_secs(2));
     lab.resume(2);
     lab.wait_for_one_ring();
-    let text = log(&lab, 2);
+    let text = lab.log(2);
     let line = text.lines().rfind(|line| line.contains(LINE)).unwrap_or_else(|| panic!("no line\n{text}"));
     for part in ["the others have given this node up", "(the token time-out is ", "CPU overcommit"] {
         assert!(line.contains(part), "{part} is not in {line}");

@@ -10,7 +10,6 @@ use crate::lab::{Kind, Lab, Settings, Transport, wait_until};
 use crate::{number, ready};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
-use std::fs;
 use std::time::{Duration, Instant};
 
 /// For how long one ring of all hosts is waited for.
@@ -49,10 +48,6 @@ fn time_of(line: &str) -> Option<f64> {
     Some((hours * 60.0 + minutes) * 60.0 + seconds)
 }
 
-fn log(lab: &Lab, k: usize) -> String {
-    fs::read_to_string(lab.dir(k).join("log/daemon.log")).unwrap_or_default()
-}
-
 /// The rings that the log of a daemon of either kind tells of.
 fn rings(log: &str) -> Vec<Formed> {
     let ring = |line: &str| {
@@ -70,7 +65,7 @@ fn rings(log: &str) -> Vec<Formed> {
 /// The ring that all these hosts are on, if they are on one.
 fn common(lab: &Lab, hosts: &[usize]) -> Option<String> {
     let last: BTreeSet<Option<String>> =
-        hosts.iter().map(|k| rings(&log(lab, *k)).pop().map(|(_, id)| id)).collect();
+        hosts.iter().map(|k| rings(&lab.log(*k)).pop().map(|(_, id)| id)).collect();
     last.into_iter().reduce(|_, _| None).flatten()
 }
 
@@ -93,7 +88,7 @@ fn cold_start(lab: &mut Lab, who: Who, count: usize) -> Option<String> {
     let hosts: Vec<usize> = (1..=count).collect();
     lab.start_together(|k| who.kind(k));
     let found = wait_for_ring(lab, &hosts, "");
-    let logs: Vec<String> = hosts.iter().map(|k| log(lab, *k)).collect();
+    let logs: Vec<String> = hosts.iter().map(|k| lab.log(*k)).collect();
     let starts: Vec<f64> = logs.iter().filter_map(|log| log.lines().find_map(time_of)).collect();
     let first = starts.iter().copied().fold(f64::MAX, f64::min);
     let last = starts.iter().copied().fold(0.0, f64::max);
@@ -127,11 +122,11 @@ fn leave_and_return(lab: &mut Lab, who: Who, count: usize, ring: &str) {
         return println!("size {count} {who:?}: no ring within {LIMIT:?} after one host left");
     };
     let left = start.elapsed();
-    let before = rings(&log(lab, 1)).len();
+    let before = rings(&lab.log(1)).len();
     let start = Instant::now();
     lab.start(gone, who.kind(gone));
     let back = wait_for_ring(lab, &all, &without).map(|_| start.elapsed());
-    let after = rings(&log(lab, 1)).len() - before;
+    let after = rings(&lab.log(1)).len() - before;
     println!("size {count} {who:?}: one host left in {left:.1?}, returned in {back:.1?} with {after} rings");
 }
 

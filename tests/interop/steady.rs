@@ -201,7 +201,7 @@ fn step_clock(end: &AtomicBool) {
 }
 
 /// The token time-out that the daemon of host `k` uses now.
-fn token_timeout(lab: &Lab, k: usize, kind: Kind) -> Duration {
+pub(crate) fn token_timeout(lab: &Lab, k: usize, kind: Kind) -> Duration {
     let key = match kind {
         Kind::Annulus => "stats.annulus.token.timeout",
         Kind::Corosync | Kind::Trixie => "runtime.config.totem.token",

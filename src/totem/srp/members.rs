@@ -52,6 +52,11 @@ impl MemberSet {
         Self(self.0.iter().copied().filter(|node| !other.contains(*node)).collect())
     }
 
+    /// The nodes that are in both.
+    pub(super) fn both(&self, other: &Self) -> Self {
+        self.minus(&self.minus(other))
+    }
+
     /// The node with the lowest id: the representative of a ring of these members.
     pub fn lowest(&self) -> Option<NodeId> {
         self.0.first().copied()

@@ -237,7 +237,7 @@ impl Recovery {
         ring.stalls = 0;
         ring.silent = false;
         ring.hearing = None;
-        ring.ours = ring.ours.minus(&ring.ours.minus(&self.transitional));
+        ring.ours = ring.ours.both(&self.transitional);
         ring.refusals.installed(&self.transitional);
         ring.timers.stop(Timer::Recovery);
         ring.losses.installed(&ring.members);

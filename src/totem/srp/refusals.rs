@@ -56,7 +56,7 @@ impl Refusals {
     pub(super) fn installed(&mut self, stayed: &MemberSet) {
         self.clear();
         (self.tried, self.tried_out) = (None, false);
-        self.unreliable = self.unreliable.minus(&self.unreliable.minus(stayed));
+        self.unreliable = self.unreliable.both(stayed);
     }
 
     /// The node was heard; `stayed`: it is the process that was on this ring before.

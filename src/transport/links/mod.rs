@@ -36,7 +36,7 @@ use self::wire::{Change, Plan, Wire};
 use super::knet::envelope::{Envelope, Suite};
 use super::knet::{self, Crypto, Engine, LINKS, LinkView, Output, Settings};
 use super::looped::Looped;
-use super::probes::Way;
+use super::probes::Route;
 use super::received::{Left, Received};
 use super::run::Offload;
 use super::stats::{Logs, Stats};
@@ -291,7 +291,7 @@ impl Links {
 
     /// The addresses of this host and of another one, on each link that is up: the others may be so because they are
     /// refused.
-    pub(super) fn ways(&self, node: NodeId) -> Vec<Way> {
+    pub(super) fn routes(&self, node: NodeId) -> Vec<Route> {
         let views = self.engine.links();
         let up = views.iter().filter(|view| view.path.host == node && view.connected);
         up.filter_map(|view| {
@@ -299,7 +299,7 @@ impl Links {
             let to = wire.target(node)?.as_socket()?;
             let mut from = wire.address();
             from.set_port(0);
-            Some(Way { from, to })
+            Some(Route { from, to })
         })
         .collect()
     }

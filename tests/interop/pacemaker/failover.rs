@@ -13,7 +13,6 @@ use crate::lab::{Kind, Lab, PATIENCE, Transport, wait_until};
 use crate::side_by_side::median;
 use crate::{number, ready};
 use rustix::process::Signal;
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -114,9 +113,8 @@ fn state_of(lab: &Lab, k: usize) -> PathBuf {
 
 /// The number of rings that the daemon of host `k` has logged.
 fn rings(lab: &Lab, k: usize) -> usize {
-    let log = fs::read_to_string(lab.dir(k).join("log/daemon.log")).unwrap_or_default();
     let formed = |line: &&str| line.contains("ew membership") && line.contains("was formed");
-    log.lines().filter(formed).count()
+    lab.log(k).lines().filter(formed).count()
 }
 
 /// Moves the resource to the DC, or to another host. Returns the host.
