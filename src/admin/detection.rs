@@ -43,6 +43,8 @@ pub(super) enum Act {
     Say(Duration),
     /// Use this time-out, or the configured one.
     Use(Option<Duration>),
+    /// This member was lost and is back, and ran all the while.
+    Returned(NodeId),
 }
 
 /// The limits of a node's configuration.
@@ -212,6 +214,7 @@ impl Detection {
         {
             self.learn(now, used);
             self.look_at = self.look_at.map(|_| now);
+            self.acts.push(Act::Returned(from));
         }
         self.decide();
     }
@@ -256,6 +259,11 @@ impl Detection {
     /// The actions that are due.
     pub(super) fn acts(&mut self) -> Vec<Act> {
         std::mem::take(&mut self.acts)
+    }
+
+    /// Whether all members have said what they need: they are nodes of annulus.
+    pub(super) const fn is_agreed(&self) -> bool {
+        self.used.is_some()
     }
 
     fn decide(&mut self) {

@@ -9,6 +9,8 @@
 //! | `shutdown.rs` | the vote on a shutdown, pure |
 //! | `reload/` | the agreement of all nodes on a reload, and its changes of the database |
 //! | `detection.rs` | the agreement on a token time-out that follows from what members measured, pure |
+//! | `leaving_out.rs` | the vote on leaving out a member that burdens the ring, pure |
+//! | `majority.rs` | whether members have a majority of the configured votes |
 //! | `rekey.rs` | the change to another key or cipher, pure |
 //! | `rotation.rs` | the distribution of a new key to all nodes, pure |
 //! | `key_use.rs`, `reloaded.rs` | what clients are told of keys and of a reload |
@@ -19,6 +21,8 @@
 pub mod client;
 mod detection;
 mod key_use;
+mod leaving_out;
+mod majority;
 mod rekey;
 mod reload;
 mod reloaded;

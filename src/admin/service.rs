@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 
 use super::detection::{self, Detection};
 use super::key_use::{KeyUse, NodeKey};
+use super::leaving_out::{self, LeavingOut};
+use super::majority::have_a_majority;
 use super::rekey::{self, Rekey};
 use super::reload::{self, Act, Agreement, Judged};
 use super::reloaded::{NodeOutcome, NodeReload, Reload};
@@ -23,10 +25,11 @@ use super::rotation::{self, Rotation};
 use super::shutdown::{Manner, Verdict, Vote};
 use super::status::{LinkStatus, NodeStatus, OwnLink, own_watched, watched};
 use super::survey::{self, Purpose, Survey};
+use super::wire::complaint::Why;
 use super::wire::keytalk::KEY_LIMIT;
 use super::wire::reply::refusal;
 use super::wire::request::number;
-use super::wire::{self, Exec, KeyTalk, Need, Question, Reply, Talk};
+use super::wire::{self, Complaint, Exec, KeyTalk, Need, Question, Reply, Talk};
 use super::wire::{keys, report};
 use crate::config::Config;
 use crate::config::fingerprint::Fingerprint;
@@ -36,7 +39,7 @@ use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, ServiceId};
 use crate::quiet::Quiet;
 use crate::secret::Secret;
-use crate::service::{Context, Delivery, Full, Links, Order, Request, Service, Synchronised};
+use crate::service::{Context, Delivery, Exclude, Full, Links, Order, Request, Service, Synchronised};
 use crate::time::{Instant, earliest};
 use crate::view::{View, ViewKind};
 
@@ -90,6 +93,8 @@ pub(crate) struct Desk {
     agreement: Agreement,
     /// The agreement on a token time-out.
     detection: Detection,
+    /// The vote on leaving out a member that burdens the ring.
+    leaving_out: LeavingOut,
     /// When this node started.
     started: Instant,
     /// The need that could not be multicast yet.
@@ -144,6 +149,7 @@ impl Desk {
             reloading: Vec::new(),
             agreement: Agreement::new(me, managed),
             detection: Detection::default(),
+            leaving_out: LeavingOut::new(me),
             started: Instant::ZERO,
             need: None,
             within: None,
@@ -278,6 +284,19 @@ impl Desk {
         self.tell_waiting(waiting, status, why, &Reload::default(), context);
     }
 
+    /// Looks whether a member burdens the ring.
+    fn look_for_burdens(&mut self, context: &mut Context<'_>) {
+        let now = context.now();
+        if let Some(judgement) = context.take_judgement() {
+            self.leaving_out.judged(judgement, now);
+        }
+        let (members, database) = (&self.members, context.database());
+        self.leaving_out.look(now, |node| {
+            let rest: Vec<NodeId> = members.iter().copied().filter(|member| *member != node).collect();
+            have_a_majority(database, &rest)
+        });
+    }
+
     fn tell_waiting(
         &mut self,
         waiting: Vec<ConnId>,
@@ -299,11 +318,13 @@ impl Desk {
     pub(crate) fn limit(&mut self, timeouts: &Timeouts, started: Instant) {
         self.started = started;
         self.detection.limit(timeouts);
+        self.leaving_out.limit(timeouts);
     }
 
     /// The timers of a new configuration.
     pub(crate) fn detect(&mut self, timeouts: &Timeouts, context: &mut Context<'_>) {
         self.detection.limit(timeouts);
+        self.leaving_out.limit(timeouts);
         self.perform(context);
     }
 
@@ -342,7 +363,11 @@ impl Desk {
             match act {
                 detection::Act::Say(need) => self.need = Some(need),
                 detection::Act::Use(token) => self.detect_within(token, context),
+                detection::Act::Returned(node) => self.leaving_out.returned(node, context.now()),
             }
+        }
+        for act in self.leaving_out.acts() {
+            self.leave_out(act, context);
         }
         for act in self.agreement.acts() {
             match act {
@@ -376,6 +401,39 @@ impl Desk {
             survey.into_iter().for_each(|act| self.look_at_keys(act, context));
             rotation.into_iter().for_each(|act| self.rotate(act, context));
             rekey.into_iter().for_each(|act| self.change_key(act, context));
+        }
+    }
+
+    fn leave_out(&mut self, act: leaving_out::Act, context: &mut Context<'_>) {
+        match act {
+            leaving_out::Act::Say(complaint) => {
+                if let Complaint::Against { node, why, .. } = complaint {
+                    tracing::warn!(
+                        "node {node} {}: this node votes to leave it out of the ring",
+                        burden(why)
+                    );
+                }
+                self.later(wire::exec::RING_REENABLE, Guarantee::Safe, complaint.encode(self.me));
+            }
+            leaving_out::Act::Ignore { node, time } => context.exclude(Exclude::Node(node, time)),
+            leaving_out::Act::LeaveOut { node, why, time, complaints, of } => {
+                let seconds = time.as_secs();
+                let why = burden(why);
+                if node == self.me {
+                    tracing::error!(
+                        "{complaints} of {of} other members found for too long that this node {why}: they leave it out for \
+                         {seconds} s, in which it is alone. Check its NIC, cable, switch port and CPU load"
+                    );
+                    context.exclude(Exclude::Myself(time));
+                } else {
+                    tracing::error!(
+                        "node {node} {why}, as {complaints} of {of} other members found for too long: it is left out of the \
+                         ring for {seconds} s. Check its NIC, cable, switch port and CPU load (totem.loss_limit, \
+                         totem.loss_patience)"
+                    );
+                    context.exclude(Exclude::Node(node, time));
+                }
+            }
         }
     }
 
@@ -688,6 +746,14 @@ impl Desk {
     }
 }
 
+/// What is wrong with a member, after its name.
+fn burden(why: Why) -> String {
+    match why {
+        Why::Loss(percent) => format!("loses {percent} % of the frames on the way into it or out of it"),
+        Why::Flapping(count) => format!("was lost {count} times in short succession and came back each time"),
+    }
+}
+
 impl Service for Desk {
     fn id(&self) -> ServiceId {
         ServiceId::CFG
@@ -720,25 +786,31 @@ impl Service for Desk {
                 Talk::decode(&bytes, order),
                 KeyTalk::decode(&bytes, order),
                 Need::decode(&bytes, order),
+                Complaint::decode(&bytes, order),
             ) {
                 (Ok(Some(talk)), ..) => {
                     self.rekey.expect();
                     self.agreement.heard(from, talk, context.now());
                     self.act(context);
                 }
-                (Ok(None), Ok(Some(talk)), _) => {
+                (Ok(None), Ok(Some(talk)), ..) => {
                     self.survey.heard(from, &talk);
                     self.rotation.heard(from, talk, context.now());
                     self.act(context);
                 }
-                (Ok(None), Ok(None), Ok(Some(need))) => {
+                (Ok(None), Ok(None), Ok(Some(need)), _) => {
                     self.detection.heard(from, need.token, need.runs, context.now());
                     if from == self.me {
                         self.detection.heard_own(need.token, context.now());
                     }
                     self.act(context);
                 }
-                (Ok(None), Ok(None), Ok(None)) => {
+                (Ok(None), Ok(None), Ok(None), Ok(Some(complaint))) => {
+                    let all_ours = self.detection.is_agreed();
+                    self.leaving_out.heard(from, complaint, all_ours, context.now());
+                    self.act(context);
+                }
+                (Ok(None), Ok(None), Ok(None), Ok(None)) => {
                     tracing::debug!(%from, function, "administrative message that means nothing here");
                 }
                 _ => self.count_malformed(context.now(), from, function, bytes.len()),
@@ -854,6 +926,7 @@ impl Service for Desk {
         if self.detection.deadline().is_some_and(|at| at <= now) {
             let waits = context.take_waits();
             self.detection.look(now, waits);
+            self.look_for_burdens(context);
         }
         self.act(context);
     }
@@ -866,6 +939,7 @@ impl Service for Desk {
             self.survey.view(view);
             self.rotation.view(view);
             self.detection.view(view, context.tokens_lost(), context.now());
+            self.leaving_out.view(view, context.now());
             self.act(context);
         }
     }

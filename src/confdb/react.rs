@@ -137,6 +137,8 @@ fn has_twin(name: &str) -> bool {
     let Some(setting) = name.strip_prefix("totem.") else { return false };
     setting == "token_coefficient"
         || setting == "token_floor"
+        || setting == "loss_limit"
+        || setting == "loss_patience"
         || setting == "block_unlisted_ips"
         || setting == "cancel_token_hold_on_retransmit"
         || setting.starts_with("knet_")

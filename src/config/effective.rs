@@ -92,6 +92,8 @@ impl Config {
         Some(match name {
             "totem.token" => ms(t.token),
             "totem.token_floor" => ms(t.token_floor.unwrap_or(t.token)),
+            "totem.loss_limit" => t.loss_limit.to_string(),
+            "totem.loss_patience" => t.loss_patience.as_secs().to_string(),
             "totem.token_retransmit" => ms(t.token_retransmit),
             "totem.hold" => ms(t.hold),
             "totem.join" => ms(t.join),

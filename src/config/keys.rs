@@ -80,7 +80,9 @@ impl Key {
         match self.name.split_once('.') {
             Some(("quorum", _)) => "votequorum(5)",
             Some(("resources", _)) => "cmap_keys(7)",
-            Some(("totem", "token_floor")) => "none, Corosync does not have it",
+            Some(("totem", "token_floor" | "loss_limit" | "loss_patience")) => {
+                "none, Corosync does not have it"
+            }
             Some(_) | None => "corosync.conf(5)",
         }
     }
@@ -236,6 +238,8 @@ pub const KEYS: &[Key] = &[
     number("totem.window_size", U32, "50", "Frames that may be multicast on the whole ring in one rotation."),
     number("totem.max_messages", U32, "17", "Frames that one node may multicast in one token visit."),
     number("totem.miss_count_const", U32, "5", "Token visits at which a frame must be missing before it is asked for."),
+    number("totem.loss_limit", U32, "20", "Percent of the frames into or out of one member that are lost until a ring of annulus nodes leaves it out; 0 is off."),
+    number("totem.loss_patience", U32, "60", "Seconds for which loss_limit must be exceeded."),
     number("totem.knet_pmtud_interval", U32, "30", "knet: seconds between searches for the path MTU."),
     number("totem.knet_mtu", U32, "0", "knet: bytes of an IP packet on every link, 576 to 65535; 0 finds it out."),
     text("totem.knet_compression_model", "", "knet: compression of what is sent; leave it out for none. lzo2, lzma and bzip2 are not available in this version.").of(&["zlib", "lz4", "lz4hc", "lzo2", "lzma", "bzip2", "zstd"]).else_say("Invalid compression model. Should be zlib, lz4, lz4hc, lzo2, lzma, bzip2 or zstd"),

@@ -62,6 +62,11 @@ pub struct Timeouts {
     /// Token visits at which a frame must be missing before it is requested; where rotations are long, as
     /// many as there are in 50 ms, and at least 2. Default: 5.
     pub miss_count_const: u32,
+    /// Share of the frames on the way into one member, or out of it, that must be lost until its ring leaves it out. Unit:
+    /// percent, 0 is off. Default: 20. Only where all members are nodes of annulus that agree on a token time-out.
+    pub loss_limit: u32,
+    /// For how long that must last. Unit: seconds in files. Default: 60 s.
+    pub loss_patience: Duration,
     /// Whether a retransmission ends the idle hold of the token. Default: no.
     pub cancel_token_hold_on_retransmit: bool,
 }
@@ -69,7 +74,8 @@ pub struct Timeouts {
 /// Defines the settings of a file, and how they are read.
 macro_rules! given {
     ($($number:ident),*; $switch:ident) => {
-        /// The settings of a file for [`Timeouts`]; `None` and, for most, 0 mean the default. Times in ms.
+        /// The settings of a file for [`Timeouts`]; `None` and, for most, 0 mean the default. Times in ms,
+        /// `loss_patience` in seconds.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         #[allow(missing_docs, reason = "each is explained at the field of the same name in Timeouts")]
         pub struct Given {
@@ -92,7 +98,7 @@ macro_rules! given {
 given! {
     token, token_floor, token_coefficient, token_warning, token_retransmits_before_loss_const, token_retransmit, hold, join,
     send_join, consensus, merge, downcheck, fail_recv_const, seqno_unchanged_const, heartbeat_failures_allowed,
-    max_network_delay, window_size, max_messages, miss_count_const; cancel_token_hold_on_retransmit
+    max_network_delay, window_size, max_messages, miss_count_const, loss_limit, loss_patience; cancel_token_hold_on_retransmit
 }
 
 /// The least number of join messages in a consensus time-out that is shortened, since some may be lost.
@@ -148,6 +154,8 @@ impl Timeouts {
             window_size: or(given.window_size, 50),
             max_messages: or(given.max_messages, 17),
             miss_count_const: or(given.miss_count_const, 5),
+            loss_limit: given.loss_limit.unwrap_or(20),
+            loss_patience: Duration::from_secs(or(given.loss_patience, 60).into()),
             cancel_token_hold_on_retransmit: given.cancel_token_hold_on_retransmit.unwrap_or(false),
         }
     }

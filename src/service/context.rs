@@ -16,7 +16,7 @@ use super::traffic::{self, Traffic};
 use crate::error::Status;
 use crate::ids::{ConnId, Guarantee, NodeId, RingId};
 use crate::time::Instant;
-use crate::totem::{Group, Refused, Totem, Waits};
+use crate::totem::{Group, Judgement, Refused, Totem, Waits};
 use crate::value::Value;
 
 /// The send queue has no room for the message. Try again in [`Service::retry`](super::Service::retry).
@@ -39,17 +39,49 @@ pub(crate) struct Ground {
     pub(crate) outbox: Outbox,
     /// How often each exec function was sent and received.
     pub(crate) traffic: Traffic,
+    /// Who is to be excluded from the ring; at most one for each message that this input has delivered.
+    exclude: Vec<Exclude>,
+}
+
+/// Who is excluded from the ring, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exclude {
+    /// A node: [`Totem::leave_out`].
+    Node(NodeId, Duration),
+    /// This node: [`Totem::stay_alone`].
+    Myself(Duration),
 }
 
 impl Ground {
     /// A node's ring and database.
     pub(crate) fn new(me: NodeId, now: Instant, totem: Totem, database: Database, traffic: Traffic) -> Self {
-        Self { me, now, totem, database, notices: VecDeque::new(), outbox: Outbox::default(), traffic }
+        Self {
+            me,
+            now,
+            totem,
+            database,
+            notices: VecDeque::new(),
+            outbox: Outbox::default(),
+            traffic,
+            exclude: Vec::new(),
+        }
     }
 
     /// The context in which the router works while it handles an input.
     pub(crate) fn context<'a>(&'a mut self, edge: &'a mut dyn Edge) -> Context<'a> {
         Context { ground: self, edge, acting: None, refused: false }
+    }
+
+    /// Excludes those from the ring that a desk has named. Returns whether there were any.
+    pub(crate) fn exclude(&mut self) -> bool {
+        let exclude = std::mem::take(&mut self.exclude);
+        for who in &exclude {
+            match *who {
+                Exclude::Node(node, time) => self.totem.leave_out(self.now, &[node], time),
+                Exclude::Myself(time) => self.totem.stay_alone(self.now, time),
+            }
+        }
+        !exclude.is_empty()
     }
 
     /// Queues a notice for all desks.
@@ -118,6 +150,16 @@ impl Context<'_> {
     /// How long this node waited for the token since the last call; see [`Totem::take_waits`].
     pub(crate) const fn take_waits(&mut self) -> Waits {
         self.ground.totem.take_waits()
+    }
+
+    /// What the counts of lost frames said; see [`Totem::take_judgement`].
+    pub(crate) const fn take_judgement(&mut self) -> Option<Judgement> {
+        self.ground.totem.take_judgement()
+    }
+
+    /// Excludes members or this node from the ring for a while, as soon as this input is handled.
+    pub(crate) fn exclude(&mut self, exclude: Exclude) {
+        self.ground.exclude.push(exclude);
     }
 
     /// Puts a token time-out in the place of the configured one; see [`Totem::detect_within`].

@@ -44,7 +44,7 @@ mod sync;
 mod traffic;
 pub mod wire;
 
-pub(crate) use context::{Context, Full, Ground};
+pub(crate) use context::{Context, Exclude, Full, Ground};
 pub(crate) use database::Database;
 pub use edge::{Edge, LinkState, Links, Statistics};
 pub(crate) use notice::{Change, Notice, Quorate};

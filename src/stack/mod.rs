@@ -198,6 +198,9 @@ impl Stack {
     /// Makes the checks that the last input made necessary, until one of them has led to something. Returns whether
     /// one has.
     fn look_after_input(&mut self, edge: &mut dyn Edge) -> bool {
+        if self.ground.exclude() {
+            return true;
+        }
         if self.check == Check::Deadlines {
             self.check = Check::Standing;
             if self.desks.deadline().is_some_and(|at| at <= self.ground.now) {

@@ -48,7 +48,7 @@ pub use self::pg::assemble::{Dropped, Message};
 pub use self::pg::pack::MAX_MESSAGE;
 pub use self::srp::gaps::{Waited, Waits};
 pub use self::srp::io::{Input, Params, StateName};
-pub use self::srp::losses::Tally;
+pub use self::srp::losses::{Judgement, Tally};
 pub use self::srp::stats::Stats;
 pub use self::wire::pack::Group;
 
@@ -288,6 +288,17 @@ impl Totem {
     /// them stays as it is.
     pub fn leave_out(&mut self, now: Instant, nodes: &[NodeId], time: Duration) {
         self.srp.leave_out(now, nodes, time);
+    }
+
+    /// Makes this node form a ring of its own, and stay on it for `time`, whatever other nodes send. It does not look for
+    /// other rings meanwhile.
+    pub fn stay_alone(&mut self, now: Instant, time: Duration) {
+        self.srp.stay_alone(now, time);
+    }
+
+    /// What the counts of lost frames said of the members, if they were judged since the last call.
+    pub const fn take_judgement(&mut self) -> Option<Judgement> {
+        self.srp.take_judgement()
     }
 
     /// Changes timers and limits. A timer that is running keeps its old duration.

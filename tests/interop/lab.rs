@@ -447,7 +447,7 @@ impl Lab {
     }
 
     /// Loses so many of 100 ring datagrams on their way to host `k`, by chance.
-    fn lose(&self, k: usize, percent: u32) {
+    pub(crate) fn lose(&self, k: usize, percent: u32) {
         self.filter(k, "input", &format!("udp dport 5405-5412 numgen random mod 100 < {percent}"));
     }
 

@@ -34,6 +34,7 @@ mod hostile;
 mod idle;
 mod knet_bench;
 mod lab;
+mod leaving_out;
 mod long;
 mod mixed;
 mod order;

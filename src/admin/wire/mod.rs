@@ -7,15 +7,17 @@
 //! | file | what |
 //! |---|---|
 //! | `exec.rs` | [`Exec`]: messages between nodes |
-//! | `marked.rs` | the common beginning of the messages in `talk.rs`, `keytalk.rs` and `need.rs` |
+//! | `marked.rs` | the common beginning of the messages in `talk.rs`, `keytalk.rs`, `need.rs` and `complaint.rs` |
 //! | `talk.rs` | [`Talk`]: messages between nodes of annulusd before a reload |
 //! | `keytalk.rs` | [`KeyTalk`]: messages between nodes of annulusd about a new key |
+//! | `complaint.rs` | [`Complaint`]: the vote on leaving out a member |
 //! | `need.rs` | [`Need`]: the token time-out that a node of annulusd needs |
 //! | `keys.rs` | the report about keys for clients |
 //! | `report.rs` | the report about a reload for clients |
 //! | `request.rs` | [`Request`]: requests of clients |
 //! | `reply.rs` | [`Reply`] and [`Question`]: replies and events |
 
+pub(crate) mod complaint;
 pub(crate) mod exec;
 pub(crate) mod keys;
 pub(crate) mod keytalk;
@@ -26,6 +28,7 @@ pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod talk;
 
+pub(crate) use complaint::Complaint;
 pub(crate) use exec::Exec;
 pub(crate) use keytalk::KeyTalk;
 pub(crate) use marked::RoundId;

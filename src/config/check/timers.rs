@@ -53,6 +53,11 @@ pub(in crate::config) fn check(map: &Map, given: &Given, timeouts: &Timeouts) ->
             return Err(ConfigError::in_config(message).hint(hint));
         }
     }
+    if timeouts.loss_limit > 100 {
+        let message =
+            format!("The loss limit parameter ({} percent) may not be more than 100.", timeouts.loss_limit);
+        return Err(ConfigError::in_config(message).hint(explain(map, "totem.loss_limit")));
+    }
     if timeouts.token_retransmit.as_millis() < LEAST && given.token_retransmit.is_none_or(|ms| ms == 0) {
         let message = "Not appropriate token or token_retransmits_before_loss_const value set";
         let hint = format!(

@@ -54,6 +54,16 @@ impl Tally {
     }
 }
 
+/// What the counts said when they were judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// No member stands out.
+    Fair,
+    /// Of the frames on the way into this member, or out of it, so many of a hundred were lost; those of the others
+    /// were not.
+    Against(NodeId, u32),
+}
+
 /// The counts of one member: all, and those of the last judgement.
 #[derive(Clone, Copy, Debug)]
 struct Row {
@@ -69,6 +79,8 @@ pub(super) struct Losses {
     rows: Vec<Row>,
     /// When to judge the counts; `None` before the first visit of the token.
     judge_at: Option<Instant>,
+    /// The last judgement, until it is taken.
+    judgement: Option<Judgement>,
     quiet: Quiet,
 }
 
@@ -163,6 +175,11 @@ impl Losses {
         }
     }
 
+    /// The last judgement, if there was one since the last call.
+    pub(super) const fn take(&mut self) -> Option<Judgement> {
+        self.judgement.take()
+    }
+
     /// Judges the counts if it is time. Returns what to log, and the number of lines that were held back before it.
     pub(super) fn judge(&mut self, now: Instant) -> Option<(Finding, u64)> {
         if *self.judge_at.get_or_insert(now + EVERY) > now {
@@ -174,6 +191,9 @@ impl Losses {
         }
         self.judge_at = Some(now + EVERY);
         let finding = find(&self.rows);
+        let against = finding.and_then(|finding| finding.against(&self.rows));
+        self.judgement =
+            Some(against.map_or(Judgement::Fair, |(node, percent)| Judgement::Against(node, percent)));
         for row in &mut self.rows {
             row.judged = row.all;
         }
@@ -199,8 +219,29 @@ enum Place {
     OutOf(NodeId),
     /// The frames of the first are lacked by the second.
     Between(NodeId, NodeId),
+    /// The frames of one member are lacked by several, and it lacks those of several.
+    Around(NodeId),
     /// No member stands out.
     Somewhere,
+}
+
+impl Finding {
+    /// The member whose way in or out loses frames, and how many of a hundred. Where one member lacks frames of the only
+    /// one that sends, the way out of that one is good, since the others get them.
+    fn against(self, rows: &[Row]) -> Option<(NodeId, u32)> {
+        let node = match self.place {
+            Place::Into(node) | Place::OutOf(node) | Place::Around(node) => node,
+            Place::Between(from, to) => {
+                let sent = |row: &Row| row.all.sent - row.judged.sent;
+                let all: u64 = rows.iter().map(sent).sum();
+                let alone = rows.iter().any(|row| row.node == from && sent(row) * 10 >= all * 8);
+                (rows.len() > 2 && alone).then_some(to)?
+            }
+            Place::Somewhere => return None,
+        };
+        let percent = (self.lost.saturating_mul(100) / self.of.max(1)).min(100);
+        Some((node, percent as u32))
+    }
 }
 
 /// Where frames got lost since the last judgement, if that is worth a line.
@@ -217,6 +258,8 @@ fn find(rows: &[Row]) -> Option<Finding> {
     let (sender, out) = new().max_by_key(|(_, tally)| tally.lost)?;
     let (receiver, into) = new().max_by_key(|(_, tally)| tally.lacked)?;
     let most = |part: u64, whole: u64| part > 0 && part * 10 >= whole * 8;
+    let (around, both) = new().max_by_key(|(_, tally)| tally.lost + tally.lacked)?;
+    let both = both.lost + both.lacked;
     let (one_sender, one_receiver) = (most(out.lost, all.lost), most(into.lacked, all.lacked));
     let between_two = rows.len() == 2;
     let (place, lost, of) = match (one_sender, one_receiver) {
@@ -227,6 +270,7 @@ fn find(rows: &[Row]) -> Option<Finding> {
         }
         (true, false) => (Place::OutOf(sender), out.lost, out.sent),
         (false, true) => (Place::Into(receiver), into.lacked, all.sent - into.sent),
+        (false, false) if most(both, all.lost) && rows.len() > 2 => (Place::Around(around), both, all.sent),
         (false, false) => (Place::Somewhere, all.lost, all.sent),
     };
     (lost >= WORTH_A_LINE && lost * SHARE >= of).then_some(Finding { place, lost, of })
@@ -253,6 +297,11 @@ impl fmt::Display for Finding {
                 f,
                 "node {to} had to ask again for {lost} of the {of} last frames of node {from}: check the path from node \
                  {from} to node {to}; on node {to} {IN}; on node {from} {OUT}"
+            ),
+            Place::Around(node) => write!(
+                f,
+                "{lost} of the {of} last frames had to be sent again, most of them on the way from node {node} or to it: \
+                 check its NIC, cable and switch port; {IN}"
             ),
             Place::Somewhere => write!(
                 f,
@@ -294,6 +343,39 @@ mod tests {
         (0..count).for_each(|_| losses.lost(node(from), Some(node(at))));
     }
 
+    /// Frames of three members get lost on the way into the fourth: of a hundred that are sent, forty.
+    #[test]
+    fn a_judgement_names_the_member_that_stands_out_and_is_told_once() {
+        let mut losses = losses(4);
+        assert_eq!(losses.take(), None);
+        send(&mut losses, 1000);
+        for from in [1, 2, 4] {
+            lose(&mut losses, from, 3, 400);
+        }
+        judged(&mut losses);
+        assert_eq!((losses.take(), losses.take()), (Some(Judgement::Against(node(3), 40)), None));
+        send(&mut losses, 1000);
+        losses.judge(at(20));
+        assert_eq!(losses.take(), Some(Judgement::Fair));
+    }
+
+    #[test]
+    fn a_member_that_lacks_frames_of_the_only_sender_stands_out_and_one_of_two_never_does() {
+        for (count, expected) in [(3, Judgement::Against(node(2), 30)), (2, Judgement::Fair)] {
+            let mut losses = losses(count);
+            (0..1000).for_each(|_| losses.frame(node(1)));
+            lose(&mut losses, 1, 2, 300);
+            judged(&mut losses);
+            assert_eq!(losses.take(), Some(expected), "{count}");
+        }
+        // The third member shows nothing of the way into the second.
+        let mut losses = losses(3);
+        send(&mut losses, 1000);
+        lose(&mut losses, 1, 2, 300);
+        judged(&mut losses);
+        assert_eq!(losses.take(), Some(Judgement::Fair));
+    }
+
     fn judged(losses: &mut Losses) -> Option<Finding> {
         losses.judge(at(10)).map(|(finding, _)| finding)
     }
@@ -323,6 +405,21 @@ mod tests {
         let finding = judged(&mut losses);
         assert_eq!(finding, Some(Finding { place: Place::OutOf(node(2)), lost: 90, of: 1000 }));
         assert!(finding.unwrap().to_string().contains("check the way out of node 2"));
+    }
+
+    #[test]
+    fn a_member_whose_frames_are_lacked_and_that_lacks_those_of_others_is_named() {
+        let mut losses = losses(4);
+        send(&mut losses, 1000);
+        for other in [1, 2, 4] {
+            lose(&mut losses, other, 3, 300);
+            lose(&mut losses, 3, other, 250);
+        }
+        lose(&mut losses, 1, 2, 50);
+        let finding = judged(&mut losses);
+        assert_eq!(finding, Some(Finding { place: Place::Around(node(3)), lost: 1650, of: 4000 }));
+        assert_eq!(losses.take(), Some(Judgement::Against(node(3), 41)));
+        assert!(finding.unwrap().to_string().contains("from node 3 or to it"));
     }
 
     #[test]

@@ -80,7 +80,7 @@ use self::commit::Commit;
 use self::gaps::{Waited, Waits};
 use self::gather::Gather;
 use self::io::{Action, Feed, Input, Params, StateName};
-use self::losses::Tally;
+use self::losses::{Judgement, Tally};
 use self::members::MemberSet;
 use self::next::{Cause, Next};
 pub(crate) use self::number::{RESERVE, RING_SEQ_LIMIT};
@@ -238,8 +238,23 @@ impl Srp {
         self.ring.left_out.set(now, nodes, now + time);
         let gone = nodes.iter().all(|node| !self.ring.proc.contains(*node));
         if nodes.is_empty() || !gone {
-            self.gather(now, Cause::Unsynchronised);
+            self.gather(now, if gone { Cause::Unsynchronised } else { Cause::LeftOut });
         }
+    }
+
+    /// Implements [`Totem::stay_alone`](super::Totem::stay_alone).
+    pub(crate) fn stay_alone(&mut self, now: Instant, time: Duration) {
+        let others: Vec<NodeId> =
+            self.ring.proc.as_slice().iter().copied().filter(|node| *node != self.ring.me).collect();
+        self.ring.left_out.set_alone(now + time);
+        if !others.is_empty() {
+            self.leave_out(now, &others, time);
+        }
+    }
+
+    /// Implements [`Totem::take_judgement`](super::Totem::take_judgement).
+    pub(crate) const fn take_judgement(&mut self) -> Option<Judgement> {
+        self.ring.losses.take()
     }
 
     pub(crate) fn reconfigure(&mut self, timeouts: Timeouts) {
@@ -414,7 +429,7 @@ impl Srp {
             Frame::Commit(_) => wire::Kind::Commit,
             Frame::HoldCancel(_) => wire::Kind::HoldCancel,
         };
-        if self.ring.left_out.mutes(now, &frame) {
+        if self.ring.left_out.mutes(now, &frame, self.ring.me) {
             return self
                 .ring
                 .stats
@@ -508,6 +523,7 @@ impl Srp {
                 if complete
                     && let State::Recovery(recovery) = std::mem::replace(&mut self.state, State::Operational)
                 {
+                    ring.left_out.installed(now, &ring.failed, ring.timeouts.join);
                     recovery.install(ring);
                 }
                 visit::pass_on(&mut self.ring, visit, now, complete);
@@ -529,7 +545,9 @@ impl Srp {
             ring.witness.join(now, ring.me, join);
         }
         let counts = match &self.state {
-            State::Operational => operational::join_counts(ring, join),
+            State::Operational => {
+                operational::join_counts(ring, join) && !ring.left_out.in_vain(now, join.from)
+            }
             State::Gather(_) => true,
             State::Commit(commit) => {
                 may_change_its_mind(ring, &commit.members, join) || commit.is_refused_by(ring, join)
@@ -570,10 +588,11 @@ impl Srp {
     }
 
     /// Notes that a node of another ring was heard. Returns whether to ignore it instead of gathering,
-    /// because that node does not hear this one.
+    /// because that node does not hear this one, or ended rings in vain.
     fn meets_in_vain(&mut self, now: Instant, node: NodeId) -> bool {
         self.ring.witness.foreign(now, node);
-        let in_vain = self.ring.witness.lets_alone(node, now);
+        let rests = matches!(self.state, State::Operational) && self.ring.left_out.in_vain(now, node);
+        let in_vain = rests || self.ring.witness.lets_alone(node, now);
         self.ring.stats.rx_msg_dropped += u64::from(in_vain);
         in_vain
     }
@@ -685,7 +704,8 @@ impl Srp {
                 }
             }
             Timer::Merge => {
-                if matches!(self.state, State::Operational) && self.ring.is_representative() {
+                let alone = self.ring.left_out.alone(now);
+                if matches!(self.state, State::Operational) && self.ring.is_representative() && !alone {
                     self.ring.stats.memb_merge_detect_tx += 1;
                     let probe = MergeDetect { from: self.ring.me, ring: self.ring.current };
                     self.ring.multicast(probe.encode::<LittleEndian>());

@@ -37,6 +37,8 @@ pub(super) enum Cause {
     RecoveryStalled,
     /// Members were silent during the services' synchronisation, and the ring is formed without them.
     Unsynchronised,
+    /// Members are excluded for a while.
+    LeftOut,
     /// This node cannot receive what the others send.
     CannotReceive,
     /// This node lacks a message that no member has.
@@ -80,6 +82,7 @@ impl fmt::Display for Cause {
             Self::RecoveryTokenLost => f.write_str("the token was lost during recovery"),
             Self::RecoveryStalled => f.write_str("the recovery did not get on"),
             Self::Unsynchronised => f.write_str("the services could not be synchronised"),
+            Self::LeftOut => f.write_str("members are left out for a while"),
             Self::CannotReceive => f.write_str("this node fails to receive what the others send"),
             Self::NobodyHas => f.write_str("the token counts a message that nobody has"),
             Self::NeverSent => f.write_str("a message came that nobody on the ring sent"),

@@ -17,10 +17,10 @@ use crate::swarm::each_seed;
 const SEEDS: u64 = 60;
 const FLOOR: Duration = Duration::from_millis(300);
 /// Time in which the members say what they need.
-const SAID: Duration = Duration::from_secs(3);
+pub(super) const SAID: Duration = Duration::from_secs(3);
 
 /// Nodes with default timers and a floor, on a network of this quality.
-fn setup(seed: u64, nodes: u32, quality: Quality) -> Setup {
+pub(super) fn setup(seed: u64, nodes: u32, quality: Quality) -> Setup {
     let mut setup = Setup::new(seed, 1..=nodes);
     setup.given = Given { token_floor: Some(FLOOR.as_millis() as u32), ..Given::default() };
     setup.quality = quality;

@@ -11,11 +11,13 @@
 //! | `driver.rs` | the program around the node: carries out what the stack has decided |
 //! | `properties/` | what must hold of all that clients were told |
 //! | `detection.rs` | how soon dead members are out, and that others stay |
+//! | `leaving_out.rs` | who is left out of the ring for a while, and who is not |
 //! | `swarm.rs` | faults drawn from a seed, many seeds |
 
 pub(crate) mod clients;
 mod detection;
 pub(crate) mod driver;
+mod leaving_out;
 pub(crate) mod node;
 pub(crate) mod properties;
 pub(crate) mod record;

@@ -68,6 +68,8 @@ fn timers(given: &Given) -> String {
         ms("token", given.token),
         ms("token_floor", given.token_floor),
         ms("token_coefficient", given.token_coefficient),
+        ms("loss_limit", given.loss_limit),
+        ms("loss_patience", given.loss_patience),
         ms("seqno_unchanged_const", given.seqno_unchanged_const),
         ms("window_size", given.window_size),
         ms("max_messages", given.max_messages),
