@@ -648,6 +648,8 @@ pub(crate) struct Peer {
     unread: VecDeque<String>,
     /// Number of members in the last view that it reported.
     members: usize,
+    /// Number of views that it reported.
+    views: usize,
 }
 
 impl Peer {
@@ -668,7 +670,7 @@ impl Peer {
             }
         });
         let stdin = child.stdin.take();
-        Self { name, log, child, stdin, lines, unread: VecDeque::new(), members: 0 }
+        Self { name, log, child, stdin, lines, unread: VecDeque::new(), members: 0, views: 0 }
     }
 
     /// Waits for an output line that starts with `word`, and removes it; other lines are kept.
@@ -697,17 +699,30 @@ impl Peer {
 
     fn keep(&mut self, line: String) {
         match line.strip_prefix("members ") {
-            Some(count) => self.members = count.parse().expect("a number"),
+            Some(count) => {
+                self.members = count.parse().expect("a number");
+                self.views += 1;
+            }
             None => self.unread.push_back(line),
         }
+    }
+
+    fn read(&mut self) {
+        while let Ok(line) = self.lines.try_recv() {
+            self.keep(line);
+        }
+    }
+
+    /// The number of views of its group that it has reported until now.
+    pub(crate) fn views(&mut self) -> usize {
+        self.read();
+        self.views
     }
 
     /// Waits until its group has `count` members.
     pub(crate) fn wait_for_members(&mut self, count: usize, patience: Duration) {
         let outcome = wait_until(patience, || {
-            while let Ok(line) = self.lines.try_recv() {
-                self.keep(line);
-            }
+            self.read();
             self.members == count
         });
         assert!(outcome.is_ok(), "{}: {} members, not {count}, after {patience:?}", self.name, self.members);

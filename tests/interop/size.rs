@@ -1,12 +1,13 @@
 //! Large clusters on this machine: how long it takes until all hosts are on one ring when all start at once, how many
-//! rings there are on the way, what the idle ring costs, and how long it takes when one host leaves and returns.
+//! rings there are on the way, what the idle ring costs, how long it takes when one host leaves and returns, and whether a
+//! group of other hosts is told of that.
 //!
 //! `scripts/interop.sh size` runs it. `ANNULUS_SIZE_HOSTS` (32,48,64) are the sizes, `ANNULUS_SIZE_SECONDS` (10) is the
 //! time for which the idle ring is measured. Many hosts on few processors are slower than the same hosts on machines
 //! of their own; what counts is the comparison.
 
 use crate::idle::usage;
-use crate::lab::{Kind, Lab, Settings, Transport, wait_until};
+use crate::lab::{Kind, Lab, PATIENCE, Peer, Settings, Transport, wait_until};
 use crate::{number, ready};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
@@ -111,11 +112,15 @@ fn cold_start(lab: &mut Lab, who: Who, count: usize) -> Option<String> {
     found.map(|(ring, _)| ring)
 }
 
-/// One host ends and starts again; prints the times.
+/// One host ends and starts again while three others are in a group; prints the times, and how often those were told of
+/// another membership of their group.
 fn leave_and_return(lab: &mut Lab, who: Who, count: usize, ring: &str) {
     let gone = count / 2;
     let rest: Vec<usize> = (1..=count).filter(|k| *k != gone).collect();
     let all: Vec<usize> = (1..=count).collect();
+    let mut group = [1, 2, count].map(|k| lab.peer(k, &format!("group{k}"), "order", &["--count", "0"]));
+    group.iter_mut().for_each(|peer| peer.wait_for_members(3, PATIENCE));
+    let told = group.each_mut().map(Peer::views);
     let start = Instant::now();
     lab.end(gone, Signal::TERM);
     let Some((without, _)) = wait_for_ring(lab, &rest, ring) else {
@@ -127,7 +132,14 @@ fn leave_and_return(lab: &mut Lab, who: Who, count: usize, ring: &str) {
     lab.start(gone, who.kind(gone));
     let back = wait_for_ring(lab, &all, &without).map(|_| start.elapsed());
     let after = rings(&lab.log(1)).len() - before;
-    println!("size {count} {who:?}: one host left in {left:.1?}, returned in {back:.1?} with {after} rings");
+    // What the group is told comes after the ring.
+    std::thread::sleep(Duration::from_secs(2));
+    let told: usize = group.iter_mut().zip(told).map(|(peer, before)| peer.views() - before).sum();
+    println!(
+        "size {count} {who:?}: one host left in {left:.1?}, returned in {back:.1?} with {after} rings; a group of three \
+         others was told of {told} changes"
+    );
+    assert_eq!(told, 0, "the group of others has not changed");
 }
 
 fn idle(lab: &Lab, who: Who, count: usize) {
