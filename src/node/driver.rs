@@ -32,6 +32,7 @@ use super::pace::Pace;
 use super::queue::{Closed, Sink};
 use super::share::Share;
 use super::store::Store;
+use super::uplinks::Uplinks;
 use super::watch::Watch;
 use crate::config::Config;
 use crate::config::key::Key;
@@ -119,6 +120,7 @@ pub(crate) struct Driver {
     received: Received,
     alarm: Alarm,
     watch: Watch,
+    uplinks: Uplinks,
     absence: Absence,
     /// Since when timers that are due wait for datagrams that have arrived already.
     reading_since: Option<Instant>,
@@ -185,6 +187,7 @@ impl Driver {
             start,
             me: parts.me,
             watch: Watch::new(&parts.timeouts, now),
+            uplinks: Uplinks::new(),
             absence: Absence::new(),
             reading_since: None,
             pace: Pace::new(parts.timeouts.token),
@@ -258,6 +261,9 @@ impl Driver {
             self.tell(|stack, _| stack.handle_input(now, Input::Refused(node)));
         }
         busy |= self.take_timeout(now, more);
+        if self.uplinks.changed(cx) {
+            self.watch.hurry();
+        }
         if self.watch.is_due(now) {
             self.look_after(now);
         }

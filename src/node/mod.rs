@@ -29,7 +29,7 @@
 //! | `store.rs` | the ring ids used, kept over restarts |
 //! | `alarm.rs` | wakes the driver at a time |
 //! | `absence.rs` | times at which this process did not run |
-//! | `watch.rs` | when the node is checked, and its interface |
+//! | `watch.rs`, `uplinks.rs` | when the node is checked, and its interface; when that has changed |
 //! | `pace.rs` | when the token waits for clients that fill its frames |
 //! | `share.rs`, `stalls.rs` | the time that is left to the ring; how long the loop did not look at its sockets |
 //! | `source_port.rs` | which datagrams show that a peer sends from the ring's port |
@@ -65,6 +65,7 @@ mod stalls;
 mod statistics;
 pub mod store;
 pub(crate) mod thread;
+mod uplinks;
 mod watch;
 
 pub use self::builder::Builder;

@@ -7,6 +7,8 @@ use crate::time::Instant;
 
 /// Shortest time between two checks.
 const SHORTEST: Duration = Duration::from_millis(50);
+/// Shortest time between two looks at the interface. Hosts of containers change interfaces all the time.
+const CALM: Duration = Duration::from_millis(100);
 
 /// The timers of the checks; see the module.
 #[derive(Debug)]
@@ -15,6 +17,7 @@ pub(super) struct Watch {
     interface_every: Duration,
     due: Instant,
     interface_due: Instant,
+    looked: Instant,
 }
 
 impl Watch {
@@ -25,7 +28,14 @@ impl Watch {
             interface_every: timeouts.downcheck,
             due: now + every,
             interface_due: now + timeouts.downcheck,
+            looked: now,
         }
+    }
+
+    /// Something has changed: look at the interface soon.
+    pub(super) fn hurry(&mut self) {
+        self.interface_due = self.interface_due.min(self.looked + CALM);
+        self.due = self.due.min(self.interface_due);
     }
 
     /// When to check next.
@@ -43,6 +53,7 @@ impl Watch {
         let look = self.interface_due <= now;
         if look {
             self.interface_due = now + self.interface_every;
+            self.looked = now;
         }
         look
     }
@@ -52,6 +63,19 @@ impl Watch {
 mod tests {
     use super::*;
     use crate::config::timeouts::Given;
+
+    #[test]
+    fn the_interface_is_looked_at_when_it_has_changed_but_not_all_the_time() {
+        let mut watch = Watch::new(&Timeouts::derive(&Given::default(), 2), Instant::ZERO);
+        let at = |ms: u64| Instant::from_micros(1000 * ms);
+        assert!(!watch.is_due(at(500)));
+        watch.hurry();
+        assert!(watch.is_due(at(500)) && watch.tick(at(500)));
+        watch.hurry();
+        assert!(!watch.is_due(at(510)), "it was looked at a moment ago");
+        assert!(watch.is_due(at(600)) && watch.tick(at(600)));
+        assert!(!watch.is_due(at(1500)), "that was the change");
+    }
 
     #[test]
     fn the_interface_is_looked_at_every_downcheck() {

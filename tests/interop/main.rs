@@ -52,6 +52,7 @@ mod size;
 mod steady;
 mod tools;
 mod trixie;
+mod uplinks;
 mod usage;
 
 use std::path::{Path, PathBuf};
