@@ -208,6 +208,13 @@ impl LeavingOut {
         }
     }
 
+    /// All members have shown that they are nodes of annulus; some may have complained before that.
+    pub(super) fn all_are_ours(&mut self, now: Instant) {
+        let about: Vec<(NodeId, Why)> =
+            self.complaints.values().map(|(node, why, _)| (*node, *why)).collect();
+        about.into_iter().for_each(|(node, why)| self.count(node, why, now));
+    }
+
     fn count(&mut self, node: NodeId, why: Why, now: Instant) {
         let of = self.members.len() - 1;
         let against = self.complaints.values().filter(|(about, ..)| *about == node);
@@ -322,7 +329,7 @@ mod tests {
         assert_eq!(vote.acts(), [], "still two");
         vote.heard(node(5), against(0), false, at(74));
         assert_eq!(vote.acts(), [], "not all members would obey");
-        vote.heard(node(5), against(0), true, at(75));
+        vote.all_are_ours(at(75));
         let time = OUT;
         assert_eq!(
             vote.acts(),

@@ -803,6 +803,9 @@ impl Service for Desk {
                     if from == self.me {
                         self.detection.heard_own(need.token, context.now());
                     }
+                    if self.detection.is_agreed() {
+                        self.leaving_out.all_are_ours(context.now());
+                    }
                     self.act(context);
                 }
                 (Ok(None), Ok(None), Ok(None), Ok(Some(complaint))) => {

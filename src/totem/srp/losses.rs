@@ -31,6 +31,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const ENOUGH: u64 = 500;
 /// The least number of lost frames that is worth a line, and the share of the frames that it must be: 1 of 100.
 const WORTH_A_LINE: u64 = 20;
+/// One member is the cause only if so much less of what passes between the others is lost.
+const BETTER: u64 = 5;
 const SHARE: u64 = 100;
 
 /// What is known of one member.
@@ -226,21 +228,28 @@ enum Place {
 }
 
 impl Finding {
-    /// The member whose way in or out loses frames, and how many of a hundred. Where one member lacks frames of the only
-    /// one that sends, the way out of that one is good, since the others get them.
+    /// The member whose way in or out loses frames though the ways between the others do not, and how many of a hundred.
+    /// Where one member lacks frames of the only one that sends, the way out of that one is good, since the others get
+    /// them.
     fn against(self, rows: &[Row]) -> Option<(NodeId, u32)> {
+        let new = |row: &Row| row.all.since(row.judged);
+        let sent: u64 = rows.iter().map(|row| new(row).sent).sum();
         let node = match self.place {
             Place::Into(node) | Place::OutOf(node) | Place::Around(node) => node,
             Place::Between(from, to) => {
-                let sent = |row: &Row| row.all.sent - row.judged.sent;
-                let all: u64 = rows.iter().map(sent).sum();
-                let alone = rows.iter().any(|row| row.node == from && sent(row) * 10 >= all * 8);
-                (rows.len() > 2 && alone).then_some(to)?
+                let alone = rows.iter().any(|row| row.node == from && new(row).sent * 10 >= sent * 8);
+                alone.then_some(to)?
             }
             Place::Somewhere => return None,
         };
+        let lost: u64 = rows.iter().map(|row| new(row).lost).sum();
+        let its = rows.iter().find(|row| row.node == node).map(new)?;
+        // Each frame of another member goes to all others but that one and this.
+        let between_others = (sent - its.sent) * (rows.len() as u64).saturating_sub(2);
+        let lost_there = lost.saturating_sub(its.lost + its.lacked);
         let percent = (self.lost.saturating_mul(100) / self.of.max(1)).min(100);
-        Some((node, percent as u32))
+        let clearly = lost_there * 100 * BETTER <= percent * between_others;
+        (between_others >= ENOUGH && clearly).then_some((node, percent as u32))
     }
 }
 
@@ -368,12 +377,28 @@ mod tests {
             judged(&mut losses);
             assert_eq!(losses.take(), Some(expected), "{count}");
         }
-        // The third member shows nothing of the way into the second.
+        // The third member's frames arrive there.
         let mut losses = losses(3);
         send(&mut losses, 1000);
         lose(&mut losses, 1, 2, 300);
         judged(&mut losses);
         assert_eq!(losses.take(), Some(Judgement::Fair));
+    }
+
+    #[test]
+    fn a_member_that_sends_nearly_everything_is_not_to_blame_for_a_network_that_all_share() {
+        for other in [100, 600] {
+            let mut losses = losses(3);
+            (0..1000).for_each(|_| losses.frame(node(1)));
+            (0..other).for_each(|_| losses.frame(node(2)));
+            for (from, at, count) in
+                [(1, 2, 300), (1, 3, 300), (2, 1, other * 3 / 10), (2, 3, other * 3 / 10)]
+            {
+                lose(&mut losses, from, at, count);
+            }
+            judged(&mut losses);
+            assert_eq!(losses.take(), Some(Judgement::Fair), "{other}");
+        }
     }
 
     fn judged(losses: &mut Losses) -> Option<Finding> {
