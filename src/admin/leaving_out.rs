@@ -32,20 +32,12 @@ const REMEMBERED: Duration = Duration::from_secs(3600);
 /// An action for the desk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
+    /// Tell all members.
     Say(Complaint),
     /// More than half of the others complained of a member: it is left out. If it is this node, this node goes on alone.
-    LeaveOut {
-        node: NodeId,
-        why: Why,
-        time: Duration,
-        complaints: usize,
-        of: usize,
-    },
-    /// Another member says that this node, which is not on the ring, is left out.
-    Ignore {
-        node: NodeId,
-        time: Duration,
-    },
+    LeaveOut { node: NodeId, why: Why, time: Duration, complaints: usize, of: usize },
+    /// Another member says that the ring leaves out this node, which is not on it.
+    Ignore { node: NodeId, time: Duration },
 }
 
 /// A finding about a member.
@@ -62,6 +54,12 @@ struct Finding {
 struct Past {
     times: u32,
     until: Instant,
+}
+
+impl Past {
+    fn is_remembered(&self, now: Instant) -> bool {
+        now < self.until + REMEMBERED
+    }
 }
 
 /// The state of the vote at this node.
@@ -110,7 +108,7 @@ impl LeavingOut {
         self.members.clone_from(&view.members);
         self.said = None;
         self.complaints.clear();
-        self.past.retain(|_, past| now < past.until + REMEMBERED);
+        self.past.retain(|_, past| past.is_remembered(now));
         let window = self.patience * WINDOW;
         self.returns.retain(|_, times| times.back().is_some_and(|last| now.since(*last) <= window));
         let old = view.members.iter().find(|node| !view.joined.contains(node));
@@ -178,7 +176,7 @@ impl LeavingOut {
 
     /// How often a node was left out lately.
     fn times(&self, node: NodeId, now: Instant) -> u32 {
-        self.past.get(&node).filter(|past| now < past.until + REMEMBERED).map_or(0, |past| past.times)
+        self.past.get(&node).filter(|past| past.is_remembered(now)).map_or(0, |past| past.times)
     }
 
     /// A member said something. `all_ours`: all members are nodes of annulus, which obey.

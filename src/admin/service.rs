@@ -29,7 +29,7 @@ use super::wire::complaint::Why;
 use super::wire::keytalk::KEY_LIMIT;
 use super::wire::reply::refusal;
 use super::wire::request::number;
-use super::wire::{self, Complaint, Exec, KeyTalk, Need, Question, Reply, Talk};
+use super::wire::{self, Complaint, Exec, KeyTalk, Need, Ours, Question, Reply};
 use super::wire::{keys, report};
 use crate::config::Config;
 use crate::config::fingerprint::Fingerprint;
@@ -744,6 +744,34 @@ impl Desk {
             }
         }
     }
+
+    /// A node of annulus said something.
+    fn heard(&mut self, from: NodeId, message: Ours, context: &mut Context<'_>) {
+        let now = context.now();
+        match message {
+            Ours::Reload(talk) => {
+                self.rekey.expect();
+                self.agreement.heard(from, talk, now);
+            }
+            Ours::Key(talk) => {
+                self.survey.heard(from, &talk);
+                self.rotation.heard(from, talk, now);
+            }
+            Ours::Need(need) => {
+                self.detection.heard(from, need.token, need.runs, now);
+                if from == self.me {
+                    self.detection.heard_own(need.token, now);
+                }
+                if self.detection.is_agreed() {
+                    self.leaving_out.all_are_ours(now);
+                }
+            }
+            Ours::Complaint(complaint) => {
+                self.leaving_out.heard(from, complaint, self.detection.is_agreed(), now);
+            }
+        }
+        self.act(context);
+    }
 }
 
 /// What is wrong with a member, after its name.
@@ -782,41 +810,12 @@ impl Service for Desk {
             return self.count_malformed(context.now(), from, function, bytes.len());
         };
         match message {
-            Exec::RingReenable => match (
-                Talk::decode(&bytes, order),
-                KeyTalk::decode(&bytes, order),
-                Need::decode(&bytes, order),
-                Complaint::decode(&bytes, order),
-            ) {
-                (Ok(Some(talk)), ..) => {
-                    self.rekey.expect();
-                    self.agreement.heard(from, talk, context.now());
-                    self.act(context);
-                }
-                (Ok(None), Ok(Some(talk)), ..) => {
-                    self.survey.heard(from, &talk);
-                    self.rotation.heard(from, talk, context.now());
-                    self.act(context);
-                }
-                (Ok(None), Ok(None), Ok(Some(need)), _) => {
-                    self.detection.heard(from, need.token, need.runs, context.now());
-                    if from == self.me {
-                        self.detection.heard_own(need.token, context.now());
-                    }
-                    if self.detection.is_agreed() {
-                        self.leaving_out.all_are_ours(context.now());
-                    }
-                    self.act(context);
-                }
-                (Ok(None), Ok(None), Ok(None), Ok(Some(complaint))) => {
-                    let all_ours = self.detection.is_agreed();
-                    self.leaving_out.heard(from, complaint, all_ours, context.now());
-                    self.act(context);
-                }
-                (Ok(None), Ok(None), Ok(None), Ok(None)) => {
+            Exec::RingReenable => match Ours::decode(&bytes, order) {
+                Ok(Some(message)) => self.heard(from, message, context),
+                Ok(None) => {
                     tracing::debug!(%from, function, "administrative message that means nothing here");
                 }
-                _ => self.count_malformed(context.now(), from, function, bytes.len()),
+                Err(_) => self.count_malformed(context.now(), from, function, bytes.len()),
             },
             Exec::Crypto { phase } => {
                 self.rekey.heard(from, phase, context.now());

@@ -137,8 +137,6 @@ fn has_twin(name: &str) -> bool {
     let Some(setting) = name.strip_prefix("totem.") else { return false };
     setting == "token_coefficient"
         || setting == "token_floor"
-        || setting == "loss_limit"
-        || setting == "loss_patience"
         || setting == "block_unlisted_ips"
         || setting == "cancel_token_hold_on_retransmit"
         || setting.starts_with("knet_")
@@ -146,13 +144,15 @@ fn has_twin(name: &str) -> bool {
         || TWINS.binary_search(&setting).is_ok()
 }
 
-const TWINS: [&str; 17] = [
+const TWINS: [&str; 19] = [
     "consensus",
     "downcheck",
     "fail_recv_const",
     "heartbeat_failures_allowed",
     "hold",
     "join",
+    "loss_limit",
+    "loss_patience",
     "max_messages",
     "max_network_delay",
     "merge",

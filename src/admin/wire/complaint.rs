@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zerocopy::{ByteOrder, FromBytes, IntoBytes, LittleEndian, U32};
 
-use super::marked::{Mark, MarkedBytes, RoundId};
+use super::marked::{Mark, MarkedBytes, RoundId, whole_ms};
 use super::talk::Malformed;
 use crate::ids::{Endian, NodeId};
 use crate::service::wire::layout::{in_order, layout};
@@ -50,17 +50,15 @@ pub(crate) enum Complaint {
 
 impl Complaint {
     pub(crate) fn encode(self, me: NodeId) -> Vec<u8> {
-        let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
         let (kind, node, amount, times) = match self {
             Self::Against { node, why: Why::Loss(percent), times } => (LOSS, node.get(), percent, times),
             Self::Against { node, why: Why::Flapping(count), times } => (FLAPPING, node.get(), count, times),
             Self::Withdrawn => (WITHDRAWN, 0, 0, 0),
-            Self::Out { node, rest, times } => (OUT, node.get(), ms(rest), times),
+            Self::Out { node, rest, times } => (OUT, node.get(), whole_ms(rest), times),
         };
-        const NONE: RoundId = RoundId { node: 0, ring: 0, count: 0 };
         let size = size_of::<ComplaintBytes<LittleEndian>>();
         ComplaintBytes::<LittleEndian> {
-            head: MarkedBytes::new(me, size, MARK, kind, NONE),
+            head: MarkedBytes::new(me, size, MARK, kind, RoundId::NONE),
             node: U32::new(node),
             amount: U32::new(amount),
             times: U32::new(times),

@@ -1,5 +1,7 @@
-//! The beginning of all messages between nodes of annulusd about reloads and keys: Corosync's RINGREENABLE, a mark,
+//! What all messages between nodes of annulusd have in common: their beginning, which is Corosync's RINGREENABLE, a mark,
 //! the kind of the message and the round that it belongs to.
+
+use std::time::Duration;
 
 use zerocopy::byteorder::{ByteOrder, U32, U64};
 
@@ -17,6 +19,16 @@ pub(crate) struct RoundId {
     pub(crate) node: u32,
     pub(crate) ring: u64,
     pub(crate) count: u32,
+}
+
+impl RoundId {
+    /// The message belongs to no round.
+    pub(super) const NONE: Self = Self { node: 0, ring: 0, count: 0 };
+}
+
+/// A time in whole milliseconds, as these messages carry it.
+pub(super) fn whole_ms(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 layout! {

@@ -12,6 +12,7 @@
 //! | `keytalk.rs` | [`KeyTalk`]: messages between nodes of annulusd about a new key |
 //! | `complaint.rs` | [`Complaint`]: the vote on leaving out a member |
 //! | `need.rs` | [`Need`]: the token time-out that a node of annulusd needs |
+//! | `ours.rs` | [`Ours`]: any of these messages between nodes of annulusd |
 //! | `keys.rs` | the report about keys for clients |
 //! | `report.rs` | the report about a reload for clients |
 //! | `request.rs` | [`Request`]: requests of clients |
@@ -23,6 +24,7 @@ pub(crate) mod keys;
 pub(crate) mod keytalk;
 mod marked;
 pub(crate) mod need;
+mod ours;
 pub(crate) mod reply;
 pub(crate) mod report;
 pub(crate) mod request;
@@ -33,6 +35,7 @@ pub(crate) use exec::Exec;
 pub(crate) use keytalk::KeyTalk;
 pub(crate) use marked::RoundId;
 pub(crate) use need::Need;
+pub(crate) use ours::Ours;
 pub(crate) use reply::{Question, Reply};
 pub(crate) use request::Request;
 pub(crate) use talk::Talk;

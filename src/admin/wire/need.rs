@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zerocopy::{ByteOrder, FromBytes, IntoBytes, LittleEndian, U32};
 
-use super::marked::{Mark, MarkedBytes, RoundId};
+use super::marked::{Mark, MarkedBytes, RoundId, whole_ms};
 use super::talk::Malformed;
 use crate::ids::{Endian, NodeId};
 use crate::service::wire::layout::{in_order, layout};
@@ -35,13 +35,11 @@ pub(crate) struct Need {
 
 impl Need {
     pub(crate) fn encode(self, me: NodeId) -> Vec<u8> {
-        let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-        const NONE: RoundId = RoundId { node: 0, ring: 0, count: 0 };
         let size = size_of::<NeedBytes<LittleEndian>>();
         NeedBytes::<LittleEndian> {
-            head: MarkedBytes::new(me, size, MARK, TOKEN, NONE),
-            token: U32::new(ms(self.token)),
-            runs: U32::new(ms(self.runs)),
+            head: MarkedBytes::new(me, size, MARK, TOKEN, RoundId::NONE),
+            token: U32::new(whole_ms(self.token)),
+            runs: U32::new(whole_ms(self.runs)),
         }
         .as_bytes()
         .to_vec()

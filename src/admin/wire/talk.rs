@@ -84,11 +84,10 @@ pub(crate) enum Talk {
 
 impl Talk {
     pub(crate) fn encode(&self, me: NodeId) -> Vec<u8> {
-        const NOBODY: RoundId = RoundId { node: 0, ring: 0, count: 0 };
         let none = Accepted::default();
         let (kind, round, verdict, accepted, text) = match self {
-            Self::Call => (CALL, NOBODY, 0, &none, ""),
-            Self::Here => (HERE, NOBODY, 0, &none, ""),
+            Self::Call => (CALL, RoundId::NONE, 0, &none, ""),
+            Self::Here => (HERE, RoundId::NONE, 0, &none, ""),
             Self::Propose(round) => (PROPOSE, *round, 0, &none, ""),
             Self::Expire(round) => (EXPIRE, *round, 0, &none, ""),
             Self::Verdict(round, verdict) => match verdict {

@@ -74,6 +74,22 @@ struct Row {
     judged: Tally,
 }
 
+impl Row {
+    /// What was counted since the last judgement.
+    fn fresh(&self) -> Tally {
+        self.all.since(self.judged)
+    }
+}
+
+/// What was counted of all members since the last judgement.
+fn total(rows: &[Row]) -> Tally {
+    rows.iter().map(Row::fresh).fold(Tally::default(), |all, tally| Tally {
+        sent: all.sent + tally.sent,
+        lost: all.lost + tally.lost,
+        lacked: all.lacked + tally.lacked,
+    })
+}
+
 /// The counts of the members; see the module. There is one row for each member of the ring.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
@@ -187,7 +203,7 @@ impl Losses {
         if *self.judge_at.get_or_insert(now + EVERY) > now {
             return None;
         }
-        if self.rows.iter().map(|row| row.all.sent - row.judged.sent).sum::<u64>() < ENOUGH {
+        if total(&self.rows).sent < ENOUGH {
             self.judge_at = Some(now + AGAIN);
             return None;
         }
@@ -232,21 +248,19 @@ impl Finding {
     /// Where one member lacks frames of the only one that sends, the way out of that one is good, since the others get
     /// them.
     fn against(self, rows: &[Row]) -> Option<(NodeId, u32)> {
-        let new = |row: &Row| row.all.since(row.judged);
-        let sent: u64 = rows.iter().map(|row| new(row).sent).sum();
+        let all = total(rows);
         let node = match self.place {
             Place::Into(node) | Place::OutOf(node) | Place::Around(node) => node,
             Place::Between(from, to) => {
-                let alone = rows.iter().any(|row| row.node == from && new(row).sent * 10 >= sent * 8);
+                let alone = rows.iter().any(|row| row.node == from && row.fresh().sent * 10 >= all.sent * 8);
                 alone.then_some(to)?
             }
             Place::Somewhere => return None,
         };
-        let lost: u64 = rows.iter().map(|row| new(row).lost).sum();
-        let its = rows.iter().find(|row| row.node == node).map(new)?;
+        let its = rows.iter().find(|row| row.node == node)?.fresh();
         // Each frame of another member goes to all others but that one and this.
-        let between_others = (sent - its.sent) * (rows.len() as u64).saturating_sub(2);
-        let lost_there = lost.saturating_sub(its.lost + its.lacked);
+        let between_others = (all.sent - its.sent) * (rows.len() as u64).saturating_sub(2);
+        let lost_there = all.lost.saturating_sub(its.lost + its.lacked);
         let percent = (self.lost.saturating_mul(100) / self.of.max(1)).min(100);
         let clearly = lost_there * 100 * BETTER <= percent * between_others;
         (between_others >= ENOUGH && clearly).then_some((node, percent as u32))
@@ -255,12 +269,8 @@ impl Finding {
 
 /// Where frames got lost since the last judgement, if that is worth a line.
 fn find(rows: &[Row]) -> Option<Finding> {
-    let new = || rows.iter().map(|row| (row.node, row.all.since(row.judged)));
-    let all = new().fold(Tally::default(), |all, (_, tally)| Tally {
-        sent: all.sent + tally.sent,
-        lost: all.lost + tally.lost,
-        lacked: all.lacked + tally.lacked,
-    });
+    let new = || rows.iter().map(|row| (row.node, row.fresh()));
+    let all = total(rows);
     if all.lost < WORTH_A_LINE {
         return None;
     }
