@@ -66,8 +66,8 @@ fn a_member_that_loses_datagrams_is_left_out_and_comes_back_when_it_is_mended() 
     }
 }
 
-/// Both start anew and know nothing: the node is told by the ring that it joins. If the member that is left out starts
-/// before that, it ends a few rings.
+/// The node is told by the ring that it joins. If the member that is left out starts anew, and so knows nothing, between
+/// the first ring with the node and that message, it ends a few rings.
 #[test]
 fn a_node_that_starts_meanwhile_ignores_the_member_that_is_left_out() {
     for (seed, told, rings) in [(4, Duration::ZERO, 6), (5, Duration::from_secs(1), 0)] {
